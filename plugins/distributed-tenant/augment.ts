@@ -1,0 +1,22 @@
+// Owns what the plugin adds to Fastify's own types. Types only.
+import type { Notifications, SqlClient, Tenant, TenantId, TenantPolicy, Tenants } from './types.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The central database of this service. */
+    central: SqlClient
+    /** `NOTIFY` heard on the central database, on a direct connection. */
+    notifications: Notifications
+    tenants: Tenants
+  }
+  interface FastifyRequest {
+    /** The request's tenant. Throws TENANT_REQUIRED when the request names none. */
+    readonly tenant: Tenant
+    readonly tenantId: TenantId
+    /** A client bound to the tenant's database until the response is over. */
+    readonly sql: SqlClient
+  }
+  interface FastifyContextConfig {
+    tenant?: TenantPolicy
+  }
+}

@@ -1,0 +1,181 @@
+// Owns the list of environment variables and what each may hold. A known variable with a bad value stops the start and
+// names itself and the cure; unknown ones are ignored. Every secret may also come from a file: NAME_FILE.
+import { readFileSync } from 'node:fs'
+import envSchema from 'env-schema'
+import { type Static, Type } from 'typebox'
+import { ConfigurationInvalid } from './errors.js'
+
+const flag = (value: boolean, description: string) => Type.Boolean({ default: value, description })
+const seconds = (value: number, description: string) =>
+  Type.Number({ default: value, exclusiveMinimum: 0, description: `${description}, in seconds above 0` })
+const port = (description: string) => Type.Integer({ minimum: 1, maximum: 65535, description })
+const text = (description: string) => Type.String({ minLength: 1, description })
+
+/** Every variable with its default; a description says what a right value looks like and is printed with the error. */
+export const environmentSchema = Type.Object({
+  SERVICE_NAME: Type.Optional(
+    Type.String({
+      pattern: '^[a-z][a-z0-9]{0,14}(-service)?$',
+      description: 'the service, like identity-service: a-z and 0-9, at most 15 before "-service"',
+    }),
+  ),
+  DATABASE_ARCHITECTURE_MODE: Type.String({
+    default: 'distributed',
+    pattern: '^distributed$',
+    description:
+      '"distributed": one PostgreSQL instance per service is the only mode; leave a shared server with `distributed-tenant import-hybrid`',
+  }),
+  DB_CONNECTION: Type.String({
+    default: 'pgsql',
+    pattern: '^pgsql$',
+    description: '"pgsql": only PostgreSQL is supported',
+  }),
+  DB_HOST: Type.String({ default: 'localhost', minLength: 1, description: 'the host of this service’s PostgreSQL' }),
+  DB_PORT: Type.Integer({ default: 5432, minimum: 1, maximum: 65535, description: 'a port from 1 to 65535' }),
+  DB_DATABASE: Type.Optional(text('the central database, {service}_central when left out')),
+  DB_USERNAME: Type.String({
+    default: 'postgres',
+    minLength: 1,
+    description: 'this service’s role, made by `distributed-tenant init`',
+  }),
+  DB_PASSWORD: Type.Optional(text('the password of DB_USERNAME (or DB_PASSWORD_FILE)')),
+  DB_SSLMODE: Type.Optional(
+    Type.Enum(['disable', 'prefer', 'require', 'verify-full'], {
+      description: 'disable, prefer, require or verify-full',
+    }),
+  ),
+  DB_SSLROOTCERT: Type.Optional(text('the path of the CA certificate for verify-full')),
+  TENANT_DB_HOST: Type.Optional(text('the host of a pooler for tenant connections')),
+  TENANT_DB_PORT: Type.Optional(port('the port of a pooler for tenant connections')),
+  DISTRIBUTED_DATABASE_ENABLED: flag(true, 'true or false'),
+  DISTRIBUTED_CONNECTION_POOLING: flag(true, 'true or false'),
+  DISTRIBUTED_MAX_CONNECTIONS: Type.Integer({
+    default: 50,
+    minimum: 1,
+    maximum: 10000,
+    description: 'the budget of tenant connections of this process, 1 to 10000',
+  }),
+  DISTRIBUTED_CONNECTION_TIMEOUT: seconds(30, 'the deadline of a connect'),
+  DISTRIBUTED_IDLE_TIMEOUT: seconds(1800, 'how long an idle tenant connection stays open'),
+  TENANT_ACQUIRE_TIMEOUT: seconds(2, 'how long a statement waits for the budget'),
+  SERVICE_REPLICAS: Type.Integer({
+    default: 1,
+    minimum: 1,
+    maximum: 10000,
+    description: 'how many processes run this service, 1 or more',
+  }),
+  DOCKER_ENABLED: Type.Optional(Type.Boolean({ description: 'true or false; detected when left out' })),
+  DB_HEALTH_CHECK_ENABLED: flag(true, 'true or false'),
+  DB_HEALTH_CHECK_INTERVAL: seconds(60, 'how often the health of the databases is asked'),
+  DB_HEALTH_CHECK_TIMEOUT: seconds(5, 'the deadline of a health check'),
+  NATS_URL: Type.String({
+    default: 'nats://localhost:4222',
+    pattern: '^(nats|tls)://',
+    description: 'a URL like nats://user:password@host:4222',
+  }),
+  REDIS_URL: Type.String({
+    default: 'redis://localhost:6379',
+    pattern: '^$|^rediss?://',
+    description: 'a URL like redis://:password@host:6379, or empty for a memory cache only',
+  }),
+  TENANT_CACHE_TTL: seconds(3600, 'how long a lookup stays in Redis'),
+  TENANT_HEADER: Type.String({
+    default: 'HRMS-Client-ID',
+    pattern: '^[A-Za-z0-9-]{1,64}$',
+    description: 'the name of a header: letters, digits and hyphens',
+  }),
+  TENANT_BASE_DOMAIN: Type.Optional(
+    Type.String({
+      pattern: '^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$',
+      maxLength: 253,
+      description: 'the domain whose subdomains are tenants, like hrms.example.com, in lower case',
+    }),
+  ),
+  TENANT_SPARES: Type.Integer({
+    default: 3,
+    minimum: 0,
+    maximum: 1000,
+    description: 'spare databases kept, 0 for none',
+  }),
+  TENANT_RETENTION_DAYS: Type.Integer({
+    default: 30,
+    minimum: 0,
+    maximum: 36500,
+    description: 'days a deleted tenant’s database is kept',
+  }),
+  TENANT_ROLE_SECRET: Type.Optional(text('a random secret of 32 bytes or more (or TENANT_ROLE_SECRET_FILE)')),
+  ADMIN_TOKEN: Type.Optional(
+    Type.String({ minLength: 16, description: 'a random token of 16 characters or more (or ADMIN_TOKEN_FILE)' }),
+  ),
+  SERVICE_TOKEN: Type.Optional(
+    Type.String({ minLength: 16, description: 'a random token of 16 characters or more (or SERVICE_TOKEN_FILE)' }),
+  ),
+  IDENTITY_URL: Type.Optional(
+    Type.String({ pattern: '^https?://', description: 'the URL of the identity service, like http://identity:3001' }),
+  ),
+  REQUIRED_SERVICES: Type.String({
+    default: 'identity,employee,core',
+    pattern: '^[a-z][a-z0-9]{0,14}(,[a-z][a-z0-9]{0,14})*$',
+    description: 'the services a tenant needs, like identity,employee,core',
+  }),
+  PORT: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 65535, description: 'a port from 0 (any free one) to 65535' }),
+  ),
+  LOG_LEVEL: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'trace, debug, info, warn, error, fatal or silent',
+  }),
+  NODE_ENV: Type.String({ default: 'development', description: 'production or anything else' }),
+})
+
+export type Environment = Static<typeof environmentSchema>
+
+/** These may come from a file named by NAME_FILE; a trailing newline is dropped. */
+export const secretVariables = [
+  'DB_PASSWORD',
+  'NATS_URL',
+  'REDIS_URL',
+  'TENANT_ROLE_SECRET',
+  'ADMIN_TOKEN',
+  'SERVICE_TOKEN',
+] as const
+
+/**
+ * Reads and checks the environment. An empty variable counts as unset, but for REDIS_URL, where empty means "no Redis".
+ * @throws CONFIGURATION_INVALID naming the variable, what it may hold, and never its value.
+ */
+export function readEnvironment(source: Readonly<Record<string, string | undefined>> = process.env): Environment {
+  const data: Record<string, string> = {}
+  for (const name of Object.keys(environmentSchema.properties)) {
+    const value = source[name]
+    if (value !== undefined && (value !== '' || name === 'REDIS_URL')) data[name] = value
+  }
+  for (const name of secretVariables) {
+    const path = source[`${name}_FILE`]
+    if (path) data[name] = readSecret(name, path, data[name] !== undefined)
+  }
+  try {
+    return envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
+  } catch (error) {
+    throw new ConfigurationInvalid(describe(error))
+  }
+}
+
+function readSecret(name: string, path: string, alsoGiven: boolean): string {
+  if (alsoGiven) {
+    throw new ConfigurationInvalid(`${name} and ${name}_FILE are both set: keep one of them.`)
+  }
+  try {
+    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    throw new ConfigurationInvalid(`${name}_FILE cannot be read (${code}): check the path and who may read it.`)
+  }
+}
+
+function describe(error: unknown): string {
+  const first = (error as { errors?: { instancePath: string }[] }).errors?.[0]
+  const name = first?.instancePath.slice(1) as keyof typeof environmentSchema.properties | undefined
+  const schema = name ? (environmentSchema.properties[name] as { description?: string }) : undefined
+  return schema ? `${name} is not usable: it must be ${schema.description}.` : (error as Error).message
+}

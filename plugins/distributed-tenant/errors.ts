@@ -1,0 +1,121 @@
+// Owns every error this plugin answers with: a stable code, an HTTP status, and a message that ends with the cure.
+// Invariant: a message never carries a secret, another tenant's data, or the raw value that was refused.
+import createError from '@fastify/error'
+
+export const TenantRequired = createError(
+  'TENANT_REQUIRED',
+  'This route works on a tenant and the request names none: send the %s header or use the tenant’s host name.',
+  400,
+)
+export const TenantIdInvalid = createError(
+  'TENANT_ID_INVALID',
+  'The tenant id is malformed: use 1 to 40 of a-z, 0-9 and single inner hyphens.',
+  400,
+)
+export const TenantAmbiguous = createError(
+  'TENANT_AMBIGUOUS',
+  'The request names a tenant more than once in the same place: send the %s header once.',
+  400,
+)
+export const TenantConflict = createError(
+  'TENANT_CONFLICT',
+  'The request names two different tenants: make its header and its host agree, or send one of them.',
+  400,
+)
+export const HostInvalid = createError(
+  'HOST_INVALID',
+  'The Host header is malformed or repeated: send one plain host name.',
+  400,
+)
+export const TenantForbidden = createError(
+  'TENANT_FORBIDDEN',
+  'You may not act for this tenant: use a token issued for it.',
+  403,
+)
+export const TenantSuspended = createError(
+  'TENANT_SUSPENDED',
+  'This tenant is suspended: an operator can activate it again.',
+  403,
+)
+export const TenantNotFound = createError(
+  'TENANT_NOT_FOUND',
+  'No such tenant here: check the id, or create the tenant in the identity service.',
+  404,
+)
+export const TenantIdReserved = createError(
+  'TENANT_ID_RESERVED',
+  'This tenant id is reserved: choose another one.',
+  422,
+)
+export const TenantIdTaken = createError(
+  'TENANT_ID_TAKEN',
+  'This tenant id is taken, or was once and is never reused: choose another one.',
+  409,
+)
+export const TenantDomainTaken = createError(
+  'TENANT_DOMAIN_TAKEN',
+  'This domain belongs to a tenant already: choose another one or release it first.',
+  409,
+)
+export const TenantProvisioning = createError(
+  'TENANT_PROVISIONING',
+  'This tenant is known and not ready here yet: try again after Retry-After seconds.',
+  503,
+)
+export const TenantLookupFailed = createError(
+  'TENANT_LOOKUP_FAILED',
+  'Whether this tenant exists cannot be told right now: try again after Retry-After seconds.',
+  503,
+)
+export const TenantDatabaseUnavailable = createError(
+  'TENANT_DATABASE_UNAVAILABLE',
+  'The tenant’s database cannot be reached or was cut off during the request: try again after Retry-After seconds.',
+  503,
+)
+export const TenantBusy = createError(
+  'TENANT_BUSY',
+  'All connections are in use and the wait is over: try again after Retry-After seconds.',
+  503,
+)
+export const TenantCommitUnknown = createError(
+  'TENANT_COMMIT_UNKNOWN',
+  'The connection was lost during COMMIT, so the outcome is unknown: read before you write again.',
+  503,
+)
+export const TenantQueryTimeout = createError(
+  'TENANT_QUERY_TIMEOUT',
+  'The statement ran past its deadline and its connection was closed: make it smaller or raise queryTimeout.',
+  504,
+)
+export const TenantClientReleased = createError(
+  'TENANT_CLIENT_RELEASED',
+  'The client was used after its request was over: await every query before the handler returns.',
+  500,
+)
+export const TenantContextMissing = createError(
+  'TENANT_CONTEXT_MISSING',
+  'The tenant was touched where there is none: remove `tenant: false` from this route, or use fastify.tenants.run().',
+  500,
+)
+export const TenantClientMethod = createError(
+  'TENANT_CLIENT_METHOD',
+  'sql.%s is not available on a leased connection: %s.',
+  500,
+)
+export const TenantDisabled = createError(
+  'TENANT_DISABLED',
+  'Tenant databases are switched off here: set DISTRIBUTED_DATABASE_ENABLED=true.',
+  503,
+)
+export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
+export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
+export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)
+
+/** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */
+export const RETRY_AFTER: Readonly<Record<string, number>> = {
+  TENANT_PROVISIONING: 1,
+  TENANT_LOOKUP_FAILED: 2,
+  TENANT_DATABASE_UNAVAILABLE: 2,
+  TENANT_BUSY: 1,
+  TENANT_DISABLED: 30,
+}
