@@ -9,6 +9,7 @@ export interface ProcessFact {
   pid: number
   parent: number
   started: string
+  command: string
 }
 
 const hasProc = existsSync('/proc/self/stat')
@@ -26,7 +27,8 @@ export function look(pid: number): ProcessFact | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const [state, parent] = fields
   if (state === 'Z' || state === 'X') return undefined
-  return { pid, parent: Number(parent), started: fields[19] ?? '' }
+  const command = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+  return { pid, parent: Number(parent), started: fields[19] ?? '', command }
 }
 
 export function alive(pid: number): boolean {
@@ -85,16 +87,18 @@ function everyProcess(): ProcessFact[] {
 function fromPs(which: string[]): ProcessFact[] {
   let output: string
   try {
-    output = execFileSync('ps', ['-o', 'pid=,ppid=,stat=,lstart=', ...which], { encoding: 'utf8' })
+    output = execFileSync('ps', ['-o', 'pid=,ppid=,stat=,lstart=,comm=', ...which], { encoding: 'utf8' })
   } catch {
     return []
   }
   const facts: ProcessFact[] = []
   for (const line of output.split('\n')) {
-    const [pid, parent, state, ...started] = line.trim().split(/\s+/)
-    if (pid && state && !state.startsWith('Z')) {
-      facts.push({ pid: Number(pid), parent: Number(parent), started: started.join(' ') })
-    }
+    const [pid, parent, state, ...rest] = line.trim().split(/\s+/)
+    if (!pid || !state || state.startsWith('Z')) continue
+    // lstart is five words: "Mon Nov 23 06:27:11 2026".
+    const started = rest.slice(0, 5).join(' ')
+    const command = rest.slice(5).join(' ').split('/').pop() ?? ''
+    facts.push({ pid: Number(pid), parent: Number(parent), started, command })
   }
   return facts
 }

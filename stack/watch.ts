@@ -2,7 +2,9 @@
 // One per process, started with the first registration. It never keeps the process alive, and when the pipe closes with
 // something still registered, whatever the reason, the watchdog ends and removes that. A lost watchdog is started again.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { alive, signalTree } from './processes.js'
 
 /** Which order processes are ended in: the ones that use others come first. */
 export type Kind = 'service' | 'nats' | 'redis' | 'postgres'
@@ -13,6 +15,8 @@ export interface Watch {
   folder(path: string): void
   file(path: string): void
   forget(path: string): void
+  /** Ends and removes everything registered at once, without asking and without waiting for the event loop. */
+  endNow(): void
 }
 
 const program = fileURLToPath(new URL('./watchdog.js', import.meta.url))
@@ -28,6 +32,8 @@ export function processWatch(): Watch {
 
 function startWatch(): Watch {
   const registered = new Map<string, string>()
+  const pids = new Set<number>()
+  const paths = new Set<string>()
   let child: ChildProcess | undefined
   let starts = 0
 
@@ -66,11 +72,37 @@ function startWatch(): Watch {
     if (registered.delete(key)) write(line)
   }
 
+  function endNow(): void {
+    for (const pid of pids) signalTree(pid, 'SIGKILL')
+    const end = Date.now() + 2000
+    while ([...pids].some(alive) && Date.now() < end) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    for (const path of [...paths].reverse())
+      rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
+    registered.clear()
+    write('done')
+  }
+
   return {
-    group: (pid, kind) => register(String(pid), `group ${pid} ${kind}`),
-    gone: pid => drop(String(pid), `gone ${pid}`),
-    folder: path => register(path, `folder ${path}`),
-    file: path => register(path, `file ${path}`),
-    forget: path => drop(path, `forget ${path}`),
+    group(pid, kind) {
+      pids.add(pid)
+      register(String(pid), `group ${pid} ${kind}`)
+    },
+    gone(pid) {
+      pids.delete(pid)
+      drop(String(pid), `gone ${pid}`)
+    },
+    folder(path) {
+      paths.add(path)
+      register(path, `folder ${path}`)
+    },
+    file(path) {
+      paths.add(path)
+      register(path, `file ${path}`)
+    },
+    forget(path) {
+      paths.delete(path)
+      drop(path, `forget ${path}`)
+    },
+    endNow,
   }
 }

@@ -1,6 +1,6 @@
 // The watchdog: a process of its own that outlives a launcher ended with SIGKILL and takes down what it left.
 // Reads lines from its standard input (group <pid> <kind>, gone <pid>, folder|file <path>, forget <path>, done). At the end
-// of input it ends what is still registered, those who use others first, removes the paths, and exits. It never stays.
+// of input it removes the files, ends the groups, those who use others first, removes the folders, and exits. It never stays.
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { alive, descendants, look, send, signalTree, waitGone } from './processes.js'
@@ -50,6 +50,8 @@ function heard(line: string): void {
 }
 
 async function finish(): Promise<void> {
+  // Files first: they say that the stack is up, and the next launcher may write its own in a moment.
+  for (const [path, what] of paths) if (what === 'file') remove(path)
   for (const kind of order) {
     const ours = [...groups.values()].filter(group => group.kind === kind && sameProcess(group)).reverse()
     const everyone = ours.flatMap(group => [group.pid, ...descendants(group.pid)])
@@ -63,7 +65,7 @@ async function finish(): Promise<void> {
     for (const pid of everyone) if (alive(pid)) send(pid, 'SIGKILL')
     await waitGone(everyone, patience)
   }
-  for (const path of [...paths.keys()].reverse()) remove(path)
+  for (const [path, what] of [...paths].reverse()) if (what === 'folder') remove(path)
   process.exit(0)
 }
 

@@ -2,6 +2,7 @@
 // with another when it was taken in between.
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export class PortTaken extends Error {
   readonly port: number
@@ -16,9 +17,14 @@ export class PortTaken extends Error {
 const first = 12_000
 const last = 31_000
 
+// Not given twice in one process, where the first taker may not listen yet.
+const given = new Set<number>()
+
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const port = randomInt(first, last)
+    if (given.has(port)) continue
+    given.add(port)
     if (await isFree(port)) return port
   }
   throw new Error(`No free TCP port was found between ${first} and ${last}. Close what listens there and try again.`)
@@ -40,6 +46,22 @@ export async function onPort<T>(demanded: number | undefined, start: (port: numb
       return await start(await freePort())
     } catch (error) {
       if (!(error instanceof PortTaken) || attempt === 5) throw error
+    }
+  }
+}
+
+/** Throws, naming the first port that is taken. Waits a moment first: a stack that was just ended may be on its way out. */
+export async function checkPorts(ports: Record<string, number>, patience = 2000): Promise<void> {
+  const end = Date.now() + patience
+  for (const [name, port] of Object.entries(ports)) {
+    while (!((await isFree(port)) && (await isFree(port, '0.0.0.0')))) {
+      if (Date.now() > end) {
+        throw new Error(
+          `Port ${port}, meant for ${name}, is taken by another program. Stop that one, ` +
+            'or let free ports be chosen: npm start -- --ports 0',
+        )
+      }
+      await sleep(100)
     }
   }
 }
