@@ -2,35 +2,42 @@
 // all of them, as theirs vary with timing, facts C), which are the caller's own and pass through untouched.
 import { TenantQueryTimeout } from '../errors.js'
 
-/** SQLSTATE classes and codes that speak of the connection or the server, not of the statement. */
-const serverGone = /^(08...|57P0[1-5]|53[1-4]..|3D000|28...|25006|55000|58...|XX00[0-2])$/
+/** SQLSTATEs that speak of the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */
+const serverGone = /^(08...|57P0[1-5])$/
 const driverGone =
-  /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|SASL_\w+|AUTH_TYPE_NOT_IMPLEMENTED)$/
+  /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|CONNABORTED|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|ERR_(SSL|TLS)_\w+)$/
 
 const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '')
 
-/** True when the connection or the server is at fault. `55000` and `53xxx` are so at connect; `connecting` says which. */
-export function isUnavailable(error: unknown, connecting: boolean): boolean {
-  const code = codeOf(error)
-  if (driverGone.test(code)) return true
-  if (!serverGone.test(code)) return false
-  // While running, 55000 and 53xxx (object not in state, disk full) are the statement's own.
-  return connecting || !/^(55000|53...|28...|3D000|58...|XX...)$/.test(code)
-}
+/** True for an answer of this plugin's, made by @fastify/error. */
+const isOurs = (error: unknown): boolean => typeof (error as { statusCode?: unknown } | null)?.statusCode === 'number'
 
-/** True for statement_timeout, the server's guard behind our own deadline. */
-export function isStatementTimeout(error: unknown): boolean {
-  return codeOf(error) === '57014'
+/** True for statement_timeout, the server's guard before our own deadline. */
+const isStatementTimeout = (error: unknown): boolean => codeOf(error) === '57014'
+
+/** True when a write met a server that takes none: a failover went past us, and a new connection may find the primary. */
+export const isReadOnlyServer = (error: unknown): boolean => codeOf(error) === '25006'
+
+export interface FailureContext {
+  /** While connecting, whatever fails is the server's: nothing of the caller's was sent. */
+  readonly connecting: boolean
+  /** The caller asked for it. */
+  readonly cancelled: boolean
+  /** The connection is gone. */
+  readonly lost: boolean
+  /** The caller had asked for a transaction that writes nothing. */
+  readonly readOnly: boolean
+  readonly unavailable: (cause: unknown) => Error
 }
 
 /** Turns what a query failed with into what its caller sees. */
-export function toCaller(
-  error: unknown,
-  context: { connecting: boolean; cancelled: boolean; unavailable: (cause: unknown) => Error },
-): unknown {
+export function toCaller(error: unknown, context: FailureContext): unknown {
+  if (isOurs(error)) return error
   if (isStatementTimeout(error) && !context.cancelled) return withCause(new TenantQueryTimeout(), error)
-  if (isUnavailable(error, context.connecting)) return context.unavailable(error)
-  return error
+  if (context.connecting || context.lost) return context.unavailable(error)
+  const code = codeOf(error)
+  const gone = serverGone.test(code) || driverGone.test(code) || (isReadOnlyServer(error) && !context.readOnly)
+  return gone ? context.unavailable(error) : error
 }
 
 /** Keeps the cause for the log without printing it to the client. */
@@ -42,4 +49,9 @@ export function withCause<E extends Error>(error: E, cause: unknown): E {
 /** For a connection that we or nobody known closed; reads as unavailable. */
 export function connectionClosed(why: string): Error {
   return Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })
+}
+
+/** As the server says it, for a query that was cancelled before it ran. */
+export function cancelledByCaller(): Error {
+  return Object.assign(new Error('canceling statement due to user request'), { code: '57014' })
 }
