@@ -65,8 +65,6 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   let socket: CountedSocket | null = null
   let ready = false
   let statements = 0
-  /** A statement has failed on it, maybe after some rows. */
-  let miscounts = false
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
   /** The query handed last: it knows its backend, and whether it is running. */
@@ -143,12 +141,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         misdirected(handing, error)
       } else {
         settled(query)
-        miscounts = true
+        if (!lost) recount()
         // One reason for all that a loss takes with it: the driver's codes vary with timing.
         reject(lost ?? error)
       }
     }
-    if (miscounts) recount()
     handing = query
     latest = query
     enter(query)
@@ -157,17 +154,13 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   /**
    * After a statement that failed half way the driver counts on from its rows, so that the next result begins with as many
-   * holes. A command that returns no rows sets the count back; sent in the same packet, it costs no round trip.
+   * holes. A command that returns no rows sets the count back. Inside a failed transaction it is refused, and then only
+   * the rollback comes next, which does the same.
    */
   function recount(): void {
-    miscounts = false
     const command = sql.unsafe(ROWLESS) as unknown as DriverQuery
     const { reject } = command
-    command.reject = error => {
-      // Refused inside a failed transaction, where nothing returns rows either.
-      miscounts = true
-      reject(error)
-    }
+    command.reject = error => (handing ? misdirected(handing, error) : reject(error))
     unheard(command)
     enter(command)
   }

@@ -64,7 +64,7 @@ const RESET_DEADLINE_MS = 5_000
 const GROW_AGAIN_MS = 1_000
 
 /** Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (facts C2). */
-const RESET =
+export const RESET =
   'rollback; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp'
 
 export function createPool(options: PoolOptions): Pool {
@@ -250,7 +250,11 @@ export function createPool(options: PoolOptions): Pool {
       entry.growAfter = performance.now() + GROW_AGAIN_MS
       return
     }
-    for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(error)
+    refuseAll(entry, () => error)
+  }
+
+  function refuseAll(entry: Entry<Lease>, reason: () => Error): void {
+    for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(reason())
     leaveTurns(entry)
   }
 
@@ -305,10 +309,7 @@ export function createPool(options: PoolOptions): Pool {
   async function close(deadlineMs: number): Promise<void> {
     clearInterval(idleTimer)
     clearTimeout(growTimer)
-    for (const { queue } of entries.values()) {
-      for (let waiter = queue.next(); waiter; waiter = queue.next()) waiter.reject(options.refusal())
-    }
-    turns.clear()
+    for (const entry of [...entries.values()]) refuseAll(entry, options.refusal)
     for (const member of [...idle]) dismiss(member, 'shutdown')
     if (counts.total === 0) return
     let timer: NodeJS.Timeout | undefined
