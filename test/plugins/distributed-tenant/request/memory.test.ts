@@ -1,0 +1,57 @@
+// A connection that lives long holds as much after twenty thousand statements as after two thousand.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import type { Connection } from '../../../../plugins/distributed-tenant/connections/connection.js'
+import { stand, until } from '../stand.js'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+
+t.test('a connection that lives long', async t => {
+  const { pool: build } = await stand(t)
+  const { client, pool, reports } = build({ budget: 1, perKey: 1 })
+  let watching = 0
+  const lease = await pool.acquire('postgres', { over: false, onOver: () => () => {} })
+  const connection = lease.connection as { -readonly [Key in keyof Connection]: Connection[Key] }
+  const { watch } = connection
+  connection.watch = onLost => {
+    watching++
+    const off = watch(onLost)
+    return () => {
+      watching--
+      off()
+    }
+  }
+  lease.release('clean')
+
+  const requests = async (count: number): Promise<void> => {
+    for (let at = 0; at < count; at += 5) {
+      const scope = client()
+      const { sql } = scope
+      await sql`select ${at}::int as n`
+      await sql.begin(async sql => {
+        await sql`select 1`
+        await sql.savepoint(sql => sql`select ${'x'}::text`)
+      })
+      await sql`select 1 / ${0}::int`.catch(() => {})
+      await sql.begin(() => Promise.reject(new Error('of the user'))).catch(() => {})
+      scope.release()
+    }
+  }
+  const heap = (): number => {
+    reports.length = 0
+    collect()
+    return process.memoryUsage().heapUsed / 1024
+  }
+  await requests(2_000)
+  await until(1_000, () => pool.info().idle === 1)
+  const before = heap()
+  await requests(18_000)
+  await until(1_000, () => pool.info().idle === 1)
+  const grown = heap() - before
+  t.equal(watching, 0, 'nobody watches it any more')
+  t.equal(lease.connection.lost, null, 'and it is the same one')
+  // One closure of 100 bytes kept per statement would be 1,800 KiB.
+  t.ok(grown < 600, `grew by ${Math.round(grown)} KiB`)
+})
