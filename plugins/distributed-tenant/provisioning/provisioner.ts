@@ -55,7 +55,8 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       try {
         const row = await findTenant(sql, id)
         if (!row || row.lifecycle === 'deleted') return null
-        if (row.provisioned === 'ready' && row.schemaVersion === tenantSet.version) return row
+        // A newer release may have migrated it already while this one still runs.
+        if (row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version) return row
         return await work(sql, row)
       } finally {
         await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`

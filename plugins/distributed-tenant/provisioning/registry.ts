@@ -130,13 +130,16 @@ export async function recordReady(
   return first(rows) as RegistryRow
 }
 
+/** A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served. */
 export async function recordFailure(
   sql: QueryClient,
   id: TenantId,
   failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; nextAttemptAt: Date | null },
 ): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
-    update tenants set provisioned = ${failure.provisioned}, step = ${failure.step}, last_error = ${failure.error},
+    update tenants set
+      provisioned = case when provisioned = 'ready' and ${failure.provisioned} = 'failed' then 'ready'
+                         else ${failure.provisioned} end, step = ${failure.step}, last_error = ${failure.error},
       next_attempt_at = ${failure.nextAttemptAt}
     where id = ${id} returning ${columns(sql)}`
   return first(rows) as RegistryRow
