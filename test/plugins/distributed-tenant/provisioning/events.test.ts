@@ -120,9 +120,12 @@ t.test('tenants by event', async t => {
     await look('employee')`create database tenant_umbrella_employee`
     await identity.tenants.create({ id: 'umbrella', name: 'Umbrella' })
     await until('told', 5_000, () => statuses.some(one => one.id === 'umbrella' && one.status === 'failed'))
-    const [row] = await look('employee', 'employee_central')`
-      select reason from dead_events where reason like '%tenant_umbrella_employee%'`
-    t.match(row?.reason, /not ours/)
+    const central = look('employee', 'employee_central')
+    const row = await until('buried', 5_000, async () => {
+      const [found] = await central`select reason from dead_events where reason like '%tenant_umbrella_employee%'`
+      return found
+    })
+    t.match(row.reason, /not ours/)
     t.match(await ready(identity, 'umbrella'), { provisioned: 'ready' }, 'the other service does not care')
   })
 
