@@ -1,0 +1,126 @@
+// `npm start`: the stack in the foreground. Owns the options, the lock, the signals and the exit code: 0 when asked to
+// stop, 1 when a start failed or a service died. A second signal ends everything at once, and still leaves nothing.
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { takeLock } from './lock.js'
+import { defaultPorts, perService, type ServiceName, serviceNames } from './names.js'
+import { nextSteps } from './next-steps.js'
+import { serviceOutput } from './output.js'
+import { onNpmGone } from './parent.js'
+import { checkPorts } from './servers/ports.js'
+import { type RunningStack, startStack } from './stack.js'
+import { readStackFile, removeStackFile } from './stack-file.js'
+import { processWatch } from './watch.js'
+
+const help = `Usage: npm start -- [--ports <first>]
+
+Starts one PostgreSQL instance per service, NATS with JetStream and Redis on temporary data, then the three services,
+and takes everything down on Ctrl-C.
+
+  --ports <first>  ports of the services: <first>, +1, +2 (default ${defaultPorts.identity}); 0 takes free ones
+  --help           this text
+
+With IDENTITY_DB_HOST, EMPLOYEE_DB_HOST, CORE_DB_HOST, NATS_URL and REDIS_URL all set, no server is started and these are
+used, with DB_USERNAME and DB_PASSWORD as the superuser of the three PostgreSQL instances.
+`
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+// For tests, which start more than one and not in the checkout.
+const folder = process.env.STACK_FOLDER ?? `${root}.stack`
+// npm passes on a terminal's Ctrl-C that has reached us already: within this time it is the same one.
+const sameSignal = 1000
+
+let stack: RunningStack | undefined
+let firstSignal = 0
+const abort = new AbortController()
+
+const say = (line: string) => process.stdout.write(`${line}\n`)
+
+function fail(error: unknown): never {
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`)
+  process.exit(1)
+}
+
+async function main(): Promise<void> {
+  const ports = readPorts()
+  const lock = await takeLock(folder)
+  if ('heldBy' in lock) fail(alreadyRunning(lock.heldBy))
+  removeStackFile(folder)
+  if (ports) await checkPorts(ports)
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopOnSignal(signal))
+  onNpmGone(process.env, () => stopOnSignal('npm has ended'))
+  // A reader that went away, `npm start | head` for one, must not end us before the stack is down.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
+  const program = process.env.STACK_SERVICE_PROGRAM
+  try {
+    stack = await startStack({
+      folder,
+      durable: true,
+      abort: abort.signal,
+      says: say,
+      serviceSays: serviceOutput(process.stdout),
+      serviceDied: message => stack && !firstSignal && takeDownAfter(message),
+      ...(ports && { ports }),
+      ...(program && { programs: { service: () => program, init: undefined } }),
+    })
+  } catch (error) {
+    if (abort.signal.aborted) process.exit(0)
+    fail(error)
+  }
+  say(nextSteps(stack.info, relative(process.cwd(), `${folder}/stack.json`)))
+}
+
+function stopOnSignal(signal: string): void {
+  const now = Date.now()
+  if (firstSignal) {
+    if (now - firstSignal < sameSignal) return
+    processWatch().endNow()
+    process.exit(0)
+  }
+  firstSignal = now
+  say(`\n${signal}: stopping services, NATS, Redis, PostgreSQL.`)
+  abort.abort()
+  // Before the start is over, startStack itself takes down what it has begun.
+  stack?.stop().then(() => process.exit(0), fail)
+}
+
+function takeDownAfter(message: string): void {
+  firstSignal = Date.now()
+  process.stderr.write(`${message}\nThe stack is taken down.\n`)
+  stack?.stop().then(() => process.exit(1), fail)
+}
+
+function readPorts(): Record<ServiceName, number> | undefined {
+  let value: string | undefined
+  try {
+    const { values } = parseArgs({ options: { ports: { type: 'string' }, help: { type: 'boolean', short: 'h' } } })
+    if (values.help) {
+      process.stdout.write(help)
+      process.exit(0)
+    }
+    value = values.ports
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${help}`)
+    process.exit(2)
+  }
+  if (value === undefined) return defaultPorts
+  const first = Number(value)
+  if (!/^\d+$/.test(value) || first > 65_535 - serviceNames.length) {
+    process.stderr.write(`--ports is \`${value}\`, which is no port. Give the first of three, or 0 for free ones.\n`)
+    process.exit(2)
+  }
+  return first === 0 ? undefined : perService((_, index) => first + index)
+}
+
+function alreadyRunning(pid: number): string {
+  const who = pid ? ` (process ${pid})` : ''
+  const info = readStackFile(folder)
+  if (!info) return `The stack of this checkout is being started or stopped by another launcher${who}.`
+  const urls = serviceNames.map(name => `  ${name.padEnd(10)}${info.services[name].url}`)
+  return `The stack of this checkout is already running${who}:\n${urls.join('\n')}\nStop it with Ctrl-C in its terminal.`
+}
+
+main().catch(fail)

@@ -1,0 +1,30 @@
+// What to try once the stack is up: commands that work as they stand when pasted into another terminal.
+import type { StackInfo } from './stack-file.js'
+
+export function nextSteps(info: StackInfo, fileWritten: string): string {
+  const { identity, employee, core } = info.services
+  const nats = new URL(info.nats.url)
+  const login = JSON.stringify({ verbose: false, user: nats.username, pass: nats.password })
+  return `
+identity  ${identity.url}   (API: ${identity.url}/api/docs)
+employee  ${employee.url}
+core      ${core.url}
+
+Make a tenant and wait until all three services can serve it:
+  curl -XPOST ${identity.url}/api/tenants -H 'authorization: Bearer ${info.adminToken}' -H 'content-type: application/json' \\
+    -H 'prefer: wait=10' -d '{"id":"acme","name":"Acme Corporation","domain":"acme.hrms.local"}'
+
+Its employees, in its own database:
+  curl ${employee.url}/api/employees -H 'HRMS-Client-ID: acme'
+
+Make one by event, with the nats command line or without it:
+  nats -s ${info.nats.url} pub tenant.created '{"id":"globex","name":"Globex"}'
+  B='{"id":"globex","name":"Globex"}'; exec 3<>/dev/tcp/${nats.hostname}/${nats.port}; printf 'CONNECT %s\\r\\nPUB tenant.created %d\\r\\n%s\\r\\nPING\\r\\n' '${login}' \${#B} "$B" >&3; head -2 <&3; exec 3>&-
+
+Health:
+  curl ${identity.url}/api/health; curl ${core.url}/api/health -H 'HRMS-Client-ID: acme'
+
+All addresses and passwords: ${fileWritten}
+Ctrl-C ends everything and removes its data.
+`
+}

@@ -1,0 +1,122 @@
+// A NATS server of our own: JetStream on file storage, users and passwords in a file only its owner can read.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { processWatch, type Watch } from '../watch.js'
+import { findServers } from './find.js'
+import { makeFolder, randomPassword } from './folder.js'
+import { onPort } from './ports.js'
+import { answers } from './probe.js'
+import { type Program, type ServerProcess, startProcess } from './server-process.js'
+
+/** Without the lists a user may do everything. */
+export interface NatsUser {
+  name: string
+  publish?: string[]
+  subscribe?: string[]
+}
+
+export interface NatsOptions {
+  dir?: string
+  name?: string
+  port?: number
+  users?: NatsUser[]
+  watch?: Watch | undefined
+}
+
+export interface NatsServer extends ServerProcess {
+  host: string
+  port: number
+  /** The first user's. */
+  user: string
+  password: string
+  url: string
+  users: Record<string, { password: string; url: string }>
+  log: string
+}
+
+export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
+  const { name = 'nats', users = [{ name: 'operator' }], watch = processWatch() } = options
+  const command = findServers().nats
+  const folder = makeFolder(options.dir, watch)
+  const data = join(folder.path, name)
+  const config = join(folder.path, `${name}.conf`)
+  const log = join(folder.path, `${name}.log`)
+  const passwords = new Map(users.map(user => [user.name, randomPassword()]))
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  try {
+    const { process, port } = await onPort(options.port, async port => {
+      // The server tells its name to whoever connects: so we know that it is ours and not another one on that port.
+      const serverName = `${name}-${randomPassword().slice(0, 12)}`
+      const text = configuration({ port, serverName, data, users, passwords })
+      writeFileSync(config, text, { mode: 0o600 })
+      const program: Program = {
+        name: 'NATS',
+        kind: 'nats',
+        command,
+        args: ['--config', config],
+        folder: folder.path,
+        log,
+        port,
+        signals: [['SIGTERM', 3000]],
+        ready: () => answers(port, '', info => info.startsWith('INFO ') && info.includes(`"${serverName}"`)),
+        watch,
+      }
+      return { process: await startProcess(program), port }
+    })
+    const urlOf = (user: string) => `nats://${user}:${passwords.get(user)}@127.0.0.1:${port}`
+    const known = users.map(user => [user.name, { password: passwords.get(user.name) ?? '', url: urlOf(user.name) }])
+    const [first] = users
+    if (!first) throw new Error('startNats needs at least one user: leave `users` out, or name one.')
+    return {
+      ...process,
+      host: '127.0.0.1',
+      port,
+      user: first.name,
+      password: passwords.get(first.name) ?? '',
+      url: urlOf(first.name),
+      users: Object.fromEntries(known),
+      log,
+      get pid() {
+        return process.pid
+      },
+      async stop() {
+        await process.stop()
+        folder.remove()
+      },
+    }
+  } catch (error) {
+    folder.remove()
+    throw error
+  }
+}
+
+function configuration(how: {
+  port: number
+  serverName: string
+  data: string
+  users: NatsUser[]
+  passwords: Map<string, string>
+}): string {
+  const users = how.users.map(user => ({
+    user: user.name,
+    password: how.passwords.get(user.name),
+    ...((user.publish || user.subscribe) && {
+      permissions: {
+        ...(user.publish && { publish: user.publish }),
+        ...(user.subscribe && { subscribe: user.subscribe }),
+      },
+    }),
+  }))
+  // The server's own format accepts JSON.
+  return JSON.stringify(
+    {
+      host: '127.0.0.1',
+      port: how.port,
+      server_name: how.serverName,
+      jetstream: { store_dir: how.data },
+      authorization: { users },
+    },
+    null,
+    2,
+  )
+}

@@ -1,0 +1,71 @@
+// A Redis server of our own: memory only, a random password in a file only its owner can read.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { processWatch, type Watch } from '../watch.js'
+import { findServers } from './find.js'
+import { makeFolder, randomPassword } from './folder.js'
+import { onPort } from './ports.js'
+import { answers } from './probe.js'
+import { type Program, type ServerProcess, startProcess } from './server-process.js'
+
+export interface RedisOptions {
+  dir?: string
+  name?: string
+  port?: number
+  watch?: Watch | undefined
+}
+
+export interface RedisServer extends ServerProcess {
+  host: string
+  port: number
+  password: string
+  url: string
+  log: string
+}
+
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  const { name = 'redis', watch = processWatch() } = options
+  const command = findServers().redis
+  const folder = makeFolder(options.dir, watch)
+  const config = join(folder.path, `${name}.conf`)
+  const log = join(folder.path, `${name}.log`)
+  const password = randomPassword()
+  try {
+    const { process, port } = await onPort(options.port, async port => {
+      const lines = ['bind 127.0.0.1', `port ${port}`, `dir ${folder.path}`, 'save ""', 'appendonly no']
+      writeFileSync(config, `${[...lines, `requirepass ${password}`].join('\n')}\n`, { mode: 0o600 })
+      const program: Program = {
+        name: 'Redis',
+        kind: 'redis',
+        command,
+        args: [config],
+        folder: folder.path,
+        log,
+        port,
+        signals: [['SIGTERM', 3000]],
+        // Only ours takes this password.
+        ready: () => answers(port, `AUTH ${password}\r\nPING\r\n`, answer => answer === '+OK\r\n+PONG\r\n'),
+        watch,
+      }
+      return { process: await startProcess(program), port }
+    })
+    return {
+      ...process,
+      host: '127.0.0.1',
+      port,
+      password,
+      url: `redis://:${password}@127.0.0.1:${port}`,
+      log,
+      get pid() {
+        return process.pid
+      },
+      async stop() {
+        await process.stop()
+        folder.remove()
+      },
+    }
+  } catch (error) {
+    folder.remove()
+    throw error
+  }
+}

@@ -1,0 +1,151 @@
+// One service's process: a program of ours, in a group of its own, told everything by its environment and ready when
+// /api/health/ready answers 200. It can be stopped, killed, frozen and started again on the same port.
+// A death that nobody asked for is reported once to whoever listens, with the end of what it said.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { descendants, send, signalTree, waitGone } from './processes.js'
+import { processWatch } from './watch.js'
+
+export interface ServiceOptions {
+  name: string
+  program: string
+  port: number
+  env: NodeJS.ProcessEnv
+  said?: ((line: string) => void) | undefined
+  died?: ((message: string) => void) | undefined
+}
+
+export interface Service {
+  readonly name: string
+  readonly port: number
+  readonly url: string
+  readonly env: NodeJS.ProcessEnv
+  readonly pid: number | undefined
+  readonly running: boolean
+  /** Starts it and waits until it is ready; while it runs, only waits. */
+  start(abort?: AbortSignal): Promise<void>
+  stop(): Promise<void>
+  kill(): Promise<void>
+  freeze(): void
+  thaw(): void
+  /** The last lines it said. */
+  tail(): string
+}
+
+/** From one start to its end. `asked`: we ended it ourselves. */
+interface Life {
+  child: ChildProcess
+  asked: boolean
+}
+
+const readyDeadline = 30_000
+const stopDeadline = 8000
+const linesKept = 40
+
+export const localUrl = (port: number) => `http://127.0.0.1:${port}`
+
+export function createService(options: ServiceOptions): Service {
+  const { name, program, port, env } = options
+  const url = localUrl(port)
+  const lines: string[] = []
+  let life: Life | undefined
+
+  const tail = () => lines.join('\n') || '(it said nothing)'
+
+  function begin(): Life {
+    lines.length = 0
+    const started = spawn(process.execPath, [program], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...env, PORT: String(port) },
+    })
+    const begun: Life = { child: started, asked: false }
+    if (started.pid) processWatch().group(started.pid, 'service')
+    for (const stream of [started.stdout, started.stderr]) createInterface({ input: stream }).on('line', hear)
+    // 'close' comes after the last line of output, so that the report can hold it.
+    started.once('close', (code, signal) => {
+      if (life === begun) life = undefined
+      if (started.pid) processWatch().gone(started.pid)
+      const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`
+      if (!begun.asked) options.died?.(`${name} ${how}. The last it said:\n${tail()}`)
+    })
+    started.once('error', () => {})
+    return begun
+  }
+
+  function hear(line: string): void {
+    lines.push(line)
+    if (lines.length > linesKept) lines.shift()
+    options.said?.(line)
+  }
+
+  async function waitReady(begun: Life, abort: AbortSignal | undefined): Promise<void> {
+    const end = Date.now() + readyDeadline
+    while (!(await answersReady(url))) {
+      abort?.throwIfAborted()
+      if (life !== begun) throw new Error(`${name} ended before it was ready. The last it said:\n${tail()}`)
+      if (Date.now() > end) {
+        const seconds = readyDeadline / 1000
+        throw new Error(`${name} was not ready at ${url} within ${seconds} seconds. The last it said:\n${tail()}`)
+      }
+      await sleep(25)
+    }
+  }
+
+  async function end(signals: [NodeJS.Signals, number][]): Promise<void> {
+    const ended = life
+    const pid = ended?.child.pid
+    if (ended === undefined || pid === undefined) return
+    ended.asked = true
+    const everyone = [pid, ...descendants(pid)]
+    signalTree(pid, 'SIGCONT')
+    for (const [signal, patience] of signals) {
+      if (signal === 'SIGKILL') signalTree(pid, signal)
+      else send(pid, signal)
+      if (!(await waitGone(everyone, patience))) continue
+      if (life === ended) life = undefined
+      return processWatch().gone(pid)
+    }
+    throw new Error(`${name} (process ${pid}) does not end on SIGKILL.`)
+  }
+
+  return {
+    name,
+    port,
+    url,
+    env,
+    get pid() {
+      return life?.child.pid
+    },
+    get running() {
+      return life !== undefined
+    },
+    async start(abort) {
+      life ??= begin()
+      await waitReady(life, abort)
+    },
+    stop: () =>
+      end([
+        ['SIGTERM', stopDeadline],
+        ['SIGKILL', 5000],
+      ]),
+    kill: () => end([['SIGKILL', 5000]]),
+    freeze: () => life?.child.pid && signalTree(life.child.pid, 'SIGSTOP'),
+    thaw: () => life?.child.pid && signalTree(life.child.pid, 'SIGCONT'),
+    tail,
+  }
+}
+
+async function answersReady(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/api/health/ready`, {
+      signal: AbortSignal.timeout(2000),
+      headers: { connection: 'close' },
+    })
+    await response.arrayBuffer()
+    return response.status === 200
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,136 @@
+// The whole stack on one machine: servers, then each service's role and database, then the services, then stack.json.
+// Down it goes the other way round. A start that fails or is aborted takes down what it has begun before it throws.
+import { fileURLToPath } from 'node:url'
+import { initService } from './init.js'
+import { databaseOf, perService, roleOf, type ServiceName, serviceNames } from './names.js'
+import { randomPassword } from './servers/folder.js'
+import { freePort } from './servers/ports.js'
+import type { Servers } from './servers/start.js'
+import { createService, localUrl, type Service } from './service.js'
+import { inheritedEnvironment, serviceEnvironment, stackSecrets } from './service-environment.js'
+import { obtainServers, type ServerSource } from './source.js'
+import { removeStackFile, type StackInfo, writeStackFile } from './stack-file.js'
+
+export interface StackOptions {
+  /** Free ports without it. */
+  ports?: Record<ServiceName, number>
+  env?: NodeJS.ProcessEnv
+  /** More variables for every service, over all others. */
+  serviceEnv?: NodeJS.ProcessEnv
+  /** What runs instead of our own programs. `init: undefined` skips that step. */
+  programs?: { service(name: ServiceName): string; init: string | undefined }
+  /** Where stack.json goes; without it none is written. */
+  folder?: string
+  /** true keeps data safe against power loss, at the speed a real server has. */
+  durable?: boolean
+  abort?: AbortSignal
+  /** What the stack does, a line for each step. */
+  says?(line: string): void
+  /** What the services say. */
+  serviceSays?(name: string, line: string): void
+  /** A service ended that nobody stopped. */
+  serviceDied?(message: string): void
+}
+
+export interface RunningStack {
+  info: StackInfo
+  services: Record<ServiceName, Service>
+  /** The servers, unless the environment gave them. */
+  servers: Servers<ServiceName> | undefined
+  serviceToken: string
+  /** One more process of a service, on a port of its own, ready; it ends with the stack. */
+  replica(name: ServiceName, env?: NodeJS.ProcessEnv): Promise<Service>
+  stop(): Promise<void>
+}
+
+const dist = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
+
+const ownPrograms = { service: (name: ServiceName) => dist(`services/${name}/main.js`), init: dist('cli/main.js') }
+
+export async function startStack(options: StackOptions = {}): Promise<RunningStack> {
+  const { env = process.env, programs = ownPrograms, folder, abort, says = () => {} } = options
+  const running: Service[] = []
+  let source: ServerSource | undefined
+  let stopping: Promise<void> | undefined
+
+  async function takeDown(): Promise<void> {
+    if (folder) removeStackFile(folder)
+    const outcomes = await Promise.allSettled(running.map(service => service.stop()))
+    await source?.stop()
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  const stop = () => {
+    stopping ??= takeDown()
+    return stopping
+  }
+
+  try {
+    source = await obtainServers(env, options.durable ?? false)
+    says(source.says)
+    abort?.throwIfAborted()
+
+    const secrets = stackSecrets(env)
+    const info = await describe(source, options.ports, secrets.adminToken)
+    const inherited = inheritedEnvironment(env)
+    const { init } = programs
+    if (init) {
+      const { superuser } = source
+      const all = serviceNames.map(name =>
+        initService(init, name, info.services[name].database, superuser[name], inherited),
+      )
+      for (const outcome of await Promise.allSettled(all)) if (outcome.status === 'rejected') throw outcome.reason
+      says('Roles and central databases: made, one of each per service.')
+    }
+    abort?.throwIfAborted()
+
+    const make = (name: ServiceName, port: number, more?: NodeJS.ProcessEnv, label: string = name) => {
+      const service = createService({
+        name: label,
+        program: programs.service(name),
+        port,
+        env: { ...serviceEnvironment(name, info, secrets, inherited), ...options.serviceEnv, ...more },
+        said: line => options.serviceSays?.(label, line),
+        died: message => options.serviceDied?.(message),
+      })
+      running.push(service)
+      return service
+    }
+    const services = perService(name => make(name, Number(new URL(info.services[name].url).port)))
+    await Promise.all(serviceNames.map(name => services[name].start(abort)))
+    abort?.throwIfAborted()
+
+    if (folder) writeStackFile(folder, info)
+    return {
+      info,
+      services,
+      servers: source.own,
+      serviceToken: secrets.serviceToken,
+      async replica(name, more) {
+        const service = make(name, await freePort(), more, `${name}-${running.length}`)
+        await service.start()
+        return service
+      },
+      stop,
+    }
+  } catch (error) {
+    await stop().catch(() => {})
+    throw error
+  }
+}
+
+async function describe(
+  source: ServerSource,
+  ports: Record<ServiceName, number> | undefined,
+  adminToken: string,
+): Promise<StackInfo> {
+  const services = {} as StackInfo['services']
+  for (const name of serviceNames) {
+    const { host, port } = source.databases[name]
+    services[name] = {
+      url: localUrl(ports?.[name] ?? (await freePort())),
+      database: { host, port, user: roleOf(name), password: randomPassword(), name: databaseOf(name) },
+    }
+  }
+  return { services, nats: { url: source.nats.url }, redis: { url: source.redis.url }, adminToken }
+}
