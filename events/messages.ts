@@ -1,14 +1,143 @@
-// placeholder until the events branch lands
+// Owns what a message means: subject and bytes to a typed event or to the reason why not, and back to bytes.
+// Invariant: an event holds known, checked fields only; a reason is one short sentence that echoes at most 64 escaped
+// characters of the input. Never throws on input; `encode` throws only on what JSON cannot hold.
+import { decode, isJsonObject, type JsonObject, quote } from './decode.js'
+import { LifecycleBody, lifecycleBody, MAX_SETTINGS_BYTES, StatusBody, statusBody } from './schemas.js'
+import { type LifecycleKind, parseSubject, type StatusKind } from './subjects.js'
+import type { TenantId } from './tenant-id.js'
+
+interface LifecycleFields {
+  readonly id: TenantId
+  /** null: the tenant has no domain; absent: the sender does not say. */
+  readonly domain?: string | null
+  readonly is_active?: boolean
+  readonly settings?: JsonObject
+  readonly actor?: string
+}
+
+/** A `created` without version is a request: it creates, it never changes. Its name is the id if it gave none. */
+export type CreatedEvent = LifecycleFields & {
+  readonly kind: 'created'
+  readonly version?: number
+  readonly name: string
+}
+export type ChangedEvent = LifecycleFields & {
+  readonly kind: Exclude<LifecycleKind, 'created'>
+  readonly version: number
+  readonly name?: string
+}
+/** Body: `{ id, version?, name, domain?, is_active?, settings?, actor? }`; `kind` comes from the subject. */
+export type LifecycleEvent = CreatedEvent | ChangedEvent
+
+/** How far one service got with one tenant. Instants are ISO 8601; `version` 0 is an unnumbered request. */
 export interface StatusEvent {
-  id: string
-  service: string
-  version: number
-  status: 'ready' | 'failed' | 'removed'
-  step?: string
-  attempts?: number
-  error?: string
-  nextTryAt?: string
-  steps?: { step: string; at: string }[]
-  schemaVersion?: number
-  at: string
+  readonly id: TenantId
+  readonly service: string
+  readonly version: number
+  readonly status: StatusKind
+  readonly step?: string
+  readonly attempts?: number
+  readonly error?: string
+  readonly nextTryAt?: string
+  readonly steps?: readonly { readonly step: string; readonly at: string }[]
+  readonly schemaVersion?: number
+  readonly at: string
+}
+
+export type Parsed<E> = { readonly ok: true; readonly event: E } | { readonly ok: false; readonly reason: string }
+
+/** `tenant.<kind>` and its body to a lifecycle event. */
+export function parseLifecycle(subject: string, data: Uint8Array): Parsed<LifecycleEvent> {
+  const parts = parseSubject(subject)
+  if (parts?.type !== 'lifecycle') return refuse(`${quote(subject)} is not a lifecycle subject`)
+  const decoded = decode(data)
+  if (!decoded.ok) return decoded
+  const body = decoded.value
+  if (!isJsonObject(body)) return refuse('the body is not a JSON object')
+  if (!lifecycleBody.Check(body)) return refuse(firstFlaw(body, lifecycleBody.Errors(body), LifecycleBody.properties))
+
+  // The schema has checked every field that is read here; `settings` came from JSON, so its values are JSON.
+  const { version, name, domain, is_active, actor } = body
+  const settings = body.settings as JsonObject | undefined
+  if (settings !== undefined && Buffer.byteLength(JSON.stringify(settings)) > MAX_SETTINGS_BYTES) {
+    return refuse(`settings must have at most ${MAX_SETTINGS_BYTES} bytes as JSON`)
+  }
+  const fields: LifecycleFields = {
+    id: body.id as TenantId,
+    ...(domain !== undefined && { domain }),
+    ...(is_active !== undefined && { is_active }),
+    ...(settings !== undefined && { settings }),
+    ...(actor !== undefined && { actor }),
+  }
+  if (parts.kind === 'created') {
+    if (version === undefined) return accept({ kind: 'created', ...fields, name: name ?? fields.id })
+    if (name === undefined) return refuse('name is missing: a numbered tenant.created carries the whole tenant')
+    return accept({ kind: 'created', ...fields, version, name })
+  }
+  if (version === undefined) return refuse(`version is missing: tenant.${parts.kind} needs one`)
+  return accept({ kind: parts.kind, ...fields, version, ...(name !== undefined && { name }) })
+}
+
+/** `tenant.<kind>.<service>` and its body to a status event; both must say the same service and status. */
+export function parseStatus(subject: string, data: Uint8Array): Parsed<StatusEvent> {
+  const parts = parseSubject(subject)
+  if (parts?.type !== 'status') return refuse(`${quote(subject)} is not a status subject`)
+  const decoded = decode(data)
+  if (!decoded.ok) return decoded
+  const body = decoded.value
+  if (!isJsonObject(body)) return refuse('the body is not a JSON object')
+  if (!statusBody.Check(body)) return refuse(firstFlaw(body, statusBody.Errors(body), StatusBody.properties))
+  // A service's NATS account may publish its own subjects only: a body that says otherwise is a forgery.
+  if (body.service !== parts.service) return refuse('service contradicts the subject')
+  if (body.status !== parts.kind) return refuse('status contradicts the subject')
+  for (const instant of [body.at, body.nextTryAt, ...(body.steps ?? []).map(one => one.at)]) {
+    if (instant !== undefined && Number.isNaN(Date.parse(instant))) return refuse('an instant names no real time')
+  }
+  const { step, attempts, error, nextTryAt, steps, schemaVersion } = body
+  return accept({
+    id: body.id as TenantId,
+    service: body.service,
+    version: body.version,
+    status: body.status,
+    ...(step !== undefined && { step }),
+    ...(attempts !== undefined && { attempts }),
+    ...(error !== undefined && { error }),
+    ...(nextTryAt !== undefined && { nextTryAt }),
+    ...(steps !== undefined && { steps: steps.map(one => ({ step: one.step, at: one.at })) }),
+    ...(schemaVersion !== undefined && { schemaVersion }),
+    at: body.at,
+  })
+}
+
+/** An event, or a stored body, to bytes. A lifecycle event's `kind` stays out: the subject carries it. */
+export function encode(event: LifecycleEvent | StatusEvent | Readonly<JsonObject>): Uint8Array {
+  const { kind: _, ...body } = event as { kind?: unknown }
+  return new TextEncoder().encode(JSON.stringify(body))
+}
+
+function accept<E>(event: E): Parsed<E> {
+  return { ok: true, event }
+}
+
+function refuse(reason: string): { ok: false; reason: string } {
+  return { ok: false, reason }
+}
+
+interface Flaw {
+  readonly keyword: string
+  readonly instancePath: string
+  readonly params: object
+}
+
+// The schema's own sentences are shown, never the validator's, which may quote the input.
+function firstFlaw(body: JsonObject, flaws: readonly Flaw[], properties: Readonly<Record<string, object>>): string {
+  const flaw = flaws[0]
+  if (flaw === undefined) return 'the body breaks its schema'
+  if (flaw.keyword === 'required' && flaw.instancePath === '' && 'requiredProperties' in flaw.params) {
+    return `${String(flaw.params.requiredProperties).split(',')[0]} is missing`
+  }
+  const field = flaw.instancePath.split('/')[1] ?? ''
+  const property = properties[field] ?? {}
+  const rule = 'description' in property ? String(property.description) : 'breaks its schema'
+  return field === 'id' ? `id ${quote(body.id)} ${rule}` : `${field} ${rule}`
 }

@@ -97,6 +97,11 @@ export const TenantContextMissing = createError(
   'The tenant was touched where there is none: remove `tenant: false` from this route, or use fastify.tenants.run().',
   500,
 )
+export const CentralDatabaseUnavailable = createError(
+  'CENTRAL_DATABASE_UNAVAILABLE',
+  'The central database cannot be reached right now: try again after Retry-After seconds.',
+  503,
+)
 export const TenantClientMethod = createError(
   'TENANT_CLIENT_METHOD',
   'sql.%s is not available on a leased connection: %s.',
@@ -108,6 +113,7 @@ export const TenantDisabled = createError(
   503,
 )
 export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
+export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
 export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)
 
@@ -116,6 +122,20 @@ export const RETRY_AFTER: Readonly<Record<string, number>> = {
   TENANT_PROVISIONING: 1,
   TENANT_LOOKUP_FAILED: 2,
   TENANT_DATABASE_UNAVAILABLE: 2,
+  CENTRAL_DATABASE_UNAVAILABLE: 2,
   TENANT_BUSY: 1,
   TENANT_DISABLED: 30,
+}
+
+// Fastify's default error handler sends an error's `headers`; a handler of yours may do the same.
+for (const type of [
+  TenantProvisioning,
+  TenantLookupFailed,
+  TenantDatabaseUnavailable,
+  CentralDatabaseUnavailable,
+  TenantBusy,
+  TenantDisabled,
+]) {
+  const { code } = new type()
+  Object.defineProperty(type.prototype, 'headers', { value: { 'retry-after': String(RETRY_AFTER[code]) } })
 }

@@ -144,7 +144,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     nats: options.nats === undefined ? environment.NATS_URL : options.nats,
     redis: options.redis === undefined ? environment.REDIS_URL || null : options.redis,
     cacheTtl: above0('cacheTtl', options.cacheTtl ?? environment.TENANT_CACHE_TTL * 1000),
-    header: (options.header ?? environment.TENANT_HEADER).toLowerCase(),
+    header: options.header ?? environment.TENANT_HEADER,
     baseDomain: options.baseDomain ?? environment.TENANT_BASE_DOMAIN ?? null,
     identifyBy: options.identifyBy ? [options.identifyBy].flat() : null,
     authorizeTenant: options.authorizeTenant,

@@ -58,10 +58,13 @@ export interface RegistryRow extends Tenant {
  */
 export interface QueryClient extends postgres.ISql {}
 
+/** What `begin` resolves with: an array of promises is awaited as one, as in `postgres`. */
+export type Settled<T> = T extends readonly unknown[] ? { [Index in keyof T]: Awaited<T[Index]> } : Awaited<T>
+
 /** The client inside `sql.begin`: its statements run on the transaction's connection. */
 export interface TransactionClient extends QueryClient {
-  savepoint<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Awaited<T>>
-  savepoint<T>(name: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Awaited<T>>
+  savepoint<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
+  savepoint<T>(name: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
 }
 
 /**
@@ -71,8 +74,8 @@ export interface TransactionClient extends QueryClient {
  */
 export interface SqlClient extends QueryClient {
   /** A transaction on a connection of its own. `options` as in PostgreSQL's BEGIN: `read only`, `isolation level serializable`. */
-  begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Awaited<T>>
-  begin<T>(options: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Awaited<T>>
+  begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
+  begin<T>(options: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
 }
 
 /** What can be said when a tenant is made. */

@@ -1,0 +1,192 @@
+// Owns a service's consumer loop: stream and durable ensured, messages pulled as there is room, for ever until stop().
+// Invariant: whatever ends an attempt (stream or consumer deleted, silence, lost connection) starts the next one within
+// seconds; stop() starts nothing new, finishes what runs and gives the rest back. Server gone: waits, reports, tries again.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NatsConnection } from 'nats'
+import type { EventsConnection } from './connection.js'
+import type { DeadLetter } from './dead-letters.js'
+import { createDelivery, type Delivery, defaultRetryDelay, type Epoch, type Incoming } from './delivery.js'
+import { type DurableOptions, ensureConsumer } from './durable.js'
+import { EventsUnavailable } from './failures.js'
+import { createLanes } from './lanes.js'
+import type { Parsed } from './messages.js'
+import { pause } from './pause.js'
+import { pull } from './pull.js'
+import { describe, type Ensured, guardReport, type Report } from './report.js'
+import { ensureStream, type StreamOptions, type StreamState, streamState } from './stream.js'
+import { STREAM } from './subjects.js'
+
+export interface ConsumeOptions<E extends { id: string }> extends DurableOptions {
+  connection: EventsConnection
+  /** Names the dead subject. */
+  service: string
+  parse: (subject: string, data: Uint8Array) => Parsed<E>
+  /** Resolves: acknowledged. Throws DeadEvent: dead letters. Throws anything else: delivered again later. Must end by itself. */
+  handle: (event: E, incoming: Incoming) => Promise<void>
+  /** Stores a dead letter. If it throws, the message is delivered again later. */
+  onDead: (dead: DeadLetter) => Promise<void>
+  report?: Report
+  /** Tenants handled side by side. Default 4. */
+  concurrency?: number
+  /** Makes the stream when it is missing: identity alone. Default false. */
+  mayCreateStream?: boolean
+  stream?: StreamOptions
+  /** Milliseconds until the next delivery after a failure. Default 1 s doubling to 60 s, with jitter. */
+  retryDelayMs?: (deliveryCount: number) => number
+}
+
+export interface ConsumerState {
+  readonly phase: 'waiting' | 'consuming' | 'stopped'
+  /** Handlers at work, and messages held for them. */
+  readonly running: number
+  readonly waiting: number
+  readonly lastError: string | null
+  /** ISO 8601; null before the first message. */
+  readonly lastMessageAt: string | null
+}
+
+export interface EventsConsumer {
+  state(): ConsumerState
+  /** Waits up to `deadlineMs` (default 10000) for running handlers, then aborts their signal. Safe to call twice. */
+  stop(deadlineMs?: number): Promise<void>
+}
+
+// Together with a request that times out they keep "noticed and replaced" under 5 s.
+const API_TIMEOUT_MS = 2000
+const FIRST_PAUSE_MS = 200
+const LONGEST_PAUSE_MS = 1500
+
+/** Starts at once and returns; the first attempt waits for the connection. */
+export function consume<E extends { id: string }>(options: ConsumeOptions<E>): EventsConsumer {
+  const { connection, durable } = options
+  const report = guardReport(options.report)
+  const stopping = new AbortController()
+  const impatient = new AbortController()
+  const concurrency = options.concurrency ?? 4
+  const lanes = createLanes<Delivery>({ concurrency, capacity: concurrency * 2, run: one => one.process() })
+  const rules = {
+    ...options,
+    report,
+    signal: impatient.signal,
+    retryDelayMs: options.retryDelayMs ?? defaultRetryDelay,
+  }
+  const keepAlive = setInterval(
+    () => {
+      for (const delivery of lanes.held()) delivery.working()
+    },
+    (options.ackWaitMs ?? 30_000) / 3,
+  )
+  let epoch: Epoch | null = null
+  let phase: ConsumerState['phase'] = 'waiting'
+  let lastError: string | null = null
+  let lastMessageAt: string | null = null
+  let returned = 0
+  let failures = 0
+  let stopped: Promise<void> | null = null
+
+  async function ensure(nc: NatsConnection) {
+    const jsm = await nc.jetstreamManager({ timeout: API_TIMEOUT_MS, checkAPI: false })
+    const stream: (StreamState & { action?: Ensured }) | null =
+      options.mayCreateStream === true ? await ensureStream(jsm, options.stream) : await streamState(jsm)
+    if (stream === null) throw new EventsUnavailable(`the stream ${STREAM} does not exist yet; identity creates it`)
+    const { created, lastSeq } = stream
+    if (stream.action !== undefined && stream.action !== 'unchanged') {
+      report({ type: 'stream_ensured', action: stream.action, created, lastSeq })
+    }
+    if (epoch?.created !== created) {
+      if (epoch !== null) epoch.gone = true
+      // What was not started belongs to a stream that is gone; its events come again or through the feed.
+      lanes.dropWaiting()
+      epoch = { created, gone: false }
+    }
+    const { info, action } = await ensureConsumer(jsm, options)
+    if (action !== 'unchanged') report({ type: 'consumer_ensured', durable, action })
+    const consumer = nc.jetstream({ timeout: API_TIMEOUT_MS }).consumers.getPullConsumerFor(info)
+    return { epoch, consumer }
+  }
+
+  // Returns when the connection changed hands or stop() was called; throws for every other end.
+  async function attempt(): Promise<void> {
+    const nc = connection.client()
+    const { epoch: current, consumer } = await ensure(nc)
+    phase = 'consuming'
+    report({ type: 'consuming', durable })
+    while (!stopping.signal.aborted && connection.status() === 'connected') {
+      const max = await lanes.room(stopping.signal)
+      if (max === 0) return
+      const missed = await pull({
+        connection,
+        consumer,
+        max,
+        signal: stopping.signal,
+        accept: message => {
+          lastMessageAt = new Date().toISOString()
+          const delivery = createDelivery(rules, nc, message, current)
+          if (!stopping.signal.aborted) return lanes.add(delivery.key, delivery)
+          returned++
+          delivery.giveBack()
+        },
+      })
+      if (missed > 0) {
+        report({ type: 'stalled', durable, missedHeartbeats: missed })
+        throw new EventsUnavailable('the subscription went silent')
+      }
+      failures = 0
+      lastError = null
+    }
+  }
+
+  async function loop(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      try {
+        if (await connection.ready(API_TIMEOUT_MS)) await attempt()
+        else if (connection.status() === 'closed') throw new EventsUnavailable('the connection was closed')
+      } catch (error) {
+        if (stopping.signal.aborted) return
+        const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures++, 8))
+        const retryInMs = Math.round(longest * (0.5 + Math.random() / 2))
+        lastError = describe(error)
+        phase = 'waiting'
+        report({ type: 'consume_failed', durable, error: lastError, retryInMs })
+        await pause(retryInMs, stopping.signal)
+      }
+      phase = 'waiting'
+    }
+  }
+  const looped = loop()
+
+  async function finish(deadlineMs: number): Promise<void> {
+    const deadline = sleep(deadlineMs, undefined, { ref: false })
+    stopping.abort()
+    for (const delivery of lanes.dropWaiting()) {
+      returned++
+      delivery.giveBack()
+    }
+    await Promise.race([Promise.all([looped, lanes.idle()]), deadline])
+    const unfinished = lanes.size()
+    if (unfinished > 0) impatient.abort()
+    clearInterval(keepAlive)
+    // The answers are on their way, not necessarily there: a process that exits now would lose them.
+    if (connection.status() === 'connected') {
+      await Promise.race([connection.client().flush(), deadline]).catch((error: unknown) => {
+        lastError = describe(error)
+      })
+    }
+    phase = 'stopped'
+    report({ type: 'consumer_stopped', durable, returned, unfinished })
+  }
+
+  return {
+    state: () => ({
+      phase,
+      running: lanes.running(),
+      waiting: lanes.size() - lanes.running(),
+      lastError,
+      lastMessageAt,
+    }),
+    stop(deadlineMs = 10_000) {
+      stopped ??= finish(deadlineMs)
+      return stopped
+    },
+  }
+}

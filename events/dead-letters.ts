@@ -1,0 +1,32 @@
+// Owns what a dead event is: a message that can never work, with the reason. Storing it is the caller's callback.
+// Invariant: a reason is bounded and printable, so that it fits a header, a row and a log line.
+
+/** What is handed to `onDead`. `data` is the body as it came, which may be neither JSON nor UTF-8. */
+export interface DeadLetter {
+  readonly subject: string
+  readonly data: Uint8Array
+  /** First value of each header, by its name as sent. Empty for a bare publish. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly streamSeq: number
+  /** How often the server had delivered it, this time included. */
+  readonly deliveryCount: number
+  readonly reason: string
+}
+
+/** Thrown by a handler for an event that no retry can help: it goes to the dead letters and is not delivered again. */
+export class DeadEvent extends Error {
+  override readonly name = 'DeadEvent'
+  readonly code = 'EVENT_DEAD'
+  readonly reason: string
+
+  constructor(reason: string, options?: ErrorOptions) {
+    super(reason, options)
+    this.reason = printable(reason)
+  }
+}
+
+/** Escapes what a header may not hold and cuts at 500 characters. */
+export function printable(text: string): string {
+  const flat = text.replace(/[^\x20-\x7e]+/g, ' ')
+  return flat.length > 500 ? `${flat.slice(0, 497)}...` : flat
+}

@@ -1,0 +1,62 @@
+// Owns the durable consumer's settings on the server, shared by all replicas of a service.
+// Invariant: explicit ack, delivery without end (retry state lives in the service's table, never in max_deliver), and
+// few messages outstanding. Server gone: throws; the consumer loop tries again.
+import { AckPolicy, type ConsumerInfo, DeliverPolicy, type JetStreamManager } from 'nats'
+import { apiErrorCode } from './failures.js'
+import type { Ensured } from './report.js'
+import { STREAM } from './subjects.js'
+
+export interface DurableOptions {
+  durable: string
+  /** One subject filter, e.g. `tenant.*`. */
+  filter: string
+  /** How long the server waits for an answer before it delivers again. Default 30000. */
+  ackWaitMs?: number
+  /** Most messages out for an answer, over all replicas together. Default 16. */
+  maxAckPending?: number
+}
+
+const CONSUMER_NOT_FOUND = 10014
+const NOT_UPDATABLE = 10012
+const NANOS_PER_MS = 1_000_000
+
+/**
+ * Creates the consumer or brings its settings back. Settings that the server cannot change in place mean delete and
+ * create: then the position is gone and **every event in the stream is delivered again**, oldest first. Nothing is
+ * lost, and handlers that go by version change nothing; the action says `recreated` so that nobody is surprised.
+ */
+export async function ensureConsumer(
+  jsm: JetStreamManager,
+  options: DurableOptions,
+): Promise<{ info: ConsumerInfo; action: Ensured | 'recreated' }> {
+  const wanted = {
+    filter_subject: options.filter,
+    ack_policy: AckPolicy.Explicit,
+    deliver_policy: DeliverPolicy.All,
+    ack_wait: (options.ackWaitMs ?? 30_000) * NANOS_PER_MS,
+    max_deliver: -1,
+    max_ack_pending: options.maxAckPending ?? 16,
+  }
+  const config = { durable_name: options.durable, ...wanted }
+  const found = await findConsumer(jsm, options.durable)
+  if (found === null) return { info: await jsm.consumers.add(STREAM, config), action: 'created' }
+  const current = found.config as unknown as Record<string, unknown>
+  if (Object.entries(wanted).every(([key, value]) => current[key] === value))
+    return { info: found, action: 'unchanged' }
+  try {
+    return { info: await jsm.consumers.update(STREAM, options.durable, wanted), action: 'updated' }
+  } catch (error) {
+    if (apiErrorCode(error) !== NOT_UPDATABLE) throw error
+    await jsm.consumers.delete(STREAM, options.durable)
+    return { info: await jsm.consumers.add(STREAM, config), action: 'recreated' }
+  }
+}
+
+async function findConsumer(jsm: JetStreamManager, durable: string): Promise<ConsumerInfo | null> {
+  try {
+    return await jsm.consumers.info(STREAM, durable)
+  } catch (error) {
+    if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return null
+    throw error
+  }
+}

@@ -1,0 +1,36 @@
+// Owns a message's headers: CloudEvents and trace context out, a plain record in. Headers are optional everywhere:
+// a bare publish has none, and nothing may depend on them.
+import { headers as createHeaders, type MsgHdrs } from 'nats'
+
+const CE = 'ce-'
+
+export interface HeaderFields {
+  readonly subject: string
+  readonly messageId: string
+  /** CloudEvents `source`: who publishes, e.g. `identity`. */
+  readonly source: string
+  /** When it happened, ISO 8601. */
+  readonly time: string
+  readonly extra?: Readonly<Record<string, string>>
+}
+
+/** CloudEvents 1.0 in binary mode; `extra` (traceparent, tracestate) is added and cannot override these. */
+export function eventHeaders({ subject, messageId, source, time, extra }: HeaderFields): MsgHdrs {
+  const all = createHeaders()
+  for (const [name, value] of Object.entries(extra ?? {})) all.set(name, value)
+  all.set('content-type', 'application/json')
+  all.set(`${CE}specversion`, '1.0')
+  all.set(`${CE}id`, messageId)
+  all.set(`${CE}source`, source)
+  // The type without the service, so that one name means one kind of event.
+  all.set(`${CE}type`, subject.split('.').slice(0, 2).join('.'))
+  all.set(`${CE}time`, time)
+  return all
+}
+
+/** First value of each header; empty when there are none. */
+export function headerRecord(found: MsgHdrs | undefined): Record<string, string> {
+  const record: Record<string, string> = {}
+  if (found !== undefined) for (const name of found.keys()) record[name] = found.get(name)
+  return record
+}

@@ -1,0 +1,83 @@
+// Owns what we rely on inside `postgres` 3.4.9 beyond its documented surface: `options.socket`, `query.handler`, the
+// queue-less entry of one instance, and parsed options. Pinned exactly; `assertDriver` proves each at the start.
+import postgres from 'postgres'
+import { ConfigurationInvalid } from '../errors.js'
+
+/** A query of the driver as seen from inside: lazy, and handed to `handler` when it is first awaited. */
+export interface DriverQuery extends Promise<unknown> {
+  handler: (query: DriverQuery) => void
+  resolve: (value: unknown) => void
+  reject: (error: unknown) => void
+  readonly strings: readonly string[]
+  readonly args: readonly unknown[]
+  readonly options: { simple?: boolean }
+  readonly cancelled: unknown
+  cursorFn?: (rows: unknown) => unknown
+  cursor(rows: number, fn: (rows: unknown) => unknown): DriverQuery
+  execute(): DriverQuery
+}
+
+export type Driver = postgres.Sql
+export type DriverOptions = postgres.Options<Record<string, never>>
+
+/** Element type to array type of PostgreSQL's built-in types; these numbers never change (pg_type.dat). */
+const builtInArrays: Readonly<Record<number, number>> = {
+  16: 1000,
+  17: 1001,
+  20: 1016,
+  21: 1005,
+  23: 1007,
+  25: 1009,
+  114: 199,
+  650: 651,
+  700: 1021,
+  701: 1022,
+  869: 1041,
+  1042: 1014,
+  1043: 1015,
+  1082: 1182,
+  1083: 1183,
+  1114: 1115,
+  1184: 1185,
+  1186: 1187,
+  1266: 1270,
+  1700: 1231,
+  2950: 2951,
+  3802: 3807,
+}
+
+/**
+ * An instance that only builds queries and never connects: its `sql` makes lazy queries whose `handler` we replace.
+ * It knows the built-in array types, which a connected instance would have fetched.
+ */
+export function createBuilder(options: DriverOptions): Driver {
+  const sql = postgres({ ...options, max: 1 }) as Driver
+  const { typeArrayMap } = (sql.options as unknown as { shared: { typeArrayMap: Record<number, number> } }).shared
+  Object.assign(typeArrayMap, builtInArrays)
+  return sql
+}
+
+/** Where queries enter an instance. */
+export function entrance(sql: Driver): (query: DriverQuery) => void {
+  return (sql`` as unknown as DriverQuery).handler
+}
+
+/** True for a query or fragment of the driver. */
+export function isQuery(value: unknown): value is DriverQuery {
+  return value instanceof Promise && 'strings' in value && 'handler' in value
+}
+
+/** @throws CONFIGURATION_INVALID when another version of the driver was installed over the pinned one */
+export function assertDriver(): void {
+  const probe = createBuilder({ host: '127.0.0.1', port: 1 })
+  const query = probe`select ${1}` as unknown as DriverQuery
+  const fits =
+    typeof query.handler === 'function' &&
+    typeof query.resolve === 'function' &&
+    typeof query.reject === 'function' &&
+    Array.isArray(query.strings) &&
+    Array.isArray(query.args)
+  if (!fits) {
+    throw new ConfigurationInvalid('The installed `postgres` is not 3.4.9, on which we rely: install postgres@3.4.9.')
+  }
+}

@@ -1,0 +1,163 @@
+// Owns schema migrations: plain SQL files, each in one transaction together with its version row. Invariant: a database
+// is at a version entirely or not at all; a file that was changed after it was applied is refused by name.
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { withCause } from '../connections/failures.js'
+import { MigrationFailed, MigrationInvalid } from '../errors.js'
+import type { SqlClient } from '../types.js'
+
+export interface Migration {
+  readonly version: number
+  readonly name: string
+  readonly do: string
+  /** Null when there is no undo file: rolling back is refused by name. */
+  readonly undo: string | null
+  readonly checksum: string
+}
+
+/** A numbered series for one kind of database: `registry`, `central`, `mark`, `tenant`. */
+export interface MigrationSet {
+  readonly name: string
+  readonly migrations: readonly Migration[]
+  /** The newest version, 0 for an empty set. */
+  readonly version: number
+  /** Over all files: two sets with one version and different content are told apart. */
+  readonly checksum: string
+}
+
+const fileName = /^(\d{3,})\.(do|undo)\.([a-z0-9-]+)\.sql$/
+
+/**
+ * Reads `NNN.do.name.sql` and `NNN.undo.name.sql` from a folder; `null` gives an empty set.
+ * @throws MIGRATION_INVALID for a missing folder, a file of another name, a repeated or missing number
+ */
+export function readMigrations(set: string, folder: string | null): MigrationSet {
+  const found = new Map<number, { name: string; do?: string; undo?: string }>()
+  for (const file of folder === null ? [] : list(folder)) {
+    const [, digits, kind, name] = fileName.exec(file) ?? []
+    if (!digits || !name) {
+      throw new MigrationInvalid(
+        `${file} in ${folder} is no migration: name it like 001.do.users.sql or 001.undo.users.sql.`,
+      )
+    }
+    const version = Number(digits)
+    const entry = found.get(version) ?? { name }
+    if (entry.name !== name || entry[kind as 'do' | 'undo'] !== undefined) {
+      throw new MigrationInvalid(`Migration ${digits} exists twice in ${folder}: give each a number of its own.`)
+    }
+    entry[kind as 'do' | 'undo'] = readFileSync(join(folder as string, file), 'utf8')
+    found.set(version, entry)
+  }
+  const migrations = [...found].sort(([a], [b]) => a - b).map(([version, entry]) => complete(version, entry, folder))
+  migrations.forEach((migration, at) => {
+    if (migration.version !== at + 1) {
+      throw new MigrationInvalid(`Migration ${at + 1} is missing in ${folder}: number them 001, 002, … without a gap.`)
+    }
+  })
+  return {
+    name: set,
+    migrations,
+    version: migrations.length,
+    checksum: digest(migrations.map(migration => migration.checksum).join()),
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter(file => file.endsWith('.sql'))
+  } catch (error) {
+    throw new MigrationInvalid(
+      `The migrations folder ${folder} cannot be read (${(error as NodeJS.ErrnoException).code}): check the path.`,
+    )
+  }
+}
+
+function complete(
+  version: number,
+  entry: { name: string; do?: string; undo?: string },
+  folder: string | null,
+): Migration {
+  if (entry.do === undefined) {
+    throw new MigrationInvalid(`Migration ${version} in ${folder} has an undo file but no do file: add it.`)
+  }
+  return { version, name: entry.name, do: entry.do, undo: entry.undo ?? null, checksum: digest(entry.do) }
+}
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
+
+/** The highest version applied for a set, 0 for none. */
+export async function appliedVersion(sql: SqlClient, set: string): Promise<number> {
+  const [row] = await sql<{ version: number }[]>`
+    select coalesce(max(version), 0) as version from distributed_tenant.schema_migrations where set = ${set}`
+  return row?.version ?? 0
+}
+
+/**
+ * Brings a database to the set's newest version, one transaction per migration. Several runners at once are fine: one
+ * works, the others wait on its lock and find the work done.
+ * @returns the versions applied by this call
+ * @throws MIGRATION_INVALID when an applied file was changed or the database is ahead of the set
+ */
+export async function migrate(sql: SqlClient, set: MigrationSet): Promise<number[]> {
+  await prepare(sql)
+  const done: number[] = []
+  const recorded = await sql<{ version: number; checksum: string }[]>`
+    select version, checksum from distributed_tenant.schema_migrations where set = ${set.name}`
+  const applied = new Map(recorded.map(row => [row.version, row.checksum]))
+  for (const migration of set.migrations) {
+    const checksum = applied.get(migration.version)
+    if (checksum !== undefined && checksum !== migration.checksum) throw changed(set, migration)
+    if (checksum === undefined && (await applyOne(sql, set, migration))) done.push(migration.version)
+  }
+  const newest = Math.max(0, ...applied.keys())
+  if (newest > set.version) {
+    throw new MigrationInvalid(
+      `The database has ${set.name} migration ${newest}, this release ends at ${set.version}: deploy the newer release.`,
+    )
+  }
+  return done
+}
+
+async function prepare(sql: SqlClient): Promise<void> {
+  await sql.begin(async tx => {
+    // Two first runners would collide on the schema's name.
+    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+    await tx.unsafe(`
+      create schema if not exists distributed_tenant;
+      create table if not exists distributed_tenant.schema_migrations (
+        set text not null,
+        version integer not null,
+        name text not null,
+        checksum text not null,
+        applied_at timestamptz not null default now(),
+        primary key (set, version)
+      )`)
+  })
+}
+
+async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
+  return sql.begin(async tx => {
+    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+    const [row] = await tx<{ checksum: string }[]>`
+      select checksum from distributed_tenant.schema_migrations
+      where set = ${set.name} and version = ${migration.version}`
+    if (row && row.checksum !== migration.checksum) throw changed(set, migration)
+    if (row) return false
+    await tx`
+      insert into distributed_tenant.schema_migrations (set, version, name, checksum)
+      values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum})`
+    await tx.unsafe(migration.do).catch(error => {
+      // Without a severity it is no answer of the server's: the connection's failure passes as it is.
+      if (!(error as { severity?: string }).severity) throw error
+      const what = `${set.name} migration ${migration.version} (${migration.name})`
+      throw withCause(new MigrationFailed(`The ${what} failed: ${(error as Error).message}.`), error)
+    })
+    return true
+  })
+}
+
+const changed = (set: MigrationSet, migration: Migration): Error =>
+  new MigrationInvalid(
+    `The ${set.name} migration ${migration.version} (${migration.name}) was changed after it was applied: restore the file and add a new one.`,
+  )

@@ -1,0 +1,167 @@
+// Owns the read path: memory for seconds, Redis for an hour, then the registry; one query per id however many ask.
+// Invariants: "not there" is said only when the registry said so; an entry older than a revision this replica has heard
+// of is a miss; domains are answered from memory and registry only. With the registry gone and nothing cached it throws.
+import { LRUCache } from 'lru-cache'
+import { withCause } from '../connections/failures.js'
+import { TenantLookupFailed } from '../errors.js'
+import { findByDomain, findTenant, revisionsSince } from '../provisioning/registry.js'
+import type { Notifications, RegistryRow, SqlClient, TenantId } from '../types.js'
+import type { DirectoryEntry, Remote } from './remote.js'
+
+export type LookupSource = 'memory' | 'remote' | 'registry'
+
+export interface DirectoryOptions {
+  readonly central: SqlClient
+  readonly remote: Remote | null
+  readonly notifications: Notifications
+  /** Milliseconds a lookup lives in Redis: so long must revisions be remembered. */
+  readonly cacheTtl: number
+  readonly report: (event: { type: 'lookup'; source: LookupSource; found: boolean; ms: number }) => void
+}
+
+export interface Directory {
+  /** @throws TENANT_LOOKUP_FAILED when it cannot be told */
+  find(id: TenantId): Promise<DirectoryEntry | null>
+  /** Only tenants that identity has confirmed. @throws TENANT_LOOKUP_FAILED, also when two claim one domain */
+  findDomain(domain: string): Promise<DirectoryEntry | null>
+  close(): void
+}
+
+/** Found: a few seconds, the backstop for a word that was missed. Not found, not ready: shorter, as both end soon. */
+const FOUND_MS = 5_000
+const ABSENT_MS = 2_000
+const UNREADY_MS = 250
+const MAX_ENTRIES = 10_000
+
+type Remembered = { readonly entry: DirectoryEntry | null }
+
+export function createDirectory(options: DirectoryOptions): Directory {
+  const { central, remote, notifications, report } = options
+  const memory = new LRUCache<string, Remembered>({ max: MAX_ENTRIES, ttl: FOUND_MS })
+  const domains = new LRUCache<string, Remembered>({ max: MAX_ENTRIES, ttl: FOUND_MS })
+  const flights = new Map<string, Promise<DirectoryEntry | null>>()
+  /** The newest revision heard of for each tenant changed within the life of a Redis entry. */
+  const heard = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
+  /** Until the revisions are loaded Redis may know older rows than we can tell. */
+  let trustRemote = false
+  /** Raised by every word heard; a flight that began before it must not be remembered. */
+  let era = 0
+
+  const off = notifications.subscribe('fdt_tenants', onChange, onReset)
+
+  function onChange(payload: string): void {
+    const { id, revision } = JSON.parse(payload) as { id: string; revision: number }
+    era++
+    heard.set(id, Math.max(revision, heard.get(id) ?? 0))
+    memory.delete(id)
+    // Whose domain it was or becomes is not in the word; domains are few and cheap to ask again.
+    domains.clear()
+    if (remote) void refresh(id as TenantId)
+  }
+
+  /** The newest row replaces what Redis holds, so that other replicas' misses find it. */
+  async function refresh(id: TenantId): Promise<void> {
+    try {
+      const row = await findTenant(central, id)
+      if (row) await remote?.put(entryOf(row))
+    } catch {
+      // The word stays remembered in `heard`: an older entry in Redis is a miss whatever happened here.
+    }
+  }
+
+  /** The listener was away: forget what is in memory, and learn what has changed before Redis is trusted again. */
+  function onReset(): void {
+    era++
+    trustRemote = false
+    memory.clear()
+    domains.clear()
+    if (!remote) return
+    revisionsSince(central, options.cacheTtl).then(
+      rows => {
+        for (const { id, revision } of rows) heard.set(id, Math.max(revision, heard.get(id) ?? 0))
+        trustRemote = true
+      },
+      () => {
+        // Redis stays untrusted until the next reset or retry; lookups go to the registry, which is right if slower.
+        setTimeout(() => trustRemote || onReset(), 1_000).unref()
+      },
+    )
+  }
+
+  async function load(id: TenantId): Promise<{ entry: DirectoryEntry | null; source: LookupSource }> {
+    if (remote && trustRemote) {
+      const entry = await remote.get(id)
+      if (entry && entry.revision >= (heard.get(id) ?? 0)) return { entry, source: 'remote' }
+    }
+    const row = await findTenant(central, id)
+    const entry = row ? entryOf(row) : null
+    // Only what may be served for an hour is worth an hour in Redis; ids nobody has heard of never get a key.
+    if (entry && remote && settled(entry)) void remote.put(entry)
+    return { entry, source: 'registry' }
+  }
+
+  /** One flight per key; what it brings is remembered unless something changed meanwhile. */
+  function fly(
+    key: string,
+    cache: LRUCache<string, Remembered>,
+    work: () => Promise<{ entry: DirectoryEntry | null; source: LookupSource }>,
+  ): Promise<DirectoryEntry | null> {
+    const known = flights.get(key)
+    if (known) return known
+    const began = era
+    const started = performance.now()
+    const flight = work()
+      .then(
+        ({ entry, source }) => {
+          report({ type: 'lookup', source, found: entry !== null, ms: performance.now() - started })
+          if (era === began) {
+            const ttl = entry === null ? ABSENT_MS : settled(entry) ? FOUND_MS : UNREADY_MS
+            cache.set(key.slice(2), { entry }, { ttl })
+          }
+          return entry
+        },
+        error => {
+          throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
+        },
+      )
+      .finally(() => flights.delete(key))
+    flights.set(key, flight)
+    return flight
+  }
+
+  function find(id: TenantId): Promise<DirectoryEntry | null> {
+    const remembered = memory.get(id)
+    if (remembered) {
+      report({ type: 'lookup', source: 'memory', found: remembered.entry !== null, ms: 0 })
+      return Promise.resolve(remembered.entry)
+    }
+    return fly(`i:${id}`, memory, () => load(id))
+  }
+
+  function findDomain(domain: string): Promise<DirectoryEntry | null> {
+    const remembered = domains.get(domain)
+    if (remembered) return Promise.resolve(remembered.entry)
+    return fly(`d:${domain}`, domains, async () => {
+      const rows = await findByDomain(central, domain)
+      if (rows.length > 1) throw new TenantLookupFailed()
+      return { entry: rows[0] ? entryOf(rows[0]) : null, source: 'registry' }
+    })
+  }
+
+  return {
+    find,
+    findDomain,
+    close() {
+      off()
+      memory.clear()
+      domains.clear()
+    },
+  }
+}
+
+const settled = (entry: DirectoryEntry): boolean => entry.lifecycle !== 'active' || entry.provisioned === 'ready'
+
+export function entryOf(row: RegistryRow): DirectoryEntry {
+  const { id, name, domain, settings, version, lifecycle, provisioned, revision } = row
+  return { id, name, domain, settings, version, lifecycle, provisioned, revision }
+}

@@ -1,0 +1,115 @@
+// Owns the directory's second layer: lookups kept in Redis for an hour. Keys `fdt:v1:<service>:<id>`; values hold what
+// `request.tenant` shows and the row's state, never routing. Whatever goes wrong here is a miss within a short deadline,
+// and after three failures in a row Redis is left alone for a second, so a dead one costs nothing.
+import type { Redis } from 'ioredis'
+import type { JsonObject, Lifecycle, Provisioned, ServiceName, TenantId } from '../types.js'
+
+/** What a lookup yields: enough to decide and to show, nothing to route by. */
+export interface DirectoryEntry {
+  readonly id: TenantId
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: JsonObject
+  readonly version: number
+  readonly lifecycle: Lifecycle
+  readonly provisioned: Provisioned
+  readonly revision: number
+}
+
+export interface Remote {
+  /** Null for a miss, garbage, another tenant's entry, or no Redis. */
+  get(id: TenantId): Promise<DirectoryEntry | null>
+  /** Written by revision: an older row never replaces a newer one. Never rejects. */
+  put(entry: DirectoryEntry): Promise<void>
+  ping(): Promise<number>
+}
+
+export type RemoteReport = { type: 'remote_failed' | 'remote_garbage'; error?: unknown }
+
+/** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms. */
+const PUT_BY_REVISION = `
+local known = redis.call('GET', KEYS[1])
+if known then
+  local ok, entry = pcall(cjson.decode, known)
+  if ok and type(entry) == 'table' and tonumber(entry.revision) and tonumber(entry.revision) > tonumber(ARGV[2]) then
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+return 1`
+
+const FAILURES_TO_OPEN = 3
+const OPEN_MS = 1_000
+const MAX_ENTRY_BYTES = 256 * 1024
+
+export function createRemote(options: {
+  readonly redis: Redis
+  readonly service: ServiceName
+  readonly ttlMs: number
+  readonly report: (event: RemoteReport) => void
+}): Remote {
+  const { redis, service, ttlMs, report } = options
+  const key = (id: TenantId): string => `fdt:v1:${service}:${id}`
+  let failures = 0
+  let openUntil = 0
+
+  async function guarded<T>(command: () => Promise<T>): Promise<T | null> {
+    if (performance.now() < openUntil) return null
+    try {
+      const answer = await command()
+      failures = 0
+      return answer
+    } catch (error) {
+      report({ type: 'remote_failed', error })
+      if (++failures >= FAILURES_TO_OPEN) openUntil = performance.now() + OPEN_MS
+      return null
+    }
+  }
+
+  return {
+    async get(id) {
+      const text = await guarded(() => redis.get(key(id)))
+      if (text === null) return null
+      const entry = parseEntry(text, id)
+      if (!entry) report({ type: 'remote_garbage' })
+      return entry
+    },
+    async put(entry) {
+      const value = JSON.stringify(entry)
+      if (value.length > MAX_ENTRY_BYTES) return
+      await guarded(() => redis.eval(PUT_BY_REVISION, 1, key(entry.id), value, entry.revision, Math.ceil(ttlMs)))
+    },
+    async ping() {
+      const started = performance.now()
+      await redis.ping()
+      return performance.now() - started
+    },
+  }
+}
+
+const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
+const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign'])
+
+/** Null unless the text is an entry of exactly this tenant. */
+export function parseEntry(text: string, id: TenantId): DirectoryEntry | null {
+  if (text.length > MAX_ENTRY_BYTES) return null
+  let raw: Record<string, unknown>
+  try {
+    raw = JSON.parse(text)
+  } catch {
+    return null
+  }
+  if (typeof raw !== 'object' || raw === null || raw.id !== id) return null
+  const { name, domain, settings, version, lifecycle, provisioned, revision } = raw
+  const fits =
+    typeof name === 'string' &&
+    (domain === null || typeof domain === 'string') &&
+    typeof settings === 'object' &&
+    settings !== null &&
+    !Array.isArray(settings) &&
+    Number.isSafeInteger(version) &&
+    Number.isSafeInteger(revision) &&
+    lifecycles.has(lifecycle) &&
+    provisionedStates.has(provisioned)
+  return fits ? ({ id, name, domain, settings, version, lifecycle, provisioned, revision } as DirectoryEntry) : null
+}

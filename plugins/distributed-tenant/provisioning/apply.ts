@@ -1,0 +1,57 @@
+// Owns what a lifecycle event does here. Invariants: order is by identity's version, so repeats and stragglers change
+// nothing; a bare `tenant.created` is a request, which creates and never changes; what can never work is a dead letter.
+import { DeadEvent, type LifecycleEvent } from '../../../events/index.js'
+import { parseNewTenantId } from '../databases/names.js'
+import { DatabaseForeign, TenantDomainTaken, TenantIdReserved, TenantIdTaken } from '../errors.js'
+import type { Lifecycle, SqlClient } from '../types.js'
+import type { Provisioner } from './provisioner.js'
+import { applyWord, findTenant, insertTenant } from './registry.js'
+import type { Source } from './source.js'
+
+export interface ApplyOptions {
+  readonly central: SqlClient
+  readonly provisioner: Provisioner
+  /** Set where tenants are made. */
+  readonly source: Source | null
+}
+
+/** Applies one event. @throws DeadEvent for what can never work, anything else for what may work later */
+export async function applyLifecycle(event: LifecycleEvent, options: ApplyOptions): Promise<void> {
+  try {
+    await (event.version === undefined ? applyRequest(event, options) : applyVersioned(event, options))
+    await options.provisioner.provision(event.id)
+  } catch (error) {
+    if (isFinal(error)) throw new DeadEvent((error as Error).message)
+    throw error
+  }
+}
+
+const isFinal = (error: unknown): boolean =>
+  error instanceof TenantIdReserved ||
+  error instanceof TenantIdTaken ||
+  error instanceof TenantDomainTaken ||
+  error instanceof DatabaseForeign
+
+async function applyRequest(event: LifecycleEvent, { central, source }: ApplyOptions): Promise<void> {
+  const { id, name = id, domain = null, settings = {} } = event
+  parseNewTenantId(id)
+  if (source) return source.record({ id, name, domain, settings })
+  // Until identity confirms it, the domain is not routed: it may be taken (registry.findByDomain wants a version).
+  await insertTenant(central, { id, version: 0, name, domain, settings, lifecycle: 'active' })
+}
+
+async function applyVersioned(event: LifecycleEvent, { central, source }: ApplyOptions): Promise<void> {
+  if (source) {
+    // Its own event comes back: the row was written before it, so an unknown id was never told by us.
+    if (await findTenant(central, event.id)) return
+    throw new DeadEvent(`No tenant of this id was made here, and only this service makes tenants.`)
+  }
+  const { kind: _, is_active: __, actor: ___, version = 0, ...said } = event
+  await applyWord(central, { ...said, version, lifecycle: lifecycleOf(event) })
+}
+
+function lifecycleOf(event: LifecycleEvent): Lifecycle {
+  if (event.kind === 'deleted') return 'deleted'
+  if (event.kind === 'suspended') return 'suspended'
+  return event.is_active === false ? 'suspended' : 'active'
+}

@@ -1,0 +1,207 @@
+// Owns making a tenant usable here: claim, database, certificate, rights, schema, ready. Every step can be run again after
+// a kill at any moment; one tenant is worked on by one process at a time (advisory lock on the central database).
+// "Ready", the mark and the status event are one transaction. A failure is recorded with its step and thrown on.
+import { randomBytes } from 'node:crypto'
+import type { StatusEvent, TenantId } from '../../../events/index.js'
+import {
+  closeToPublic,
+  commentDatabase,
+  createDatabase,
+  dropDatabase,
+  type Found,
+  inspectDatabase,
+  markText,
+  parseMark,
+} from '../databases/databases.js'
+import { appliedVersion, type MigrationSet, migrate } from '../databases/migrations.js'
+import { tenantDatabaseName } from '../databases/names.js'
+import { DatabaseForeign } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
+import { writeOutbox } from './outbox.js'
+import { findTenant, recordAttempt, recordFailure, recordReady } from './registry.js'
+
+export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 'schema' | 'ready'
+
+export interface ProvisionerOptions {
+  readonly service: ServiceName
+  /** A session on the central database: DDL and session locks need one. */
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly template: () => Promise<string>
+  /** Our own tables inside a tenant database, then the service's. */
+  readonly sets: readonly MigrationSet[]
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly statusSubject: (status: StatusEvent['status'], service: ServiceName) => string
+  readonly report: (event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }) => void
+}
+
+export interface Provisioner {
+  /**
+   * @returns the row as it is now; null for an unknown or deleted tenant, which is not provisioned
+   * @throws TENANT_DATABASE_FOREIGN when the name is held by a database that is not ours, else what a step failed with
+   */
+  provision(id: TenantId): Promise<RegistryRow | null>
+}
+
+export function createProvisioner(options: ProvisionerOptions): Provisioner {
+  const { service, session, sets, visit } = options
+  const tenantSet = sets.at(-1) as MigrationSet
+
+  async function provision(id: TenantId): Promise<RegistryRow | null> {
+    return session(async sql => {
+      const lock = `distributed_tenant.provision:${id}`
+      await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
+      try {
+        const row = await findTenant(sql, id)
+        if (!row || row.lifecycle === 'deleted') return null
+        if (row.provisioned === 'ready' && row.schemaVersion === tenantSet.version) return row
+        return await work(sql, row)
+      } finally {
+        await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+      }
+    })
+  }
+
+  async function work(sql: SessionClient, row: RegistryRow): Promise<RegistryRow> {
+    const steps: { step: ProvisionStep; at: string }[] = []
+    let at = performance.now()
+    let doing: ProvisionStep = 'claim'
+    const done = (next: ProvisionStep): void => {
+      options.report({ step: doing, id: row.id, ms: performance.now() - at })
+      steps.push({ step: doing, at: new Date().toISOString() })
+      at = performance.now()
+      doing = next
+    }
+    try {
+      await recordAttempt(sql, row.id)
+      done('database')
+      const name = tenantDatabaseName(row.id, service)
+      await ensureDatabase(sql, row, name)
+      done('certificate')
+      const certificate = await visit(name, async inside => {
+        const known = await certify(inside, row, name)
+        done('rights')
+        await closeToPublic(sql, name)
+        done('schema')
+        await migrateInside(inside)
+        return known
+      })
+      done('ready')
+      const ready = await sql.begin(async tx => {
+        await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
+        const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
+        steps.push({ step: 'ready', at: new Date().toISOString() })
+        await writeStatus(tx, now, { status: 'ready', steps, schemaVersion: tenantSet.version })
+        return now
+      })
+      options.report({ step: 'ready', id: row.id, ms: performance.now() - at })
+      return ready
+    } catch (error) {
+      await recordFailed(sql, row, doing, error)
+      throw error
+    }
+  }
+
+  /** After this the name is held by a database that is ours, finished or not. */
+  async function ensureDatabase(sql: SessionClient, row: RegistryRow, name: string): Promise<void> {
+    let found = await inspectDatabase(sql, name)
+    if (found.state === 'invalid') {
+      await dropDatabase(sql, name)
+      found = { state: 'absent' }
+    }
+    if (found.state === 'absent') {
+      const made = await createDatabase(sql, name, await options.template())
+      // Nobody may wander in before it is certified; one that we only found is first looked into.
+      if (made) await closeToPublic(sql, name)
+      // Whoever made it, if we lost a race: look before it is taken for ours.
+      found = await inspectDatabase(sql, name)
+    }
+    refuseForeign(found, row, name)
+  }
+
+  function refuseForeign(found: Found, row: RegistryRow, name: string): void {
+    if (found.state !== 'present') throw new Error(`${name} vanished while it was being made`)
+    const mark = parseMark(found.comment)
+    const fits = mark
+      ? mark.tenant === row.id &&
+        mark.service === service &&
+        (row.certificate === null || mark.certificate === row.certificate)
+      : // A clone that was interrupted before its mark carries no comment; its certificate table is looked at next.
+        found.comment === null
+    if (!found.ours || !fits) throw foreign(name)
+  }
+
+  /** Writes the certificate into a fresh clone, or reads it from one that has it already. */
+  async function certify(inside: SqlClient, row: RegistryRow, name: string): Promise<string> {
+    const [table] = await inside<{ known: boolean }[]>`
+      select to_regclass('distributed_tenant.certificate') is not null as known`
+    if (!table?.known) throw foreign(name)
+    await inside`
+      insert into distributed_tenant.certificate (certificate) values (${randomBytes(16).toString('hex')})
+      on conflict (only_row) do nothing`
+    const [written] = await inside<{ certificate: string }[]>`select certificate from distributed_tenant.certificate`
+    const certificate = (written as { certificate: string }).certificate
+    if (row.certificate !== null && row.certificate !== certificate) throw foreign(name)
+    return certificate
+  }
+
+  /** A clone is at the template's version already, and then one look is all it takes. */
+  async function migrateInside(inside: SqlClient): Promise<void> {
+    for (const set of sets) {
+      if ((await appliedVersion(inside, set.name)) !== set.version) await migrate(inside, set)
+    }
+  }
+
+  async function recordFailed(
+    sql: SessionClient,
+    row: RegistryRow,
+    step: ProvisionStep,
+    error: unknown,
+  ): Promise<void> {
+    options.report({ step: 'failed', id: row.id, ms: 0, error })
+    const message = (error instanceof Error ? error.message : String(error)).slice(0, 500)
+    const isForeign = error instanceof DatabaseForeign
+    try {
+      await sql.begin(async tx => {
+        const now = await recordFailure(tx, row.id, {
+          provisioned: isForeign ? 'foreign' : 'failed',
+          step,
+          error: message,
+          nextAttemptAt: null,
+        })
+        await writeStatus(tx, now, { status: 'failed', step, error: message })
+      })
+    } catch (second) {
+      // The database that refuses the step refuses the record too: the event stays unacknowledged and comes again.
+      options.report({ step: 'failed', id: row.id, ms: 0, error: second })
+    }
+  }
+
+  async function writeStatus(
+    tx: Parameters<typeof writeOutbox>[0],
+    row: RegistryRow,
+    status: Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion'>,
+  ): Promise<void> {
+    const payload: StatusEvent = {
+      id: row.id,
+      service,
+      version: row.version,
+      attempts: row.attempts,
+      at: new Date().toISOString(),
+      ...status,
+    }
+    await writeOutbox(tx, {
+      tenantId: row.id,
+      subject: options.statusSubject(status.status, service),
+      messageId: `tenant.${status.status}.${service}:${row.id}:${row.revision}`,
+      payload,
+    })
+  }
+
+  return { provision }
+}
+
+const foreign = (name: string): Error =>
+  new DatabaseForeign(
+    `A database named ${name} exists and is not ours: rename or drop it by hand, then retry the tenant. Nothing was changed in it.`,
+  )

@@ -1,0 +1,143 @@
+// Owns the SQL of the table `tenants`: one function per question or change. Invariant: lifecycle moves by version only
+// (an equal or lower version changes nothing), and every change raises the row's revision in the database itself.
+import type { TenantId } from '../../../events/index.js'
+import type { JsonObject, JsonValue, Lifecycle, QueryClient, RegistryRow } from '../types.js'
+
+type Raw = Omit<RegistryRow, 'version' | 'revision'> & { version: string; revision: string }
+
+/** bigint arrives as text; both stay far below 2^53. */
+const row = (raw: Raw): RegistryRow => ({ ...raw, version: Number(raw.version), revision: Number(raw.revision) })
+
+const first = (rows: readonly Raw[]): RegistryRow | null => (rows[0] ? row(rows[0]) : null)
+
+const columns = (sql: QueryClient) => sql`
+  id, name, domain, settings, version, lifecycle, provisioned, schema_version as "schemaVersion", certificate, revision,
+  attempts, step, last_error as "lastError", next_attempt_at as "nextAttemptAt", created_at as "createdAt",
+  updated_at as "updatedAt", ready_at as "readyAt"`
+
+export async function findTenant(sql: QueryClient, id: TenantId): Promise<RegistryRow | null> {
+  return first(await sql<Raw[]>`select ${columns(sql)} from tenants where id = ${id}`)
+}
+
+/** Not deleted and confirmed by identity; more than one is drift between services, which nobody may guess at. */
+export async function findByDomain(sql: QueryClient, domain: string): Promise<RegistryRow[]> {
+  const rows = await sql<Raw[]>`
+    select ${columns(sql)} from tenants
+    where domain = ${domain} and lifecycle <> 'deleted' and version > 0 limit 2`
+  return rows.map(row)
+}
+
+export async function listTenants(
+  sql: QueryClient,
+  page: { after?: string; limit: number; lifecycle?: Lifecycle },
+): Promise<RegistryRow[]> {
+  const rows = await sql<Raw[]>`
+    select ${columns(sql)} from tenants
+    where id > ${page.after ?? ''} ${page.lifecycle ? sql`and lifecycle = ${page.lifecycle}` : sql``}
+    order by id limit ${page.limit}`
+  return rows.map(row)
+}
+
+/** Revisions of the rows changed within the last `ms`: what a fresh replica must know before it trusts Redis. */
+export async function revisionsSince(sql: QueryClient, ms: number): Promise<{ id: string; revision: number }[]> {
+  const rows = await sql<{ id: string; revision: string }[]>`
+    select id, revision from tenants where updated_at > now() - ${ms} * interval '1 millisecond'`
+  return rows.map(({ id, revision }) => ({ id, revision: Number(revision) }))
+}
+
+/** What identity says of a tenant. */
+export interface Word {
+  readonly id: TenantId
+  readonly version: number
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: JsonObject
+  readonly lifecycle: Lifecycle
+}
+
+const json = (sql: QueryClient, value: JsonValue) => sql.json(value as never)
+
+/** Inserts the tenant unless the id is known in any state. @returns the new row, null when it was known */
+export async function insertTenant(sql: QueryClient, word: Word): Promise<RegistryRow | null> {
+  return first(
+    await sql<Raw[]>`
+      insert into tenants (id, version, name, domain, settings, lifecycle)
+      values (${word.id}, ${word.version}, ${word.name}, ${word.domain}, ${json(sql, word.settings)}, ${word.lifecycle})
+      on conflict (id) do nothing returning ${columns(sql)}`,
+  )
+}
+
+/** Applies identity's word if it is newer than what is known; what it does not say stays. Deleted is for ever. */
+export async function applyWord(
+  sql: QueryClient,
+  word: Pick<Word, 'id' | 'version' | 'lifecycle'> & Partial<Word>,
+): Promise<RegistryRow | null> {
+  const { id, version, lifecycle, name, domain, settings } = word
+  return first(
+    await sql<Raw[]>`
+      insert into tenants as known (id, version, name, domain, settings, lifecycle)
+      values (${id}, ${version}, ${name ?? id}, ${domain ?? null}, ${json(sql, settings ?? {})}, ${lifecycle})
+      on conflict (id) do update set version = excluded.version, lifecycle = excluded.lifecycle
+        ${name === undefined ? sql`` : sql`, name = excluded.name`}
+        ${domain === undefined ? sql`` : sql`, domain = excluded.domain`}
+        ${settings === undefined ? sql`` : sql`, settings = excluded.settings`}
+      where known.version < excluded.version and known.lifecycle <> 'deleted'
+      returning ${columns(sql)}`,
+  )
+}
+
+/** The source's own change: raises the version. Deleted tenants are not changed. @returns null when there is none */
+export async function changeTenant(
+  sql: QueryClient,
+  id: TenantId,
+  change: { name?: string; domain?: string | null; settings?: JsonObject; lifecycle?: Lifecycle },
+): Promise<RegistryRow | null> {
+  return first(
+    await sql<Raw[]>`
+      update tenants set version = version + 1
+        ${change.name !== undefined ? sql`, name = ${change.name}` : sql``}
+        ${change.domain !== undefined ? sql`, domain = ${change.domain}` : sql``}
+        ${change.settings !== undefined ? sql`, settings = ${json(sql, change.settings)}` : sql``}
+        ${change.lifecycle !== undefined ? sql`, lifecycle = ${change.lifecycle}` : sql``}
+      where id = ${id} and lifecycle <> 'deleted' returning ${columns(sql)}`,
+  )
+}
+
+/** A local change of lifecycle; identity's next word wins over it. */
+export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Lifecycle): Promise<RegistryRow | null> {
+  return first(
+    await sql<Raw[]>`
+      update tenants set lifecycle = ${lifecycle}
+      where id = ${id} and lifecycle <> 'deleted' returning ${columns(sql)}`,
+  )
+}
+
+/** Notes that provisioning has begun once more. */
+export async function recordAttempt(sql: QueryClient, id: TenantId): Promise<void> {
+  await sql`update tenants set attempts = attempts + 1, step = 'claim', next_attempt_at = null where id = ${id}`
+}
+
+export async function recordReady(
+  sql: QueryClient,
+  id: TenantId,
+  facts: { certificate: string; schemaVersion: number },
+): Promise<RegistryRow> {
+  const rows = await sql<Raw[]>`
+    update tenants set provisioned = 'ready', certificate = ${facts.certificate},
+      schema_version = ${facts.schemaVersion}, step = 'ready', last_error = null, next_attempt_at = null,
+      ready_at = coalesce(ready_at, now())
+    where id = ${id} returning ${columns(sql)}`
+  return first(rows) as RegistryRow
+}
+
+export async function recordFailure(
+  sql: QueryClient,
+  id: TenantId,
+  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; nextAttemptAt: Date | null },
+): Promise<RegistryRow> {
+  const rows = await sql<Raw[]>`
+    update tenants set provisioned = ${failure.provisioned}, step = ${failure.step}, last_error = ${failure.error},
+      next_attempt_at = ${failure.nextAttemptAt}
+    where id = ${id} returning ${columns(sql)}`
+  return first(rows) as RegistryRow
+}

@@ -1,0 +1,123 @@
+// Owns changes where tenants are made (identity): the row, its raised version and its event are one transaction, so an
+// accepted change is always told and a refused one never. Needs only the central database; NATS may be down.
+import { randomBytes } from 'node:crypto'
+import { type LifecycleKind, lifecycleSubject, messageId, type TenantId } from '../../../events/index.js'
+import { parseNewTenantId, parseTenantId } from '../databases/names.js'
+import { TenantDomainTaken, TenantIdTaken, TenantNotFound } from '../errors.js'
+import type { JsonObject, Lifecycle, NewTenant, QueryClient, RegistryRow, SqlClient, TenantPatch } from '../types.js'
+import { writeOutbox } from './outbox.js'
+import { changeTenant, findTenant, insertTenant, type Word } from './registry.js'
+
+export interface Source {
+  create(tenant: NewTenant): Promise<RegistryRow>
+  update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
+  change(id: string, kind: 'suspended' | 'activated' | 'deleted', actor?: string): Promise<RegistryRow>
+  /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
+  record(request: { id: TenantId; name: string; domain: string | null; settings: JsonObject }): Promise<void>
+}
+
+const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
+  suspended: 'suspended',
+  activated: 'active',
+  deleted: 'deleted',
+}
+
+export function createSource(central: SqlClient): Source {
+  async function insert(word: Word, actor: string | undefined): Promise<RegistryRow | null> {
+    return tellDomain(
+      central.begin(async sql => {
+        const row = await insertTenant(sql, word)
+        if (row) await tell(sql, 'created', row, actor)
+        return row
+      }),
+    )
+  }
+
+  async function changeAndTell(
+    id: string,
+    kind: LifecycleKind,
+    change: Parameters<typeof changeTenant>[2],
+    actor: string | undefined,
+  ): Promise<RegistryRow> {
+    const tenantId = parseTenantId(id)
+    return tellDomain(
+      central.begin(async sql => {
+        const row = await changeTenant(sql, tenantId, change)
+        if (!row) throw new TenantNotFound()
+        await tell(sql, kind, row, actor)
+        return row
+      }),
+    )
+  }
+
+  return {
+    async create(tenant) {
+      const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
+      const { name, domain = null, settings = {} } = tenant
+      const row = await insert({ id, version: 1, name, domain, settings, lifecycle: 'active' }, tenant.actor)
+      if (!row) throw new TenantIdTaken()
+      return row
+    },
+    update: (id, patch, actor) =>
+      changeAndTell(
+        id,
+        'updated',
+        {
+          ...(patch.name === undefined ? {} : { name: patch.name }),
+          ...(patch.domain === undefined ? {} : { domain: patch.domain }),
+          ...(patch.settings === undefined ? {} : { settings: patch.settings }),
+        },
+        actor,
+      ),
+    change: (id, kind, actor) => changeAndTell(id, kind, { lifecycle: lifecycles[kind] }, actor),
+    async record(request) {
+      parseNewTenantId(request.id)
+      const row = await insert({ ...request, version: 1, lifecycle: 'active' }, undefined)
+      if (row) return
+      // A repeat of what made this tenant is fine; an id that is gone is never reused.
+      const known = await findTenant(central, request.id)
+      if (known?.lifecycle === 'deleted') throw new TenantIdTaken()
+    },
+  }
+}
+
+/** The event carries the whole state, so that one event is enough and order is only a matter of version. */
+async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, actor: string | undefined): Promise<void> {
+  await writeOutbox(sql, {
+    tenantId: row.id,
+    subject: lifecycleSubject(kind),
+    messageId: messageId(kind, row.id, row.version),
+    payload: {
+      id: row.id,
+      version: row.version,
+      name: row.name,
+      domain: row.domain,
+      is_active: row.lifecycle === 'active',
+      settings: row.settings,
+      ...(actor === undefined ? {} : { actor }),
+    },
+  })
+}
+
+/** One unique index stands between two tenants and one domain: identity's own migration makes it. */
+async function tellDomain<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const { code, constraint_name: constraint } = error as { code?: string; constraint_name?: string }
+    if (code === '23505' && constraint?.includes('domain')) throw new TenantDomainTaken()
+    throw error
+  }
+}
+
+/** `Acme Corporation` gives `acme-corporation-4f9a2c`: readable, and a second Acme is no conflict. */
+export function idFor(name: string): TenantId {
+  const stem = name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 33)
+    .replace(/-+$/, '')
+  return parseNewTenantId(`${stem || 'tenant'}-${randomBytes(3).toString('hex')}`)
+}
