@@ -16,7 +16,7 @@ export interface ProcessOptions {
 /** An orchestrator kills after this and more: whatever is still open by then is cut. */
 const CLOSE_DEADLINE_MS = 11_000
 /** Idle clients are dropped at once; those in the middle of a request get this long. */
-const DRAIN_MS = 8000
+const DRAIN_MS = 5000
 
 const timeouts: ServerLimits = {
   // Longer than the longest `Prefer: wait`.

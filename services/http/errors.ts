@@ -30,7 +30,7 @@ const unstorable = /^(22021|22P05)$/
 
 /** Makes every error of this instance leave in the one shape; unknown routes too. */
 export function answerErrors(app: FastifyInstance): void {
-  app.setErrorHandler<FastifyError>((error, request, reply) => answer(error, request, reply))
+  app.setErrorHandler<FastifyError>((error, request, reply) => answer(asError(error), request, reply))
   app.setNotFoundHandler((_request, reply) =>
     reply.code(404).send(body(404, 'ROUTE_NOT_FOUND', 'No such route: see /api/docs for those there are.')),
   )
@@ -56,7 +56,7 @@ function describe(error: FastifyError, request: FastifyRequest): ErrorAnswer {
   if (unreachable.test(code)) {
     return body(
       503,
-      'DATABASE_UNAVAILABLE',
+      'CENTRAL_DATABASE_UNAVAILABLE',
       'The central database cannot be reached: try again after Retry-After seconds.',
     )
   }
@@ -68,6 +68,11 @@ function describe(error: FastifyError, request: FastifyRequest): ErrorAnswer {
     return body(statusCode, 'REQUEST_INVALID', `${STATUS_CODES[statusCode] ?? 'Refused'}: correct the request.`)
   }
   return body(500, 'INTERNAL_ERROR', `Something failed on our side: try again, or report the request id ${request.id}.`)
+}
+
+/** Anything can be thrown, and not everything has a code. */
+function asError(thrown: unknown): FastifyError {
+  return thrown instanceof Error ? (thrown as FastifyError) : (new Error(`thrown: ${typeof thrown}`) as FastifyError)
 }
 
 /** Names the field and the rule it breaks, never the value. */
