@@ -151,8 +151,8 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     if (value !== undefined && (value !== '' || name === 'REDIS_URL')) data[name] = value
   }
   for (const name of secretVariables) {
-    const path = source[`${name}_FILE`]
-    if (path) data[name] = readSecret(name, path, data[name] !== undefined)
+    const secret = readSecret(name, source)
+    if (secret !== undefined) data[name] = secret
   }
   try {
     return envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
@@ -161,10 +161,17 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
   }
 }
 
-function readSecret(name: string, path: string, alsoGiven: boolean): string {
-  if (alsoGiven) {
-    throw new ConfigurationInvalid(`${name} and ${name}_FILE are both set: keep one of them.`)
-  }
+/**
+ * A secret from NAME or from the file NAME_FILE names; a trailing newline is dropped.
+ * @throws CONFIGURATION_INVALID when both are set or the file cannot be read
+ */
+export function readSecret(
+  name: string,
+  source: Readonly<Record<string, string | undefined>> = process.env,
+): string | undefined {
+  const path = source[`${name}_FILE`]
+  if (!path) return source[name] || undefined
+  if (source[name]) throw new ConfigurationInvalid(`${name} and ${name}_FILE are both set: keep one of them.`)
   try {
     return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
   } catch (error) {

@@ -1,10 +1,60 @@
 // The plugin: options in, parts built, decorators, hooks, close. No logic.
+
+import type {} from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Redis } from 'ioredis'
 import './augment.js'
-import type { DistributedTenantOptions } from './options.js'
+import { tenantDatabaseName } from './databases/names.js'
+import { logSteps } from './logging.js'
+import { type DistributedTenantOptions, settle } from './options.js'
+import { addRequestHooks } from './request/hooks.js'
+import { fromDomain, fromHeader, fromSubdomain, type Identifier } from './request/identify.js'
+import { createTenancy } from './tenancy.js'
+import { createTenants } from './tenants.js'
 
-async function distributedTenantPlugin(_fastify: FastifyInstance, _options: DistributedTenantOptions): Promise<void> {}
+/** Milliseconds the running event handlers have at a close. */
+const QUIESCE_MS = 5_000
+
+async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
+  const settings = settle(withRedis(fastify, options))
+  const tenancy = createTenancy(settings)
+  const silence = logSteps(fastify.log, tenancy.origin)
+  const close = async (): Promise<void> => {
+    await tenancy.close()
+    silence()
+  }
+  fastify.addHook('onClose', close)
+  try {
+    await tenancy.prepare()
+  } catch (error) {
+    await close()
+    throw error
+  }
+
+  const identifiers: readonly Identifier[] = settings.identifyBy ?? [
+    fromHeader(settings.header),
+    fromDomain(),
+    ...(settings.baseDomain ? [fromSubdomain(settings.baseDomain)] : []),
+  ]
+  fastify.decorate('central', tenancy.pools.central.sql)
+  fastify.decorate('notifications', tenancy.notifications)
+  fastify.decorate('tenants', createTenants(tenancy, identifiers))
+  addRequestHooks(fastify, {
+    settings,
+    directory: tenancy.directory,
+    identifiers,
+    clientFor: id => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service)),
+  })
+  fastify.addHook('onReady', async () => tenancy.consume())
+  fastify.addHook('preClose', async () => tenancy.quiesce(QUIESCE_MS))
+}
+
+/** The client of `@fastify/redis`, when the application has one and none was passed. */
+function withRedis(fastify: FastifyInstance, options: DistributedTenantOptions): DistributedTenantOptions {
+  if (options.redis !== undefined || !fastify.hasDecorator('redis')) return options
+  return { ...options, redis: fastify.redis as Redis }
+}
 
 /** See README.md. @example `await app.register(distributedTenant)` */
 export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantPlugin, {
@@ -12,7 +62,9 @@ export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantP
   name: 'fastify-distributed-tenant',
 })
 export default distributedTenant
+export { CHANNEL, hear, type Step, type Told } from './channels.js'
 export * from './errors.js'
 export type { DistributedTenantOptions } from './options.js'
+export { fromDomain, fromHeader, fromSubdomain, type Identified, type Identifier } from './request/identify.js'
 export type * from './types.js'
 export { distributedTenant as fastifyDistributedTenant }

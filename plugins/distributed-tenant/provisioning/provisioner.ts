@@ -27,7 +27,8 @@ export interface ProvisionerOptions {
   readonly service: ServiceName
   /** A session on the central database: DDL and session locks need one. */
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  readonly template: () => Promise<string>
+  /** The template's name; looked at on the caller's session, so that it never waits for another. */
+  readonly template: (sql: SessionClient) => Promise<string>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
@@ -110,7 +111,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       found = { state: 'absent' }
     }
     if (found.state === 'absent') {
-      const made = await createDatabase(sql, name, await options.template())
+      const made = await createDatabase(sql, name, await options.template(sql))
       // Nobody may wander in before it is certified; one that we only found is first looked into.
       if (made) await closeToPublic(sql, name)
       // Whoever made it, if we lost a race: look before it is taken for ours.

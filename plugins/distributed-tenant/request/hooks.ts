@@ -131,8 +131,9 @@ function end(slot: Slot | undefined): void {
 /** `fastify.register(routes, { prefix, tenant: 'required' })`: the policy of a scope, for routes that name none. */
 function addScopePolicy(fastify: FastifyInstance): void {
   type Scope = { [kPolicy]?: TenantPolicy }
-  fastify.addHook('onRegister', (instance, options: { tenant?: TenantPolicy }) => {
-    if (options.tenant !== undefined) (instance as Scope)[kPolicy] = options.tenant
+  fastify.addHook('onRegister', (instance, options) => {
+    const { tenant } = options as { tenant?: TenantPolicy }
+    if (tenant !== undefined) (instance as Scope)[kPolicy] = tenant
   })
   fastify.addHook('onRoute', function (this: FastifyInstance, route) {
     const policy = (this as Scope)[kPolicy]

@@ -1,0 +1,61 @@
+// Owns `distributed-tenant init`: what a service needs from a superuser, made once.
+import { Command } from 'commander'
+import { bootstrap } from '../plugins/distributed-tenant/databases/bootstrap.js'
+import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
+import { readEnvironment, readSecret } from '../plugins/distributed-tenant/environment.js'
+import { ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
+
+const about = `
+Makes, as a superuser and safe to repeat: the service's role (may create databases and roles, is no superuser), its
+central database with its mark, and takes CONNECT from PUBLIC on it, on postgres and on template1.
+
+Reads DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD (what to make), and INIT_SUPERUSER (default postgres)
+and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from the environment only.`
+
+export function initCommand(): Command {
+  return new Command('init')
+    .description('make a service’s role and central database, once, as superuser')
+    .option('--service <name>', 'the service, like employee; default SERVICE_NAME')
+    .option('--json', 'print what was done as one line of JSON')
+    .option('--quiet', 'print nothing')
+    .addHelpText('after', about)
+    .exitOverride()
+    .action(init)
+}
+
+async function init(options: { service?: string; json?: boolean; quiet?: boolean }): Promise<void> {
+  const environment = readEnvironment({
+    ...process.env,
+    ...(options.service ? { SERVICE_NAME: options.service } : {}),
+  })
+  if (!environment.SERVICE_NAME) {
+    throw new ConfigurationInvalid('No service is named: pass --service employee or set SERVICE_NAME.')
+  }
+  const service = parseServiceName(environment.SERVICE_NAME)
+  const user = environment.DB_USERNAME
+  const superuser = process.env.INIT_SUPERUSER || 'postgres'
+  if (user === superuser) {
+    throw new ConfigurationInvalid(
+      `DB_USERNAME is ${user}, the superuser itself: name the service’s own role there, like ${service}_service.`,
+    )
+  }
+  const done: string[] = []
+  await bootstrap({
+    service,
+    database: {
+      host: environment.DB_HOST,
+      port: environment.DB_PORT,
+      database: environment.DB_DATABASE ?? `${service}_central`,
+      user,
+      password: environment.DB_PASSWORD,
+      ssl: environment.DB_SSLMODE ?? 'prefer',
+      sslRootCert: environment.DB_SSLROOTCERT,
+    },
+    superuser: { user: superuser, password: readSecret('INIT_PASSWORD') },
+    told: line => {
+      done.push(line)
+      if (!options.quiet && !options.json) process.stdout.write(`${service}: ${line}\n`)
+    },
+  })
+  if (options.json) process.stdout.write(`${JSON.stringify({ service, done })}\n`)
+}

@@ -1,0 +1,120 @@
+// Owns what only a superuser can do, once per service: the service's role (may create databases and roles, no superuser),
+// its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
+
+import { openConnection, tlsOptions } from '../connections/connection.js'
+import { createBuilder } from '../connections/driver.js'
+import { connectionClosed } from '../connections/failures.js'
+import { createPool } from '../connections/pool.js'
+import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../errors.js'
+import type { DatabaseOptions } from '../options.js'
+import { createClient, type SessionClient } from '../request/client.js'
+import { centralMarkText, parseCentralMark } from '../start.js'
+import type { ServiceName } from '../types.js'
+import { closeToPublic, commentDatabase } from './databases.js'
+
+export interface BootstrapOptions {
+  readonly service: ServiceName
+  /** The service's instance, and the role and central database to make there. */
+  readonly database: DatabaseOptions
+  readonly superuser: { readonly user: string; readonly password: string | undefined }
+  readonly told: (line: string) => void
+}
+
+/** @throws CONFIGURATION_INVALID when the central database is another service's, or the superuser is none */
+export async function bootstrap(options: BootstrapOptions): Promise<void> {
+  const { database, superuser } = options
+  const pool = createPool({
+    budget: 1,
+    perKey: 1,
+    acquireTimeout: 30_000,
+    idleTimeout: 30_000,
+    maxOpening: 1,
+    pooling: true,
+    open: name =>
+      openConnection(
+        {
+          host: database.host,
+          port: database.port,
+          database: name,
+          user: superuser.user,
+          password: superuser.password,
+          tls: tlsOptions(database),
+          applicationName: 'distributed-tenant-init',
+          statementTimeout: 0,
+        },
+        10_000,
+      ),
+    refusal: () => connectionClosed('no connection'),
+    report: () => {},
+  })
+  const client = (key: string) =>
+    createClient({
+      pool,
+      key,
+      builder: createBuilder({ host: database.host, port: database.port }),
+      queryTimeout: 60_000,
+      unavailable: () => new CentralDatabaseUnavailable(),
+    })
+  const scope = client('postgres')
+  try {
+    await scope.session(sql => make(sql, options))
+  } catch (error) {
+    throw explain(error, options)
+  } finally {
+    scope.release()
+    await pool.close(5_000)
+  }
+}
+
+async function make(sql: SessionClient, options: BootstrapOptions): Promise<void> {
+  const { service, database, told } = options
+  await requireSuperuser(sql, options)
+  await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
+  await ensureRole(sql, options)
+  const [central] = await sql<{ comment: string | null }[]>`
+    select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${database.database}`
+  const owner = parseCentralMark(central?.comment ?? null)
+  if (owner !== null && owner !== service) {
+    throw new ConfigurationInvalid(
+      `${database.database} is the central database of ${owner}, not of ${service}: check DB_HOST, DB_PORT and DB_DATABASE.`,
+    )
+  }
+  if (!central) {
+    await sql`create database ${sql(database.database)} owner ${sql(database.user)} template template0`
+    told(`central database ${database.database} made`)
+  }
+  if (owner === null) await commentDatabase(sql, database.database, centralMarkText(service))
+  for (const name of [database.database, 'postgres', 'template1']) await closeToPublic(sql, name)
+  told('CONNECT is taken from PUBLIC')
+}
+
+async function requireSuperuser(sql: SessionClient, { superuser }: BootstrapOptions): Promise<void> {
+  const [row] = await sql<{ rolsuper: boolean }[]>`select rolsuper from pg_roles where rolname = current_user`
+  if (row?.rolsuper) return
+  throw new ConfigurationInvalid(
+    `${superuser.user} is no superuser: give one in INIT_SUPERUSER and INIT_PASSWORD; it is used for this once.`,
+  )
+}
+
+async function ensureRole(sql: SessionClient, { database, told }: BootstrapOptions): Promise<void> {
+  const { user, password } = database
+  const [known] = await sql`select 1 from pg_roles where rolname = ${user}`
+  if (!known) {
+    await sql`create role ${sql(user)} login`
+    told(`role ${user} made`)
+  }
+  await sql`alter role ${sql(user)} login createdb createrole nosuperuser noreplication nobypassrls`
+  if (password === undefined) return
+  // The password goes as a parameter into format(), so that it stands in no statement of ours; the server hashes it.
+  const [row] = await sql<{ statement: string }[]>`
+    select format('alter role %I password %L', ${user}::text, ${password}::text) as statement`
+  await sql.unsafe((row as { statement: string }).statement)
+}
+
+function explain(error: unknown, { database, superuser }: BootstrapOptions): unknown {
+  if (!(error instanceof CentralDatabaseUnavailable)) return error
+  const cause = (error.cause as Error | undefined)?.message ?? error.message
+  return new ConfigurationInvalid(
+    `PostgreSQL at ${database.host}:${database.port} cannot be used as ${superuser.user} (${cause}): check DB_HOST, DB_PORT, INIT_SUPERUSER and INIT_PASSWORD.`,
+  )
+}

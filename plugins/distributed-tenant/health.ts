@@ -1,0 +1,121 @@
+// Owns the answers about health: each part asked side by side, within one deadline, without secrets. A tenant's probe is
+// one word, kept for 5 s, and takes no connection when the budget is spent.
+import { LRUCache } from 'lru-cache'
+import type { Pools } from './connections/pools.js'
+import { tenantDatabaseName } from './databases/names.js'
+import type { Directory } from './directory/directory.js'
+import type { Remote } from './directory/remote.js'
+import { TenantBusy, TenantLookupFailed } from './errors.js'
+import type { Settings } from './options.js'
+import { outboxDepth } from './provisioning/outbox.js'
+import type { Streams } from './provisioning/streams.js'
+import type { ConnectionInfo, HealthPart, TenancyHealth, TenantId, TenantProbe } from './types.js'
+
+export interface HealthParts {
+  readonly settings: Settings
+  readonly pools: Pools
+  readonly directory: Directory
+  readonly remote: Remote | null
+  readonly streams: () => Streams | null
+}
+
+export interface HealthQuestions {
+  health(deadlineMs?: number): Promise<TenancyHealth>
+  probe(id: TenantId): Promise<TenantProbe>
+  connectionInfo(): ConnectionInfo
+}
+
+const PROBE_TTL_MS = 5_000
+const PROBE_DEADLINE_MS = 2_000
+
+export function createHealth(parts: HealthParts): HealthQuestions {
+  const { settings, pools, directory, remote } = parts
+  const probes = new LRUCache<string, Promise<TenantProbe>>({ max: 1_000, ttl: PROBE_TTL_MS })
+
+  function connectionInfo(): ConnectionInfo {
+    const { keys, ...info } = pools.tenants.info()
+    const { host, port } = settings.tenantDatabase ?? settings.database
+    return { service: settings.service, instance: { host, port }, ...info, tenants: Object.fromEntries(keys) }
+  }
+
+  async function ask(id: TenantId): Promise<TenantProbe> {
+    const name = tenantDatabaseName(id, settings.service)
+    try {
+      const entry = await directory.find(id)
+      if (!entry || entry.lifecycle === 'deleted') return 'not_found'
+      if (entry.lifecycle === 'suspended') return 'suspended'
+      if (entry.provisioned === 'pending') return 'provisioning'
+      if (entry.provisioned !== 'ready') return 'failed'
+      const info = pools.tenants.info()
+      const mine = info.keys.get(name)
+      if (info.open >= info.budget && !mine?.idle) return 'busy'
+      return await reach(name)
+    } catch (error) {
+      if (error instanceof TenantBusy) return 'busy'
+      return error instanceof TenantLookupFailed ? 'unknown' : 'unavailable'
+    }
+  }
+
+  async function reach(name: string): Promise<TenantProbe> {
+    const scope = pools.clientFor(name)
+    const timer = setTimeout(() => scope.release(), PROBE_DEADLINE_MS)
+    try {
+      await scope.sql`select 1`
+      return 'ready'
+    } finally {
+      clearTimeout(timer)
+      scope.release()
+    }
+  }
+
+  return {
+    connectionInfo,
+    probe(id) {
+      let probe = probes.get(id)
+      if (!probe) {
+        probe = ask(id)
+        probes.set(id, probe)
+      }
+      return probe
+    },
+    async health(deadlineMs = 1_000) {
+      const outbox = within(deadlineMs, () => outboxDepth(pools.central.sql))
+      const [central, cache, waiting] = await Promise.all([
+        timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
+        remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
+        outbox.catch(() => null),
+      ])
+      return { central, cache, events: eventsPart(parts.streams()), outbox: waiting, connections: connectionInfo() }
+    },
+  }
+}
+
+function eventsPart(streams: Streams | null): HealthPart {
+  if (!streams) return { status: 'off' }
+  if (streams.status() === 'connected') return { status: 'up' }
+  return { status: 'down', detail: streams.lastError() ?? streams.status() }
+}
+
+async function timed(deadlineMs: number, work: () => Promise<void>): Promise<HealthPart> {
+  const started = performance.now()
+  try {
+    await within(deadlineMs, work)
+    return { status: 'up', latencyMs: Math.round((performance.now() - started) * 100) / 100 }
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string }
+    return { status: 'down', detail: code ?? message }
+  }
+}
+
+/** The work goes on behind a missed deadline; its own deadlines end it. */
+async function within<T>(deadlineMs: number, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
+  })
+  try {
+    return await Promise.race([work(), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,91 @@
+// Owns which steps become log lines, and at which level. A subscriber of the diagnostics channel like any other: the code
+// that does the work logs nothing. What repeats while something is away is told once per change, not once per try.
+import type { FastifyBaseLogger } from 'fastify'
+import { hear, type Told } from './channels.js'
+
+export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
+  /** The last trouble told per area, so that an outage is one line and its end another. */
+  const trouble = new Map<string, string>()
+
+  const tellOnce = (area: string, error: unknown, message: string): void => {
+    const text = error instanceof Error ? error.message : String(error)
+    if (trouble.get(area) === text) return
+    trouble.set(area, text)
+    log.warn({ err: error instanceof Error ? error : undefined, reason: text }, message)
+  }
+  const over = (area: string, message: string): void => {
+    if (trouble.delete(area)) log.info(message)
+  }
+
+  return hear(told => onStep(told), origin)
+
+  function onStep(told: Told): void {
+    switch (told.area) {
+      case 'start':
+        log[told.event.type === 'warning' ? 'warn' : 'info'](told.event.message)
+        return
+      case 'provision': {
+        const { step, id, ms, error } = told.event
+        if (step === 'failed') log.error({ err: error, tenant: id }, 'tenant not provisioned')
+        else if (step === 'ready') log.info({ tenant: id }, 'tenant ready')
+        else log.debug({ tenant: id, step, ms }, 'tenant provisioning step done')
+        return
+      }
+      case 'listener':
+        if (told.event.type === 'listener_lost') tellOnce('listener', told.event.error, 'notifications lost')
+        else over('listener', 'notifications heard again')
+        return
+      case 'cache':
+        if (told.event.type === 'remote_garbage') log.warn('a lookup in Redis was not ours and was ignored')
+        else tellOnce('cache', told.event.error, 'Redis does not answer; lookups go to the registry')
+        return
+      case 'relay':
+        if (told.event.type === 'published') over('relay', 'events are published again')
+        else if (told.event.type === 'publish_refused') {
+          log.error({ err: told.event.error, subject: told.event.subject }, 'an event was refused and set aside')
+        } else tellOnce('relay', told.event.error, 'events wait in the outbox')
+        return
+      case 'events':
+        onEvents(told.event)
+        return
+      case 'connection':
+        if (told.event.type === 'open_failed') {
+          log.warn({ err: told.event.error, database: told.event.key }, 'a connection could not be opened')
+        }
+        return
+      case 'lookup':
+        return
+    }
+  }
+
+  function onEvents(event: Extract<Told, { area: 'events' }>['event']): void {
+    switch (event.type) {
+      case 'connected':
+        if (!event.secured) {
+          log.warn('NATS lets anybody in: give it users and put them in NATS_URL, or anybody may create tenants.')
+        }
+        over('events', 'NATS is back')
+        return
+      case 'connect_failed':
+      case 'disconnected':
+      case 'server_error':
+        tellOnce('events', event.error ?? 'disconnected', 'NATS does not answer')
+        return
+      case 'consume_failed':
+        tellOnce(`consume ${event.durable}`, event.error, 'the consumer waits')
+        return
+      case 'consuming':
+        over(`consume ${event.durable}`, 'the consumer works again')
+        return
+      case 'dead':
+        log.error({ subject: event.subject, tenant: event.tenantId, reason: event.reason }, 'event to the dead letters')
+        return
+      case 'retried':
+      case 'dead_failed':
+        log.warn({ subject: event.subject, tenant: event.tenantId, reason: event.error }, 'event will come again')
+        return
+      default:
+        log.trace(event, 'event step')
+    }
+  }
+}

@@ -1,0 +1,107 @@
+// Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
+// that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
+import {
+  connectEvents,
+  consume,
+  createPublisher,
+  type DeadLetter,
+  type EventsConnection,
+  type EventsConsumer,
+  EventsUnavailable,
+  encode,
+  LIFECYCLE_FILTER,
+  ledgerDurable,
+  parseLifecycle,
+  parseStatus,
+  STATUS_FILTER,
+  tenantsDurable,
+} from '../../../events/index.js'
+import type { Tell } from '../channels.js'
+import type { Settings } from '../options.js'
+import type { JsonObject, Notifications, SqlClient } from '../types.js'
+import { type ApplyOptions, applyLifecycle } from './apply.js'
+import { type Relay, startRelay } from './outbox.js'
+
+export interface Streams {
+  status(): ReturnType<EventsConnection['status']>
+  lastError(): string | null
+  secured(): boolean | null
+  /** Takes no more events and publishes no more; what runs is finished within the deadline. */
+  stop(deadlineMs: number): Promise<void>
+  close(): Promise<void>
+}
+
+export function startStreams(options: {
+  readonly url: string
+  readonly settings: Settings
+  readonly central: SqlClient
+  readonly notifications: Notifications
+  readonly apply: ApplyOptions
+  readonly tell: Tell
+}): Streams {
+  const { settings, central, tell } = options
+  const { service, onStatus } = settings
+  const report = (event: Parameters<NonNullable<Parameters<typeof connectEvents>[0]['report']>>[0]) =>
+    tell({ area: 'events', event })
+  const connection = connectEvents({ url: options.url, name: service, report })
+  const publisher = createPublisher(connection, { mayCreate: settings.source, report })
+
+  const relay: Relay = startRelay({
+    central,
+    publish: message => publisher.publish({ ...message, payload: encode(message.payload as JsonObject) }),
+    mayRetry: error => error instanceof EventsUnavailable,
+    report: event => tell({ area: 'relay', event }),
+  })
+  const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
+  const offStatus = connection.watch(status => status === 'connected' && relay.kick())
+
+  const common = {
+    connection,
+    service,
+    report,
+    mayCreateStream: settings.source,
+    onDead: (dead: DeadLetter) => keepDead(central, dead),
+  }
+  const consumers: EventsConsumer[] = [
+    consume({
+      ...common,
+      durable: tenantsDurable(service),
+      filter: LIFECYCLE_FILTER,
+      parse: parseLifecycle,
+      handle: event => applyLifecycle(event, options.apply),
+    }),
+  ]
+  if (onStatus) {
+    consumers.push(
+      consume({
+        ...common,
+        durable: ledgerDurable(service),
+        filter: STATUS_FILTER,
+        parse: parseStatus,
+        handle: event => onStatus(event, central),
+        concurrency: 8,
+      }),
+    )
+  }
+
+  return {
+    status: connection.status,
+    lastError: connection.lastError,
+    secured: connection.secured,
+    async stop(deadlineMs) {
+      await Promise.all(consumers.map(consumer => consumer.stop(deadlineMs)))
+      offOutbox()
+      offStatus()
+      await relay.stop()
+    },
+    close: () => connection.close(),
+  }
+}
+
+/** The same message buried twice (its answer was lost) is one row. */
+async function keepDead(central: SqlClient, dead: DeadLetter): Promise<void> {
+  await central`
+    insert into dead_events (subject, stream_seq, reason, data, headers)
+    values (${dead.subject}, ${dead.streamSeq}, ${dead.reason}, ${Buffer.from(dead.data)}, ${central.json(dead.headers)})
+    on conflict (stream_seq, subject) where stream_seq is not null do nothing`
+}

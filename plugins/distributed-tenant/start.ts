@@ -1,0 +1,105 @@
+// Owns what must be true before this process serves: the right central database, a role that is no superuser, schemas at
+// this release's version, a template to clone. Each refusal says what is wrong and the cure; nothing is half done.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Tell } from './channels.js'
+import type { Pools } from './connections/pools.js'
+import { type MigrationSet, migrate } from './databases/migrations.js'
+import { ConfigurationInvalid } from './errors.js'
+import type { Settings } from './options.js'
+import type { SqlClient } from './types.js'
+
+export interface CentralMark {
+  readonly service: string
+}
+
+const PREFIX = 'distributed-tenant:central:v1 '
+
+export const centralMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
+
+/** The service a central database belongs to; null when nobody has marked it. */
+export function parseCentralMark(comment: string | null): string | null {
+  if (!comment?.startsWith(PREFIX)) return null
+  const { service } = JSON.parse(comment.slice(PREFIX.length)) as CentralMark
+  return service
+}
+
+const WAIT_FOR_DATABASE_MS = 60_000
+
+interface Facts {
+  readonly superuser: boolean
+  readonly maxConnections: number
+  readonly reserved: number
+  readonly comment: string | null
+}
+
+/** @throws CONFIGURATION_INVALID, MIGRATION_INVALID, MIGRATION_FAILED */
+export async function prepareCentral(
+  settings: Settings,
+  pools: Pools,
+  sets: readonly MigrationSet[],
+  tell: Tell,
+): Promise<void> {
+  const facts = await firstContact(settings, pools.central.sql, tell)
+  checkMark(settings, facts)
+  checkRole(settings, facts, tell)
+  checkBudget(settings, facts, tell)
+  for (const set of sets) await migrate(pools.provisioning.sql, set)
+}
+
+async function firstContact(settings: Settings, sql: SqlClient, tell: Tell): Promise<Facts> {
+  const deadline = performance.now() + (settings.waitForDatabase ? WAIT_FOR_DATABASE_MS : 0)
+  for (;;) {
+    try {
+      const [facts] = await sql<Facts[]>`
+        select rolsuper as superuser, current_setting('max_connections')::int as "maxConnections",
+          current_setting('superuser_reserved_connections')::int as reserved,
+          (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment
+        from pg_roles where rolname = current_user`
+      return facts as Facts
+    } catch (error) {
+      if (performance.now() >= deadline) throw unreachable(settings, error)
+      tell({ area: 'start', event: { type: 'note', message: 'the central database does not answer yet; waiting' } })
+      await sleep(500)
+    }
+  }
+}
+
+function unreachable({ database, service }: Settings, error: unknown): Error {
+  const cause = (error as { cause?: { message?: string; code?: string } }).cause ?? (error as Error)
+  const { host, port, user, database: name } = database
+  return new ConfigurationInvalid(
+    `The central database ${name} at ${host}:${port} cannot be used as ${user} (${cause.message}): check DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD, or make it with \`distributed-tenant init --service ${service}\`.`,
+  )
+}
+
+function checkMark({ database, service }: Settings, { comment }: Facts): void {
+  const owner = parseCentralMark(comment)
+  if (owner !== null && owner !== service) {
+    throw new ConfigurationInvalid(
+      `Connected to the wrong database: ${database.database} at ${database.host}:${database.port} belongs to ${owner}, this is ${service}. Check DB_HOST, DB_PORT and DB_DATABASE.`,
+    )
+  }
+}
+
+function checkRole({ production, database, service }: Settings, { superuser }: Facts, tell: Tell): void {
+  if (!superuser) return
+  const message = `${database.user} is a superuser: make the service’s own role with \`distributed-tenant init --service ${service}\` and use it in DB_USERNAME.`
+  if (production) throw new ConfigurationInvalid(message)
+  tell({ area: 'start', event: { type: 'warning', message } })
+}
+
+/** Everything a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
+const BESIDE_BUDGET = 14
+
+function checkBudget({ maxConnections, replicas }: Settings, facts: Facts, tell: Tell): void {
+  const wanted = (maxConnections + BESIDE_BUDGET) * replicas
+  const allowed = facts.maxConnections - facts.reserved
+  if (wanted <= allowed) return
+  tell({
+    area: 'start',
+    event: {
+      type: 'warning',
+      message: `${replicas} replica(s) x (budget ${maxConnections} + ${BESIDE_BUDGET}) = ${wanted} connections, but the server allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+    },
+  })
+}

@@ -1,0 +1,67 @@
+// Owns `fastify.tenants`: what handlers, jobs and other plugins may do with tenants outside their own request.
+// Invariant: every client handed out here is dead when its function has settled.
+import type { FastifyRequest } from 'fastify'
+import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './databases/names.js'
+import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning } from './errors.js'
+import { findTenant, insertTenant, listTenants, setLifecycle } from './provisioning/registry.js'
+import { idFor } from './provisioning/source.js'
+import { refuseUnlessReady, tenantOf } from './request/hooks.js'
+import { type Identifier, identifyTenant } from './request/identify.js'
+import type { Tenancy } from './tenancy.js'
+import type { Lifecycle, NewTenant, RegistryRow, Tenants } from './types.js'
+
+const PAGE = 100
+const LARGEST_PAGE = 1_000
+
+export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier[]): Tenants {
+  const { pools, directory, source, provisioner, settings } = tenancy
+  const central = pools.central.sql
+
+  async function createHere(tenant: NewTenant): Promise<RegistryRow> {
+    const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
+    const { name, domain = null, settings: own = {} } = tenant
+    await insertTenant(central, { id, version: 0, name, domain, settings: own, lifecycle: 'active' })
+    const row = await provisioner.provision(id)
+    if (!row) throw new TenantIdTaken()
+    if (row.provisioned !== 'ready') throw new TenantProvisioning()
+    return row
+  }
+
+  async function change(id: string, kind: 'suspended' | 'activated' | 'deleted', lifecycle: Lifecycle, actor?: string) {
+    if (source) return source.change(id, kind, actor)
+    const row = await setLifecycle(central, parseTenantId(id), lifecycle)
+    if (!row) throw new TenantNotFound()
+    return row
+  }
+
+  return {
+    create: tenant => (source ? source.create(tenant) : createHere(tenant)),
+    async update(id, patch, actor) {
+      if (!source) {
+        throw new ConfigurationInvalid(
+          `${settings.service} is not where tenants are made: change the tenant in the identity service.`,
+        )
+      }
+      return source.update(id, patch, actor)
+    },
+    suspend: (id, actor) => change(id, 'suspended', 'suspended', actor),
+    activate: (id, actor) => change(id, 'activated', 'active', actor),
+    remove: (id, actor) => change(id, 'deleted', 'deleted', actor),
+    async run(id, fn) {
+      const entry = await directory.find(parseTenantId(id))
+      refuseUnlessReady(entry)
+      const scope = pools.clientFor(tenantDatabaseName(entry.id, settings.service))
+      try {
+        return await fn({ tenant: tenantOf(entry), sql: scope.sql })
+      } finally {
+        scope.release()
+      }
+    },
+    find: async id => findTenant(central, parseTenantId(id)),
+    list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
+    identify: (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
+    probe: async id => tenancy.probe(parseTenantId(id)),
+    health: tenancy.health,
+    connectionInfo: tenancy.connectionInfo,
+  }
+}

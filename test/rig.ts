@@ -1,0 +1,93 @@
+// Owns what plugin tests stand on: real servers, a service's role and central database made by `init`'s own code, and
+// Fastify applications with the plugin. Everything is taken down with the test, applications first.
+import { fileURLToPath } from 'node:url'
+import Fastify, { type FastifyInstance } from 'fastify'
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { bootstrap } from '../plugins/distributed-tenant/databases/bootstrap.js'
+import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
+import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
+import type { DatabaseOptions } from '../plugins/distributed-tenant/options.js'
+import { type Servers, startServers } from '../stack/servers/start.js'
+
+export const notes = fileURLToPath(new URL('../../test/migrations/notes', import.meta.url))
+
+export interface Rig {
+  readonly servers: Servers
+  /** Where a service's role and central database are. */
+  database(service: string): DatabaseOptions
+  /** An application of one service, ready unless told otherwise. Without Redis and NATS unless asked for. */
+  app(
+    service: string,
+    options?: DistributedTenantOptions,
+    prepare?: (app: FastifyInstance) => void,
+  ): Promise<FastifyInstance>
+  /** A superuser's look at an instance, past all of our code. */
+  look(service: string, database?: string): postgres.Sql
+}
+
+type Tap = Pick<Test, 'teardown'>
+
+export async function rig(
+  t: Tap,
+  services: readonly string[],
+  settings?: Record<string, string | number>,
+): Promise<Rig> {
+  const servers = await startServers<string>({ services, ...(settings ? { settings } : {}) })
+  const apps: FastifyInstance[] = []
+  const looks: postgres.Sql[] = []
+  t.teardown(async () => {
+    for (const app of apps.reverse()) await app.close()
+    for (const sql of looks) await sql.end({ timeout: 1 })
+    await servers.stop()
+  })
+  const server = (service: string) => {
+    const found = servers.postgres[service]
+    if (!found) throw new Error(`no instance for ${service}`)
+    return found
+  }
+  const database = (service: string): DatabaseOptions => ({
+    host: server(service).host,
+    port: server(service).port,
+    database: `${service}_central`,
+    user: `${service}_service`,
+    password: 'a-password-of-the-tests',
+    ssl: 'prefer',
+    sslRootCert: undefined,
+  })
+  for (const service of services) {
+    const { user, password } = server(service)
+    await bootstrap({
+      service: parseServiceName(service),
+      database: database(service),
+      superuser: { user, password },
+      told: () => {},
+    })
+  }
+  return {
+    servers,
+    database,
+    async app(service, options = {}, prepare) {
+      const app = Fastify({ logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false })
+      apps.push(app)
+      await app.register(distributedTenant, {
+        service,
+        database: database(service),
+        migrations: { tenant: notes },
+        nats: null,
+        redis: null,
+        source: false,
+        ...options,
+      })
+      prepare?.(app)
+      await app.ready()
+      return app
+    },
+    look(service, name = 'postgres') {
+      const { host, port, user, password } = server(service)
+      const sql = postgres({ host, port, user, password, database: name, max: 1, onnotice() {} })
+      looks.push(sql)
+      return sql
+    },
+  }
+}
