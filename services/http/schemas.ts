@@ -1,9 +1,9 @@
 // Owns the JSON schemas every service shares: the error shape, identifiers, times, texts and pages.
-// Invariant: no text that PostgreSQL cannot hold (NUL) passes, so bad input is a 400 here and never a 500 below.
+// Invariant: no text that PostgreSQL cannot hold passes, so bad input is a 400 here and never a 500 below.
 import { type Static, type TSchema, Type } from 'typebox'
 
-/** Without NUL, and not only blanks. One pass over the text: nothing here can backtrack for long. */
-const TEXT = '^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$'
+/** Without NUL and half characters (lone surrogates), and not only blanks. Linear: nothing here backtracks for long. */
+const TEXT = '^[^\\u0000\\p{Cs}]*[^\\s\\u0000\\p{Cs}][^\\u0000\\p{Cs}]*$'
 const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
 
 export const text = (maxLength: number, description?: string) =>
