@@ -11,6 +11,7 @@ import type { Ledger, Progress } from '../ledger.js'
 import { parsePrefer } from '../prefer.js'
 import type { Readiness } from '../readiness.js'
 import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
+import { checkSettings } from '../settings.js'
 
 export interface TenantRouteOptions {
   adminToken: string | undefined
@@ -83,6 +84,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       },
     },
     async (request, reply) => {
+      checkSettings(request.body.settings)
       const row = await app.tenants.create({ ...request.body, actor: ACTOR })
       const { wait, applied } = parsePrefer(request.headers.prefer)
       const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
@@ -124,7 +126,10 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         response: { 200: Tenant, ...errors(400, 401, 404, 409, 413, 415) },
       },
     },
-    async request => withLedger(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR)),
+    async request => {
+      checkSettings(request.body.settings)
+      return withLedger(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR))
+    },
   )
 
   app.delete(
