@@ -8,6 +8,7 @@ import { requireAdmin } from '../../http/admin.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
 import { errors, nothing, pageOf } from '../../http/schemas.js'
 import type { Ledger, Progress } from '../ledger.js'
+import { listTenants } from '../listing.js'
 import { parsePrefer } from '../prefer.js'
 import type { Readiness } from '../readiness.js'
 import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
@@ -51,6 +52,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         tags,
         security,
         summary: 'List tenants, by id',
+        description: 'Deleted ones only with `lifecycle=deleted`.',
         querystring: TenantQuery,
         response: { 200: pageOf(Tenant), ...errors(400, 401) },
       },
@@ -58,11 +60,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
     async request => {
       const { limit = DEFAULT_LIMIT, after, lifecycle } = request.query
       const [last] = decodeCursor(after, [anyText]) ?? []
-      const rows = await app.tenants.list({
-        limit: limit + 1,
-        ...(last !== undefined && { after: last }),
-        ...(lifecycle && { lifecycle }),
-      })
+      const rows = await listTenants(app.tenants, { limit: limit + 1, after: last, lifecycle })
       const { items, next } = paged(rows, limit, row => [row.id])
       const services = await ledger.read(items.map(row => row.id))
       return { items: items.map(row => describe(row, services.get(row.id) ?? {})), next }

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { createReadiness } from '../../../services/identity/readiness.js'
 
 const { log } = Fastify()
-const never = new AbortController().signal
+const patient = () => new AbortController().signal
 
 function rig(t: Test, look: (ids: readonly string[]) => Promise<string[]>) {
   let hint = (_id: string) => {}
@@ -27,14 +27,14 @@ function rig(t: Test, look: (ids: readonly string[]) => Promise<string[]>) {
 
 t.test('who is ready already does not wait', async t => {
   const { readiness } = rig(t, async ids => [...ids])
-  t.equal(await readiness.wait('acme', 10_000, never), true)
+  t.equal(await readiness.wait('acme', 10_000, patient()), true)
 })
 
 t.test('a hint is heard well before the next poll', async t => {
   let ready = false
   const { readiness, hint } = rig(t, async ids => (ready ? [...ids] : []))
   const begun = performance.now()
-  const waiting = readiness.wait('acme', 10_000, never)
+  const waiting = readiness.wait('acme', 10_000, patient())
   setTimeout(() => {
     ready = true
     hint('acme')
@@ -49,12 +49,12 @@ t.test('without a hint the poll finds it', async t => {
   setTimeout(() => {
     ready = true
   }, 30)
-  t.equal(await readiness.wait('acme', 10_000, never), true)
+  t.equal(await readiness.wait('acme', 10_000, patient()), true)
 })
 
 t.test('after the deadline the answer is no', async t => {
   const { readiness } = rig(t, async () => [])
-  t.equal(await readiness.wait('acme', 30, never), false)
+  t.equal(await readiness.wait('acme', 30, patient()), false)
 })
 
 t.test('a client that left is let go at once', async t => {
@@ -67,10 +67,10 @@ t.test('a client that left is let go at once', async t => {
 
 t.test('the end of the process lets everybody go', async t => {
   const { readiness } = rig(t, async () => [])
-  const waiting = [readiness.wait('acme', 10_000, never), readiness.wait('globex', 10_000, never)]
+  const waiting = [readiness.wait('acme', 10_000, patient()), readiness.wait('globex', 10_000, patient())]
   readiness.close()
   t.same(await Promise.all(waiting), [false, false])
-  t.equal(await readiness.wait('acme', 10_000, never), false)
+  t.equal(await readiness.wait('acme', 10_000, patient()), false)
 })
 
 t.test('a ledger that cannot be read is waited for', async t => {
@@ -79,7 +79,7 @@ t.test('a ledger that cannot be read is waited for', async t => {
     if (++calls < 2) throw new Error('connection lost')
     return [...ids]
   })
-  t.equal(await readiness.wait('acme', 10_000, never), true)
+  t.equal(await readiness.wait('acme', 10_000, patient()), true)
 })
 
 t.test('a hundred waiters share one look', async t => {
@@ -89,7 +89,7 @@ t.test('a hundred waiters share one look', async t => {
     await new Promise(resolve => setTimeout(resolve, 20))
     return [...ids]
   })
-  const waiting = Array.from({ length: 100 }, (_, n) => readiness.wait(`tenant-${n % 10}`, 10_000, never))
+  const waiting = Array.from({ length: 100 }, (_, n) => readiness.wait(`tenant-${n % 10}`, 10_000, patient()))
   t.same(new Set(await Promise.all(waiting)), new Set([true]))
   t.ok(calls <= 3, `${calls} queries`)
 })
