@@ -2,20 +2,19 @@
 // all of them, as theirs vary with timing, facts C), which are the caller's own and pass through untouched.
 import { TenantQueryTimeout } from '../errors.js'
 
-/** SQLSTATE classes and codes that speak of the connection or the server, not of the statement. */
-const serverGone = /^(08...|57P0[1-5]|53[1-4]..|3D000|28...|25006|55000|58...|XX00[0-2])$/
+/** SQLSTATEs of a running statement that speak of the connection or the server: lost, shut down, turned read-only. */
+const serverGone = /^(08...|57P0[1-5]|25006)$/
+/** At connect every refusal of the server means the same to the caller: no such database, no right, no room. */
+const sqlState = /^[0-9A-Z]{5}$/
 const driverGone =
   /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|SASL_\w+|AUTH_TYPE_NOT_IMPLEMENTED)$/
 
 const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '')
 
-/** True when the connection or the server is at fault. `55000` and `53xxx` are so at connect; `connecting` says which. */
+/** True when the connection or the server is at fault, and not the statement. */
 export function isUnavailable(error: unknown, connecting: boolean): boolean {
   const code = codeOf(error)
-  if (driverGone.test(code)) return true
-  if (!serverGone.test(code)) return false
-  // While running, 55000 and 53xxx (object not in state, disk full) are the statement's own.
-  return connecting || !/^(55000|53...|28...|3D000|58...|XX...)$/.test(code)
+  return driverGone.test(code) || (connecting ? sqlState : serverGone).test(code)
 }
 
 /** True for statement_timeout, the server's guard behind our own deadline. */
