@@ -35,11 +35,13 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   })
 
   const config = { tenant: false, pressureHandler: underAnyPressure } as const
+  // Asked every few seconds by machines: the log is for what they find, not for that they ask.
+  const logLevel = 'warn'
   const tags = ['health']
 
   app.get(
     '/api/health/live',
-    { config, schema: { tags, summary: 'The event loop answers', response: { 200: LiveBody } } },
+    { config, logLevel, schema: { tags, summary: 'The event loop answers', response: { 200: LiveBody } } },
     async (_request, reply) => reply.header('cache-control', 'no-store').send({ status: 'alive' }),
   )
 
@@ -47,6 +49,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     '/api/health/ready',
     {
       config,
+      logLevel,
       schema: { tags, summary: 'May be sent traffic', response: { 200: ReadyBody, 503: ReadyBody } },
     },
     async (_request, reply) => {
@@ -60,6 +63,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     '/api/health',
     {
       config,
+      logLevel,
       schema: {
         tags,
         summary: 'What this process stands on, and one tenant if the request names one',

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { applyStatus, createLedger } from './ledger.js'
+import { createPresentation } from './presentation.js'
 import { createReadiness } from './readiness.js'
 import { tenantRoutes } from './routes/tenants.js'
 import { userRoutes } from './routes/users.js'
@@ -32,9 +33,10 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
         if (!adminToken)
           app.log.warn('ADMIN_TOKEN is not set: /api/tenants answers 401 to everybody; set one to use it')
         const ledger = createLedger(app.central, required)
+        const present = createPresentation(ledger)
         const readiness = createReadiness(ledger.ready, app.notifications, app.log)
         app.addHook('preClose', async () => readiness.close())
-        await app.register(tenantRoutes, { prefix: '/api/tenants', adminToken, ledger, readiness })
+        await app.register(tenantRoutes, { prefix: '/api/tenants', adminToken, present, readiness })
         await app.register(userRoutes, { prefix: '/api/users' })
       },
     },

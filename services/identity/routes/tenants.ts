@@ -1,22 +1,23 @@
-// Owns /api/tenants, the operator's side: accepts tenants, says how far each service has got, changes their lifecycle.
-// It only writes down and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
+// Owns /api/tenants, the operator's side: accepts tenants, changes them, says how far each service has got. It only
+// writes down and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
-import { type RegistryRow, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
+import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
-import { errors, nothing, pageOf } from '../../http/schemas.js'
-import type { Ledger, Progress } from '../ledger.js'
+import { errors, pageOf } from '../../http/schemas.js'
 import { listTenants } from '../listing.js'
 import { parsePrefer } from '../prefer.js'
+import type { Presentation } from '../presentation.js'
 import type { Readiness } from '../readiness.js'
 import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
+import { lifecycleRoutes } from './lifecycle.js'
 
 export interface TenantRouteOptions {
   adminToken: string | undefined
-  ledger: Ledger
+  present: Presentation
   readiness: Readiness
 }
 
@@ -26,23 +27,10 @@ const config = { tenant: false } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
-  const { adminToken, ledger, readiness } = options
+  const { adminToken, present, readiness } = options
   app.addHook('onRequest', requireAdmin(adminToken))
 
-  const describe = (row: RegistryRow, services: Progress): Tenant => ({
-    id: row.id,
-    name: row.name,
-    domain: row.domain,
-    settings: row.settings,
-    lifecycle: row.lifecycle,
-    version: row.version,
-    status: ledger.summarize(services),
-    services,
-    createdAt: row.createdAt,
-    updatedAt: row.updatedAt,
-  })
-  const withLedger = async (row: RegistryRow): Promise<Tenant> =>
-    describe(row, (await ledger.read([row.id])).get(row.id) ?? {})
+  await app.register(lifecycleRoutes, { present, actor: ACTOR })
 
   app.get(
     '',
@@ -62,8 +50,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       const [last] = decodeCursor(after, [anyText]) ?? []
       const rows = await listTenants(app.tenants, { limit: limit + 1, after: last, lifecycle })
       const { items, next } = paged(rows, limit, row => [row.id])
-      const services = await ledger.read(items.map(row => row.id))
-      return { items: items.map(row => describe(row, services.get(row.id) ?? {})), next }
+      return { items: await present.many(items), next }
     },
   )
 
@@ -88,7 +75,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
       if (applied) reply.header('preference-applied', applied)
       reply.code(ready ? 201 : 202).header('location', `/api/tenants/${row.id}`)
-      return withLedger((ready && (await app.tenants.find(row.id))) || row)
+      return present.one((ready && (await app.tenants.find(row.id))) || row)
     },
   )
 
@@ -107,7 +94,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
     async request => {
       const row = await app.tenants.find(parseTenantId(request.params.id))
       if (!row || row.lifecycle === 'deleted') throw new TenantNotFound()
-      return withLedger(row)
+      return present.one(row)
     },
   )
 
@@ -126,50 +113,15 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
     },
     async request => {
       checkSettings(request.body.settings)
-      return withLedger(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR))
+      return present.one(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR))
     },
   )
-
-  app.delete(
-    '/:id',
-    {
-      config,
-      schema: {
-        tags,
-        security,
-        summary: 'Delete a tenant',
-        description: 'Every service refuses it from now on. Its databases are kept for the retention time.',
-        params: TenantParams,
-        response: { 204: nothing, ...errors(400, 401, 404) },
-      },
-    },
-    async (request, reply) => {
-      await app.tenants.remove(parseTenantId(request.params.id), ACTOR)
-      return reply.code(204).send(null)
-    },
-  )
-
-  for (const change of ['suspend', 'activate'] as const) {
-    app.post(
-      `/:id/${change}`,
-      {
-        config,
-        schema: {
-          tags,
-          security,
-          summary: change === 'suspend' ? 'Refuse a tenant’s requests for now' : 'Serve a suspended tenant again',
-          params: TenantParams,
-          response: { 200: Tenant, ...errors(400, 401, 404) },
-        },
-      },
-      async request => withLedger(await app.tenants[change](parseTenantId(request.params.id), ACTOR)),
-    )
-  }
 }
 
 /** Aborts when the client has left: nobody waits for an answer nobody reads. */
 function whenGone(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
+  if (reply.raw.destroyed) controller.abort()
   reply.raw.once('close', () => controller.abort())
   return controller.signal
 }
