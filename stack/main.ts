@@ -70,7 +70,7 @@ async function main(): Promise<void> {
     if (abort.signal.aborted) process.exit(0)
     fail(error)
   }
-  say(nextSteps(stack.info, relative(process.cwd(), `${folder}/stack.json`)))
+  say(nextSteps(stack.info, relative(process.cwd(), `${folder}/stack.json`), stack.servers !== undefined))
 }
 
 function stopOnSignal(signal: string): void {

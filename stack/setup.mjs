@@ -66,10 +66,12 @@ function install(packages) {
   try {
     attempt('apt-get', ['update', '-q'], env)
     const all = ['install', '-y', '-q', '--no-install-recommends']
-    if (attempt('apt-get', [...all, ...packages], env) === 0) return
+    if (attempt('apt-get', [...all, ...packages], env) === 0) return keepFromBooting(packages)
     const required = packages.filter(name => Object.values(needed).includes(name))
     if (required.length === 0) return say('pgbouncer could not be installed: the tests that use it are skipped.')
-    if (required.length < packages.length && attempt('apt-get', [...all, ...required], env) === 0) return
+    if (required.length < packages.length && attempt('apt-get', [...all, ...required], env) === 0) {
+      return keepFromBooting(required)
+    }
   } finally {
     if (ownPolicy) rmSync(policyFile, { force: true })
   }
@@ -77,6 +79,11 @@ function install(packages) {
     `apt-get could not install ${packages.join(', ')}: its reason stands above. ` +
       'Mend that and run `npm run setup` again, or use `docker compose up`.',
   )
+}
+
+/** The same for the next boot: a package's name is its service's, and these were not here a moment ago. */
+function keepFromBooting(packages) {
+  if (find('systemctl')) attempt('systemctl', ['--quiet', 'disable', ...packages], process.env)
 }
 
 function run(what, command, args) {

@@ -68,6 +68,9 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
   try {
     source = await obtainServers(env, options.durable ?? false)
     says(source.says)
+    if (!source.own && !env.TENANT_ROLE_SECRET) {
+      says('TENANT_ROLE_SECRET is not set: set one, or the next start cannot open the tenants made by this one.')
+    }
     abort?.throwIfAborted()
 
     const secrets = stackSecrets(env)

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { descendants, waitGone } from '../../stack/processes.js'
@@ -101,6 +102,23 @@ t.test('a service that dies takes the stack down with exit code 1', async t => {
   await fetch(`${readStackFile(folder)?.services.employee.url}/die`).catch(() => {})
   t.same(await launched.ended, [1, null])
   t.match(launched.output, /employee ended with exit code 7/)
+})
+
+t.test('a second signal does not wait for a stubborn service, and leaves nothing either', async t => {
+  const folder = newFolder(t)
+  const launched = launch(t, folder, ['--ports', '0'], { STUB: 'stubborn' })
+  await ready(launched)
+  const everyone = descendants(launched.child.pid as number)
+  launched.child.kill('SIGINT')
+  // npm repeats a terminal's Ctrl-C at once: that is no second one.
+  launched.child.kill('SIGINT')
+  await sleep(1200)
+  t.equal(launched.child.exitCode, null)
+  const before = Date.now()
+  launched.child.kill('SIGINT')
+  t.same(await launched.ended, [0, null])
+  t.ok(Date.now() - before < 3000)
+  t.ok(await waitGone(everyone, 2000))
 })
 
 t.test('a wrong option shows the usage', async t => {
