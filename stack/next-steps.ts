@@ -24,6 +24,9 @@ Make one by event, with the nats command line or without it:
 Health:
   curl ${identity.url}/api/health; curl ${core.url}/api/health -H 'HRMS-Client-ID: acme'
 
+Stop one service and start it again:
+  npm run stack -- stop employee; npm run stack -- start employee
+
 All addresses and passwords: ${fileWritten}
 ${ownServers ? 'Ctrl-C ends everything and removes its data.' : 'Ctrl-C ends the services; the given servers go on.'}
 `

@@ -29,7 +29,7 @@ export interface StackOptions {
   /** What the services say. */
   serviceSays?(name: string, line: string): void
   /** A service ended that nobody stopped. */
-  serviceDied?(message: string): void
+  serviceDied?(message: string, name: string): void
 }
 
 export interface RunningStack {
@@ -94,7 +94,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
         port,
         env: { ...serviceEnvironment(name, info, secrets, inherited), ...options.serviceEnv, ...more },
         said: line => options.serviceSays?.(label, line),
-        died: message => options.serviceDied?.(message),
+        died: message => options.serviceDied?.(message, label),
       })
       running.push(service)
       return service

@@ -95,13 +95,39 @@ t.test('a taken port is named before anything is started', async t => {
   t.match(launched.output, new RegExp(`^Port ${port}.*npm start -- --ports 0`))
 })
 
-t.test('a service that dies takes the stack down with exit code 1', async t => {
+t.test('a service that dies is told, the others go on, and it can be started again', async t => {
   const folder = newFolder(t)
   const launched = launch(t, folder)
   await ready(launched)
-  await fetch(`${readStackFile(folder)?.services.employee.url}/die`).catch(() => {})
-  t.same(await launched.ended, [1, null])
+  const { employee, core } = readStackFile(folder)?.services ?? {}
+  await fetch(`${employee?.url}/die`).catch(() => {})
+  while (!launched.output.includes('stack -- start employee')) await once(launched.child.stderr ?? t, 'data')
   t.match(launched.output, /employee ended with exit code 7/)
+  t.equal((await fetch(`${core?.url}/api/health/ready`)).status, 200)
+  const start = launch(t, folder, ['start', 'employee'])
+  t.same(await start.ended, [0, null], start.output)
+  t.equal((await fetch(`${employee?.url}/api/health/ready`)).status, 200)
+  launched.child.kill('SIGINT')
+  t.same(await launched.ended, [0, null])
+})
+
+t.test('one service can be stopped and started while the stack runs', async t => {
+  const folder = newFolder(t)
+  const alone = launch(t, folder, ['stop', 'employee'])
+  t.same(await alone.ended, [1, null])
+  t.match(alone.output, /No stack of this checkout is running/)
+
+  const launched = launch(t, folder)
+  await ready(launched)
+  const url = readStackFile(folder)?.services.employee.url
+  const stop = launch(t, folder, ['stop', 'employee'])
+  t.same(await stop.ended, [0, null], stop.output)
+  await t.rejects(fetch(`${url}/api/health/ready`))
+  const start = launch(t, folder, ['start', 'employee'])
+  t.same(await start.ended, [0, null], start.output)
+  t.equal((await fetch(`${url}/api/health/ready`)).status, 200)
+  launched.child.kill('SIGINT')
+  t.same(await launched.ended, [0, null])
 })
 
 t.test('a second signal does not wait for a stubborn service, and leaves nothing either', async t => {
@@ -122,7 +148,7 @@ t.test('a second signal does not wait for a stubborn service, and leaves nothing
 })
 
 t.test('a wrong option shows the usage', async t => {
-  for (const args of [['--ports', 'many'], ['--nonsense']]) {
+  for (const args of [['--ports', 'many'], ['--nonsense'], ['stop'], ['stop', 'payroll'], ['burn', 'core']]) {
     const launched = launch(t, newFolder(t), args)
     t.same(await launched.ended, [2, null])
   }
