@@ -1,5 +1,6 @@
 // Owns the ledger: how far each service has got with each tenant, by its own word. Words come at least once and in any
-// order; the newest by (version, time) stays, so a late `failed` of an older attempt never undoes `ready`.
+// order; the newest by the service's own revision stays, so a late `failed` of an older attempt never undoes `ready`,
+// whatever anybody's clock says.
 import type { StatusEvent } from '../../events/index.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 
@@ -40,20 +41,20 @@ export async function applyStatus(event: StatusEvent, central: SqlClient): Promi
   await central`
     with applied as (
       insert into tenant_services as known
-        (tenant_id, service, status, step, steps, attempts, last_error, next_try_at, version, schema_version,
-         updated_at, ready_at)
+        (tenant_id, service, status, step, steps, attempts, last_error, next_try_at, version, revision,
+         schema_version, updated_at, ready_at)
       values (
         ${event.id}, ${event.service}, ${event.status}, ${event.step ?? null}, ${central.json([...(event.steps ?? [])])},
         ${event.attempts ?? 0}, ${failed ? (event.error ?? null) : null}, ${failed ? (event.nextTryAt ?? null) : null},
-        ${event.version}, ${event.schemaVersion ?? null}, ${event.at},
+        ${event.version}, ${event.revision}, ${event.schemaVersion ?? null}, ${event.at},
         ${event.status === 'ready' ? event.at : null}
       )
       on conflict (tenant_id, service) do update set
         status = excluded.status, step = excluded.step, steps = excluded.steps, attempts = excluded.attempts,
         last_error = excluded.last_error, next_try_at = excluded.next_try_at, version = excluded.version,
-        schema_version = coalesce(excluded.schema_version, known.schema_version), updated_at = excluded.updated_at,
+        revision = excluded.revision, schema_version = coalesce(excluded.schema_version, known.schema_version), updated_at = excluded.updated_at,
         ready_at = coalesce(known.ready_at, excluded.ready_at)
-      where (known.version, known.updated_at) < (excluded.version, excluded.updated_at)
+      where known.revision < excluded.revision
       returning tenant_id
     )
     select pg_notify(${LEDGER_CHANNEL}, tenant_id) from applied`

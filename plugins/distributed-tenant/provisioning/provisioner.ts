@@ -188,6 +188,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       id: row.id,
       service,
       version: row.version,
+      revision: row.revision,
       attempts: row.attempts,
       at: new Date().toISOString(),
       ...status,

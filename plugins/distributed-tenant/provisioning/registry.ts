@@ -86,7 +86,11 @@ export async function applyWord(
   )
 }
 
-/** The source's own change: raises the version. Deleted tenants are not changed. @returns null when there is none */
+/**
+ * The source's own change: raises the version. A deleted tenant is not changed, nor one whose lifecycle is already what
+ * it should become.
+ * @returns null when nothing was changed
+ */
 export async function changeTenant(
   sql: QueryClient,
   id: TenantId,
@@ -99,7 +103,9 @@ export async function changeTenant(
         ${change.domain !== undefined ? sql`, domain = ${change.domain}` : sql``}
         ${change.settings !== undefined ? sql`, settings = ${json(sql, change.settings)}` : sql``}
         ${change.lifecycle !== undefined ? sql`, lifecycle = ${change.lifecycle}` : sql``}
-      where id = ${id} and lifecycle <> 'deleted' returning ${columns(sql)}`,
+      where id = ${id} and lifecycle <> 'deleted'
+        ${change.lifecycle !== undefined ? sql`and lifecycle <> ${change.lifecycle}` : sql``}
+      returning ${columns(sql)}`,
   )
 }
 

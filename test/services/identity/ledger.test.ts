@@ -10,14 +10,11 @@ t.test('the ledger', async t => {
   const app = await service('identity')
   const { central } = app
   const ledger = createLedger(central, ['identity', 'employee'])
-  const said = (id: string, over: Partial<StatusEvent>): StatusEvent => ({
-    id: id as TenantId,
-    service: 'employee',
-    version: 1,
-    status: 'ready',
-    at: minute(0),
-    ...over,
-  })
+  const said = (id: string, over: Partial<StatusEvent>): StatusEvent => {
+    const { version = 1, at = minute(0) } = over
+    const revision = version * 100 + new Date(at).getUTCMinutes()
+    return { id: id as TenantId, service: 'employee', version, revision, status: 'ready', at, ...over }
+  }
   const read = async (id: string) => (await ledger.read([id])).get(id)
   const status = async (id: string) => (await read(id))?.employee?.status
 
@@ -82,6 +79,12 @@ t.test('the ledger', async t => {
     await applyStatus(said('late', { status: 'ready', at: minute(5) }), central)
     await applyStatus(said('late', { status: 'failed', at: minute(4) }), central)
     t.equal(await status('late'), 'ready')
+  })
+
+  await t.test('a clock that was set back changes nothing', async t => {
+    await applyStatus(said('skewed', { status: 'failed', revision: 1, at: minute(50) }), central)
+    await applyStatus(said('skewed', { status: 'ready', revision: 2, at: minute(0) }), central)
+    t.equal(await status('skewed'), 'ready')
   })
 
   await t.test('a new word is announced, a repeated one is not', async t => {

@@ -12,9 +12,11 @@ create table tenant_services (
   last_error text,
   next_try_at timestamptz,
   version bigint not null,
+  -- The service's own count of changes of this tenant: what orders its words.
+  revision bigint not null,
   schema_version integer,
   created_at timestamptz not null default now(),
-  -- When the service said so, by its own clock: with the version, what orders its words.
+  -- When the service said so, by its own clock: to be shown, never to be ordered by.
   updated_at timestamptz not null,
   ready_at timestamptz,
   primary key (tenant_id, service)
