@@ -48,19 +48,20 @@ t.test('the walk of README.md', async t => {
   const folder = checkout()
   const env = { ...process.env, STACK_FOLDER: join(folder, '.stack'), npm_config_update_notifier: 'false' }
   const stack = spawn(process.execPath, ['dist/stack/main.js', '--ports', '0'], { cwd: folder, env, stdio: 'ignore' })
+  const stopped = once(stack, 'exit')
   t.teardown(async () => {
     stack.kill('SIGINT')
-    if (stack.exitCode === null) await once(stack, 'exit')
-    t.notOk(existsSync(join(folder, '.stack/stack.json')), 'stack.json is removed')
+    await stopped
     rmSync(folder, { recursive: true })
   })
   await until('the stack is up', 60_000, () => existsSync(join(folder, '.stack/stack.json')))
 
   const blocks = blocksOf(readme)
-  const script = blocks.map(({ heading, code }, n) => `echo; echo '@@@ ${n} ${heading}'\n${code}\n`).join('')
+  const script = blocks.map(({ code }, n) => `echo; echo '@@@ ${n}'\n${code}\n`).join('')
   const output = await bash(`set -e\n${script}`, folder, env)
   const printed = new Map<string, string>()
-  for (const [, heading = '', text = ''] of output.matchAll(/^@@@ (?:\d+ )?(.+)\n([\s\S]*?)(?=^@@@ |$(?![\s\S]))/gm)) {
+  for (const [, mark = '', text = ''] of output.matchAll(/^@@@ (.+)\n([\s\S]*?)(?=^@@@ |$(?![\s\S]))/gm)) {
+    const heading = blocks[Number(mark)]?.heading ?? mark
     printed.set(heading, (printed.get(heading) ?? '') + text)
   }
   const step = (heading: string) => {
@@ -99,7 +100,7 @@ t.test('the walk of README.md', async t => {
   })
   await t.test('its data is written and read', async t => {
     const [employee, employees, department, leave, departments, leaves, user, users] = answers(
-      'Work on the tenant’s own data',
+      "Work on the tenant's own data",
     )
     t.match(employees, { items: [employee] })
     t.match(departments, { items: [department] })
@@ -145,5 +146,10 @@ t.test('the walk of README.md', async t => {
     })
     t.match(after, { status: 'ready', services: { employee: { status: 'ready', steps: [{ step: 'claim' }] } } })
     t.same(employees, { items: [], next: null })
+  })
+  await t.test('Ctrl-C takes everything down', async t => {
+    stack.kill('SIGINT')
+    t.same(await stopped, [0, null])
+    t.notOk(existsSync(join(folder, '.stack/stack.json')))
   })
 })
