@@ -93,7 +93,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
         const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
-        await writeStatus(tx, now, { status: 'ready', steps, schemaVersion: tenantSet.version })
+        await writeStatus(tx, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
         return now
       })
       options.report({ step: 'ready', id: row.id, ms: performance.now() - at })
