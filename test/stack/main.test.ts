@@ -101,7 +101,7 @@ t.test('a service that dies is told, the others go on, and it can be started aga
   await ready(launched)
   const { employee, core } = readStackFile(folder)?.services ?? {}
   await fetch(`${employee?.url}/die`).catch(() => {})
-  while (!launched.output.includes('stack -- start employee')) await once(launched.child.stderr ?? t, 'data')
+  while (!launched.output.includes('ended with exit code 7')) await once(launched.child.stderr ?? t, 'data')
   t.match(launched.output, /employee ended with exit code 7/)
   t.equal((await fetch(`${core?.url}/api/health/ready`)).status, 200)
   const start = launch(t, folder, ['start', 'employee'])
