@@ -56,7 +56,12 @@ export interface RegistryRow extends Tenant {
  * Tagged queries, fragments, `sql(rows)`, `sql.json`, `sql.array`, `sql.typed`, `sql.unsafe`, `sql.file`, `sql.notify`,
  * as in `postgres`. `unsafe` and whatever may leave state behind get a connection of their own, which is reset after.
  */
-export interface QueryClient extends postgres.ISql {}
+export interface QueryClient extends postgres.ISql {
+  /** What a cursor's function returns when it wants no more rows. */
+  readonly CLOSE: postgres.Sql['CLOSE']
+  readonly END: postgres.Sql['CLOSE']
+  readonly PostgresError: typeof postgres.PostgresError
+}
 
 /** What `begin` resolves with: an array of promises is awaited as one, as in `postgres`. */
 export type Settled<T> = T extends readonly unknown[] ? { [Index in keyof T]: Awaited<T[Index]> } : Awaited<T>

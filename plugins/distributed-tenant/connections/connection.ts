@@ -5,8 +5,10 @@ import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import postgres from 'postgres'
 import type { DatabaseOptions } from '../options.js'
-import { type Driver, type DriverOptions, type DriverQuery, entrance } from './driver.js'
+import { sendCancel } from './cancel.js'
+import { type Driver, type DriverOptions, type DriverQuery, entrance, unheard } from './driver.js'
 import { connectionClosed } from './failures.js'
+import { CountedSocket } from './socket.js'
 
 /** Where to connect and how the session begins. */
 export interface Target {
@@ -33,37 +35,40 @@ export interface Connection {
   readonly closed: Promise<void>
   /** Why it was lost, or null while it lives. */
   readonly lost: Error | null
+  /** True when it has prepared so many distinct statements that its session should end. */
+  readonly worn: boolean
   /** Calls back once when it is lost, at once if it is already; returns how to stop watching. */
   watch(onLost: (error: Error) => void): () => void
   /** Hands a query to the wire. */
   execute(query: DriverQuery): void
   /** Runs our own text in the simple protocol and resolves with its result. */
   run(text: string): Promise<{ command: string }>
-  /** Says goodbye and waits for the server to close. */
-  close(): Promise<void>
-  /** Cuts the socket; queries in flight fail with `error`. */
+  /** Asks the server to stop this query. The connection must not be used again after: the request may come late. */
+  cancel(query: DriverQuery): Promise<void>
+  /** Fails the queries in flight with `error` and leaves; `closed` follows when the server has let go, or will not. */
   destroy(error: Error): void
+  /** Leaves, and waits until the server has let go. */
+  close(): Promise<void>
 }
 
-/** A socket that tells when it is gone even after TLS has taken its listeners away. */
-class CountedSocket extends net.Socket {
-  readonly #gone: (error: Error | null) => void
-  constructor(gone: (error: Error | null) => void) {
-    super()
-    this.#gone = gone
-  }
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    super._destroy(error, result => {
-      callback(result)
-      this.#gone(error)
-    })
-  }
-}
+/** How long a session that we have left may take to let go: the server looks for us every second. */
+const LINGER_MS = 2_500
+/** Each distinct statement stays prepared in its session for good (facts C1); past this many it is time for a new one. */
+const WORN_AFTER_STATEMENTS = 1_000
+
+/** A command without rows, effect or need of a transaction (outside of one it only warns). */
+const ROWLESS = `set local "distributed_tenant.recount" = ''`
 
 /** Begins to connect; `opened` tells the outcome. `connectTimeout` in milliseconds covers everything until ready. */
 export function openConnection(target: Target, connectTimeout: number): Connection {
   let lost: Error | null = null
   let socket: CountedSocket | null = null
+  let ready = false
+  let statements = 0
+  /** The query being handed to the driver right now. */
+  let handing: DriverQuery | null = null
+  /** The query handed last: it knows its backend, and whether it is running. */
+  let latest: DriverQuery | null = null
   let tellClosed: () => void
   const watchers = new Set<(error: Error) => void>()
   const closed = new Promise<void>(resolve => {
@@ -73,6 +78,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   const lose = (error: Error): void => {
     if (lost) return
     lost = error
+    clearTimeout(timer)
     for (const onLost of watchers) onLost(error)
     watchers.clear()
   }
@@ -83,8 +89,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     socket: () => {
       const mine = new CountedSocket(error => {
         if (socket !== mine) return
-        clearTimeout(timer)
-        lose(error ?? connectionClosed('the connection was closed'))
+        lose(error ?? connectionClosed('the server closed the connection'))
         tellClosed()
       })
       if (socket || lost) {
@@ -99,24 +104,96 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       return mine
     },
   } as DriverOptions) as Driver
-
   const enter = entrance(sql)
-  const destroy = (error: Error): void => {
+
+  function destroy(error: Error): void {
     if (lost) return
+    const open = socket
     lose(error)
-    if (socket) socket.destroy(error)
-    else tellClosed()
+    if (!open) tellClosed()
+    else if (ready) leave(open)
+    else open.destroy(error)
   }
+
+  /**
+   * Fails every query at once, says goodbye and waits for the server to close, so that a connection is counted for as long
+   * as the server has its session. `end` must be given a timeout, or it may never resolve (facts C1).
+   */
+  function leave(open: CountedSocket): void {
+    if (latest?.active && latest.state) void sendCancel(target, latest.state)
+    void sql.end({ timeout: 0 })
+    const linger = setTimeout(() => open.destroy(), LINGER_MS)
+    void closed.then(() => clearTimeout(linger))
+  }
+
+  function execute(query: DriverQuery): void {
+    if (lost) {
+      query.reject(lost)
+      return
+    }
+    const { resolve, reject } = query
+    query.resolve = value => {
+      settled(query)
+      resolve(value)
+    }
+    query.reject = error => {
+      if (handing && handing !== query) {
+        misdirected(handing, error)
+      } else {
+        settled(query)
+        if (!lost) recount()
+        // One reason for all that a loss takes with it: the driver's codes vary with timing.
+        reject(lost ?? error)
+      }
+    }
+    handing = query
+    latest = query
+    enter(query)
+    handing = null
+  }
+
+  /**
+   * After a statement that failed half way the driver counts on from its rows, so that the next result begins with as many
+   * holes. A command that returns no rows sets the count back. Inside a failed transaction it is refused, and then only
+   * the rollback comes next, which does the same.
+   */
+  function recount(): void {
+    const command = sql.unsafe(ROWLESS) as unknown as DriverQuery
+    const { reject } = command
+    command.reject = error => (handing ? misdirected(handing, error) : reject(error))
+    unheard(command)
+    enter(command)
+  }
+
+  /**
+   * A query that cannot be built (an undefined value, say) behind a running one: the driver fails the running one in its
+   * place and then waits for the answer to what it never sent. The right one is told, and the connection is given up.
+   */
+  function misdirected(culprit: DriverQuery, error: unknown): void {
+    handing = null
+    culprit.reject(error)
+    destroy(connectionClosed('a statement behind this one could not be built'))
+  }
+
+  function settled(query: DriverQuery): void {
+    if (query.prepare && !query.prepared) statements++
+  }
+
+  async function run(text: string): Promise<{ command: string }> {
+    const query = sql.unsafe(text) as unknown as DriverQuery
+    query.handler = execute
+    return (await query) as { command: string }
+  }
+
   const timer = setTimeout(
     () => destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' })),
     connectTimeout,
   )
-  const run = async (text: string): Promise<{ command: string }> => {
-    if (lost) throw lost
-    return (await sql.unsafe(text)) as unknown as { command: string }
-  }
   const opened = run('select 1').then(
-    () => clearTimeout(timer),
+    () => {
+      ready = true
+      clearTimeout(timer)
+    },
     error => {
       destroy(error as Error)
       throw error
@@ -132,25 +209,23 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     get lost() {
       return lost
     },
+    get worn() {
+      return statements >= WORN_AFTER_STATEMENTS
+    },
     watch(onLost) {
       if (lost) onLost(lost)
       else watchers.add(onLost)
       return () => watchers.delete(onLost)
     },
-    execute(query) {
-      if (lost) query.reject(lost)
-      else enter(query)
-    },
+    execute,
     run,
+    async cancel(query) {
+      if (query.state) await sendCancel(target, query.state)
+    },
     destroy,
-    async close() {
-      if (!lost) {
-        lose(connectionClosed('the connection was closed'))
-        // `end` says goodbye and resolves when the server has closed; without a timeout it may never resolve (facts C).
-        await sql.end({ timeout: 2 })
-        socket?.destroy()
-      }
-      await closed
+    close() {
+      destroy(connectionClosed('the connection was closed'))
+      return closed
     },
   }
 }
@@ -167,7 +242,10 @@ function sessionOptions(target: Target): object {
     max: 1,
     idle_timeout: null,
     max_lifetime: null,
+    // Our own timer covers all of it; the driver's does not cover a peer that accepts and closes (facts C1).
     connect_timeout: null,
+    // What waits behind a lost connection is failed at once, not after the driver's growing back-off.
+    backoff: 0,
     prepare: !target.pooler,
     onnotice() {},
     ...(target.onNotify ? { onnotify: target.onNotify } : {}),
@@ -176,7 +254,7 @@ function sessionOptions(target: Target): object {
       : {
           application_name: target.applicationName,
           statement_timeout: target.statementTimeout,
-          // The server notices within a second that we are gone and ends what it was running for us.
+          // The server notices within a second that we are gone and ends what it was running for us (PostgreSQL 14).
           client_connection_check_interval: 1000,
         },
   }

@@ -2,6 +2,7 @@
 // queue-less entry of one instance, and parsed options. Pinned exactly; `assertDriver` proves each at the start.
 import postgres from 'postgres'
 import { ConfigurationInvalid } from '../errors.js'
+import type { Backend } from './cancel.js'
 
 /** A query of the driver as seen from inside: lazy, and handed to `handler` when it is first awaited. */
 export interface DriverQuery extends Promise<unknown> {
@@ -11,7 +12,16 @@ export interface DriverQuery extends Promise<unknown> {
   readonly strings: readonly string[]
   readonly args: readonly unknown[]
   readonly options: { simple?: boolean }
-  readonly cancelled: unknown
+  /** Called once by `cancel()`. */
+  canceller: ((query: DriverQuery) => void) | null
+  cancelled: unknown
+  /** The server is running it. */
+  readonly active: boolean
+  /** Its session, once it was handed over. */
+  readonly state: Backend | null
+  /** It is a named statement; `prepared`: one that its session knew already. */
+  readonly prepare?: boolean
+  readonly prepared?: boolean
   cursorFn?: (rows: unknown) => unknown
   cursor(rows: number, fn: (rows: unknown) => unknown): DriverQuery
   execute(): DriverQuery
@@ -50,8 +60,8 @@ const builtInArrays: Readonly<Record<number, number>> = {
  * An instance that only builds queries and never connects: its `sql` makes lazy queries whose `handler` we replace.
  * It knows the built-in array types, which a connected instance would have fetched.
  */
-export function createBuilder(options: DriverOptions): Driver {
-  const sql = postgres({ ...options, max: 1 }) as Driver
+export function createBuilder(options: DriverOptions = {}): Driver {
+  const sql = postgres({ host: '127.0.0.1', ...options, max: 1 }) as Driver
   const { typeArrayMap } = (sql.options as unknown as { shared: { typeArrayMap: Record<number, number> } }).shared
   Object.assign(typeArrayMap, builtInArrays)
   return sql
@@ -60,6 +70,12 @@ export function createBuilder(options: DriverOptions): Driver {
 /** Where queries enter an instance. */
 export function entrance(sql: Driver): (query: DriverQuery) => void {
   return (sql`` as unknown as DriverQuery).handler
+}
+
+/** Keeps a started query that nobody awaits from ending the process; whoever does await it still hears of its failure. */
+export function unheard(query: DriverQuery): void {
+  // Not `query.catch`, which would start it.
+  Promise.prototype.then.call(query, undefined, () => {})
 }
 
 /** True for a query or fragment of the driver. */
@@ -75,6 +91,9 @@ export function assertDriver(): void {
     typeof query.handler === 'function' &&
     typeof query.resolve === 'function' &&
     typeof query.reject === 'function' &&
+    typeof query.canceller === 'function' &&
+    query.active === false &&
+    query.state === null &&
     Array.isArray(query.strings) &&
     Array.isArray(query.args)
   if (!fits) {

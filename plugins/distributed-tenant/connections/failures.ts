@@ -2,34 +2,42 @@
 // all of them, as theirs vary with timing, facts C), which are the caller's own and pass through untouched.
 import { TenantQueryTimeout } from '../errors.js'
 
-/** SQLSTATEs of a running statement that speak of the connection or the server: lost, shut down, turned read-only. */
-const serverGone = /^(08...|57P0[1-5]|25006)$/
-/** At connect every refusal of the server means the same to the caller: no such database, no right, no room. */
-const sqlState = /^[0-9A-Z]{5}$/
+/** SQLSTATEs that speak of the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */
+const serverGone = /^(08...|57P0[1-5])$/
 const driverGone =
-  /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|SASL_\w+|AUTH_TYPE_NOT_IMPLEMENTED)$/
+  /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|CONNABORTED|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|ERR_(SSL|TLS)_\w+)$/
 
 const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? '')
 
-/** True when the connection or the server is at fault, and not the statement. */
-export function isUnavailable(error: unknown, connecting: boolean): boolean {
-  const code = codeOf(error)
-  return driverGone.test(code) || (connecting ? sqlState : serverGone).test(code)
-}
+/** True for an answer of this plugin's, made by @fastify/error. */
+const isOurs = (error: unknown): boolean => typeof (error as { statusCode?: unknown } | null)?.statusCode === 'number'
 
-/** True for statement_timeout, the server's guard behind our own deadline. */
-export function isStatementTimeout(error: unknown): boolean {
-  return codeOf(error) === '57014'
+/** True for statement_timeout, the server's guard before our own deadline. */
+const isStatementTimeout = (error: unknown): boolean => codeOf(error) === '57014'
+
+/** True when a write met a server that takes none: a failover went past us, and a new connection may find the primary. */
+export const isReadOnlyServer = (error: unknown): boolean => codeOf(error) === '25006'
+
+export interface FailureContext {
+  /** While connecting, whatever fails is the server's: nothing of the caller's was sent. */
+  readonly connecting: boolean
+  /** The caller asked for it. */
+  readonly cancelled: boolean
+  /** The connection is gone. */
+  readonly lost: boolean
+  /** The caller had asked for a transaction that writes nothing. */
+  readonly readOnly: boolean
+  readonly unavailable: (cause: unknown) => Error
 }
 
 /** Turns what a query failed with into what its caller sees. */
-export function toCaller(
-  error: unknown,
-  context: { connecting: boolean; cancelled: boolean; unavailable: (cause: unknown) => Error },
-): unknown {
+export function toCaller(error: unknown, context: FailureContext): unknown {
+  if (isOurs(error)) return error
   if (isStatementTimeout(error) && !context.cancelled) return withCause(new TenantQueryTimeout(), error)
-  if (isUnavailable(error, context.connecting)) return context.unavailable(error)
-  return error
+  if (context.connecting || context.lost) return context.unavailable(error)
+  const code = codeOf(error)
+  const gone = serverGone.test(code) || driverGone.test(code) || (isReadOnlyServer(error) && !context.readOnly)
+  return gone ? context.unavailable(error) : error
 }
 
 /** Keeps the cause for the log without printing it to the client. */
@@ -41,4 +49,9 @@ export function withCause<E extends Error>(error: E, cause: unknown): E {
 /** For a connection that we or nobody known closed; reads as unavailable. */
 export function connectionClosed(why: string): Error {
   return Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })
+}
+
+/** As the server says it, for a query that was cancelled before it ran. */
+export function cancelledByCaller(): Error {
+  return Object.assign(new Error('canceling statement due to user request'), { code: '57014' })
 }

@@ -1,13 +1,14 @@
-// Owns the connections of one budget, keyed by database: who waits, who may open, whose idle connection is closed.
-// Invariants: never more sockets than the budget, counted from before connect until the server has let go; an in-use
-// connection is never taken; none is taken for a key that has one, unless the victim has been idle for long.
+// Owns the connections of one budget, keyed by database: their lives, and who holds which. Who may open and who gives way
+// is the policy's. Invariants: never more sockets than the budget, counted from before connect until the server has let
+// go; a connection has one holder at a time; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; nothing here retries by itself.
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
-import { createQueue, type KeyQueue, type Scope } from './queue.js'
+import { type CloseReason, type Entry, givesWay, type Member, nextMove } from './policy.js'
+import { createQueue, type Scope } from './queue.js'
+import type { Aftermath } from './state.js'
 
-/** Why a connection was closed, for the diagnostics channel. */
-export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | 'shutdown'
+export type { CloseReason } from './policy.js'
 
 export type PoolReport =
   | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
@@ -31,13 +32,11 @@ export interface PoolOptions {
   readonly report: (report: PoolReport) => void
 }
 
-/** `clean`: nothing was left behind. `reset`: something may have been. `destroy`: a query may still be running. */
-export type ReleaseAs = 'clean' | 'reset' | 'destroy'
-
 /** A claim on one connection. Released once; later calls do nothing. */
 export interface Lease {
   readonly connection: Connection
-  release(as: ReleaseAs): void
+  /** What was left behind; `destroy` also when a query may still be running. */
+  release(as: Aftermath): void
 }
 
 export interface PoolInfo {
@@ -60,91 +59,64 @@ export interface Pool {
   close(deadlineMs: number): Promise<void>
 }
 
-interface Member {
-  readonly connection: Connection
-  readonly entry: Entry
-  idleSince: number
-  leased: boolean
-  closing: CloseReason | null
-}
-
-interface Entry {
-  readonly key: string
-  readonly queue: KeyQueue<Lease>
-  readonly idle: Member[]
-  /** Sockets of this key, opening and closing ones included. */
-  size: number
-  opening: number
-  inUse: number
-}
-
-/** Own waiting before a key that has a connection asks for another (facts C4). */
-const GROW_AFTER_MS = 5
-/** A victim for a key that has a connection must have been idle this long. */
-const COLD_MS = 50
 const RESET_DEADLINE_MS = 5_000
+/** A key whose growth was refused (CONNECTION LIMIT) is served by the connections it has for this long. */
+const GROW_AGAIN_MS = 1_000
 
 /** Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (facts C2). */
-const RESET =
+export const RESET =
   'rollback; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp'
 
 export function createPool(options: PoolOptions): Pool {
-  const { budget, perKey, report } = options
-  const entries = new Map<string, Entry>()
+  const { report } = options
+  const entries = new Map<string, Entry<Lease>>()
+  const members = new Set<Member<Lease>>()
   /** Idle members, the one idle for longest first. */
-  const idle = new Set<Member>()
-  const members = new Set<Member>()
+  const idle = new Set<Member<Lease>>()
   /** Keys with waiters, in the order of their turn. */
-  const turns = new Set<Entry>()
-  let total = 0
-  let opening = 0
-  let closing = 0
-  let over = false
-  let growTimer: NodeJS.Timeout | null = null
+  const turns = new Set<Entry<Lease>>()
+  const counts = { total: 0, opening: 0, closing: 0 }
+  const { budget, perKey, maxOpening } = options
+  const state = () => ({ budget, perKey, maxOpening, turns, idle, ...counts })
+  let growTimer: NodeJS.Timeout | undefined
+  let growDue = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
+  let closed: Promise<void> | null = null
 
   const idleTimer = setInterval(closeExpired, Math.min(30_000, Math.max(20, options.idleTimeout / 4)))
   idleTimer.unref()
 
-  function entryOf(key: string): Entry {
+  function entryOf(key: string): Entry<Lease> {
     let entry = entries.get(key)
     if (!entry) {
-      entry = { key, queue: createQueue(options.acquireTimeout), idle: [], size: 0, opening: 0, inUse: 0 }
+      const queue = createQueue<Lease>(options.acquireTimeout)
+      entry = { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, growAfter: 0 }
       entries.set(key, entry)
     }
     return entry
   }
 
-  function forget(entry: Entry): void {
-    if (entry.size === 0 && entry.queue.length === 0) entries.delete(entry.key)
-  }
-
   async function acquire(key: string, scope: Scope): Promise<Lease> {
-    if (over) throw options.refusal()
+    if (closed) throw options.refusal()
     const entry = entryOf(key)
-    const member = entry.queue.length === 0 ? restingMember(entry) : null
+    // The one used last: the others may then become idle for long.
+    const member = entry.queue.length === 0 ? entry.idle.pop() : undefined
     if (member) return lease(member, 0)
     turns.add(entry)
-    const waiting = entry.queue.wait(scope, waitedMs => {
-      report({ type: 'refused', key, waitedMs })
-      settleTurn(entry)
-      return options.refusal()
+    const waiting = entry.queue.wait(scope, {
+      refuse: waitedMs => {
+        report({ type: 'refused', key, waitedMs })
+        return options.refusal()
+      },
+      left: () => leaveTurns(entry),
     })
     pump()
     return waiting
   }
 
-  /** The one used last: the others may then become idle for long. */
-  function restingMember(entry: Entry): Member | null {
-    for (let member = entry.idle.pop(); member; member = entry.idle.pop()) {
-      if (!member.connection.lost) return member
-    }
-    return null
-  }
-
-  function lease(member: Member, waitedMs: number): Lease {
+  function lease(member: Member<Lease>, waitedMs: number): Lease {
     idle.delete(member)
-    member.leased = true
+    member.state = 'leased'
     member.entry.inUse++
     report({ type: 'leased', key: member.entry.key, waitedMs })
     let released = false
@@ -153,175 +125,170 @@ export function createPool(options: PoolOptions): Pool {
       release(as) {
         if (released) return
         released = true
-        if (as === 'destroy') member.connection.destroy(connectionClosed('the lease ended while its query was running'))
-        if (as === 'reset' && !member.connection.lost) void reset(member)
+        if (as === 'destroy') member.connection.destroy(connectionClosed('the lease ended and left something behind'))
+        if (as === 'reset' && options.pooling && !member.connection.lost) void reset(member)
         else giveBack(member)
       },
     }
   }
 
-  async function reset(member: Member): Promise<void> {
-    const timer = setTimeout(
-      () => member.connection.destroy(connectionClosed('the reset took too long')),
-      RESET_DEADLINE_MS,
-    )
+  async function reset(member: Member<Lease>): Promise<void> {
+    const { connection } = member
+    const timer = setTimeout(() => connection.destroy(connectionClosed('the reset took too long')), RESET_DEADLINE_MS)
     try {
-      await member.connection.run(RESET)
+      await connection.run(RESET)
     } catch (error) {
-      member.connection.destroy(error as Error)
+      connection.destroy(error as Error)
     } finally {
       clearTimeout(timer)
       giveBack(member)
     }
   }
 
-  function giveBack(member: Member): void {
-    const { entry } = member
-    member.leased = false
+  function giveBack(member: Member<Lease>): void {
+    const { entry, connection } = member
     entry.inUse--
-    if (!member.connection.lost) {
-      if (over) dismiss(member, 'shutdown')
-      else if (!options.pooling) dismiss(member, 'released')
-      else if (yields(entry)) dismiss(member, 'yielded')
+    if (!connection.lost) {
+      if (closed) dismiss(member, 'shutdown')
+      else if (!options.pooling || member.retiring || connection.worn) dismiss(member, 'released')
+      else if (givesWay(state(), entry)) dismiss(member, 'yielded')
       else offer(member)
     }
     pump()
   }
 
   /** Gives a connection to the next waiter of its key, or lets it rest. */
-  function offer(member: Member): void {
+  function offer(member: Member<Lease>): void {
     const { entry } = member
     const waiter = entry.queue.next()
-    if (waiter) {
-      waiter.resolve(lease(member, waiter.waited()))
-    } else {
+    if (!waiter && member.retiring) {
+      dismiss(member, 'released')
+      return
+    }
+    if (!waiter) {
+      member.state = 'idle'
       member.idleSince = performance.now()
       entry.idle.push(member)
       idle.add(member)
+      return
     }
-    settleTurn(entry)
-  }
-
-  /** After a key was served or refused: to the end of the line, or out of it. */
-  function settleTurn(entry: Entry): void {
+    waiter.resolve(lease(member, waiter.waited()))
+    // Served: to the end of the line.
     turns.delete(entry)
     if (entry.queue.length > 0) turns.add(entry)
-    else forget(entry)
   }
 
-  /** True when a key without any connection has waited for longer than this one, and nothing else can be had for it. */
-  function yields(entry: Entry): boolean {
-    if (total < budget || closing > 0 || idle.size > 0) return false
-    for (const other of turns) {
-      if (other.size > 0 || other.queue.length === 0) continue
-      return entry.size > 1 || entry.queue.length === 0 || other.queue.since < entry.queue.since
-    }
-    return false
+  function leaveTurns(entry: Entry<Lease>): void {
+    if (entry.queue.length > 0) return
+    turns.delete(entry)
+    if (entry.size === 0) entries.delete(entry.key)
   }
 
   /** Opens, or makes room for, whoever's turn it is. */
   function pump(): void {
-    if (over) return
-    let promised = closing
-    let someoneShouldGrow = false
-    for (const pass of ['without any', 'growing'] as const) {
-      for (const entry of [...turns]) {
-        if (opening >= options.maxOpening) return
-        if ((pass === 'without any') !== (entry.size === 0)) continue
-        if (entry.queue.length === 0) settleTurn(entry)
-        if (entry.queue.length <= entry.opening || entry.size >= perKey) continue
-        if (entry.size > 0 && performance.now() - entry.queue.since < GROW_AFTER_MS) {
-          someoneShouldGrow = true
-          continue
-        }
-        if (total < budget) {
-          open(entry)
-        } else if (promised > 0) {
-          promised--
-        } else {
-          const victim = coldest(entry)
-          if (victim) dismiss(victim, 'taken')
-        }
+    while (!closed) {
+      const move = nextMove(state(), performance.now())
+      if (move?.type === 'open') open(move.entry)
+      else if (move?.type === 'take') dismiss(move.victim, 'taken')
+      else {
+        if (move) pumpAgain(move.ms)
+        return
       }
     }
-    if (someoneShouldGrow && !growTimer) {
-      growTimer = setTimeout(() => {
-        growTimer = null
-        pump()
-      }, GROW_AFTER_MS)
-    }
   }
 
-  function coldest(entry: Entry): Member | null {
-    const latest = entry.size === 0 ? Number.POSITIVE_INFINITY : performance.now() - COLD_MS
-    for (const member of idle) {
-      if (member.idleSince > latest) return null
-      if (member.entry !== entry) return member
-    }
-    return null
+  function pumpAgain(ms: number): void {
+    const due = performance.now() + ms
+    if (due >= growDue) return
+    clearTimeout(growTimer)
+    growDue = due
+    growTimer = setTimeout(() => {
+      growDue = Number.POSITIVE_INFINITY
+      pump()
+    }, ms)
   }
 
-  function open(entry: Entry): void {
+  function open(entry: Entry<Lease>): void {
     const started = performance.now()
     const ms = () => performance.now() - started
-    total++
-    opening++
-    entry.size++
-    entry.opening++
     report({ type: 'opening', key: entry.key, ms: 0 })
-    const member: Member = { connection: options.open(entry.key), entry, idleSince: 0, leased: false, closing: null }
+    const connection = options.open(entry.key)
+    const member: Member<Lease> = { connection, entry, state: 'opening', idleSince: 0, retiring: false, closing: null }
     members.add(member)
-    const settled = () => {
-      opening--
-      entry.opening--
-    }
-    member.connection.opened.then(
+    counts.total++
+    counts.opening++
+    entry.size++
+    entry.live++
+    entry.opening++
+    connection.watch(() => leaves(member))
+    connection.opened.then(
       () => {
-        settled()
+        counts.opening--
+        entry.opening--
         report({ type: 'opened', key: entry.key, ms: ms() })
-        if (over) dismiss(member, 'shutdown')
-        else offer(member)
+        if (closed) dismiss(member, 'shutdown')
+        else if (!connection.lost) offer(member)
         pump()
       },
       error => {
-        settled()
+        counts.opening--
+        entry.opening--
         report({ type: 'open_failed', key: entry.key, ms: ms(), error })
-        // Each of those who waited for it is told; trying again for the next in line would make the last wait for all.
-        for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(error)
-        settleTurn(entry)
+        refuseWaiters(entry, error)
         pump()
       },
     )
-    void member.connection.closed.then(() => gone(member))
+    void connection.closed.then(() => gone(member))
   }
 
-  function dismiss(member: Member, reason: CloseReason): void {
-    idle.delete(member)
-    const at = member.entry.idle.indexOf(member)
-    if (at >= 0) member.entry.idle.splice(at, 1)
+  /**
+   * After a connect that failed: those who waited for it are told at once, as trying again for each in turn would make the
+   * last wait for all. With a connection that works, they wait for that one.
+   */
+  function refuseWaiters(entry: Entry<Lease>, error: Error): void {
+    if (entry.live > 0) {
+      entry.growAfter = performance.now() + GROW_AGAIN_MS
+      return
+    }
+    refuseAll(entry, () => error)
+  }
+
+  function refuseAll(entry: Entry<Lease>, reason: () => Error): void {
+    for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(reason())
+    leaveTurns(entry)
+  }
+
+  function dismiss(member: Member<Lease>, reason: CloseReason): void {
     member.closing = reason
-    closing++
+    counts.closing++
     void member.connection.close()
   }
 
-  function gone(member: Member): void {
+  /** We closed it or it was lost: nobody gets it any more, its seat stays taken. */
+  function leaves(member: Member<Lease>): void {
     const { entry } = member
-    members.delete(member)
-    total--
-    entry.size--
-    if (member.closing) closing--
-    idle.delete(member)
     const at = entry.idle.indexOf(member)
     if (at >= 0) entry.idle.splice(at, 1)
+    idle.delete(member)
+    member.state = 'leaving'
+    entry.live--
+  }
+
+  function gone(member: Member<Lease>): void {
+    const { entry } = member
+    members.delete(member)
+    counts.total--
+    entry.size--
+    if (member.closing) counts.closing--
     report({ type: 'closed', key: entry.key, reason: member.closing ?? 'lost' })
-    forget(entry)
-    if (total === 0) drained?.()
+    leaveTurns(entry)
+    if (counts.total === 0) drained?.()
     pump()
   }
 
   function closeExpired(): void {
     const expired = performance.now() - options.idleTimeout
-    for (const member of idle) {
+    for (const member of [...idle]) {
       if (member.idleSince > expired) return
       dismiss(member, 'idle')
     }
@@ -331,51 +298,44 @@ export function createPool(options: PoolOptions): Pool {
     const keys = new Map<string, { open: number; idle: number; inUse: number; waiting: number }>()
     let inUse = 0
     let waiting = 0
-    for (const entry of entries.values()) {
-      inUse += entry.inUse
-      waiting += entry.queue.length
-      keys.set(entry.key, {
-        open: entry.size,
-        idle: entry.idle.length,
-        inUse: entry.inUse,
-        waiting: entry.queue.length,
-      })
+    for (const { key, size, idle, queue, inUse: used } of entries.values()) {
+      inUse += used
+      waiting += queue.length
+      keys.set(key, { open: size, idle: idle.length, inUse: used, waiting: queue.length })
     }
-    return { open: total, idle: idle.size, inUse, opening, waiting, budget, keys }
+    return { open: counts.total, idle: idle.size, inUse, opening: counts.opening, waiting, budget, keys }
+  }
+
+  async function close(deadlineMs: number): Promise<void> {
+    clearInterval(idleTimer)
+    clearTimeout(growTimer)
+    for (const entry of [...entries.values()]) refuseAll(entry, options.refusal)
+    for (const member of [...idle]) dismiss(member, 'shutdown')
+    if (counts.total === 0) return
+    let timer: NodeJS.Timeout | undefined
+    await new Promise<void>(resolve => {
+      drained = resolve
+      timer = setTimeout(resolve, deadlineMs)
+    })
+    clearTimeout(timer)
+    const left = [...members].map(({ connection }) => connection)
+    for (const connection of left) connection.destroy(connectionClosed('the process is shutting down'))
+    await Promise.all(left.map(connection => connection.closed))
   }
 
   return {
     acquire,
     info,
     async evict(key) {
-      const entry = entries.get(key)
-      if (!entry) return
-      const members = [...entry.idle]
-      for (const member of members) dismiss(member, 'released')
-      await Promise.all(members.map(member => member.connection.closed))
+      const all = [...members].filter(member => member.entry.key === key)
+      const resting = all.filter(member => member.state === 'idle')
+      for (const member of all) member.retiring = true
+      for (const member of resting) dismiss(member, 'released')
+      await Promise.all(resting.map(member => member.connection.closed))
     },
-    async close(deadlineMs) {
-      over = true
-      clearInterval(idleTimer)
-      if (growTimer) clearTimeout(growTimer)
-      for (const entry of entries.values()) {
-        for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(options.refusal())
-      }
-      for (const member of [...idle]) dismiss(member, 'shutdown')
-      if (total === 0) return
-      let timer: NodeJS.Timeout | undefined
-      await Promise.race([
-        new Promise<void>(resolve => {
-          drained = resolve
-        }),
-        new Promise<void>(resolve => {
-          timer = setTimeout(resolve, deadlineMs)
-        }),
-      ])
-      clearTimeout(timer)
-      const left = [...members]
-      for (const member of left) member.connection.destroy(connectionClosed('the process is shutting down'))
-      await Promise.all(left.map(member => member.connection.closed))
+    close(deadlineMs) {
+      closed ??= Promise.resolve().then(() => close(deadlineMs))
+      return closed
     },
   }
 }

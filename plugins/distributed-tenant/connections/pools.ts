@@ -44,9 +44,7 @@ export function createPools(settings: Settings, tell: Tell): Pools {
   const pooled = settings.tenantDatabase
     ? { ...direct, ...settings.tenantDatabase, pooler: true, applicationName: `${service}-service` }
     : direct
-  // Cancelling a query opens a connection of the builder's, so it must name the same server.
-  const builder = createBuilder({ host: database.host, port: database.port })
-  const tenantBuilder = createBuilder({ host: pooled.host, port: pooled.port })
+  const builder = createBuilder()
   const provision = { ...direct, statementTimeout: 0, applicationName: `${service}-provisioning` }
 
   const report = (pool: 'tenant' | 'central' | 'provisioning') => (event: PoolReport) =>
@@ -102,7 +100,7 @@ export function createPools(settings: Settings, tell: Tell): Pools {
       createClient({
         pool: tenants,
         key: name,
-        builder: tenantBuilder,
+        builder,
         queryTimeout: settings.queryTimeout,
         unavailable: () => new TenantDatabaseUnavailable(),
       }),

@@ -1,10 +1,12 @@
-// Owns the line of those who wait for one key: in order, each with a deadline, each forgotten once its scope is over.
+// Owns the line of those who wait for one key: in order, each with a deadline, each out of it as soon as its scope is over.
 // Pure: no I/O.
 import { connectionClosed } from './failures.js'
 
 /** Who waits. Once `over`, it gets nothing any more, so an aborted request never opens a connection. */
 export interface Scope {
   readonly over: boolean
+  /** Calls back once when it is over; returns how to stop listening. */
+  onOver(leave: () => void): () => void
 }
 
 export interface Waiter<T> {
@@ -14,61 +16,61 @@ export interface Waiter<T> {
   waited(): number
 }
 
+export interface WaitOptions {
+  /** What it is refused with at its deadline. */
+  readonly refuse: (waitedMs: number) => Error
+  /** Called when it left without having been served. */
+  readonly left: () => void
+}
+
 export interface KeyQueue<T> {
-  /** Those still waiting whose scope is not over. */
   readonly length: number
   /** When the first of them joined (`performance.now()`), Infinity when nobody waits. */
   readonly since: number
-  /** Joins the line; at the deadline rejects with what `refuse` returns. */
-  wait(scope: Scope, refuse: (waitedMs: number) => Error): Promise<T>
+  wait(scope: Scope, options: WaitOptions): Promise<T>
   /** Takes the first one out of the line. */
   next(): Waiter<T> | null
 }
 
 interface Place<T> extends Waiter<T> {
-  readonly scope: Scope
   readonly since: number
-  readonly timer: NodeJS.Timeout
+  /** Ends its deadline and its watch on the scope. */
+  readonly settle: () => void
 }
 
 export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
   const line: Place<T>[] = []
 
-  function prune(): void {
-    while (line[0]?.scope.over) {
-      const place = line.shift() as Place<T>
-      clearTimeout(place.timer)
-      place.reject(connectionClosed('the request was over before its turn came'))
-    }
-  }
-
   return {
     get length() {
-      prune()
       return line.length
     },
     get since() {
-      prune()
       return line[0]?.since ?? Number.POSITIVE_INFINITY
     },
-    wait: (scope, refuse) =>
+    wait: (scope, { refuse, left }) =>
       new Promise<T>((resolve, reject) => {
         const since = performance.now()
         const waited = () => performance.now() - since
-        const timer = setTimeout(() => {
-          const at = line.indexOf(place)
-          if (at < 0) return
-          line.splice(at, 1)
-          reject(refuse(waited()))
-        }, deadlineMs)
-        const place: Place<T> = { scope, since, timer, resolve, reject, waited }
+        const leave = (why: () => Error): void => {
+          line.splice(line.indexOf(place), 1)
+          place.settle()
+          reject(why())
+          left()
+        }
+        const timer = setTimeout(() => leave(() => refuse(waited())), deadlineMs)
+        const off = scope.onOver(() => leave(() => connectionClosed('the request was over before its turn came')))
+        const settle = () => {
+          clearTimeout(timer)
+          off()
+        }
+        const place: Place<T> = { since, settle, resolve, reject, waited }
         line.push(place)
       }),
     next() {
-      prune()
       const place = line.shift()
       if (!place) return null
-      clearTimeout(place.timer)
+      place.settle()
       return place
     },
   }

@@ -119,7 +119,10 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
 }
 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
-  reply.raw.once('close', () => end(slot))
+  const { raw } = reply
+  // A hook before ours may have taken its time: what has closed already tells nobody again.
+  if (raw.closed || raw.destroyed || reply.request.raw.destroyed) end(slot)
+  else raw.once('close', () => end(slot))
 }
 
 function end(slot: Slot | undefined): void {

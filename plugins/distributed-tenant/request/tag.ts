@@ -1,11 +1,15 @@
 // Owns the tagged-template surface over the driver's query builder: every query made here enters our handler instead of
 // the driver's pool. What is unsafe on a leased connection says so when called.
 import { readFile } from 'node:fs/promises'
-import { type Driver, type DriverQuery, isQuery } from '../connections/driver.js'
+import postgres from 'postgres'
+import { type Driver, type DriverQuery, isQuery, unheard } from '../connections/driver.js'
+import { cancelledByCaller } from '../connections/failures.js'
 import { TenantClientMethod } from '../errors.js'
 import type { QueryClient } from '../types.js'
+import { cursorOf } from './cursor.js'
+import { COPY_REFUSED } from './use.js'
 
-const refused: Readonly<Record<string, string>> = {
+const refusals = refuse({
   listen:
     'a notification needs a connection that outlives the request; use fastify.notifications on the central database',
   subscribe: 'logical replication is not a tenant’s business; use the tenant events',
@@ -13,98 +17,65 @@ const refused: Readonly<Record<string, string>> = {
   end: 'the connections belong to the plugin and are closed with it',
   close: 'the connections belong to the plugin and are closed with it',
   largeObject: 'a large object needs a session of its own; store bytea instead',
+})
+
+function refuse(reasons: Readonly<Record<string, string>>): Record<string, () => never> {
+  const refused = Object.entries(reasons).map(([name, reason]) => [
+    name,
+    () => {
+      throw new TenantClientMethod(name, reason)
+    },
+  ])
+  return Object.fromEntries(refused)
 }
 
-const streams = 'COPY holds a connection for as long as its reader likes; use a cursor, or insert rows in batches'
+const copyRefused = {
+  readable: () => Promise.reject(new TenantClientMethod('readable', COPY_REFUSED)),
+  writable: () => Promise.reject(new TenantClientMethod('writable', COPY_REFUSED)),
+}
+
+/** Before it was sent, a cancelled query is settled here and never reaches a connection. */
+function cancelUnsent(query: DriverQuery): void {
+  unheard(query)
+  query.cancelled = true
+  query.reject(cancelledByCaller())
+}
 
 /** Makes a tag whose queries go to `enter` when they are first awaited. */
 export function createTag(builder: Driver, enter: (query: DriverQuery) => void): QueryClient {
-  const adopt = (value: unknown): unknown => {
+  const adopt = <T>(value: T): T => {
     if (!isQuery(value)) return value
     value.handler = enter
-    return Object.assign(value, {
-      cursor: cursorOf(value, builder.CLOSE),
-      readable: () => Promise.reject(new TenantClientMethod('readable', streams)),
-      writable: () => Promise.reject(new TenantClientMethod('writable', streams)),
-    })
+    value.canceller = cancelUnsent
+    return Object.assign(value, copyRefused, { cursor: cursorOf(value, builder.CLOSE) })
   }
   const build = builder as unknown as (...all: unknown[]) => unknown
   const tag = (...all: unknown[]): unknown => adopt(build(...all))
-  const refusals: Record<string, () => never> = {}
-  for (const [name, reason] of Object.entries(refused)) {
-    refusals[name] = () => {
-      throw new TenantClientMethod(name, reason)
-    }
-  }
+  const unsafe = (text: string, ...rest: [never?, never?]) => adopt(builder.unsafe(text, ...rest))
   return Object.assign(tag, refusals, {
-    unsafe: (text: string, ...rest: [never?, never?]) => adopt(builder.unsafe(text, ...rest)),
+    unsafe,
     json: builder.json,
     array: builder.array,
     typed: builder.typed,
     types: builder.typed,
-    notify: (channel: string, payload: string) => adopt(builder`select pg_notify(${channel}, ${payload})`),
-    file: (path: string | URL, ...rest: unknown[]) => fileQuery(builder, enter, path, rest),
+    CLOSE: builder.CLOSE,
+    END: builder.CLOSE,
+    PostgresError: postgres.PostgresError,
+    notify: (channel: string, payload: string) =>
+      adopt(builder`select pg_notify(${channel}, ${`${payload}`})` as unknown as DriverQuery).execute(),
+    file(path: string | URL, ...rest: [never?, never?]) {
+      const query = unsafe('', ...rest) as unknown as DriverQuery & { strings: string[] }
+      // The text is read when the query is first awaited, as in the driver.
+      query.handler = () => {
+        readFile(path, 'utf8').then(
+          text => {
+            query.strings = [text]
+            enter(query)
+          },
+          error => query.reject(error),
+        )
+      }
+      return query
+    },
   }) as unknown as QueryClient
-}
-
-/** The text is read when the query is first awaited, as in the driver. */
-function fileQuery(builder: Driver, enter: (query: DriverQuery) => void, path: string | URL, rest: unknown[]): unknown {
-  const args = Array.isArray(rest[0]) ? rest[0] : []
-  const query = builder.unsafe('', args as never[]) as unknown as DriverQuery & { strings: string[] }
-  query.handler = async () => {
-    try {
-      query.strings = [await readFile(path, 'utf8')]
-      enter(query)
-    } catch (error) {
-      query.reject(error)
-    }
-  }
-  return query
-}
-
-type CursorFn = (rows: unknown) => unknown
-
-/**
- * The driver's own `for await` ends as if all rows had come when the connection is lost between two batches (facts C).
- * Ours stands on its callback form, whose promise does fail. `end` is the driver's word for "no more rows, please".
- */
-function cursorOf(query: DriverQuery, end: unknown) {
-  const native = query.cursor.bind(query)
-  return (rowsOrFn?: number | CursorFn, maybeFn?: CursorFn): unknown => {
-    const rows = typeof rowsOrFn === 'number' ? rowsOrFn : 1
-    const fn = typeof rowsOrFn === 'function' ? rowsOrFn : maybeFn
-    return fn ? native(rows, fn) : batches(native, rows, end)
-  }
-}
-
-async function* batches(native: DriverQuery['cursor'], rows: number, end: unknown): AsyncGenerator<unknown> {
-  let deliver: (batch: { rows: unknown } | null) => void = () => {}
-  let continueWith: (answer: unknown) => void = () => {}
-  let next = new Promise<{ rows: unknown } | null>(resolve => {
-    deliver = resolve
-  })
-  const all = native(rows, batch => {
-    const answer = new Promise(resolve => {
-      continueWith = resolve
-    })
-    deliver({ rows: batch })
-    return answer
-  })
-  const finished = all.then(() => null)
-  // Also heard when nobody is waiting for the next batch.
-  finished.catch(() => {})
-  try {
-    for (;;) {
-      const batch = await Promise.race([next, finished])
-      if (!batch) return
-      next = new Promise(resolve => {
-        deliver = resolve
-      })
-      yield batch.rows
-      continueWith(undefined)
-    }
-  } finally {
-    continueWith(end)
-    await finished.catch(() => {})
-  }
 }

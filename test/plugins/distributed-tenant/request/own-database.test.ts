@@ -1,5 +1,5 @@
 import t from 'tap'
-import { rig } from '../../rig.js'
+import { rig } from '../../../rig.js'
 
 t.test('a request', async t => {
   const { app: build } = await rig(t, ['employee'])

@@ -1,0 +1,113 @@
+// Owns the policy of one budget: who may open, whose idle connection is closed for it, who gives way. Pure: it looks and
+// decides, the pool acts. A key without a connection comes first, keys are served in turn, nothing in use is ever taken,
+// and a key that has a connection takes another's only when that has been idle for long.
+import type { Connection } from './connection.js'
+import type { KeyQueue } from './queue.js'
+
+/** Why a connection was closed, for the diagnostics channel. */
+export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | 'shutdown'
+
+export interface Member<L> {
+  readonly connection: Connection
+  readonly entry: Entry<L>
+  /** `leaving`: closed by us or lost; its seat is taken until the server has let go. */
+  state: 'opening' | 'idle' | 'leased' | 'leaving'
+  idleSince: number
+  /** To be closed when it comes back. */
+  retiring: boolean
+  /** Why we closed it, null while we have not. */
+  closing: CloseReason | null
+}
+
+/** What the pool knows about one key. */
+export interface Entry<L> {
+  readonly key: string
+  readonly queue: KeyQueue<L>
+  readonly idle: Member<L>[]
+  /** Sockets of this key, opening and leaving ones included. */
+  size: number
+  /** Those that serve it or soon will: opening, idle or leased. */
+  live: number
+  opening: number
+  inUse: number
+  /** After a connect that failed beside connections that work, no other is tried before (`performance.now()`). */
+  growAfter: number
+}
+
+export interface PoolState<L> {
+  readonly budget: number
+  readonly perKey: number
+  readonly maxOpening: number
+  /** Keys with waiters, in the order of their turn. */
+  readonly turns: ReadonlySet<Entry<L>>
+  /** Idle members, the one idle for longest first. */
+  readonly idle: ReadonlySet<Member<L>>
+  readonly total: number
+  readonly opening: number
+  /** Seats that we are about to get back from connections that we closed. */
+  readonly closing: number
+}
+
+export type Move<L> =
+  | { readonly type: 'open'; readonly entry: Entry<L> }
+  | { readonly type: 'take'; readonly victim: Member<L> }
+  /** Somebody may grow, but not yet. */
+  | { readonly type: 'wait'; readonly ms: number }
+
+/** Own waiting before a key that has a connection asks for another (facts C4). */
+const GROW_AFTER_MS = 5
+/** A victim for a key that has a connection must have been idle this long. */
+const COLD_MS = 50
+
+/** What to do next, null when nobody can be helped now. */
+export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
+  if (state.opening >= state.maxOpening || state.turns.size === 0) return null
+  // Each seat on its way back is promised to the next in turn, who takes nobody else's then.
+  let promised = state.closing
+  let wait = Number.POSITIVE_INFINITY
+  for (const growing of [false, true]) {
+    for (const entry of state.turns) {
+      if (growing !== entry.live > 0) continue
+      if (entry.queue.length <= entry.opening || entry.size >= state.perKey) continue
+      const due = growing ? Math.max(entry.queue.since + GROW_AFTER_MS, entry.growAfter) : 0
+      if (due > now) {
+        wait = Math.min(wait, due - now)
+        continue
+      }
+      if (state.total < state.budget) return { type: 'open', entry }
+      if (promised > 0) {
+        promised--
+        continue
+      }
+      const victim = coldest(state, entry, now)
+      if (victim) return { type: 'take', victim }
+    }
+  }
+  return wait === Number.POSITIVE_INFINITY ? null : { type: 'wait', ms: Math.ceil(wait) }
+}
+
+function coldest<L>(state: PoolState<L>, entry: Entry<L>, now: number): Member<L> | null {
+  const latest = entry.live === 0 ? Number.POSITIVE_INFINITY : now - COLD_MS
+  for (const member of state.idle) {
+    if (member.idleSince > latest) return null
+    if (member.entry !== entry) return member
+  }
+  return null
+}
+
+/**
+ * True when a key gives up the connection it has just got back, because another without any has its turn before, or
+ * because this one has more than one. Not while a seat can be had otherwise.
+ */
+export function givesWay<L>(state: PoolState<L>, entry: Entry<L>): boolean {
+  if (state.total < state.budget || state.idle.size > 0 || state.opening >= state.maxOpening) return false
+  let promised = state.closing
+  for (const other of state.turns) {
+    if (other === entry) {
+      if (entry.live === 1) return false
+    } else if (other.live === 0 && other.size < state.perKey && promised-- <= 0) {
+      return true
+    }
+  }
+  return false
+}

@@ -1,0 +1,84 @@
+// Owns reading by cursor. The driver's own `for await` ends as if all rows had come when the connection is lost between two
+// batches (facts C), so ours stands on its callback form, whose promise does fail.
+import type { DriverQuery } from '../connections/driver.js'
+
+type CursorFn = (rows: unknown) => unknown
+
+/** The `cursor` of one query. `end` is the driver's word for "no more rows, please". */
+export function cursorOf(query: DriverQuery, end: unknown) {
+  const native = query.cursor.bind(query)
+  return (rowsOrFn?: number | CursorFn, maybeFn?: CursorFn): unknown => {
+    const rows = typeof rowsOrFn === 'number' ? rowsOrFn : 1
+    const fn = typeof rowsOrFn === 'function' ? rowsOrFn : maybeFn
+    return fn ? native(rows, fn) : batches(native, rows, end)
+  }
+}
+
+async function* batches(native: DriverQuery['cursor'], rows: number, end: unknown): AsyncGenerator<unknown> {
+  let deliver: (batch: { rows: unknown } | null) => void = () => {}
+  let continueWith: (answer: unknown) => void = () => {}
+  let next = new Promise<{ rows: unknown } | null>(resolve => {
+    deliver = resolve
+  })
+  const all = native(rows, batch => {
+    const answer = new Promise(resolve => {
+      continueWith = resolve
+    })
+    deliver({ rows: batch })
+    return answer
+  })
+  const finished = all.then(() => null)
+  // Also heard when nobody is waiting for the next batch.
+  finished.catch(() => {})
+  try {
+    for (;;) {
+      const batch = await Promise.race([next, finished])
+      if (!batch) return
+      next = new Promise(resolve => {
+        deliver = resolve
+      })
+      yield batch.rows
+      continueWith(undefined)
+    }
+  } finally {
+    continueWith(end)
+    await finished.catch(() => {})
+  }
+}
+
+export interface Reader {
+  /** Resolves when the reader is done with the last batch; rejects with what it threw. */
+  readonly finished: () => Promise<void>
+}
+
+/**
+ * Stands between the driver and the function that reads. The driver neither waits for it with the last batch nor hears it
+ * fail there; and when it fails before, the cursor must be closed before anybody else may use the connection.
+ */
+export function watchReader(query: DriverQuery, end: unknown, batch: { begins(): void; ends(): void }): Reader | null {
+  const { cursorFn } = query
+  if (!cursorFn) return null
+  let failed: { readonly reason: unknown } | null = null
+  let last: Promise<unknown> = Promise.resolve()
+  query.cursorFn = rows => {
+    batch.begins()
+    last = (async () => cursorFn(rows))().then(
+      answer => {
+        batch.ends()
+        return answer
+      },
+      reason => {
+        failed = { reason }
+        batch.ends()
+        return end
+      },
+    )
+    return last
+  }
+  return {
+    async finished() {
+      await last
+      if (failed) throw failed.reason
+    },
+  }
+}

@@ -1,0 +1,61 @@
+// Turns: between tenants one after the other, within one in order.
+import t from 'tap'
+import { stand, until } from '../stand.js'
+
+t.test('a wait', async t => {
+  const { pool: build, databases } = await stand(t)
+  const names = await databases(12)
+
+  await t.test('is in order within a tenant', async t => {
+    const { client } = build({ budget: 1, perKey: 1 })
+    const order: number[] = []
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, at) => {
+        await client(names[0]).sql`select 1`
+        order.push(at)
+      }),
+    )
+    t.same(
+      order,
+      [...order].sort((a, b) => a - b),
+    )
+  })
+
+  for (const [budget, perKey] of [
+    [1, 1],
+    [4, 4],
+    [10, 2],
+  ] as const) {
+    await t.test(
+      `does not starve behind a tenant with 200 slow queries (budget ${budget}, ${perKey} each)`,
+      async t => {
+        const { client, pool } = build({ budget, perKey, acquireTimeout: 2_000 })
+        const slow = client(names[0])
+        const hogging = Promise.allSettled(Array.from({ length: 200 }, () => slow.sql`select pg_sleep(0.1)`))
+        await until(1_000, () => pool.info().inUse === perKey)
+        const waits = await Promise.all(
+          names.slice(1).map(async name => {
+            const started = performance.now()
+            await client(name).sql`select 1`
+            return performance.now() - started
+          }),
+        )
+        t.ok(Math.max(...waits) < 2_000, `the longest took ${Math.round(Math.max(...waits))} ms`)
+        slow.release()
+        await hogging
+      },
+    )
+  }
+
+  await t.test('goes round: nobody is served twice before everybody was once', async t => {
+    const { client, reports, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 5_000 })
+    const hold = client(names[11])
+    const held = hold.sql`select pg_sleep(0.2)`.catch(() => {})
+    await until(1_000, () => pool.info().inUse === 1)
+    const all = names.slice(0, 3).flatMap(name => Array.from({ length: 2 }, () => client(name).sql`select 1`))
+    hold.release()
+    await Promise.all([...all, held])
+    const served = reports.flatMap(report => (report.type === 'leased' && report.key !== names[11] ? [report.key] : []))
+    t.same(served, [...names.slice(0, 3), ...names.slice(0, 3)])
+  })
+})

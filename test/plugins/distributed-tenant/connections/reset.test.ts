@@ -1,0 +1,92 @@
+// Nothing that one user of a tenant leaves in a session reaches the next user of that tenant.
+import t from 'tap'
+import { codeOf, stand, until } from '../stand.js'
+
+t.test('the next user of a connection', async t => {
+  const { pool: build, look } = await stand(t)
+  // One connection, so that the next user gets the same one, if it is given to anybody.
+  const { client, pool } = build({ budget: 1, perKey: 1 })
+  await look.unsafe('create role other; create table things (a int); grant all on things to other')
+  const quiet = () => until(1_000, () => pool.info().inUse === 0)
+  const left = async (work: (sql: ReturnType<typeof client>['sql']) => Promise<unknown>): Promise<void> => {
+    const scope = client()
+    await work(scope.sql).catch(() => {})
+    scope.release()
+    await quiet()
+  }
+  const next = client().sql
+
+  await t.test('has no open transaction and sees nothing uncommitted', async t => {
+    await left(sql => sql.unsafe('begin; insert into things values (1)'))
+    t.same([...(await next`select count(*)::int as n from things`)], [{ n: 0 }])
+    t.same([...(await next`select now() = statement_timestamp() as alone`.simple())], [{ alone: true }])
+    await left(sql => sql.unsafe('begin; select 1 / 0'))
+    t.same([...(await next`select 1 as a`)], [{ a: 1 }])
+  })
+  await t.test('has no setting, no search path and no role of another', async t => {
+    const seen =
+      () => next`select current_setting('work_mem') as mem, current_setting('search_path') as path, current_user as who,
+      current_setting('my.user', true) as mine, current_setting('statement_timeout') as timeout`
+    const before = await seen()
+    await left(sql =>
+      sql.unsafe(
+        `set work_mem = 4097; set search_path = pg_catalog; set my.user = 'ann'; set statement_timeout = 0; set role other`,
+      ),
+    )
+    const [after] = await seen()
+    t.same({ ...after, mine: after?.mine || null }, before[0])
+    await left(sql => sql`select set_config('my.user', 'ben', false)`)
+    t.notOk((await seen())[0]?.mine)
+  })
+  await t.test('has no temporary table, cursor, lock or channel of another', async t => {
+    await left(sql =>
+      sql.unsafe(
+        'create temp table things (secret text); begin; declare c cursor with hold for select 1; commit; listen news',
+      ),
+    )
+    await left(sql => sql`select pg_advisory_lock(7)`)
+    t.same(
+      [...(await next`select count(*)::int as n from information_schema.columns where column_name = 'secret'`)],
+      [{ n: 0 }],
+    )
+    t.same([...(await next`select count(*)::int as n from pg_cursors where is_holdable`)], [{ n: 0 }])
+    t.same([...(await next`select count(*)::int as n from pg_listening_channels()`)], [{ n: 0 }])
+    t.same([...(await look`select pg_try_advisory_lock(7) as free`)], [{ free: true }])
+    await look`select pg_advisory_unlock(7)`
+  })
+  await t.test('meets no prepared statement of another, and keeps the driver’s own', async t => {
+    await left(sql => sql.unsafe('prepare mine as select 1'))
+    t.equal(await codeOf(next.unsafe('prepare mine as select 2')), 'no error')
+    await quiet()
+    await left(sql => sql.unsafe('deallocate all'))
+    const twice = () => next.begin(sql => sql`select ${1}::int as one`)
+    await twice()
+    t.same([...(await twice())], [{ one: 1 }])
+  })
+  await t.test('does not wait for a cursor left open', async t => {
+    const scope = client()
+    const rows = scope.sql`select n from generate_series(1, 1000) n`.cursor(10)[Symbol.asyncIterator]()
+    await rows.next()
+    scope.release()
+    t.same([...(await next`select 1 as a`)], [{ a: 1 }])
+  })
+  await t.test('keeps the same connection after all that can be taken back', async t => {
+    const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid
+    const before = await pid()
+    await left(sql => sql.unsafe('begin; set role other; create temp table x (a int)'))
+    t.equal(await pid(), before)
+  })
+  await t.test('gets a new connection when the old one has prepared a thousand statements', async t => {
+    const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid
+    const before = await pid()
+    let most = 0
+    for (let at = 0; at < 1_100; at++) {
+      const [row] = await next.unsafe(`select count(*)::int as n, ${at} as at from pg_prepared_statements`, [], {
+        prepare: true,
+      })
+      most = Math.max(most, row?.n)
+    }
+    t.ok(most <= 1_001, `${most} at most`)
+    t.not(await pid(), before)
+  })
+})

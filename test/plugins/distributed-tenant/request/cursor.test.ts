@@ -1,0 +1,117 @@
+// Reading by cursor, in both forms, to the end, to a break and to a cut.
+import t from 'tap'
+import { codeOf, stand, until } from '../stand.js'
+
+t.test('a cursor', async t => {
+  const { pool: build, look } = await stand(t)
+  const { client, pool } = build({ budget: 1, perKey: 1, queryTimeout: 1_000 })
+  const { sql } = client()
+  const numbers = (to: number) => sql<{ n: number }[]>`select n from generate_series(1, ${to}::int) n`
+  const free = () => until(1_000, () => pool.info().inUse === 0)
+
+  for (const to of [0, 1, 9, 10, 11]) {
+    await t.test(`gives all of ${to} rows to for await, in batches`, async t => {
+      const seen: number[] = []
+      for await (const rows of numbers(to).cursor(5)) seen.push(...rows.map(({ n }) => n))
+      t.same(
+        seen,
+        Array.from({ length: to }, (_, at) => at + 1),
+      )
+      await free()
+    })
+  }
+
+  await t.test('gives batches to a function, and waits for the last one', async t => {
+    const seen: number[] = []
+    await numbers(7).cursor(3, async rows => {
+      await new Promise(resolve => setTimeout(resolve, 5))
+      seen.push(rows.length)
+    })
+    t.same(seen, [3, 3, 1])
+    await free()
+  })
+
+  await t.test('ends where the function says so', async t => {
+    const seen: unknown[] = []
+    await numbers(100).cursor(2, rows => {
+      seen.push(...rows)
+      return sql.CLOSE
+    })
+    t.equal(seen.length, 2)
+    await free()
+    t.same([...(await sql`select 1 as a`)], [{ a: 1 }])
+  })
+
+  await t.test('ends at a break, and the connection serves the next', async t => {
+    for await (const rows of numbers(1_000).cursor(10)) {
+      t.equal(rows.length, 10)
+      break
+    }
+    await free()
+    t.same([...(await sql`select ${'next'}::text as a`)], [{ a: 'next' }])
+  })
+
+  for (const at of [2, 6]) {
+    await t.test(`fails with what its function throws at row ${at} of 6, now or later`, async t => {
+      const thrown = new Error('of the reader')
+      let rows = 0
+      const count = ([_row]: unknown[]) => {
+        if (++rows === at) throw thrown
+      }
+      t.equal(
+        await numbers(6)
+          .cursor(count)
+          .catch(error => error),
+        thrown,
+      )
+      rows = 0
+      t.equal(
+        await numbers(6)
+          .cursor(async row => count(row))
+          .catch(error => error),
+        thrown,
+      )
+      await free()
+      t.same([...(await sql`select ${'next'}::text as a`)], [{ a: 'next' }])
+    })
+  }
+
+  await t.test('fails in for await with the server’s error', async t => {
+    const read = async () => {
+      for await (const _ of sql`select 1 / (4 - n) from generate_series(1, 9) n`.cursor(2));
+    }
+    t.equal(await codeOf(read()), '22012')
+    await free()
+  })
+
+  await t.test('throws when its connection is cut between two batches, and never just ends', async t => {
+    let rows = 0
+    const read = async () => {
+      for await (const batch of numbers(100).cursor(10)) {
+        rows += batch.length
+        if (rows === 20)
+          await look`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stand'`
+      }
+    }
+    t.equal(await codeOf(read()), 'TENANT_DATABASE_UNAVAILABLE')
+    t.ok(rows >= 20 && rows < 100)
+    await free()
+  })
+
+  await t.test('throws when its scope ends under it', async t => {
+    const scope = client()
+    const read = async () => {
+      for await (const _ of scope.sql`select n from generate_series(1, 100) n`.cursor(10)) scope.release()
+    }
+    t.equal(await codeOf(read()), 'TENANT_CLIENT_RELEASED')
+    await free()
+  })
+
+  await t.test('takes at most the query timeout from its first to its last row', async t => {
+    const read = async () => {
+      for await (const _ of numbers(3).cursor(1)) await new Promise(resolve => setTimeout(resolve, 600))
+    }
+    t.equal(await codeOf(read()), 'TENANT_QUERY_TIMEOUT')
+    await free()
+  })
+})

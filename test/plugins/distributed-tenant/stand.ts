@@ -1,0 +1,126 @@
+// Owns what tests of connections stand on without Fastify: one PostgreSQL of their own, a pool and clients as the plugin
+// builds them, and a superuser's look past all of our code. Fails the test if anything was left uncaught in the process.
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { openConnection, type Target } from '../../../plugins/distributed-tenant/connections/connection.js'
+import { createBuilder } from '../../../plugins/distributed-tenant/connections/driver.js'
+import {
+  createPool,
+  type Pool,
+  type PoolOptions,
+  type PoolReport,
+} from '../../../plugins/distributed-tenant/connections/pool.js'
+import { TenantBusy, TenantDatabaseUnavailable } from '../../../plugins/distributed-tenant/errors.js'
+import { type ClientScope, createClient } from '../../../plugins/distributed-tenant/request/client.js'
+import { type PostgresServer, startPostgres } from '../../../stack/servers/postgres.js'
+
+export const APPLICATION = 'stand'
+
+export interface PoolTweaks extends Partial<Omit<PoolOptions, 'open' | 'report' | 'refusal'>> {
+  readonly connectTimeout?: number
+  readonly queryTimeout?: number
+  readonly target?: Partial<Target>
+}
+
+export interface Stand {
+  readonly server: PostgresServer
+  readonly look: postgres.Sql
+  /** Makes databases and returns their names. */
+  databases(count: number): Promise<string[]>
+  pool(tweaks?: PoolTweaks): StandPool
+}
+
+export interface StandPool {
+  readonly pool: Pool
+  readonly reports: PoolReport[]
+  client(database?: string): ClientScope
+}
+
+/** Hears what nobody caught, and fails the test if there is anything. */
+export function nothingUncaught(t: Pick<Test, 'teardown'>): void {
+  const uncaught: unknown[] = []
+  const hear = (error: unknown) => uncaught.push(error)
+  process.on('uncaughtException', hear)
+  process.on('unhandledRejection', hear)
+  t.teardown(() => {
+    process.off('uncaughtException', hear)
+    process.off('unhandledRejection', hear)
+    if (uncaught.length > 0)
+      throw new AggregateError(uncaught, `${uncaught.length} left uncaught: ${uncaught.join('; ')}`)
+  })
+}
+
+/** Waits until something holds. @throws when it does not within the deadline */
+export async function until(deadlineMs: number, holds: () => boolean | Promise<boolean>): Promise<number> {
+  const started = performance.now()
+  while (!(await holds())) {
+    if (performance.now() - started > deadlineMs) throw new Error(`not so within ${deadlineMs} ms: ${holds}`)
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  return performance.now() - started
+}
+
+export async function codeOf(promise: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    await promise
+    return 'no error'
+  } catch (error) {
+    return (error as { code?: unknown }).code ?? error
+  }
+}
+
+export async function stand(t: Test, settings?: Record<string, string | number>): Promise<Stand> {
+  const server = await startPostgres(settings ? { settings } : {})
+  const { host, port, user, password } = server
+  const look = postgres({ host, port, user, password, database: 'postgres', max: 1, onnotice() {} })
+  const pools: Pool[] = []
+  t.teardown(async () => {
+    server.thaw()
+    await Promise.all(pools.map(pool => pool.close(1_000)))
+    await look.end({ timeout: 1 })
+    await server.stop()
+  })
+  nothingUncaught(t)
+  return {
+    server,
+    look,
+    async databases(count) {
+      const names = Array.from({ length: count }, (_, at) => `db_${at}`)
+      for (const name of names) await look`create database ${look(name)} template template0 strategy wal_log`
+      return names
+    },
+    pool({ connectTimeout = 5_000, queryTimeout = 10_000, target, ...tweaks } = {}) {
+      const reports: PoolReport[] = []
+      const whole: Omit<Target, 'database'> = {
+        host,
+        port,
+        user,
+        password,
+        tls: false,
+        applicationName: APPLICATION,
+        statementTimeout: queryTimeout,
+        ...target,
+      }
+      const pool = createPool({
+        budget: 10,
+        perKey: 10,
+        acquireTimeout: 2_000,
+        idleTimeout: 60_000,
+        maxOpening: 4,
+        pooling: true,
+        ...tweaks,
+        open: database => openConnection({ ...whole, database }, connectTimeout),
+        refusal: () => new TenantBusy(),
+        report: report => reports.push(report),
+      })
+      pools.push(pool)
+      const builder = createBuilder()
+      return {
+        pool,
+        reports,
+        client: (key = 'postgres') =>
+          createClient({ pool, key, builder, queryTimeout, unavailable: () => new TenantDatabaseUnavailable() }),
+      }
+    },
+  }
+}
