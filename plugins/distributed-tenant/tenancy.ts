@@ -28,8 +28,11 @@ export interface Tenancy extends HealthQuestions {
   readonly source: Source | null
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
-  /** Checks and migrates the central database and builds the template. @throws what the start is refused for */
-  prepare(): Promise<void>
+  /**
+   * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
+   * container, for at most `patienceMs`. @throws what the start is refused for
+   */
+  prepare(patienceMs?: number): Promise<void>
   /** Begins to publish and to consume. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
@@ -105,8 +108,8 @@ export function createTenancy(settings: Settings): Tenancy {
     source,
     origin,
     ...health,
-    async prepare() {
-      await prepareCentral(settings, pools, centralSets, tell)
+    async prepare(patienceMs = Number.POSITIVE_INFINITY) {
+      await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(template)
     },
     consume() {

@@ -3,7 +3,7 @@ import t from 'tap'
 import { fixture, notes, rig } from '../../../rig.js'
 
 t.test('provisioning a tenant', async t => {
-  const { app: build, look, database } = await rig(t, ['employee'])
+  const { app: build, look, database, servers } = await rig(t, ['employee'])
   const app = await build('employee')
   const server = look('employee')
   const databases = async (pattern: string) =>
@@ -164,13 +164,28 @@ t.test('provisioning a tenant', async t => {
     })
   })
 
-  await t.test('an unreachable central database says who, where and the cure, without the password', async t => {
-    const wrong = { ...database('employee'), password: 'canary-password' }
-    const error = await build('employee', { database: wrong, migrations: { tenant: notes } }).catch(e => e)
-    t.match(
-      error.message,
-      /employee_central at 127\.0\.0\.1:\d+ cannot be used as employee_service.*distributed-tenant init/,
-    )
-    t.notMatch(error.message, /canary/)
+  await t.test(
+    'a central database that refuses us says who, where and the cure, at once and without the password',
+    async t => {
+      const wrong = { ...database('employee'), password: 'canary-password' }
+      const error = await build('employee', { database: wrong, migrations: { tenant: notes } }).catch(e => e)
+      t.match(
+        error.message,
+        /employee_central at 127\.0\.0\.1:\d+ cannot be used as employee_service.*distributed-tenant init/,
+      )
+      t.notMatch(error.message, /canary/)
+    },
+  )
+
+  await t.test('in a container a central database that is not there yet is waited for', async t => {
+    t.teardown(() => delete process.env.DOCKER_ENABLED)
+    const server = servers.postgres.employee
+    await server?.kill()
+    process.env.DOCKER_ENABLED = 'false'
+    await t.rejects(build('employee'), { code: 'CONFIGURATION_INVALID', message: /ECONNREFUSED|cannot be used/ })
+    process.env.DOCKER_ENABLED = 'true'
+    const building = build('employee')
+    await server?.restart()
+    await t.resolves(building)
   })
 })
