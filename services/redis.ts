@@ -3,7 +3,8 @@
 import fastifyRedis, { type FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
+import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -20,7 +21,7 @@ export interface RedisPluginOptions {
 }
 
 async function redisPlugin(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
-  const client = connect(options.url, options.connectionName)
+  const client = connectRedis(options.url, options.connectionName)
   watch(client, app)
   app.addHook('onClose', async () => client.disconnect())
   if (await becomesReady(client, options.patience ?? 500)) {
@@ -29,19 +30,6 @@ async function redisPlugin(app: FastifyInstance, options: RedisPluginOptions): P
     app.log.warn('redis is not reachable: starting without it, it joins when it is back')
     app.decorate('redis', client as FastifyRedis)
   }
-}
-
-/** Each option is needed (see the file's first line): alone, any of them still lets a command hang or run twice. */
-function connect(url: string, connectionName: string): Redis {
-  return new Redis(url, {
-    connectionName,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    commandTimeout: 100,
-    connectTimeout: 500,
-    autoResendUnfulfilledCommands: false,
-    retryStrategy: attempt => Math.min(50 * attempt, 500),
-  })
 }
 
 /** Says once that Redis went and once that it is back; retries in between come every half second. */
