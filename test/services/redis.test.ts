@@ -42,9 +42,8 @@ t.test('a Redis that is there is used, under the service’s name', async t => {
 t.test('a Redis that is not there delays the start by half a second and fails at once', async t => {
   const { app: made, took, lines } = await app(t, `redis://127.0.0.1:${await freePort()}`)
   t.ok(took < 1500, `${Math.round(took)} ms`)
-  const begun = performance.now()
-  await t.rejects(made.redis.get('x'))
-  t.ok(performance.now() - begun < 50)
+  // Not the deadline of a command: it was never sent.
+  await t.rejects(made.redis.get('x'), { message: /writeable|Connection is closed/ })
   t.ok(lines.some(({ msg }) => msg.includes('starting without it')))
 })
 
