@@ -68,6 +68,8 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
   for (const growing of [false, true]) {
     for (const entry of state.turns) {
       if (growing !== entry.live > 0) continue
+      // The first must stand before a key grows: side by side they could all fail at its CONNECTION LIMIT.
+      if (growing && entry.live === entry.opening) continue
       if (entry.queue.length <= entry.opening || entry.size >= state.perKey) continue
       const due = growing ? Math.max(entry.queue.since + GROW_AFTER_MS, entry.growAfter) : 0
       if (due > now) {

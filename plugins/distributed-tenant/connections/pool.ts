@@ -220,23 +220,28 @@ export function createPool(options: PoolOptions): Pool {
     entry.size++
     entry.live++
     entry.opening++
-    connection.watch(() => leaves(member))
+    connection.watch(error => {
+      const { state } = member
+      leaves(member)
+      if (state !== 'opening') return
+      counts.opening--
+      entry.opening--
+      report({ type: 'open_failed', key: entry.key, ms: ms(), error })
+      refuseWaiters(entry, error)
+      pump()
+    })
     connection.opened.then(
       () => {
+        if (member.state !== 'opening') return
+        member.state = 'idle'
         counts.opening--
         entry.opening--
         report({ type: 'opened', key: entry.key, ms: ms() })
         if (closed) dismiss(member, 'shutdown')
-        else if (!connection.lost) offer(member)
+        else offer(member)
         pump()
       },
-      error => {
-        counts.opening--
-        entry.opening--
-        report({ type: 'open_failed', key: entry.key, ms: ms(), error })
-        refuseWaiters(entry, error)
-        pump()
-      },
+      () => {}, // Told by `watch` before: the loss of a connection is known when its failure to open is not yet.
     )
     void connection.closed.then(() => gone(member))
   }

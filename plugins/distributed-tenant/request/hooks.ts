@@ -1,6 +1,8 @@
 // Owns a request's way: identify, look up, authorise in `onRequest`; one client, made when it is first touched; dead when
-// the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, faults rule 1);
-// `onResponse` only comes first in the ordinary ones. Nothing here takes a connection: a query does.
+// the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, faults rule 1), but
+// for one that waits in a pipeline, which ends with its socket; `onResponse` only comes first in the ordinary ones.
+// Nothing here takes a connection: a query does.
+import { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/remote.js'
@@ -32,10 +34,13 @@ interface Slot {
   tenant: Tenant | null
   client: ClientScope | null
   over: boolean
+  /** Those that wait in the same pipeline, this one among them. */
+  pipeline: Set<Slot> | null
 }
 
 const kSlot = Symbol('distributed-tenant.slot')
 const kPolicy = Symbol('distributed-tenant.policy')
+const kPipeline = Symbol('distributed-tenant.pipeline')
 
 type Carrier = { [kSlot]?: Slot }
 
@@ -91,7 +96,13 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
   fastify.addHook('onRequest', async (request, reply) => {
     if (request.is404) return
     const policy = request.routeOptions.config.tenant
-    const slot: Slot = { state: policy === false ? 'skipped' : 'none', tenant: null, client: null, over: false }
+    const slot: Slot = {
+      state: policy === false ? 'skipped' : 'none',
+      tenant: null,
+      client: null,
+      over: false,
+      pipeline: null,
+    }
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return
     releaseAtTheEnd(slot, reply)
@@ -121,13 +132,34 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
   const { raw } = reply
   // A hook before ours may have taken its time: what has closed already tells nobody again.
-  if (raw.closed || raw.destroyed || reply.request.raw.destroyed) end(slot)
-  else raw.once('close', () => end(slot))
+  if (raw.closed || raw.destroyed || reply.request.raw.destroyed) {
+    end(slot)
+    return
+  }
+  raw.once('close', () => end(slot))
+  // Behind another of its pipeline a response has no socket yet, and when the client leaves nobody closes it.
+  if (raw.socket === null && reply.request.raw.socket instanceof Socket) endWith(reply.request.raw.socket, slot)
+}
+
+/** One listener per socket, however many requests wait in its pipeline. */
+function endWith(socket: Socket & { [kPipeline]?: Set<Slot> }, slot: Slot): void {
+  let pipeline = socket[kPipeline]
+  if (!pipeline) {
+    const waiting = new Set<Slot>()
+    socket.once('close', () => {
+      for (const one of waiting) end(one)
+    })
+    socket[kPipeline] = waiting
+    pipeline = waiting
+  }
+  pipeline.add(slot)
+  slot.pipeline = pipeline
 }
 
 function end(slot: Slot | undefined): void {
   if (!slot || slot.over) return
   slot.over = true
+  slot.pipeline?.delete(slot)
   slot.client?.release()
 }
 
