@@ -34,6 +34,8 @@ export interface StatusEvent {
   readonly id: TenantId
   readonly service: string
   readonly version: number
+  /** Raised by the service's own database at every change of its row: orders its words without a clock. */
+  readonly revision: number
   readonly status: StatusKind
   readonly step?: string
   readonly attempts?: number
@@ -98,6 +100,7 @@ export function parseStatus(subject: string, data: Uint8Array): Parsed<StatusEve
     id: body.id as TenantId,
     service: body.service,
     version: body.version,
+    revision: body.revision,
     status: body.status,
     ...(step !== undefined && { step }),
     ...(attempts !== undefined && { attempts }),

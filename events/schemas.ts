@@ -56,6 +56,11 @@ export const StatusBody = Type.Object({
     maximum: Number.MAX_SAFE_INTEGER,
     description: 'must be an integer of at least 0 (0: made from a request that identity has not numbered yet)',
   }),
+  revision: Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'must be an integer of at least 0 (how often its service has changed this tenant)',
+  }),
   status: Type.Union([Type.Literal('ready'), Type.Literal('failed'), Type.Literal('removed')], {
     description: 'must be ready, failed or removed',
   }),

@@ -1,34 +1,52 @@
-// Only one `npm start` per checkout: the lock is a listening socket, so it ends with the process that holds it, whatever
-// ends that, and cannot be stale. On Linux the socket has no file; elsewhere its file is taken over when nobody answers.
+// Only one `npm start` per checkout, and the way to talk to it: the lock is a listening socket, so it ends with the
+// process that holds it, whatever ends that, and cannot be stale. On Linux the socket has no file; elsewhere its file is
+// taken over when nobody answers. One line in, one answer out.
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 
 export interface Lock {
   release(): void
 }
 
+/** What the holder does with a line from another process; it answers with one text. */
+export type Answer = (line: string) => Promise<string>
+
+const WHO = 'who'
+
 /** The lock, or the process number of the launcher that has it. */
-export async function takeLock(checkout: string): Promise<Lock | { heldBy: number }> {
-  const key = createHash('sha256').update(checkout).digest('hex').slice(0, 24)
-  const abstract = process.platform === 'linux'
-  const address = abstract ? `\0distributed-tenant-${key}` : join(tmpdir(), `distributed-tenant-${key}.lock`)
+export async function takeLock(checkout: string, answer: Answer): Promise<Lock | { heldBy: number }> {
+  const address = addressOf(checkout)
   for (let attempt = 0; ; attempt++) {
-    const lock = await listen(address)
+    const lock = await listen(address, answer)
     if (lock) return lock
-    const heldBy = await askHolder(address)
-    if (heldBy !== undefined || attempt === 5) return { heldBy: heldBy ?? 0 }
-    if (!abstract) rmSync(address, { force: true })
+    // It listens and is busy: held, by whom we cannot say.
+    const heldBy = await ask(address, WHO, 2000).catch(() => '0')
+    if (heldBy !== undefined || attempt === 5) return { heldBy: Number(heldBy ?? 0) || 0 }
+    if (!address.startsWith('\0')) rmSync(address, { force: true })
   }
 }
 
-function listen(address: string): Promise<Lock | undefined> {
+/** Says a line to the launcher of this checkout; undefined when there is none. Throws when it does not answer in time. */
+export function tellLauncher(checkout: string, line: string, milliseconds: number): Promise<string | undefined> {
+  return ask(addressOf(checkout), line, milliseconds)
+}
+
+function addressOf(checkout: string): string {
+  const key = createHash('sha256').update(checkout).digest('hex').slice(0, 24)
+  return process.platform === 'linux' ? `\0distributed-tenant-${key}` : join(tmpdir(), `distributed-tenant-${key}.lock`)
+}
+
+function listen(address: string, answer: Answer): Promise<Lock | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer(socket => {
       socket.on('error', () => {})
-      socket.end(String(process.pid))
+      createInterface({ input: socket }).once('line', async line => {
+        socket.end(line === WHO ? String(process.pid) : await answer(line))
+      })
     })
     server.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE') resolve(undefined)
@@ -41,14 +59,13 @@ function listen(address: string): Promise<Lock | undefined> {
   })
 }
 
-function askHolder(address: string): Promise<number | undefined> {
-  return new Promise(resolve => {
+function ask(address: string, line: string, milliseconds: number): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
     let answer = ''
-    const socket = connect(address)
-    socket.setTimeout(2000, () => {
-      // It listens and is busy: held, by whom we cannot say.
+    const socket = connect(address, () => socket.write(`${line}\n`))
+    socket.setTimeout(milliseconds, () => {
       socket.destroy()
-      resolve(0)
+      reject(new Error(`The launcher has not answered within ${milliseconds / 1000} seconds.`))
     })
     socket.on('data', data => {
       answer += data
@@ -56,7 +73,7 @@ function askHolder(address: string): Promise<number | undefined> {
     socket.on('error', () => resolve(undefined))
     socket.on('end', () => {
       socket.destroy()
-      resolve(Number(answer) || 0)
+      resolve(answer)
     })
   })
 }

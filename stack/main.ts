@@ -1,9 +1,11 @@
 // `npm start`: the stack in the foreground. Owns the options, the lock, the signals and the exit code: 0 when asked to
-// stop, 1 when a start failed or a service died. A second signal ends everything at once, and still leaves nothing.
+// stop, 1 when a start failed. A second signal ends everything at once, and still leaves nothing. A service that ends on
+// the way is told, and the others go on: what they do then is what a user wants to see.
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { takeLock } from './lock.js'
+import { commands, obey } from './commands.js'
+import { takeLock, tellLauncher } from './lock.js'
 import { defaultPorts, perService, type ServiceName, serviceNames } from './names.js'
 import { nextSteps } from './next-steps.js'
 import { serviceOutput } from './output.js'
@@ -14,12 +16,15 @@ import { readStackFile, removeStackFile } from './stack-file.js'
 import { processWatch } from './watch.js'
 
 const help = `Usage: npm start -- [--ports <first>]
+       npm run stack -- stop|start <service>
 
 Starts one PostgreSQL instance per service, NATS with JetStream and Redis on temporary data, then the three services,
 and takes everything down on Ctrl-C.
 
   --ports <first>  ports of the services: <first>, +1, +2 (default ${defaultPorts.identity}); 0 takes free ones
   --help           this text
+
+While it runs, \`npm run stack -- stop employee\` stops one service and \`start employee\` starts it again.
 
 With IDENTITY_DB_HOST, EMPLOYEE_DB_HOST, CORE_DB_HOST, NATS_URL and REDIS_URL all set, no server is started and these are
 used, with DB_USERNAME and DB_PASSWORD as the superuser of the three PostgreSQL instances.
@@ -43,8 +48,9 @@ function fail(error: unknown): never {
 }
 
 async function main(): Promise<void> {
-  const ports = readPorts()
-  const lock = await takeLock(folder)
+  const { ports, command } = readArguments()
+  if (command) return tell(command)
+  const lock = await takeLock(folder, line => obey(line, stack?.services))
   if ('heldBy' in lock) fail(alreadyRunning(lock.heldBy))
   removeStackFile(folder)
   if (ports) await checkPorts(ports)
@@ -62,7 +68,7 @@ async function main(): Promise<void> {
       abort: abort.signal,
       says: say,
       serviceSays: serviceOutput(process.stdout),
-      serviceDied: message => stack && !firstSignal && takeDownAfter(message),
+      serviceDied: (message, name) => stack && !firstSignal && tellDeath(message, name),
       ...(ports && { ports }),
       ...(program && { programs: { service: () => program, init: undefined } }),
     })
@@ -70,7 +76,7 @@ async function main(): Promise<void> {
     if (abort.signal.aborted) process.exit(0)
     fail(error)
   }
-  say(nextSteps(stack.info, relative(process.cwd(), `${folder}/stack.json`)))
+  say(nextSteps(stack.info, relative(process.cwd(), `${folder}/stack.json`), stack.servers !== undefined))
 }
 
 function stopOnSignal(signal: string): void {
@@ -87,32 +93,54 @@ function stopOnSignal(signal: string): void {
   stack?.stop().then(() => process.exit(0), fail)
 }
 
-function takeDownAfter(message: string): void {
-  firstSignal = Date.now()
-  process.stderr.write(`${message}\nThe stack is taken down.\n`)
-  stack?.stop().then(() => process.exit(1), fail)
+function tellDeath(message: string, name: string): void {
+  process.stderr.write(`${message}\nThe others go on. Start it again: npm run stack -- start ${name}\n`)
 }
 
-function readPorts(): Record<ServiceName, number> | undefined {
-  let value: string | undefined
+/** Longer than a service takes to start or stop. */
+const commandDeadline = 60_000
+
+async function tell(command: string): Promise<void> {
+  const answer = await tellLauncher(folder, command, commandDeadline)
+  if (answer === undefined) fail('No stack of this checkout is running: start it with `npm start`.')
+  if (!answer.startsWith('ok ')) fail(answer)
+  say(answer.slice(3))
+}
+
+function readArguments(): { ports?: Record<ServiceName, number>; command?: string } {
   try {
-    const { values } = parseArgs({ options: { ports: { type: 'string' }, help: { type: 'boolean', short: 'h' } } })
+    const { values, positionals } = parseArgs({
+      options: { ports: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      allowPositionals: true,
+    })
     if (values.help) {
       process.stdout.write(help)
       process.exit(0)
     }
-    value = values.ports
+    if (positionals.length > 0) return { command: readCommand(positionals) }
+    return readPorts(values.ports)
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n\n${help}`)
     process.exit(2)
   }
-  if (value === undefined) return defaultPorts
+}
+
+function readCommand(words: readonly string[]): string {
+  const [verb = '', name = ''] = words
+  const known = (commands as readonly string[]).includes(verb) && (serviceNames as readonly string[]).includes(name)
+  if (!known || words.length > 2) {
+    throw new Error(`\`${words.join(' ')}\` is no command: ${commands.join(' or ')}, then ${serviceNames.join(', ')}.`)
+  }
+  return `${verb} ${name}`
+}
+
+function readPorts(value: string | undefined): { ports?: Record<ServiceName, number> } {
+  if (value === undefined) return { ports: defaultPorts }
   const first = Number(value)
   if (!/^\d+$/.test(value) || first > 65_535 - serviceNames.length) {
-    process.stderr.write(`--ports is \`${value}\`, which is no port. Give the first of three, or 0 for free ones.\n`)
-    process.exit(2)
+    throw new Error(`--ports is \`${value}\`, which is no port. Give the first of three, or 0 for free ones.`)
   }
-  return first === 0 ? undefined : perService((_, index) => first + index)
+  return first === 0 ? {} : { ports: perService((_, index) => first + index) }
 }
 
 function alreadyRunning(pid: number): string {

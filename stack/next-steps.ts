@@ -1,7 +1,7 @@
 // What to try once the stack is up: commands that work as they stand when pasted into another terminal.
 import type { StackInfo } from './stack-file.js'
 
-export function nextSteps(info: StackInfo, fileWritten: string): string {
+export function nextSteps(info: StackInfo, fileWritten: string, ownServers: boolean): string {
   const { identity, employee, core } = info.services
   const nats = new URL(info.nats.url)
   const login = JSON.stringify({ verbose: false, user: nats.username, pass: nats.password })
@@ -24,7 +24,10 @@ Make one by event, with the nats command line or without it:
 Health:
   curl ${identity.url}/api/health; curl ${core.url}/api/health -H 'HRMS-Client-ID: acme'
 
+Stop one service and start it again:
+  npm run stack -- stop employee; npm run stack -- start employee
+
 All addresses and passwords: ${fileWritten}
-Ctrl-C ends everything and removes its data.
+${ownServers ? 'Ctrl-C ends everything and removes its data.' : 'Ctrl-C ends the services; the given servers go on.'}
 `
 }

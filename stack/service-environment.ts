@@ -41,6 +41,8 @@ export function serviceEnvironment(
     LOG_LEVEL: 'info',
     ...inherited,
     NODE_ENV: 'development',
+    // Only for this machine, also when that is a container.
+    DOCKER_ENABLED: 'false',
     SERVICE_NAME: `${name}-service`,
     DB_HOST: database.host,
     DB_PORT: String(database.port),

@@ -29,7 +29,7 @@ export interface StackOptions {
   /** What the services say. */
   serviceSays?(name: string, line: string): void
   /** A service ended that nobody stopped. */
-  serviceDied?(message: string): void
+  serviceDied?(message: string, name: string): void
 }
 
 export interface RunningStack {
@@ -68,6 +68,9 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
   try {
     source = await obtainServers(env, options.durable ?? false)
     says(source.says)
+    if (!source.own && !env.TENANT_ROLE_SECRET) {
+      says('TENANT_ROLE_SECRET is not set: set one, or the next start cannot open the tenants made by this one.')
+    }
     abort?.throwIfAborted()
 
     const secrets = stackSecrets(env)
@@ -91,7 +94,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
         port,
         env: { ...serviceEnvironment(name, info, secrets, inherited), ...options.serviceEnv, ...more },
         said: line => options.serviceSays?.(label, line),
-        died: message => options.serviceDied?.(message),
+        died: message => options.serviceDied?.(message, label),
       })
       running.push(service)
       return service

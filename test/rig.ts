@@ -1,5 +1,7 @@
 // Owns what plugin tests stand on: real servers, a service's role and central database made by `init`'s own code, and
 // Fastify applications with the plugin. Everything is taken down with the test, applications first.
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Fastify, { type FastifyInstance } from 'fastify'
 import postgres from 'postgres'
@@ -10,7 +12,11 @@ import { type DistributedTenantOptions, distributedTenant } from '../plugins/dis
 import type { DatabaseOptions } from '../plugins/distributed-tenant/options.js'
 import { type Servers, startServers } from '../stack/servers/start.js'
 
-export const notes = fileURLToPath(new URL('../../test/migrations/notes', import.meta.url))
+/** A folder of tenant migrations for tests. */
+export const fixture = (name: string): string =>
+  fileURLToPath(new URL(`../../test/migrations/${name}`, import.meta.url))
+
+export const notes = fixture('notes')
 
 export interface Rig {
   readonly servers: Servers
@@ -72,7 +78,7 @@ export async function rig(
       apps.push(app)
       await app.register(distributedTenant, {
         service,
-        database: database(service),
+        database: options.database ?? database(service),
         migrations: { tenant: notes },
         nats: null,
         redis: null,
@@ -90,4 +96,33 @@ export async function rig(
       return sql
     },
   }
+}
+
+/** Asks until the answer is truthy; fails with `what` after `ms`, which is the promise under test. */
+export async function until<T>(what: string, ms: number, ask: () => T | Promise<T>): Promise<NonNullable<T>> {
+  const deadline = performance.now() + ms
+  for (;;) {
+    const answer = await ask()
+    if (answer) return answer as NonNullable<T>
+    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`)
+    await sleep(10)
+  }
+}
+
+/** What a shell does with /dev/tcp: no client library, no headers, no message id. */
+export async function barePublish(nats: Servers['nats'], subject: string, body: string | Uint8Array): Promise<void> {
+  const data = Buffer.from(body)
+  const socket = connect(nats.port, nats.host)
+  const { user, password } = nats
+  socket.write(`CONNECT ${JSON.stringify({ verbose: false, user, pass: password })}\r\n`)
+  socket.write(`PUB ${subject} ${data.length}\r\n`)
+  socket.write(data)
+  socket.write('\r\nPING\r\n')
+  let answer = ''
+  for await (const chunk of socket) {
+    answer += chunk
+    if (answer.includes('PONG') || answer.includes('-ERR')) break
+  }
+  socket.destroy()
+  if (!answer.includes('PONG')) throw new Error(answer)
 }

@@ -3,7 +3,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { EventsReport } from '../../events/index.js'
 import type { PoolReport } from './connections/pool.js'
-import type { LookupSource } from './directory/directory.js'
+import type { DirectoryReport } from './directory/directory.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
 import type { ServiceName, TenantId } from './types.js'
 
@@ -13,10 +13,7 @@ const steps = channel(CHANNEL)
 /** What is told, by area. Durations in milliseconds. Keys of connections are database names. */
 export type Step =
   | { readonly area: 'connection'; readonly pool: 'tenant' | 'central' | 'provisioning'; readonly event: PoolReport }
-  | {
-      readonly area: 'lookup'
-      readonly event: { type: 'lookup'; source: LookupSource; found: boolean; ms: number }
-    }
+  | { readonly area: 'lookup'; readonly event: DirectoryReport }
   | { readonly area: 'cache'; readonly event: { type: 'remote_failed' | 'remote_garbage'; error?: unknown } }
   | { readonly area: 'listener'; readonly event: { type: 'listening' | 'listener_lost'; error?: unknown } }
   | {

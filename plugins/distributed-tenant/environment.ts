@@ -1,6 +1,6 @@
 // Owns the list of environment variables and what each may hold. A known variable with a bad value stops the start and
 // names itself and the cure; unknown ones are ignored. Every secret may also come from a file: NAME_FILE.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { ConfigurationInvalid } from './errors.js'
@@ -64,7 +64,9 @@ export const environmentSchema = Type.Object({
     maximum: 10000,
     description: 'how many processes run this service, 1 or more',
   }),
-  DOCKER_ENABLED: Type.Optional(Type.Boolean({ description: 'true or false; detected when left out' })),
+  DOCKER_ENABLED: Type.Optional(
+    Type.Boolean({ description: 'true or false; when left out, whether /.dockerenv exists' }),
+  ),
   DB_HEALTH_CHECK_ENABLED: flag(true, 'true or false'),
   DB_HEALTH_CHECK_INTERVAL: seconds(60, 'how often the health of the databases is asked'),
   DB_HEALTH_CHECK_TIMEOUT: seconds(5, 'the deadline of a health check'),
@@ -155,7 +157,9 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     if (secret !== undefined) data[name] = secret
   }
   try {
-    return envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
+    const environment = envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
+    environment.DOCKER_ENABLED ??= existsSync('/.dockerenv')
+    return environment
   } catch (error) {
     throw new ConfigurationInvalid(describe(error))
   }

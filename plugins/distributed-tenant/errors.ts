@@ -42,6 +42,11 @@ export const TenantNotFound = createError(
   'No such tenant here: check the id, or create the tenant in the identity service.',
   404,
 )
+export const TenantInvalid = createError(
+  'TENANT_INVALID',
+  'This tenant could not be told to the other services, so it was not accepted: %s. Correct it and send it again.',
+  400,
+)
 export const TenantIdReserved = createError(
   'TENANT_ID_RESERVED',
   'This tenant id is reserved: choose another one.',

@@ -26,7 +26,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
   }
   fastify.addHook('onClose', close)
   try {
-    await tenancy.prepare()
+    await tenancy.prepare(patience(fastify))
   } catch (error) {
     await close()
     throw error
@@ -48,6 +48,12 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
   })
   fastify.addHook('onReady', async () => tenancy.consume())
   fastify.addHook('preClose', async () => tenancy.quiesce(QUIESCE_MS))
+}
+
+/** Fastify gives up on a plugin after its `pluginTimeout` and says nothing of the cause: our own error must come first. */
+function patience({ initialConfig }: FastifyInstance): number {
+  const { pluginTimeout } = initialConfig
+  return pluginTimeout ? pluginTimeout * 0.8 : Number.POSITIVE_INFINITY
 }
 
 /** The client of `@fastify/redis`, when the application has one and none was passed. */

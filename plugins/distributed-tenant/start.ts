@@ -23,7 +23,11 @@ export function parseCentralMark(comment: string | null): string | null {
   return service
 }
 
+/** Longer than a database in a container beside us takes to come up. */
 const WAIT_FOR_DATABASE_MS = 60_000
+/** Only what time may cure is waited for: nobody listens yet, no such name yet, the server is starting up. */
+const NOT_YET =
+  /^(E(CONNREFUSED|CONNRESET|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_CLOSED|57P03)$/
 
 interface Facts {
   readonly superuser: boolean
@@ -38,16 +42,18 @@ export async function prepareCentral(
   pools: Pools,
   sets: readonly MigrationSet[],
   tell: Tell,
+  patienceMs: number,
 ): Promise<void> {
-  const facts = await firstContact(settings, pools.central.sql, tell)
+  const facts = await firstContact(settings, pools.central.sql, tell, patienceMs)
   checkMark(settings, facts)
   checkRole(settings, facts, tell)
   checkBudget(settings, facts, tell)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
 }
 
-async function firstContact(settings: Settings, sql: SqlClient, tell: Tell): Promise<Facts> {
-  const deadline = performance.now() + (settings.waitForDatabase ? WAIT_FOR_DATABASE_MS : 0)
+async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, patienceMs: number): Promise<Facts> {
+  const wait = settings.waitForDatabase ? Math.min(WAIT_FOR_DATABASE_MS, patienceMs) : 0
+  const deadline = performance.now() + wait
   for (;;) {
     try {
       const [facts] = await sql<Facts[]>`
@@ -57,15 +63,19 @@ async function firstContact(settings: Settings, sql: SqlClient, tell: Tell): Pro
         from pg_roles where rolname = current_user`
       return facts as Facts
     } catch (error) {
-      if (performance.now() >= deadline) throw unreachable(settings, error)
+      if (performance.now() >= deadline || !NOT_YET.test(causeOf(error).code ?? '')) throw unreachable(settings, error)
       tell({ area: 'start', event: { type: 'note', message: 'the central database does not answer yet; waiting' } })
       await sleep(500)
     }
   }
 }
 
+function causeOf(error: unknown): { message?: string; code?: string } {
+  return (error as { cause?: { message?: string; code?: string } }).cause ?? (error as Error)
+}
+
 function unreachable({ database, service }: Settings, error: unknown): Error {
-  const cause = (error as { cause?: { message?: string; code?: string } }).cause ?? (error as Error)
+  const cause = causeOf(error)
   const { host, port, user, database: name } = database
   return new ConfigurationInvalid(
     `The central database ${name} at ${host}:${port} cannot be used as ${user} (${cause.message}): check DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD, or make it with \`distributed-tenant init --service ${service}\`.`,

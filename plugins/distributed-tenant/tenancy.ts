@@ -1,7 +1,7 @@
 // Owns the assembly: builds every part bottom-up, without Fastify, so that services and the operator's command share it.
 // Only this file constructs. Closing goes the other way round and is safe to call twice.
 import { fileURLToPath } from 'node:url'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { statusSubject } from '../../events/index.js'
 import { createTell, type Tell } from './channels.js'
 import { assertDriver } from './connections/driver.js'
@@ -10,6 +10,7 @@ import { createPools, type Pools } from './connections/pools.js'
 import { type MigrationSet, readMigrations } from './databases/migrations.js'
 import { ensureTemplate } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
+import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
@@ -28,8 +29,11 @@ export interface Tenancy extends HealthQuestions {
   readonly source: Source | null
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
-  /** Checks and migrates the central database and builds the template. @throws what the start is refused for */
-  prepare(): Promise<void>
+  /**
+   * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
+   * container, for at most `patienceMs`. @throws what the start is refused for
+   */
+  prepare(patienceMs?: number): Promise<void>
   /** Begins to publish and to consume. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
@@ -105,8 +109,8 @@ export function createTenancy(settings: Settings): Tenancy {
     source,
     origin,
     ...health,
-    async prepare() {
-      await prepareCentral(settings, pools, centralSets, tell)
+    async prepare(patienceMs = Number.POSITIVE_INFINITY) {
+      await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(template)
     },
     consume() {
@@ -140,19 +144,9 @@ function rememberTemplate(settings: Settings, pools: Pools, sets: readonly Migra
   }
 }
 
-/** Every option is needed: without one of them a dead or frozen Redis hangs a request (facts E). */
 function redisOf({ redis, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
-  if (redis === null) return { redis: null, owned: false }
   if (typeof redis !== 'string') return { redis, owned: false }
-  const client = new Redis(redis, {
-    connectionName: service,
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    autoResendUnfulfilledCommands: false,
-    commandTimeout: 100,
-    connectTimeout: 500,
-    retryStrategy: attempt => Math.min(50 * attempt, 500),
-  })
+  const client = connectRedis(redis, service)
   client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
   return { redis: client, owned: true }
 }

@@ -31,7 +31,7 @@ export function findServers(env: NodeJS.ProcessEnv = process.env): FoundServers 
 }
 
 export function findProgram(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
-  for (const folder of [...pathFolders(env), ...debianFolders]) {
+  for (const folder of [...pathFolders(env), ...beyondPath(env, debianFolders)]) {
     const path = join(folder, name)
     if (isProgram(path)) return path
   }
@@ -39,7 +39,7 @@ export function findProgram(name: string, env: NodeJS.ProcessEnv = process.env):
 }
 
 function findPostgres(env: NodeJS.ProcessEnv): FoundServers['postgres'] | undefined {
-  for (const folder of [...pathFolders(env), ...debianPostgresFolders()]) {
+  for (const folder of [...pathFolders(env), ...beyondPath(env, debianPostgresFolders())]) {
     const initdb = join(folder, 'initdb')
     if (!isProgram(initdb)) continue
     // PATH may hold a link to initdb alone: the server lies beside the program that the link means.
@@ -58,6 +58,11 @@ function debianPostgresFolders(): string[] {
   } catch {
     return []
   }
+}
+
+/** SERVER_FOLDERS replaces the folders outside PATH: for servers in unusual places, and to pretend there are none. */
+function beyondPath(env: NodeJS.ProcessEnv, usual: string[]): string[] {
+  return env.SERVER_FOLDERS?.split(delimiter).filter(folder => folder !== '') ?? usual
 }
 
 function pathFolders(env: NodeJS.ProcessEnv): string[] {

@@ -33,7 +33,8 @@ export interface PostgresServer extends ServerProcess {
 
 type Owner = { uid: number; gid: number }
 
-const quick = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
+// Not synchronous_commit: without it a killed server forgets commits that it has confirmed, as its own memory held them.
+const quick = { fsync: 'off', full_page_writes: 'off' }
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const { name = 'postgres', password = randomPassword(), durable = false, watch = processWatch() } = options

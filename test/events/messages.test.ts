@@ -163,6 +163,7 @@ t.test('limits themselves are accepted', async t => {
 const status: StatusEvent = {
   id: 'acme' as StatusEvent['id'],
   service: 'employee',
+  revision: 3,
   version: 1,
   status: 'ready',
   step: 'ready',
@@ -187,6 +188,8 @@ t.test('every malformed or contradicting status event is refused', async t => {
     ['no version', { ...status, version: undefined }],
     ['version negative', { ...status, version: -1 }],
     ['no at', { ...status, at: undefined }],
+    ['no revision', { ...status, revision: undefined }],
+    ['a negative revision', { ...status, revision: -1 }],
     ['at a number', { ...status, at: 1 }],
     ['at no date', { ...status, at: 'yesterday' }],
     ['at an impossible date', { ...status, at: '2026-13-45T99:00:00Z' }],

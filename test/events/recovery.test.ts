@@ -164,3 +164,16 @@ t.test('two replicas share the work and each event is handled once', async t => 
   )
   t.match(await jsm.consumers.info(STREAM, 'tenants-employee'), { num_pending: 0 })
 })
+
+t.test('stop ends soon while the server is dead or frozen', async t => {
+  for (const harm of ['kill', 'freeze'] as const) {
+    const { nats, running, handled, reports } = await rig(t)
+    await nats[harm]()
+    const started = performance.now()
+    await running.stop(1000)
+    t.ok(performance.now() - started < 2000, harm)
+    t.equal(running.state().phase, 'stopped')
+    t.strictSame(handled, [])
+    t.equal(count(reports, 'consumer_stopped'), 1)
+  }
+})

@@ -10,13 +10,18 @@ import type { DirectoryEntry, Remote } from './remote.js'
 
 export type LookupSource = 'memory' | 'remote' | 'registry'
 
+export type DirectoryReport =
+  | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
+  /** The changes of the last hour are known: entries in Redis can be told new from old. */
+  | { readonly type: 'remote_trusted' }
+
 export interface DirectoryOptions {
   readonly central: SqlClient
   readonly remote: Remote | null
   readonly notifications: Notifications
   /** Milliseconds a lookup lives in Redis: so long must revisions be remembered. */
   readonly cacheTtl: number
-  readonly report: (event: { type: 'lookup'; source: LookupSource; found: boolean; ms: number }) => void
+  readonly report: (event: DirectoryReport) => void
 }
 
 export interface Directory {
@@ -80,6 +85,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
       rows => {
         for (const { id, revision } of rows) heard.set(id, Math.max(revision, heard.get(id) ?? 0))
         trustRemote = true
+        report({ type: 'remote_trusted' })
       },
       () => {
         // Redis stays untrusted until the next reset or retry; lookups go to the registry, which is right if slower.

@@ -55,7 +55,8 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       try {
         const row = await findTenant(sql, id)
         if (!row || row.lifecycle === 'deleted') return null
-        if (row.provisioned === 'ready' && row.schemaVersion === tenantSet.version) return row
+        // A newer release may have migrated it already while this one still runs.
+        if (row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version) return row
         return await work(sql, row)
       } finally {
         await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
@@ -92,7 +93,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
         const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
-        await writeStatus(tx, now, { status: 'ready', steps, schemaVersion: tenantSet.version })
+        await writeStatus(tx, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
         return now
       })
       options.report({ step: 'ready', id: row.id, ms: performance.now() - at })
@@ -187,6 +188,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       id: row.id,
       service,
       version: row.version,
+      revision: row.revision,
       attempts: row.attempts,
       at: new Date().toISOString(),
       ...status,

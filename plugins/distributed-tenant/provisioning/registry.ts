@@ -86,7 +86,11 @@ export async function applyWord(
   )
 }
 
-/** The source's own change: raises the version. Deleted tenants are not changed. @returns null when there is none */
+/**
+ * The source's own change: raises the version. A deleted tenant is not changed, nor one whose lifecycle is already what
+ * it should become.
+ * @returns null when nothing was changed
+ */
 export async function changeTenant(
   sql: QueryClient,
   id: TenantId,
@@ -99,7 +103,9 @@ export async function changeTenant(
         ${change.domain !== undefined ? sql`, domain = ${change.domain}` : sql``}
         ${change.settings !== undefined ? sql`, settings = ${json(sql, change.settings)}` : sql``}
         ${change.lifecycle !== undefined ? sql`, lifecycle = ${change.lifecycle}` : sql``}
-      where id = ${id} and lifecycle <> 'deleted' returning ${columns(sql)}`,
+      where id = ${id} and lifecycle <> 'deleted'
+        ${change.lifecycle !== undefined ? sql`and lifecycle <> ${change.lifecycle}` : sql``}
+      returning ${columns(sql)}`,
   )
 }
 
@@ -130,13 +136,16 @@ export async function recordReady(
   return first(rows) as RegistryRow
 }
 
+/** A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served. */
 export async function recordFailure(
   sql: QueryClient,
   id: TenantId,
   failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; nextAttemptAt: Date | null },
 ): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
-    update tenants set provisioned = ${failure.provisioned}, step = ${failure.step}, last_error = ${failure.error},
+    update tenants set
+      provisioned = case when provisioned = 'ready' and ${failure.provisioned} = 'failed' then 'ready'
+                         else ${failure.provisioned} end, step = ${failure.step}, last_error = ${failure.error},
       next_attempt_at = ${failure.nextAttemptAt}
     where id = ${id} returning ${columns(sql)}`
   return first(rows) as RegistryRow

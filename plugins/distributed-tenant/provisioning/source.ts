@@ -1,9 +1,16 @@
 // Owns changes where tenants are made (identity): the row, its raised version and its event are one transaction, so an
 // accepted change is always told and a refused one never. Needs only the central database; NATS may be down.
 import { randomBytes } from 'node:crypto'
-import { type LifecycleKind, lifecycleSubject, messageId, type TenantId } from '../../../events/index.js'
+import {
+  encode,
+  type LifecycleKind,
+  lifecycleSubject,
+  messageId,
+  parseLifecycle,
+  type TenantId,
+} from '../../../events/index.js'
 import { parseNewTenantId, parseTenantId } from '../databases/names.js'
-import { TenantDomainTaken, TenantIdTaken, TenantNotFound } from '../errors.js'
+import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
 import type { JsonObject, Lifecycle, NewTenant, QueryClient, RegistryRow, SqlClient, TenantPatch } from '../types.js'
 import { writeOutbox } from './outbox.js'
 import { changeTenant, findTenant, insertTenant, type Word } from './registry.js'
@@ -43,7 +50,7 @@ export function createSource(central: SqlClient): Source {
     return tellDomain(
       central.begin(async sql => {
         const row = await changeTenant(sql, tenantId, change)
-        if (!row) throw new TenantNotFound()
+        if (!row) return unchanged(sql, tenantId, change.lifecycle)
         await tell(sql, kind, row, actor)
         return row
       }),
@@ -81,22 +88,31 @@ export function createSource(central: SqlClient): Source {
   }
 }
 
-/** The event carries the whole state, so that one event is enough and order is only a matter of version. */
+/** A tenant that is already what it should become stays as it is, without a new version. */
+async function unchanged(sql: QueryClient, id: TenantId, lifecycle: Lifecycle | undefined): Promise<RegistryRow> {
+  const row = await findTenant(sql, id)
+  if (!row || row.lifecycle === 'deleted' || row.lifecycle !== lifecycle) throw new TenantNotFound()
+  return row
+}
+
+/**
+ * The event carries the whole state, so that one event is enough and order is only a matter of version. What the other
+ * services would have to refuse is refused here, and the change with it.
+ */
 async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, actor: string | undefined): Promise<void> {
-  await writeOutbox(sql, {
-    tenantId: row.id,
-    subject: lifecycleSubject(kind),
-    messageId: messageId(kind, row.id, row.version),
-    payload: {
-      id: row.id,
-      version: row.version,
-      name: row.name,
-      domain: row.domain,
-      is_active: row.lifecycle === 'active',
-      settings: row.settings,
-      ...(actor === undefined ? {} : { actor }),
-    },
-  })
+  const payload = {
+    id: row.id,
+    version: row.version,
+    name: row.name,
+    domain: row.domain,
+    is_active: row.lifecycle === 'active',
+    settings: row.settings,
+    ...(actor === undefined ? {} : { actor }),
+  }
+  const subject = lifecycleSubject(kind)
+  const heard = parseLifecycle(subject, encode(payload))
+  if (!heard.ok) throw new TenantInvalid(heard.reason)
+  await writeOutbox(sql, { tenantId: row.id, subject, messageId: messageId(kind, row.id, row.version), payload })
 }
 
 /** One unique index stands between two tenants and one domain: identity's own migration makes it. */

@@ -51,11 +51,18 @@ export interface Reader {
   readonly finished: () => Promise<void>
 }
 
+export interface Batch {
+  begins(): void
+  ends(): void
+  /** The connection is gone. */
+  lost(): boolean
+}
+
 /**
  * Stands between the driver and the function that reads. The driver neither waits for it with the last batch nor hears it
  * fail there; and when it fails before, the cursor must be closed before anybody else may use the connection.
  */
-export function watchReader(query: DriverQuery, end: unknown, batch: { begins(): void; ends(): void }): Reader | null {
+export function watchReader(query: DriverQuery, end: unknown, batch: Batch): Reader | null {
   const { cursorFn } = query
   if (!cursorFn) return null
   let failed: { readonly reason: unknown } | null = null
@@ -73,7 +80,8 @@ export function watchReader(query: DriverQuery, end: unknown, batch: { begins():
         return end
       },
     )
-    return last
+    // The driver would ask a socket that is no more for the next batch, which ends the process (facts 0.1): no answer.
+    return last.then(answer => (batch.lost() ? new Promise(() => {}) : answer))
   }
   return {
     async finished() {

@@ -99,6 +99,7 @@ export function createUse(lease: Lease, options: UseOptions): Use {
       ends: () => {
         if (!over) timer = setTimeout(expire, deadline)
       },
+      lost: () => connection.lost !== null,
     })
     query.resolve = value => {
       if (value instanceof Stream) {

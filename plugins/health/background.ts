@@ -1,0 +1,28 @@
+// Owns the look we take when nobody asks: every interval, and a log line when a part goes or comes back.
+// It keeps no process alive and ends with it.
+import type { FastifyInstance } from 'fastify'
+import type { Monitor } from './monitor.js'
+
+const parts = { central: 'the central database', cache: 'redis', events: 'nats' } as const
+type Part = keyof typeof parts
+
+export function watchHealth(app: FastifyInstance, monitor: Monitor, intervalMs: number): void {
+  const down = new Set<Part>()
+
+  async function look(): Promise<void> {
+    const observed = await monitor.current()
+    for (const [part, name] of Object.entries(parts) as [Part, string][]) {
+      const { status, detail } = observed[part]
+      if (status === 'down' && !down.has(part)) {
+        down.add(part)
+        app.log.warn({ part, detail }, `${name} is down`)
+      } else if (status !== 'down' && down.delete(part)) {
+        app.log.info({ part }, `${name} is back`)
+      }
+    }
+  }
+
+  // `current` never rejects, so neither does `look`.
+  const timer = setInterval(() => void look(), intervalMs).unref()
+  app.addHook('onClose', async () => clearInterval(timer))
+}

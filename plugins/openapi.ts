@@ -1,0 +1,56 @@
+// Owns the description of a service's HTTP interface: the page at /api/docs and the document at /api/docs/json.
+// Routes without a tag stay out of it. A tenant route says so by its `config.tenant`; nothing else has to be repeated.
+import swagger, { type SwaggerTransform } from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance, FastifySchema } from 'fastify'
+import fp from 'fastify-plugin'
+
+export interface OpenapiOptions {
+  title: string
+  version: string
+  description?: string
+  /** The header that names the tenant. Default `HRMS-Client-ID`. */
+  tenantHeader?: string
+}
+
+async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Promise<void> {
+  const { title, version, description = '', tenantHeader = 'HRMS-Client-ID' } = options
+  await app.register(swagger, {
+    hideUntagged: true,
+    openapi: {
+      openapi: '3.1.0',
+      info: { title, version, description },
+      components: {
+        securitySchemes: {
+          tenant: {
+            type: 'apiKey',
+            in: 'header',
+            name: tenantHeader,
+            description: 'The tenant’s id. Its own host name says the same. It is a claim, not a proof.',
+          },
+          admin: { type: 'http', scheme: 'bearer', description: 'The operator’s token (ADMIN_TOKEN).' },
+        },
+      },
+    },
+    transform: markTenantRoutes,
+  })
+  // A scope of its own, so that the page opens on any host name, whatever becomes of that tenant.
+  await app.register(
+    async docs => {
+      await docs.register(swaggerUi, { routePrefix: '/api/docs', uiConfig: { persistAuthorization: true } })
+    },
+    { tenant: false },
+  )
+}
+
+const markTenantRoutes: SwaggerTransform = ({ schema, url, route }) => {
+  const described = (schema ?? {}) as FastifySchema
+  const needsTenant = route.config?.tenant === 'required'
+  return { url, schema: needsTenant ? { ...described, security: [{ tenant: [] }] } : described }
+}
+
+export const openapi = fp<OpenapiOptions>(openapiPlugin, {
+  name: 'fastify-distributed-tenant-openapi',
+  fastify: '5.x',
+})
+export default openapi

@@ -1,0 +1,88 @@
+// Owns /api/departments: HTTP in, HTTP out. What a department is and how it is stored is said elsewhere.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
+import { createDepartments } from '../departments.js'
+import { Department, DepartmentPatch, DepartmentQuery, NewDepartment } from '../schemas/department.js'
+
+const tags = ['departments']
+const config = { tenant: 'required' } as const
+
+export const departmentRoutes: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'List departments, by name',
+        querystring: DepartmentQuery,
+        response: { 200: pageOf(Department), ...tenantErrors() },
+      },
+    },
+    async request => createDepartments(request.sql).list(request.query),
+  )
+
+  app.post(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Add a department',
+        body: NewDepartment,
+        response: { 201: Department, ...tenantErrors(409, 413, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      const department = await createDepartments(request.sql).create(request.body)
+      return reply.code(201).header('location', `/api/departments/${department.id}`).send(department)
+    },
+  )
+
+  app.get(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Read a department',
+        params: idParams,
+        response: { 200: Department, ...tenantErrors() },
+      },
+    },
+    async request => createDepartments(request.sql).read(request.params.id),
+  )
+
+  app.patch(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Change what the body names',
+        params: idParams,
+        body: DepartmentPatch,
+        response: { 200: Department, ...tenantErrors(409, 413, 415, 422) },
+      },
+    },
+    async request => createDepartments(request.sql).change(request.params.id, request.body),
+  )
+
+  app.delete(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Delete a department',
+        description: 'Refused with 409 while leave requests or other departments belong to it.',
+        params: idParams,
+        response: { 204: nothing, ...tenantErrors(409) },
+      },
+    },
+    async (request, reply) => {
+      await createDepartments(request.sql).remove(request.params.id)
+      return reply.code(204).send(null)
+    },
+  )
+}

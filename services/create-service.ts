@@ -1,0 +1,118 @@
+// Owns how a service is put together: one order, the same for all. Nothing here listens, reads a signal or exits.
+// What cannot be built stops the start, and what was opened until then is closed again.
+
+import { randomUUID } from 'node:crypto'
+import { registerAjvFormats, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import Fastify, {
+  type FastifyHttpOptions,
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifyServerOptions,
+  type RawServerDefault,
+} from 'fastify'
+import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
+import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
+import health from '../plugins/health/index.js'
+import openapi from '../plugins/openapi.js'
+import overload from '../plugins/overload.js'
+import { answer, answerErrors } from './http/errors.js'
+import redis from './redis.js'
+
+/** What a service is. */
+export interface ServiceDefinition {
+  /** `identity`, `employee`, `core`, or your own: the suffix of its tenants' databases. */
+  name: string
+  description: string
+  /** Folders with its `NNN.do.name.sql` files. */
+  migrations: { central?: URL; tenant?: URL }
+  /** Registered last: errors, tenancy, documentation and health are there. */
+  routes: FastifyPluginAsync
+}
+
+export type ServerLimits = Pick<
+  FastifyHttpOptions<RawServerDefault>,
+  'connectionTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'http'
+>
+
+/** How it is run. All optional: the environment gives what is left out. */
+export interface ServiceOptions {
+  logger?: FastifyServerOptions['logger']
+  environment?: Environment
+  /** Passed to the tenant plugin as they are; they win over the environment. */
+  tenancy?: DistributedTenantOptions
+  /** Timeouts and limits of the HTTP server. */
+  server?: ServerLimits
+}
+
+/** Longer than any plugin's own deadline: waiting for a database at the start is theirs to bound. */
+const PLUGIN_TIMEOUT = 120_000
+
+/**
+ * Builds a service up to, and without, `listen`.
+ * @throws CONFIGURATION_INVALID, and what the tenant plugin refuses to start with
+ */
+export async function createService(
+  definition: ServiceDefinition,
+  options: ServiceOptions = {},
+): Promise<FastifyInstance> {
+  const { environment = readEnvironment(), tenancy = {}, logger = false, server } = options
+  registerAjvFormats()
+  const app: FastifyInstance = Fastify({
+    ...server,
+    logger,
+    genReqId: () => randomUUID(),
+    pluginTimeout: PLUGIN_TIMEOUT,
+    routerOptions: { maxParamLength: 1000 },
+    frameworkErrors: (error, request, reply) => void answer(error, request, reply),
+  })
+  try {
+    await compose(app, definition, environment, tenancy)
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  return app
+}
+
+async function compose(
+  app: FastifyInstance,
+  { name, description, migrations, routes }: ServiceDefinition,
+  environment: Environment,
+  tenancy: DistributedTenantOptions,
+): Promise<void> {
+  // TypeBox refuses what a schema does not allow; Fastify's default would drop it or bend it into shape.
+  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  acceptCurl(app)
+  answerErrors(app)
+  // First, so that an overloaded process refuses before it looks a tenant up.
+  await app.register(overload)
+  const cache = tenancy.redis === undefined ? environment.REDIS_URL || null : tenancy.redis
+  if (typeof cache === 'string') await app.register(redis, { url: cache, connectionName: `${name}-service` })
+  await app.register(distributedTenant, {
+    ...tenancy,
+    service: tenancy.service ?? name,
+    migrations: { ...migrations, ...tenancy.migrations },
+    redis: typeof cache === 'string' ? app.redis : cache,
+  })
+  await app.register(openapi, {
+    title: `${name}-service`,
+    description,
+    version: '1',
+    tenantHeader: tenancy.header ?? environment.TENANT_HEADER,
+  })
+  await app.register(health, {
+    background: environment.DB_HEALTH_CHECK_ENABLED,
+    interval: environment.DB_HEALTH_CHECK_INTERVAL * 1000,
+    timeout: environment.DB_HEALTH_CHECK_TIMEOUT * 1000,
+  })
+  await app.register(routes)
+}
+
+/** `curl -d '{…}'` calls its body a form. We have no forms, so it is read as the JSON it is. */
+function acceptCurl(app: FastifyInstance): void {
+  app.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string' },
+    app.getDefaultJsonParser('error', 'error'),
+  )
+}

@@ -1,0 +1,83 @@
+// Owns /api/employees: HTTP in, HTTP out. What an employee is and how it is stored is said elsewhere.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
+import { createEmployees } from '../employees.js'
+import { Employee, EmployeePatch, EmployeeQuery, NewEmployee } from '../schemas/employee.js'
+
+const tags = ['employees']
+const config = { tenant: 'required' } as const
+
+export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'List employees, by number',
+        querystring: EmployeeQuery,
+        response: { 200: pageOf(Employee), ...tenantErrors() },
+      },
+    },
+    async request => createEmployees(request.sql).list(request.query),
+  )
+
+  app.post(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Add an employee',
+        body: NewEmployee,
+        response: { 201: Employee, ...tenantErrors(409, 413, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      const employee = await createEmployees(request.sql).create(request.body)
+      return reply.code(201).header('location', `/api/employees/${employee.id}`).send(employee)
+    },
+  )
+
+  app.get(
+    '/:id',
+    {
+      config,
+      schema: { tags, summary: 'Read an employee', params: idParams, response: { 200: Employee, ...tenantErrors() } },
+    },
+    async request => createEmployees(request.sql).read(request.params.id),
+  )
+
+  app.patch(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Change what the body names',
+        params: idParams,
+        body: EmployeePatch,
+        response: { 200: Employee, ...tenantErrors(409, 413, 415, 422) },
+      },
+    },
+    async request => createEmployees(request.sql).change(request.params.id, request.body),
+  )
+
+  app.delete(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Delete an employee',
+        description: 'Those they managed have no manager then.',
+        params: idParams,
+        response: { 204: nothing, ...tenantErrors() },
+      },
+    },
+    async (request, reply) => {
+      await createEmployees(request.sql).remove(request.params.id)
+      return reply.code(204).send(null)
+    },
+  )
+}

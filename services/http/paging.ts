@@ -1,0 +1,58 @@
+// Owns the paging cursor: the key of a page's last item, opaque to clients and checked when it comes back.
+// A cursor that was made up is a 400 and never reaches SQL unchecked.
+import createError from '@fastify/error'
+import type { Page } from './schemas.js'
+
+export const CursorInvalid = createError(
+  'CURSOR_INVALID',
+  'The cursor in `after` is not one of this list: start again without `after`.',
+  400,
+)
+
+export const DEFAULT_LIMIT = 50
+
+/** What one part of a key may look like. */
+export type KeyPart = RegExp
+
+export const anyText: KeyPart = /^[^\0]{0,500}$/
+export const isUuid: KeyPart = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+export const isDay: KeyPart = /^[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/
+
+/** `['2024-05-01', '…']` as base64url. */
+export function encodeCursor(key: readonly string[]): string {
+  return Buffer.from(JSON.stringify(key)).toString('base64url')
+}
+
+/**
+ * The key in a cursor, or null without one.
+ * @throws CURSOR_INVALID when it does not have exactly these parts
+ */
+export function decodeCursor(after: string | undefined, parts: readonly KeyPart[]): string[] | null {
+  if (after === undefined) return null
+  const key = parse(Buffer.from(after, 'base64url').toString('utf8'))
+  const fits =
+    Array.isArray(key) &&
+    key.length === parts.length &&
+    parts.every((part, index) => typeof key[index] === 'string' && part.test(key[index]))
+  if (!fits) throw new CursorInvalid()
+  return key
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new CursorInvalid()
+  }
+}
+
+/** Cuts a list that was read one longer than asked for: the one too many says that there is a next page. */
+export function paged<Item>(
+  rows: readonly Item[],
+  limit: number,
+  keyOf: (item: Item) => readonly string[],
+): Page<Item> {
+  const items = rows.slice(0, limit)
+  const last = items.at(-1)
+  return { items, next: rows.length > limit && last !== undefined ? encodeCursor(keyOf(last)) : null }
+}

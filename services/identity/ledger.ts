@@ -1,0 +1,104 @@
+// Owns the ledger: how far each service has got with each tenant, by its own word. Words come at least once and in any
+// order; the newest by the service's own revision stays, so a late `failed` of an older attempt never undoes `ready`,
+// whatever anybody's clock says.
+import type { StatusEvent } from '../../events/index.js'
+import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
+
+/** Hears the id of a tenant whose ledger changed. */
+export const LEDGER_CHANNEL = 'fdt_ledger'
+
+export type ServiceStatus = 'pending' | 'provisioning' | 'ready' | 'failed' | 'foreign' | 'removed'
+
+/** What one service has said about one tenant. */
+export interface ServiceProgress {
+  status: ServiceStatus
+  step: string | null
+  steps: { step: string; at: string }[]
+  attempts: number
+  lastError: string | null
+  nextTryAt: Date | null
+  updatedAt: Date | null
+  readyAt: Date | null
+}
+
+export type Progress = Record<string, ServiceProgress>
+
+/** For a service that has not said anything yet. */
+const silent: ServiceProgress = {
+  status: 'pending',
+  step: null,
+  steps: [],
+  attempts: 0,
+  lastError: null,
+  nextTryAt: null,
+  updatedAt: null,
+  readyAt: null,
+}
+
+/** Writes a service's word down and tells who waits, in one statement; an older or repeated one changes nothing. */
+export async function applyStatus(event: StatusEvent, central: SqlClient): Promise<void> {
+  const failed = event.status === 'failed'
+  await central`
+    with applied as (
+      insert into tenant_services as known
+        (tenant_id, service, status, step, steps, attempts, last_error, next_try_at, version, revision,
+         schema_version, updated_at, ready_at)
+      values (
+        ${event.id}, ${event.service}, ${event.status}, ${event.step ?? null}, ${central.json([...(event.steps ?? [])])},
+        ${event.attempts ?? 0}, ${failed ? (event.error ?? null) : null}, ${failed ? (event.nextTryAt ?? null) : null},
+        ${event.version}, ${event.revision}, ${event.schemaVersion ?? null}, ${event.at},
+        ${event.status === 'ready' ? event.at : null}
+      )
+      on conflict (tenant_id, service) do update set
+        status = excluded.status, step = excluded.step, steps = excluded.steps, attempts = excluded.attempts,
+        last_error = excluded.last_error, next_try_at = excluded.next_try_at, version = excluded.version,
+        revision = excluded.revision, schema_version = coalesce(excluded.schema_version, known.schema_version), updated_at = excluded.updated_at,
+        ready_at = coalesce(known.ready_at, excluded.ready_at)
+      where known.revision < excluded.revision
+      returning tenant_id
+    )
+    select pg_notify(${LEDGER_CHANNEL}, tenant_id) from applied`
+}
+
+export type Ledger = ReturnType<typeof createLedger>
+
+/** Reads the ledger; `required` are the services a tenant needs before it is ready. */
+export function createLedger(central: SqlClient, required: readonly string[]) {
+  return {
+    /** What every service said about these tenants; the required ones are there even if they said nothing yet. */
+    async read(ids: readonly string[]): Promise<Map<string, Progress>> {
+      const found = new Map<string, Progress>(ids.map(id => [id, expected(required)]))
+      if (ids.length === 0) return found
+      const rows = await central<(ServiceProgress & { tenantId: string; service: string })[]>`
+        select tenant_id as "tenantId", service, status, step, steps, attempts, last_error as "lastError",
+          next_try_at as "nextTryAt", updated_at as "updatedAt", ready_at as "readyAt"
+        from tenant_services where tenant_id in ${central(ids)} order by service`
+      for (const { tenantId, service, ...progress } of rows) {
+        const services = found.get(tenantId)
+        if (services) services[service] = progress
+      }
+      return found
+    },
+
+    /** Those of these tenants that every required service calls ready. */
+    async ready(ids: readonly string[]): Promise<string[]> {
+      if (ids.length === 0) return []
+      const rows = await central<{ tenantId: string }[]>`
+        select tenant_id as "tenantId" from tenant_services
+        where tenant_id in ${central(ids)} and service in ${central(required)} and status = 'ready'
+        group by tenant_id having count(*) = ${required.length}`
+      return rows.map(({ tenantId }) => tenantId)
+    },
+
+    /** One word for all: `failed` while any required service has failed, `ready` when all are. */
+    summarize(services: Progress): 'pending' | 'ready' | 'failed' {
+      const said = required.map(service => services[service]?.status ?? 'pending')
+      if (said.some(status => status === 'failed' || status === 'foreign')) return 'failed'
+      return said.every(status => status === 'ready') ? 'ready' : 'pending'
+    },
+  }
+}
+
+function expected(required: readonly string[]): Progress {
+  return Object.fromEntries(required.map(service => [service, { ...silent }]))
+}

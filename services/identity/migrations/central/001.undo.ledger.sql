@@ -1,0 +1,2 @@
+drop index tenants_domain_key;
+drop table tenant_services;

@@ -1,0 +1,127 @@
+// Owns /api/tenants, the operator's side: accepts tenants, changes them, says how far each service has got. It only
+// writes down and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
+import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
+import { requireAdmin } from '../../http/admin.js'
+import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
+import { errors, pageOf } from '../../http/schemas.js'
+import { listTenants } from '../listing.js'
+import { parsePrefer } from '../prefer.js'
+import type { Presentation } from '../presentation.js'
+import type { Readiness } from '../readiness.js'
+import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
+import { checkSettings } from '../settings.js'
+import { lifecycleRoutes } from './lifecycle.js'
+
+export interface TenantRouteOptions {
+  adminToken: string | undefined
+  present: Presentation
+  readiness: Readiness
+}
+
+const tags = ['tenants']
+const security = [{ admin: [] }]
+const config = { tenant: false } as const
+const ACTOR = 'admin'
+
+export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
+  const { adminToken, present, readiness } = options
+  app.addHook('onRequest', requireAdmin(adminToken))
+
+  await app.register(lifecycleRoutes, { present, actor: ACTOR })
+
+  app.get(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'List tenants, by id',
+        description: 'Deleted ones only with `lifecycle=deleted`.',
+        querystring: TenantQuery,
+        response: { 200: pageOf(Tenant), ...errors(400, 401) },
+      },
+    },
+    async request => {
+      const { limit = DEFAULT_LIMIT, after, lifecycle } = request.query
+      const [last] = decodeCursor(after, [anyText]) ?? []
+      const rows = await listTenants(app.tenants, { limit: limit + 1, after: last, lifecycle })
+      const { items, next } = paged(rows, limit, row => [row.id])
+      return { items: await present.many(items), next }
+    },
+  )
+
+  app.post(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Create a tenant in every service',
+        description:
+          '202 at once, with where to look. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then.',
+        body: NewTenant,
+        response: { 201: Tenant, 202: Tenant, ...errors(400, 401, 409, 413, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      checkSettings(request.body.settings)
+      const row = await app.tenants.create({ ...request.body, actor: ACTOR })
+      const { wait, applied } = parsePrefer(request.headers.prefer)
+      const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
+      if (applied) reply.header('preference-applied', applied)
+      reply.code(ready ? 201 : 202).header('location', `/api/tenants/${row.id}`)
+      return present.one((ready && (await app.tenants.find(row.id))) || row)
+    },
+  )
+
+  app.get(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Read a tenant and how far each service has got',
+        params: TenantParams,
+        response: { 200: Tenant, ...errors(400, 401, 404) },
+      },
+    },
+    async request => {
+      const row = await app.tenants.find(parseTenantId(request.params.id))
+      if (!row || row.lifecycle === 'deleted') throw new TenantNotFound()
+      return present.one(row)
+    },
+  )
+
+  app.patch(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Change what the body names',
+        params: TenantParams,
+        body: TenantPatch,
+        response: { 200: Tenant, ...errors(400, 401, 404, 409, 413, 415) },
+      },
+    },
+    async request => {
+      checkSettings(request.body.settings)
+      return present.one(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR))
+    },
+  )
+}
+
+/** Aborts when the client has left: nobody waits for an answer nobody reads. */
+function whenGone(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController()
+  if (reply.raw.destroyed) controller.abort()
+  reply.raw.once('close', () => controller.abort())
+  return controller.signal
+}

@@ -1,0 +1,78 @@
+// Owns what a tenant looks like over the admin API. Ids are checked by the tenant plugin, which has codes for them.
+import { type Static, Type } from 'typebox'
+import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
+import { nullableText, nullableTimestamp, page, text, timestamp } from '../../http/schemas.js'
+
+const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
+const id = (description: string) => Type.String({ description, maxLength: 1000 })
+const grammar = '1 to 40 of a-z, 0-9 and single inner hyphens'
+
+const domain = Type.Unsafe<string | null>({
+  type: ['string', 'null'],
+  maxLength: 253,
+  // The last label begins with a letter: an IP address is no domain.
+  pattern: `^(${LABEL}\\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`,
+  description: 'A host name in lower-case ASCII, like acme.hrms.example.com; null for none.',
+})
+
+const settings = Type.Unsafe<JsonObject>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'Yours; handed to every service. A change replaces it as a whole.',
+})
+
+const lifecycle = Type.Enum(['active', 'suspended', 'deleted'])
+
+export const ServiceState = Type.Object(
+  {
+    status: Type.Enum(['pending', 'provisioning', 'ready', 'failed', 'foreign', 'removed']),
+    step: nullableText(200),
+    steps: Type.Array(Type.Object({ step: Type.String(), at: Type.String() })),
+    attempts: Type.Integer(),
+    lastError: nullableText(2000),
+    nextTryAt: nullableTimestamp,
+    updatedAt: nullableTimestamp,
+    readyAt: nullableTimestamp,
+  },
+  { title: 'ServiceState' },
+)
+
+export const Tenant = Type.Object(
+  {
+    id: id(grammar),
+    name: Type.String(),
+    domain,
+    settings,
+    lifecycle,
+    version: Type.Integer({ description: 'Raised at every change.' }),
+    status: Type.Enum(['pending', 'ready', 'failed'], { description: 'Of all required services together.' }),
+    services: Type.Record(Type.String(), ServiceState),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  },
+  { title: 'Tenant' },
+)
+
+export const NewTenant = Type.Object(
+  {
+    id: Type.Optional(id(`${grammar}; made from the name when left out`)),
+    name: text(200),
+    domain: Type.Optional(domain),
+    settings: Type.Optional(settings),
+  },
+  { title: 'NewTenant', additionalProperties: false },
+)
+
+export const TenantPatch = Type.Object(
+  { name: Type.Optional(text(200)), domain: Type.Optional(domain), settings: Type.Optional(settings) },
+  { title: 'TenantPatch', additionalProperties: false, minProperties: 1 },
+)
+
+export const TenantQuery = Type.Object(
+  { ...page, lifecycle: Type.Optional(lifecycle) },
+  { additionalProperties: false },
+)
+
+export const TenantParams = Type.Object({ id: id(grammar) }, { additionalProperties: false })
+
+export type Tenant = Static<typeof Tenant>

@@ -1,0 +1,95 @@
+// Owns the edge of a service's process: environment, log, port, signals, exit code. Everything else is in the app.
+// A configuration error is one line with the variable and the cure; nothing else ends the process without a reason.
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
+import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
+import { ConfigurationInvalid } from '../plugins/distributed-tenant/index.js'
+import type { ServerLimits, ServiceOptions } from './create-service.js'
+
+export interface ProcessOptions {
+  name: string
+  /** When PORT is not set. */
+  port: number
+}
+
+/** An orchestrator kills after this and more: whatever is still open by then is cut. */
+const CLOSE_DEADLINE_MS = 11_000
+/** Idle clients are dropped at once; those in the middle of a request get this long. */
+const DRAIN_MS = 5000
+
+const timeouts: ServerLimits = {
+  // Longer than the longest `Prefer: wait`.
+  connectionTimeout: 120_000,
+  requestTimeout: 60_000,
+  keepAliveTimeout: 10_000,
+  http: { headersTimeout: 15_000 },
+}
+
+/** Runs a service until a signal; resolves when it listens. */
+export async function serve(
+  build: (options: ServiceOptions) => Promise<FastifyInstance>,
+  { name, port }: ProcessOptions,
+): Promise<void> {
+  let app: FastifyInstance | undefined
+  try {
+    const environment = readEnvironment()
+    checkName(name, environment)
+    app = await build({ environment, logger: loggerOptions(environment), server: timeouts })
+    endWithGrace(app)
+    await app.listen({
+      port: environment.PORT ?? port,
+      host: environment.DOCKER_ENABLED || environment.NODE_ENV === 'production' ? '0.0.0.0' : '127.0.0.1',
+      listenTextResolver: address => `${name}-service is ready at ${address}`,
+    })
+  } catch (error) {
+    process.exitCode = 1
+    process.stderr.write(`${name}-service cannot start: ${reason(error)}\n`)
+    await app?.close()
+    process.exit()
+  }
+}
+
+function checkName(name: string, { SERVICE_NAME }: Environment): void {
+  if (SERVICE_NAME && parseServiceName(SERVICE_NAME) !== name) {
+    throw new ConfigurationInvalid(
+      `SERVICE_NAME says ${SERVICE_NAME}, and this is the ${name} service: set SERVICE_NAME=${name}-service.`,
+    )
+  }
+}
+
+/** One line for what an operator can cure; a stack for what only we can. */
+function reason(error: unknown): string {
+  const { code, message, stack, statusCode } = error as NodeJS.ErrnoException & { statusCode?: number }
+  if (code === 'EADDRINUSE') return 'its port is in use: set PORT to a free one, or to 0 for any.'
+  if (code === 'EACCES') return 'its port is not allowed: set PORT to one above 1023.'
+  // Our own errors carry a status and end with the cure.
+  return statusCode !== undefined ? message : (stack ?? String(error))
+}
+
+function endWithGrace(app: FastifyInstance): void {
+  closeWithGrace({ delay: CLOSE_DEADLINE_MS, logger: app.log }, async ({ signal, err }) => {
+    if (err) app.log.fatal({ err }, 'an unexpected error ends this process')
+    else app.log.info({ signal }, 'closing: no new requests, those running are finished')
+    const cut = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS).unref()
+    await app.close()
+    clearTimeout(cut)
+    app.log.info('closed')
+  })
+}
+
+function loggerOptions(environment: Environment): NonNullable<FastifyServerOptions['logger']> {
+  return {
+    level: environment.LOG_LEVEL,
+    redact: ['req.headers.authorization', 'req.headers.cookie'],
+    serializers: { err: serializeError },
+    ...(process.stdout.isTTY && { transport: { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss' } } }),
+  }
+}
+
+/** A driver's error also holds the row it was about (`detail`, `parameters`): people's data, not for the log. */
+function serializeError(error: Error & { code?: string; constraint_name?: string }) {
+  const { name, message, code, constraint_name: constraint, stack } = error
+  const cause = error.cause instanceof Error ? error.cause.message : undefined
+  return { type: name, message, code, constraint, cause, stack: stack ?? '' }
+}

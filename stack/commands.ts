@@ -1,0 +1,21 @@
+// What may be said to a running launcher: stop or start one of its services. The answer is one line, `ok …` or the reason.
+import { type ServiceName, serviceNames } from './names.js'
+import type { Service } from './service.js'
+
+export const commands = ['stop', 'start'] as const
+
+/** Carries a line out. Never rejects: whoever asked is told. */
+export async function obey(line: string, services: Record<ServiceName, Service> | undefined): Promise<string> {
+  if (!services) return 'The stack is being started or stopped: try again when it says that it is ready.'
+  const [verb, name] = line.split(' ')
+  const service = serviceNames.find(known => known === name)
+  if (!service) return `There is no service ${name}.`
+  try {
+    if (verb === 'stop') await services[service].stop()
+    else if (verb === 'start') await services[service].start()
+    else return `${verb} is no command.`
+  } catch (error) {
+    return (error as Error).message
+  }
+  return verb === 'stop' ? `ok ${service} is stopped.` : `ok ${service} is ready at ${services[service].url}`
+}

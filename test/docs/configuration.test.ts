@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import { parseEnv } from 'node:util'
+import t from 'tap'
+import { environmentSchema, readEnvironment, secretVariables } from '../../plugins/distributed-tenant/environment.js'
+import { quoted, rows, section } from './documents.js'
+
+/** Name to default as text; null without one. */
+const wanted = Object.fromEntries(
+  Object.entries(environmentSchema.properties).map(([name, schema]) => {
+    const value = (schema as { default?: unknown }).default
+    return [name, value === undefined ? null : String(value)]
+  }),
+)
+
+t.test('docs/configuration.md lists every variable with its default, and no other', async t => {
+  const told = rows(section('docs/configuration.md', '## Variables of a service')).map(([name, value]) => [
+    quoted(name)[0],
+    value === 'none' ? null : quoted(value)[0],
+  ])
+  t.same(Object.fromEntries(told), wanted)
+  t.equal(told.length, Object.keys(wanted).length, 'each once')
+})
+
+t.test('docs/configuration.md names every secret that may come from a file', async t => {
+  const [told = ''] = readFileSync('docs/configuration.md', 'utf8').split('may come from a file')
+  const names = quoted(told.slice(told.lastIndexOf('\n\n')))
+  t.same(names.sort(), [...secretVariables].sort())
+})
+
+t.test('docs/configuration.md lists every option', async t => {
+  const source = readFileSync('plugins/distributed-tenant/options.ts', 'utf8')
+  const [, body = ''] = /export interface DistributedTenantOptions \{\n([\s\S]*?)\n\}/.exec(source) ?? []
+  const options = [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name)
+  const told = rows(section('docs/configuration.md', '## Options')).map(([name]) => quoted(name)[0])
+  t.same(told.sort(), options.sort())
+})
+
+t.test('the README’s short tables name only what there is', async t => {
+  const table = rows(section('README.md', '### Options and environment'))
+  const variables = table.flatMap(([, variable]) => quoted(variable))
+  t.ok(variables.length > 5)
+  t.same(
+    variables.filter(name => !(name in wanted)),
+    [],
+  )
+})
+
+t.test('.env.example has every variable with its default below a line of comment', async t => {
+  const lines = readFileSync('.env.example', 'utf8').split('\n')
+  const told: Record<string, string | null> = {}
+  lines.forEach((line, at) => {
+    const [, off, name, value] = /^(# )?([A-Z_]+)=(.*)$/.exec(line) ?? []
+    if (name === undefined) return
+    told[name] = off ? null : (value as string)
+    t.match(lines[at - 1], /^# \S.*\.$/, `${name} has a comment`)
+  })
+  t.same(told, wanted)
+})
+
+t.test('.env.example gives what an empty environment gives', async t => {
+  const example = parseEnv(readFileSync('.env.example', 'utf8')) as Record<string, string>
+  t.same(readEnvironment(example), readEnvironment({}))
+})

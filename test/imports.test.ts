@@ -1,0 +1,141 @@
+// Holds the house to its rules: who may import whom, who may read the environment, how files are named and begin.
+// Each test lists every offence, so that one run shows all there is to mend.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const product = ['events', 'plugins', 'services', 'cli'] as const
+const beside = ['stack', 'bench', 'test'] as const
+
+/** What a top folder may import of ours, besides itself. */
+const below: Record<(typeof product)[number], readonly string[]> = {
+  events: [],
+  plugins: ['events'],
+  services: ['events', 'plugins'],
+  cli: ['events', 'plugins'],
+}
+
+/** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */
+const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/' }
+
+/** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
+const readersOfTheEnvironment = ['plugins/distributed-tenant/environment.ts', 'cli/init.ts']
+
+interface Source {
+  readonly file: string
+  readonly text: string
+  readonly imports: readonly string[]
+}
+
+const importing = [
+  /^\s*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]/gm,
+  /^\s*import\s*['"]([^'"]+)['"]/gm,
+  /\bimport\s*\(\s*['"]([^'"]+)['"]/g,
+  /\brequire\s*\(\s*['"]([^'"]+)['"]/g,
+]
+
+function read(top: string): Source[] {
+  let entries: string[]
+  try {
+    entries = readdirSync(top, { recursive: true, encoding: 'utf8' })
+  } catch {
+    return []
+  }
+  return entries
+    .filter(name => /\.[cm]?ts$/.test(name))
+    .map(name => {
+      const file = join(top, name)
+      const text = readFileSync(file, 'utf8')
+      return {
+        file,
+        text,
+        imports: importing.flatMap(pattern => [...text.matchAll(pattern)].map(([, to]) => to ?? '')),
+      }
+    })
+}
+
+const sources = Object.fromEntries([...product, ...beside].map(top => [top, read(top)])) as Record<string, Source[]>
+const inProduct = product.flatMap(top => sources[top] ?? [])
+const everywhere = Object.values(sources).flat()
+
+/** The imported file in this repository, or null for a package. */
+const target = ({ file }: Source, to: string): string | null =>
+  to.startsWith('.') ? normalize(join(dirname(file), to)) : null
+
+const topOf = (path: string): string => path.split('/')[0] ?? path
+
+/** `postgres` for `postgres` and `postgres/types`; `@fastify/error` for its subpaths too. */
+const packageOf = (to: string): string => to.split('/', to.startsWith('@') ? 2 : 1).join('/')
+
+const offences = (sources: readonly Source[], judge: (source: Source, to: string) => string | null): string[] =>
+  sources.flatMap(source =>
+    source.imports.flatMap(to => {
+      const offence = judge(source, to)
+      return offence === null ? [] : `${source.file} imports ${to}: ${offence}`
+    }),
+  )
+
+t.test('the reading itself finds files and imports', async t => {
+  for (const top of product) t.ok(sources[top]?.length, `${top} has files`)
+  const [plugin] = inProduct.filter(({ file }) => file === 'plugins/distributed-tenant/index.ts')
+  t.ok(plugin?.imports.includes('./tenancy.js'), 'a relative import')
+  t.ok(plugin?.imports.includes('fastify-plugin'), 'a package')
+  t.ok(plugin?.imports.includes('./augment.js'), 'an import for its effect')
+})
+
+t.test('imports run one way: events <- plugins <- services, cli', async t => {
+  const found = offences(inProduct, (source, to) => {
+    const path = target(source, to)
+    if (path === null) return null
+    const from = topOf(source.file) as (typeof product)[number]
+    const into = topOf(path)
+    return into === from || below[from].includes(into) ? null : `${from} may import ${below[from].join(', ') || 'none'}`
+  })
+  t.same(found, [])
+})
+
+t.test('only its owner imports a package that is wrapped', async t => {
+  const found = offences([...inProduct, ...(sources.stack ?? [])], (source, to) => {
+    const owner = owners[packageOf(to)]
+    return owner === undefined || source.file.startsWith(owner) ? null : `only ${owner} may`
+  })
+  t.same(found, [])
+})
+
+t.test('one service never imports another, and what they share imports none of them', async t => {
+  const files = (sources.services ?? []).map(({ file }) => file)
+  const services = new Set(files.filter(file => file.endsWith('/main.ts')).map(file => file.split('/')[1]))
+  const found = offences(sources.services ?? [], (source, to) => {
+    const path = target(source, to)
+    if (path === null || topOf(path) !== 'services') return null
+    const [, into] = path.split('/')
+    const [, from] = source.file.split('/')
+    return services.has(into) && into !== from ? `${into} is a service of its own` : null
+  })
+  t.ok(services.size >= 3, `services: ${[...services].join(', ')}`)
+  t.same(found, [])
+})
+
+t.test('relative imports name the compiled file', async t => {
+  const found = offences(everywhere, (_, to) =>
+    to.startsWith('.') && !/\.(js|json)$/.test(to) ? 'end it in .js' : null,
+  )
+  t.same(found, [])
+})
+
+t.test('the environment is read where it is listed, and nowhere else', async t => {
+  const readers = inProduct.filter(({ text }) =>
+    /\bprocess\s*\.\s*env\b|\bprocess\s*\[|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b/.test(text),
+  )
+  t.same(readers.map(({ file }) => file).sort(), [...readersOfTheEnvironment].sort())
+})
+
+t.test('no file is named after nothing', async t => {
+  const found = everywhere.map(({ file }) => file).filter(file => /utils|helpers|manager|common/i.test(file))
+  t.same(found, [])
+})
+
+t.test('every product file opens with what it owns', async t => {
+  const found = inProduct.filter(({ text }) => !/^(#!.*\n)?\s*(\/\/ \S|\/\*)/.test(text)).map(({ file }) => file)
+  t.same(found, [])
+})

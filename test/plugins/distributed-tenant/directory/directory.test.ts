@@ -1,0 +1,173 @@
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { rig, until } from '../../../rig.js'
+
+const serve = (app: FastifyInstance) => {
+  app.get('/who', { config: { tenant: 'required' } }, async request => request.tenant)
+}
+
+t.test('looking a tenant up', async t => {
+  const { app: build, look, servers } = await rig(t, ['employee'])
+  const { redis, postgres } = servers
+  const app = await build('employee', { redis: redis.url }, serve)
+  const replica = await build('employee', { redis: redis.url }, serve)
+  const client = new Redis(redis.url)
+  client.on('error', () => {})
+  t.teardown(() => client.disconnect())
+  const who = (server: FastifyInstance, id: string) => server.inject({ url: '/who', headers: { 'hrms-client-id': id } })
+  const told: Told[] = []
+  t.teardown(hear(step => told.push(step)))
+  const sources = () =>
+    told.flatMap(({ area, event }) =>
+      area === 'lookup' && event.type === 'lookup' && event.found ? [event.source] : [],
+    )
+  const garbage = () => told.filter(step => step.area === 'cache' && step.event.type === 'remote_garbage').length
+  const central = look('employee', 'employee_central')
+  /** Every replica forgets what it has in memory and fetches anew. */
+  const touch = async (id: string) => {
+    await central`update tenants set step = step where id = ${id}`
+    await until('the row is in Redis at its revision', 2_000, async () => {
+      const [row] = await central`select revision from tenants where id = ${id}`
+      return JSON.parse((await client.get(`fdt:v1:employee:${id}`)) ?? '{}').revision === Number(row?.revision)
+    })
+  }
+  /** A replica with nothing in memory, which can tell new entries in Redis from old. */
+  const trusting = async () => {
+    told.length = 0
+    const fresh = await build('employee', { redis: redis.url }, serve)
+    await until('Redis is trusted', 2_000, () =>
+      told.some(({ area, event }) => area === 'lookup' && event.type === 'remote_trusted'),
+    )
+    return fresh
+  }
+  await app.tenants.create({ id: 'acme', name: 'Acme', settings: { plan: 'large' } })
+  await app.tenants.create({ id: 'globex', name: 'Globex' })
+
+  await t.test('goes to the registry once, then to memory, and another replica finds it in Redis', async t => {
+    await client.flushall()
+    await touch('globex')
+    await client.del('fdt:v1:employee:globex')
+    told.length = 0
+    t.match((await who(app, 'globex')).json(), { id: 'globex', name: 'Globex', version: 0 })
+    await who(app, 'globex')
+    await until('written to Redis', 1_000, () => client.exists('fdt:v1:employee:globex'))
+    await who(replica, 'globex')
+    t.same(sources(), ['registry', 'memory', 'remote'])
+    const ttl = await client.pttl('fdt:v1:employee:globex')
+    t.ok(ttl > 3_590_000 && ttl <= 3_600_000, `an hour, not ${ttl} ms`)
+  })
+
+  await t.test('keeps no routing in Redis', async t => {
+    const entry = JSON.parse((await client.get('fdt:v1:employee:globex')) ?? '{}')
+    t.same(Object.keys(entry).sort(), [
+      'domain',
+      'id',
+      'lifecycle',
+      'name',
+      'provisioned',
+      'revision',
+      'settings',
+      'version',
+    ])
+  })
+
+  await t.test('asks the registry once for a hundred at the same time', async t => {
+    await client.flushall()
+    const fresh = await build('employee', { redis: redis.url }, serve)
+    told.length = 0
+    const answers = await Promise.all(Array.from({ length: 100 }, () => who(fresh, 'acme')))
+    t.same([...new Set(answers.map(answer => answer.statusCode))], [200])
+    t.same(sources(), ['registry'])
+  })
+
+  await t.test('hears of a suspension made by another replica within 2 s, also of one made with psql', async t => {
+    t.equal((await who(replica, 'acme')).statusCode, 200)
+    await app.tenants.suspend('acme')
+    await until('refused', 2_000, async () => (await who(replica, 'acme')).json().code === 'TENANT_SUSPENDED')
+    t.equal((await who(replica, 'acme')).statusCode, 403)
+    await central`update tenants set lifecycle = 'active' where id = 'acme'`
+    await until('served', 2_000, async () => (await who(replica, 'acme')).statusCode === 200)
+  })
+
+  await t.test('tells an unknown tenant as such, and serves it soon after it was made', async t => {
+    t.match((await who(replica, 'initech')).json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
+    t.equal(await client.exists('fdt:v1:employee:initech'), 0, 'nobody’s id gets no key')
+    await app.tenants.create({ id: 'initech', name: 'Initech' })
+    await until('served', 2_000, async () => (await who(replica, 'initech')).statusCode === 200)
+  })
+
+  await t.test('takes what is wrong in Redis for a miss', async t => {
+    const key = 'fdt:v1:employee:acme'
+    const right = JSON.parse((await client.get(key)) ?? '{}')
+    const cases: [what: string, value: string, counted: boolean][] = [
+      ['no JSON', '{{{', true],
+      ['another type', '[]', true],
+      ['another tenant', JSON.stringify({ ...right, id: 'globex', name: 'Globex' }), true],
+      ['a field missing', JSON.stringify({ id: 'acme' }), true],
+      ['10 MB', JSON.stringify({ ...right, name: 'x'.repeat(10_000_000) }), true],
+      ['an older revision', JSON.stringify({ ...right, revision: 1, lifecycle: 'suspended' }), false],
+    ]
+    for (const [what, value, counted] of cases) {
+      const fresh = await trusting()
+      await client.set(key, value)
+      const before = garbage()
+      t.match((await who(fresh, 'acme')).json(), { id: 'acme', name: 'Acme', settings: { plan: 'large' } }, what)
+      t.equal(garbage() - before, counted ? 1 : 0, `${what} is counted`)
+    }
+    const fresh = await trusting()
+    await client.del(key)
+    await client.lpush(key, 'a list')
+    t.match((await who(fresh, 'acme')).json(), { id: 'acme' }, 'a Redis list')
+    await client.del(key)
+  })
+
+  await t.test('never lets an older row replace a newer one in Redis', async t => {
+    const key = 'fdt:v1:employee:acme'
+    await client.set(key, JSON.stringify({ revision: 1_000_000 }))
+    await who(app, 'acme')
+    await central`update tenants set step = step where id = 'globex'`
+    t.match(JSON.parse((await client.get(key)) ?? ''), { revision: 1_000_000 })
+    await client.del(key)
+  })
+
+  await t.test('with Redis frozen answers within its deadline, and at once when it is known to be away', async t => {
+    const ids = Array.from({ length: 6 }, (_, n) => `frozen-${n}`)
+    for (const id of ids) await app.tenants.create({ id, name: id })
+    const fresh = await trusting()
+    redis.freeze()
+    t.teardown(() => redis.thaw())
+    told.length = 0
+    const spent: number[] = []
+    for (const id of ids) {
+      const started = performance.now()
+      t.equal((await who(fresh, id)).statusCode, 200)
+      spent.push(performance.now() - started)
+    }
+    const failed = told.filter(({ area, event }) => area === 'cache' && event.type === 'remote_failed').length
+    t.equal(failed, 3, 'three commands met their deadline, then Redis was left alone')
+    t.ok(Math.max(...spent) < 500, `no request waits longer for Redis than its deadline: ${spent.map(Math.round)}`)
+    redis.thaw()
+  })
+
+  await t.test('with Redis dead everything is served, a start included', async t => {
+    await redis.kill()
+    await central`update tenants set step = step where id = 'acme'`
+    t.equal((await who(app, 'acme')).statusCode, 200)
+    const late = await build('employee', { redis: redis.url }, serve)
+    t.equal((await who(late, 'acme')).statusCode, 200)
+    t.match(await late.tenants.health(), { central: { status: 'up' }, cache: { status: 'down' } })
+    await redis.restart()
+    await until('Redis is used again', 5_000, async () => (await late.tenants.health()).cache.status === 'up')
+  })
+
+  await t.test('with the registry down says that it cannot tell, not that there is none', async t => {
+    await postgres.employee?.kill()
+    const answer = await who(app, 'nobody-asked-before')
+    t.match(answer.json(), { statusCode: 503, code: 'TENANT_LOOKUP_FAILED' })
+    t.equal(answer.headers['retry-after'], '2')
+    await postgres.employee?.restart()
+    await until('told again', 10_000, async () => (await who(app, 'nobody-asked-before')).statusCode === 404)
+  })
+})

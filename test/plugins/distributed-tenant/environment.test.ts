@@ -1,0 +1,89 @@
+import { writeFileSync } from 'node:fs'
+import t from 'tap'
+import { environmentSchema, readEnvironment } from '../../../plugins/distributed-tenant/environment.js'
+import { settle } from '../../../plugins/distributed-tenant/options.js'
+
+t.test('an empty environment gives the documented defaults', async t => {
+  t.match(readEnvironment({}), {
+    DATABASE_ARCHITECTURE_MODE: 'distributed',
+    DB_HOST: 'localhost',
+    DB_PORT: 5432,
+    DISTRIBUTED_MAX_CONNECTIONS: 50,
+    DISTRIBUTED_IDLE_TIMEOUT: 1800,
+    TENANT_ACQUIRE_TIMEOUT: 2,
+    TENANT_CACHE_TTL: 3600,
+    TENANT_HEADER: 'HRMS-Client-ID',
+    NATS_URL: 'nats://localhost:4222',
+    REDIS_URL: 'redis://localhost:6379',
+  })
+})
+
+t.test('an empty variable counts as unset, but an empty REDIS_URL means no Redis', async t => {
+  const environment = readEnvironment({ DB_HOST: '', DB_PORT: '', REDIS_URL: '' })
+  t.match(environment, { DB_HOST: 'localhost', DB_PORT: 5432, REDIS_URL: '' })
+  t.equal(settle({ service: 'core' }, environment).redis, null)
+})
+
+const bad: Record<string, string[]> = {
+  SERVICE_NAME: ['Employee', 'employee_service', 'a'.repeat(16), '1st'],
+  DATABASE_ARCHITECTURE_MODE: ['hybrid', 'shared'],
+  DB_CONNECTION: ['mysql'],
+  DB_PORT: ['0', '70000', 'port', '5432.5'],
+  DB_SSLMODE: ['on', 'verify-ca'],
+  DISTRIBUTED_DATABASE_ENABLED: ['maybe'],
+  DISTRIBUTED_MAX_CONNECTIONS: ['0', '-1', 'many'],
+  DISTRIBUTED_CONNECTION_TIMEOUT: ['0', '-5'],
+  SERVICE_REPLICAS: ['0'],
+  NATS_URL: ['localhost:4222', 'http://x'],
+  REDIS_URL: ['localhost'],
+  TENANT_HEADER: ['X Tenant', 'x:y'],
+  TENANT_BASE_DOMAIN: ['localhost', 'UPPER.example.com', '.example.com'],
+  ADMIN_TOKEN: ['short'],
+  REQUIRED_SERVICES: ['identity, core', 'Identity'],
+  IDENTITY_URL: ['identity:3001'],
+  PORT: ['70000'],
+  LOG_LEVEL: ['verbose'],
+}
+for (const [name, values] of Object.entries(bad)) {
+  t.test(`a bad ${name} names itself and what it must be, and never its value`, async t => {
+    const { description } = environmentSchema.properties[
+      name as keyof typeof environmentSchema.properties
+    ] as unknown as { description: string }
+    for (const value of values) {
+      const error = t.throws(() => readEnvironment({ [name]: value }), { code: 'CONFIGURATION_INVALID' }) as Error
+      t.ok(error.message.startsWith(`${name} is not usable`), error.message)
+      t.ok(error.message.includes(description))
+    }
+  })
+}
+
+t.test('unknown variables are ignored', async t => {
+  t.doesNotThrow(() => readEnvironment({ DISTRIBUTED_SOMETHING: 'else' }))
+})
+
+t.test('a secret may come from a file', async t => {
+  const dir = t.testdir({ password: 'from-a-file\n' })
+  t.equal(readEnvironment({ DB_PASSWORD_FILE: `${dir}/password` }).DB_PASSWORD, 'from-a-file')
+  t.throws(() => readEnvironment({ DB_PASSWORD_FILE: `${dir}/password`, DB_PASSWORD: 'x' }), { message: /both set/ })
+  t.throws(() => readEnvironment({ ADMIN_TOKEN_FILE: `${dir}/none` }), { message: /ADMIN_TOKEN_FILE.*ENOENT/ })
+  writeFileSync(`${dir}/token`, 'short-secret')
+  const error = t.throws(() => readEnvironment({ ADMIN_TOKEN_FILE: `${dir}/token` })) as Error
+  t.notMatch(error.message, /short-secret/)
+})
+
+t.test('a service must be named', async t => {
+  t.throws(() => settle({}, readEnvironment({})), { message: /SERVICE_NAME is not set.*SERVICE_NAME=employee-service/ })
+})
+
+t.test('options win over the environment', async t => {
+  const environment = readEnvironment({ SERVICE_NAME: 'employee-service', DISTRIBUTED_MAX_CONNECTIONS: '20' })
+  t.match(settle({}, environment), { service: 'employee', maxConnections: 20, maxConnectionsPerTenant: 4 })
+  t.match(settle({ service: 'core', maxConnections: 7 }, environment), { service: 'core', maxConnections: 7 })
+})
+
+t.test('a bad option names itself', async t => {
+  const environment = readEnvironment({ SERVICE_NAME: 'core' })
+  t.throws(() => settle({ maxConnections: 0 }, environment), { message: /maxConnections/ })
+  t.throws(() => settle({ acquireTimeout: -1 }, environment), { message: /acquireTimeout/ })
+  t.throws(() => settle({ database: { ssl: 'verify-full' } }, environment), { message: /DB_SSLROOTCERT/ })
+})

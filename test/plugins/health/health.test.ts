@@ -1,0 +1,162 @@
+import Fastify from 'fastify'
+import fp from 'fastify-plugin'
+import t, { type Test } from 'tap'
+import {
+  type TenancyHealth,
+  type TenantId,
+  TenantIdInvalid,
+  TenantLookupFailed,
+  type TenantProbe,
+  type Tenants,
+} from '../../../plugins/distributed-tenant/index.js'
+import health from '../../../plugins/health/index.js'
+
+type Part = TenancyHealth['central']
+const up: Part = { status: 'up', latencyMs: 1.5 }
+const down: Part = { status: 'down', latencyMs: 5000, detail: 'connection refused' }
+const off: Part = { status: 'off' }
+
+const counters = { open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0, budget: 50 }
+const connections = {
+  service: 'employee',
+  instance: { host: 'localhost', port: 5432 },
+  ...counters,
+  tenants: { acme: { open: 3, idle: 2, inUse: 1, waiting: 0 } },
+}
+
+interface State {
+  central?: Part
+  cache?: Part
+  events?: Part
+  identify?: () => Promise<TenantId | null>
+  probe?: TenantProbe
+}
+
+const withTenants = (tenants: Partial<Tenants>) =>
+  fp(
+    async app => {
+      app.decorate('tenants', tenants as Tenants)
+    },
+    { name: 'fastify-distributed-tenant' },
+  )
+
+// The words of the tenant plugin as they may come; that they come rightly is tested with the plugin itself.
+async function app(t: Test, { central = up, cache = up, events = up, identify, probe = 'ready' }: State = {}) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  const tenants = {
+    health: async () => ({ central, cache, events, outbox: { waiting: 0, oldestSeconds: 0 }, connections }),
+    identify: identify ?? (async request => (request.headers['hrms-client-id'] as TenantId | undefined) ?? null),
+    probe: async () => probe,
+  } satisfies Partial<Tenants>
+  await app.register(withTenants(tenants))
+  await app.register(health, { background: false })
+  return app
+}
+
+const named = { url: '/api/health', headers: { 'hrms-client-id': 'acme' } }
+
+t.test('everything up is healthy', async t => {
+  const response = await (await app(t)).inject('/api/health')
+  t.equal(response.statusCode, 200)
+  t.match(response.json(), {
+    status: 'healthy',
+    checks: { database: { status: 'up', latencyMs: 1.5 }, redis: { status: 'up' }, nats: { status: 'up' } },
+    outbox: { waiting: 0 },
+    connections: counters,
+  })
+  t.equal(response.headers['cache-control'], 'no-store')
+})
+
+t.test('Redis or NATS down is degraded and still 200', async t => {
+  for (const state of [{ cache: down }, { events: down }, { cache: down, events: down }]) {
+    const response = await (await app(t, state)).inject('/api/health')
+    t.equal(response.statusCode, 200)
+    t.equal(response.json().status, 'degraded')
+  }
+})
+
+t.test('what is not configured is not missing', async t => {
+  t.equal((await (await app(t, { cache: off, events: off })).inject('/api/health')).json().status, 'healthy')
+})
+
+t.test('the central database down is unhealthy', async t => {
+  const response = await (await app(t, { central: down })).inject('/api/health')
+  t.equal(response.statusCode, 503)
+  t.match(response.json(), { status: 'unhealthy', checks: { database: down } })
+})
+
+t.test('no tenant is named that was not asked for', async t => {
+  t.notMatch((await (await app(t)).inject('/api/health')).body, /acme/)
+})
+
+t.test('a named tenant gets its word, and the status that fits it', async t => {
+  const words: [TenantProbe, number][] = [
+    ['ready', 200],
+    ['suspended', 200],
+    ['provisioning', 503],
+    ['failed', 503],
+    ['unavailable', 503],
+    ['busy', 503],
+    ['unknown', 503],
+  ]
+  for (const [probe, statusCode] of words) {
+    const response = await (await app(t, { probe })).inject(named)
+    t.equal(response.statusCode, statusCode, probe)
+    t.match(response.json(), { status: 'healthy', checks: {}, tenant: { id: 'acme', status: probe } })
+  }
+})
+
+t.test('an unknown tenant is 404', async t => {
+  const response = await (await app(t, { probe: 'not_found' })).inject(named)
+  t.equal(response.statusCode, 404)
+  t.equal(response.json().code, 'TENANT_NOT_FOUND')
+})
+
+t.test('a malformed tenant is 400', async t => {
+  const identify = async () => {
+    throw new TenantIdInvalid()
+  }
+  t.equal((await (await app(t, { identify })).inject(named)).statusCode, 400)
+})
+
+t.test('a tenant that cannot be looked up is an answer about health all the same', async t => {
+  const identify = async () => {
+    throw new TenantLookupFailed()
+  }
+  const response = await (await app(t, { central: down, identify })).inject(named)
+  t.equal(response.statusCode, 503)
+  t.match(response.json(), { status: 'unhealthy', tenant: { status: 'unknown' } })
+})
+
+t.test('alive says nothing about what it stands on', async t => {
+  const response = await (await app(t, { central: down, cache: down, events: down })).inject('/api/health/live')
+  t.equal(response.statusCode, 200)
+  t.same(response.json(), { status: 'alive' })
+})
+
+t.test('ready is the central database and nothing else', async t => {
+  const ready = await (await app(t, { cache: down, events: down })).inject('/api/health/ready')
+  t.equal(ready.statusCode, 200)
+  t.same(ready.json(), { status: 'ready' })
+  const unavailable = await (await app(t, { central: down })).inject('/api/health/ready')
+  t.equal(unavailable.statusCode, 503)
+  t.same(unavailable.json(), { status: 'unavailable' })
+})
+
+t.test('a part that goes and comes back is said once each', async t => {
+  const lines: string[] = []
+  const app = Fastify({
+    logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line).msg) } },
+  })
+  t.teardown(() => app.close())
+  let cache = down
+  const tenants = { health: async () => ({ central: up, cache, events: off, outbox: null, connections }) }
+  await app.register(withTenants(tenants))
+  await app.register(health, { interval: 300 })
+  await app.ready()
+  await new Promise(resolve => setTimeout(resolve, 1000))
+  cache = up
+  await new Promise(resolve => setTimeout(resolve, 1500))
+  t.same(lines, ['redis is down', 'redis is back'])
+})

@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { as, serviceRig } from './rig.js'
+
+async function within(ms: number, condition: () => Promise<boolean>): Promise<boolean> {
+  const end = performance.now() + ms
+  while (!(await condition())) {
+    if (performance.now() > end) return false
+    await sleep(50)
+  }
+  return true
+}
+
+const health = async (app: FastifyInstance, tenant?: string) =>
+  app.inject({ url: '/api/health', headers: tenant ? { 'hrms-client-id': tenant } : {} })
+
+t.test('a service', async t => {
+  const { service, servers } = await serviceRig(t, ['employee'])
+  const app = await service('employee', { nats: servers.nats.url, redis: servers.redis.url })
+  await app.tenants.create({ id: 'acme', name: 'Acme' })
+  const call = as(app, 'acme')
+
+  await t.test('is healthy when everything is there', async t => {
+    t.ok(await within(5000, async () => (await health(app)).json().status === 'healthy'))
+    t.match((await health(app)).json(), {
+      checks: { database: { status: 'up' }, redis: { status: 'up' }, nats: { status: 'up' } },
+      connections: { service: 'employee', budget: 50 },
+    })
+    t.equal((await app.inject('/api/health/live')).statusCode, 200)
+    t.equal((await app.inject('/api/health/ready')).statusCode, 200)
+  })
+
+  await t.test('says how a tenant is', async t => {
+    t.match((await health(app, 'acme')).json(), { tenant: { id: 'acme', status: 'ready' } })
+    t.equal((await health(app, 'nobody')).statusCode, 404)
+    t.equal((await health(app, 'NOBODY')).statusCode, 400)
+  })
+
+  await t.test('describes every route, with a tag and with its errors', async t => {
+    const document = (await app.inject('/api/docs/json')).json()
+    const operations = Object.entries<Record<string, { tags?: string[]; responses: object; security?: object[] }>>(
+      document.paths,
+    ).flatMap(([url, methods]) => Object.entries(methods).map(([method, operation]) => ({ url, method, operation })))
+    t.ok(operations.length >= 8)
+    for (const { url, method, operation } of operations) {
+      const name = `${method} ${url}`
+      t.ok(operation.tags?.length, name)
+      if (url.startsWith('/api/health')) continue
+      t.same(operation.security, [{ tenant: [] }], name)
+      for (const status of ['400', '403', '404', '500', '503']) t.hasProp(operation.responses, status, name)
+    }
+    t.equal((await app.inject('/api/docs')).statusCode, 200)
+  })
+
+  await t.test('answers its documentation whatever tenant the request names', async t => {
+    for (const tenant of ['nobody', 'NOT AN ID']) {
+      t.equal((await app.inject({ url: '/api/docs/json', headers: { 'hrms-client-id': tenant } })).statusCode, 200)
+    }
+  })
+
+  await t.test('refuses a path that cannot be decoded in the one shape', async t => {
+    t.match((await app.inject('/api/employees/%zz')).json(), { statusCode: 400, code: 'FST_ERR_BAD_URL' })
+  })
+
+  await t.test('serves without Redis, and says that it is degraded', async t => {
+    await servers.redis.kill()
+    t.ok(await within(5000, async () => (await health(app)).json().checks.redis.status === 'down'))
+    t.match((await health(app)).json(), { status: 'degraded' })
+    t.equal((await call('GET', '/api/employees')).statusCode, 200)
+    await servers.redis.restart()
+    t.ok(await within(5000, async () => (await health(app)).json().checks.redis.status === 'up'))
+  })
+
+  await t.test('serves without NATS, and says that it is degraded', async t => {
+    await servers.nats.kill()
+    t.ok(await within(10_000, async () => (await health(app)).json().checks.nats.status === 'down'))
+    t.match((await health(app)).json(), { status: 'degraded' })
+    t.equal((await call('GET', '/api/employees')).statusCode, 200)
+    await servers.nats.restart()
+    t.ok(await within(10_000, async () => (await health(app)).json().checks.nats.status === 'up'))
+  })
+
+  await t.test('without its PostgreSQL answers 503, and serves when it is back', async t => {
+    await servers.postgres.employee?.kill()
+    t.ok(await within(10_000, async () => (await health(app)).statusCode === 503))
+    t.match((await health(app)).json(), { status: 'unhealthy', checks: { database: { status: 'down' } } })
+    t.equal((await app.inject('/api/health/ready')).statusCode, 503)
+    t.equal((await app.inject('/api/health/live')).statusCode, 200)
+    const refused = await call('GET', '/api/employees')
+    t.equal(refused.statusCode, 503)
+    t.match(refused.json(), { code: /^(TENANT|CENTRAL)_/ })
+    t.ok(refused.headers['retry-after'])
+    await servers.postgres.employee?.restart()
+    t.ok(await within(15_000, async () => (await call('GET', '/api/employees')).statusCode === 200))
+    t.ok(await within(5000, async () => (await health(app)).json().status === 'healthy'))
+  })
+})
+
+t.test('a service whose Redis and NATS are down starts, and is degraded', async t => {
+  const { service, servers } = await serviceRig(t, ['core'])
+  await Promise.all([servers.redis.kill(), servers.nats.kill()])
+  const app = await service('core', { nats: servers.nats.url, redis: servers.redis.url })
+  t.match((await health(app)).json(), {
+    status: 'degraded',
+    checks: { database: { status: 'up' }, redis: { status: 'down' }, nats: { status: 'down' } },
+  })
+  t.equal((await app.inject('/api/health/ready')).statusCode, 200)
+  await app.tenants.create({ id: 'acme', name: 'Acme' })
+  t.equal((await as(app, 'acme')('GET', '/api/departments')).statusCode, 200)
+})

@@ -1,0 +1,45 @@
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { requireAdmin } from '../../../services/http/admin.js'
+import { answerErrors } from '../../../services/http/errors.js'
+
+const token = 'a-token-of-the-operator'
+
+function app(t: Test, expected: string | undefined) {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  answerErrors(app)
+  app.addHook('onRequest', requireAdmin(expected))
+  app.get('/', async () => 'in')
+  return app
+}
+
+t.test('the bearer of the token passes', async t => {
+  const response = await app(t, token).inject({ url: '/', headers: { authorization: `Bearer ${token}` } })
+  t.equal(response.statusCode, 200)
+})
+
+t.test('the scheme may be written in any case', async t => {
+  const response = await app(t, token).inject({ url: '/', headers: { authorization: `bearer ${token}` } })
+  t.equal(response.statusCode, 200)
+})
+
+t.test('nobody else does', async t => {
+  const wrong = [undefined, '', token, `Basic ${token}`, 'Bearer', 'Bearer ', `Bearer ${token}x`, `Bearer x${token}`]
+  for (const authorization of wrong) {
+    const headers = authorization === undefined ? {} : { authorization }
+    const response = await app(t, token).inject({ url: '/', headers })
+    t.equal(response.statusCode, 401, String(authorization))
+    t.equal(response.json().code, 'UNAUTHENTICATED')
+    t.match(response.headers['www-authenticate'], /^Bearer/)
+  }
+})
+
+t.test('without a token configured nobody passes', async t => {
+  for (const expected of [undefined, '']) {
+    for (const authorization of ['Bearer ', 'Bearer undefined', `Bearer ${token}`]) {
+      const response = await app(t, expected).inject({ url: '/', headers: { authorization } })
+      t.equal(response.statusCode, 401)
+    }
+  }
+})

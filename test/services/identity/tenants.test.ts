@@ -1,0 +1,230 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { admin, as, asAdmin, serviceRig } from '../rig.js'
+
+t.test('the tenants of an identity service that nobody listens to', async t => {
+  const { service } = await serviceRig(t, ['identity'])
+  const app = await service('identity', {}, { requiredServices: ['identity', 'employee'] })
+  const call = admin(app)
+
+  await t.test('one is accepted with where to look and what is still to come', async t => {
+    const response = await call('POST', '/api/tenants', {
+      name: 'Acme Corporation',
+      domain: 'acme.hrms.local',
+      settings: { plan: 'pro', limits: { seats: 5 } },
+    })
+    t.equal(response.statusCode, 202, response.body)
+    const tenant = response.json()
+    t.match(tenant, {
+      id: /^acme-corporation-[0-9a-f]{6}$/,
+      name: 'Acme Corporation',
+      domain: 'acme.hrms.local',
+      settings: { plan: 'pro', limits: { seats: 5 } },
+      lifecycle: 'active',
+      version: 1,
+      status: 'pending',
+      services: { identity: { status: 'pending', attempts: 0, lastError: null }, employee: { status: 'pending' } },
+      createdAt: /Z$/,
+      updatedAt: /Z$/,
+    })
+    t.equal(response.headers.location, `/api/tenants/${tenant.id}`)
+    t.same((await call('GET', response.headers.location as string)).json(), tenant)
+  })
+
+  await t.test('who waits for it and waits in vain gets 202 after that time', async t => {
+    const begun = performance.now()
+    const response = await admin(app, { prefer: 'wait=1' })('POST', '/api/tenants', { name: 'Slow' })
+    t.equal(response.statusCode, 202)
+    t.equal(response.headers['preference-applied'], 'wait=1')
+    t.ok(performance.now() - begun > 900)
+  })
+
+  await t.test('who does not wait is answered at once', async t => {
+    const response = await admin(app, { prefer: 'respond-async' })('POST', '/api/tenants', { name: 'Quick' })
+    t.equal(response.statusCode, 202)
+    t.equal(response.headers['preference-applied'], 'respond-async')
+  })
+
+  await t.test('a taken id or domain is 409, also in a change', async t => {
+    await call('POST', '/api/tenants', { id: 'taken', name: 'Taken', domain: 'taken.example.com' })
+    const id = await call('POST', '/api/tenants', { id: 'taken', name: 'Other' })
+    t.match(id.json(), { statusCode: 409, code: 'TENANT_ID_TAKEN' })
+    const domain = await call('POST', '/api/tenants', { name: 'Other', domain: 'taken.example.com' })
+    t.match(domain.json(), { statusCode: 409, code: 'TENANT_DOMAIN_TAKEN' })
+    await call('POST', '/api/tenants', { id: 'other', name: 'Other' })
+    const changed = await call('PATCH', '/api/tenants/other', { domain: 'taken.example.com' })
+    t.match(changed.json(), { statusCode: 409, code: 'TENANT_DOMAIN_TAKEN' })
+  })
+
+  await t.test('of many who ask for one domain at once one gets it', async t => {
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, n) =>
+        call('POST', '/api/tenants', { name: `Race ${n}`, domain: 'race.example.com' }),
+      ),
+    )
+    t.equal(answers.filter(({ statusCode }) => statusCode === 202).length, 1)
+    t.equal(answers.filter(({ statusCode }) => statusCode === 409).length, 9)
+  })
+
+  await t.test('a bad id is refused with its own code', async t => {
+    for (const id of ['ACME', 'a--b', '-a', 'a_b', 'é', '', 'a'.repeat(41), "a'; drop table tenants;--"]) {
+      t.match((await call('POST', '/api/tenants', { id, name: 'x' })).json(), {
+        statusCode: 400,
+        code: 'TENANT_ID_INVALID',
+      })
+      const url = `/api/tenants/${encodeURIComponent(id)}`
+      if (id) t.match((await call('GET', url)).json(), { statusCode: 400, code: 'TENANT_ID_INVALID' }, id)
+    }
+    const reserved = await call('POST', '/api/tenants', { id: 'postgres', name: 'x' })
+    t.match(reserved.json(), { statusCode: 422, code: 'TENANT_ID_RESERVED' })
+  })
+
+  await t.test('a body that breaks its schema is 400', async t => {
+    const bad: object[] = [
+      {},
+      { name: '' },
+      { name: 'x', domain: 'localhost' },
+      { name: 'x', domain: 'ACME.example.com' },
+      { name: 'x', domain: '10.0.0.1' },
+      { name: 'x', domain: 'acme..example.com' },
+      { name: 'x', settings: [] },
+      { name: 'x', settings: 'pro' },
+      { name: 'x', plan: 'pro' },
+      { name: 'x', version: 7 },
+    ]
+    for (const body of bad) t.equal((await call('POST', '/api/tenants', body)).statusCode, 400, JSON.stringify(body))
+  })
+
+  await t.test('settings that no event could carry are refused', async t => {
+    const large = await call('POST', '/api/tenants', { name: 'x', settings: { text: 'a'.repeat(70_000) } })
+    t.match(large.json(), { statusCode: 413, code: 'SETTINGS_TOO_LARGE' })
+    for (const text of ['a\0b', '\ud800']) {
+      const broken = await call('POST', '/api/tenants', { name: 'x', settings: { deep: [{ text }] } })
+      t.match(broken.json(), { statusCode: 400, code: 'SETTINGS_INVALID' })
+    }
+  })
+
+  await t.test('a change touches what it names and raises the version', async t => {
+    await call('POST', '/api/tenants', { id: 'changing', name: 'Before', domain: 'changing.example.com' })
+    const renamed = await call('PATCH', '/api/tenants/changing', { name: 'After' })
+    t.match(renamed.json(), { name: 'After', domain: 'changing.example.com', version: 2 })
+    t.match((await call('PATCH', '/api/tenants/changing', { domain: null })).json(), { domain: null, version: 3 })
+    t.equal((await call('PATCH', '/api/tenants/changing', {})).statusCode, 400)
+    t.equal((await call('PATCH', '/api/tenants/changing', { lifecycle: 'deleted' })).statusCode, 400)
+  })
+
+  await t.test('one is suspended, activated and deleted', async t => {
+    await call('POST', '/api/tenants', { id: 'living', name: 'Living', domain: 'living.example.com' })
+    t.match((await call('POST', '/api/tenants/living/suspend')).json(), { lifecycle: 'suspended', version: 2 })
+    t.match((await call('POST', '/api/tenants/living/activate')).json(), { lifecycle: 'active', version: 3 })
+    t.equal((await call('DELETE', '/api/tenants/living')).statusCode, 204)
+    t.match((await call('GET', '/api/tenants/living')).json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
+    t.equal((await call('DELETE', '/api/tenants/living')).statusCode, 404)
+    const again = await call('POST', '/api/tenants', { id: 'living', name: 'Again' })
+    t.match(again.json(), { statusCode: 409, code: 'TENANT_ID_TAKEN' }, 'its id is never reused')
+    const freed = await call('POST', '/api/tenants', { name: 'New', domain: 'living.example.com' })
+    t.equal(freed.statusCode, 202, 'its domain is free again')
+  })
+
+  await t.test('an unknown id is 404 everywhere', async t => {
+    const answers = [
+      await call('GET', '/api/tenants/nobody'),
+      await call('PATCH', '/api/tenants/nobody', { name: 'x' }),
+      await call('DELETE', '/api/tenants/nobody'),
+      await call('POST', '/api/tenants/nobody/suspend'),
+      await call('POST', '/api/tenants/nobody/activate'),
+    ]
+    for (const response of answers) t.match(response.json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
+  })
+
+  await t.test('pages hold each once, by id, and can be narrowed', async t => {
+    await call('POST', '/api/tenants', { id: 'zz-1', name: 'x' })
+    await call('POST', '/api/tenants', { id: 'zz-2', name: 'x' })
+    await call('POST', '/api/tenants/zz-2/suspend')
+    const ids: string[] = []
+    let after = ''
+    do {
+      const page = (await call('GET', `/api/tenants?limit=3${after && `&after=${after}`}`)).json()
+      for (const { id, services } of page.items) {
+        ids.push(id)
+        t.same(Object.keys(services).sort(), ['employee', 'identity'])
+      }
+      after = page.next ?? ''
+    } while (after)
+    t.same(ids, [...new Set(ids)].sort())
+    t.notOk(ids.includes('living'), 'a deleted one is not listed')
+    t.ok(ids.includes('zz-1') && ids.includes('zz-2'))
+    const suspended = (await call('GET', '/api/tenants?lifecycle=suspended')).json()
+    t.same(
+      suspended.items.map(({ id }: { id: string }) => id),
+      ['zz-2'],
+    )
+  })
+
+  await t.test('without the operator’s token nothing is told', async t => {
+    for (const authorization of [undefined, 'Bearer wrong', `Basic ${asAdmin.authorization}`]) {
+      const headers = authorization === undefined ? {} : { authorization }
+      for (const url of ['/api/tenants', '/api/tenants/taken', '/api/tenants/nobody', '/api/tenants/BAD']) {
+        const response = await app.inject({ url, headers })
+        t.match(response.json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
+        t.match(response.headers['www-authenticate'], /^Bearer/)
+      }
+    }
+  })
+
+  await t.test('who waits when the service is closed is answered', async t => {
+    const closing = await service('identity', {}, { requiredServices: ['employee'] })
+    const url = await closing.listen({ port: 0 })
+    const waiting = fetch(`${url}/api/tenants`, {
+      method: 'POST',
+      headers: { ...asAdmin, prefer: 'wait=30', connection: 'close', 'content-type': 'application/json' },
+      body: JSON.stringify({ id: 'waiting', name: 'Waiting' }),
+    })
+    while (!(await app.tenants.find('waiting'))) await sleep(20)
+    await sleep(50)
+    await closing.close()
+    t.equal((await waiting).status, 202)
+  })
+})
+
+t.test('tenants become ready by event', async t => {
+  const { service, servers } = await serviceRig(t, ['identity', 'employee'])
+  const nats = servers.nats.url
+  const required = ['identity', 'employee']
+  const identity = await service('identity', { nats }, { requiredServices: required })
+  const employee = await service('employee', { nats })
+
+  await t.test('who waits gets 201 once every service is ready, and uses it', async t => {
+    const response = await admin(identity, { prefer: 'wait=20' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+    t.equal(response.statusCode, 201, response.body)
+    t.match(response.json(), {
+      status: 'ready',
+      services: {
+        identity: { status: 'ready', lastError: null, readyAt: /Z$/ },
+        employee: { status: 'ready', lastError: null, readyAt: /Z$/ },
+      },
+    })
+    const ada = {
+      employeeNumber: '1',
+      firstName: 'Ada',
+      lastName: 'L',
+      email: 'ada@example.com',
+      hiredOn: '2024-05-01',
+    }
+    t.equal((await as(employee, 'acme')('POST', '/api/employees', ada)).statusCode, 201)
+    const user = { email: 'ada@example.com', displayName: 'Ada' }
+    t.equal((await as(identity, 'acme')('POST', '/api/users', user)).statusCode, 201)
+  })
+
+  await t.test('without waiting the location soon says the same', async t => {
+    const call = admin(identity)
+    const response = await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
+    t.equal(response.statusCode, 202)
+    let tenant = response.json()
+    for (let tries = 0; tenant.status !== 'ready' && tries < 200; tries++) {
+      await sleep(50)
+      tenant = (await call('GET', response.headers.location as string)).json()
+    }
+    t.equal(tenant.status, 'ready')
+  })
+})

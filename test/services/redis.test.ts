@@ -1,0 +1,76 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import redis from '../../services/redis.js'
+import { freePort } from '../../stack/servers/ports.js'
+import { startRedis } from '../../stack/servers/redis.js'
+
+async function app(t: Test, url: string) {
+  const lines: { msg: string }[] = []
+  const app = Fastify({ logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line)) } } })
+  t.teardown(() => app.close())
+  const begun = performance.now()
+  await app.register(redis, { url, connectionName: 'test-service' })
+  await app.ready()
+  return { app, lines, took: performance.now() - begun }
+}
+
+async function answers(app: FastifyInstance): Promise<boolean> {
+  return app.redis.ping().then(
+    () => true,
+    () => false,
+  )
+}
+
+async function within(ms: number, condition: () => Promise<boolean>): Promise<boolean> {
+  const end = performance.now() + ms
+  while (!(await condition())) {
+    if (performance.now() > end) return false
+    await sleep(20)
+  }
+  return true
+}
+
+t.test('a Redis that is there is used, under the service’s name', async t => {
+  const server = await startRedis()
+  t.teardown(() => server.stop())
+  const { app: made } = await app(t, server.url)
+  t.equal(await made.redis.ping(), 'PONG')
+  t.match(await made.redis.client('LIST'), /name=test-service/)
+})
+
+t.test('a Redis that is not there delays the start by half a second and fails at once', async t => {
+  const { app: made, took, lines } = await app(t, `redis://127.0.0.1:${await freePort()}`)
+  t.ok(took < 1500, `${Math.round(took)} ms`)
+  // Not the deadline of a command: it was never sent.
+  await t.rejects(made.redis.get('x'), { message: /writeable|Connection is closed/ })
+  t.ok(lines.some(({ msg }) => msg.includes('starting without it')))
+})
+
+t.test('a Redis that comes after the start joins', async t => {
+  const server = await startRedis()
+  t.teardown(() => server.stop())
+  await server.kill()
+  const { app: made } = await app(t, server.url)
+  t.equal(await answers(made), false)
+  await server.restart()
+  t.ok(await within(3000, () => answers(made)))
+})
+
+t.test('a Redis that hangs costs a command its deadline', async t => {
+  const server = await startRedis()
+  t.teardown(() => server.stop())
+  const { app: made } = await app(t, server.url)
+  server.freeze()
+  t.teardown(() => server.thaw())
+  const begun = performance.now()
+  await t.rejects(made.redis.get('x'))
+  t.ok(performance.now() - begun < 400)
+  server.thaw()
+  t.ok(await within(3000, () => answers(made)), 'and serves again after')
+})
+
+t.test('no password is in the log', async t => {
+  const { lines } = await app(t, `redis://:hunter2@127.0.0.1:${await freePort()}`)
+  t.notMatch(JSON.stringify(lines), /hunter2/)
+})
