@@ -1,8 +1,9 @@
 // Owns the one connection that hears NOTIFY on the central database, always direct. A lost or frozen one is noticed by a
 // ping and made again for ever; whoever listens is then told that words were missed (`onReset`).
 import type { Notifications } from '../types.js'
-import type { Connection, Target } from './connection.js'
+import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
+import type { Target } from './target.js'
 
 interface Listener {
   readonly onPayload: (payload: string) => void

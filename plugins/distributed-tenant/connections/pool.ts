@@ -1,14 +1,16 @@
 // Owns the connections of one budget, keyed by database: their lives, and who holds which. Who may open and who gives way
-// is the policy's. Invariants: never more sockets than the budget, counted from before connect until the server has let
+// is the policy's, the counts are in the seats. Invariants: never more sockets than the budget, counted from before connect until the server has let
 // go; a connection has one holder at a time; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; nothing here retries by itself.
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
 import { type CloseReason, type Entry, givesWay, type Member, nextMove } from './policy.js'
-import { createQueue, type Scope } from './queue.js'
+import type { Scope } from './queue.js'
+import { createSeats, type PoolInfo } from './seats.js'
 import type { Aftermath } from './state.js'
 
 export type { CloseReason } from './policy.js'
+export type { PoolInfo } from './seats.js'
 
 export type PoolReport =
   | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
@@ -39,16 +41,6 @@ export interface Lease {
   release(as: Aftermath): void
 }
 
-export interface PoolInfo {
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
-  readonly budget: number
-  readonly keys: ReadonlyMap<string, { open: number; idle: number; inUse: number; waiting: number }>
-}
-
 export interface Pool {
   /** @throws the refusal when the budget stays spent, or the error of the connect */
   acquire(key: string, scope: Scope): Promise<Lease>
@@ -69,15 +61,7 @@ export const RESET =
 
 export function createPool(options: PoolOptions): Pool {
   const { report } = options
-  const entries = new Map<string, Entry<Lease>>()
-  const members = new Set<Member<Lease>>()
-  /** Idle members, the one idle for longest first. */
-  const idle = new Set<Member<Lease>>()
-  /** Keys with waiters, in the order of their turn. */
-  const turns = new Set<Entry<Lease>>()
-  const counts = { total: 0, opening: 0, closing: 0 }
-  const { budget, perKey, maxOpening } = options
-  const state = () => ({ budget, perKey, maxOpening, turns, idle, ...counts })
+  const seats = createSeats<Lease>(options)
   let growTimer: NodeJS.Timeout | undefined
   let growDue = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
@@ -86,38 +70,26 @@ export function createPool(options: PoolOptions): Pool {
   const idleTimer = setInterval(closeExpired, Math.min(30_000, Math.max(20, options.idleTimeout / 4)))
   idleTimer.unref()
 
-  function entryOf(key: string): Entry<Lease> {
-    let entry = entries.get(key)
-    if (!entry) {
-      const queue = createQueue<Lease>(options.acquireTimeout)
-      entry = { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, growAfter: 0 }
-      entries.set(key, entry)
-    }
-    return entry
-  }
-
   async function acquire(key: string, scope: Scope): Promise<Lease> {
     if (closed) throw options.refusal()
-    const entry = entryOf(key)
+    const entry = seats.entry(key)
     // The one used last: the others may then become idle for long.
-    const member = entry.queue.length === 0 ? entry.idle.pop() : undefined
+    const member = entry.queue.length === 0 ? entry.idle.at(-1) : undefined
     if (member) return lease(member, 0)
-    turns.add(entry)
+    seats.waits(entry)
     const waiting = entry.queue.wait(scope, {
       refuse: waitedMs => {
         report({ type: 'refused', key, waitedMs })
         return options.refusal()
       },
-      left: () => leaveTurns(entry),
+      left: () => seats.tidy(entry),
     })
     pump()
     return waiting
   }
 
   function lease(member: Member<Lease>, waitedMs: number): Lease {
-    idle.delete(member)
-    member.state = 'leased'
-    member.entry.inUse++
+    seats.leased(member)
     report({ type: 'leased', key: member.entry.key, waitedMs })
     let released = false
     return {
@@ -147,11 +119,11 @@ export function createPool(options: PoolOptions): Pool {
 
   function giveBack(member: Member<Lease>): void {
     const { entry, connection } = member
-    entry.inUse--
+    seats.returned(member)
     if (!connection.lost) {
       if (closed) dismiss(member, 'shutdown')
       else if (!options.pooling || member.retiring || connection.worn) dismiss(member, 'released')
-      else if (givesWay(state(), entry)) dismiss(member, 'yielded')
+      else if (givesWay(seats.state(), entry)) dismiss(member, 'yielded')
       else offer(member)
     }
     pump()
@@ -161,36 +133,25 @@ export function createPool(options: PoolOptions): Pool {
   function offer(member: Member<Lease>): void {
     const { entry } = member
     const waiter = entry.queue.next()
-    if (!waiter && member.retiring) {
+    if (waiter) {
+      waiter.resolve(lease(member, waiter.waited()))
+      seats.served(entry)
+    } else if (member.retiring) {
       dismiss(member, 'released')
-      return
+    } else {
+      seats.rests(member)
     }
-    if (!waiter) {
-      member.state = 'idle'
-      member.idleSince = performance.now()
-      entry.idle.push(member)
-      idle.add(member)
-      return
-    }
-    waiter.resolve(lease(member, waiter.waited()))
-    // Served: to the end of the line.
-    turns.delete(entry)
-    if (entry.queue.length > 0) turns.add(entry)
-  }
-
-  function leaveTurns(entry: Entry<Lease>): void {
-    if (entry.queue.length > 0) return
-    turns.delete(entry)
-    if (entry.size === 0) entries.delete(entry.key)
   }
 
   /** Opens, or makes room for, whoever's turn it is. */
   function pump(): void {
     while (!closed) {
-      const move = nextMove(state(), performance.now())
-      if (move?.type === 'open') open(move.entry)
-      else if (move?.type === 'take') dismiss(move.victim, 'taken')
-      else {
+      const move = nextMove(seats.state(), performance.now())
+      if (move?.type === 'open') {
+        open(move.entry)
+      } else if (move?.type === 'take') {
+        dismiss(move.victim, 'taken')
+      } else {
         if (move) pumpAgain(move.ms)
         return
       }
@@ -209,41 +170,35 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function open(entry: Entry<Lease>): void {
+    const { key } = entry
     const started = performance.now()
     const ms = () => performance.now() - started
-    report({ type: 'opening', key: entry.key, ms: 0 })
-    const connection = options.open(entry.key)
-    const member: Member<Lease> = { connection, entry, state: 'opening', idleSince: 0, retiring: false, closing: null }
-    members.add(member)
-    counts.total++
-    counts.opening++
-    entry.size++
-    entry.live++
-    entry.opening++
+    report({ type: 'opening', key, ms: 0 })
+    const connection = options.open(key)
+    const member = seats.opening(entry, connection)
     connection.watch(error => {
-      const { state } = member
-      leaves(member)
-      if (state !== 'opening') return
-      counts.opening--
-      entry.opening--
-      report({ type: 'open_failed', key: entry.key, ms: ms(), error })
+      if (!seats.leaves(member)) return
+      report({ type: 'open_failed', key, ms: ms(), error })
       refuseWaiters(entry, error)
       pump()
     })
     connection.opened.then(
       () => {
         if (member.state !== 'opening') return
-        member.state = 'idle'
-        counts.opening--
-        entry.opening--
-        report({ type: 'opened', key: entry.key, ms: ms() })
+        seats.opened(member)
+        report({ type: 'opened', key, ms: ms() })
         if (closed) dismiss(member, 'shutdown')
         else offer(member)
         pump()
       },
       () => {}, // Told by `watch` before: the loss of a connection is known when its failure to open is not yet.
     )
-    void connection.closed.then(() => gone(member))
+    void connection.closed.then(() => {
+      seats.gone(member)
+      report({ type: 'closed', key, reason: member.closing ?? 'lost' })
+      if (seats.members.size === 0) drained?.()
+      pump()
+    })
   }
 
   /**
@@ -251,92 +206,54 @@ export function createPool(options: PoolOptions): Pool {
    * last wait for all. With a connection that works, they wait for that one.
    */
   function refuseWaiters(entry: Entry<Lease>, error: Error): void {
-    if (entry.live > 0) {
-      entry.growAfter = performance.now() + GROW_AGAIN_MS
-      return
-    }
-    refuseAll(entry, () => error)
+    if (entry.live > 0) entry.growAfter = performance.now() + GROW_AGAIN_MS
+    else refuseAll(entry, () => error)
   }
 
   function refuseAll(entry: Entry<Lease>, reason: () => Error): void {
     for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(reason())
-    leaveTurns(entry)
+    seats.tidy(entry)
   }
 
   function dismiss(member: Member<Lease>, reason: CloseReason): void {
-    member.closing = reason
-    counts.closing++
+    seats.closes(member, reason)
     void member.connection.close()
-  }
-
-  /** We closed it or it was lost: nobody gets it any more, its seat stays taken. */
-  function leaves(member: Member<Lease>): void {
-    const { entry } = member
-    const at = entry.idle.indexOf(member)
-    if (at >= 0) entry.idle.splice(at, 1)
-    idle.delete(member)
-    member.state = 'leaving'
-    entry.live--
-  }
-
-  function gone(member: Member<Lease>): void {
-    const { entry } = member
-    members.delete(member)
-    counts.total--
-    entry.size--
-    if (member.closing) counts.closing--
-    report({ type: 'closed', key: entry.key, reason: member.closing ?? 'lost' })
-    leaveTurns(entry)
-    if (counts.total === 0) drained?.()
-    pump()
   }
 
   function closeExpired(): void {
     const expired = performance.now() - options.idleTimeout
-    for (const member of [...idle]) {
+    for (const member of [...seats.state().idle]) {
       if (member.idleSince > expired) return
       dismiss(member, 'idle')
     }
   }
 
-  function info(): PoolInfo {
-    const keys = new Map<string, { open: number; idle: number; inUse: number; waiting: number }>()
-    let inUse = 0
-    let waiting = 0
-    for (const { key, size, idle, queue, inUse: used } of entries.values()) {
-      inUse += used
-      waiting += queue.length
-      keys.set(key, { open: size, idle: idle.length, inUse: used, waiting: queue.length })
-    }
-    return { open: counts.total, idle: idle.size, inUse, opening: counts.opening, waiting, budget, keys }
-  }
-
   async function close(deadlineMs: number): Promise<void> {
     clearInterval(idleTimer)
     clearTimeout(growTimer)
-    for (const entry of [...entries.values()]) refuseAll(entry, options.refusal)
-    for (const member of [...idle]) dismiss(member, 'shutdown')
-    if (counts.total === 0) return
+    for (const entry of [...seats.entries.values()]) refuseAll(entry, options.refusal)
+    for (const member of [...seats.state().idle]) dismiss(member, 'shutdown')
+    if (seats.members.size === 0) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {
       drained = resolve
       timer = setTimeout(resolve, deadlineMs)
     })
     clearTimeout(timer)
-    const left = [...members].map(({ connection }) => connection)
+    const left = [...seats.members].map(({ connection }) => connection)
     for (const connection of left) connection.destroy(connectionClosed('the process is shutting down'))
     await Promise.all(left.map(connection => connection.closed))
   }
 
   return {
     acquire,
-    info,
+    info: seats.info,
     async evict(key) {
-      const all = [...members].filter(member => member.entry.key === key)
-      const resting = all.filter(member => member.state === 'idle')
+      const all = [...seats.members].filter(({ entry }) => entry.key === key)
       for (const member of all) member.retiring = true
+      const resting = all.filter(member => member.entry.idle.includes(member))
       for (const member of resting) dismiss(member, 'released')
-      await Promise.all(resting.map(member => member.connection.closed))
+      await Promise.all(resting.map(({ connection }) => connection.closed))
     },
     close(deadlineMs) {
       closed ??= Promise.resolve().then(() => close(deadlineMs))

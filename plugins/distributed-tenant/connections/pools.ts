@@ -6,9 +6,10 @@ import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } fro
 import type { Settings } from '../options.js'
 import { type ClientScope, createClient } from '../request/client.js'
 import type { SqlClient } from '../types.js'
-import { type Connection, openConnection, type Target, tlsOptions } from './connection.js'
+import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
 import { createPool, type Pool, type PoolReport } from './pool.js'
+import { type Target, tlsOptions } from './target.js'
 
 export const CENTRAL_CONNECTIONS = 5
 export const PROVISIONING_SESSIONS = 4

@@ -1,10 +1,11 @@
 // Owns what only a superuser can do, once per service: the service's role (may create databases and roles, no superuser),
 // its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
 
-import { openConnection, tlsOptions } from '../connections/connection.js'
+import { openConnection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
 import { connectionClosed } from '../connections/failures.js'
 import { createPool } from '../connections/pool.js'
+import { tlsOptions } from '../connections/target.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
 import { createClient, type SessionClient } from '../request/client.js'

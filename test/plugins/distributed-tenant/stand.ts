@@ -2,7 +2,7 @@
 // builds them, and a superuser's look past all of our code. Fails the test if anything was left uncaught in the process.
 import postgres from 'postgres'
 import type { Test } from 'tap'
-import { openConnection, type Target } from '../../../plugins/distributed-tenant/connections/connection.js'
+import { openConnection } from '../../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../../plugins/distributed-tenant/connections/driver.js'
 import {
   createPool,
@@ -10,6 +10,7 @@ import {
   type PoolOptions,
   type PoolReport,
 } from '../../../plugins/distributed-tenant/connections/pool.js'
+import type { Target } from '../../../plugins/distributed-tenant/connections/target.js'
 import { TenantBusy, TenantDatabaseUnavailable } from '../../../plugins/distributed-tenant/errors.js'
 import { type ClientScope, createClient } from '../../../plugins/distributed-tenant/request/client.js'
 import { type PostgresServer, startPostgres } from '../../../stack/servers/postgres.js'

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { tlsOptions } from '../../../../plugins/distributed-tenant/connections/connection.js'
+import { tlsOptions } from '../../../../plugins/distributed-tenant/connections/target.js'
 import { codeOf, stand, until } from '../stand.js'
 
 const hasOpenssl = (() => {

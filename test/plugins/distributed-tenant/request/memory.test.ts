@@ -25,8 +25,9 @@ t.test('a connection that lives long', async t => {
   }
   lease.release('clean')
 
+  // Ten statements or more each time round, our own commands included.
   const requests = async (count: number): Promise<void> => {
-    for (let at = 0; at < count; at += 5) {
+    for (let at = 0; at < count; at += 10) {
       const scope = client()
       const { sql } = scope
       await sql`select ${at}::int as n`

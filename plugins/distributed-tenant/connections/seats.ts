@@ -1,0 +1,147 @@
+// Owns the books of one pool: which connections there are, of which key, in which state. Pure: it moves entries and counts,
+// and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
+import type { Connection } from './connection.js'
+import type { CloseReason, Entry, Member, PoolState } from './policy.js'
+import { createQueue } from './queue.js'
+
+export interface PoolInfo {
+  readonly open: number
+  readonly idle: number
+  readonly inUse: number
+  readonly opening: number
+  readonly waiting: number
+  readonly budget: number
+  readonly keys: ReadonlyMap<string, { open: number; idle: number; inUse: number; waiting: number }>
+}
+
+export interface Seats<L> {
+  readonly members: ReadonlySet<Member<L>>
+  readonly entries: ReadonlyMap<string, Entry<L>>
+  /** What the policy looks at. */
+  state(): PoolState<L>
+  /** The entry of a key, made if it is new. */
+  entry(key: string): Entry<L>
+  /** A key has a waiter: in the line of turns, unless it stands there already. */
+  waits(entry: Entry<L>): void
+  /** A waiter of a key was served: to the end of the line, or out of it. */
+  served(entry: Entry<L>): void
+  /** A waiter left, or a connection is gone: out of the line if nobody waits, forgotten if there is nothing else. */
+  tidy(entry: Entry<L>): void
+  opening(entry: Entry<L>, connection: Connection): Member<L>
+  opened(member: Member<L>): void
+  rests(member: Member<L>): void
+  leased(member: Member<L>): void
+  returned(member: Member<L>): void
+  /** We are about to close it. */
+  closes(member: Member<L>, reason: CloseReason): void
+  /** We closed it or it was lost: nobody gets it any more, its seat stays taken. @returns whether it was still opening */
+  leaves(member: Member<L>): boolean
+  /** The server has let go. */
+  gone(member: Member<L>): void
+  info(): PoolInfo
+}
+
+export interface SeatsOptions {
+  readonly budget: number
+  readonly perKey: number
+  readonly maxOpening: number
+  readonly acquireTimeout: number
+}
+
+export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: SeatsOptions): Seats<L> {
+  const entries = new Map<string, Entry<L>>()
+  const members = new Set<Member<L>>()
+  const idle = new Set<Member<L>>()
+  const turns = new Set<Entry<L>>()
+  const counts = { total: 0, opening: 0, closing: 0 }
+
+  function tidy(entry: Entry<L>): void {
+    if (entry.queue.length > 0) return
+    turns.delete(entry)
+    if (entry.size === 0) entries.delete(entry.key)
+  }
+
+  return {
+    members,
+    entries,
+    state: () => ({ budget, perKey, maxOpening, turns, idle, ...counts }),
+    entry(key) {
+      let entry = entries.get(key)
+      if (!entry) {
+        const queue = createQueue<L>(acquireTimeout)
+        entry = { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, growAfter: 0 }
+        entries.set(key, entry)
+      }
+      return entry
+    },
+    waits: entry => void turns.add(entry),
+    served(entry) {
+      turns.delete(entry)
+      if (entry.queue.length > 0) turns.add(entry)
+    },
+    tidy,
+    opening(entry, connection) {
+      const member: Member<L> = { connection, entry, state: 'opening', idleSince: 0, retiring: false, closing: null }
+      members.add(member)
+      counts.total++
+      counts.opening++
+      entry.size++
+      entry.live++
+      entry.opening++
+      return member
+    },
+    opened(member) {
+      member.state = 'idle'
+      counts.opening--
+      member.entry.opening--
+    },
+    rests(member) {
+      member.state = 'idle'
+      member.idleSince = performance.now()
+      member.entry.idle.push(member)
+      idle.add(member)
+    },
+    leased(member) {
+      const at = member.entry.idle.lastIndexOf(member)
+      if (at >= 0) member.entry.idle.splice(at, 1)
+      idle.delete(member)
+      member.state = 'leased'
+      member.entry.inUse++
+    },
+    returned: member => void member.entry.inUse--,
+    closes(member, reason) {
+      member.closing = reason
+      counts.closing++
+    },
+    leaves(member) {
+      const { entry, state } = member
+      const at = entry.idle.indexOf(member)
+      if (at >= 0) entry.idle.splice(at, 1)
+      idle.delete(member)
+      member.state = 'leaving'
+      entry.live--
+      if (state !== 'opening') return false
+      counts.opening--
+      entry.opening--
+      return true
+    },
+    gone(member) {
+      members.delete(member)
+      counts.total--
+      member.entry.size--
+      if (member.closing) counts.closing--
+      tidy(member.entry)
+    },
+    info() {
+      const keys = new Map<string, { open: number; idle: number; inUse: number; waiting: number }>()
+      let inUse = 0
+      let waiting = 0
+      for (const { key, size, idle, queue, inUse: used } of entries.values()) {
+        inUse += used
+        waiting += queue.length
+        keys.set(key, { open: size, idle: idle.length, inUse: used, waiting: queue.length })
+      }
+      return { open: counts.total, idle: idle.size, inUse, opening: counts.opening, waiting, budget, keys }
+    },
+  }
+}
