@@ -76,6 +76,21 @@ t.test('a cursor', async t => {
     })
   }
 
+  await t.test('fails with what its function throws at the last batch, which the driver does not hear', async t => {
+    const thrown = new Error('of the reader')
+    const fail = async (rows: unknown[]) => {
+      if (rows.length < 4) throw thrown
+    }
+    t.equal(
+      await numbers(6)
+        .cursor(4, fail)
+        .catch(error => error),
+      thrown,
+    )
+    await free()
+    t.same([...(await sql`select ${'next'}::text as a`)], [{ a: 'next' }])
+  })
+
   await t.test('fails in for await with the server’s error', async t => {
     const read = async () => {
       for await (const _ of sql`select 1 / (4 - n) from generate_series(1, 9) n`.cursor(2));

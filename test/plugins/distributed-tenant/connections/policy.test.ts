@@ -1,0 +1,108 @@
+// The policy on its own: one situation each, one decision.
+import t from 'tap'
+import {
+  type Entry,
+  givesWay,
+  type Member,
+  nextMove,
+  type PoolState,
+} from '../../../../plugins/distributed-tenant/connections/policy.js'
+
+const now = 10_000
+
+function entry(key: string, more: Partial<Entry<null>> & { waiting?: number; since?: number } = {}): Entry<null> {
+  const { waiting = 0, since = now - 100, ...rest } = more
+  const queue = { length: waiting, since } as Entry<null>['queue']
+  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, growAfter: 0, ...rest }
+}
+
+const resting = (owner: Entry<null>, idleSince: number) => ({ entry: owner, idleSince, state: 'idle' }) as Member<null>
+
+function state(
+  more: Partial<Omit<PoolState<null>, 'turns' | 'idle'>> & { turns?: Entry<null>[]; idle?: Member<null>[] },
+) {
+  const { turns = [], idle = [], ...rest } = more
+  return {
+    budget: 10,
+    perKey: 5,
+    maxOpening: 4,
+    total: 10,
+    opening: 0,
+    closing: 0,
+    ...rest,
+    turns: new Set(turns),
+    idle: new Set(idle),
+  }
+}
+
+t.test('the next move', async t => {
+  const cold = entry('cold', { waiting: 1 })
+  const hot = entry('hot', { waiting: 3, size: 1, live: 1 })
+  const other = entry('other', { size: 1, live: 1 })
+
+  await t.test('opens for a key without a connection before any grows', async t =>
+    t.same(nextMove(state({ total: 5, turns: [hot, cold] }), now), { type: 'open', entry: cold }),
+  )
+  await t.test('lets a key grow once it has waited, and not before', async t => {
+    t.same(nextMove(state({ total: 5, turns: [hot] }), now), { type: 'open', entry: hot })
+    const fresh = entry('fresh', { waiting: 1, size: 1, live: 1, since: now - 2 })
+    t.same(nextMove(state({ total: 5, turns: [fresh] }), now), { type: 'wait', ms: 3 })
+  })
+  await t.test(
+    'lets no key grow before its first connection stands, nor past its ceiling, nor right after a refusal',
+    async t => {
+      const opening = entry('opening', { waiting: 9, size: 1, live: 1, opening: 1 })
+      const full = entry('full', { waiting: 9, size: 5, live: 5 })
+      t.equal(nextMove(state({ total: 5, turns: [opening, full] }), now), null)
+      const refused = entry('refused', { waiting: 9, size: 1, live: 1, growAfter: now + 700 })
+      t.same(nextMove(state({ total: 5, turns: [refused] }), now), { type: 'wait', ms: 700 })
+    },
+  )
+  await t.test('opens only so many at a time', async t =>
+    t.equal(nextMove(state({ total: 5, opening: 4, turns: [cold] }), now), null),
+  )
+  await t.test('takes what has been idle for longest for a key without any', async t => {
+    const [longest, later] = [resting(other, now - 10), resting(other, now - 1)]
+    t.same(nextMove(state({ turns: [cold], idle: [longest, later] }), now), { type: 'take', victim: longest })
+  })
+  await t.test('takes only what is cold for a key that has one, and never its own', async t => {
+    t.equal(nextMove(state({ turns: [hot], idle: [resting(other, now - 49)] }), now), null)
+    t.match(nextMove(state({ turns: [hot], idle: [resting(other, now - 51)] }), now), { type: 'take' })
+    t.equal(nextMove(state({ turns: [hot], idle: [resting(hot, now - 99)] }), now), null)
+  })
+  await t.test('takes nobody’s for a seat that is on its way back', async t => {
+    const victim = resting(other, now - 99)
+    t.equal(nextMove(state({ closing: 1, turns: [cold], idle: [victim] }), now), null)
+    const second = entry('second', { waiting: 1 })
+    t.same(nextMove(state({ closing: 1, turns: [cold, second], idle: [victim] }), now), { type: 'take', victim })
+  })
+  await t.test('is none when nobody waits', async t => t.equal(nextMove(state({ total: 0 }), now), null))
+})
+
+t.test('a key that got a connection back', async t => {
+  const waiting = entry('waiting', { waiting: 1 })
+  const own = entry('own', { waiting: 5, size: 1, live: 1 })
+  const rich = entry('rich', { waiting: 5, size: 3, live: 3 })
+
+  await t.test('gives way to one without any whose turn is before', async t =>
+    t.ok(givesWay(state({ turns: [waiting, own] }), own)),
+  )
+  await t.test('keeps it when its own turn is before', async t =>
+    t.notOk(givesWay(state({ turns: [own, waiting] }), own)),
+  )
+  await t.test('gives way all the same when it has more', async t =>
+    t.ok(givesWay(state({ turns: [rich, waiting] }), rich)),
+  )
+  await t.test('gives way when nobody waits for its own', async t =>
+    t.ok(givesWay(state({ turns: [waiting] }), entry('done', { size: 1, live: 1 }))),
+  )
+  await t.test('keeps it from one that has a connection', async t =>
+    t.notOk(givesWay(state({ turns: [rich, own] }), own)),
+  )
+  await t.test('keeps it while a seat can be had otherwise', async t => {
+    t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own))
+    t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own))
+    t.notOk(givesWay(state({ opening: 4, turns: [waiting, own] }), own))
+    t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own))
+  })
+})
