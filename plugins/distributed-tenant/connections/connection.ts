@@ -160,18 +160,19 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     if (query.prepare && !query.prepared) statements++
   }
 
-  async function run(text: string): Promise<{ command: string }> {
+  async function run(text: string): Promise<readonly unknown[] & { command: string }> {
     const query = sql.unsafe(text) as unknown as DriverQuery
     query.handler = execute
-    return (await query) as { command: string }
+    return (await query) as readonly unknown[] & { command: string }
   }
 
   const timer = setTimeout(
     () => destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' })),
     connectTimeout,
   )
-  const opened = run('select 1').then(
-    () => {
+  const opened = run(target.arrayTypes?.question(target.database) ?? 'select 1').then(
+    answer => {
+      target.arrayTypes?.learn(target.database, answer, sql)
       ready = true
       clearTimeout(timer)
     },

@@ -6,6 +6,7 @@ import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } fro
 import type { Settings } from '../options.js'
 import { type ClientScope, createClient } from '../request/client.js'
 import type { SqlClient } from '../types.js'
+import { createArrayTypes } from './array-types.js'
 import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
 import { createPool, type Pool, type PoolReport } from './pool.js'
@@ -41,6 +42,7 @@ export function createPools(settings: Settings, tell: Tell): Pools {
     tls: tlsOptions(database),
     applicationName: `${service}-service`,
     statementTimeout: settings.queryTimeout,
+    arrayTypes: createArrayTypes(),
   }
   const pooled = settings.tenantDatabase
     ? { ...direct, ...settings.tenantDatabase, pooler: true, applicationName: `${service}-service` }

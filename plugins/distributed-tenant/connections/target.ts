@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import type { DatabaseOptions } from '../options.js'
+import type { ArrayTypes } from './array-types.js'
 
 /** Where to connect and how the session begins. */
 export interface Target {
@@ -19,6 +20,8 @@ export interface Target {
   /** A pooler in transaction mode takes no startup parameters and no prepared statements (facts C3). */
   readonly pooler?: boolean
   readonly onNotify?: (channel: string, payload: string) => void
+  /** Without it arrays come and go as text. */
+  readonly arrayTypes?: ArrayTypes
 }
 
 export function sessionOptions(target: Target): object {
@@ -35,6 +38,8 @@ export function sessionOptions(target: Target): object {
     max_lifetime: null,
     // Our own timer covers all of it; the driver's does not cover a peer that accepts and closes (facts C1).
     connect_timeout: null,
+    // See array-types.ts.
+    fetch_types: false,
     // What waits behind a lost connection is failed at once, not after the driver's growing back-off.
     backoff: 0,
     prepare: !target.pooler,

@@ -2,6 +2,7 @@
 // builds them, and a superuser's look past all of our code. Fails the test if anything was left uncaught in the process.
 import postgres from 'postgres'
 import type { Test } from 'tap'
+import { createArrayTypes } from '../../../plugins/distributed-tenant/connections/array-types.js'
 import { openConnection } from '../../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../../plugins/distributed-tenant/connections/driver.js'
 import {
@@ -100,6 +101,7 @@ export async function stand(t: Test, settings?: Record<string, string | number>)
         tls: false,
         applicationName: APPLICATION,
         statementTimeout: queryTimeout,
+        arrayTypes: createArrayTypes(),
         ...target,
       }
       const pool = createPool({
