@@ -10,6 +10,8 @@ export interface ArmProcess {
   readonly name: string
   readonly port: number
   readonly pid: number
+  /** How its process ended, if it has. */
+  readonly death: string | null
   ask<T>(question: string, argument?: unknown): Promise<T>
   usage(): Promise<Usage>
   stop(): Promise<void>
@@ -35,6 +37,7 @@ export async function startArm(
 
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
   let count = 0
+  let death: string | null = null
   child.on('message', (message: { number: number; value?: unknown; error?: string }) => {
     const waiter = waiting.get(message.number)
     waiting.delete(message.number)
@@ -42,7 +45,8 @@ export async function startArm(
     else waiter?.reject(new Error(`${name}: ${message.error}`))
   })
   child.on('exit', (code, signal) => {
-    for (const { reject } of waiting.values()) reject(new Error(`the process of ${name} ended (${signal ?? code})`))
+    death = `the process of ${name} ended (${signal ?? `exit code ${code}`})`
+    for (const { reject } of waiting.values()) reject(new Error(death))
     waiting.clear()
   })
 
@@ -64,7 +68,17 @@ export async function startArm(
 
   try {
     const port = await ask<number>('start', { arm, config })
-    return { name, port, pid, ask, usage: () => ask('usage'), stop }
+    return {
+      name,
+      port,
+      pid,
+      get death() {
+        return death
+      },
+      ask,
+      usage: () => ask('usage'),
+      stop,
+    }
   } catch (error) {
     await stop()
     throw error

@@ -1,8 +1,11 @@
 // The arms of one benchmark: each in its process, with a login of its own, all alive at the same time. The pooler is
 // started when its arm is wanted. stop() ends what was started, also after a start that failed half way.
 import { readFileSync } from 'node:fs'
+import { tenantHeader } from './arm.js'
 import { type ArmProcess, startArm } from './arm-process.js'
 import { type Fleet, startFleet } from './fleet.js'
+import { HttpConnection, type HttpReply } from './http-connection.js'
+import { request } from './load.js'
 import { type Pooler, startPooler } from './pooler.js'
 import type { Progress } from './progress.js'
 import { type Config, machine } from './report.js'
@@ -57,6 +60,7 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     const config = fleet.configFor(login, options.tenants, budget, more.options)
     const arm = await startArm(name, kind, config, more.execArgv)
     running.set(name, arm)
+    if (kind !== 'bare' && kind !== 'no plugin') await refuseWrongAnswer(arm, config.tenants)
     return arm
   }
 
@@ -90,7 +94,7 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     config: async () => ({
       ...machine(),
       ...(await versions(fleet)),
-      pgbouncer: pooler ? `${pooler.version}, transaction mode, prepare: false` : 'none',
+      pgbouncer: pooler ? `${pooler.version}, transaction mode, prepare: false` : 'not used',
       budget: BUDGET,
       tenants: options.tenants,
       rounds: options.rounds,
@@ -100,6 +104,18 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     stop,
   }
 }
+
+/** An arm that is fast because it does something else is no rival. */
+async function refuseWrongAnswer(arm: ArmProcess, [tenant = '']: readonly string[]): Promise<void> {
+  const connection = new HttpConnection(arm.port, true)
+  const { body } = await new Promise<HttpReply>(resolve =>
+    connection.send(request('/read/7', tenantHeader, tenant), resolve),
+  )
+  connection.cut()
+  if (body !== ITEM_SEVEN) throw new Error(`${arm.name} answers ${body} where ${ITEM_SEVEN} is right`)
+}
+
+const ITEM_SEVEN = '{"id":7,"name":"Item number 7","price":"2.59","stock":1000000}'
 
 class NoPooler extends Error {}
 

@@ -2,7 +2,8 @@
 // failure, 2 usage. Ctrl-C ends every process and folder of it.
 import { parseArgs } from 'node:util'
 import { processWatch } from '../stack/watch.js'
-import { type HuntVerdict, huntLeaks } from './leak-hunt/run.js'
+import { huntLeaks } from './leak-hunt/run.js'
+import type { HuntVerdict } from './leak-hunt/verdict.js'
 import { createProgress } from './progress.js'
 
 const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--json]
@@ -40,7 +41,7 @@ function readOptions() {
 }
 
 function print(verdict: HuntVerdict, json: boolean): void {
-  const { sent, allowed, examples, violations, memory, ...counts } = verdict
+  const { sent, allowed, examples, violations, memory, death: _, ...counts } = verdict
   const list = (counts: Record<string, number>) =>
     Object.entries(counts)
       .map(([key, count]) => `${count} ${key}`)

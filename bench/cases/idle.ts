@@ -10,6 +10,8 @@ import { ratios, spread } from '../statistics.js'
 
 const KNOWN = 10_000
 const LOOKED_UP_BUDGET = 20
+/** Five connections to the central database and its listener, which the budget does not count. */
+const BESIDE_BUDGET = 6
 /** A `postgres` pool of ten weighs about 100 KiB: enough of them to weigh, not to fill the machine. */
 const POOLS = 500
 
@@ -88,19 +90,19 @@ async function alive(arms: Arms, { tenants }: BenchOptions): Promise<Case[]> {
   const instances = (await arm.ask<number>('instances')) - before
   const sockets = await arm.ask<number>('sockets')
   const { open } = await arm.ask<{ open: number }>('connections')
-  const case_ = (name: string, count: number): Case => ({
-    name: `${name} after ${tenants} tenants: ours vs budget`,
+  const compare = (what: string, count: number, allowed: number, against: string): Case => ({
+    name: `${what} after ${tenants} tenants: ours vs ${against}`,
     rps: null,
     p50: null,
     p99: null,
     failed: 0,
-    ratio: spread(ratios([count], [budget])),
+    ratio: spread(ratios([count], [allowed])),
     better: 'lower',
-    note: `${count} / ${budget}`,
+    note: `${count} / ${allowed}`,
   })
   return [
-    case_('driver instances alive (beyond those of the start)', instances),
-    case_('sockets to PostgreSQL (central ones included)', sockets),
-    case_('tenant connections by connectionInfo()', open),
+    compare('driver instances alive beyond those of the start', instances, budget, 'budget'),
+    compare('sockets to PostgreSQL', sockets, budget + BESIDE_BUDGET, 'budget and central allowance'),
+    compare('tenant connections by connectionInfo()', open, budget, 'budget'),
   ]
 }

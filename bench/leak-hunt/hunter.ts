@@ -20,11 +20,11 @@ const kinds = [
   ['unsafe', 4],
   ['leave', 10],
   ['stream', 2],
-  ['careless', 2],
-  ['abort before reply', 3],
+  ['careless', 1],
+  ['abort before reply', 2],
   ['abort mid-body', 2],
-  ['abort after body', 3],
-  ['abort mid-stream', 2],
+  ['abort after body', 2],
+  ['abort mid-stream', 1],
 ] as const
 
 type Kind = (typeof kinds)[number][0]
@@ -35,20 +35,27 @@ export interface HunterOptions {
   readonly prey: Prey
   readonly findings: Findings
   readonly random: () => number
-  /** False when enough has been sent. */
-  readonly more: () => boolean
-  readonly name: string
+  /** The number of the next request, or null when enough has been sent. */
+  readonly next: () => number | null
 }
 
-export async function hunt({ prey, findings, random, more, name }: HunterOptions): Promise<void> {
+/** So many tenants are busy at a time; with the requests the window moves over all of them. */
+const BUSY_TENANTS = 30
+const REQUESTS_A_TENANT = 50
+/** Share of requests for any tenant, most of which have no connection. */
+const STRAY = 0.02
+
+export async function hunt({ prey, findings, random, next }: HunterOptions): Promise<void> {
   const connection = new HttpConnection(prey.port, true)
-  let count = 0
-  while (more()) {
+  const { tenants } = prey
+  for (let number = next(); number !== null; number = next()) {
     const kind = everything[Math.floor(random() * everything.length)] as Kind
-    // The square of a uniform number: some tenants are busy and keep their connections, most are cold.
-    const tenant = prey.tenants[Math.floor(random() ** 2 * prey.tenants.length)] as string
-    const token = `${name}-${count++}`
-    const reply = await ask(connection, kind, tenant, token, random)
+    const at =
+      random() < STRAY
+        ? random() * tenants.length
+        : number / REQUESTS_A_TENANT + random() * Math.min(BUSY_TENANTS, tenants.length)
+    const tenant = tenants[Math.floor(at) % tenants.length] as string
+    const reply = await ask(connection, kind, tenant, `r${number}`, random)
     findings.sent(kind)
     judge(kind, tenant, reply)
   }

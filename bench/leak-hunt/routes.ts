@@ -89,7 +89,7 @@ async function first(rows: PromiseLike<readonly unknown[]>): Promise<unknown> {
 /** Rows by a cursor, a line each, so that a client can leave in the middle. */
 async function stream(request: FastifyRequest, reply: FastifyReply): Promise<void> {
   const { sql } = request
-  const rows = sql`select value as secret, n from secret, generate_series(1, 400) n`.cursor(20)
+  const rows = sql`select value as secret, n from secret, generate_series(1, 100) n`.cursor(20)
   reply.hijack()
   reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson' })
   try {

@@ -4,38 +4,24 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import type { Sql } from 'postgres'
 import { startRedis } from '../../stack/servers/redis.js'
 import { type ArmProcess, startArm } from '../arm-process.js'
 import { watchBackends } from '../backends.js'
 import { random } from '../distribution.js'
 import { type Fleet, startFleet } from '../fleet.js'
 import type { Progress } from '../progress.js'
-import { type Counts, createFindings } from './findings.js'
+import { createFindings } from './findings.js'
 import { hunt } from './hunter.js'
-import { judgeMemory, type MemoryVerdict, type Sample } from './memory.js'
+import { judgeMemory, type Sample } from './memory.js'
 import { makeMischief } from './mischief.js'
+import { type HuntVerdict, violationsIn } from './verdict.js'
 
 export interface HuntOptions {
   readonly requests: number
   readonly tenants: number
   readonly progress: Progress
   readonly budget?: number
-}
-
-export interface HuntVerdict extends Counts {
-  readonly requests: number
-  readonly seconds: number
-  readonly foreignRows: number
-  readonly rowsThatWereRolledBack: number
-  readonly leasesOut: number
-  readonly waiting: number
-  readonly backendsAtPeak: number
-  readonly budget: number
-  readonly backendsKilled: number
-  readonly redisFlushed: number
-  readonly memory: MemoryVerdict
-  /** One sentence each; none is what we want. */
-  readonly violations: readonly string[]
 }
 
 const CLIENTS = 48
@@ -63,15 +49,23 @@ export async function huntLeaks(options: HuntOptions): Promise<HuntVerdict> {
 }
 
 async function plantSecrets(fleet: Fleet): Promise<Map<string, string>> {
-  const secrets = new Map<string, string>()
-  for (const tenant of fleet.tenants) {
-    const secret = randomBytes(12).toString('hex')
-    const sql = fleet.inside(tenant)
-    await sql`insert into secret (tenant, value) values (${tenant}, ${secret})`
-    await sql.end()
-    secrets.set(tenant, secret)
-  }
+  const secrets = new Map(fleet.tenants.map(tenant => [tenant, randomBytes(12).toString('hex')]))
+  await inEach(fleet, async (sql, tenant) => {
+    await sql`insert into secret (tenant, value) values (${tenant}, ${secrets.get(tenant) as string})`
+  })
   return secrets
+}
+
+/** As the superuser, four databases at a time. */
+async function inEach(fleet: Fleet, visit: (sql: Sql, tenant: string) => Promise<void>): Promise<void> {
+  const waiting = [...fleet.tenants]
+  const visitor = async (): Promise<void> => {
+    for (let tenant = waiting.pop(); tenant !== undefined; tenant = waiting.pop()) {
+      const sql = fleet.inside(tenant)
+      await visit(sql, tenant).finally(() => sql.end())
+    }
+  }
+  await Promise.all(Array.from({ length: 4 }, visitor))
 }
 
 async function run(
@@ -96,7 +90,7 @@ async function run(
     )
   }, 500)
   progress.begin('hunting leaks', 100)
-  const more = (): boolean => promised++ < requests
+  const next = (): number | null => (promised < requests && !arm.death ? promised++ : null)
   const counted = {
     ...findings,
     sent(kind: string) {
@@ -108,14 +102,12 @@ async function run(
   }
   const prey = { port: arm.port, tenants: fleet.tenants, secrets }
   await Promise.all(
-    Array.from({ length: CLIENTS }, (_, at) =>
-      hunt({ prey, findings: counted, random: random(at + 1), more, name: `c${at}` }),
-    ),
+    Array.from({ length: CLIENTS }, (_, at) => hunt({ prey, findings: counted, random: random(at + 1), next })),
   )
   const seconds = (performance.now() - began) / 1000
   clearInterval(sampling)
   await mischief.stop()
-  const left = await settled(arm)
+  const left = arm.death ? { inUse: 0, waiting: 0 } : await settled(arm)
   await backends.stop()
   const rows = await lookInside(fleet)
   const found: Omit<HuntVerdict, 'violations'> = {
@@ -123,6 +115,7 @@ async function run(
     ...rows,
     requests: done,
     seconds,
+    death: arm.death,
     leasesOut: left.inUse,
     waiting: left.waiting,
     backendsAtPeak: Math.max(0, ...backends.peaks.values()),
@@ -148,30 +141,12 @@ async function settled(arm: ArmProcess): Promise<{ inUse: number; waiting: numbe
 async function lookInside(fleet: Fleet): Promise<{ foreignRows: number; rowsThatWereRolledBack: number }> {
   let foreignRows = 0
   let rowsThatWereRolledBack = 0
-  for (const tenant of fleet.tenants) {
-    const sql = fleet.inside(tenant)
+  await inEach(fleet, async (sql, tenant) => {
     const [row] = await sql<{ foreign: number; back: number }[]>`
       select count(*) filter (where tenant <> ${tenant})::int as foreign,
         count(*) filter (where kind = 'rolled back')::int as back from hunt_writes`
     foreignRows += row?.foreign ?? 0
     rowsThatWereRolledBack += row?.back ?? 0
-    await sql.end()
-  }
+  })
   return { foreignRows, rowsThatWereRolledBack }
-}
-
-function violationsIn(found: Omit<HuntVerdict, 'violations'>): string[] {
-  const all: [boolean, string][] = [
-    [found.foreign > 0, `${found.foreign} foreign reads`],
-    [found.foreignRows > 0, `${found.foreignRows} rows written into another tenant's database`],
-    [found.leftovers > 0, `${found.leftovers} replies found what another request had left`],
-    [found.rowsThatWereRolledBack > 0, `${found.rowsThatWereRolledBack} rows of transactions that were rolled back`],
-    [found.leasesOut > 0, `${found.leasesOut} leases out at the end`],
-    [found.waiting > 0, `${found.waiting} still waiting at the end`],
-    [found.backendsAtPeak > found.budget, `${found.backendsAtPeak} backends at peak, budget ${found.budget}`],
-    [found.unexpected > 0, `${found.unexpected} replies nobody asked for`],
-    [!found.memory.flat, `memory grew from ${found.memory.middle.toFixed(0)} to ${found.memory.last.toFixed(0)} MiB`],
-    [found.replies === 0, 'no reply was judged'],
-  ]
-  return all.flatMap(([violated, what]) => (violated ? [what] : []))
 }

@@ -3,7 +3,7 @@ import t from 'tap'
 import { huntLeaks } from '../../bench/leak-hunt/run.js'
 import { silent } from '../../bench/progress.js'
 
-t.test('20,000 requests, aborted, killed and careless ones among them, leak nothing', async t => {
+t.test('20,000 requests, aborted, killed and careless ones among them, leak nothing', { timeout: 110_000 }, async t => {
   const found = await huntLeaks({ requests: 20_000, tenants: 100, progress: silent })
   t.same(found.violations, [], JSON.stringify(found.examples))
   t.equal(found.foreign, 0, 'no reply with the secret of another tenant')
