@@ -1,0 +1,133 @@
+// The arms of one benchmark: each in its process, with a login of its own, all alive at the same time. The pooler is
+// started when its arm is wanted. stop() ends what was started, also after a start that failed half way.
+import { readFileSync } from 'node:fs'
+import { tenantHeader } from './arm.js'
+import { type ArmProcess, startArm } from './arm-process.js'
+import { type Fleet, startFleet } from './fleet.js'
+import { HttpConnection, type HttpReply } from './http-connection.js'
+import { request } from './load.js'
+import { type Pooler, startPooler } from './pooler.js'
+import type { Progress } from './progress.js'
+import { type Config, machine } from './report.js'
+
+export interface BenchOptions {
+  readonly rounds: number
+  readonly seconds: number
+  readonly tenants: number
+  readonly quick: boolean
+  readonly progress: Progress
+}
+
+export interface Arms {
+  readonly fleet: Fleet
+  /** @throws when it was not started */
+  arm(name: string): ArmProcess
+  has(name: string): boolean
+  /** Starts one more; `kind` defaults to the name. */
+  start(name: string, more?: StartOptions): Promise<ArmProcess>
+  /** For the report. */
+  config(): Promise<Config>
+  stop(): Promise<void>
+}
+
+export interface StartOptions {
+  readonly kind?: string
+  readonly budget?: number
+  readonly options?: Record<string, unknown>
+  readonly execArgv?: string[]
+}
+
+/** The budget of every arm that has one. */
+export const BUDGET = 50
+/** Clients of the load generator. */
+export const CONNECTIONS = 64
+
+export async function startArms(names: readonly string[], options: BenchOptions): Promise<Arms> {
+  const fleet = await startFleet({ tenants: options.tenants, durable: true, progress: options.progress })
+  const running = new Map<string, ArmProcess>()
+  let pooler: Pooler | null = null
+
+  async function start(name: string, more: StartOptions = {}): Promise<ArmProcess> {
+    const kind = more.kind ?? name
+    const budget = more.budget ?? BUDGET
+    // The plugin uses the service's own login. An arm with another of the same kind is told apart on the server.
+    let login = kind === 'ours' ? fleet.ours : await fleet.loginFor(name)
+    if (kind === 'pgbouncer') {
+      pooler = await startPooler(login, fleet.dir, budget)
+      if (!pooler) throw new NoPooler()
+      login = pooler.login
+    }
+    const config = fleet.configFor(login, options.tenants, budget, more.options)
+    const arm = await startArm(name, kind, config, more.execArgv)
+    running.set(name, arm)
+    if (kind !== 'bare' && kind !== 'no plugin') await refuseWrongAnswer(arm, config.tenants)
+    return arm
+  }
+
+  async function stop(): Promise<void> {
+    await Promise.all([...running.values()].map(arm => arm.stop()))
+    await pooler?.stop()
+    await fleet.stop()
+  }
+
+  try {
+    for (const name of names) {
+      options.progress.say(`starting ${name}`)
+      await start(name).catch(error => {
+        if (!(error instanceof NoPooler)) throw error
+        options.progress.say('PgBouncer is not on this machine: its cases are left out')
+      })
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return {
+    fleet,
+    arm(name) {
+      const arm = running.get(name)
+      if (!arm) throw new Error(`${name} was not started`)
+      return arm
+    },
+    has: name => running.has(name),
+    start,
+    config: async () => ({
+      ...machine(),
+      ...(await versions(fleet)),
+      pgbouncer: pooler ? `${pooler.version}, transaction mode, prepare: false` : 'not used',
+      budget: BUDGET,
+      tenants: options.tenants,
+      rounds: options.rounds,
+      seconds: options.seconds,
+      load: `own closed-loop HTTP client over node:net, ${CONNECTIONS} keep-alive connections, no pipelining, on the same machine`,
+    }),
+    stop,
+  }
+}
+
+/** An arm that is fast because it does something else is no rival. */
+async function refuseWrongAnswer(arm: ArmProcess, [tenant = '']: readonly string[]): Promise<void> {
+  const connection = new HttpConnection(arm.port, true)
+  const { body } = await new Promise<HttpReply>(resolve =>
+    connection.send(request('/read/7', tenantHeader, tenant), resolve),
+  )
+  connection.cut()
+  if (body !== ITEM_SEVEN) throw new Error(`${arm.name} answers ${body} where ${ITEM_SEVEN} is right`)
+}
+
+const ITEM_SEVEN = '{"id":7,"name":"Item number 7","price":"2.59","stock":1000000}'
+
+class NoPooler extends Error {}
+
+async function versions({ superuser }: Fleet): Promise<Config> {
+  const [row] = await superuser<{ postgres: string; fsync: string; sync: string }[]>`
+    select current_setting('server_version') as postgres, current_setting('fsync') as fsync,
+      current_setting('synchronous_commit') as sync`
+  const own = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  const packages = { ...own.dependencies, ...own.devDependencies }
+  return {
+    postgresql: `${row?.postgres}, fsync ${row?.fsync}, synchronous_commit ${row?.sync}, scram-sha-256 over TCP`,
+    drivers: `postgres ${packages.postgres}, pg ${packages.pg}`,
+    fastify: packages.fastify,
+  }
+}

@@ -1,0 +1,47 @@
+// What the server itself says: client backends in tenant databases, looked at twenty times a second, the most of each
+// login. A budget that is kept in our books only would show here.
+import type { Fleet } from './fleet.js'
+
+export interface BackendWatch {
+  /** The most there were at once, by login, since the start. */
+  readonly peaks: ReadonlyMap<string, number>
+  readonly samples: number
+  stop(): Promise<void>
+}
+
+const EVERY_MS = 50
+
+export function watchBackends({ superuser }: Pick<Fleet, 'superuser'>): BackendWatch {
+  const peaks = new Map<string, number>()
+  let samples = 0
+  let over = false
+
+  async function look(): Promise<void> {
+    const rows = await superuser<{ login: string; count: number }[]>`
+      select usename as login, count(*)::int as count from pg_stat_activity
+      where backend_type = 'client backend' and datname like 'tenant\\_%' group by usename`
+    samples++
+    for (const { login, count } of rows) peaks.set(login, Math.max(count, peaks.get(login) ?? 0))
+  }
+
+  const watching = (async () => {
+    while (!over) {
+      const next = new Promise(resolve => setTimeout(resolve, EVERY_MS))
+      await look()
+      await next
+    }
+  })()
+  // A server that is gone fails whoever uses it; here it only ends the watch.
+  watching.catch(() => {})
+
+  return {
+    peaks,
+    get samples() {
+      return samples
+    },
+    async stop() {
+      over = true
+      await watching
+    },
+  }
+}

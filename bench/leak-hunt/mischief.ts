@@ -1,0 +1,62 @@
+// What happens to the servers during the hunt: one tenant backend in a hundred requests is killed, Redis is emptied every
+// ten seconds. Both are done from outside, as an operator or an accident would.
+import { Redis } from 'ioredis'
+import type { Fleet } from '../fleet.js'
+
+export interface Mischief {
+  /** Called after every request; kills a backend at random in one of a hundred. */
+  requestDone(): void
+  readonly killed: number
+  readonly flushed: number
+  stop(): Promise<void>
+}
+
+const KILL_SHARE = 0.01
+const FLUSH_MS = 10_000
+
+export function makeMischief({ superuser }: Fleet, redisUrl: string, random: () => number): Mischief {
+  const redis = new Redis(redisUrl)
+  redis.on('error', () => {})
+  const running = new Set<Promise<unknown>>()
+  let killed = 0
+  let flushed = 0
+
+  function keep(work: Promise<unknown>): void {
+    running.add(work)
+    work.catch(() => {}).finally(() => running.delete(work))
+  }
+
+  async function flush(): Promise<void> {
+    await redis.flushall()
+    flushed++
+  }
+
+  async function kill(): Promise<void> {
+    const rows = await superuser`
+      select pg_terminate_backend(pid) from (
+        select pid from pg_stat_activity where backend_type = 'client backend' and datname like 'tenant\\_%'
+        order by random() limit 1) as unlucky`
+    killed += rows.length
+  }
+
+  const timer = setInterval(() => keep(flush()), FLUSH_MS)
+  const early = setTimeout(() => keep(flush()), 2_000)
+
+  return {
+    requestDone() {
+      if (random() < KILL_SHARE) keep(kill())
+    },
+    get killed() {
+      return killed
+    },
+    get flushed() {
+      return flushed
+    },
+    async stop() {
+      clearInterval(timer)
+      clearTimeout(early)
+      await Promise.allSettled(running)
+      redis.disconnect()
+    },
+  }
+}

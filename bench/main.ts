@@ -1,0 +1,106 @@
+// `npm run bench -- <name>`: reads the options, runs one benchmark, prints its report. Owns the signals: Ctrl-C ends every
+// process and folder of it. Exit code 0 done, 1 failed, 2 usage.
+import { parseArgs } from 'node:util'
+import { processWatch } from '../stack/watch.js'
+import type { BenchOptions } from './arms.js'
+import { benchCap } from './cases/cap.js'
+import { benchCold } from './cases/cold.js'
+import { benchIdle } from './cases/idle.js'
+import { benchRequest } from './cases/request.js'
+import { createProgress } from './progress.js'
+import { type Case, type Config, printReport } from './report.js'
+
+const help = `Usage: npm run bench -- request|cap|cold|idle [--json] [--rounds N] [--seconds S] [--tenants N] [--quick]
+
+  request  1, 10 and 40 tenants that fit the budget of 50, against every rival
+  cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
+  cold     the first query of a tenant without a connection
+  idle     heap of a known idle tenant, driver instances and sockets alive
+
+  --rounds N    measured rounds, after one that is dropped
+  --seconds S   of each turn of each arm in a round
+  --tenants N   at most so many tenants
+  --quick       few tenants and two short rounds: shows that it runs, measures nothing
+  --json        ends with one line of JSON
+`
+
+interface Bench {
+  readonly run: (options: BenchOptions) => Promise<{ config: Config; cases: Case[] }>
+  readonly rounds: number
+  readonly seconds: number
+  readonly tenants: number
+  readonly quickTenants: number
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  request: { run: benchRequest, rounds: 15, seconds: 1, tenants: 40, quickTenants: 10 },
+  cap: { run: benchCap, rounds: 7, seconds: 3, tenants: 1_000, quickTenants: 60 },
+  cold: { run: benchCold, rounds: 15, seconds: 1, tenants: 50, quickTenants: 12 },
+  idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
+}
+
+function usage(why: string): never {
+  process.stderr.write(`${why}\n\n${help}`)
+  process.exit(2)
+}
+
+function readOptions() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        rounds: { type: 'string' },
+        seconds: { type: 'string' },
+        tenants: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    })
+  } catch (error) {
+    usage((error as Error).message)
+  }
+}
+
+function above0(name: string, value: string | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise
+  const number = Number(value)
+  if (!(number > 0)) usage(`--${name} is \`${value}\`: give a number above 0.`)
+  return number
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = readOptions()
+  if (values.help) {
+    process.stdout.write(help)
+    return
+  }
+  const [name = ''] = positionals
+  const bench = benches[name]
+  if (!bench || positionals.length > 1) usage(`\`${positionals.join(' ')}\` is no benchmark.`)
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      processWatch().endNow()
+      process.exit(signal === 'SIGINT' ? 130 : 143)
+    })
+  }
+  const progress = createProgress()
+  const { config, cases } = await bench.run({
+    rounds: Math.ceil(above0('rounds', values.rounds, values.quick ? 2 : bench.rounds)),
+    seconds: above0('seconds', values.seconds, values.quick ? 0.4 : bench.seconds),
+    tenants: Math.ceil(above0('tenants', values.tenants, values.quick ? bench.quickTenants : bench.tenants)),
+    quick: values.quick,
+    progress,
+  })
+  progress.end()
+  printReport(name, config, cases, values.json)
+}
+
+main().then(
+  () => process.exit(0),
+  error => {
+    processWatch().endNow()
+    process.stderr.write(`\n${error instanceof Error ? error.stack : error}\n`)
+    process.exit(1)
+  },
+)

@@ -1,0 +1,60 @@
+// The process of one arm: builds it when the parent says which, serves it on a free port, answers questions over IPC.
+// Being a process of its own is what makes its CPU and memory measurable. It ends with its parent.
+import type { Arm, ArmConfig, MakeArm, Usage } from './arm.js'
+
+const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
+  ours: () => import('./ours.js'),
+  single: () => import('./baselines/single.js'),
+  'map-postgres': () => import('./baselines/map-postgres.js'),
+  'map-pg': () => import('./baselines/map-pg.js'),
+  lru: () => import('./baselines/lru.js'),
+  pgbouncer: () => import('./baselines/pgbouncer.js'),
+  bare: () => import('./baselines/bare.js'),
+  'no plugin': () => import('./baselines/no-plugin.js'),
+  hunted: () => import('./leak-hunt/routes.js'),
+}
+
+interface Question {
+  readonly number: number
+  readonly name: string
+  readonly argument?: unknown
+}
+
+let arm: Arm | undefined
+
+async function start({ arm: name, config }: { arm: string; config: ArmConfig }): Promise<number> {
+  const load = arms[name]
+  if (!load) throw new Error(`no arm is called ${name}: ${Object.keys(arms).join(', ')}`)
+  arm = await (await load()).make(config)
+  await arm.app.listen({ port: 0, host: '127.0.0.1' })
+  return (arm.app.server.address() as { port: number }).port
+}
+
+function usage(): Usage {
+  const { user, system } = process.cpuUsage()
+  const { rss, heapUsed } = process.memoryUsage()
+  return { cpuMicros: user + system, rss, heap: heapUsed }
+}
+
+/** Needs --expose-gc. */
+function heapAfterCollection(): number {
+  for (let run = 0; run < 4; run++) (globalThis as unknown as { gc(): void }).gc()
+  return process.memoryUsage().heapUsed
+}
+
+const answers: Record<string, (argument: unknown) => unknown> = {
+  start: argument => start(argument as Parameters<typeof start>[0]),
+  usage,
+  heap: heapAfterCollection,
+}
+
+process.on('message', async ({ number, name, argument }: Question) => {
+  try {
+    const answer = answers[name] ?? arm?.answers?.[name]
+    if (!answer) throw new Error(`this arm cannot answer ${name}`)
+    process.send?.({ number, value: await answer(argument) })
+  } catch (error) {
+    process.send?.({ number, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+})
+process.on('disconnect', () => process.exit(0))

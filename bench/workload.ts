@@ -1,0 +1,26 @@
+// What the load asks for: which route, which of the thousand items, whose tenant. Each turn begins at another
+// place of the sequence, and each arm sees the same one in the same round.
+import { tenantHeader } from './arm.js'
+import { chooser, type Distribution, random } from './distribution.js'
+import { request } from './load.js'
+
+export type Route = 'one read' | 'transaction'
+export const routes: readonly Route[] = ['one read', 'transaction']
+
+const paths: Readonly<Record<Route, string>> = { 'one read': '/read/', transaction: '/transaction/' }
+
+export interface Workload {
+  readonly tenants: number
+  readonly distribution: Distribution
+  readonly route: Route
+}
+
+/** As tools know it: `100 tenants zipf, one read`. */
+export const nameOf = ({ tenants, distribution, route }: Workload): string =>
+  `${tenants} tenants ${distribution}, ${route}`
+
+export function requests({ tenants, distribution, route }: Workload, names: readonly string[], seed: number) {
+  const choose = chooser(distribution, tenants, seed)
+  const next = random(seed + 1)
+  return (): string => request(paths[route] + (1 + Math.floor(next() * 1000)), tenantHeader, names[choose()] as string)
+}
