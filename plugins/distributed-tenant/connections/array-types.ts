@@ -1,7 +1,6 @@
 // Owns which array types a database has. The driver asks for them at every connect, in a query of its own that ends the
-// process when the connection is lost under it, and that costs a round trip; we ask in the connection's first query and
-// remember the answer per database. Built-in types are the same everywhere and are asked for once.
-import { LRUCache } from 'lru-cache'
+// process when the connection is lost under it, and that costs a round trip. Ours is the first query of a connection, which
+// there is anyway. Built-in types are the same everywhere and are asked for once.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import type { Driver } from './driver.js'
 
@@ -15,39 +14,25 @@ interface Row {
 
 export interface ArrayTypes {
   /** The first query of a connection. */
-  question(database: string): string
+  question(): string
   /** Takes its answer and teaches the connection. */
-  learn(database: string, answer: readonly unknown[], sql: Driver): void
+  learn(answer: readonly unknown[], sql: Driver): void
 }
 
 const FIRST_USER_OID = 16_384
-/** A type made by a migration is known to connections opened this much later, at the latest. */
-const REMEMBERED_MS = 60_000
-const REMEMBERED_DATABASES = 2_000
 
 const QUESTION = "select oid, typarray from pg_catalog.pg_type where typarray > 0 and typtype <> 'c'"
 
 export function createArrayTypes(): ArrayTypes {
   let builtIn: readonly Pair[] | null = null
-  const own = new LRUCache<string, readonly Pair[]>({ max: REMEMBERED_DATABASES, ttl: REMEMBERED_MS })
 
   return {
-    question(database) {
-      if (own.has(database)) return 'select 1'
-      return builtIn ? `${QUESTION} and oid >= ${FIRST_USER_OID}` : QUESTION
-    },
-    learn(database, answer, sql) {
-      const known = own.get(database)
-      if (known) {
-        teach(sql, [...(builtIn ?? []), ...known])
-        return
-      }
-      // One whose entry ran out between question and answer was asked nothing: the next connection asks.
+    question: () => (builtIn ? `${QUESTION} and oid >= ${FIRST_USER_OID}` : QUESTION),
+    learn(answer, sql) {
       const pairs = answer.flatMap((row): Pair[] => (isRow(row) ? [[row.oid, row.typarray]] : []))
-      builtIn ??= pairs.some(([oid]) => oid < FIRST_USER_OID) ? pairs.filter(([oid]) => oid < FIRST_USER_OID) : null
-      const mine = pairs.filter(([oid]) => oid >= FIRST_USER_OID)
-      if (answer.length === 0 || answer.some(isRow)) own.set(database, mine)
-      teach(sql, [...(builtIn ?? []), ...mine])
+      const common = pairs.filter(([oid]) => oid < FIRST_USER_OID)
+      if (common.length > 0) builtIn ??= common
+      teach(sql, [...(builtIn ?? []), ...pairs])
     },
   }
 }

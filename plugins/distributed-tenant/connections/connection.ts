@@ -170,9 +170,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     () => destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' })),
     connectTimeout,
   )
-  const opened = run(target.arrayTypes?.question(target.database) ?? 'select 1').then(
+  const opened = run(target.arrayTypes?.question() ?? 'select 1').then(
     answer => {
-      target.arrayTypes?.learn(target.database, answer, sql)
+      target.arrayTypes?.learn(answer, sql)
       ready = true
       clearTimeout(timer)
     },

@@ -130,6 +130,7 @@ t.test('tenants by event', async t => {
   })
 
   await t.test('with NATS down creations are accepted, and provisioned when it is back', async t => {
+    await until('all is told', 5_000, async () => (await identity.tenants.health()).outbox?.waiting === 0)
     await nats.kill()
     for (let n = 1; n <= 5; n++) await identity.tenants.create({ id: `later-${n}`, name: 'Later' })
     const health = await identity.tenants.health()
