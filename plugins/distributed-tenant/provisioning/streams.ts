@@ -60,6 +60,8 @@ export function startStreams(options: {
     service,
     report,
     mayCreateStream: settings.source,
+    // What a killed process held comes again after this; one that lives says so three times in between.
+    ackWaitMs: 10_000,
     onDead: (dead: DeadLetter) => keepDead(central, dead),
   }
   const consumers: EventsConsumer[] = [
