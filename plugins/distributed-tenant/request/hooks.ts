@@ -93,8 +93,9 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
 
   addScopePolicy(fastify)
 
-  fastify.addHook('onRequest', async (request, reply) => {
-    if (request.is404) return
+  // By callback: a route without a tenant then waits for nothing.
+  fastify.addHook('onRequest', (request, reply, done) => {
+    if (request.is404) return done()
     const policy = request.routeOptions.config.tenant
     const slot: Slot = {
       state: policy === false ? 'skipped' : 'none',
@@ -104,9 +105,9 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
       pipeline: null,
     }
     ;(request as Carrier)[kSlot] = slot
-    if (policy === false) return
+    if (policy === false) return done()
     releaseAtTheEnd(slot, reply)
-    await admit(request, slot, policy)
+    admit(request, slot, policy).then(() => done(), done)
   })
 
   async function admit(request: FastifyRequest, slot: Slot, policy: TenantPolicy | undefined): Promise<void> {
@@ -126,7 +127,10 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     slot.state = 'tenant'
   }
 
-  fastify.addHook('onResponse', async request => end((request as Carrier)[kSlot]))
+  fastify.addHook('onResponse', (request, _reply, done) => {
+    end((request as Carrier)[kSlot])
+    done()
+  })
 }
 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
