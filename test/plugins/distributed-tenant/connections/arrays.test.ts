@@ -63,7 +63,7 @@ t.test('arrays come and go', async t => {
       const [row] = await run(({ sql }) => sql`select ${['calm', 'busy']}::mood[] as moods, pg_backend_pid() as pid`)
       t.same(row?.moods, ['calm', 'busy'])
       await look('employee')`select pg_terminate_backend(${row?.pid}::int)`
-      await until('the loss is seen', 2_000, () => app.tenants.connectionInfo().open === 0)
+      await until('the loss is seen', 10_000, () => app.tenants.connectionInfo().open === 0)
     }
   })
 
