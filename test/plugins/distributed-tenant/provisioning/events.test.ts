@@ -14,7 +14,7 @@ t.test('tenants by event', async t => {
     onStatus: async event => void statuses.push(event),
   })
   const employee = await build('employee', { nats: nats.url })
-  const ready = (app: typeof employee, id: string, ms = 10_000) =>
+  const ready = (app: typeof employee, id: string, ms = 20_000) =>
     until(`${id} ready`, ms, async () => {
       const row = await app.tenants.find(id)
       return row?.provisioned === 'ready' ? row : null
@@ -31,7 +31,7 @@ t.test('tenants by event', async t => {
     t.match(await ready(employee, 'acme'), { version: 1, name: 'Acme', domain: 'acme.hrms.local', settings: { a: 1 } })
     await ready(identity, 'acme')
     const said = () => statuses.filter(status => status.id === 'acme' && status.status === 'ready')
-    await until('both statuses', 5_000, () => said().length === 2)
+    await until('both statuses', 20_000, () => said().length === 2)
     t.same(
       said()
         .map(status => status.service)
@@ -46,7 +46,7 @@ t.test('tenants by event', async t => {
     await ready(employee, 'globex')
     await until(
       'the version reaches employee',
-      5_000,
+      20_000,
       async () => (await employee.tenants.find('globex'))?.version === 1,
     )
   })
@@ -72,18 +72,18 @@ t.test('tenants by event', async t => {
 
   await t.test('changes at the source arrive by version; a straggler changes nothing', async t => {
     await identity.tenants.suspend('acme', 'an operator')
-    await until('suspended', 5_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'suspended')
+    await until('suspended', 20_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'suspended')
     await barePublish(nats, 'tenant.activated', '{"id":"acme","version":1,"name":"Old","is_active":true}')
     await identity.tenants.update('globex', { name: 'Globex Inc.' })
-    await until('the later one has arrived', 5_000, async () => (await employee.tenants.find('globex'))?.version === 2)
+    await until('the later one has arrived', 20_000, async () => (await employee.tenants.find('globex'))?.version === 2)
     t.match(await employee.tenants.find('acme'), { lifecycle: 'suspended', version: 2, name: 'Acme' })
     await identity.tenants.activate('acme')
-    await until('active', 5_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'active')
+    await until('active', 20_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'active')
   })
 
   await t.test('a deletion is refused at once, keeps the database, and its id is never taken again', async t => {
     await identity.tenants.remove('initech')
-    await until('deleted', 5_000, async () => (await employee.tenants.find('initech'))?.lifecycle === 'deleted')
+    await until('deleted', 20_000, async () => (await employee.tenants.find('initech'))?.lifecycle === 'deleted')
     t.equal((await look('employee')`select 1 from pg_database where datname = 'tenant_initech_employee'`).length, 1)
     await t.rejects(identity.tenants.create({ id: 'initech', name: 'Again' }), { code: 'TENANT_ID_TAKEN' })
     await t.rejects(
@@ -107,7 +107,7 @@ t.test('tenants by event', async t => {
       ['tenant.created', '{"id":"initech","name":"Reborn"}', /taken/],
     ]
     for (const [subject, body] of cases) await barePublish(nats, subject, body)
-    const rows = await until('all buried at the source', 5_000, async () => {
+    const rows = await until('all buried at the source', 20_000, async () => {
       const found = await dead('identity')
       return found.length === cases.length ? found : null
     })
@@ -119,9 +119,9 @@ t.test('tenants by event', async t => {
   await t.test('a foreign database of the right name is a dead letter and a failed status', async t => {
     await look('employee')`create database tenant_umbrella_employee`
     await identity.tenants.create({ id: 'umbrella', name: 'Umbrella' })
-    await until('told', 5_000, () => statuses.some(one => one.id === 'umbrella' && one.status === 'failed'))
+    await until('told', 20_000, () => statuses.some(one => one.id === 'umbrella' && one.status === 'failed'))
     const central = look('employee', 'employee_central')
-    const row = await until('buried', 5_000, async () => {
+    const row = await until('buried', 20_000, async () => {
       const [found] = await central`select reason from dead_events where reason like '%tenant_umbrella_employee%'`
       return found
     })
@@ -130,7 +130,7 @@ t.test('tenants by event', async t => {
   })
 
   await t.test('with NATS down creations are accepted, and provisioned when it is back', async t => {
-    await until('all is told', 5_000, async () => (await identity.tenants.health()).outbox?.waiting === 0)
+    await until('all is told', 20_000, async () => (await identity.tenants.health()).outbox?.waiting === 0)
     await nats.kill()
     for (let n = 1; n <= 5; n++) await identity.tenants.create({ id: `later-${n}`, name: 'Later' })
     const health = await identity.tenants.health()
