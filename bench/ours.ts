@@ -42,9 +42,13 @@ export function answersOf(app: FastifyInstance, config: ArmConfig): NonNullable<
     },
     /** Begins to count opens; later calls say how many there were. Not always on: hearing costs. */
     opens: () => {
-      silence ??= hear(step => {
-        if (step.area === 'connection' && step.pool === 'tenant' && step.event.type === 'opened') opened++
-      })
+      silence ??= hear(
+        step => {
+          if (step.area === 'connection' && step.pool === 'tenant' && step.event.type === 'opened') opened++
+        },
+        undefined,
+        ['connection'],
+      )
       return opened
     },
     deaf: () => {

@@ -1,7 +1,7 @@
 // Owns which steps become log lines, and at which level. A subscriber of the diagnostics channel like any other: the code
 // that does the work logs nothing. What repeats while something is away is told once per change, not once per try.
 import type { FastifyBaseLogger } from 'fastify'
-import { hear, type Told } from './channels.js'
+import { areas, frequent, hear, type Told } from './channels.js'
 
 export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
   /** The last trouble told per area, so that an outage is one line and its end another. */
@@ -17,7 +17,11 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     if (trouble.delete(area)) log.info(message)
   }
 
-  return hear(told => onStep(told), origin)
+  return hear(
+    told => onStep(told),
+    origin,
+    areas.filter(area => !frequent.has(area)),
+  )
 
   function onStep(told: Told): void {
     switch (told.area) {
@@ -54,6 +58,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         }
         return
       case 'lookup':
+      case 'lease':
         return
     }
   }

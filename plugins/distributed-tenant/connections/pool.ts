@@ -16,8 +16,13 @@ export type PoolReport =
   | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
   | { readonly type: 'open_failed'; readonly key: string; readonly ms: number; readonly error: Error }
   | { readonly type: 'closed'; readonly key: string; readonly reason: CloseReason }
-  | { readonly type: 'leased'; readonly key: string; readonly waitedMs: number }
-  | { readonly type: 'refused'; readonly key: string; readonly waitedMs: number }
+
+/** `refused`: the wait for the budget was over. */
+export interface LeaseReport {
+  readonly type: 'leased' | 'refused'
+  readonly key: string
+  readonly waitedMs: number
+}
 
 export interface PoolOptions {
   readonly budget: number
@@ -32,6 +37,7 @@ export interface PoolOptions {
   /** What a waiter gets when its time is over. */
   readonly refusal: () => Error
   readonly report: (report: PoolReport) => void
+  readonly reportLease?: (report: LeaseReport) => void
 }
 
 /** A claim on one connection. Released once; later calls do nothing. */
@@ -79,7 +85,7 @@ export function createPool(options: PoolOptions): Pool {
     seats.waits(entry)
     const waiting = entry.queue.wait(scope, {
       refuse: waitedMs => {
-        report({ type: 'refused', key, waitedMs })
+        options.reportLease?.({ type: 'refused', key, waitedMs })
         return options.refusal()
       },
       left: () => seats.tidy(entry),
@@ -90,7 +96,7 @@ export function createPool(options: PoolOptions): Pool {
 
   function lease(member: Member<Lease>, waitedMs: number): Lease {
     seats.leased(member)
-    report({ type: 'leased', key: member.entry.key, waitedMs })
+    options.reportLease?.({ type: 'leased', key: member.entry.key, waitedMs })
     let released = false
     return {
       connection: member.connection,

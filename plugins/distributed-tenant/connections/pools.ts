@@ -1,7 +1,7 @@
 // Owns which pools one service process has, and the stated allowance of each: tenants by the budget, the central
 // database 5, provisioning 4 sessions with one visit to a new database each, the listener 1. Poolers are for tenants only.
 
-import type { Tell } from '../channels.js'
+import type { PoolName, Tell } from '../channels.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } from '../errors.js'
 import type { Settings } from '../options.js'
 import { type ClientScope, createClient } from '../request/client.js'
@@ -9,7 +9,7 @@ import type { SqlClient } from '../types.js'
 import { createArrayTypes } from './array-types.js'
 import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
-import { createPool, type Pool, type PoolReport } from './pool.js'
+import { createPool, type LeaseReport, type Pool, type PoolReport } from './pool.js'
 import { type Target, tlsOptions } from './target.js'
 
 export const CENTRAL_CONNECTIONS = 5
@@ -50,8 +50,10 @@ export function createPools(settings: Settings, tell: Tell): Pools {
   const builder = createBuilder()
   const provision = { ...direct, statementTimeout: 0, applicationName: `${service}-provisioning` }
 
-  const report = (pool: 'tenant' | 'central' | 'provisioning') => (event: PoolReport) =>
-    tell({ area: 'connection', pool, event })
+  const reports = (pool: PoolName) => ({
+    report: (event: PoolReport) => tell({ area: 'connection', pool, event }),
+    reportLease: (event: LeaseReport) => tell({ area: 'lease', pool, event }),
+  })
 
   const tenants = createPool({
     budget: settings.maxConnections,
@@ -62,7 +64,7 @@ export function createPools(settings: Settings, tell: Tell): Pools {
     pooling: settings.pooling,
     open: name => openConnection({ ...pooled, database: name }, settings.connectTimeout),
     refusal: () => new TenantBusy(),
-    report: report('tenant'),
+    ...reports('tenant'),
   })
   const small = (
     size: number,
@@ -78,7 +80,7 @@ export function createPools(settings: Settings, tell: Tell): Pools {
       pooling: true,
       open: name => openConnection({ ...target, database: name }, Math.min(10_000, settings.connectTimeout)),
       refusal: () => new CentralDatabaseUnavailable(),
-      report: report(more.name),
+      ...reports(more.name),
     })
   const centralPool = small(CENTRAL_CONNECTIONS, direct, { acquireTimeout: settings.acquireTimeout, name: 'central' })
   const sessions = small(PROVISIONING_SESSIONS, provision, {

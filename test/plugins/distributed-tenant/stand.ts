@@ -7,6 +7,7 @@ import { openConnection } from '../../../plugins/distributed-tenant/connections/
 import { createBuilder } from '../../../plugins/distributed-tenant/connections/driver.js'
 import {
   createPool,
+  type LeaseReport,
   type Pool,
   type PoolOptions,
   type PoolReport,
@@ -34,7 +35,7 @@ export interface Stand {
 
 export interface StandPool {
   readonly pool: Pool
-  readonly reports: PoolReport[]
+  readonly reports: (PoolReport | LeaseReport)[]
   client(database?: string): ClientScope
 }
 
@@ -92,7 +93,7 @@ export async function stand(t: Test, settings?: Record<string, string | number>)
       return names
     },
     pool({ connectTimeout = 5_000, queryTimeout = 10_000, target, ...tweaks } = {}) {
-      const reports: PoolReport[] = []
+      const reports: (PoolReport | LeaseReport)[] = []
       const whole: Omit<Target, 'database'> = {
         host,
         port,
@@ -115,6 +116,7 @@ export async function stand(t: Test, settings?: Record<string, string | number>)
         open: database => openConnection({ ...whole, database }, connectTimeout),
         refusal: () => new TenantBusy(),
         report: report => reports.push(report),
+        reportLease: report => reports.push(report),
       })
       pools.push(pool)
       const builder = createBuilder()
