@@ -12,6 +12,7 @@ export type LookupSource = 'memory' | 'remote' | 'registry'
 
 export type DirectoryReport =
   | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
+  | { readonly type: 'lookup_failed'; readonly ms: number }
   /** The changes of the last hour are known: entries in Redis can be told new from old. */
   | { readonly type: 'remote_trusted' }
 
@@ -127,6 +128,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
           return entry
         },
         error => {
+          report({ type: 'lookup_failed', ms: performance.now() - started })
           throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
         },
       )

@@ -9,11 +9,13 @@ import {
   type EventsConsumer,
   EventsUnavailable,
   encode,
+  type Incoming,
   LIFECYCLE_FILTER,
   ledgerDurable,
   parseLifecycle,
   parseStatus,
   STATUS_FILTER,
+  type TenantId,
   tenantsDurable,
 } from '../../../events/index.js'
 import type { Tell } from '../channels.js'
@@ -55,6 +57,13 @@ export function startStreams(options: {
   const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
   const offStatus = connection.watch(status => status === 'connected' && relay.kick())
 
+  function arrive({ id }: { id: TenantId }, incoming: Incoming, run: () => Promise<void>): Promise<void> {
+    const { subject, headers, deliveryCount } = incoming
+    const arrival = { subject, headers, deliveryCount, tenantId: id, run }
+    tell({ area: 'arrival', event: arrival })
+    return arrival.run()
+  }
+
   const common = {
     connection,
     service,
@@ -70,7 +79,7 @@ export function startStreams(options: {
       durable: tenantsDurable(service),
       filter: LIFECYCLE_FILTER,
       parse: parseLifecycle,
-      handle: event => applyLifecycle(event, options.apply),
+      handle: (event, incoming) => arrive(event, incoming, () => applyLifecycle(event, options.apply)),
     }),
   ]
   if (onStatus) {
@@ -80,7 +89,7 @@ export function startStreams(options: {
         durable: ledgerDurable(service),
         filter: STATUS_FILTER,
         parse: parseStatus,
-        handle: event => onStatus(event, central),
+        handle: (event, incoming) => arrive(event, incoming, () => onStatus(event, central)),
         concurrency: 8,
       }),
     )
