@@ -25,14 +25,6 @@ export async function writeOutbox(sql: QueryClient, message: OutboxMessage): Pro
     on conflict (message_id) do nothing`
 }
 
-/** What waits, for health. */
-export async function outboxDepth(sql: QueryClient): Promise<{ waiting: number; oldestSeconds: number }> {
-  const [row] = await sql<{ waiting: number; oldest: number }[]>`
-    select count(*)::int as waiting, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as oldest
-    from outbox where published_at is null and refused_at is null`
-  return { waiting: row?.waiting ?? 0, oldestSeconds: row?.oldest ?? 0 }
-}
-
 interface Row {
   readonly seq: string
   readonly messageId: string

@@ -1,6 +1,7 @@
 // Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
 // that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
 import {
+  type ConsumerLag,
   connectEvents,
   consume,
   createPublisher,
@@ -14,6 +15,7 @@ import {
   ledgerDurable,
   parseLifecycle,
   parseStatus,
+  readConsumerLag,
   STATUS_FILTER,
   type TenantId,
   tenantsDurable,
@@ -28,6 +30,8 @@ export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
   secured(): boolean | null
+  /** How far each durable is behind; null for one that is not there yet. @throws when NATS does not say */
+  lag(): Promise<Record<string, ConsumerLag | null>>
   /** Takes no more events and publishes no more; what runs is finished within the deadline. */
   stop(deadlineMs: number): Promise<void>
   close(): Promise<void>
@@ -99,6 +103,11 @@ export function startStreams(options: {
     status: connection.status,
     lastError: connection.lastError,
     secured: connection.secured,
+    async lag() {
+      const durables = [tenantsDurable(service), ...(onStatus ? [ledgerDurable(service)] : [])]
+      const lags = await Promise.all(durables.map(durable => readConsumerLag(connection, durable)))
+      return Object.fromEntries(durables.map((durable, at) => [durable, lags[at] ?? null]))
+    },
     async stop(deadlineMs) {
       await Promise.all(consumers.map(consumer => consumer.stop(deadlineMs)))
       offOutbox()
