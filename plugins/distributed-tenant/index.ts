@@ -14,7 +14,7 @@ import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
 
 /** Milliseconds the running event handlers have at a close. */
-const QUIESCE_MS = 5_000
+const QUIESCE_MS = 3_000
 
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
   const settings = settle(withRedis(fastify, options))

@@ -107,15 +107,22 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return done()
     releaseAtTheEnd(slot, reply)
-    admit(request, slot, policy).then(() => done(), done)
+    admit(request, reply, slot, policy).then(() => done(), done)
   })
 
-  async function admit(request: FastifyRequest, slot: Slot, policy: TenantPolicy | undefined): Promise<void> {
+  async function admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    slot: Slot,
+    policy: TenantPolicy | undefined,
+  ): Promise<void> {
     const id = await identifyTenant(request, identifiers, directory.findDomain)
     if (id === null) {
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
     }
+    // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
+    request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
     const entry = await directory.find(id)
     refuseUnlessReady(entry)
