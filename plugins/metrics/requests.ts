@@ -28,6 +28,7 @@ export function countLookups({ registry, origin }: CountOptions): () => void {
     buckets: WAITS,
     registers,
   })
+  lookups.labels('none', 'failed').inc(0)
   const fromMemory = {
     found: lookups.labels('memory', 'found'),
     not_found: lookups.labels('memory', 'not_found'),

@@ -6,6 +6,8 @@ import { type CountOptions, WAITS } from './requests.js'
 
 const LONG = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
+const reasons = ['idle', 'taken', 'yielded', 'released', 'lost', 'shutdown']
+
 const counted = ['connection', 'provision', 'relay', 'events', 'cache', 'listener'] as const satisfies readonly Area[]
 
 /** @returns how to stop */
@@ -34,6 +36,13 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   const relayed = counter('fdt_outbox_published_total', 'Attempts to publish a row of the outbox.', ['outcome'])
   const lost = counter('fdt_lost_total', 'Times a part was lost: nats, consumer, listener, redis.', ['part'])
 
+  // What has not happened yet is 0, so that the first time is an increase.
+  for (const pool of ['tenant', 'central', 'provisioning']) {
+    opened.labels(pool).inc(0)
+    failed.labels(pool).inc(0)
+    for (const reason of reasons) closed.labels(pool, reason).inc(0)
+  }
+  for (const outcome of ['published', 'failed', 'refused']) relayed.labels(outcome).inc(0)
   for (const part of ['nats', 'consumer', 'listener', 'redis']) lost.labels(part).inc(0)
   for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
 
