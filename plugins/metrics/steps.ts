@@ -35,6 +35,9 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   const handling = histogram('fdt_event_seconds', 'An acknowledged event, from its start here.', ['durable'], LONG)
   const relayed = counter('fdt_outbox_published_total', 'Attempts to publish a row of the outbox.', ['outcome'])
   const lost = counter('fdt_lost_total', 'Times a part was lost: nats, consumer, listener, redis.', ['part'])
+  const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
+    'reason',
+  ])
 
   // What has not happened yet is 0, so that the first time is an increase.
   for (const pool of ['tenant', 'central', 'provisioning']) {
@@ -66,6 +69,7 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         return
       case 'cache':
         if (told.event.type === 'remote_failed') lost.labels('redis').inc()
+        else ignored.labels(told.event.type.replace('remote_', '')).inc()
         return
       case 'listener':
         if (told.event.type === 'listener_lost') lost.labels('listener').inc()
