@@ -17,6 +17,7 @@ import health from '../plugins/health/index.js'
 import metrics from '../plugins/metrics/index.js'
 import openapi from '../plugins/openapi.js'
 import overload from '../plugins/overload.js'
+import tracing from '../plugins/tracing/index.js'
 import { answer, answerErrors } from './http/errors.js'
 import redis from './redis.js'
 
@@ -91,6 +92,8 @@ async function compose(
   // First, so that an overloaded process refuses before it looks a tenant up.
   await app.register(overload)
   await app.register(drain)
+  // Before the tenant plugin, whose lookups it follows. Nothing without an OpenTelemetry SDK in the process.
+  await app.register(tracing)
   const cache = tenancy.redis === undefined ? environment.REDIS_URL || null : tenancy.redis
   if (typeof cache === 'string') await app.register(redis, { url: cache, connectionName: `${name}-service` })
   await app.register(distributedTenant, {

@@ -44,6 +44,9 @@ const kPipeline = Symbol('distributed-tenant.pipeline')
 
 type Carrier = { [kSlot]?: Slot }
 
+/** The tenant a request was admitted for; null before that, and for one without. */
+export const admittedTenant = (request: FastifyRequest): Tenant | null => (request as Carrier)[kSlot]?.tenant ?? null
+
 /** @throws the 403, 404 or 503 that the tenant's state asks for */
 export function refuseUnlessReady(entry: DirectoryEntry | null): asserts entry is DirectoryEntry {
   if (!entry || entry.lifecycle === 'deleted') throw new TenantNotFound()
