@@ -10,11 +10,15 @@ declare module 'fastify' {
     draining(): boolean
     /** Says so, and resolves after the notice. Close the application then. */
     drain(noticeMs: number): Promise<void>
+    /** Requests that came in and are not over. */
+    inFlight(): number
   }
 }
 
 async function drainPlugin(app: FastifyInstance): Promise<void> {
   let draining = false
+  let inFlight = 0
+  app.decorate('inFlight', () => inFlight)
   app.decorate('draining', () => draining)
   app.decorate('drain', async (noticeMs: number) => {
     draining = true
@@ -22,6 +26,12 @@ async function drainPlugin(app: FastifyInstance): Promise<void> {
   })
   app.addHook('preClose', async () => {
     draining = true
+  })
+  app.addHook('onRequest', (_request, reply, done) => {
+    inFlight++
+    // Comes once for every request, whatever ends it, but for one behind another in a pipeline whose client has left.
+    reply.raw.once('close', () => inFlight--)
+    done()
   })
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (draining) reply.header('connection', 'close')
