@@ -29,6 +29,7 @@ export async function compareArms(
   rivals: readonly string[],
   workload: Workload,
   options: BenchOptions,
+  tested = 'ours',
 ): Promise<Case[]> {
   const present = rivals.filter(arms.has)
   const seconds = options.seconds
@@ -43,11 +44,13 @@ export async function compareArms(
   const results = await rounds<Turn>({
     what: nameOf(workload),
     rounds: options.rounds,
-    turns: Object.fromEntries(['ours', ...present].map(name => [name, oneTurn(name)])),
+    turns: Object.fromEntries([tested, ...present].map(name => [name, oneTurn(name)])),
     progress: options.progress,
   })
-  const ours = results.get('ours') as Turn[]
-  return present.map(rival => compareTurns(`${nameOf(workload)}: ours vs ${rival}`, ours, results.get(rival) as Turn[]))
+  const ours = results.get(tested) as Turn[]
+  return present.map(rival =>
+    compareTurns(`${nameOf(workload)}: ${tested} vs ${rival}`, ours, results.get(rival) as Turn[]),
+  )
 }
 
 async function withoutTenant(arms: Arms, options: BenchOptions): Promise<Case> {
