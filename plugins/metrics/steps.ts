@@ -34,7 +34,11 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   ])
   const handling = histogram('fdt_event_seconds', 'An acknowledged event, from its start here.', ['durable'], LONG)
   const relayed = counter('fdt_outbox_published_total', 'Attempts to publish a row of the outbox.', ['outcome'])
-  const lost = counter('fdt_lost_total', 'Times a part was lost: nats, consumer, listener, redis.', ['part'])
+  const failures = counter(
+    'fdt_part_failures_total',
+    'Failures of nats, a consumer, the listener or redis; each failed try counts.',
+    ['part'],
+  )
   const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
     'reason',
   ])
@@ -46,7 +50,7 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
     for (const reason of reasons) closed.labels(pool, reason).inc(0)
   }
   for (const outcome of ['published', 'failed', 'refused']) relayed.labels(outcome).inc(0)
-  for (const part of ['nats', 'consumer', 'listener', 'redis']) lost.labels(part).inc(0)
+  for (const part of ['nats', 'consumer', 'listener', 'redis']) failures.labels(part).inc(0)
   for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
 
   return hear(onStep, origin, counted)
@@ -68,11 +72,11 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         else if (told.event.type === 'publish_refused') relayed.labels('refused').inc()
         return
       case 'cache':
-        if (told.event.type === 'remote_failed') lost.labels('redis').inc()
+        if (told.event.type === 'remote_failed') failures.labels('redis').inc()
         else ignored.labels(told.event.type.replace('remote_', '')).inc()
         return
       case 'listener':
-        if (told.event.type === 'listener_lost') lost.labels('listener').inc()
+        if (told.event.type === 'listener_lost') failures.labels('listener').inc()
         return
     }
   }
@@ -105,10 +109,10 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         handled.labels(event.durable, event.type === 'dead' ? 'dead' : 'retried').inc()
         return
       case 'disconnected':
-        lost.labels('nats').inc()
+        failures.labels('nats').inc()
         return
       case 'consume_failed':
-        lost.labels('consumer').inc()
+        failures.labels('consumer').inc()
         return
     }
   }
