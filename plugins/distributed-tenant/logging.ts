@@ -60,6 +60,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'lookup':
       case 'lease':
+      case 'access':
         return
     }
   }

@@ -62,6 +62,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     identify: (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,
+    origin: tenancy.origin,
     connectionInfo: tenancy.connectionInfo,
   }
 }

@@ -134,6 +134,8 @@ export interface Tenants {
   /** The state of what this process stands on; each part within the given deadline. */
   health(deadlineMs?: number): Promise<TenancyHealth>
   connectionInfo(): ConnectionInfo
+  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
+  readonly origin: object
 }
 
 export type TenantProbe =
