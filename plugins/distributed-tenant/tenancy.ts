@@ -12,6 +12,7 @@ import { ensureTemplate } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
+import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
@@ -27,6 +28,8 @@ export interface Tenancy extends HealthQuestions {
   readonly notifications: NotificationsHandle
   readonly provisioner: Provisioner
   readonly source: Source | null
+  /** What migrations of all tenants work with. */
+  readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -107,6 +110,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     provisioner,
     source,
+    fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
