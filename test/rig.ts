@@ -16,6 +16,9 @@ import { type Servers, startServers } from '../stack/servers/start.js'
 export const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../test/migrations/${name}`, import.meta.url))
 
+/** What tenants' passwords derive from in tests. */
+export const roleSecret = `k1:${'a-secret-of-the-tests-'.repeat(2)}`
+
 export const notes = fixture('notes')
 
 export interface Rig {
@@ -83,6 +86,9 @@ export async function rig(
         nats: null,
         redis: null,
         source: false,
+        roleSecret,
+        // Tests of spares ask for them; elsewhere they would be made beside what is measured and counted.
+        spares: 0,
         ...options,
       })
       prepare?.(app)

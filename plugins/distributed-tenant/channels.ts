@@ -4,6 +4,8 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
+import type { RoleReport } from './databases/mender.js'
+import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
 import type { ServiceName, TenantId } from './types.js'
@@ -22,6 +24,8 @@ export type Step =
       readonly area: 'provision'
       readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
     }
+  | { readonly area: 'role'; readonly event: RoleReport }
+  | { readonly area: 'spare'; readonly event: SpareReport }
   | { readonly area: 'relay'; readonly event: { type: string; subject?: string; error?: unknown } }
   | { readonly area: 'events'; readonly event: EventsReport }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
@@ -39,6 +43,8 @@ export const areas = [
   'cache',
   'listener',
   'provision',
+  'role',
+  'spare',
   'relay',
   'events',
   'start',

@@ -120,6 +120,7 @@ export const TenantDisabled = createError(
 export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
 export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
 export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
+export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)
 
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */
