@@ -90,7 +90,7 @@ export async function inspectFleet(
 ): Promise<Inventory> {
   const pattern = `^tenant_[^_]*_${service}$`
   const rows = await sql<Row[]>`
-    with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as name from tenants)
+    with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from tenants)
     select id, lifecycle, provisioned, schema_version as "schemaVersion", certificate, role_key as "roleKey",
       datconnlimit as connections, pg_has_role(current_user, datdba, 'MEMBER') as ours,
       shobj_description(database.oid, 'pg_database') as comment,
@@ -103,8 +103,8 @@ export async function inspectFleet(
       rolconfig is distinct from array['idle_in_transaction_session_timeout=60s']
         or exists (select from pg_db_role_setting where setrole = role.oid and setdatabase <> 0) as settings
     from named
-    left join pg_database database on datname = name
-    left join pg_roles role on rolname = name
+    left join pg_database database on datname = target
+    left join pg_roles role on rolname = target
     left join lateral (
       select bool_or(grantee = 0) as to_public, bool_or(grantee not in (0, datdba, coalesce(role.oid, 0))) as to_others,
         bool_or(grantee = role.oid and privilege_type = 'CONNECT') as to_role
