@@ -33,9 +33,9 @@ export function parseRoleKeys(text: string): readonly RoleKey[] {
 }
 
 export interface Credentials {
-  /** The id of the key that verifiers are made with. */
+  /** The name of the key that verifiers are made with: its id and a print of its secret, as in `k1.9f86d081`. */
   readonly current: string
-  /** Ids of all keys, the current one first. */
+  /** Names of all keys, the current one first. Two secrets under one id have two names. */
   readonly keys: readonly string[]
   password(tenant: TenantId, key: string): string
   /** What PostgreSQL stores, always the same for one tenant and key. A password cannot be found from it. */
@@ -45,13 +45,13 @@ export interface Credentials {
 }
 
 export function createCredentials(service: ServiceName, keys: readonly RoleKey[]): Credentials {
-  const secrets = new Map(keys.map(key => [key.id, key.secret]))
-  const [{ id: current }] = keys as readonly [RoleKey]
+  const named = new Map(keys.map(key => [nameOf(key), key]))
+  const current = nameOf(keys[0] as RoleKey)
 
-  const derive = (tenant: TenantId, key: string, more = ''): Buffer =>
-    createHmac('sha256', secrets.get(key) as string)
-      .update(`${key}\n${service}\n${tenant}${more}`)
-      .digest()
+  function derive(tenant: TenantId, name: string, more = ''): Buffer {
+    const { id, secret } = named.get(name) as RoleKey
+    return createHmac('sha256', secret).update(`${id}\n${service}\n${tenant}${more}`).digest()
+  }
   const password = (tenant: TenantId, key: string): string => derive(tenant, key).toString('hex')
   // The salt is derived too, so that a pooler's list can be printed without asking the server for what it stores.
   const verifier = (tenant: TenantId): string =>
@@ -59,11 +59,16 @@ export function createCredentials(service: ServiceName, keys: readonly RoleKey[]
 
   return {
     current,
-    keys: [...secrets.keys()],
+    keys: [...named.keys()],
     password,
     verifier,
     userListLine: tenant => `"${tenantDatabaseName(tenant, service)}" "${verifier(tenant)}"`,
   }
+}
+
+/** Thirty-two bits of a hash: enough to tell two secrets apart, and nothing to find one by. */
+function nameOf({ id, secret }: RoleKey): string {
+  return `${id}.${createHmac('sha256', secret).update('print').digest('hex').slice(0, 8)}`
 }
 
 /** RFC 5802 with one iteration, in the form PostgreSQL stores. The password must be ASCII. */

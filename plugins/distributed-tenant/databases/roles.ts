@@ -1,6 +1,7 @@
 // Owns the login roles of tenants and the group they are members of. Invariants: a tenant's role owns nothing, may connect
 // to its one database, and has what its group has there; the service's role alone makes and changes them. Everything here
 // runs on the central database and is safe to repeat.
+import { RoleKeyUnknown } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { QueryClient, ServiceName, TenantId } from '../types.js'
 import type { Credentials } from './credentials.js'
@@ -24,12 +25,19 @@ export async function prepareRole(sql: QueryClient, database: string, service: S
   await sql`select prepare_tenant_role(${database}, ${database}, ${tenantGroupName(service)})`
 }
 
-/** Lets the tenant's role log in by the current key, and notes the key in the registry. */
+/**
+ * Lets the tenant's role log in by the current key, and notes the key in the registry. Not over a key that this process
+ * does not have: two processes with different secrets would lock each other out in turns, and every request of both.
+ * @throws TENANT_ROLE_KEY_UNKNOWN
+ */
 export async function openRole(
   sql: QueryClient,
   id: TenantId,
   { service, credentials }: { service: ServiceName; credentials: Credentials },
 ): Promise<void> {
+  const [row] = await sql<{ key: string | null }[]>`select role_key as key from tenants where id = ${id}`
+  const key = row?.key ?? credentials.current
+  if (!credentials.keys.includes(key)) throw new RoleKeyUnknown(key)
   const role = tenantDatabaseName(id, service)
   await sql`select open_tenant_role(${id}, ${role}, ${credentials.verifier(id)}, ${credentials.current})`
 }

@@ -28,6 +28,9 @@ declare
 begin
   if not exists (select from pg_roles where rolname = the_role) then
     execute format('create role %I nologin', the_role);
+    -- Sessions of a role that was dropped by hand live on without rights.
+    perform pg_terminate_backend(pid) from pg_stat_activity
+    where datname = the_database and usesysid not in (select oid from pg_roles);
   end if;
   execute format('alter role %I nocreatedb nocreaterole inherit connection limit -1', the_role);
   execute format('alter role %I reset all', the_role);
