@@ -7,6 +7,7 @@ import type { LeaseReport, PoolReport } from './connections/pool.js'
 import type { RoleReport } from './databases/mender.js'
 import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
+import type { RemoteReport } from './directory/remote.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
 import type { ServiceName, TenantId } from './types.js'
 
@@ -18,7 +19,7 @@ export type Step =
   /** Tens of thousands a second: listened to only by who needs each. */
   | { readonly area: 'lease'; readonly pool: PoolName; readonly event: LeaseReport }
   | { readonly area: 'lookup'; readonly event: DirectoryReport }
-  | { readonly area: 'cache'; readonly event: { type: 'remote_failed' | 'remote_garbage'; error?: unknown } }
+  | { readonly area: 'cache'; readonly event: RemoteReport }
   | { readonly area: 'listener'; readonly event: { type: 'listening' | 'listener_lost'; error?: unknown } }
   | {
       readonly area: 'provision'
