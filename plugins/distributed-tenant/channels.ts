@@ -5,7 +5,11 @@ import { type Channel, channel } from 'node:diagnostics_channel'
 import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
 import type { DirectoryReport } from './directory/directory.js'
+import type { BreakerReport } from './provisioning/breaker.js'
+import type { DeadLettersReport } from './provisioning/dead-letters.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
+import type { RelayReport } from './provisioning/relay.js'
+import type { RetryReport } from './provisioning/retry.js'
 import type { ServiceName, TenantId } from './types.js'
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'
@@ -22,7 +26,9 @@ export type Step =
       readonly area: 'provision'
       readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
     }
-  | { readonly area: 'relay'; readonly event: { type: string; subject?: string; error?: unknown } }
+  | { readonly area: 'relay'; readonly event: RelayReport }
+  | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
+  | { readonly area: 'dead'; readonly event: DeadLettersReport }
   | { readonly area: 'events'; readonly event: EventsReport }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
 
@@ -40,6 +46,8 @@ export const areas = [
   'listener',
   'provision',
   'relay',
+  'retry',
+  'dead',
   'events',
   'start',
 ] as const satisfies readonly Area[]

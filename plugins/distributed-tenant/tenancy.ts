@@ -14,9 +14,13 @@ import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import type { ApplyOptions } from './provisioning/apply.js'
+import { createBreaker } from './provisioning/breaker.js'
+import { createDeadLetters, type DeadLetters } from './provisioning/dead-letters.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
+import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
-import { type Streams, startStreams } from './provisioning/streams.js'
+import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import type { SessionClient } from './request/client.js'
 import { prepareCentral } from './start.js'
 
@@ -27,6 +31,7 @@ export interface Tenancy extends HealthQuestions {
   readonly notifications: NotificationsHandle
   readonly provisioner: Provisioner
   readonly source: Source | null
+  readonly deadLetters: DeadLetters
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -34,7 +39,7 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
-  /** Begins to publish and to consume. */
+  /** Begins to publish, to consume and to try again what has failed. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
@@ -87,12 +92,26 @@ export function createTenancy(settings: Settings): Tenancy {
     report: event => tell({ area: 'provision', event }),
   })
   const source = settings.source ? createSource(central) : null
+  const breaker = createBreaker(event => tell({ area: 'retry', event }))
+  const retry = { central, provisioner, breaker, report: (event: RetryReport) => tell({ area: 'retry', event }) }
+  const attempt = createAttempt(retry)
+  const apply: ApplyOptions = { central, attempt, breaker, source }
+  const deadLetters = createDeadLetters({
+    central,
+    handle: createHandler(apply, settings.onStatus ?? undefined),
+    report: event => tell({ area: 'dead', event }),
+  })
+  let retries: Retries | null = null
   let streams: Streams | null = null
-  const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
+  const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
+  async function quiesce(deadlineMs: number): Promise<void> {
+    await Promise.all([streams?.stop(deadlineMs), retries?.stop(deadlineMs)])
+  }
+
   async function closeAll(): Promise<void> {
-    await streams?.stop(5_000)
+    await quiesce(5_000)
     await streams?.close()
     directory.close()
     await notifications.close()
@@ -107,6 +126,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     provisioner,
     source,
+    deadLetters,
     origin,
     ...health,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
@@ -114,17 +134,22 @@ export function createTenancy(settings: Settings): Tenancy {
       await pools.provisioning.session(template)
     },
     consume() {
-      if (!settings.enabled || settings.nats === null || streams) return
+      if (!settings.enabled) return
+      retries ??= startRetries(retry, attempt)
+      // Not waited for: it ends with the pools at the latest, and tells its own failures.
+      void deadLetters.upkeep()
+      if (settings.nats === null || streams) return
       streams = startStreams({
         url: settings.nats,
         settings,
         central,
         notifications,
-        apply: { central, provisioner, source },
+        apply,
+        deadLetters,
         tell,
       })
     },
-    quiesce: async deadlineMs => streams?.stop(deadlineMs),
+    quiesce,
     close() {
       closed ??= closeAll()
       return closed
