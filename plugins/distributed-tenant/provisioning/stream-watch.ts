@@ -37,17 +37,25 @@ export function createStreamWatch(options: {
   let wentBackTo: number | null = null
 
   async function look(): Promise<{ created: string; loss: Loss | null; refed: number }> {
-    const asked = wentBackTo
-    const found = await read()
-    const now = asked === null ? found : { ...found, lastSeq: Math.min(found.lastSeq, asked) }
-    // What this process published into another stream may have been recorded after everybody else had looked.
-    const everything = known !== now.created
-    const quiet = !everything && (await isAsSeen(central, stream, now))
-    const outcome = quiet ? nothing : await central.begin(sql => compare(sql, stream, now, everything))
-    if (wentBackTo === asked) wentBackTo = null
-    known = found.created
-    end = found.lastSeq
-    return { created: found.created, ...outcome }
+    for (;;) {
+      const asked = wentBackTo
+      // Before the stream: what others confirm and record while it answers is no loss.
+      const before = await readBefore(central, stream)
+      const found = await read()
+      const now = asked === null ? found : { ...found, lastSeq: Math.min(found.lastSeq, asked) }
+      // What this process published into another stream may have been recorded after everybody else had looked.
+      const everything = known !== now.created
+      const outcome =
+        !everything && isAsSeen(before, now)
+          ? nothing
+          : await central.begin(sql => compare(sql, { stream, now, before, everything }))
+      // Another relay has looked in between, perhaps at a newer state: this one proves nothing.
+      if (outcome === null) continue
+      if (wentBackTo === asked) wentBackTo = null
+      known = found.created
+      end = found.lastSeq
+      return { created: found.created, ...outcome }
+    }
   }
 
   return {
@@ -67,29 +75,49 @@ interface Found {
 
 const nothing: Found = { loss: null, refed: 0 }
 
-async function isAsSeen(sql: SqlClient, stream: string, now: StreamFacts): Promise<boolean> {
-  const [row] = await sql<{ same: boolean }[]>`
-    select created = ${now.created} and first_seq = ${now.firstSeq} and last_seq = ${now.lastSeq} and not exists (
-      select 1 from outbox where stream_seq > ${now.lastSeq} and stream_created = ${now.created}) as same
-    from stream_seen where stream = ${stream}`
-  return row?.same ?? false
+/** What was recorded by whoever looked last, and the highest sequence that was confirmed to any of us. */
+interface Before {
+  readonly created: string
+  readonly first: number
+  readonly last: number
+  readonly recorded: number
 }
 
-/** Two relays that find it at once: the second one waits for the first and finds nothing left to do. */
-async function compare(sql: TransactionClient, stream: string, now: StreamFacts, everything: boolean): Promise<Found> {
+async function readBefore(sql: SqlClient, stream: string): Promise<Before> {
+  const [row] = await sql<Before[]>`
+    select created, first_seq::float8 as first, last_seq::float8 as last, coalesce(
+      (select stream_seq from outbox where stream_seq is not null and stream_created = stream_seen.created
+       order by stream_seq desc limit 1), 0)::float8 as recorded
+    from stream_seen where stream = ${stream}`
+  return row ?? { created: '', first: 0, last: 0, recorded: 0 }
+}
+
+const isAsSeen = (before: Before, now: StreamFacts): boolean =>
+  before.created === now.created &&
+  before.first === now.firstSeq &&
+  before.last === now.lastSeq &&
+  before.recorded <= now.lastSeq
+
+/** @returns null when another relay has looked since `before` */
+async function compare(
+  sql: TransactionClient,
+  { stream, now, before, everything }: { stream: string; now: StreamFacts; before: Before; everything: boolean },
+): Promise<Found | null> {
+  const { created, first, last, recorded } = before
   await sql`
     insert into stream_seen (stream, created, first_seq, last_seq) values (${stream}, '', 0, 0) on conflict do nothing`
-  const [seen] = await sql<{ created: string; first: number; last: number }[]>`
-    select created, first_seq::float8 as first, last_seq::float8 as last from stream_seen
-    where stream = ${stream} for update`
-  const { created, first, last } = seen as { created: string; first: number; last: number }
+  const unchanged = await sql`
+    select 1 from stream_seen
+    where stream = ${stream} and created = ${created} and first_seq = ${first} and last_seq = ${last} for update`
+  if (unchanged.length === 0) return null
   const other = created !== now.created
-  const gone = everything || other ? sql`stream_created is distinct from ${now.created} or` : sql``
+  const elsewhere = everything || other ? sql`stream_created is distinct from ${now.created} or` : sql``
   const refed = await feedAgain(
     sql,
     now,
-    sql`(${gone} stream_seq > ${now.lastSeq} or (stream_seq < ${now.firstSeq} and stream_seq >= ${first - IN_FLIGHT}
-      and published_at > now() - ${AGED_DAYS} * interval '1 day'))`,
+    sql`(${elsewhere} (stream_seq > ${now.lastSeq} and stream_seq <= ${recorded})
+      or (stream_seq < ${now.firstSeq} and stream_seq >= ${first - IN_FLIGHT}
+        and published_at > now() - ${AGED_DAYS} * interval '1 day'))`,
   )
   await sql`
     update stream_seen set created = ${now.created}, first_seq = ${now.firstSeq}, last_seq = ${now.lastSeq}, seen_at = now()
