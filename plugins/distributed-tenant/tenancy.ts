@@ -12,6 +12,8 @@ import { ensureTemplate } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
+import { createFigures } from './figures.js'
+import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import type { ApplyOptions } from './provisioning/apply.js'
@@ -23,6 +25,7 @@ import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import type { SessionClient } from './request/client.js'
 import { prepareCentral } from './start.js'
+import type { Figures } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -32,6 +35,9 @@ export interface Tenancy extends HealthQuestions {
   readonly provisioner: Provisioner
   readonly source: Source | null
   readonly deadLetters: DeadLetters
+  readonly figures: (deadlineMs?: number) => Promise<Figures>
+  /** What migrations of all tenants work with. */
+  readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -103,6 +109,12 @@ export function createTenancy(settings: Settings): Tenancy {
   })
   let retries: Retries | null = null
   let streams: Streams | null = null
+  const figures = createFigures({
+    service: settings.service,
+    central,
+    schemaVersion: tenantSets.at(-1)?.version ?? 0,
+    streams: () => streams,
+  })
   const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
@@ -127,8 +139,10 @@ export function createTenancy(settings: Settings): Tenancy {
     provisioner,
     source,
     deadLetters,
+    fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
+    figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(template)
