@@ -9,8 +9,11 @@ import type { RoleReport } from './databases/mender.js'
 import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { RemoteReport } from './directory/remote.js'
-import type { RelayReport } from './provisioning/outbox.js'
+import type { BreakerReport } from './provisioning/breaker.js'
+import type { DeadLettersReport } from './provisioning/dead-letters.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
+import type { RelayReport } from './provisioning/relay.js'
+import type { RetryReport } from './provisioning/retry.js'
 import type { QueryReport } from './request/use.js'
 import type { ServiceName, TenantId } from './types.js'
 
@@ -46,6 +49,8 @@ export type Step =
   | { readonly area: 'relay'; readonly event: RelayReport }
   | { readonly area: 'role'; readonly event: RoleReport }
   | { readonly area: 'spare'; readonly event: SpareReport }
+  | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
+  | { readonly area: 'dead'; readonly event: DeadLettersReport }
   | { readonly area: 'events'; readonly event: EventsReport }
   /** One message per statement, twice: when it is sent, in the context of who asks, and when it is over. */
   | { readonly area: 'query'; readonly pool: PoolName; readonly event: QueryReport }
@@ -85,6 +90,8 @@ export const areas = [
   'role',
   'spare',
   'relay',
+  'retry',
+  'dead',
   'events',
   'query',
   'arrival',

@@ -21,9 +21,13 @@ import { createFigures } from './figures.js'
 import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import type { ApplyOptions } from './provisioning/apply.js'
+import { createBreaker } from './provisioning/breaker.js'
+import { createDeadLetters, type DeadLetters } from './provisioning/dead-letters.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
+import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
-import { type Streams, startStreams } from './provisioning/streams.js'
+import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral } from './start.js'
 import type { Figures, TenantId } from './types.js'
 
@@ -36,6 +40,7 @@ export interface Tenancy extends HealthQuestions {
   readonly spares: Spares
   readonly credentials: Credentials
   readonly source: Source | null
+  readonly deadLetters: DeadLetters
   readonly figures: (deadlineMs?: number) => Promise<Figures>
   /** What migrations of all tenants work with. */
   readonly fleet: FleetParts
@@ -50,7 +55,7 @@ export interface Tenancy extends HealthQuestions {
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
   repairTenant(id: TenantId): Promise<void>
-  /** Begins to publish, to consume and to keep spares. */
+  /** Begins to publish, to consume, to try again what has failed and to keep spares. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
@@ -123,6 +128,16 @@ export function createTenancy(settings: Settings): Tenancy {
     report: event => tell({ area: 'provision', event }),
   })
   const source = settings.source ? createSource(central) : null
+  const breaker = createBreaker(event => tell({ area: 'retry', event }))
+  const retry = { central, provisioner, breaker, report: (event: RetryReport) => tell({ area: 'retry', event }) }
+  const attempt = createAttempt(retry)
+  const apply: ApplyOptions = { central, attempt, breaker, source }
+  const deadLetters = createDeadLetters({
+    central,
+    handle: createHandler(apply, settings.onStatus ?? undefined),
+    report: event => tell({ area: 'dead', event }),
+  })
+  let retries: Retries | null = null
   let streams: Streams | null = null
   const figures = createFigures({
     service: settings.service,
@@ -130,11 +145,16 @@ export function createTenancy(settings: Settings): Tenancy {
     schemaVersion: tenantSets.at(-1)?.version ?? 0,
     streams: () => streams,
   })
-  const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
+  const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
+  async function quiesce(deadlineMs: number): Promise<void> {
+    void spares.close()
+    await Promise.all([streams?.stop(deadlineMs), retries?.stop(deadlineMs)])
+  }
+
   async function closeAll(): Promise<void> {
-    await streams?.stop(5_000)
+    await quiesce(5_000)
     await streams?.close()
     const kept = spares.close()
     directory.close()
@@ -153,6 +173,7 @@ export function createTenancy(settings: Settings): Tenancy {
     spares,
     credentials,
     source,
+    deadLetters,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
@@ -166,20 +187,21 @@ export function createTenancy(settings: Settings): Tenancy {
     consume() {
       if (!settings.enabled) return
       spares.start()
+      retries ??= startRetries(retry, attempt)
+      // Not waited for: it ends with the pools at the latest, and tells its own failures.
+      void deadLetters.upkeep()
       if (settings.nats === null || streams) return
       streams = startStreams({
         url: settings.nats,
         settings,
         central,
         notifications,
-        apply: { central, provisioner, source },
+        apply,
+        deadLetters,
         tell,
       })
     },
-    async quiesce(deadlineMs) {
-      void spares.close()
-      await streams?.stop(deadlineMs)
-    },
+    quiesce,
     close() {
       closed ??= closeAll()
       return closed

@@ -162,6 +162,8 @@ export interface TenancyHealth {
   readonly central: HealthPart
   readonly cache: HealthPart
   readonly events: HealthPart
+  /** Down while the instance is short of something and is spared: new tenants wait. */
+  readonly provisioning: HealthPart
   readonly connections: ConnectionInfo
 }
 

@@ -22,6 +22,7 @@ import type { Spares } from '../databases/spares.js'
 import { DatabaseForeign, DatabaseMissing } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
+import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from './attempts.js'
 import { writeOutbox } from './outbox.js'
 import { findTenant, recordAttempt, recordFailure, recordReady } from './registry.js'
 
@@ -66,7 +67,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
 
   async function stepByStep(id: TenantId): Promise<RegistryRow | null> {
     return session(async sql => {
-      const lock = `distributed_tenant.provision:${id}`
+      const lock = provisionLock(id)
       await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
       try {
         const row = await findTenant(sql, id)
@@ -100,7 +101,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       doing = next
     }
     try {
-      await recordAttempt(sql, row.id)
+      await recordAttempt(sql, row.id, ATTEMPT_LEASE_MS)
       done('database')
       const name = tenantDatabaseName(row.id, service)
       await ensureDatabase(sql, row, name)
@@ -194,9 +195,10 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
           provisioned: isForeign ? 'foreign' : 'failed',
           step,
           error: message,
-          nextAttemptAt: null,
+          retryInMs: isForeign ? null : retryDelayMs(row.attempts + 1),
         })
-        await writeStatus(tx, now, { status: 'failed', step, error: message })
+        const nextTryAt = now.nextAttemptAt?.toISOString()
+        await writeStatus(tx, now, { status: 'failed', step, error: message, ...(nextTryAt && { nextTryAt }) })
       })
     } catch (second) {
       // The database that refuses the step refuses the record too: the event stays unacknowledged and comes again.
@@ -207,7 +209,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   async function writeStatus(
     tx: Parameters<typeof writeOutbox>[0],
     row: RegistryRow,
-    status: Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion'>,
+    status: Pick<StatusEvent, 'status' | 'step' | 'error' | 'nextTryAt' | 'steps' | 'schemaVersion'>,
   ): Promise<void> {
     const payload: StatusEvent = {
       id: row.id,

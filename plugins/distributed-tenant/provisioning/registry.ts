@@ -118,9 +118,12 @@ export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Li
   )
 }
 
-/** Notes that provisioning has begun once more. */
-export async function recordAttempt(sql: QueryClient, id: TenantId): Promise<void> {
-  await sql`update tenants set attempts = attempts + 1, step = 'claim', next_attempt_at = null where id = ${id}`
+/** Notes that provisioning has begun once more; if this process dies, the tenant is due again when `leaseMs` are over. */
+export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: number): Promise<void> {
+  await sql`
+    update tenants set attempts = attempts + 1, step = 'claim',
+      next_attempt_at = now() + ${leaseMs} * interval '1 millisecond'
+    where id = ${id}`
 }
 
 export async function recordReady(
@@ -136,17 +139,20 @@ export async function recordReady(
   return first(rows) as RegistryRow
 }
 
-/** A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served. */
+/**
+ * A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served.
+ * `retryInMs` null: it is not tried again by itself.
+ */
 export async function recordFailure(
   sql: QueryClient,
   id: TenantId,
-  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; nextAttemptAt: Date | null },
+  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; retryInMs: number | null },
 ): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
     update tenants set
       provisioned = case when provisioned = 'ready' and ${failure.provisioned} = 'failed' then 'ready'
                          else ${failure.provisioned} end, step = ${failure.step}, last_error = ${failure.error},
-      next_attempt_at = ${failure.nextAttemptAt}
+      next_attempt_at = now() + ${failure.retryInMs}::float8 * interval '1 millisecond'
     where id = ${id} returning ${columns(sql)}`
   return first(rows) as RegistryRow
 }
