@@ -1,0 +1,152 @@
+// The ledger check: what identity accepted, held against every service's registry, its databases, its outbox, the stream
+// and the ledger the API shows. Nothing may be missing, extra or stuck. Asked from outside, as superuser and over HTTP:
+// none of the product's own inspection is used. What cannot be asked is a difference too, never an exception.
+import { readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { type ServiceName, serviceNames } from '../../stack/names.js'
+import type { RunningStack } from '../../stack/stack.js'
+import { type InsideFacts, type InstanceFacts, readInside, readInstance } from './instance-facts.js'
+import { judgeDatabases, judgeInside } from './judge-databases.js'
+import { judgeOutbox, judgeStream } from './judge-events.js'
+import { judgeLedger, judgeRegistry, type ListedTenant } from './judge-registry.js'
+import { readStream, type StreamFacts } from './stream-facts.js'
+
+export interface LedgerCheckOptions {
+  /** Look inside these tenants' databases only; default all. Everything else is always compared whole. */
+  readonly inside?: readonly string[]
+  /** Dead letters that were provoked: how many each service may have. */
+  readonly dead?: number
+  /** false: what consumers have taken and not yet acknowledged is not held against them. */
+  readonly acknowledged?: boolean
+}
+
+export interface LedgerCheck {
+  /** One sentence each; none is what we want. */
+  readonly differences: readonly string[]
+  readonly tenants: number
+  readonly databases: number
+  readonly messages: number
+  /** Messages of an id that the stream holds already. */
+  readonly duplicateDeliveries: number
+  /** Ready told twice for one tenant by one service, or two certificates in one database. */
+  readonly duplicateEffects: number
+}
+
+export type Facts = Record<ServiceName, InstanceFacts>
+
+export async function checkLedger(stack: RunningStack, options: LedgerCheckOptions = {}): Promise<LedgerCheck> {
+  const differences: string[] = []
+  const ask = async <T>(what: string, question: Promise<T>): Promise<T | null> => {
+    try {
+      return await question
+    } catch (error) {
+      differences.push(`${what} cannot be asked: ${error instanceof Error ? error.message : error}`)
+      return null
+    }
+  }
+  const [instances, stream, listed] = await Promise.all([
+    Promise.all(serviceNames.map(name => ask(`the instance of ${name}`, readInstance(stack, name)))),
+    ask('the stream', readStream(stack)),
+    ask('the API', listTenants(stack)),
+  ])
+  const [identity, employee, core] = instances
+  if (!identity || !employee || !core || !stream || !listed) return { ...nothing, differences }
+  const facts: Facts = { identity, employee, core }
+
+  differences.push(...judgeLedger(identity, listed))
+  for (const name of serviceNames) {
+    differences.push(
+      ...judgeRegistry(name, facts),
+      ...judgeDatabases(name, facts[name]),
+      ...judgeOutbox(name, facts[name]),
+    )
+    if (facts[name].dead.length !== (options.dead ?? 0)) {
+      const reasons = facts[name].dead.map(({ subject, reason }) => `${subject}: ${reason}`)
+      differences.push(`${name} has ${reasons.length} dead letters, not ${options.dead ?? 0}: ${reasons.join('; ')}`)
+    }
+  }
+  differences.push(...judgeStream(facts, stream, options.acknowledged ?? true))
+  const insides = await lookInside(stack, facts, options.inside, ask)
+  differences.push(
+    ...insides.flatMap(({ service, tenant, inside }) => judgeInside(service, tenant, inside, schemas[service])),
+  )
+  return {
+    differences,
+    tenants: identity.tenants.length,
+    databases: serviceNames.reduce((sum, name) => sum + facts[name].databases.filter(isTenants).length, 0),
+    messages: stream.messages,
+    duplicateDeliveries: [...stream.stored.values()].reduce((sum, count) => sum + count - 1, 0),
+    duplicateEffects: duplicateEffects(facts) + insides.filter(({ inside }) => inside.certificates.length > 1).length,
+  }
+}
+
+const nothing = { tenants: 0, databases: 0, messages: 0, duplicateDeliveries: 0, duplicateEffects: 0 }
+
+const isTenants = ({ name }: { name: string }): boolean => name.startsWith('tenant_')
+
+/** The version a service's own tenant migrations end at. */
+const schemas = Object.fromEntries(
+  serviceNames.map(name => {
+    const folder = fileURLToPath(new URL(`../../../services/${name}/migrations/tenant`, import.meta.url))
+    return [name, readdirSync(folder).filter(file => file.includes('.do.')).length]
+  }),
+) as Record<ServiceName, number>
+
+interface Inside {
+  readonly service: ServiceName
+  readonly tenant: InstanceFacts['tenants'][number]
+  readonly inside: InsideFacts
+}
+
+/** Four databases at a time, of those that are there. */
+async function lookInside(
+  stack: RunningStack,
+  facts: Facts,
+  only: readonly string[] | undefined,
+  ask: <T>(what: string, question: Promise<T>) => Promise<T | null>,
+): Promise<Inside[]> {
+  const wanted = serviceNames.flatMap(service =>
+    facts[service].tenants
+      .filter(({ id, lifecycle }) => lifecycle !== 'deleted' && (!only || only.includes(id)))
+      .map(tenant => ({ service, tenant, database: `tenant_${tenant.id}_${service}` }))
+      .filter(({ database }) => facts[service].databases.some(({ name, invalid }) => name === database && !invalid)),
+  )
+  const found: Inside[] = []
+  const visitor = async (): Promise<void> => {
+    for (let next = wanted.shift(); next; next = wanted.shift()) {
+      const inside = await ask(next.database, readInside(stack, next.service, next.database))
+      if (inside) found.push({ ...next, inside })
+    }
+  }
+  await Promise.all(Array.from({ length: 4 }, visitor))
+  return found
+}
+
+function duplicateEffects(facts: Facts): number {
+  const told = serviceNames.flatMap(name =>
+    facts[name].outbox.filter(row => row.subject === `tenant.ready.${name}`).map(row => `${name} ${row.tenant}`),
+  )
+  return told.length - new Set(told).size
+}
+
+/** Every tenant the admin API knows, deleted ones too. */
+async function listTenants({ info }: RunningStack): Promise<ListedTenant[]> {
+  const found: ListedTenant[] = []
+  for (const lifecycle of ['active', 'suspended', 'deleted']) {
+    let after = ''
+    do {
+      const url = `${info.services.identity.url}/api/tenants?limit=100&lifecycle=${lifecycle}${after && `&after=${after}`}`
+      const response = await fetch(url, {
+        headers: { authorization: `Bearer ${info.adminToken}`, connection: 'close' },
+        signal: AbortSignal.timeout(10_000),
+      })
+      if (response.status !== 200) throw new Error(`${url} answered ${response.status}: ${await response.text()}`)
+      const { items, next } = (await response.json()) as { items: ListedTenant[]; next: string | null }
+      found.push(...items)
+      after = next === null ? '' : encodeURIComponent(next)
+    } while (after)
+  }
+  return found
+}
+
+export type { StreamFacts }
