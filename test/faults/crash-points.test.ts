@@ -79,21 +79,16 @@ function createRun(stack: FaultyStack, operator: Operator) {
       acting.catch(() => {})
       dead += action.dead ?? 0
       const process = stack.services[service]
-      if (action.restarts) await acting.catch(() => {})
-      const reached = await Promise.race([
-        until('it dies', REACHED_MS, () => !process.running).then(
-          () => true,
-          () => false,
-        ),
-        acting
-          .then(() => until('it dies', LATER_MS, () => !process.running))
-          .then(
-            () => true,
-            () => !process.running,
-          ),
-      ])
+      const carriedOut = (ms: number) => until('it dies', ms, () => !stack.armed(service))
+      const reached = await Promise.race([carriedOut(REACHED_MS), acting.then(() => carriedOut(LATER_MS))]).then(
+        () => true,
+        () => !stack.armed(service),
+      )
       const began = performance.now()
-      if (!reached) stack.disarm(service)
+      stack.disarm(service)
+      // Without an answer to give, an action may wait for the service that has died.
+      if (action.restarts) await acting.catch(() => {})
+      else await until('it is gone', REACHED_MS, () => !reached || !process.running)
       await process.start()
       if (!action.restarts) await acting
       await stack.converge(CONVERGE_MS, { inside: [id], dead, acknowledged: false })
@@ -106,6 +101,8 @@ type Run = ReturnType<typeof createRun>
 
 /** Runs every action without a fault and takes each step that is told for the first time as a point. */
 async function discover(stack: FaultyStack, run: Run): Promise<Point[]> {
+  // What is told by a start comes also after the services are ready.
+  await stack.converge(CONVERGE_MS)
   const points: Point[] = []
   const load: Record<ServiceName, number> = { identity: 0, employee: 0, core: 0 }
   for (const action of actions) {

@@ -1,6 +1,6 @@
 // A stack whose services can be told to die at a step: each runs with the crash preload, which looks for its order in a
 // folder of ours. Owns that folder, the trace of steps, and waiting for the ledger to be clean.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ServiceName, serviceNames } from '../../stack/names.js'
@@ -11,8 +11,9 @@ import { checkLedger, type LedgerCheck, type LedgerCheckOptions } from './ledger
 export interface FaultyStack extends RunningStack {
   /** The next process of this service that gets to the point dies there. */
   arm(service: ServiceName, point: string): void
-  /** Takes the order back. @returns false when it has been carried out */
-  disarm(service: ServiceName): boolean
+  /** Whether the order has not been carried out. */
+  armed(service: ServiceName): boolean
+  disarm(service: ServiceName): void
   /** The steps told since the last call, each once, by service. */
   trace(): Record<ServiceName, Set<string>>
   /** @returns the clean check; throws what still differs after `ms` */
@@ -41,14 +42,8 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
   return {
     ...stack,
     arm: (service, point) => writeFileSync(join(orders, service), point),
-    disarm(service) {
-      try {
-        rmSync(join(orders, service))
-        return true
-      } catch {
-        return false
-      }
-    },
+    armed: service => existsSync(join(orders, service)),
+    disarm: service => rmSync(join(orders, service), { force: true }),
     trace() {
       const found = Object.fromEntries(serviceNames.map(name => [name, new Set<string>()])) as ReturnType<
         FaultyStack['trace']

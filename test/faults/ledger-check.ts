@@ -9,7 +9,7 @@ import { type InsideFacts, type InstanceFacts, readInside, readInstance } from '
 import { judgeDatabases, judgeInside } from './judge-databases.js'
 import { judgeOutbox, judgeStream } from './judge-events.js'
 import { judgeLedger, judgeRegistry, type ListedTenant } from './judge-registry.js'
-import { readStream, type StreamFacts } from './stream-facts.js'
+import { readStream } from './stream-facts.js'
 
 export interface LedgerCheckOptions {
   /** Look inside these tenants' databases only; default all. Everything else is always compared whole. */
@@ -30,6 +30,11 @@ export interface LedgerCheck {
   readonly duplicateDeliveries: number
   /** Ready told twice for one tenant by one service, or two certificates in one database. */
   readonly duplicateEffects: number
+  /** Identity's registry; `ready`: in every service. */
+  readonly registry: ReadonlyMap<
+    string,
+    { readonly version: number; readonly lifecycle: string; readonly ready: boolean }
+  >
 }
 
 export type Facts = Record<ServiceName, InstanceFacts>
@@ -77,10 +82,23 @@ export async function checkLedger(stack: RunningStack, options: LedgerCheckOptio
     messages: stream.messages,
     duplicateDeliveries: [...stream.stored.values()].reduce((sum, count) => sum + count - 1, 0),
     duplicateEffects: duplicateEffects(facts) + insides.filter(({ inside }) => inside.certificates.length > 1).length,
+    registry: new Map(
+      identity.tenants.map(({ id, version, lifecycle }) => [id, { version, lifecycle, ready: isReady(id, facts) }]),
+    ),
   }
 }
 
-const nothing = { tenants: 0, databases: 0, messages: 0, duplicateDeliveries: 0, duplicateEffects: 0 }
+const nothing = {
+  tenants: 0,
+  databases: 0,
+  messages: 0,
+  duplicateDeliveries: 0,
+  duplicateEffects: 0,
+  registry: new Map(),
+}
+
+const isReady = (id: string, facts: Facts): boolean =>
+  serviceNames.every(name => facts[name].tenants.some(tenant => tenant.id === id && tenant.provisioned === 'ready'))
 
 const isTenants = ({ name }: { name: string }): boolean => name.startsWith('tenant_')
 
@@ -148,5 +166,3 @@ async function listTenants({ info }: RunningStack): Promise<ListedTenant[]> {
   }
   return found
 }
-
-export type { StreamFacts }
