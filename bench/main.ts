@@ -3,19 +3,23 @@
 import { parseArgs } from 'node:util'
 import { processWatch } from '../stack/watch.js'
 import type { BenchOptions } from './arms.js'
+import { benchBurst } from './cases/burst.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
 import { benchIdle } from './cases/idle.js'
+import { benchProvision } from './cases/provision.js'
 import { benchRequest } from './cases/request.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle [--json] [--rounds N] [--seconds S] [--tenants N] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst [--json] [--rounds N] [--seconds S] [--tenants N] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
   cold     the first query of a tenant without a connection
   idle     heap of a known idle tenant, driver instances and sockets alive
+  provision  a tenant from POST to ready in all three services: spare, clone, create and migrate, bare clone
+  burst    300 tenants at once, and what existing tenants feel of them
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
@@ -37,6 +41,8 @@ const benches: Readonly<Record<string, Bench>> = {
   cap: { run: benchCap, rounds: 7, seconds: 3, tenants: 1_000, quickTenants: 60 },
   cold: { run: benchCold, rounds: 15, seconds: 1, tenants: 50, quickTenants: 12 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
+  provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
+  burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
 }
 
 function usage(why: string): never {
