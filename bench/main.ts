@@ -6,13 +6,14 @@ import type { BenchOptions } from './arms.js'
 import { benchBurst } from './cases/burst.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
+import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
 import { benchProvision } from './cases/provision.js'
 import { benchRequest } from './cases/request.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst [--json] [--rounds N] [--seconds S] [--tenants N] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet [--json] [--rounds N] [--seconds S] [--tenants N] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
@@ -20,6 +21,7 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst [--j
   idle     heap of a known idle tenant, driver instances and sockets alive
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate, bare clone
   burst    300 tenants at once, and what existing tenants feel of them
+  fleet    creating, listing and reconciling with 1000 tenants against 10
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
@@ -43,6 +45,7 @@ const benches: Readonly<Record<string, Bench>> = {
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
   provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
   burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
+  fleet: { run: benchFleet, rounds: 7, seconds: 1, tenants: 1_000, quickTenants: 20 },
 }
 
 function usage(why: string): never {

@@ -57,9 +57,9 @@ export async function benchBurst(options: BenchOptions): Promise<{ config: Confi
         spares: 3,
         schema: '20 tables, one migration',
         'bare clones': `${SESSIONS.join(', ')} sessions an instance, best: ${sessions}`,
-        'existing tenants': `${EXISTING}, ${PER_SECOND} requests a second, each of one query`,
+        existing: `${EXISTING}, ${PER_SECOND} requests a second, each of one query`,
         refused: burst.refused + half.refused,
-        'attempts beyond the first': burst.repeated + half.repeated,
+        repeats: burst.repeated + half.repeated,
       },
       cases: [
         compareNumbers('burst vs bare-clone', [burst.rate, burst.rate], [before, after], {

@@ -30,6 +30,8 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
     ...options,
     serviceEnv: {
       LOG_LEVEL: 'warn',
+      // So that what is deleted is purged within the run.
+      TENANT_RETENTION_DAYS: '0',
       NODE_OPTIONS: `--import=${new URL('./crash.js', import.meta.url).href}`,
       FAULT: `@${orders}`,
       FAULT_TRACE: traceFile,

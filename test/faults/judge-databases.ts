@@ -3,23 +3,32 @@
 import type { ServiceName } from '../../stack/names.js'
 import type { DatabaseFact, InsideFacts, InstanceFacts, TenantFact } from './instance-facts.js'
 
-export function judgeDatabases(service: ServiceName, facts: InstanceFacts): string[] {
-  const { databases, tenants, roles, idleInTransaction } = facts
+/** `purged`: deleted tenants must be gone. */
+export function judgeTenantDatabases(service: ServiceName, facts: InstanceFacts, purged: boolean): string[] {
+  const { databases, tenants } = facts
   const found: string[] = []
   const named = new Map(databases.map(database => [database.name, database]))
   const expected = new Map(tenants.map(tenant => [`tenant_${tenant.id}_${service}`, tenant]))
   for (const [name, tenant] of expected) {
     const database = named.get(name)
+    if (tenant.lifecycle === 'deleted') {
+      if (database && purged) found.push(`${name} is still there`)
+      if (purged && tenant.provisioned !== 'removed') found.push(`${tenant.id} is ${tenant.provisioned} in ${service}`)
+      if (!purged && !database && tenant.certificate) found.push(`${name} is gone before its time`)
+    } else if (!database) found.push(`${name} is missing`)
     if (database) found.push(...judgeMark(service, database, tenant))
-    // A deleted one may be purged, and one deleted before it was made never had any.
-    else if (tenant.lifecycle !== 'deleted') found.push(`${name} is missing`)
   }
   for (const database of databases) {
     found.push(...judgeDoor(service, database))
     if (database.name.startsWith('tenant_') && !expected.has(database.name)) found.push(`${database.name} is nobody's`)
   }
-  const central = named.get(`${service}_central`)
-  if (!central) found.push(`${service}_central is missing`)
+  return found
+}
+
+/** What is everybody's on an instance. */
+export function judgeInstance(service: ServiceName, { databases, roles, idleInTransaction }: InstanceFacts): string[] {
+  const found: string[] = []
+  if (!databases.some(({ name }) => name === `${service}_central`)) found.push(`${service}_central is missing`)
   const templates = databases.filter(({ name }) => name.startsWith(`template_${service}_`))
   if (templates.length !== 1) found.push(`${service} has ${templates.length} templates, not one`)
   for (const { name, template, connectable } of templates) {

@@ -28,17 +28,36 @@ export function judgeOutbox(service: ServiceName, { outbox, tenants }: InstanceF
   return found
 }
 
-export function judgeStream(facts: Facts, stream: StreamFacts, acknowledged: boolean): string[] {
+/** The newest word on each tenant, of its lifecycle and of each service's status, is in the stream: it holds the whole. */
+export function judgeStored(facts: Facts, stream: StreamFacts): string[] {
   const found: string[] = []
   for (const name of serviceNames) {
-    for (const { messageId, published } of facts[name].outbox) {
-      if (published && !stream.stored.has(messageId)) found.push(`${messageId} of ${name} is not in the stream`)
+    const newest = new Map<string, string>()
+    for (const { tenant, subject, messageId, published } of facts[name].outbox) {
+      if (published) newest.set(`${tenant} ${subject.split('.').length}`, messageId)
     }
-    if (!stream.consumers.some(consumer => consumer.name === `tenants-${name}`)) found.push(`${name} has no consumer`)
+    for (const messageId of newest.values()) {
+      if (!stream.stored.has(messageId)) found.push(`${messageId} of ${name} is not in the stream`)
+    }
+  }
+  return found
+}
+
+/** Every consumer is there, has taken everything and answered for it. */
+export function judgeConsumers(stream: StreamFacts): string[] {
+  const found: string[] = []
+  for (const name of [...serviceNames.map(service => `tenants-${service}`), 'ledger-identity']) {
+    if (!stream.consumers.some(consumer => consumer.name === name)) found.push(`the consumer ${name} is missing`)
   }
   for (const { name, pending, unacknowledged } of stream.consumers) {
     if (pending > 0) found.push(`${name} has ${pending} messages to take`)
-    if (acknowledged && unacknowledged > 0) found.push(`${name} holds ${unacknowledged} messages unacknowledged`)
+    if (unacknowledged > 0) found.push(`${name} holds ${unacknowledged} messages unacknowledged`)
   }
   return found
+}
+
+export function judgeDead(service: ServiceName, { dead }: InstanceFacts, expected: number): string[] {
+  if (dead.length === expected) return []
+  const reasons = dead.map(({ subject, reason }) => `${subject}: ${reason}`)
+  return [`${service} has ${dead.length} dead letters, not ${expected}: ${reasons.join('; ')}`]
 }

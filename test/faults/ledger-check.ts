@@ -6,18 +6,20 @@ import { fileURLToPath } from 'node:url'
 import { type ServiceName, serviceNames } from '../../stack/names.js'
 import type { RunningStack } from '../../stack/stack.js'
 import { type InsideFacts, type InstanceFacts, readInside, readInstance } from './instance-facts.js'
-import { judgeDatabases, judgeInside } from './judge-databases.js'
-import { judgeOutbox, judgeStream } from './judge-events.js'
+import { judgeInside, judgeInstance, judgeTenantDatabases } from './judge-databases.js'
+import { judgeConsumers, judgeDead, judgeOutbox, judgeStored } from './judge-events.js'
 import { judgeLedger, judgeRegistry, type ListedTenant } from './judge-registry.js'
 import { readStream } from './stream-facts.js'
 
 export interface LedgerCheckOptions {
-  /** Look inside these tenants' databases only; default all. Everything else is always compared whole. */
-  readonly inside?: readonly string[]
+  /** Compare these tenants alone, and nothing that is everybody's; default all and everything. */
+  readonly only?: readonly string[]
+  /** Look into every tenant's database; default true. */
+  readonly inside?: boolean
   /** Dead letters that were provoked: how many each service may have. */
   readonly dead?: number
-  /** false: what consumers have taken and not yet acknowledged is not held against them. */
-  readonly acknowledged?: boolean
+  /** Deleted tenants must be gone, because there is no retention. */
+  readonly purged?: boolean
 }
 
 export interface LedgerCheck {
@@ -56,22 +58,24 @@ export async function checkLedger(stack: RunningStack, options: LedgerCheckOptio
   ])
   const [identity, employee, core] = instances
   if (!identity || !employee || !core || !stream || !listed) return { ...nothing, differences }
-  const facts: Facts = { identity, employee, core }
+  const { only } = options
+  const facts: Facts = only
+    ? { identity: of(only, identity), employee: of(only, employee), core: of(only, core) }
+    : { identity, employee, core }
 
-  differences.push(...judgeLedger(identity, listed))
+  differences.push(
+    ...judgeLedger(
+      facts.identity,
+      listed.filter(({ id }) => !only || only.includes(id)),
+    ),
+  )
   for (const name of serviceNames) {
-    differences.push(
-      ...judgeRegistry(name, facts),
-      ...judgeDatabases(name, facts[name]),
-      ...judgeOutbox(name, facts[name]),
-    )
-    if (facts[name].dead.length !== (options.dead ?? 0)) {
-      const reasons = facts[name].dead.map(({ subject, reason }) => `${subject}: ${reason}`)
-      differences.push(`${name} has ${reasons.length} dead letters, not ${options.dead ?? 0}: ${reasons.join('; ')}`)
-    }
+    differences.push(...judgeRegistry(name, facts), ...judgeOutbox(name, facts[name]))
+    differences.push(...judgeTenantDatabases(name, facts[name], options.purged ?? false))
+    if (!only) differences.push(...judgeInstance(name, facts[name]), ...judgeDead(name, facts[name], options.dead ?? 0))
   }
-  differences.push(...judgeStream(facts, stream, options.acknowledged ?? true))
-  const insides = await lookInside(stack, facts, options.inside, ask)
+  differences.push(...judgeStored(facts, stream), ...(only ? [] : judgeConsumers(stream)))
+  const insides = options.inside === false ? [] : await lookInside(stack, facts, ask)
   differences.push(
     ...insides.flatMap(({ service, tenant, inside }) => judgeInside(service, tenant, inside, schemas[service])),
   )
@@ -100,6 +104,18 @@ const nothing = {
 const isReady = (id: string, facts: Facts): boolean =>
   serviceNames.every(name => facts[name].tenants.some(tenant => tenant.id === id && tenant.provisioned === 'ready'))
 
+/** What an instance says about some tenants. */
+function of(only: readonly string[], facts: InstanceFacts): InstanceFacts {
+  const theirs = (name: string) => only.some(id => name.startsWith(`tenant_${id}_`))
+  return {
+    ...facts,
+    databases: facts.databases.filter(({ name }) => theirs(name)),
+    roles: facts.roles.filter(({ name }) => theirs(name)),
+    tenants: facts.tenants.filter(({ id }) => only.includes(id)),
+    outbox: facts.outbox.filter(({ tenant }) => only.includes(tenant)),
+  }
+}
+
 const isTenants = ({ name }: { name: string }): boolean => name.startsWith('tenant_')
 
 /** The version a service's own tenant migrations end at. */
@@ -120,12 +136,11 @@ interface Inside {
 async function lookInside(
   stack: RunningStack,
   facts: Facts,
-  only: readonly string[] | undefined,
   ask: <T>(what: string, question: Promise<T>) => Promise<T | null>,
 ): Promise<Inside[]> {
   const wanted = serviceNames.flatMap(service =>
     facts[service].tenants
-      .filter(({ id, lifecycle }) => lifecycle !== 'deleted' && (!only || only.includes(id)))
+      .filter(({ lifecycle }) => lifecycle !== 'deleted')
       .map(tenant => ({ service, tenant, database: `tenant_${tenant.id}_${service}` }))
       .filter(({ database }) => facts[service].databases.some(({ name, invalid }) => name === database && !invalid)),
   )

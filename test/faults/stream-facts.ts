@@ -4,7 +4,7 @@ import { AckPolicy, connect, DeliverPolicy } from 'nats'
 import type { RunningStack } from '../../stack/stack.js'
 
 export interface StreamFacts {
-  /** How often each `Nats-Msg-Id` is stored. */
+  /** How often each outbox row's message is stored; one that was fed again into a new stream counts as itself. */
   readonly stored: ReadonlyMap<string, number>
   readonly messages: number
   readonly consumers: readonly { readonly name: string; readonly pending: number; readonly unacknowledged: number }[]
@@ -38,7 +38,7 @@ export async function readStream(stack: RunningStack): Promise<StreamFacts> {
       const all = await reader.fetch({ max_messages: state.messages, expires: 5_000 })
       let left = state.messages
       for await (const message of all) {
-        const id = message.headers?.get('Nats-Msg-Id') || `#${message.seq}`
+        const id = (message.headers?.get('Nats-Msg-Id') || `#${message.seq}`).replace(/:fed-\d+$/, '')
         stored.set(id, (stored.get(id) ?? 0) + 1)
         if (--left === 0) break
       }

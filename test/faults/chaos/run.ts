@@ -115,7 +115,7 @@ async function lastCheck(
   progress: Progress,
 ): Promise<LedgerCheck> {
   for (;;) {
-    const shallow = await checkLedger(stack, { inside: [] })
+    const shallow = await checkLedger(stack, { inside: false })
     if (shallow.differences.length === 0 || performance.now() > deadline) {
       const deep = await checkLedger(stack)
       if (deep.differences.length === 0 || performance.now() > deadline) return deep
