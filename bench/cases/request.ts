@@ -29,11 +29,12 @@ export async function benchRequest(options: BenchOptions): Promise<{ config: Con
 /** One case for each rival that is there, all from the same rounds. */
 export async function compareArms(
   arms: Arms,
-  { rivals, seldom }: { rivals: readonly string[]; seldom: { names: readonly string[]; every: number } },
+  { rivals, seldom }: { rivals: readonly string[]; seldom?: { names: readonly string[]; every: number } },
   workload: Workload,
   options: BenchOptions,
+  tested = 'ours',
 ): Promise<Case[]> {
-  const caseName = (rival: string) => `${nameOf(workload)}: ours vs ${rival}`
+  const caseName = (rival: string) => `${nameOf(workload)}: ${tested} vs ${rival}`
   const present = rivals.filter(rival => arms.has(rival) && caseName(rival).includes(options.only))
   if (present.length === 0) return []
   const seconds = options.seconds
@@ -48,11 +49,11 @@ export async function compareArms(
   const results = await rounds<Turn>({
     what: nameOf(workload),
     rounds: options.rounds,
-    turns: Object.fromEntries(['ours', ...present].map(name => [name, oneTurn(name)])),
-    seldom,
+    turns: Object.fromEntries([tested, ...present].map(name => [name, oneTurn(name)])),
+    ...(seldom && { seldom }),
     progress: options.progress,
   })
-  return present.map(rival => compareTurns(caseName(rival), ...paired(results, 'ours', rival)))
+  return present.map(rival => compareTurns(caseName(rival), ...paired(results, tested, rival)))
 }
 
 async function withoutTenant(arms: Arms, options: BenchOptions): Promise<Case> {

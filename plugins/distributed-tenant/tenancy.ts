@@ -12,6 +12,7 @@ import { ensureTemplate } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
+import { createFigures } from './figures.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
@@ -19,6 +20,7 @@ import { createSource, type Source } from './provisioning/source.js'
 import { type Streams, startStreams } from './provisioning/streams.js'
 import type { SessionClient } from './request/client.js'
 import { prepareCentral } from './start.js'
+import type { Figures } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -27,6 +29,7 @@ export interface Tenancy extends HealthQuestions {
   readonly notifications: NotificationsHandle
   readonly provisioner: Provisioner
   readonly source: Source | null
+  readonly figures: (deadlineMs?: number) => Promise<Figures>
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -88,6 +91,12 @@ export function createTenancy(settings: Settings): Tenancy {
   })
   const source = settings.source ? createSource(central) : null
   let streams: Streams | null = null
+  const figures = createFigures({
+    service: settings.service,
+    central,
+    schemaVersion: tenantSets.at(-1)?.version ?? 0,
+    streams: () => streams,
+  })
   const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
   let closed: Promise<void> | null = null
 
@@ -109,6 +118,7 @@ export function createTenancy(settings: Settings): Tenancy {
     source,
     origin,
     ...health,
+    figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(template)
