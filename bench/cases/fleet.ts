@@ -6,7 +6,7 @@ import { HttpConnection } from '../http-connection.js'
 import { createRequest, getRequest, needSpace, type Stage, startStage, until } from '../provisioning/stage.js'
 import { versionsOf } from '../provisioning/versions.js'
 import { type Case, type Config, compareNumbers, machine } from '../report.js'
-import { rounds } from '../rounds.js'
+import { paired, type Results, rounds } from '../rounds.js'
 import { median } from '../statistics.js'
 
 const FEW = 10
@@ -49,10 +49,10 @@ export async function benchFleet(options: BenchOptions): Promise<{ config: Confi
       passes.get(stage)?.push(pass)
       return pass.ms
     })
-    const compare = (name: string, taken: Map<string, number[]>, note?: string) =>
-      compareNumbers(`${name}, ${many} tenants vs ${FEW}`, taken.get('large') ?? [], taken.get('small') ?? [], {
+    const compare = (name: string, taken: Results<number>) =>
+      compareNumbers(`${name}, ${many} tenants vs ${FEW}`, ...paired(taken, 'large', 'small'), {
         better: 'lower',
-        ...(note ? { as: 'note' as const, note } : { as: 'p50' as const }),
+        as: 'p50',
       })
     const opened = [...passes.values()].flat().reduce((sum, pass) => sum + pass.opened, 0)
     return {

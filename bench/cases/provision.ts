@@ -8,7 +8,7 @@ import { type Stage, startStage, tenantRequest, until } from '../provisioning/st
 import { versionsOf } from '../provisioning/versions.js'
 import { createAndMigrate, noDatabaseStep } from '../provisioning/ways.js'
 import { type Case, type Config, compareNumbers, machine } from '../report.js'
-import { rounds } from '../rounds.js'
+import { paired, rounds } from '../rounds.js'
 import { median } from '../statistics.js'
 
 /** Of each way in each round; their median is the round's figure. */
@@ -51,9 +51,8 @@ export async function benchProvision(options: BenchOptions): Promise<{ config: C
       },
       progress,
     })
-    const ms = (name: string) => taken.get(name) as number[]
     const compare = (ours: string, rival: string) =>
-      compareNumbers(`${ours} vs ${rival}`, ms(ours), ms(rival), { better: 'lower', as: 'p50' })
+      compareNumbers(`${ours} vs ${rival}`, ...paired(taken, ours, rival), { better: 'lower', as: 'p50' })
     return {
       config: {
         ...machine(),
