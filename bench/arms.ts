@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly seconds: number
   readonly tenants: number
   readonly quick: boolean
+  /** Only cases whose name holds this text. */
+  readonly only: string
   readonly progress: Progress
 }
 

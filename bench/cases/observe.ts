@@ -13,7 +13,7 @@ export async function benchObserve(options: BenchOptions): Promise<{ config: Con
     const cases: Case[] = []
     for (const route of routes) {
       const workload = { tenants: Math.min(10, options.tenants), distribution: 'fit', route } as const
-      cases.push(...(await compareArms(arms, ['metrics off'], workload, options, 'metrics on')))
+      cases.push(...(await compareArms(arms, { rivals: ['metrics off'] }, workload, options, 'metrics on')))
     }
     return { config: await arms.config(), cases }
   } finally {

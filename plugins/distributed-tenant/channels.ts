@@ -1,7 +1,8 @@
 // Owns the diagnostics channels on which every step is told, one for each area. Metrics, traces, logs, consoles and tests
 // subscribe; no code that does the work counts, logs or traces. What nobody listens to costs one look per step, and whoever
-// wants the rare steps does not make the frequent ones (`lease`, `lookup`, `query`) cost anything.
+// wants the rare steps does not make the frequent ones (`lease`, `lookup`, `query`, `access`) cost anything.
 import { type Channel, channel } from 'node:diagnostics_channel'
+import type { FastifyRequest } from 'fastify'
 import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
 import type { DirectoryReport } from './directory/directory.js'
@@ -11,6 +12,20 @@ import type { ProvisionStep } from './provisioning/provisioner.js'
 import type { QueryReport } from './request/use.js'
 import type { ServiceName, TenantId } from './types.js'
 
+/** How a request's business with a tenant ended. Told while the request is at hand. */
+export type AccessReport =
+  /** It had a connection, `leases` times. Told when its client's life is over. */
+  | { readonly type: 'used'; readonly request: FastifyRequest; readonly tenant: TenantId; readonly leases: number }
+  /** `tenants.run` outside any request. */
+  | { readonly type: 'ran'; readonly tenant: TenantId; readonly leases: number }
+  /** It named a tenant, and was refused before it had a client. */
+  | {
+      readonly type: 'refused'
+      readonly request: FastifyRequest
+      readonly error: unknown
+      readonly tenant: TenantId | null
+    }
+
 export type PoolName = 'tenant' | 'central' | 'provisioning'
 
 /** What is told, by area. Durations in milliseconds. Keys of connections are database names. */
@@ -19,6 +34,7 @@ export type Step =
   /** Tens of thousands a second: listened to only by who needs each. */
   | { readonly area: 'lease'; readonly pool: PoolName; readonly event: LeaseReport }
   | { readonly area: 'lookup'; readonly event: DirectoryReport }
+  | { readonly area: 'access'; readonly event: AccessReport }
   | { readonly area: 'cache'; readonly event: RemoteReport }
   | { readonly area: 'listener'; readonly event: { type: 'listening' | 'listener_lost'; error?: unknown } }
   | {
@@ -58,6 +74,7 @@ export const areas = [
   'connection',
   'lease',
   'lookup',
+  'access',
   'cache',
   'listener',
   'provision',
@@ -67,7 +84,7 @@ export const areas = [
   'arrival',
   'start',
 ] as const satisfies readonly Area[]
-export const frequent: ReadonlySet<Area> = new Set<Area>(['lease', 'lookup', 'query'])
+export const frequent: ReadonlySet<Area> = new Set<Area>(['lease', 'lookup', 'query', 'access'])
 
 /** The name of an area's channel: `distributed-tenant:<area>`. */
 export const channelName = (area: Area): string => `distributed-tenant:${area}`

@@ -13,6 +13,7 @@ import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
 import { createFigures } from './figures.js'
+import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
@@ -30,6 +31,8 @@ export interface Tenancy extends HealthQuestions {
   readonly provisioner: Provisioner
   readonly source: Source | null
   readonly figures: (deadlineMs?: number) => Promise<Figures>
+  /** What migrations of all tenants work with. */
+  readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -116,6 +119,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     provisioner,
     source,
+    fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
     figures,
