@@ -6,6 +6,9 @@ import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
+import type { PurgeStep } from './provisioning/purge.js'
+import type { ReconcileReport } from './provisioning/reconciler.js'
+import type { SourceReport } from './provisioning/source.js'
 import type { ServiceName, TenantId } from './types.js'
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'
@@ -22,6 +25,9 @@ export type Step =
       readonly area: 'provision'
       readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
     }
+  | { readonly area: 'change'; readonly event: SourceReport }
+  | { readonly area: 'reconcile'; readonly event: ReconcileReport }
+  | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'relay'; readonly event: { type: string; subject?: string; error?: unknown } }
   | { readonly area: 'events'; readonly event: EventsReport }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
@@ -39,6 +45,9 @@ export const areas = [
   'cache',
   'listener',
   'provision',
+  'change',
+  'reconcile',
+  'purge',
   'relay',
   'events',
   'start',

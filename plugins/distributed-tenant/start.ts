@@ -48,6 +48,7 @@ export async function prepareCentral(
   checkMark(settings, facts)
   checkRole(settings, facts, tell)
   checkBudget(settings, facts, tell)
+  checkIdentity(settings, tell)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
 }
 
@@ -95,6 +96,14 @@ function checkRole({ production, database, service }: Settings, { superuser }: F
   if (!superuser) return
   const message = `${database.user} is a superuser: make the service’s own role with \`distributed-tenant init --service ${service}\` and use it in DB_USERNAME.`
   if (production) throw new ConfigurationInvalid(message)
+  tell({ area: 'start', event: { type: 'warning', message } })
+}
+
+function checkIdentity({ identity, source, enabled, nats }: Settings, tell: Tell): void {
+  // Without events nobody else makes tenants here.
+  if (identity || source || !enabled || nats === null) return
+  const message =
+    'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
   tell({ area: 'start', event: { type: 'warning', message } })
 }
 

@@ -2,23 +2,31 @@
 // Only this file constructs. Closing goes the other way round and is safe to call twice.
 import { fileURLToPath } from 'node:url'
 import type { Redis } from 'ioredis'
-import { statusSubject } from '../../events/index.js'
 import { createTell, type Tell } from './channels.js'
 import { assertDriver } from './connections/driver.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createPools, type Pools } from './connections/pools.js'
+import { inspectFleet, repairTenant } from './databases/inventory.js'
 import { type MigrationSet, readMigrations } from './databases/migrations.js'
 import { ensureTemplate } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
+import { IdentityUnavailable } from './errors.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import { createComparison } from './provisioning/comparison.js'
+import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
+import { createFeed, type Feed } from './provisioning/feed.js'
+import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
+import { createPurger, type Purger, settlePurgeAfter } from './provisioning/purge.js'
+import { type Reconciler, startReconciler } from './provisioning/reconciler.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { type Streams, startStreams } from './provisioning/streams.js'
 import type { SessionClient } from './request/client.js'
 import { prepareCentral } from './start.js'
+import type { RegistryRow } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -27,6 +35,7 @@ export interface Tenancy extends HealthQuestions {
   readonly notifications: NotificationsHandle
   readonly provisioner: Provisioner
   readonly source: Source | null
+  readonly purger: Purger
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -34,7 +43,7 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
-  /** Begins to publish and to consume. */
+  /** Begins to publish, to consume and to reconcile. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
@@ -83,17 +92,55 @@ export function createTenancy(settings: Settings): Tenancy {
     template,
     sets: tenantSets,
     visit: pools.visit,
-    statusSubject,
     report: event => tell({ area: 'provision', event }),
   })
-  const source = settings.source ? createSource(central) : null
+  const source = settings.source
+    ? createSource({ central, retention: settings.retention, report: event => tell({ area: 'change', event }) })
+    : null
+  const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
+  const purger = createPurger({
+    service: settings.service,
+    session: pools.provisioning.session,
+    confirm: confirmPurge(settings, feed),
+    report: event => tell({ area: 'purge', event }),
+  })
+  const letGo = closeConnectionsOfDeleted({
+    service: settings.service,
+    central,
+    notifications,
+    tenants: pools.tenants,
+  })
+  let reconciler: Reconciler | null = null
   let streams: Streams | null = null
   const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
   let closed: Promise<void> | null = null
 
+  function reconcile(): Reconciler {
+    return startReconciler({
+      central,
+      session: pools.provisioning.session,
+      comparison: feed && createComparison({ central, feed, report: event => tell({ area: 'reconcile', event }) }),
+      fleet: createFleet({
+        service: settings.service,
+        central,
+        inspect: () => inspectFleet(central, { service: settings.service }),
+        repair: id => pools.provisioning.session(sql => repairTenant(sql, id, { service: settings.service })),
+        schemaVersion: tenantSets.at(-1)?.version ?? 0,
+        report: event => tell({ area: 'reconcile', event }),
+      }),
+      provision: provisioner.provision,
+      purge: purger.purge,
+      ...(source ? { beforePurge: () => settlePurgeAfter(central, settings.retention) } : {}),
+      interval: settings.reconcileInterval,
+      report: event => tell({ area: 'reconcile', event }),
+    })
+  }
+
   async function closeAll(): Promise<void> {
+    await reconciler?.stop(5_000)
     await streams?.stop(5_000)
     await streams?.close()
+    letGo()
     directory.close()
     await notifications.close()
     await pools.close(5_000)
@@ -107,6 +154,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     provisioner,
     source,
+    purger,
     origin,
     ...health,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
@@ -114,7 +162,9 @@ export function createTenancy(settings: Settings): Tenancy {
       await pools.provisioning.session(template)
     },
     consume() {
-      if (!settings.enabled || settings.nats === null || streams) return
+      if (!settings.enabled) return
+      reconciler ??= reconcile()
+      if (settings.nats === null || streams) return
       streams = startStreams({
         url: settings.nats,
         settings,
@@ -124,11 +174,22 @@ export function createTenancy(settings: Settings): Tenancy {
         tell,
       })
     },
-    quiesce: async deadlineMs => streams?.stop(deadlineMs),
+    async quiesce(deadlineMs) {
+      await Promise.all([reconciler?.stop(deadlineMs), streams?.stop(deadlineMs)])
+    },
     close() {
       closed ??= closeAll()
       return closed
     },
+  }
+}
+
+/** Where tenants are made the row itself is the word; elsewhere identity is asked, and without an address nobody can be. */
+function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRow) => Promise<boolean> {
+  if (source) return async ({ purgeAfter }) => purgeAfter !== null && purgeAfter.getTime() <= Date.now()
+  return async ({ id }) => {
+    if (!feed) throw new IdentityUnavailable('IDENTITY_URL or SERVICE_TOKEN is not set')
+    return (await feed.tenant(id))?.purgeable ?? false
   }
 }
 

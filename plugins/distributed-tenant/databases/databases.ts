@@ -2,8 +2,10 @@
 // the driver's quoting of a parsed id; "already exists" is never taken for "ours" without looking at the mark.
 // Runs on a session of the central database: CREATE DATABASE takes no transaction.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseForeign } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { ServiceName, TenantId, TransactionClient } from '../types.js'
+import { tenantDatabaseName } from './names.js'
 
 /** What stands under a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =
@@ -89,4 +91,27 @@ export async function commentDatabase(
   const [row] = await sql<{ statement: string }[]>`
     select format('comment on database %I is %L', ${name}::text, ${text}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)
+}
+
+/** Drops a tenant's database if it carries this tenant's mark. @throws TENANT_DATABASE_FOREIGN when it does not */
+export async function dropTenantDatabase(
+  sql: SessionClient,
+  tenant: { id: TenantId; service: ServiceName; certificate: string | null },
+): Promise<boolean> {
+  const name = tenantDatabaseName(tenant.id, tenant.service)
+  const found = await inspectDatabase(sql, name)
+  if (found.state === 'absent') return false
+  if (found.state === 'present') {
+    const mark = parseMark(found.comment)
+    const fits = mark
+      ? mark.tenant === tenant.id && mark.service === tenant.service && mark.certificate === tenant.certificate
+      : found.comment === null && tenant.certificate === null
+    if (!found.ours || !fits) {
+      throw new DatabaseForeign(
+        `The database ${name} does not carry this tenant’s mark and was not dropped: look into it.`,
+      )
+    }
+  }
+  await dropDatabase(sql, name)
+  return true
 }

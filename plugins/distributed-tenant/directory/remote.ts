@@ -88,7 +88,7 @@ export function createRemote(options: {
 }
 
 const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
-const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign'])
+const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign', 'removed'])
 
 /** Null unless the text is an entry of exactly this tenant. */
 export function parseEntry(text: string, id: TenantId): DirectoryEntry | null {

@@ -2,7 +2,7 @@
 // a kill at any moment; one tenant is worked on by one process at a time (advisory lock on the central database).
 // "Ready", the mark and the status event are one transaction. A failure is recorded with its step and thrown on.
 import { randomBytes } from 'node:crypto'
-import type { StatusEvent, TenantId } from '../../../events/index.js'
+import type { TenantId } from '../../../events/index.js'
 import {
   closeToPublic,
   commentDatabase,
@@ -15,11 +15,11 @@ import {
 } from '../databases/databases.js'
 import { appliedVersion, type MigrationSet, migrate } from '../databases/migrations.js'
 import { tenantDatabaseName } from '../databases/names.js'
-import { DatabaseForeign } from '../errors.js'
+import { DatabaseForeign, DatabaseMissing } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
-import { writeOutbox } from './outbox.js'
 import { findTenant, recordAttempt, recordFailure, recordReady } from './registry.js'
+import { writeStatus } from './status.js'
 
 export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 'schema' | 'ready'
 
@@ -32,7 +32,6 @@ export interface ProvisionerOptions {
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
-  readonly statusSubject: (status: StatusEvent['status'], service: ServiceName) => string
   readonly report: (event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }) => void
 }
 
@@ -93,7 +92,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
         const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
-        await writeStatus(tx, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
+        await writeStatus(tx, service, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
         return now
       })
       options.report({ step: 'ready', id: row.id, ms: performance.now() - at })
@@ -107,6 +106,8 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   /** After this the name is held by a database that is ours, finished or not. */
   async function ensureDatabase(sql: SessionClient, row: RegistryRow, name: string): Promise<void> {
     let found = await inspectDatabase(sql, name)
+    // What was ready once held data: it is never made again empty.
+    if (row.certificate !== null && found.state !== 'present') throw missing(name)
     if (found.state === 'invalid') {
       await dropDatabase(sql, name)
       found = { state: 'absent' }
@@ -171,7 +172,12 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
           error: message,
           nextAttemptAt: null,
         })
-        await writeStatus(tx, now, { status: 'failed', step, error: message })
+        await writeStatus(tx, service, now, {
+          status: 'failed',
+          step,
+          error: message,
+          ...(isForeign && { foreign: true }),
+        })
       })
     } catch (second) {
       // The database that refuses the step refuses the record too: the event stays unacknowledged and comes again.
@@ -179,30 +185,13 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     }
   }
 
-  async function writeStatus(
-    tx: Parameters<typeof writeOutbox>[0],
-    row: RegistryRow,
-    status: Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion'>,
-  ): Promise<void> {
-    const payload: StatusEvent = {
-      id: row.id,
-      service,
-      version: row.version,
-      revision: row.revision,
-      attempts: row.attempts,
-      at: new Date().toISOString(),
-      ...status,
-    }
-    await writeOutbox(tx, {
-      tenantId: row.id,
-      subject: options.statusSubject(status.status, service),
-      messageId: `tenant.${status.status}.${service}:${row.id}:${row.revision}`,
-      payload,
-    })
-  }
-
   return { provision }
 }
+
+const missing = (name: string): Error =>
+  new DatabaseMissing(
+    `The database ${name} was ready and is gone: restore it from a backup under its name, then retry the tenant.`,
+  )
 
 const foreign = (name: string): Error =>
   new DatabaseForeign(

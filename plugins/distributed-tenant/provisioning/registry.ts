@@ -13,7 +13,7 @@ const first = (rows: readonly Raw[]): RegistryRow | null => (rows[0] ? row(rows[
 const columns = (sql: QueryClient) => sql`
   id, name, domain, settings, version, lifecycle, provisioned, schema_version as "schemaVersion", certificate, revision,
   attempts, step, last_error as "lastError", next_attempt_at as "nextAttemptAt", created_at as "createdAt",
-  updated_at as "updatedAt", ready_at as "readyAt"`
+  updated_at as "updatedAt", ready_at as "readyAt", deleted_at as "deletedAt", purge_after as "purgeAfter"`
 
 export async function findTenant(sql: QueryClient, id: TenantId): Promise<RegistryRow | null> {
   return first(await sql<Raw[]>`select ${columns(sql)} from tenants where id = ${id}`)
@@ -94,7 +94,14 @@ export async function applyWord(
 export async function changeTenant(
   sql: QueryClient,
   id: TenantId,
-  change: { name?: string; domain?: string | null; settings?: JsonObject; lifecycle?: Lifecycle },
+  change: {
+    name?: string
+    domain?: string | null
+    settings?: JsonObject
+    lifecycle?: Lifecycle
+    /** With `deleted`: milliseconds its databases are kept. */
+    retention?: number
+  },
 ): Promise<RegistryRow | null> {
   return first(
     await sql<Raw[]>`
@@ -103,11 +110,16 @@ export async function changeTenant(
         ${change.domain !== undefined ? sql`, domain = ${change.domain}` : sql``}
         ${change.settings !== undefined ? sql`, settings = ${json(sql, change.settings)}` : sql``}
         ${change.lifecycle !== undefined ? sql`, lifecycle = ${change.lifecycle}` : sql``}
+        ${change.retention !== undefined ? sql`, purge_after = ${after(sql, change.retention)}` : sql``}
       where id = ${id} and lifecycle <> 'deleted'
         ${change.lifecycle !== undefined ? sql`and lifecycle <> ${change.lifecycle}` : sql``}
       returning ${columns(sql)}`,
   )
 }
+
+/** Whole milliseconds, as JSON carries them: the feed's readers compare what they have with what it says. */
+const after = (sql: QueryClient, ms: number) =>
+  sql`date_trunc('milliseconds', now() + ${ms} * interval '1 millisecond')`
 
 /** A local change of lifecycle; identity's next word wins over it. */
 export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Lifecycle): Promise<RegistryRow | null> {
@@ -149,4 +161,42 @@ export async function recordFailure(
       next_attempt_at = ${failure.nextAttemptAt}
     where id = ${id} returning ${columns(sql)}`
   return first(rows) as RegistryRow
+}
+
+/** The database of a deleted tenant is gone; the row stays, so that its id is never taken again. */
+export async function recordRemoved(sql: QueryClient, id: TenantId): Promise<RegistryRow> {
+  const rows = await sql<Raw[]>`
+    update tenants set provisioned = 'removed', step = 'removed', last_error = null, next_attempt_at = null
+    where id = ${id} returning ${columns(sql)}`
+  return first(rows) as RegistryRow
+}
+
+/**
+ * A tenant that was ready is so no longer, because of what its database was found to be.
+ * @returns null when it has changed meanwhile
+ */
+export async function recordDoubt(
+  sql: QueryClient,
+  id: TenantId,
+  doubt: { provisioned: 'pending' | 'failed' | 'foreign'; step: string; error: string },
+): Promise<RegistryRow | null> {
+  return first(
+    await sql<Raw[]>`
+      update tenants set provisioned = ${doubt.provisioned}, step = ${doubt.step}, last_error = ${doubt.error},
+        next_attempt_at = null
+      where id = ${id} and provisioned = 'ready' and lifecycle <> 'deleted' returning ${columns(sql)}`,
+  )
+}
+
+/**
+ * Tenants that nobody has made ready and nobody is known to be about to: pending or failed, and their next try is due or
+ * was never set for `quietMs`.
+ */
+export async function unfinished(sql: QueryClient, quietMs: number, limit: number): Promise<TenantId[]> {
+  const rows = await sql<{ id: TenantId }[]>`
+    select id from tenants
+    where provisioned in ('pending', 'failed') and lifecycle <> 'deleted'
+      and coalesce(next_attempt_at, updated_at + ${quietMs} * interval '1 millisecond') <= now()
+    order by updated_at limit ${limit}`
+  return rows.map(({ id }) => id)
 }

@@ -1,0 +1,173 @@
+// Owns making certain what events make fast: the feed every ten seconds, everything once a minute, by one replica of a
+// service at a time. It needs neither NATS nor Redis. Invariant: repeating a pass changes nothing. Identity gone: told
+// once, asked less often, and this instance is looked after all the same; nothing is purged. Database gone: the next pass.
+import type { TenantId } from '../../../events/index.js'
+import { IdentityUnavailable, TenantRetained } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { SqlClient } from '../types.js'
+import { createCatchUp } from './catch-up.js'
+import type { Comparison, ComparisonReport, Drift } from './comparison.js'
+import type { Fleet } from './fleet.js'
+import { dueForPurge } from './purge.js'
+import { unfinished } from './registry.js'
+
+export type ReconcileReport =
+  | ComparisonReport
+  | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number; readonly unready: number }
+  | { readonly type: 'pass_failed'; readonly error: unknown }
+  /** Another replica is at it. */
+  | { readonly type: 'skipped' }
+  | { readonly type: 'identity_unreachable'; readonly error: unknown }
+  | { readonly type: 'identity_back' }
+  | { readonly type: 'purge_failed'; readonly id: TenantId; readonly error: unknown }
+
+export interface ReconcilerOptions {
+  readonly central: SqlClient
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  /** Null where tenants are made, and where identity cannot be asked. */
+  readonly comparison: Comparison | null
+  readonly fleet: Fleet
+  readonly provision: (id: TenantId) => Promise<unknown>
+  readonly purge: (id: TenantId) => Promise<unknown>
+  /** Before what is due is purged; identity completes its own rows here. */
+  readonly beforePurge?: () => Promise<void>
+  /** Milliseconds between two looks at the feed; everything is compared at every sixth. */
+  readonly interval: number
+  readonly report: (event: ReconcileReport) => void
+}
+
+export interface Reconciler {
+  /** One pass now, whatever the clock. @returns false when another replica was at it */
+  pass(everything: boolean): Promise<boolean>
+  /** Begins nothing more, and waits for what runs, at most so long. */
+  stop(deadlineMs: number): Promise<void>
+}
+
+const EVERYTHING_EACH = 6
+/** Longer than an event takes to be provisioned; who is unfinished for longer is taken up here. */
+const QUIET_MS = 15_000
+const UNFINISHED_AT_ONCE = 100
+const PURGES_AT_ONCE = 20
+const LONGEST_BACKOFF_MS = 60_000
+
+export function startReconciler(options: ReconcilerOptions): Reconciler {
+  const { central, session, comparison, fleet, interval } = options
+  const catchUp = createCatchUp(options.provision)
+  /** What was reported and is still so: drift that only people can end is told when it begins. */
+  let known = new Set<string>()
+  let found = new Set<string>()
+  let misses = 0
+  let askAgainAt = 0
+  let stopped = false
+  let wake = (): void => {}
+
+  function report(event: ReconcileReport): void {
+    if (event.type === 'drift' && event.action === 'reported') {
+      const key = `${event.kind} ${event.id}`
+      found.add(key)
+      if (known.has(key)) return
+      known.add(key)
+    }
+    options.report(event)
+  }
+
+  function pass(everything: boolean): Promise<boolean> {
+    return session(async sql => {
+      const lock = 'distributed_tenant.reconcile'
+      const [row] = await sql<
+        { locked: boolean }[]
+      >`select pg_try_advisory_lock(hashtextextended(${lock}, 0)) as locked`
+      if (!row?.locked) {
+        report({ type: 'skipped' })
+        return false
+      }
+      try {
+        await reconcile(everything)
+        return true
+      } finally {
+        await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+      }
+    })
+  }
+
+  async function reconcile(everything: boolean): Promise<void> {
+    const began = performance.now()
+    found = new Set()
+    const unready = await readFeed(everything)
+    if (everything) {
+      unready.push(...(await fleet.check()))
+      known = found
+    }
+    unready.push(...(await unfinished(central, QUIET_MS, UNFINISHED_AT_ONCE)))
+    await purgeDue()
+    report({ type: 'pass', everything, ms: performance.now() - began, unready: unready.length })
+    catchUp.add(unready)
+  }
+
+  async function readFeed(everything: boolean): Promise<TenantId[]> {
+    if (!comparison || performance.now() < askAgainAt) return []
+    try {
+      const unready = await comparison.read(everything)
+      if (misses > 0) report({ type: 'identity_back' })
+      misses = 0
+      return unready
+    } catch (error) {
+      if (!(error instanceof IdentityUnavailable)) throw error
+      if (misses++ === 0) report({ type: 'identity_unreachable', error })
+      askAgainAt = performance.now() + Math.min(LONGEST_BACKOFF_MS, interval * 2 ** Math.min(misses - 1, 6)) * 0.9
+      return []
+    }
+  }
+
+  async function purgeDue(): Promise<void> {
+    await options.beforePurge?.()
+    for (const id of await dueForPurge(central, PURGES_AT_ONCE)) {
+      if (stopped) return
+      try {
+        await options.purge(id)
+      } catch (error) {
+        // Not confirmed: kept. Identity gone: all of them are kept, until it is back.
+        if (error instanceof IdentityUnavailable) return
+        if (!(error instanceof TenantRetained)) report({ type: 'purge_failed', id, error })
+      }
+    }
+  }
+
+  async function loop(): Promise<void> {
+    for (let turn = 0; !stopped; turn++) {
+      try {
+        await pass(turn % EVERYTHING_EACH === 0)
+      } catch (error) {
+        if (!stopped) report({ type: 'pass_failed', error })
+      }
+      if (!stopped) await pause(interval * (0.9 + Math.random() * 0.2))
+    }
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  const looping = loop()
+  return {
+    pass,
+    async stop(deadlineMs) {
+      stopped = true
+      wake()
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>(resolve => {
+        timer = setTimeout(resolve, deadlineMs)
+      })
+      await Promise.race([Promise.all([looping, catchUp.stop()]), late])
+      clearTimeout(timer)
+    },
+  }
+}
+
+export type { Drift }
