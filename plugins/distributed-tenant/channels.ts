@@ -5,6 +5,7 @@ import { type Channel, channel } from 'node:diagnostics_channel'
 import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
 import type { DirectoryReport } from './directory/directory.js'
+import type { RemoteReport } from './directory/remote.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
 import type { PurgeStep } from './provisioning/purge.js'
 import type { ReconcileReport } from './provisioning/reconciler.js'
@@ -19,7 +20,7 @@ export type Step =
   /** Tens of thousands a second: listened to only by who needs each. */
   | { readonly area: 'lease'; readonly pool: PoolName; readonly event: LeaseReport }
   | { readonly area: 'lookup'; readonly event: DirectoryReport }
-  | { readonly area: 'cache'; readonly event: { type: 'remote_failed' | 'remote_garbage'; error?: unknown } }
+  | { readonly area: 'cache'; readonly event: RemoteReport }
   | { readonly area: 'listener'; readonly event: { type: 'listening' | 'listener_lost'; error?: unknown } }
   | {
       readonly area: 'provision'

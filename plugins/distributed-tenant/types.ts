@@ -187,9 +187,17 @@ export interface TenancyHealth {
   readonly connections: ConnectionInfo
 }
 
-/** Hears `NOTIFY` on the central database. A lost connection is made again; `onReset` then says that words were missed. */
+/**
+ * Hears `NOTIFY` on the central database. A lost connection is made again: `onLost` says at once that words may be missed,
+ * `onReset` that they are heard again, and that some were missed.
+ */
 export interface Notifications {
-  subscribe(channel: string, onPayload: (payload: string) => void, onReset?: () => void): () => void
+  subscribe(
+    channel: string,
+    onPayload: (payload: string) => void,
+    onReset?: () => void,
+    onLost?: () => void,
+  ): () => void
 }
 
 export interface ConnectionInfo {
