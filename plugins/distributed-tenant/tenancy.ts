@@ -16,12 +16,13 @@ import { IdentityUnavailable } from './errors.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import { createComparison } from './provisioning/comparison.js'
+import { createDriftReport } from './provisioning/drift.js'
 import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
 import { createFeed, type Feed } from './provisioning/feed.js'
 import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
 import { createPurger, type Purger, settlePurgeAfter } from './provisioning/purge.js'
-import { type Reconciler, startReconciler } from './provisioning/reconciler.js'
+import { type ReconcileReport, type Reconciler, startReconciler } from './provisioning/reconciler.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { type Streams, startStreams } from './provisioning/streams.js'
 import type { SessionClient } from './request/client.js'
@@ -116,23 +117,26 @@ export function createTenancy(settings: Settings): Tenancy {
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
+    const report = (event: ReconcileReport) => tell({ area: 'reconcile', event })
+    const drift = createDriftReport(report)
     return startReconciler({
       central,
       session: pools.provisioning.session,
-      comparison: feed && createComparison({ central, feed, report: event => tell({ area: 'reconcile', event }) }),
+      comparison: feed && createComparison({ central, feed, report, drift: drift.report }),
       fleet: createFleet({
         service: settings.service,
         central,
         inspect: () => inspectFleet(central, { service: settings.service }),
         repair: id => pools.provisioning.session(sql => repairTenant(sql, id, { service: settings.service })),
         schemaVersion: tenantSets.at(-1)?.version ?? 0,
-        report: event => tell({ area: 'reconcile', event }),
+        drift: drift.report,
       }),
+      drift,
       provision: provisioner.provision,
       purge: purger.purge,
       ...(source ? { beforePurge: () => settlePurgeAfter(central, settings.retention) } : {}),
       interval: settings.reconcileInterval,
-      report: event => tell({ area: 'reconcile', event }),
+      report,
     })
   }
 

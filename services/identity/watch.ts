@@ -54,7 +54,7 @@ export function createWatch(options: {
         select id, max(xact) as xact from (
           select tenant_id as id, xact from tenant_changes
           union all select tenant_id, changed_by from tenant_services
-        ) as both
+        ) as moved
         -- A place from before a restore may lie ahead of every transaction there is: then all is told.
         where xact >= (select case when ${from}::bigint > place then 0 else ${from}::bigint end from here)
         group by id

@@ -2,6 +2,7 @@
 // for are reported. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come.
 import type { TenantId } from '../../../events/index.js'
 import type { SqlClient } from '../types.js'
+import type { Drift } from './drift.js'
 import type { Feed } from './feed.js'
 import { type Ahead, type Applied, applyPage, applyTold, overwriteAhead, readCursor, strangers } from './truth.js'
 
@@ -10,17 +11,6 @@ export type ComparisonReport =
   | { readonly type: 'applied'; readonly count: number }
   /** Identity's feed ends before what was read here: it was restored, so everything is read anew. */
   | { readonly type: 'rewound'; readonly cursor: number; readonly head: number }
-  | Drift
-
-/** `overwritten` and `repaired`: cured. `stopped`: no longer served. `reported`: for people. */
-export interface Drift {
-  readonly type: 'drift'
-  readonly kind: string
-  /** A tenant's id, or the name of what nobody owns. */
-  readonly id: string
-  readonly action: 'overwritten' | 'repaired' | 'stopped' | 'reported'
-  readonly detail: string
-}
 
 export interface Comparison {
   /**
@@ -38,9 +28,10 @@ export function createComparison(options: {
   readonly central: SqlClient
   readonly feed: Feed
   readonly report: (event: ComparisonReport) => void
+  readonly drift: (drift: Drift) => void
   readonly graceMs?: number
 }): Comparison {
-  const { central, feed, report } = options
+  const { central, feed, report, drift } = options
 
   async function read(everything: boolean): Promise<TenantId[]> {
     let after = everything ? 0 : await readCursor(central)
@@ -68,7 +59,7 @@ export function createComparison(options: {
     report({ type: 'applied', count: applied.length })
     const outcome = [...applied]
     for (const one of ahead) outcome.push(...(await settle(one)))
-    for (const one of outcome) if (one.drift) report(forged(one.id, 'it said something else under the same version'))
+    for (const one of outcome) if (one.drift) drift(forged(one.id, 'it said something else under the same version'))
     return outcome.filter(one => one.lifecycle !== 'deleted' && one.provisioned !== 'ready').map(({ id }) => id)
   }
 
@@ -78,7 +69,7 @@ export function createComparison(options: {
     if (!told) return []
     if (told.version >= ahead.version) return (await applyTold(central, [told])).applied
     if (await overwriteAhead(central, told, ahead)) {
-      report(forged(ahead.id, `it had version ${ahead.version}, and identity has ${told.version}`))
+      drift(forged(ahead.id, `it had version ${ahead.version}, and identity has ${told.version}`))
     }
     return []
   }
@@ -87,7 +78,7 @@ export function createComparison(options: {
     for (const { id, version } of await strangers(central, seen, options.graceMs ?? GRACE_MS)) {
       const detail =
         version === 0 ? 'a request that identity has not recorded' : `version ${version}, and not identity’s`
-      report({ type: 'drift', kind: 'stranger', id, action: 'reported', detail })
+      drift({ type: 'drift', kind: 'stranger', id, action: 'reported', detail })
     }
   }
 

@@ -4,7 +4,7 @@
 import type { TenantId } from '../../../events/index.js'
 import { type Finding, type Inventory, repairable, type TenantStanding } from '../databases/inventory.js'
 import type { ServiceName, SqlClient } from '../types.js'
-import type { Drift } from './comparison.js'
+import type { Drift } from './drift.js'
 import { recordDoubt } from './registry.js'
 import { writeStatus } from './status.js'
 
@@ -15,7 +15,7 @@ export interface FleetOptions {
   readonly repair: (id: TenantId) => Promise<void>
   /** The newest tenant migration of this release. */
   readonly schemaVersion: number
-  readonly report: (event: Drift) => void
+  readonly drift: (drift: Drift) => void
 }
 
 export interface Fleet {
@@ -26,7 +26,7 @@ export interface Fleet {
 const gone: ReadonlySet<Finding> = new Set<Finding>(['database_missing', 'database_invalid'])
 const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong'])
 
-export function createFleet({ service, central, inspect, repair, schemaVersion, report }: FleetOptions): Fleet {
+export function createFleet({ service, central, inspect, repair, schemaVersion, drift }: FleetOptions): Fleet {
   async function check(): Promise<TenantId[]> {
     const { tenants, strayDatabases, strayRoles, openDatabases } = await inspect()
     const again: TenantId[] = []
@@ -83,7 +83,7 @@ export function createFleet({ service, central, inspect, repair, schemaVersion, 
   }
 
   function tell(kind: string, id: string, action: Drift['action'], detail: string): void {
-    report({ type: 'drift', kind, id, action, detail })
+    drift({ type: 'drift', kind, id, action, detail })
   }
 
   return { check }

@@ -6,13 +6,15 @@ import { IdentityUnavailable, TenantRetained } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { SqlClient } from '../types.js'
 import { createCatchUp } from './catch-up.js'
-import type { Comparison, ComparisonReport, Drift } from './comparison.js'
+import type { Comparison, ComparisonReport } from './comparison.js'
+import type { Drift, DriftReport } from './drift.js'
 import type { Fleet } from './fleet.js'
 import { dueForPurge } from './purge.js'
 import { unfinished } from './registry.js'
 
 export type ReconcileReport =
   | ComparisonReport
+  | Drift
   | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number; readonly unready: number }
   | { readonly type: 'pass_failed'; readonly error: unknown }
   /** Another replica is at it. */
@@ -27,6 +29,7 @@ export interface ReconcilerOptions {
   /** Null where tenants are made, and where identity cannot be asked. */
   readonly comparison: Comparison | null
   readonly fleet: Fleet
+  readonly drift: Pick<DriftReport, 'turn'>
   readonly provision: (id: TenantId) => Promise<unknown>
   readonly purge: (id: TenantId) => Promise<unknown>
   /** Before what is due is purged; identity completes its own rows here. */
@@ -51,25 +54,12 @@ const PURGES_AT_ONCE = 20
 const LONGEST_BACKOFF_MS = 60_000
 
 export function startReconciler(options: ReconcilerOptions): Reconciler {
-  const { central, session, comparison, fleet, interval } = options
+  const { central, session, comparison, fleet, interval, report } = options
   const catchUp = createCatchUp(options.provision)
-  /** What was reported and is still so: drift that only people can end is told when it begins. */
-  let known = new Set<string>()
-  let found = new Set<string>()
   let misses = 0
   let askAgainAt = 0
   let stopped = false
   let wake = (): void => {}
-
-  function report(event: ReconcileReport): void {
-    if (event.type === 'drift' && event.action === 'reported') {
-      const key = `${event.kind} ${event.id}`
-      found.add(key)
-      if (known.has(key)) return
-      known.add(key)
-    }
-    options.report(event)
-  }
 
   function pass(everything: boolean): Promise<boolean> {
     return session(async sql => {
@@ -92,11 +82,10 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
 
   async function reconcile(everything: boolean): Promise<void> {
     const began = performance.now()
-    found = new Set()
     const unready = await readFeed(everything)
     if (everything) {
       unready.push(...(await fleet.check()))
-      known = found
+      options.drift.turn()
     }
     unready.push(...(await unfinished(central, QUIET_MS, UNFINISHED_AT_ONCE)))
     await purgeDue()
@@ -169,5 +158,3 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
     },
   }
 }
-
-export type { Drift }

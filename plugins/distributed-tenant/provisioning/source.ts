@@ -24,9 +24,9 @@ import type {
 import { writeOutbox } from './outbox.js'
 import { changeTenant, findTenant, insertTenant, type Word } from './registry.js'
 
-/** Told around the transaction: `accepting` before it begins to write, `accepted` when it is committed. */
+/** `written`: all of it, in a transaction that is still to be committed. `accepted`: it is. */
 export type SourceReport = {
-  readonly type: 'accepting' | 'accepted'
+  readonly type: 'written' | 'accepted'
   readonly kind: LifecycleKind
   readonly id: TenantId
 }
@@ -56,7 +56,6 @@ const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
 
 export function createSource({ central, retention, report }: SourceOptions): Source {
   async function insert(word: Word, actor: string | undefined, once?: Once): Promise<RegistryRow | null> {
-    report({ type: 'accepting', kind: 'created', id: word.id })
     const row = await tellDomain(
       central.begin(async sql => {
         const earlier = (await once?.(sql, word.id)) ?? null
@@ -65,6 +64,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
         // Thrown, so that what `once` wrote goes with it.
         if (!made && once) throw new TenantIdTaken()
         if (made) await tell(sql, 'created', made, actor)
+        report({ type: 'written', kind: 'created', id: word.id })
         return made
       }),
     )
@@ -79,12 +79,12 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
     actor: string | undefined,
   ): Promise<RegistryRow> {
     const tenantId = parseTenantId(id)
-    report({ type: 'accepting', kind, id: tenantId })
     const row = await tellDomain(
       central.begin(async sql => {
         const changed = await changeTenant(sql, tenantId, change)
         if (!changed) return unchanged(sql, tenantId, change.lifecycle)
         await tell(sql, kind, changed, actor)
+        report({ type: 'written', kind, id: tenantId })
         return changed
       }),
     )
