@@ -4,6 +4,8 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
 import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
+import type { RoleReport } from './databases/mender.js'
+import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { RemoteReport } from './directory/remote.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
@@ -29,6 +31,8 @@ export type Step =
   | { readonly area: 'change'; readonly event: SourceReport }
   | { readonly area: 'reconcile'; readonly event: ReconcileReport }
   | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
+  | { readonly area: 'role'; readonly event: RoleReport }
+  | { readonly area: 'spare'; readonly event: SpareReport }
   | { readonly area: 'relay'; readonly event: { type: string; subject?: string; error?: unknown } }
   | { readonly area: 'events'; readonly event: EventsReport }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
@@ -49,6 +53,8 @@ export const areas = [
   'change',
   'reconcile',
   'purge',
+  'role',
+  'spare',
   'relay',
   'events',
   'start',

@@ -2,7 +2,8 @@
 // transaction. DROP DATABASE takes no transaction, so the order makes it safe to repeat: killed in between, the next run
 // finds no database and goes on. Identity unreachable or not of the opinion: nothing is dropped.
 import type { TenantId } from '../../../events/index.js'
-import { dropTenantDatabase } from '../databases/databases.js'
+import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
+import { tenantDatabaseName } from '../databases/names.js'
 import { TenantNotFound, TenantRetained } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
@@ -34,9 +35,7 @@ export function createPurger(options: PurgeOptions): Purger {
     if (row.provisioned === 'removed') return row
     if (!(await confirm(row))) throw new TenantRetained()
     report({ step: 'confirmed', id })
-    // A foreign database of this name was never the tenant's: nothing of ours is there to drop.
-    const never = row.provisioned === 'foreign' && row.certificate === null
-    if (!never) await dropTenantDatabase(sql, { id, service, certificate: row.certificate })
+    await dropOwn(sql, row)
     report({ step: 'dropped', id })
     const removed = await sql.begin(async tx => {
       const now = await recordRemoved(tx, id)
@@ -45,6 +44,18 @@ export function createPurger(options: PurgeOptions): Purger {
     })
     report({ step: 'removed', id })
     return removed
+  }
+
+  async function dropOwn(sql: SessionClient, { id, provisioned, certificate }: RegistryRow): Promise<void> {
+    if (certificate === null) {
+      // A foreign database of this name was never the tenant's: nothing of ours is there to drop.
+      if (provisioned === 'foreign') return
+      const name = tenantDatabaseName(id, service)
+      const found = await inspectDatabase(sql, name)
+      // Deleted while it was being made: a clone that has no mark yet and has never held anything.
+      if (found.state === 'present' && found.ours && found.comment === null) await dropDatabase(sql, name)
+    }
+    await dropTenantDatabase(sql, { id, service, certificate })
   }
 
   return {

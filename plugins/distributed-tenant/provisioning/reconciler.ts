@@ -21,7 +21,6 @@ export type ReconcileReport =
   | { readonly type: 'skipped' }
   | { readonly type: 'identity_unreachable'; readonly error: unknown }
   | { readonly type: 'identity_back' }
-  | { readonly type: 'purge_failed'; readonly id: TenantId; readonly error: unknown }
 
 export interface ReconcilerOptions {
   readonly central: SqlClient
@@ -29,7 +28,7 @@ export interface ReconcilerOptions {
   /** Null where tenants are made, and where identity cannot be asked. */
   readonly comparison: Comparison | null
   readonly fleet: Fleet
-  readonly drift: Pick<DriftReport, 'turn'>
+  readonly drift: DriftReport
   readonly provision: (id: TenantId) => Promise<unknown>
   readonly purge: (id: TenantId) => Promise<unknown>
   /** Before what is due is purged; identity completes its own rows here. */
@@ -117,7 +116,9 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
       } catch (error) {
         // Not confirmed: kept. Identity gone: all of them are kept, until it is back.
         if (error instanceof IdentityUnavailable) return
-        if (!(error instanceof TenantRetained)) report({ type: 'purge_failed', id, error })
+        if (error instanceof TenantRetained) continue
+        const { message } = error as Error
+        options.drift.report({ type: 'drift', kind: 'purge_failed', id, action: 'reported', detail: message })
       }
     }
   }

@@ -122,6 +122,8 @@ t.test('a deleted tenant', async t => {
     await central`update tenants set provisioned = 'ready' where id = 'hooli'`
     await t.rejects(employee.tenants.purge('hooli'), { code: 'TENANT_DATABASE_FOREIGN' })
     t.ok(await database('hooli', 'employee'))
-    await until('told', 30_000, () => steps('employee').some(event => event.type === 'purge_failed'))
+    await until('told', 30_000, () =>
+      steps('employee').some(event => event.type === 'drift' && event.kind === 'purge_failed'),
+    )
   })
 })
