@@ -2,6 +2,7 @@
 // Invariant: an event holds known, checked fields only; a reason is one short sentence that echoes at most 64 escaped
 // characters of the input. Never throws on input; `encode` throws only on what JSON cannot hold.
 import { decode, isJsonObject, type JsonObject, quote } from './decode.js'
+import { isNewerSchema } from './headers.js'
 import { LifecycleBody, lifecycleBody, MAX_SETTINGS_BYTES, StatusBody, statusBody } from './schemas.js'
 import { type LifecycleKind, parseSubject, type StatusKind } from './subjects.js'
 import type { TenantId } from './tenant-id.js'
@@ -48,12 +49,18 @@ export interface StatusEvent {
   readonly at: string
 }
 
-export type Parsed<E> = { readonly ok: true; readonly event: E } | { readonly ok: false; readonly reason: string }
+/** `newer`: not understood, but it may come from a newer release. */
+export type Parsed<E> =
+  | { readonly ok: true; readonly event: E }
+  | { readonly ok: false; readonly reason: string; readonly newer?: boolean }
+
+type Headers = Readonly<Record<string, string>>
 
 /** `tenant.<kind>` and its body to a lifecycle event. */
-export function parseLifecycle(subject: string, data: Uint8Array): Parsed<LifecycleEvent> {
+export function parseLifecycle(subject: string, data: Uint8Array, headers: Headers = {}): Parsed<LifecycleEvent> {
   const parts = parseSubject(subject)
-  if (parts?.type !== 'lifecycle') return refuse(`${quote(subject)} is not a lifecycle subject`)
+  if (parts?.type !== 'lifecycle') return { ...refuse(`${quote(subject)} is not a lifecycle subject`), newer: true }
+  if (isNewerSchema(headers)) return newerSchema(headers)
   const decoded = decode(data)
   if (!decoded.ok) return decoded
   const body = decoded.value
@@ -83,9 +90,10 @@ export function parseLifecycle(subject: string, data: Uint8Array): Parsed<Lifecy
 }
 
 /** `tenant.<kind>.<service>` and its body to a status event; both must say the same service and status. */
-export function parseStatus(subject: string, data: Uint8Array): Parsed<StatusEvent> {
+export function parseStatus(subject: string, data: Uint8Array, headers: Headers = {}): Parsed<StatusEvent> {
   const parts = parseSubject(subject)
-  if (parts?.type !== 'status') return refuse(`${quote(subject)} is not a status subject`)
+  if (parts?.type !== 'status') return { ...refuse(`${quote(subject)} is not a status subject`), newer: true }
+  if (isNewerSchema(headers)) return newerSchema(headers)
   const decoded = decode(data)
   if (!decoded.ok) return decoded
   const body = decoded.value
@@ -127,6 +135,13 @@ function accept<E>(event: E): Parsed<E> {
 
 function refuse(reason: string): { ok: false; reason: string } {
   return { ok: false, reason }
+}
+
+function newerSchema(headers: Headers): { ok: false; reason: string; newer: true } {
+  return {
+    ...refuse(`the body has the form ${quote(headers['ce-dataschema'])}, which this release does not know`),
+    newer: true,
+  }
 }
 
 interface Flaw {

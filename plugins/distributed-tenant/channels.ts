@@ -8,9 +8,13 @@ import type { RoleReport } from './databases/mender.js'
 import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { RemoteReport } from './directory/remote.js'
+import type { BreakerReport } from './provisioning/breaker.js'
+import type { DeadLettersReport } from './provisioning/dead-letters.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
 import type { PurgeStep } from './provisioning/purge.js'
 import type { ReconcileReport } from './provisioning/reconciler.js'
+import type { RelayReport } from './provisioning/relay.js'
+import type { RetryReport } from './provisioning/retry.js'
 import type { SourceReport } from './provisioning/source.js'
 import type { ServiceName, TenantId } from './types.js'
 
@@ -33,7 +37,9 @@ export type Step =
   | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'role'; readonly event: RoleReport }
   | { readonly area: 'spare'; readonly event: SpareReport }
-  | { readonly area: 'relay'; readonly event: { type: string; subject?: string; error?: unknown } }
+  | { readonly area: 'relay'; readonly event: RelayReport }
+  | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
+  | { readonly area: 'dead'; readonly event: DeadLettersReport }
   | { readonly area: 'events'; readonly event: EventsReport }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
 
@@ -56,6 +62,8 @@ export const areas = [
   'role',
   'spare',
   'relay',
+  'retry',
+  'dead',
   'events',
   'start',
 ] as const satisfies readonly Area[]

@@ -69,10 +69,15 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         } else tellOnce('cache', told.event.error, 'Redis does not answer; lookups go to the registry')
         return
       case 'relay':
-        if (told.event.type === 'published') over('relay', 'events are published again')
-        else if (told.event.type === 'publish_refused') {
-          log.error({ err: told.event.error, subject: told.event.subject }, 'an event was refused and set aside')
-        } else tellOnce('relay', told.event.error, 'events wait in the outbox')
+        onRelay(told.event)
+        return
+      case 'retry':
+        onRetry(told.event)
+        return
+      case 'dead':
+        if (told.event.type === 'replay_failed') {
+          log.warn({ dead: told.event.id, reason: told.event.error }, 'a dead event was replayed in vain')
+        } else log.debug(told.event, 'dead events')
         return
       case 'events':
         onEvents(told.event)
@@ -119,6 +124,48 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     }
   }
 
+  function onRelay(event: Extract<Told, { area: 'relay' }>['event']): void {
+    switch (event.type) {
+      case 'published':
+      case 'looked':
+        over('relay', 'events are published again')
+        return
+      case 'publish_refused':
+        log.error({ err: event.error, subject: event.subject }, 'an event was refused and set aside')
+        return
+      case 'publish_failed':
+      case 'relay_failed':
+        tellOnce('relay', event.error, 'events wait in the outbox')
+        return
+      case 'found_new':
+      case 'rewound':
+      case 'purged':
+        log.warn({ loss: event.type, rows: event.rows }, 'the stream has lost events and is fed again')
+        return
+      default:
+        log.trace(event, 'relay step')
+    }
+  }
+
+  function onRetry(event: Extract<Told, { area: 'retry' }>['event']): void {
+    switch (event.type) {
+      case 'breaker_opened':
+        tellOnce('breaker', event.reason, 'the instance is short of something or away: new tenants wait')
+        return
+      case 'breaker_closed':
+        over('breaker', 'the instance takes new tenants again')
+        return
+      case 'retry_failed':
+        tellOnce('retry', event.error, 'tenants that are due cannot be read')
+        return
+      case 'claimed':
+        over('retry', 'tenants that are due can be read again')
+        return
+      default:
+        log.debug(event, 'retry step')
+    }
+  }
+
   function onEvents(event: Extract<Told, { area: 'events' }>['event']): void {
     switch (event.type) {
       case 'connected':
@@ -140,6 +187,9 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'dead':
         log.error({ subject: event.subject, tenant: event.tenantId, reason: event.reason }, 'event to the dead letters')
+        return
+      case 'parked':
+        log.warn({ subject: event.subject, reason: event.reason }, 'event of a newer release parked until an upgrade')
         return
       case 'retried':
       case 'dead_failed':

@@ -20,7 +20,10 @@ import { createRemote, type Remote } from './directory/remote.js'
 import { IdentityUnavailable } from './errors.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import type { ApplyOptions } from './provisioning/apply.js'
+import { createBreaker } from './provisioning/breaker.js'
 import { createComparison } from './provisioning/comparison.js'
+import { createDeadLetters, type DeadLetters } from './provisioning/dead-letters.js'
 import { createDriftReport } from './provisioning/drift.js'
 import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
 import { createFeed, type Feed } from './provisioning/feed.js'
@@ -28,8 +31,9 @@ import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
 import { createPurger, type Purger, settlePurgeAfter } from './provisioning/purge.js'
 import { type ReconcileReport, type Reconciler, startReconciler } from './provisioning/reconciler.js'
+import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
-import { type Streams, startStreams } from './provisioning/streams.js'
+import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral } from './start.js'
 import type { RegistryRow, TenantId } from './types.js'
 
@@ -43,6 +47,7 @@ export interface Tenancy extends HealthQuestions {
   readonly credentials: Credentials
   readonly source: Source | null
   readonly purger: Purger
+  readonly deadLetters: DeadLetters
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -54,7 +59,7 @@ export interface Tenancy extends HealthQuestions {
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
   repairTenant(id: TenantId): Promise<void>
-  /** Begins to publish, to consume, to reconcile and to keep spares. */
+  /** Begins to publish, to consume, to try again what has failed, to reconcile and to keep spares. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
@@ -128,6 +133,15 @@ export function createTenancy(settings: Settings): Tenancy {
   const source = settings.source
     ? createSource({ central, retention: settings.retention, report: event => tell({ area: 'change', event }) })
     : null
+  const breaker = createBreaker(event => tell({ area: 'retry', event }))
+  const retry = { central, provisioner, breaker, report: (event: RetryReport) => tell({ area: 'retry', event }) }
+  const attempt = createAttempt(retry)
+  const apply: ApplyOptions = { central, attempt, breaker, source }
+  const deadLetters = createDeadLetters({
+    central,
+    handle: createHandler(apply, settings.onStatus ?? undefined),
+    report: event => tell({ area: 'dead', event }),
+  })
   const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
   const purger = createPurger({
     service: settings.service,
@@ -141,9 +155,10 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     tenants: pools.tenants,
   })
+  let retries: Retries | null = null
   let reconciler: Reconciler | null = null
   let streams: Streams | null = null
-  const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
+  const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
@@ -162,7 +177,6 @@ export function createTenancy(settings: Settings): Tenancy {
         drift: drift.report,
       }),
       drift,
-      provision: provisioner.provision,
       purge: purger.purge,
       ...(source ? { beforePurge: () => settlePurgeAfter(central, settings.retention) } : {}),
       interval: settings.reconcileInterval,
@@ -170,9 +184,13 @@ export function createTenancy(settings: Settings): Tenancy {
     })
   }
 
+  async function quiesce(deadlineMs: number): Promise<void> {
+    void spares.close()
+    await Promise.all([reconciler?.stop(deadlineMs), streams?.stop(deadlineMs), retries?.stop(deadlineMs)])
+  }
+
   async function closeAll(): Promise<void> {
-    await reconciler?.stop(5_000)
-    await streams?.stop(5_000)
+    await quiesce(5_000)
     await streams?.close()
     letGo()
     const kept = spares.close()
@@ -193,6 +211,7 @@ export function createTenancy(settings: Settings): Tenancy {
     credentials,
     source,
     purger,
+    deadLetters,
     origin,
     ...health,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
@@ -204,21 +223,22 @@ export function createTenancy(settings: Settings): Tenancy {
     consume() {
       if (!settings.enabled) return
       spares.start()
+      retries ??= startRetries(retry, attempt)
       reconciler ??= reconcile()
+      // Not waited for: it ends with the pools at the latest, and tells its own failures.
+      void deadLetters.upkeep()
       if (settings.nats === null || streams) return
       streams = startStreams({
         url: settings.nats,
         settings,
         central,
         notifications,
-        apply: { central, provisioner, source },
+        apply,
+        deadLetters,
         tell,
       })
     },
-    async quiesce(deadlineMs) {
-      void spares.close()
-      await Promise.all([reconciler?.stop(deadlineMs), streams?.stop(deadlineMs)])
-    },
+    quiesce,
     close() {
       closed ??= closeAll()
       return closed

@@ -182,6 +182,8 @@ export interface TenancyHealth {
   readonly central: HealthPart
   readonly cache: HealthPart
   readonly events: HealthPart
+  /** Down while the instance is short of something and is spared: new tenants wait. */
+  readonly provisioning: HealthPart
   /** Rows that wait in the outbox, and the age of the oldest in seconds. */
   readonly outbox: { readonly waiting: number; readonly oldestSeconds: number } | null
   readonly connections: ConnectionInfo

@@ -4,6 +4,7 @@ import type { TenantId } from '../../../events/index.js'
 import type { SqlClient } from '../types.js'
 import type { Drift } from './drift.js'
 import type { Feed } from './feed.js'
+import { tryAtOnce } from './registry.js'
 import { type Ahead, type Applied, applyPage, applyTold, overwriteAhead, readCursor, strangers } from './truth.js'
 
 export type ComparisonReport =
@@ -15,10 +16,9 @@ export type ComparisonReport =
 export interface Comparison {
   /**
    * @param everything from the beginning, and with a look for rows that identity does not know
-   * @returns tenants that are new to us or changed, and not ready here
    * @throws IDENTITY_UNAVAILABLE
    */
-  read(everything: boolean): Promise<TenantId[]>
+  read(everything: boolean): Promise<void>
 }
 
 /** A request by a bare event is confirmed within seconds; who is unknown for longer than this is reported. */
@@ -33,10 +33,9 @@ export function createComparison(options: {
 }): Comparison {
   const { central, feed, report, drift } = options
 
-  async function read(everything: boolean): Promise<TenantId[]> {
+  async function read(everything: boolean): Promise<void> {
     let after = everything ? 0 : await readCursor(central)
     const seen: string[] = []
-    const unready: TenantId[] = []
     for (;;) {
       const page = await feed.changes(after)
       if (page.head < after) {
@@ -44,23 +43,28 @@ export function createComparison(options: {
         return read(true)
       }
       for (const { id } of page.items) seen.push(id)
-      unready.push(...(await take(page.items, page.next)))
+      await take(page.items, page.next)
       if (page.next >= page.head || page.next <= after) break
       after = page.next
     }
     if (everything) await reportStrangers(seen)
-    return unready
   }
 
-  async function take(items: Parameters<typeof applyPage>[1], next: number): Promise<TenantId[]> {
-    if (items.length === 0) return []
+  async function take(items: Parameters<typeof applyPage>[1], next: number): Promise<void> {
+    if (items.length === 0) return
     report({ type: 'applying', count: items.length })
     const { applied, ahead } = await applyPage(central, items, next)
     report({ type: 'applied', count: applied.length })
     const outcome = [...applied]
     for (const one of ahead) outcome.push(...(await settle(one)))
     for (const one of outcome) if (one.drift) drift(forged(one.id, 'it said something else under the same version'))
-    return outcome.filter(one => one.lifecycle !== 'deleted' && one.provisioned !== 'ready').map(({ id }) => id)
+    const unready = outcome.filter(one => one.lifecycle !== 'deleted' && one.provisioned !== 'ready')
+    if (unready.length > 0) {
+      await tryAtOnce(
+        central,
+        unready.map(({ id }) => id),
+      )
+    }
   }
 
   /** Identity is asked after the row was read: a word that is still older proves that the row's version is not its own. */

@@ -5,7 +5,7 @@ import type { TenantId } from '../../../events/index.js'
 import { type Finding, type Inventory, repairable, type TenantStanding } from '../databases/inventory.js'
 import type { ServiceName, SqlClient } from '../types.js'
 import type { Drift } from './drift.js'
-import { recordDoubt } from './registry.js'
+import { recordDoubt, tryInTurn } from './registry.js'
 import { writeStatus } from './status.js'
 
 export interface FleetOptions {
@@ -19,15 +19,15 @@ export interface FleetOptions {
 }
 
 export interface Fleet {
-  /** Two queries on a clean fleet, whatever its size. @returns tenants to be provisioned again */
-  check(): Promise<TenantId[]>
+  /** Two queries on a clean fleet, whatever its size. */
+  check(): Promise<void>
 }
 
 const gone: ReadonlySet<Finding> = new Set<Finding>(['database_missing', 'database_invalid'])
 const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong'])
 
 export function createFleet({ service, central, inspect, repair, schemaVersion, drift }: FleetOptions): Fleet {
-  async function check(): Promise<TenantId[]> {
+  async function check(): Promise<void> {
     const { tenants, strayDatabases, strayRoles, openDatabases } = await inspect()
     const again: TenantId[] = []
     for (const one of tenants) {
@@ -41,7 +41,7 @@ export function createFleet({ service, central, inspect, repair, schemaVersion, 
     for (const name of strayDatabases) tell('stray_database', name, 'reported', 'no tenant of this registry owns it')
     for (const name of strayRoles) tell('stray_role', name, 'reported', 'no tenant of this registry owns it')
     for (const name of openDatabases) tell('open_database', name, 'reported', 'PUBLIC may connect to it')
-    return again
+    if (again.length > 0) await tryInTurn(central, again, schemaVersion)
   }
 
   /** @returns whether provisioning it again may cure it */

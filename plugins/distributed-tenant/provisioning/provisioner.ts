@@ -22,6 +22,7 @@ import type { Spares } from '../databases/spares.js'
 import { DatabaseForeign, DatabaseMissing } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
+import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from './attempts.js'
 import { findTenant, recordAttempt, recordFailure, recordReady } from './registry.js'
 import { writeStatus } from './status.js'
 
@@ -65,7 +66,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
 
   async function stepByStep(id: TenantId): Promise<RegistryRow | null> {
     return session(async sql => {
-      const lock = `distributed_tenant.provision:${id}`
+      const lock = provisionLock(id)
       await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
       try {
         const row = await findTenant(sql, id)
@@ -99,7 +100,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       doing = next
     }
     try {
-      await recordAttempt(sql, row.id)
+      await recordAttempt(sql, row.id, ATTEMPT_LEASE_MS)
       done('database')
       const name = tenantDatabaseName(row.id, service)
       await ensureDatabase(sql, row, name)
@@ -193,13 +194,15 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
           provisioned: isForeign ? 'foreign' : 'failed',
           step,
           error: message,
-          nextAttemptAt: null,
+          retryInMs: isForeign ? null : retryDelayMs(row.attempts + 1),
         })
+        const nextTryAt = now.nextAttemptAt?.toISOString()
         await writeStatus(tx, service, now, {
           status: 'failed',
           step,
           error: message,
           ...(isForeign && { foreign: true }),
+          ...(nextTryAt && { nextTryAt }),
         })
       })
     } catch (second) {

@@ -7,6 +7,7 @@ import { tenantDatabaseName } from '../databases/names.js'
 import { TenantNotFound, TenantRetained } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
+import { provisionLock } from './attempts.js'
 import { findTenant, recordRemoved } from './registry.js'
 import { writeStatus } from './status.js'
 
@@ -62,7 +63,7 @@ export function createPurger(options: PurgeOptions): Purger {
     purge: id =>
       session(async sql => {
         // The provisioner's own lock: nobody makes what is being dropped.
-        const lock = `distributed_tenant.provision:${id}`
+        const lock = provisionLock(id)
         await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
         try {
           return await purgeLocked(sql, id)

@@ -5,17 +5,15 @@ import type { TenantId } from '../../../events/index.js'
 import { IdentityUnavailable, TenantRetained } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { SqlClient } from '../types.js'
-import { createCatchUp } from './catch-up.js'
 import type { Comparison, ComparisonReport } from './comparison.js'
 import type { Drift, DriftReport } from './drift.js'
 import type { Fleet } from './fleet.js'
 import { dueForPurge } from './purge.js'
-import { unfinished } from './registry.js'
 
 export type ReconcileReport =
   | ComparisonReport
   | Drift
-  | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number; readonly unready: number }
+  | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number }
   | { readonly type: 'pass_failed'; readonly error: unknown }
   /** Another replica is at it. */
   | { readonly type: 'skipped' }
@@ -29,7 +27,6 @@ export interface ReconcilerOptions {
   readonly comparison: Comparison | null
   readonly fleet: Fleet
   readonly drift: DriftReport
-  readonly provision: (id: TenantId) => Promise<unknown>
   readonly purge: (id: TenantId) => Promise<unknown>
   /** Before what is due is purged; identity completes its own rows here. */
   readonly beforePurge?: () => Promise<void>
@@ -46,15 +43,11 @@ export interface Reconciler {
 }
 
 const EVERYTHING_EACH = 6
-/** Longer than an event takes to be provisioned; who is unfinished for longer is taken up here. */
-const QUIET_MS = 15_000
-const UNFINISHED_AT_ONCE = 100
 const PURGES_AT_ONCE = 20
 const LONGEST_BACKOFF_MS = 60_000
 
 export function startReconciler(options: ReconcilerOptions): Reconciler {
   const { central, session, comparison, fleet, interval, report } = options
-  const catchUp = createCatchUp(options.provision)
   let misses = 0
   let askAgainAt = 0
   let stopped = false
@@ -81,29 +74,25 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
 
   async function reconcile(everything: boolean): Promise<void> {
     const began = performance.now()
-    const unready = await readFeed(everything)
+    await readFeed(everything)
     if (everything) {
-      unready.push(...(await fleet.check()))
+      await fleet.check()
       options.drift.turn()
     }
-    unready.push(...(await unfinished(central, QUIET_MS, UNFINISHED_AT_ONCE)))
     await purgeDue()
-    report({ type: 'pass', everything, ms: performance.now() - began, unready: unready.length })
-    catchUp.add(unready)
+    report({ type: 'pass', everything, ms: performance.now() - began })
   }
 
-  async function readFeed(everything: boolean): Promise<TenantId[]> {
-    if (!comparison || performance.now() < askAgainAt) return []
+  async function readFeed(everything: boolean): Promise<void> {
+    if (!comparison || performance.now() < askAgainAt) return
     try {
-      const unready = await comparison.read(everything)
+      await comparison.read(everything)
       if (misses > 0) report({ type: 'identity_back' })
       misses = 0
-      return unready
     } catch (error) {
       if (!(error instanceof IdentityUnavailable)) throw error
       if (misses++ === 0) report({ type: 'identity_unreachable', error })
       askAgainAt = performance.now() + Math.min(LONGEST_BACKOFF_MS, interval * 2 ** Math.min(misses - 1, 6)) * 0.9
-      return []
     }
   }
 
@@ -154,7 +143,7 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
       const late = new Promise<void>(resolve => {
         timer = setTimeout(resolve, deadlineMs)
       })
-      await Promise.race([Promise.all([looping, catchUp.stop()]), late])
+      await Promise.race([looping, late])
       clearTimeout(timer)
     },
   }

@@ -130,9 +130,12 @@ export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Li
   )
 }
 
-/** Notes that provisioning has begun once more. */
-export async function recordAttempt(sql: QueryClient, id: TenantId): Promise<void> {
-  await sql`update tenants set attempts = attempts + 1, step = 'claim', next_attempt_at = null where id = ${id}`
+/** Notes that provisioning has begun once more; if this process dies, the tenant is due again when `leaseMs` are over. */
+export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: number): Promise<void> {
+  await sql`
+    update tenants set attempts = attempts + 1, step = 'claim',
+      next_attempt_at = now() + ${leaseMs} * interval '1 millisecond'
+    where id = ${id}`
 }
 
 export async function recordReady(
@@ -148,17 +151,20 @@ export async function recordReady(
   return first(rows) as RegistryRow
 }
 
-/** A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served. */
+/**
+ * A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served.
+ * `retryInMs` null: it is not tried again by itself.
+ */
 export async function recordFailure(
   sql: QueryClient,
   id: TenantId,
-  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; nextAttemptAt: Date | null },
+  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; retryInMs: number | null },
 ): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
     update tenants set
       provisioned = case when provisioned = 'ready' and ${failure.provisioned} = 'failed' then 'ready'
                          else ${failure.provisioned} end, step = ${failure.step}, last_error = ${failure.error},
-      next_attempt_at = ${failure.nextAttemptAt}
+      next_attempt_at = now() + ${failure.retryInMs}::float8 * interval '1 millisecond'
     where id = ${id} returning ${columns(sql)}`
   return first(rows) as RegistryRow
 }
@@ -188,15 +194,19 @@ export async function recordDoubt(
   )
 }
 
-/**
- * Tenants that nobody has made ready and nobody is known to be about to: pending or failed, and their next try is due or
- * was never set for `quietMs`.
- */
-export async function unfinished(sql: QueryClient, quietMs: number, limit: number): Promise<TenantId[]> {
-  const rows = await sql<{ id: TenantId }[]>`
-    select id from tenants
-    where provisioned in ('pending', 'failed') and lifecycle <> 'deleted'
-      and coalesce(next_attempt_at, updated_at + ${quietMs} * interval '1 millisecond') <= now()
-    order by updated_at limit ${limit}`
-  return rows.map(({ id }) => id)
+/** After a word of identity's: tenants that are not ready are tried at once, whatever they wait for. */
+export async function tryAtOnce(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
+  await sql`
+    update tenants set next_attempt_at = now(),
+      provisioned = case provisioned when 'foreign' then 'pending' else provisioned end
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted'
+      and provisioned in ('pending', 'failed', 'foreign')`
+}
+
+/** Tenants behind `schemaVersion`, or looked at again: tried when nothing else is due for them already. */
+export async function tryInTurn(sql: QueryClient, ids: readonly TenantId[], schemaVersion: number): Promise<void> {
+  await sql`
+    update tenants set next_attempt_at = now()
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and next_attempt_at is null
+      and (provisioned = 'pending' or (provisioned = 'ready' and coalesce(schema_version, 0) < ${schemaVersion}))`
 }

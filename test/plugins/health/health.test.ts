@@ -28,6 +28,7 @@ interface State {
   central?: Part
   cache?: Part
   events?: Part
+  provisioning?: Part
   identify?: () => Promise<TenantId | null>
   probe?: TenantProbe
 }
@@ -41,11 +42,21 @@ const withTenants = (tenants: Partial<Tenants>) =>
   )
 
 // The words of the tenant plugin as they may come; that they come rightly is tested with the plugin itself.
-async function app(t: Test, { central = up, cache = up, events = up, identify, probe = 'ready' }: State = {}) {
+async function app(
+  t: Test,
+  { central = up, cache = up, events = up, provisioning = up, identify, probe = 'ready' }: State = {},
+) {
   const app = Fastify()
   t.teardown(() => app.close())
   const tenants = {
-    health: async () => ({ central, cache, events, outbox: { waiting: 0, oldestSeconds: 0 }, connections }),
+    health: async () => ({
+      central,
+      cache,
+      events,
+      provisioning,
+      outbox: { waiting: 0, oldestSeconds: 0 },
+      connections,
+    }),
     identify: identify ?? (async request => (request.headers['hrms-client-id'] as TenantId | undefined) ?? null),
     probe: async () => probe,
   } satisfies Partial<Tenants>
@@ -69,7 +80,7 @@ t.test('everything up is healthy', async t => {
 })
 
 t.test('Redis or NATS down is degraded and still 200', async t => {
-  for (const state of [{ cache: down }, { events: down }, { cache: down, events: down }]) {
+  for (const state of [{ cache: down }, { events: down }, { provisioning: down }, { cache: down, events: down }]) {
     const response = await (await app(t, state)).inject('/api/health')
     t.equal(response.statusCode, 200)
     t.equal(response.json().status, 'degraded')
@@ -151,7 +162,9 @@ t.test('a part that goes and comes back is said once each', async t => {
   })
   t.teardown(() => app.close())
   let cache = down
-  const tenants = { health: async () => ({ central: up, cache, events: off, outbox: null, connections }) }
+  const tenants = {
+    health: async () => ({ central: up, cache, events: off, provisioning: up, outbox: null, connections }),
+  }
   await app.register(withTenants(tenants))
   await app.register(health, { interval: 300 })
   await app.ready()
