@@ -31,7 +31,7 @@ export interface ConsumeOptions<E extends { id: string }> extends DurableOptions
   /** Makes the stream when it is missing: identity alone. Default false. */
   mayCreateStream?: boolean
   stream?: StreamOptions
-  /** Milliseconds until the next delivery after a failure. Default 1 s doubling to 60 s, with jitter. */
+  /** Milliseconds until the next delivery after a failure. Default 1 s doubling to 30 s, with jitter. */
   retryDelayMs?: (deliveryCount: number) => number
 }
 

@@ -47,9 +47,9 @@ export interface Delivery {
   giveBack(): void
 }
 
-/** 1 s, doubling to 60 s, with a fifth of it at random either way so that retries do not march in step. */
+/** 1 s, doubling to 30 s, with a fifth of it at random either way so that retries do not march in step. */
 export function defaultRetryDelay(deliveryCount: number): number {
-  const base = Math.min(60_000, 1000 * 2 ** Math.min(deliveryCount - 1, 10))
+  const base = Math.min(30_000, 1000 * 2 ** Math.min(deliveryCount - 1, 10))
   return Math.round(base * (0.8 + Math.random() * 0.4))
 }
 

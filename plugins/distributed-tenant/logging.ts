@@ -87,8 +87,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
           log.warn({ err: told.event.error, database: told.event.key }, 'a connection could not be opened')
         }
         return
-      case 'lookup':
-      case 'lease':
+      default:
         return
     }
   }

@@ -18,6 +18,8 @@ import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
 import { IdentityUnavailable } from './errors.js'
+import { createFigures } from './figures.js'
+import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import type { ApplyOptions } from './provisioning/apply.js'
@@ -35,7 +37,7 @@ import { createAttempt, type Retries, type RetryReport, startRetries } from './p
 import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral } from './start.js'
-import type { RegistryRow, TenantId } from './types.js'
+import type { Figures, RegistryRow, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -48,6 +50,9 @@ export interface Tenancy extends HealthQuestions {
   readonly source: Source | null
   readonly purger: Purger
   readonly deadLetters: DeadLetters
+  readonly figures: (deadlineMs?: number) => Promise<Figures>
+  /** What migrations of all tenants work with. */
+  readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -158,6 +163,12 @@ export function createTenancy(settings: Settings): Tenancy {
   let retries: Retries | null = null
   let reconciler: Reconciler | null = null
   let streams: Streams | null = null
+  const figures = createFigures({
+    service: settings.service,
+    central,
+    schemaVersion: tenantSets.at(-1)?.version ?? 0,
+    streams: () => streams,
+  })
   const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
@@ -212,8 +223,10 @@ export function createTenancy(settings: Settings): Tenancy {
     source,
     purger,
     deadLetters,
+    fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
+    figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(cloner.ensure)

@@ -69,6 +69,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     identify: (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,
+    figures: tenancy.figures,
+    origin: tenancy.origin,
     connectionInfo: tenancy.connectionInfo,
   }
 }

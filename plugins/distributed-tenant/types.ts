@@ -2,7 +2,7 @@
 // Types only: nothing here runs.
 import type { FastifyRequest } from 'fastify'
 import type postgres from 'postgres'
-import type { TenantId } from '../../events/index.js'
+import type { ConsumerLag, TenantId } from '../../events/index.js'
 
 export type { TenantId }
 
@@ -157,7 +157,11 @@ export interface Tenants {
   probe(id: string): Promise<TenantProbe>
   /** The state of what this process stands on; each part within the given deadline. */
   health(deadlineMs?: number): Promise<TenancyHealth>
+  /** Counts of what is stored and of what waits. One statement and one look per consumer: keep the answer some seconds. */
+  figures(deadlineMs?: number): Promise<Figures>
   connectionInfo(): ConnectionInfo
+  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
+  readonly origin: object
 }
 
 export type TenantProbe =
@@ -184,9 +188,29 @@ export interface TenancyHealth {
   readonly events: HealthPart
   /** Down while the instance is short of something and is spared: new tenants wait. */
   readonly provisioning: HealthPart
-  /** Rows that wait in the outbox, and the age of the oldest in seconds. */
-  readonly outbox: { readonly waiting: number; readonly oldestSeconds: number } | null
   readonly connections: ConnectionInfo
+}
+
+/** Numbers that take a question. What could not be told within the deadline is null. */
+export interface Figures {
+  readonly stored: {
+    readonly registry: readonly {
+      readonly lifecycle: Lifecycle
+      readonly provisioned: Provisioned
+      readonly count: number
+    }[]
+    /** Ready tenants whose schema is older than this release's. */
+    readonly schemaBehind: number
+    /** Rows that wait in the outbox, and the age of the oldest in seconds. */
+    readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
+    /** Rows that the stream will never take. */
+    readonly outboxRefused: number
+    readonly deadEvents: number
+    readonly spares: number
+    readonly centralBytes: number
+  } | null
+  /** By durable. One that is not there yet is null; without NATS all of it is. */
+  readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
 }
 
 /**

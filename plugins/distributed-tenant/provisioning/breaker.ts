@@ -32,9 +32,11 @@ export interface Breaker {
 const FIRST_MS = 1_000
 const LONGEST_MS = 30_000
 
-/** SQLSTATE class 53 is "insufficient resources"; 57P03 is a server that starts up or shuts down. */
-const STRAINED = /^(53...|57P03)$/
-const UNREACHABLE = /^(E(CONNREFUSED|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|57P03)$/
+/** SQLSTATE class 53 is "insufficient resources": disk full, too many connections, out of memory. */
+const STRAINED = /^53...$/
+/** A server that is away, goes down, starts up, or cut us off: a full disk ends the whole of it (PANIC on its log). */
+const UNREACHABLE =
+  /^(E(CONNREFUSED|CONNRESET|PIPE|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_(CLOSED|DESTROYED|ENDED)|57P0[1-3])$/
 
 export function createBreaker(report: (event: BreakerReport) => void): Breaker {
   let reason: string | null = null

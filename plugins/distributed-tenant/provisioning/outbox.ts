@@ -2,6 +2,7 @@
 // Invariants: a claimed row is its tenant's oldest and nobody else's until the transaction ends; nothing is deleted before
 // it was published and its retention is over.
 import type { TenantId } from '../../../events/index.js'
+import { carry } from '../channels.js'
 import type { JsonObject, QueryClient, SqlClient } from '../types.js'
 
 /** As long as the stream keeps its events: a stream that is lost is fed again from these rows. */
@@ -18,19 +19,13 @@ export interface OutboxMessage {
 
 /** Call it inside the transaction of the change. A message id that is there already is not written again. */
 export async function writeOutbox(sql: QueryClient, message: OutboxMessage): Promise<void> {
+  const headers = { ...message.headers }
+  carry({ subject: message.subject, tenantId: message.tenantId, headers })
   await sql`
     insert into outbox (message_id, tenant_id, subject, payload, headers)
     values (${message.messageId}, ${message.tenantId}, ${message.subject}, ${sql.json(message.payload as never)},
-            ${sql.json(message.headers ?? {})})
+            ${sql.json(headers)})
     on conflict (message_id) do nothing`
-}
-
-/** What waits, for health. */
-export async function outboxDepth(sql: QueryClient): Promise<{ waiting: number; oldestSeconds: number }> {
-  const [row] = await sql<{ waiting: number; oldest: number }[]>`
-    select count(*)::int as waiting, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as oldest
-    from outbox where published_at is null and refused_at is null`
-  return { waiting: row?.waiting ?? 0, oldestSeconds: row?.oldest ?? 0 }
 }
 
 export interface OutboxRow {

@@ -5,11 +5,18 @@ import type { JsonObject, SqlClient } from '../types.js'
 import { claimRows, type OutboxRow, type Outcome, recordOutcomes, sweepOutbox } from './outbox.js'
 import { createStreamWatch, type Loss, type StreamFacts } from './stream-watch.js'
 
+interface Sent {
+  readonly subject: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Milliseconds the attempt took. */
+  readonly ms: number
+}
+
 export type RelayReport =
   /** Locked for this relay, about to be sent. */
   | { readonly type: 'claimed'; readonly rows: number }
-  | { readonly type: 'published'; readonly subject: string }
-  | { readonly type: 'publish_failed' | 'publish_refused'; readonly subject: string; readonly error: unknown }
+  | ({ readonly type: 'published' } & Sent)
+  | ({ readonly type: 'publish_failed' | 'publish_refused'; readonly error: unknown } & Sent)
   /** What became of a batch is committed. */
   | { readonly type: 'recorded'; readonly rows: number }
   /** The stream had lost messages; `rows` wait again. */
@@ -167,14 +174,16 @@ async function publishOne(
   { seq, subject, payload, messageId, headers }: OutboxRow,
   confirmed: (seq: number) => void,
 ): Promise<Outcome> {
+  const started = performance.now()
+  const sent = (): Sent => ({ subject, headers, ms: performance.now() - started })
   try {
     const ack = await options.publish({ subject, payload, messageId, headers })
     if (!ack.duplicate) confirmed(ack.seq)
-    options.report({ type: 'published', subject })
+    options.report({ type: 'published', ...sent() })
     return { seq, state: 'published', streamSeq: ack.seq }
   } catch (error) {
     const state = options.mayRetry(error) ? 'failed' : 'refused'
-    options.report({ type: state === 'failed' ? 'publish_failed' : 'publish_refused', subject, error })
+    options.report({ type: state === 'failed' ? 'publish_failed' : 'publish_refused', ...sent(), error })
     return { seq, state, error: (error instanceof Error ? error.message : String(error)).slice(0, 500) }
   }
 }

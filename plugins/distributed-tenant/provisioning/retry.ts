@@ -71,6 +71,7 @@ export function startRetries(options: RetryOptions, attempt: Attempt): Retries {
         failures = 0
       } catch (error) {
         failures++
+        breaker.blame(error)
         report({ type: 'retry_failed', error })
       }
       if (found === 0) await pause(Math.min(LONGEST_PAUSE_MS, pollMs * 2 ** Math.min(failures, 4)), stopping.signal)

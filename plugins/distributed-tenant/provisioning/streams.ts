@@ -1,6 +1,7 @@
 // Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
 // that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
 import {
+  type ConsumerLag,
   connectEvents,
   consume,
   createPublisher,
@@ -11,16 +12,19 @@ import {
   EventsUnavailable,
   encode,
   ensureTenantStream,
+  type Incoming,
   LIFECYCLE_FILTER,
   ledgerDurable,
   type Parsed,
   parseLifecycle,
   parseStatus,
   parseSubject,
+  readConsumerLag,
   readStreamState,
   STATUS_FILTER,
   STREAM,
   type StatusEvent,
+  type TenantId,
   tenantsDurable,
 } from '../../../events/index.js'
 import type { Tell } from '../channels.js'
@@ -35,6 +39,8 @@ export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
   secured(): boolean | null
+  /** How far each durable is behind; null for one that is not there yet. @throws when NATS does not say */
+  lag(): Promise<Record<string, ConsumerLag | null>>
   /** Takes no more events and publishes no more; what runs is finished within the deadline. */
   stop(deadlineMs: number): Promise<void>
   close(): Promise<void>
@@ -70,6 +76,13 @@ export function startStreams(options: {
   const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
   const offStatus = connection.watch(status => status === 'connected' && relay.look())
 
+  function arrive({ id }: { id: TenantId }, incoming: Incoming, run: () => Promise<void>): Promise<void> {
+    const { subject, headers, deliveryCount } = incoming
+    const arrival = { subject, headers, deliveryCount, tenantId: id, run }
+    tell({ area: 'arrival', event: arrival })
+    return arrival.run()
+  }
+
   const common = {
     connection,
     service,
@@ -85,7 +98,7 @@ export function startStreams(options: {
       durable: tenantsDurable(service),
       filter: LIFECYCLE_FILTER,
       parse: parseLifecycle,
-      handle: event => applyLifecycle(event, options.apply),
+      handle: (event, incoming) => arrive(event, incoming, () => applyLifecycle(event, options.apply)),
     }),
   ]
   if (onStatus) {
@@ -95,7 +108,7 @@ export function startStreams(options: {
         durable: ledgerDurable(service),
         filter: STATUS_FILTER,
         parse: parseStatus,
-        handle: event => onStatus(event, central),
+        handle: (event, incoming) => arrive(event, incoming, () => onStatus(event, central)),
         concurrency: 8,
       }),
     )
@@ -105,6 +118,11 @@ export function startStreams(options: {
     status: connection.status,
     lastError: connection.lastError,
     secured: connection.secured,
+    async lag() {
+      const durables = [tenantsDurable(service), ...(onStatus ? [ledgerDurable(service)] : [])]
+      const lags = await Promise.all(durables.map(durable => readConsumerLag(connection, durable)))
+      return Object.fromEntries(durables.map((durable, at) => [durable, lags[at] ?? null]))
+    },
     async stop(deadlineMs) {
       await Promise.all(consumers.map(consumer => consumer.stop(deadlineMs)))
       offOutbox()

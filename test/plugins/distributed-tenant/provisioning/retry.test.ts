@@ -33,7 +33,11 @@ t.test('provisioning that fails', async t => {
   const steps: Told[] = []
   t.teardown(hear(told => steps.push(told), undefined, ['retry', 'provision', 'events']))
   const told = (area: string, type: string) =>
-    steps.filter(one => one.area === area && ('type' in one.event ? one.event.type : one.event.step) === type)
+    steps.filter(
+      one =>
+        one.area === area &&
+        ('type' in one.event ? one.event.type : 'step' in one.event ? one.event.step : null) === type,
+    )
   const ready = (app: FastifyInstance, id: string) =>
     until(`${id} ready`, 30_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
   const rowOf = async (id: string) =>

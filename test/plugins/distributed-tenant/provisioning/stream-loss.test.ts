@@ -19,7 +19,11 @@ t.test('losses of the stream', async t => {
   let identity = await startIdentity()
 
   const told = () =>
-    until('identity has told everything', 20_000, async () => (await identity.tenants.health()).outbox?.waiting === 0)
+    until(
+      'identity has told everything',
+      20_000,
+      async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0,
+    )
   const ready = (app: typeof identity, id: string) =>
     until(`${id} ready`, 30_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
   const lossOf = (service: string, type: string) =>
@@ -49,7 +53,7 @@ t.test('losses of the stream', async t => {
     )
 
     await t.test('and a service tells its own status again to an identity that had not heard it', async () => {
-      await until('told', 20_000, async () => (await employee.tenants.health()).outbox?.waiting === 0)
+      await until('told', 20_000, async () => (await employee.tenants.figures()).stored?.outbox.waiting === 0)
       await identity.close()
       statuses.length = 0
       await nats.kill()
