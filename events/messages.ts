@@ -40,6 +40,8 @@ export interface StatusEvent {
   readonly status: StatusKind
   readonly step?: string
   readonly attempts?: number
+  /** With `failed`: the name is held by a database that is not the service's; only people can end that. */
+  readonly foreign?: boolean
   readonly error?: string
   readonly nextTryAt?: string
   readonly steps?: readonly { readonly step: string; readonly at: string }[]
@@ -103,7 +105,7 @@ export function parseStatus(subject: string, data: Uint8Array, headers: Headers 
   for (const instant of [body.at, body.nextTryAt, ...(body.steps ?? []).map(one => one.at)]) {
     if (instant !== undefined && Number.isNaN(Date.parse(instant))) return refuse('an instant names no real time')
   }
-  const { step, attempts, error, nextTryAt, steps, schemaVersion } = body
+  const { step, attempts, foreign, error, nextTryAt, steps, schemaVersion } = body
   return accept({
     id: body.id as TenantId,
     service: body.service,
@@ -112,6 +114,7 @@ export function parseStatus(subject: string, data: Uint8Array, headers: Headers 
     status: body.status,
     ...(step !== undefined && { step }),
     ...(attempts !== undefined && { attempts }),
+    ...(foreign !== undefined && { foreign }),
     ...(error !== undefined && { error }),
     ...(nextTryAt !== undefined && { nextTryAt }),
     ...(steps !== undefined && { steps: steps.map(one => ({ step: one.step, at: one.at })) }),

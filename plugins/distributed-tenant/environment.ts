@@ -117,7 +117,11 @@ export const environmentSchema = Type.Object({
     Type.String({ minLength: 16, description: 'a random token of 16 characters or more (or ADMIN_TOKEN_FILE)' }),
   ),
   SERVICE_TOKEN: Type.Optional(
-    Type.String({ minLength: 16, description: 'a random token of 16 characters or more (or SERVICE_TOKEN_FILE)' }),
+    Type.String({
+      pattern: '^[!-+\\--~]{16,}(,[!-+\\--~]{16,})*$',
+      description:
+        'a random token of 16 characters or more, several separated by commas while it is replaced (or SERVICE_TOKEN_FILE)',
+    }),
   ),
   IDENTITY_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'the URL of the identity service, like http://identity:3001' }),

@@ -35,6 +35,16 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         else log.debug({ tenant: id, step, ms }, 'tenant provisioning step done')
         return
       }
+      case 'change':
+        log.debug(told.event, 'tenant change')
+        return
+      case 'reconcile':
+        onReconcile(told.event)
+        return
+      case 'purge':
+        if (told.event.step === 'removed') log.info({ tenant: told.event.id }, 'database of a deleted tenant dropped')
+        else log.debug({ tenant: told.event.id, step: told.event.step }, 'purge step done')
+        return
       case 'role': {
         const { type, id, error } = told.event
         if (type === 'mended') log.info({ tenant: id }, 'the tenant’s role is as it must be again')
@@ -79,6 +89,37 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       default:
         return
+    }
+  }
+
+  function onReconcile(event: Extract<Told, { area: 'reconcile' }>['event']): void {
+    switch (event.type) {
+      case 'drift': {
+        const { kind, id, action, detail } = event
+        log[action === 'repaired' ? 'warn' : 'error']({ tenant: id, kind, action }, `drift: ${detail}`)
+        return
+      }
+      case 'rewound':
+        log.warn(
+          { cursor: event.cursor, head: event.head },
+          'identity’s feed ends earlier than it did; all of it is read',
+        )
+        return
+      case 'identity_unreachable':
+        tellOnce('identity', event.error, 'identity does not answer; what is known is served')
+        return
+      case 'identity_back':
+        over('identity', 'identity answers again')
+        return
+      case 'pass_failed':
+        tellOnce('reconcile', event.error, 'the registry could not be compared; it is tried again')
+        return
+      case 'pass':
+        over('reconcile', 'the registry is compared again')
+        log.trace(event, 'compared')
+        return
+      default:
+        log.trace(event, 'reconcile step')
     }
   }
 
