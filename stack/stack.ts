@@ -7,7 +7,7 @@ import { randomPassword } from './servers/folder.js'
 import { freePort } from './servers/ports.js'
 import type { Servers } from './servers/start.js'
 import { createService, localUrl, type Service } from './service.js'
-import { inheritedEnvironment, serviceEnvironment, stackSecrets } from './service-environment.js'
+import { inheritedEnvironment, type StackSecrets, serviceEnvironment, stackSecrets } from './service-environment.js'
 import { obtainServers, type ServerSource } from './source.js'
 import { removeStackFile, type StackInfo, writeStackFile } from './stack-file.js'
 
@@ -74,7 +74,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
     abort?.throwIfAborted()
 
     const secrets = stackSecrets(env)
-    const info = await describe(source, options.ports, secrets.adminToken)
+    const info = await describe(source, options.ports, secrets)
     const inherited = inheritedEnvironment(env)
     const { init } = programs
     if (init) {
@@ -125,7 +125,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
 async function describe(
   source: ServerSource,
   ports: Record<ServiceName, number> | undefined,
-  adminToken: string,
+  secrets: StackSecrets,
 ): Promise<StackInfo> {
   const services = {} as StackInfo['services']
   for (const name of serviceNames) {
@@ -135,5 +135,5 @@ async function describe(
       database: { host, port, user: roleOf(name), password: randomPassword(), name: databaseOf(name) },
     }
   }
-  return { services, nats: source.nats, redis: { url: source.redis.url }, adminToken }
+  return { services, nats: source.nats, redis: { url: source.redis.url }, ...secrets }
 }
