@@ -81,6 +81,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     cacheTtl: settings.cacheTtl,
     report: event => tell({ area: 'lookup', event }),
+    heard: () => tell.heard('lookup'),
   })
   const template = rememberTemplate(settings, pools, tenantSets)
   const provisioner = createProvisioner({
