@@ -229,6 +229,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       open()
     }
     question.reject = error => {
+      // A first statement that cannot be built, behind this one.
+      if (handing) {
+        misdirected(handing, error)
+        return
+      }
       destroy(error as Error)
       reject(lost ?? error)
     }
