@@ -2,7 +2,7 @@
 // is the policy's, who may share one is its company's, the counts are in the seats. Invariants: never more sockets than the
 // budget, counted from before connect until the server has let go; a connection has one holder at a time, or several that
 // each run one plain read; an in-use one is never taken; every wait ends.
-// A server that is gone costs each waiter one error; nothing here retries by itself.
+// A server that is gone costs each waiter one error; only a login that has another password is tried again.
 import type { Claim } from './company.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
@@ -43,6 +43,8 @@ export interface PoolOptions {
   /** Milliseconds within which an answer is fast: what is slower shares no connection (company.ts). */
   readonly fastMs?: number
   readonly open: (key: string) => Connection
+  /** After a connect that failed: whether another one at once may do better. */
+  readonly again?: (key: string) => boolean
   /** What a waiter gets when its time is over. */
   readonly refusal: () => Error
   readonly report: (report: PoolReport) => void
@@ -232,7 +234,7 @@ export function createPool(options: PoolOptions): Pool {
     connection.watch(error => {
       if (!seats.leaves(member)) return
       report({ type: 'open_failed', key, ms: ms(), error })
-      refuseWaiters(entry, error)
+      if (!options.again?.(key)) refuseWaiters(entry, error)
       pump()
     })
     connection.opened.then(
