@@ -53,7 +53,10 @@ t.test('the fleet', async t => {
     ['open_to_others', () => server`grant connect on database ${server(base)} to tenant_globex_employee`],
     ['closed_to_role', () => server`revoke connect on database ${server(base)} from ${server(base)}`],
     ['role_closed', () => server`alter role ${server(base)} nologin`],
-    ['role_group', () => server.unsafe(`set role employee_service; grant tenant_globex_employee to ${base}; reset role`)],
+    [
+      'role_group',
+      () => server.unsafe(`set role employee_service; grant tenant_globex_employee to ${base}; reset role`),
+    ],
     ['role_group', () => server.unsafe(`set role employee_service; revoke employee_tenant from ${base}; reset role`)],
     ['role_settings', () => server`alter role ${server(base)} set work_mem = '1GB'`],
     ['role_powerful', () => server`alter role ${server(base)} createdb`],
@@ -83,7 +86,8 @@ t.test('the fleet', async t => {
     const inside = look('employee', base)
     await server.unsafe(`revoke all on database ${base} from ${base}; drop role ${base}`)
     await central`update tenants set role_key = null where id = 'acme'`
-    await inside.unsafe(`drop owned by employee_tenant; delete from distributed_tenant.schema_migrations
+    await inside.unsafe(`revoke all on all tables in schema public from employee_tenant; revoke all on schema public
+      from employee_tenant; delete from distributed_tenant.schema_migrations
       where set = 'mark' and version = 2`)
     await inside.end()
     t.equal(await codeOf(app.tenants.run('acme', ({ sql }) => sql`select * from notes`)), 'TENANT_DATABASE_UNAVAILABLE')
