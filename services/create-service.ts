@@ -12,9 +12,12 @@ import Fastify, {
 } from 'fastify'
 import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
+import drain from '../plugins/drain.js'
 import health from '../plugins/health/index.js'
+import metrics from '../plugins/metrics/index.js'
 import openapi from '../plugins/openapi.js'
 import overload from '../plugins/overload.js'
+import tracing from '../plugins/tracing/index.js'
 import { answer, answerErrors } from './http/errors.js'
 import redis from './redis.js'
 
@@ -61,6 +64,8 @@ export async function createService(
     ...server,
     logger,
     genReqId: () => randomUUID(),
+    // What we still listen to is served: while a process leaves, its replies say `connection: close`.
+    return503OnClosing: false,
     pluginTimeout: PLUGIN_TIMEOUT,
     routerOptions: { maxParamLength: 1000 },
     frameworkErrors: (error, request, reply) => void answer(error, request, reply),
@@ -86,6 +91,9 @@ async function compose(
   answerErrors(app)
   // First, so that an overloaded process refuses before it looks a tenant up.
   await app.register(overload)
+  await app.register(drain)
+  // Before the tenant plugin, whose lookups it follows. Nothing without an OpenTelemetry SDK in the process.
+  await app.register(tracing)
   const cache = tenancy.redis === undefined ? environment.REDIS_URL || null : tenancy.redis
   if (typeof cache === 'string') await app.register(redis, { url: cache, connectionName: `${name}-service` })
   await app.register(distributedTenant, {
@@ -104,6 +112,10 @@ async function compose(
     background: environment.DB_HEALTH_CHECK_ENABLED,
     interval: environment.DB_HEALTH_CHECK_INTERVAL * 1000,
     timeout: environment.DB_HEALTH_CHECK_TIMEOUT * 1000,
+  })
+  await app.register(metrics, {
+    token: environment.METRICS_TOKEN,
+    tenants: environment.METRICS_TENANTS?.split(',') ?? [],
   })
   await app.register(routes)
 }

@@ -2,7 +2,7 @@
 // Types only: nothing here runs.
 import type { FastifyRequest } from 'fastify'
 import type postgres from 'postgres'
-import type { TenantId } from '../../events/index.js'
+import type { ConsumerLag, TenantId } from '../../events/index.js'
 
 export type { TenantId }
 
@@ -12,8 +12,11 @@ export type ServiceName = string & { readonly __serviceName: unique symbol }
 /** Identity's word about a tenant. */
 export type Lifecycle = 'active' | 'suspended' | 'deleted'
 
-/** Our own word about a tenant's database in this service. `foreign`: its name is taken by a database that is not ours. */
-export type Provisioned = 'pending' | 'ready' | 'failed' | 'foreign'
+/**
+ * Our own word about a tenant's database in this service. `foreign`: its name is taken by a database that is not ours.
+ * `removed`: the tenant was deleted, its retention is over and its database was dropped.
+ */
+export type Provisioned = 'pending' | 'ready' | 'failed' | 'foreign' | 'removed'
 
 export type JsonObject = { [key: string]: JsonValue }
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject
@@ -50,6 +53,10 @@ export interface RegistryRow extends Tenant {
   readonly createdAt: Date
   readonly updatedAt: Date
   readonly readyAt: Date | null
+  /** When it was deleted, by this service's clock. */
+  readonly deletedAt: Date | null
+  /** From when a deleted tenant's database may be dropped: identity's word, null while it has not reached us. */
+  readonly purgeAfter: Date | null
 }
 
 /**
@@ -94,6 +101,12 @@ export interface NewTenant {
   readonly actor?: string | undefined
 }
 
+/**
+ * Runs in the transaction of a creation, before it: makes a repeated request end as the first one did.
+ * @returns the id that an earlier request made, or null to go on and make `id`
+ */
+export type Once = (sql: TransactionClient, id: TenantId) => Promise<TenantId | null>
+
 /** What can be changed about a tenant; what is left out stays. */
 export interface TenantPatch {
   readonly name?: string | undefined
@@ -111,16 +124,27 @@ export interface Tenants {
   /**
    * Source: registers the tenant (version 1) and its `tenant.created`; provisioning follows by event.
    * Elsewhere: registers and provisions it in this service's instance and returns when it is ready; idempotent.
+   * `once` is for the source only.
    * @throws TENANT_ID_INVALID, TENANT_ID_RESERVED, TENANT_ID_TAKEN, TENANT_DOMAIN_TAKEN
    */
-  create(tenant: NewTenant): Promise<RegistryRow>
+  create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
   /** Source only. @throws TENANT_NOT_FOUND, TENANT_DOMAIN_TAKEN */
   update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
   /** @throws TENANT_NOT_FOUND */
   suspend(id: string, actor?: string): Promise<RegistryRow>
   activate(id: string, actor?: string): Promise<RegistryRow>
-  /** Refuses the tenant from now on; its database is kept. */
+  /** Refuses the tenant from now on; its database is kept for the retention time. */
   remove(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Source: raises the version without a change, so that every service that is not ready tries at once.
+   * Elsewhere: provisions it here, now. @throws TENANT_NOT_FOUND
+   */
+  retry(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Drops a deleted tenant's database in this service, if identity confirms that it is deleted and its retention over.
+   * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN
+   */
+  purge(id: string): Promise<RegistryRow>
   /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
   run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
   /** The registry's row, or null for an id this service never heard of. Deleted tenants are returned as such. */
@@ -133,7 +157,11 @@ export interface Tenants {
   probe(id: string): Promise<TenantProbe>
   /** The state of what this process stands on; each part within the given deadline. */
   health(deadlineMs?: number): Promise<TenancyHealth>
+  /** Counts of what is stored and of what waits. One statement and one look per consumer: keep the answer some seconds. */
+  figures(deadlineMs?: number): Promise<Figures>
   connectionInfo(): ConnectionInfo
+  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
+  readonly origin: object
 }
 
 export type TenantProbe =
@@ -158,9 +186,31 @@ export interface TenancyHealth {
   readonly central: HealthPart
   readonly cache: HealthPart
   readonly events: HealthPart
-  /** Rows that wait in the outbox, and the age of the oldest in seconds. */
-  readonly outbox: { readonly waiting: number; readonly oldestSeconds: number } | null
+  /** Down while the instance is short of something and is spared: new tenants wait. */
+  readonly provisioning: HealthPart
   readonly connections: ConnectionInfo
+}
+
+/** Numbers that take a question. What could not be told within the deadline is null. */
+export interface Figures {
+  readonly stored: {
+    readonly registry: readonly {
+      readonly lifecycle: Lifecycle
+      readonly provisioned: Provisioned
+      readonly count: number
+    }[]
+    /** Ready tenants whose schema is older than this release's. */
+    readonly schemaBehind: number
+    /** Rows that wait in the outbox, and the age of the oldest in seconds. */
+    readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
+    /** Rows that the stream will never take. */
+    readonly outboxRefused: number
+    readonly deadEvents: number
+    readonly spares: number
+    readonly centralBytes: number
+  } | null
+  /** By durable. One that is not there yet is null; without NATS all of it is. */
+  readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
 }
 
 /**

@@ -1,4 +1,4 @@
-// Owns who may use the admin routes: the bearer of ADMIN_TOKEN. Compared over digests, in constant time, so that neither
+// Owns who may use the admin routes, the bearer of ADMIN_TOKEN, and the feed, the bearer of a SERVICE_TOKEN. Compared over digests, in constant time, so that neither
 // the token's length nor its beginning can be measured. Without a token configured nobody may.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
@@ -10,15 +10,35 @@ export const Unauthenticated = createError(
   401,
 )
 
+/** The same code for the routes that other services use. */
+export const ServiceUnauthenticated = createError(
+  'UNAUTHENTICATED',
+  'This route is for services: send `Authorization: Bearer <SERVICE_TOKEN>`.',
+  401,
+)
+
 const digest = (value: string) => createHash('sha256').update(value).digest()
 
 /** An `onRequest` hook that lets only the bearer of `token` pass. @throws UNAUTHENTICATED with WWW-Authenticate */
 export function requireAdmin(token: string | undefined): onRequestAsyncHookHandler {
-  const expected = token ? digest(token) : undefined
+  return requireBearer(token ? [token] : [], () => new Unauthenticated())
+}
+
+/** As {@link requireAdmin}, for services. Several tokens are good at once while they are replaced. */
+export function requireService(tokens: readonly string[]): onRequestAsyncHookHandler {
+  return requireBearer(tokens, () => new ServiceUnauthenticated())
+}
+
+function requireBearer(tokens: readonly string[], refusal: () => Error): onRequestAsyncHookHandler {
+  const expected = tokens.map(digest)
   return async (request, reply) => {
     const given = /^Bearer +([^\s]+) *$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (expected && given !== undefined && timingSafeEqual(digest(given), expected)) return
+    if (given !== undefined) {
+      const seen = digest(given)
+      // All of them, so that which one it was cannot be measured either.
+      if (expected.map(one => timingSafeEqual(seen, one)).includes(true)) return
+    }
     reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"')
-    throw new Unauthenticated()
+    throw refusal()
   }
 }

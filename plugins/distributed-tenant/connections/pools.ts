@@ -6,6 +6,7 @@ import type { PoolName, Tell } from '../channels.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } from '../errors.js'
 import type { Settings } from '../options.js'
 import { type ClientScope, createClient } from '../request/client.js'
+import { createFollow } from '../request/follow.js'
 import type { SqlClient } from '../types.js'
 import { createArrayTypes } from './array-types.js'
 import { type Connection, openConnection } from './connection.js'
@@ -99,7 +100,14 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     name: 'provisioning',
   })
   const client = (pool: Pool, key: string, queryTimeout: number, unavailable: () => Error) =>
-    createClient({ pool, key, builder, queryTimeout, unavailable })
+    createClient({
+      pool,
+      key,
+      builder,
+      queryTimeout,
+      unavailable,
+      follow: createFollow(tell, pool === centralPool ? 'central' : 'provisioning'),
+    })
   const central = client(centralPool, database.database, settings.queryTimeout, () => new CentralDatabaseUnavailable())
   const provisioning = client(
     sessions,
@@ -107,6 +115,8 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     PROVISIONING_TIMEOUT_MS,
     () => new CentralDatabaseUnavailable(),
   )
+
+  const followTenant = createFollow(tell, 'tenant')
 
   return {
     tenants,
@@ -119,6 +129,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
         builder,
         queryTimeout: settings.queryTimeout,
         unavailable: () => new TenantDatabaseUnavailable(),
+        follow: followTenant,
       }),
     async visit(name, fn) {
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.

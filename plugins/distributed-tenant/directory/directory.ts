@@ -15,6 +15,7 @@ export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'
 
 export type DirectoryReport =
   | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
+  | { readonly type: 'lookup_failed'; readonly ms: number }
   /** The changes of the last hour are known: entries in Redis can be told new from old. */
   | { readonly type: 'remote_trusted' }
   /** An entry in Redis was older than what this replica has heard of. */
@@ -136,7 +137,10 @@ export function createDirectory(options: DirectoryOptions): Directory {
         },
         error => {
           const last = error instanceof TenantLookupFailed ? null : lastKnown(cache, key.slice(2))
-          if (!last) throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
+          if (!last) {
+            report({ type: 'lookup_failed', ms: performance.now() - started })
+            throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
+          }
           report({ type: 'lookup', source: 'stale', found: true, ms: performance.now() - started })
           return last
         },

@@ -44,6 +44,9 @@ const kPipeline = Symbol('distributed-tenant.pipeline')
 
 type Carrier = { [kSlot]?: Slot }
 
+/** The tenant a request was admitted for; null before that, and for one without. */
+export const admittedTenant = (request: FastifyRequest): Tenant | null => (request as Carrier)[kSlot]?.tenant ?? null
+
 /** @throws the 403, 404 or 503 that the tenant's state asks for */
 export function refuseUnlessReady(entry: DirectoryEntry | null): asserts entry is DirectoryEntry {
   if (!entry || entry.lifecycle === 'deleted') throw new TenantNotFound()
@@ -107,15 +110,22 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return done()
     releaseAtTheEnd(slot, reply)
-    admit(request, slot, policy).then(() => done(), done)
+    admit(request, reply, slot, policy).then(() => done(), done)
   })
 
-  async function admit(request: FastifyRequest, slot: Slot, policy: TenantPolicy | undefined): Promise<void> {
+  async function admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    slot: Slot,
+    policy: TenantPolicy | undefined,
+  ): Promise<void> {
     const id = await identifyTenant(request, identifiers, directory.findDomain)
     if (id === null) {
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
     }
+    // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
+    request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
     const entry = await directory.find(id)
     refuseUnlessReady(entry)

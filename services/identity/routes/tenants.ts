@@ -7,11 +7,12 @@ import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
 import { errors, pageOf } from '../../http/schemas.js'
+import type { Idempotency } from '../idempotency.js'
 import { listTenants } from '../listing.js'
 import { parsePrefer } from '../prefer.js'
 import type { Presentation } from '../presentation.js'
 import type { Readiness } from '../readiness.js'
-import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
+import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery, TenantReadQuery } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
 import { lifecycleRoutes } from './lifecycle.js'
 
@@ -19,6 +20,7 @@ export interface TenantRouteOptions {
   adminToken: string | undefined
   present: Presentation
   readiness: Readiness
+  idempotency: Idempotency
 }
 
 const tags = ['tenants']
@@ -27,7 +29,7 @@ const config = { tenant: false } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
-  const { adminToken, present, readiness } = options
+  const { adminToken, present, readiness, idempotency } = options
   app.addHook('onRequest', requireAdmin(adminToken))
 
   await app.register(lifecycleRoutes, { present, actor: ACTOR })
@@ -63,14 +65,15 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         security,
         summary: 'Create a tenant in every service',
         description:
-          '202 at once, with where to look. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then.',
+          '202 at once, with where to look. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then. A repeat with the same `Idempotency-Key` (kept for two days) and body makes nothing new and is answered with the same tenant.',
         body: NewTenant,
         response: { 201: Tenant, 202: Tenant, ...errors(400, 401, 409, 413, 415, 422) },
       },
     },
     async (request, reply) => {
       checkSettings(request.body.settings)
-      const row = await app.tenants.create({ ...request.body, actor: ACTOR })
+      const once = idempotency.once(request.headers['idempotency-key'], request.body)
+      const row = await app.tenants.create({ ...request.body, actor: ACTOR }, once)
       const { wait, applied } = parsePrefer(request.headers.prefer)
       const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
       if (applied) reply.header('preference-applied', applied)
@@ -87,13 +90,15 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         tags,
         security,
         summary: 'Read a tenant and how far each service has got',
+        description: 'A deleted one only with `lifecycle=deleted`.',
         params: TenantParams,
+        querystring: TenantReadQuery,
         response: { 200: Tenant, ...errors(400, 401, 404) },
       },
     },
     async request => {
       const row = await app.tenants.find(parseTenantId(request.params.id))
-      if (!row || row.lifecycle === 'deleted') throw new TenantNotFound()
+      if (!row || (row.lifecycle === 'deleted' && request.query.lifecycle !== 'deleted')) throw new TenantNotFound()
       return present.one(row)
     },
   )
