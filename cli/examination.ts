@@ -125,7 +125,7 @@ async function stores({ name, tenancy }: OpenService): Promise<Problem[]> {
 
 async function stream({ name, target }: OpenService): Promise<Problem[]> {
   if (!target.nats) return []
-  const connection = connectEvents({ url: target.nats, name: `doctor-${name}` })
+  const connection = connectEvents({ url: target.nats, name })
   try {
     if (!(await connection.ready(NATS_PATIENCE_MS))) throw new Error(`NATS does not answer: ${connection.lastError()}`)
     const found: Problem[] = []
