@@ -3,7 +3,7 @@
 import { getHeapStatistics } from 'node:v8'
 import createError from '@fastify/error'
 import underPressure from '@fastify/under-pressure'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {

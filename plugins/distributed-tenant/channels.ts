@@ -24,6 +24,8 @@ export type Step =
     }
   | { readonly area: 'relay'; readonly event: { type: string; subject?: string; error?: unknown } }
   | { readonly area: 'events'; readonly event: EventsReport }
+  /** A request that may not act for the tenant it names: what its token says is another. */
+  | { readonly area: 'access'; readonly event: { type: 'forbidden'; requestId: string; address: string } }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
 
 /** A step with its origin: several services may live in one process (tests do). */
@@ -41,6 +43,7 @@ export const areas = [
   'provision',
   'relay',
   'events',
+  'access',
   'start',
 ] as const satisfies readonly Area[]
 export const frequent: ReadonlySet<Area> = new Set<Area>(['lease', 'lookup'])

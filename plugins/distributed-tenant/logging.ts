@@ -57,6 +57,11 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
           log.warn({ err: told.event.error, database: told.event.key }, 'a connection could not be opened')
         }
         return
+      case 'access': {
+        const { requestId: reqId, address } = told.event
+        log.warn({ reqId, address }, 'refused: a token of one tenant with the name of another')
+        return
+      }
       case 'lookup':
       case 'lease':
         return

@@ -5,7 +5,7 @@ import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './databases
 import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning } from './errors.js'
 import { findTenant, insertTenant, listTenants, setLifecycle } from './provisioning/registry.js'
 import { idFor } from './provisioning/source.js'
-import { refuseUnlessReady, tenantOf } from './request/hooks.js'
+import { identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
 import { type Identifier, identifyTenant } from './request/identify.js'
 import type { Tenancy } from './tenancy.js'
 import type { Lifecycle, NewTenant, RegistryRow, Tenants } from './types.js'
@@ -35,7 +35,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
   }
 
   return {
-    create: tenant => (source ? source.create(tenant) : createHere(tenant)),
+    create: (tenant, within) => (source ? source.create(tenant, within) : createHere(tenant)),
     async update(id, patch, actor) {
       if (!source) {
         throw new ConfigurationInvalid(
@@ -59,7 +59,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     },
     find: async id => findTenant(central, parseTenantId(id)),
     list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
-    identify: (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
+    identify: (request: FastifyRequest) =>
+      identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,
     connectionInfo: tenancy.connectionInfo,

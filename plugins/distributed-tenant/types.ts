@@ -94,6 +94,9 @@ export interface NewTenant {
   readonly actor?: string | undefined
 }
 
+/** Done in the transaction that registers a tenant: both are there, or neither. */
+export type WithinCreation = (sql: QueryClient, row: RegistryRow) => Promise<void>
+
 /** What can be changed about a tenant; what is left out stays. */
 export interface TenantPatch {
   readonly name?: string | undefined
@@ -111,9 +114,10 @@ export interface Tenants {
   /**
    * Source: registers the tenant (version 1) and its `tenant.created`; provisioning follows by event.
    * Elsewhere: registers and provisions it in this service's instance and returns when it is ready; idempotent.
+   * @param within source only: work on the central database in the transaction that registers the tenant
    * @throws TENANT_ID_INVALID, TENANT_ID_RESERVED, TENANT_ID_TAKEN, TENANT_DOMAIN_TAKEN
    */
-  create(tenant: NewTenant): Promise<RegistryRow>
+  create(tenant: NewTenant, within?: WithinCreation): Promise<RegistryRow>
   /** Source only. @throws TENANT_NOT_FOUND, TENANT_DOMAIN_TAKEN */
   update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
   /** @throws TENANT_NOT_FOUND */

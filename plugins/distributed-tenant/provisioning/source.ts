@@ -11,12 +11,21 @@ import {
 } from '../../../events/index.js'
 import { parseNewTenantId, parseTenantId } from '../databases/names.js'
 import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
-import type { JsonObject, Lifecycle, NewTenant, QueryClient, RegistryRow, SqlClient, TenantPatch } from '../types.js'
+import type {
+  JsonObject,
+  Lifecycle,
+  NewTenant,
+  QueryClient,
+  RegistryRow,
+  SqlClient,
+  TenantPatch,
+  WithinCreation,
+} from '../types.js'
 import { writeOutbox } from './outbox.js'
 import { changeTenant, findTenant, insertTenant, type Word } from './registry.js'
 
 export interface Source {
-  create(tenant: NewTenant): Promise<RegistryRow>
+  create(tenant: NewTenant, within?: WithinCreation): Promise<RegistryRow>
   update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
   change(id: string, kind: 'suspended' | 'activated' | 'deleted', actor?: string): Promise<RegistryRow>
   /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
@@ -30,11 +39,12 @@ const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
 }
 
 export function createSource(central: SqlClient): Source {
-  async function insert(word: Word, actor: string | undefined): Promise<RegistryRow | null> {
+  async function insert(word: Word, actor: string | undefined, within?: WithinCreation): Promise<RegistryRow | null> {
     return tellDomain(
       central.begin(async sql => {
         const row = await insertTenant(sql, word)
         if (row) await tell(sql, 'created', row, actor)
+        if (row) await within?.(sql, row)
         return row
       }),
     )
@@ -58,10 +68,10 @@ export function createSource(central: SqlClient): Source {
   }
 
   return {
-    async create(tenant) {
+    async create(tenant, within) {
       const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
       const { name, domain = null, settings = {} } = tenant
-      const row = await insert({ id, version: 1, name, domain, settings, lifecycle: 'active' }, tenant.actor)
+      const row = await insert({ id, version: 1, name, domain, settings, lifecycle: 'active' }, tenant.actor, within)
       if (!row) throw new TenantIdTaken()
       return row
     },

@@ -3,7 +3,8 @@
 // for one that waits in a pipeline, which ends with its socket; `onResponse` only comes first in the ordinary ones.
 // Nothing here takes a connection: a query does.
 import { Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Tell } from '../channels.js'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/remote.js'
 import {
@@ -26,6 +27,7 @@ export interface RequestParts {
   readonly directory: Directory
   readonly identifiers: readonly Identifier[]
   readonly clientFor: (id: TenantId) => ClientScope
+  readonly tell: Tell
 }
 
 /** What a request carries. `none`: it names no tenant. `skipped`: its route wants none. */
@@ -56,7 +58,8 @@ export const tenantOf = ({ id, name, domain, settings, version }: DirectoryEntry
   Object.freeze({ id, name, domain, settings, version })
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
-  const { settings, directory, identifiers, clientFor } = parts
+  const { settings, directory, identifiers, clientFor, tell } = parts
+  const vary = `Host, ${settings.header}, Authorization`
 
   function slotOf(request: FastifyRequest): Slot & { tenant: Tenant } {
     const slot = (request as Carrier)[kSlot]
@@ -106,12 +109,23 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     }
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return done()
+    keepPrivate(reply, vary)
     releaseAtTheEnd(slot, reply)
-    admit(request, slot, policy).then(() => done(), done)
+    admit(request, slot, policy).then(
+      () => done(),
+      error => {
+        if (error instanceof TenantForbidden) tellForbidden(request)
+        done(error)
+      },
+    )
   })
 
+  function tellForbidden({ id: requestId, ip: address }: FastifyRequest): void {
+    tell({ area: 'access', event: { type: 'forbidden', requestId, address } })
+  }
+
   async function admit(request: FastifyRequest, slot: Slot, policy: TenantPolicy | undefined): Promise<void> {
-    const id = await identifyTenant(request, identifiers, directory.findDomain)
+    const id = await identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain)
     if (id === null) {
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
@@ -131,6 +145,11 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     end((request as Carrier)[kSlot])
     done()
   })
+}
+
+/** One address, many tenants: no cache between us and the client may take one's answer for another's. */
+function keepPrivate(reply: FastifyReply, vary: string): void {
+  reply.header('cache-control', 'private, no-store').header('vary', vary)
 }
 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
@@ -167,15 +186,27 @@ function end(slot: Slot | undefined): void {
   slot.client?.release()
 }
 
-/** `fastify.register(routes, { prefix, tenant: 'required' })`: the policy of a scope, for routes that name none. */
+/** A route's own sources, when it or its scope has any. */
+export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
+  request.routeOptions.config.identifyBy as readonly Identifier[] | undefined
+
+/** `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })`: a scope's word, for routes that say nothing. */
 function addScopePolicy(fastify: FastifyInstance): void {
-  type Scope = { [kPolicy]?: TenantPolicy }
+  type Policy = Pick<FastifyContextConfig, 'tenant' | 'identifyBy'>
+  type Scope = { [kPolicy]?: Policy }
   fastify.addHook('onRegister', (instance, options) => {
-    const { tenant } = options as { tenant?: TenantPolicy }
-    if (tenant !== undefined) (instance as Scope)[kPolicy] = tenant
+    const { tenant, identifyBy } = options as Policy
+    if (tenant === undefined && identifyBy === undefined) return
+    const above = (instance as Scope)[kPolicy]
+    ;(instance as Scope)[kPolicy] = {
+      ...above,
+      ...(tenant !== undefined && { tenant }),
+      ...(identifyBy !== undefined && { identifyBy }),
+    }
   })
   fastify.addHook('onRoute', function (this: FastifyInstance, route) {
-    const policy = (this as Scope)[kPolicy]
-    if (policy !== undefined && route.config?.tenant === undefined) route.config = { ...route.config, tenant: policy }
+    const config: Policy = { ...(this as Scope)[kPolicy], ...route.config }
+    if (config.identifyBy !== undefined) config.identifyBy = [config.identifyBy].flat()
+    if (Object.keys(config).length > 0) route.config = config
   })
 }

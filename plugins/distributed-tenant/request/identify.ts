@@ -1,13 +1,14 @@
 // Owns how a request names its tenant: sources in order, all of them heard, none silently preferred. Two that disagree are
-// refused. A source that says nothing is fine; a malformed one is a 400 and changes nothing.
+// refused: with 400 where both are claims, with 403 where one is verified. A source that says nothing is fine; a malformed
+// one is a 400 and changes nothing.
 import type { FastifyRequest } from 'fastify'
 import { isTenantId, type TenantId } from '../../../events/index.js'
 import type { DirectoryEntry } from '../directory/remote.js'
-import { TenantAmbiguous, TenantConflict, TenantIdInvalid } from '../errors.js'
+import { TenantAmbiguous, TenantConflict, TenantForbidden, TenantIdInvalid } from '../errors.js'
 import { hostOf } from './host.js'
 
-/** What one source says: an id, a host name to look up, or nothing. */
-export type Identified = { readonly id: string } | { readonly domain: string } | null
+/** What one source says: an id, a host name to look up, or nothing. `verified`: a proof, which no claim overrules. */
+export type Identified = { readonly id: string; readonly verified?: boolean } | { readonly domain: string } | null
 
 /** Reads a tenant from a request. @throws the 400s of identification */
 export type Identifier = (request: FastifyRequest) => Identified | Promise<Identified>
@@ -46,21 +47,46 @@ export function fromDomain(): Identifier {
   }
 }
 
-/** Settles what the sources say. `findDomain` is asked for host names only. @throws TENANT_CONFLICT and the 400s */
+/** The id in a parameter of the route, like `/:tenant/orders`. Written plainly: percent-encoded it is another spelling. */
+export function fromPath(param = 'tenant'): Identifier {
+  return request => {
+    const value = (request.params as Record<string, string | undefined> | null)?.[param]
+    if (value === undefined) return null
+    if (!pathOf(request.url).split('/').includes(value)) throw new TenantIdInvalid()
+    return { id: value }
+  }
+}
+
+function pathOf(url: string): string {
+  const end = url.search(/[?#]/)
+  return end < 0 ? url : url.slice(0, end)
+}
+
+/**
+ * Settles what the sources say. `findDomain` is asked for host names only.
+ * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with what is verified, and the 400s
+ */
 export async function identifyTenant(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
   findDomain: (domain: string) => Promise<DirectoryEntry | null>,
 ): Promise<TenantId | null> {
-  let settled: TenantId | null = null
+  let claimed: TenantId | null = null
+  let verified: TenantId | null = null
   for (const identifier of identifiers) {
     const said = await identifier(request)
     if (said === null) continue
     const id = 'id' in said ? said.id : ((await findDomain(said.domain))?.id ?? null)
     if (id === null) continue
     if (!isTenantId(id)) throw new TenantIdInvalid()
-    if (settled !== null && settled !== id) throw new TenantConflict()
-    settled = id
+    if ('verified' in said && said.verified) {
+      if (verified !== null && verified !== id) throw new TenantForbidden()
+      verified = id
+    } else {
+      if (claimed !== null && claimed !== id) throw new TenantConflict()
+      claimed = id
+    }
   }
-  return settled
+  if (claimed !== null && verified !== null && claimed !== verified) throw new TenantForbidden()
+  return verified ?? claimed
 }

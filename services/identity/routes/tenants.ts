@@ -7,18 +7,24 @@ import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
 import { errors, pageOf } from '../../http/schemas.js'
+import type { FirstUsers } from '../first-users.js'
 import { listTenants } from '../listing.js'
+import type { Passwords } from '../passwords.js'
 import { parsePrefer } from '../prefer.js'
 import type { Presentation } from '../presentation.js'
 import type { Readiness } from '../readiness.js'
+import type { FirstUser } from '../schemas/credentials.js'
 import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
+import { firstUserRoutes } from './first-user.js'
 import { lifecycleRoutes } from './lifecycle.js'
 
 export interface TenantRouteOptions {
   adminToken: string | undefined
   present: Presentation
   readiness: Readiness
+  firstUsers: FirstUsers
+  passwords: Passwords
 }
 
 const tags = ['tenants']
@@ -27,10 +33,11 @@ const config = { tenant: false } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
-  const { adminToken, present, readiness } = options
+  const { adminToken, present, readiness, firstUsers, passwords } = options
   app.addHook('onRequest', requireAdmin(adminToken))
 
   await app.register(lifecycleRoutes, { present, actor: ACTOR })
+  await app.register(firstUserRoutes, { passwords })
 
   app.get(
     '',
@@ -69,10 +76,15 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       },
     },
     async (request, reply) => {
-      checkSettings(request.body.settings)
-      const row = await app.tenants.create({ ...request.body, actor: ACTOR })
+      const { admin, ...tenant } = request.body
+      checkSettings(tenant.settings)
+      const first = admin && (await firstUser(admin, passwords))
+      const row = await app.tenants.create({ ...tenant, actor: ACTOR }, async (sql, { id }) => {
+        if (first) await firstUsers.remember(sql, id, first)
+      })
       const { wait, applied } = parsePrefer(request.headers.prefer)
       const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
+      if (ready && first) await firstUsers.make(row.id)
       if (applied) reply.header('preference-applied', applied)
       reply.code(ready ? 201 : 202).header('location', `/api/tenants/${row.id}`)
       return present.one((ready && (await app.tenants.find(row.id))) || row)
@@ -116,6 +128,11 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       return present.one(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR))
     },
   )
+}
+
+/** The password goes no further than this. */
+async function firstUser({ email, password, displayName = email }: FirstUser, passwords: Passwords) {
+  return { email, displayName, passwordHash: await passwords.hash(password) }
 }
 
 /** Aborts when the client has left: nobody waits for an answer nobody reads. */
