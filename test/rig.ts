@@ -27,6 +27,8 @@ export interface Rig {
     service: string,
     options?: DistributedTenantOptions,
     prepare?: (app: FastifyInstance) => void,
+    /** What comes before the tenant plugin. */
+    before?: (app: FastifyInstance) => Promise<void>,
   ): Promise<FastifyInstance>
   /** A superuser's look at an instance, past all of our code. */
   look(service: string, database?: string): postgres.Sql
@@ -73,9 +75,10 @@ export async function rig(
   return {
     servers,
     database,
-    async app(service, options = {}, prepare) {
+    async app(service, options = {}, prepare, before) {
       const app = Fastify({ logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false })
       apps.push(app)
+      await before?.(app)
       await app.register(distributedTenant, {
         service,
         database: options.database ?? database(service),
