@@ -1,7 +1,7 @@
 // Owns the keys that sign tokens: made in the central database, shared by every replica, replaced every 30 days. A new key
 // is published ten minutes before it signs and an old one until its last token is over, so there are at most two at a
 // time and no verifier notices. With the database gone, what was read last goes on signing and verifying.
-import { generateKeyPairSync, type JsonWebKey, randomUUID } from 'node:crypto'
+import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { TokenKeysUnavailable } from '../../plugins/tokens/errors.js'
 import { type KeySet, type VerifyingKey, verifyingKey } from '../../plugins/tokens/key.js'
@@ -14,14 +14,14 @@ export interface SigningKeys extends KeySet {
   /** The key that signs now. @throws TOKEN_KEYS_UNAVAILABLE while there is none */
   signer(): { readonly kid: string; readonly privateKey: string }
   /** The document of `/.well-known/jwks.json`. */
-  published(): { keys: JsonWebKey[] }
+  published(): { keys: Record<string, string>[] }
   close(): void
 }
 
 interface Row {
   readonly kid: string
   readonly privateKey: string
-  readonly publicKey: JsonWebKey
+  readonly publicKey: Record<string, string>
   /** Milliseconds from when it was read until it signs; by the database's clock. */
   readonly signsInMs: number
 }

@@ -88,7 +88,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginRouteOptions> = async (
     },
     async (_request, reply) => {
       reply.header('cache-control', 'public, max-age=300')
-      return keys.published() as { keys: Record<string, string>[] }
+      return keys.published()
     },
   )
 }
