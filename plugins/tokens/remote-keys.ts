@@ -1,5 +1,5 @@
 // Owns the issuer's published keys as this process knows them. They are asked for again when they are old, in the
-// background, and when a token names one we do not know, at most once in ten seconds however many ask. An issuer that is
+// background, and when a token names one we do not know, at most once in ten seconds however many ask (twice a second until the first was read). An issuer that is
 // gone stops nothing for a day: what was fetched last stays good. (`get-jwks` asks once for every unknown key and forgets
 // its keys two minutes after the issuer has gone, which is why it is not used here.)
 import { TokenKeysUnavailable } from './errors.js'
@@ -23,6 +23,8 @@ export interface RemoteKeys extends KeySet {
 const FRESH_MS = 5 * 60_000
 const GOOD_MS = 24 * 3_600_000
 const COOLDOWN_MS = 10_000
+/** While no key was ever read: the issuer may be starting beside us. */
+const FIRST_COOLDOWN_MS = 500
 const DEADLINE_MS = 3_000
 const MAX_BYTES = 256 * 1024
 
@@ -74,7 +76,7 @@ export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
     refresh,
     async find(kid) {
       const age = now() - fetchedAt
-      const calm = now() - triedAt > COOLDOWN_MS
+      const calm = now() - triedAt > (keys.size > 0 ? COOLDOWN_MS : FIRST_COOLDOWN_MS)
       const known = keys.get(kid)
       if (known && age < GOOD_MS) {
         // Never rejects.
