@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly seconds: number
   readonly tenants: number
   readonly quick: boolean
+  /** Only cases whose name holds this text. */
+  readonly only: string
   readonly progress: Progress
 }
 
@@ -51,7 +53,7 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     const kind = more.kind ?? name
     const budget = more.budget ?? BUDGET
     // The plugin uses the service's own login. An arm with another of the same kind is told apart on the server.
-    let login = kind === 'ours' ? fleet.ours : await fleet.loginFor(name)
+    let login = kind === 'ours' || kind === 'observed' ? fleet.ours : await fleet.loginFor(name)
     if (kind === 'pgbouncer') {
       pooler = await startPooler(login, fleet.dir, budget)
       if (!pooler) throw new NoPooler()

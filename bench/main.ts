@@ -6,20 +6,23 @@ import type { BenchOptions } from './arms.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
 import { benchIdle } from './cases/idle.js'
+import { benchObserve } from './cases/observe.js'
 import { benchRequest } from './cases/request.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle [--json] [--rounds N] [--seconds S] [--tenants N] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|observe [--json] [--rounds N] [--seconds S] [--tenants N] [--only TEXT] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
   cold     the first query of a tenant without a connection
   idle     heap of a known idle tenant, driver instances and sockets alive
+  observe  the plugin with metrics on and tracing off against both off
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
   --tenants N   at most so many tenants
+  --only TEXT   only cases whose name holds this text
   --quick       few tenants and two short rounds: shows that it runs, measures nothing
   --json        ends with one line of JSON
 `
@@ -34,8 +37,9 @@ interface Bench {
 
 const benches: Readonly<Record<string, Bench>> = {
   request: { run: benchRequest, rounds: 15, seconds: 1, tenants: 40, quickTenants: 10 },
-  cap: { run: benchCap, rounds: 7, seconds: 3, tenants: 1_000, quickTenants: 60 },
+  cap: { run: benchCap, rounds: 5, seconds: 2, tenants: 1_000, quickTenants: 60 },
   cold: { run: benchCold, rounds: 15, seconds: 1, tenants: 50, quickTenants: 12 },
+  observe: { run: benchObserve, rounds: 25, seconds: 1.5, tenants: 10, quickTenants: 5 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
 }
 
@@ -54,6 +58,7 @@ function readOptions() {
         rounds: { type: 'string' },
         seconds: { type: 'string' },
         tenants: { type: 'string' },
+        only: { type: 'string', default: '' },
         help: { type: 'boolean', short: 'h' },
       },
     })
@@ -90,6 +95,7 @@ async function main(): Promise<void> {
     seconds: above0('seconds', values.seconds, values.quick ? 0.4 : bench.seconds),
     tenants: Math.ceil(above0('tenants', values.tenants, values.quick ? bench.quickTenants : bench.tenants)),
     quick: values.quick,
+    only: values.only,
     progress,
   })
   progress.end()

@@ -4,6 +4,7 @@ import type { Arm, ArmConfig, MakeArm, Usage } from './arm.js'
 
 const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   ours: () => import('./ours.js'),
+  observed: () => import('./observed.js'),
   single: () => import('./baselines/single.js'),
   'map-postgres': () => import('./baselines/map-postgres.js'),
   'map-pg': () => import('./baselines/map-pg.js'),

@@ -2,21 +2,53 @@
 // Owns the operator's command: which commands there are, and how their outcome becomes an exit code (0 ok, 1 failed,
 // 2 usage, 3 drift). Each command lives in a file of its own.
 import { Command, CommanderError } from 'commander'
-import { initCommand } from './init.js'
+import { initCommand } from './commands/init.js'
+import { migrateCommand } from './commands/migrate.js'
+import { monitorCommands } from './commands/monitor.js'
+import { runCommands } from './commands/run.js'
+import { statusCommand } from './commands/status.js'
+import { tenantCommands } from './commands/tenants.js'
+import { withGlobalOptions } from './context.js'
+import { exitCodeOf, exitCodes, sentenceOf } from './outcome.js'
+
+const about = `
+Where the services are: --config <file>, else the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each),
+else .stack/stack.json. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 something differs from what it should be.`
 
 const program = new Command('distributed-tenant')
   .description('Operates the tenants of services with a database per tenant.')
   .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError('Try --help.')
-  .addCommand(initCommand())
+  .addHelpText('after', about)
+withGlobalOptions(program)
+
+const commands = [
+  initCommand(),
+  ...tenantCommands(),
+  statusCommand(),
+  migrateCommand(),
+  ...runCommands(),
+  ...monitorCommands(),
+]
+for (const command of commands) {
+  command.exitOverride().configureHelp({ showGlobalOptions: true }).showHelpAfterError('Try --help.')
+  program.addCommand(command)
+}
+
+// A reader that went away (`| head`) is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(exitCodes.ok)
+  throw error
+})
 
 try {
   await program.parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   } else {
-    process.stderr.write(`distributed-tenant: ${(error as Error).message}\n`)
-    process.exitCode = 1
+    process.stderr.write(`distributed-tenant: ${sentenceOf(error)}\n`)
+    process.exitCode = exitCodeOf(error)
   }
 }

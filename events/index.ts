@@ -10,6 +10,7 @@ export { DeadEvent, type DeadLetter } from './dead-letters.js'
 export type { JsonObject, JsonValue } from './decode.js'
 export type { Incoming } from './delivery.js'
 export { EventRejected, EventsUnavailable } from './failures.js'
+export { type ConsumerLag, readConsumerLag } from './lag.js'
 export {
   type ChangedEvent,
   type CreatedEvent,

@@ -12,11 +12,14 @@ import Fastify, {
 } from 'fastify'
 import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
+import drain from '../plugins/drain.js'
 import health from '../plugins/health/index.js'
 import limits, { tenantLimit } from '../plugins/limits/index.js'
+import metrics from '../plugins/metrics/index.js'
 import openapi from '../plugins/openapi.js'
 import overload from '../plugins/overload.js'
 import type { KeySet } from '../plugins/tokens/index.js'
+import tracing from '../plugins/tracing/index.js'
 import { identifyUsers, rateLimits } from './access.js'
 import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
@@ -69,6 +72,8 @@ export async function createService(
     ...(proxies && { trustProxy: proxies.split(',') }),
     logger,
     genReqId: () => randomUUID(),
+    // What we still listen to is served: while a process leaves, its replies say `connection: close`.
+    return503OnClosing: false,
     pluginTimeout: PLUGIN_TIMEOUT,
     routerOptions: { maxParamLength: 1000 },
     frameworkErrors: (error, request, reply) => void answer(error, request, reply),
@@ -95,6 +100,9 @@ async function compose(
   await protectAnswers(app)
   // First, so that an overloaded process refuses before it looks a tenant up.
   await app.register(overload)
+  await app.register(drain)
+  // Before the tenant plugin, whose lookups it follows. Nothing without an OpenTelemetry SDK in the process.
+  await app.register(tracing)
   const cache = tenancy.redis === undefined ? environment.REDIS_URL || null : tenancy.redis
   if (typeof cache === 'string') await app.register(redis, { url: cache, connectionName: `${name}-service` })
   const client = typeof cache === 'string' ? app.redis : cache
@@ -119,6 +127,10 @@ async function compose(
     background: environment.DB_HEALTH_CHECK_ENABLED,
     interval: environment.DB_HEALTH_CHECK_INTERVAL * 1000,
     timeout: environment.DB_HEALTH_CHECK_TIMEOUT * 1000,
+  })
+  await app.register(metrics, {
+    token: environment.METRICS_TOKEN,
+    tenants: environment.METRICS_TENANTS?.split(',') ?? [],
   })
   await app.register(routes)
 }

@@ -1,5 +1,6 @@
 // Owns the edge of a service's process: environment, log, port, signals, exit code. Everything else is in the app.
 // A configuration error is one line with the variable and the cure; nothing else ends the process without a reason.
+import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
@@ -13,10 +14,13 @@ export interface ProcessOptions {
   port: number
 }
 
-/** An orchestrator kills after this and more: whatever is still open by then is cut. */
-const CLOSE_DEADLINE_MS = 11_000
-/** Idle clients are dropped at once; those in the middle of a request get this long. */
-const DRAIN_MS = 5000
+/** Seconds of notice by default where a load balancer has to learn that we leave. */
+const PRODUCTION_NOTICE = 2
+/** From the signal: accepted requests have so long; who then still holds a connection is cut. */
+const CUT_AFTER_MS = 6_000
+const CUT_EVERY_MS = 50
+/** From the signal: an orchestrator kills after this and more. */
+const CLOSE_DEADLINE_MS = 11_500
 
 const timeouts: ServerLimits = {
   // Longer than the longest `Prefer: wait`.
@@ -35,8 +39,11 @@ export async function serve(
   try {
     const environment = readEnvironment()
     checkName(name, environment)
-    app = await build({ environment, logger: loggerOptions(environment), server: timeouts })
-    endWithGrace(app)
+    app = await build({ environment, logger: loggerOptions(name, environment), server: timeouts })
+    endWithGrace(
+      app,
+      (environment.SHUTDOWN_NOTICE ?? (environment.NODE_ENV === 'production' ? PRODUCTION_NOTICE : 0)) * 1000,
+    )
     await app.listen({
       port: environment.PORT ?? port,
       host: environment.DOCKER_ENABLED || environment.NODE_ENV === 'production' ? '0.0.0.0' : '127.0.0.1',
@@ -67,14 +74,26 @@ function reason(error: unknown): string {
   return statusCode !== undefined ? message : (stack ?? String(error))
 }
 
-function endWithGrace(app: FastifyInstance): void {
-  closeWithGrace({ delay: CLOSE_DEADLINE_MS, logger: app.log }, async ({ signal, err }) => {
-    if (err) app.log.fatal({ err }, 'an unexpected error ends this process')
-    else app.log.info({ signal }, 'closing: no new requests, those running are finished')
-    const cut = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS).unref()
+/** Notice, then close, then cut. A second signal does not wait for any of it. */
+function endWithGrace(app: FastifyInstance, noticeMs: number): void {
+  const { log } = app
+  const again = (signal?: string) => {
+    log.warn({ signal }, 'told twice: leaving at once')
+    process.exit(signal === 'SIGINT' ? 130 : 143)
+  }
+  closeWithGrace({ delay: CLOSE_DEADLINE_MS, logger: log, onSecondSignal: again }, async ({ signal, err }) => {
+    if (err) log.fatal({ err }, 'an unexpected error ends this process')
+    else log.info({ signal }, 'closing: not ready any more, what was accepted is finished')
+    const since = performance.now()
+    // Who has asked nothing holds nobody up; a connection may also have come in at the last moment.
+    const cutting = setInterval(() => {
+      const late = performance.now() - since > CUT_AFTER_MS
+      if (late || (!app.server.listening && app.inFlight() === 0)) app.server.closeAllConnections()
+    }, CUT_EVERY_MS)
+    if (!err) await app.drain(noticeMs)
     await app.close()
-    clearTimeout(cut)
-    app.log.info('closed')
+    clearInterval(cutting)
+    log.info('closed')
   })
 }
 
@@ -84,9 +103,10 @@ export const logFormat = {
   serializers: { err: serializeError, req: serializeRequest },
 }
 
-function loggerOptions(environment: Environment): NonNullable<FastifyServerOptions['logger']> {
+function loggerOptions(service: string, environment: Environment): NonNullable<FastifyServerOptions['logger']> {
   return {
     level: environment.LOG_LEVEL,
+    base: { service, pid: process.pid, hostname: hostname() },
     ...logFormat,
     ...(process.stdout.isTTY && { transport: { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss' } } }),
   }

@@ -19,7 +19,12 @@ const below: Record<(typeof product)[number], readonly string[]> = {
 const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/' }
 
 /** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
-const readersOfTheEnvironment = ['plugins/distributed-tenant/environment.ts', 'cli/init.ts']
+const readersOfTheEnvironment = [
+  'plugins/distributed-tenant/environment.ts',
+  'cli/commands/init.ts',
+  'cli/inherited.ts',
+  'cli/targets.ts',
+]
 
 interface Source {
   readonly file: string

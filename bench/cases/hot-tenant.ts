@@ -20,37 +20,29 @@ interface Sides {
 export async function benchHotTenant(arms: Arms, options: BenchOptions): Promise<Case[]> {
   const cases: Case[] = []
   for (const name of ['ours', 'pgbouncer', 'lru'].filter(arms.has)) {
+    const cold = `56 clients on ${options.tenants} cold ones`
+    const names = [
+      `hot tenant (8 clients) while ${cold}: ${name} vs alone`,
+      `${cold} while a hot tenant (8 clients): ${name} vs alone`,
+      `hot share + cold share: ${name}`,
+    ] as const
+    if (!names.some(one => one.includes(options.only))) continue
     const run = (hot: boolean, cold: boolean) => (round: number) => storm(arms, name, options, { hot, cold, round })
     const results = await rounds<Sides>({
       what: `hot tenant, ${name}`,
-      rounds: options.rounds,
+      rounds: name === 'ours' ? options.rounds : Math.ceil(options.rounds / 3),
       turns: { 'hot alone': run(true, false), 'cold alone': run(false, true), both: run(true, true) },
       progress: options.progress,
     })
     const side = (turn: string, which: keyof Sides) =>
-      (results.get(turn) as Sides[]).map(sides => sides[which] as Measure)
-    const cold = `56 clients on ${options.tenants} cold ones`
+      [...(results.get(turn)?.values() ?? [])].map(sides => sides[which] as Measure)
     const hotShare = shareOf(side('both', 'hot'), side('hot alone', 'hot'))
     const coldShare = shareOf(side('both', 'cold'), side('cold alone', 'cold'))
     const both = hotShare.map((share, at) => share + (coldShare[at] as number))
     cases.push(
-      caseOf(
-        `hot tenant (8 clients) while ${cold}: ${name} vs alone`,
-        side('both', 'hot'),
-        spread(hotShare),
-        side('hot alone', 'hot'),
-      ),
-    )
-    cases.push(
-      caseOf(
-        `${cold} while a hot tenant (8 clients): ${name} vs alone`,
-        side('both', 'cold'),
-        spread(coldShare),
-        side('cold alone', 'cold'),
-      ),
-    )
-    cases.push(
-      caseOf(`hot share + cold share: ${name}`, [...side('both', 'hot'), ...side('both', 'cold')], spread(both)),
+      caseOf(names[0], side('both', 'hot'), spread(hotShare), side('hot alone', 'hot')),
+      caseOf(names[1], side('both', 'cold'), spread(coldShare), side('cold alone', 'cold')),
+      caseOf(names[2], [...side('both', 'hot'), ...side('both', 'cold')], spread(both)),
     )
   }
   return cases

@@ -5,12 +5,14 @@ import { type Arms, type BenchOptions, CONNECTIONS } from '../arms.js'
 import type { Churn } from '../baselines/bare.js'
 import { startLoad } from '../load.js'
 import { type Case, compareNumbers } from '../report.js'
-import { rounds } from '../rounds.js'
+import { paired, type Results, rounds } from '../rounds.js'
 import { median } from '../statistics.js'
 import { requests } from '../workload.js'
 
-export async function benchOpens(arms: Arms, options: BenchOptions): Promise<Case> {
+export async function benchOpens(arms: Arms, options: BenchOptions): Promise<Case[]> {
   const { seconds, tenants } = options
+  const name = `opens per second, ${tenants} tenants uniform: ours vs bare loop`
+  if (!name.includes(options.only)) return []
   const bare = await arms.start('bare')
   const ours = arms.arm('ours')
 
@@ -30,30 +32,35 @@ export async function benchOpens(arms: Arms, options: BenchOptions): Promise<Cas
   const bareLoop = (driver: Churn['driver'], parallel: number) => () =>
     bare.ask<number>('churn', { driver, parallel, seconds } satisfies Churn)
 
-  const loops = (['postgres', 'pg'] as const).flatMap(driver =>
-    [1, 2, 4, 8].map(parallel => [`${driver} x ${parallel}`, bareLoop(driver, parallel)] as const),
+  const loops = Object.fromEntries(
+    (['postgres', 'pg'] as const).flatMap(driver =>
+      [1, 2, 4, 8].map(parallel => [`${driver} x ${parallel}`, bareLoop(driver, parallel)] as const),
+    ),
   )
+  const trial = await rounds<number>({
+    what: 'bare loops',
+    rounds: 1,
+    turns: loops,
+    progress: options.progress,
+  })
+  // The two that did best: which of them is best is no finding of one round.
+  const best = Object.keys(loops)
+    .sort((a, b) => rate(trial, b) - rate(trial, a))
+    .slice(0, 2)
   const results = await rounds<number>({
     what: 'opens per second',
     rounds: options.rounds,
-    turns: { ours: opens, ...Object.fromEntries(loops) },
+    turns: { ours: opens, ...Object.fromEntries(best.map(loop => [loop, loops[loop] as () => Promise<number>])) },
     progress: options.progress,
   })
   await ours.ask('deaf')
-  const mine = results.get('ours') as number[]
-  const [best = ''] = loops.map(([name]) => name).sort((a, b) => rate(results, b) - rate(results, a))
-  return {
-    ...compareNumbers(
-      `opens per second, ${tenants} tenants uniform: ours vs bare loop`,
-      mine,
-      results.get(best) as number[],
-      {
-        better: 'higher',
-        as: 'rps',
-      },
-    ),
-    note: `${median(results.get(best) as number[]).toFixed(0)}/s at its best (${best})`,
-  }
+  const [first = ''] = best.sort((a, b) => rate(results, b) - rate(results, a))
+  return [
+    {
+      ...compareNumbers(name, ...paired(results, 'ours', first), { better: 'higher', as: 'rps' }),
+      note: `${rate(results, first).toFixed(0)}/s at its best (${first})`,
+    },
+  ]
 }
 
-const rate = (results: ReadonlyMap<string, number[]>, name: string): number => median(results.get(name) as number[])
+const rate = (results: Results<number>, name: string): number => median([...(results.get(name)?.values() ?? [])])

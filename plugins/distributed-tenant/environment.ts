@@ -162,6 +162,38 @@ export const environmentSchema = Type.Object({
     pattern: '^[a-z][a-z0-9]{0,14}(,[a-z][a-z0-9]{0,14})*$',
     description: 'the services a tenant needs, like identity,employee,core',
   }),
+  METRICS_TOKEN: Type.Optional(
+    Type.String({ minLength: 16, description: 'a random token of 16 characters or more (or METRICS_TOKEN_FILE)' }),
+  ),
+  METRICS_TENANTS: Type.Optional(
+    Type.String({
+      pattern: '^[a-z0-9-]{1,40}(,[a-z0-9-]{1,40}){0,99}$',
+      description: 'at most 100 tenant ids separated by commas, like acme,globex',
+    }),
+  ),
+  SHUTDOWN_NOTICE: Type.Optional(
+    Type.Number({
+      minimum: 0,
+      maximum: 5,
+      description: 'how long to go on serving after the signal to stop, in seconds from 0 to 5',
+    }),
+  ),
+  AUDIT_SAMPLE: Type.Number({
+    default: 1,
+    minimum: 0,
+    maximum: 1,
+    description: 'the share of accesses that are written to the audit log, 0 to 1',
+  }),
+  AUDIT_RETENTION_MONTHS: Type.Integer({
+    default: 13,
+    minimum: 1,
+    maximum: 1200,
+    description: 'months of audit log kept beside the current one, 1 or more',
+  }),
+  AUDIT_SECRET: Type.Optional(
+    Type.String({ minLength: 32, description: 'a random secret of 32 characters or more (or AUDIT_SECRET_FILE)' }),
+  ),
+  AUDIT_STREAM: flag(false, 'true or false'),
   PORT: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 65535, description: 'a port from 0 (any free one) to 65535' }),
   ),
@@ -182,6 +214,8 @@ export const secretVariables = [
   'TENANT_ROLE_SECRET',
   'ADMIN_TOKEN',
   'SERVICE_TOKEN',
+  'METRICS_TOKEN',
+  'AUDIT_SECRET',
 ] as const
 
 /**

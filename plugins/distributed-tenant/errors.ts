@@ -123,6 +123,11 @@ export const TenantDisabled = createError(
   503,
 )
 export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
+export const MigrationRunNotFound = createError(
+  'MIGRATION_RUN_NOT_FOUND',
+  'No such migration run in this service: list them with `distributed-tenant migrate --list`.',
+  404,
+)
 export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
 export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)

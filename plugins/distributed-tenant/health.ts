@@ -7,7 +7,6 @@ import type { Directory } from './directory/directory.js'
 import type { Remote } from './directory/remote.js'
 import { TenantBusy, TenantLookupFailed } from './errors.js'
 import type { Settings } from './options.js'
-import { outboxDepth } from './provisioning/outbox.js'
 import type { Streams } from './provisioning/streams.js'
 import type { ConnectionInfo, HealthPart, TenancyHealth, TenantId, TenantProbe } from './types.js'
 
@@ -79,13 +78,11 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       return probe
     },
     async health(deadlineMs = 1_000) {
-      const outbox = within(deadlineMs, () => outboxDepth(pools.central.sql))
-      const [central, cache, waiting] = await Promise.all([
+      const [central, cache] = await Promise.all([
         timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
         remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
-        outbox.catch(() => null),
       ])
-      return { central, cache, events: eventsPart(parts.streams()), outbox: waiting, connections: connectionInfo() }
+      return { central, cache, events: eventsPart(parts.streams()), connections: connectionInfo() }
     },
   }
 }

@@ -16,7 +16,7 @@ import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
 
 /** Milliseconds the running event handlers have at a close. */
-const QUIESCE_MS = 5_000
+const QUIESCE_MS = 3_000
 
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
   const settings = settle(withRedis(fastify, options))
@@ -72,7 +72,17 @@ export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantP
   name: 'fastify-distributed-tenant',
 })
 export default distributedTenant
-export { type Area, areas, channelName, hear, type Step, type Told } from './channels.js'
+export {
+  type Area,
+  type Arrival,
+  areas,
+  channelName,
+  type Departure,
+  hear,
+  onDeparture,
+  type Step,
+  type Told,
+} from './channels.js'
 export * from './errors.js'
 export type { DistributedTenantOptions } from './options.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'

@@ -40,8 +40,9 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         else over('listener', 'notifications heard again')
         return
       case 'cache':
-        if (told.event.type === 'remote_garbage') log.warn('a lookup in Redis was not ours and was ignored')
-        else tellOnce('cache', told.event.error, 'Redis does not answer; lookups go to the registry')
+        if (told.event.type !== 'remote_failed') {
+          log.warn({ flaw: told.event.type }, 'a lookup in Redis was not ours and was ignored')
+        } else tellOnce('cache', told.event.error, 'Redis does not answer; lookups go to the registry')
         return
       case 'relay':
         if (told.event.type === 'published') over('relay', 'events are published again')
@@ -57,13 +58,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
           log.warn({ err: told.event.error, database: told.event.key }, 'a connection could not be opened')
         }
         return
-      case 'access': {
-        const { requestId: reqId, address } = told.event
-        log.warn({ reqId, address }, 'refused: a token of one tenant with the name of another')
-        return
-      }
-      case 'lookup':
-      case 'lease':
+      default:
         return
     }
   }

@@ -12,6 +12,8 @@ import { ensureTemplate } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
+import { createFigures } from './figures.js'
+import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
@@ -19,6 +21,7 @@ import { createSource, type Source } from './provisioning/source.js'
 import { type Streams, startStreams } from './provisioning/streams.js'
 import type { SessionClient } from './request/client.js'
 import { prepareCentral } from './start.js'
+import type { Figures } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -27,6 +30,9 @@ export interface Tenancy extends HealthQuestions {
   readonly notifications: NotificationsHandle
   readonly provisioner: Provisioner
   readonly source: Source | null
+  readonly figures: (deadlineMs?: number) => Promise<Figures>
+  /** What migrations of all tenants work with. */
+  readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   /**
@@ -88,6 +94,12 @@ export function createTenancy(settings: Settings): Tenancy {
   })
   const source = settings.source ? createSource(central) : null
   let streams: Streams | null = null
+  const figures = createFigures({
+    service: settings.service,
+    central,
+    schemaVersion: tenantSets.at(-1)?.version ?? 0,
+    streams: () => streams,
+  })
   const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
   let closed: Promise<void> | null = null
 
@@ -107,8 +119,10 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     provisioner,
     source,
+    fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
+    figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(template)

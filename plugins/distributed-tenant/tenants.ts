@@ -63,6 +63,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
       identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,
+    figures: tenancy.figures,
+    origin: tenancy.origin,
     connectionInfo: tenancy.connectionInfo,
   }
 }

@@ -2,7 +2,7 @@
 // Types only: nothing here runs.
 import type { FastifyRequest } from 'fastify'
 import type postgres from 'postgres'
-import type { TenantId } from '../../events/index.js'
+import type { ConsumerLag, TenantId } from '../../events/index.js'
 
 export type { TenantId }
 
@@ -137,7 +137,11 @@ export interface Tenants {
   probe(id: string): Promise<TenantProbe>
   /** The state of what this process stands on; each part within the given deadline. */
   health(deadlineMs?: number): Promise<TenancyHealth>
+  /** Counts of what is stored and of what waits. One statement and one look per consumer: keep the answer some seconds. */
+  figures(deadlineMs?: number): Promise<Figures>
   connectionInfo(): ConnectionInfo
+  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
+  readonly origin: object
 }
 
 export type TenantProbe =
@@ -162,14 +166,42 @@ export interface TenancyHealth {
   readonly central: HealthPart
   readonly cache: HealthPart
   readonly events: HealthPart
-  /** Rows that wait in the outbox, and the age of the oldest in seconds. */
-  readonly outbox: { readonly waiting: number; readonly oldestSeconds: number } | null
   readonly connections: ConnectionInfo
 }
 
-/** Hears `NOTIFY` on the central database. A lost connection is made again; `onReset` then says that words were missed. */
+/** Numbers that take a question. What could not be told within the deadline is null. */
+export interface Figures {
+  readonly stored: {
+    readonly registry: readonly {
+      readonly lifecycle: Lifecycle
+      readonly provisioned: Provisioned
+      readonly count: number
+    }[]
+    /** Ready tenants whose schema is older than this release's. */
+    readonly schemaBehind: number
+    /** Rows that wait in the outbox, and the age of the oldest in seconds. */
+    readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
+    /** Rows that the stream will never take. */
+    readonly outboxRefused: number
+    readonly deadEvents: number
+    readonly spares: number
+    readonly centralBytes: number
+  } | null
+  /** By durable. One that is not there yet is null; without NATS all of it is. */
+  readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
+}
+
+/**
+ * Hears `NOTIFY` on the central database. A lost connection is made again: `onLost` says at once that words may be missed,
+ * `onReset` that they are heard again, and that some were missed.
+ */
 export interface Notifications {
-  subscribe(channel: string, onPayload: (payload: string) => void, onReset?: () => void): () => void
+  subscribe(
+    channel: string,
+    onPayload: (payload: string) => void,
+    onReset?: () => void,
+    onLost?: () => void,
+  ): () => void
 }
 
 export interface ConnectionInfo {

@@ -1,12 +1,17 @@
 // Owns the look we take when nobody asks: every interval, and a log line when a part goes or comes back.
 // It keeps no process alive and ends with it.
 import type { FastifyInstance } from 'fastify'
+import type { TenancyHealth } from '../distributed-tenant/index.js'
 import type { Monitor } from './monitor.js'
 
 const parts = { central: 'the central database', cache: 'redis', events: 'nats' } as const
 type Part = keyof typeof parts
 
-export function watchHealth(app: FastifyInstance, monitor: Monitor, intervalMs: number): void {
+export function watchHealth(
+  app: FastifyInstance,
+  monitor: Monitor<Pick<TenancyHealth, Part>>,
+  intervalMs: number,
+): void {
   const down = new Set<Part>()
 
   async function look(): Promise<void> {

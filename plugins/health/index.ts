@@ -2,12 +2,13 @@
 // They need no tenant and no token, are answered under any pressure, and never make the thing they ask about worse.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { ConnectionInfo, TenantProbe } from '../distributed-tenant/index.js'
+import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from '../distributed-tenant/index.js'
 import { TenantNotFound } from '../distributed-tenant/index.js'
 import { underAnyPressure } from '../overload.js'
 import { watchHealth } from './background.js'
-import { createMonitor, type Observed } from './monitor.js'
-import { ErrorBody, HealthBody, LiveBody, ReadyBody } from './schemas.js'
+import { createBudgetWatch } from './budget.js'
+import { createMonitor } from './monitor.js'
+import { ErrorBody, HealthBody, LiveBody, type Readiness, ReadyBody } from './schemas.js'
 
 export interface HealthOptions {
   /** Ask the parts by ourselves too, and log when one goes or comes back. Default true. */
@@ -20,21 +21,47 @@ export interface HealthOptions {
 
 /** Longer than this and a load balancer has given up on us. */
 const READY_TIMEOUT = 1000
+/** Many who ask at once share one check. */
+const FRESH_MS = 1000
+/** Counts cost the central database a statement: people who press reload share one. */
+const FIGURES_FRESH_MS = 5000
+
+type Observed = Pick<TenancyHealth, 'central' | 'cache' | 'events'> & Partial<TenancyHealth>
+
+const failed: Observed = {
+  central: { status: 'down', detail: 'the check itself failed' },
+  cache: { status: 'off' },
+  events: { status: 'off' },
+}
 
 async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promise<void> {
   const { background = true, interval = 60_000, timeout = 5000 } = options
-  const check = (deadlineMs: number) => app.tenants.health(deadlineMs)
+  const check = (deadlineMs: number): Promise<Observed> => app.tenants.health(deadlineMs)
   const onFailure = (error: unknown) => app.log.error({ err: error }, 'health check failed')
-  const full = createMonitor(check, timeout, onFailure)
-  const quick = createMonitor(check, Math.min(timeout, READY_TIMEOUT), onFailure)
+  const common = { freshMs: FRESH_MS, failed, onFailure }
+  const full = createMonitor(check, { ...common, deadlineMs: timeout })
+  const quick = createMonitor(check, { ...common, deadlineMs: Math.min(timeout, READY_TIMEOUT) })
+  const figures = createMonitor(deadlineMs => app.tenants.figures(deadlineMs), {
+    deadlineMs: timeout,
+    freshMs: FIGURES_FRESH_MS,
+    failed: { stored: null, consumers: null },
+    onFailure,
+  })
+  const budget = createBudgetWatch()
   if (background) watchHealth(app, full, interval)
 
-  let draining = false
+  let closing = false
   app.addHook('preClose', async () => {
-    draining = true
+    closing = true
   })
 
-  const config = { tenant: false, pressureHandler: underAnyPressure } as const
+  async function readiness(): Promise<Readiness> {
+    if (closing || (app.hasDecorator('draining') && app.draining())) return 'draining'
+    if ((await quick.current()).central.status !== 'up') return 'unavailable'
+    return budget.spent(performance.now(), app.tenants.connectionInfo()) ? 'busy' : 'ready'
+  }
+
+  const config = { tenant: false, limits: false, pressureHandler: underAnyPressure } as const
   // Asked every few seconds by machines: the log is for what they find, not for that they ask.
   const logLevel = 'warn'
   const tags = ['health']
@@ -53,9 +80,9 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
       schema: { tags, summary: 'May be sent traffic', response: { 200: ReadyBody, 503: ReadyBody } },
     },
     async (_request, reply) => {
-      const up = !draining && (await quick.current()).central.status === 'up'
-      reply.code(up ? 200 : 503).header('cache-control', 'no-store')
-      return { status: draining ? 'draining' : up ? 'ready' : 'unavailable' }
+      const status = await readiness()
+      reply.code(status === 'ready' ? 200 : 503).header('cache-control', 'no-store')
+      return { status }
     },
   )
 
@@ -73,7 +100,11 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
       },
     },
     async (request, reply) => {
-      const [observed, tenant] = await Promise.all([full.current(), tenantOf(app, request)])
+      const [observed, { stored, consumers }, tenant] = await Promise.all([
+        full.current(),
+        figures.current(),
+        tenantOf(app, request),
+      ])
       const status = judge(observed)
       const served = !tenant || tenant.status === 'ready' || tenant.status === 'suspended'
       reply.code(status !== 'unhealthy' && served ? 200 : 503).header('cache-control', 'no-store')
@@ -82,7 +113,8 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
         timestamp: new Date().toISOString(),
         uptimeSeconds: Math.floor(process.uptime()),
         checks: { database: observed.central, redis: observed.cache, nats: observed.events },
-        ...(observed.outbox && { outbox: observed.outbox }),
+        ...(stored && presentStored(stored)),
+        ...(consumers && { consumers: presentConsumers(consumers) }),
         ...(observed.connections && { connections: withoutTenants(observed.connections) }),
         ...(tenant && { tenant }),
       }
@@ -95,6 +127,21 @@ function judge({ central, cache, events }: Observed): 'healthy' | 'degraded' | '
   if (central.status !== 'up') return 'unhealthy'
   return cache.status === 'down' || events.status === 'down' ? 'degraded' : 'healthy'
 }
+
+function presentStored(stored: NonNullable<Figures['stored']>) {
+  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, spares, centralBytes } = stored
+  return {
+    outbox: { ...outbox, refused: outboxRefused },
+    deadEvents,
+    registry: { tenants: registry, schemaBehind },
+    spares,
+    // PostgreSQL tells nobody but a superuser of the disk below it, and not of the room left even then.
+    disk: { centralDatabaseBytes: centralBytes, free: 'unknown' as const },
+  }
+}
+
+const presentConsumers = (lags: NonNullable<Figures['consumers']>) =>
+  Object.entries(lags).map(([durable, lag]) => ({ durable, ...(lag ?? { missing: true as const }) }))
 
 /** @throws the 400s of identification, TENANT_NOT_FOUND */
 async function tenantOf(

@@ -1,5 +1,5 @@
 // Owns what the health routes answer, as schemas. No tenant is named but the one that was asked for.
-import { Type } from 'typebox'
+import { type Static, Type } from 'typebox'
 
 const Part = Type.Object({
   status: Type.Enum(['up', 'down', 'off'], { description: '`off`: not configured, so it cannot be down.' }),
@@ -18,6 +18,14 @@ const Connections = Type.Object({
   budget: Type.Integer(),
 })
 
+const Consumer = Type.Object({
+  durable: Type.String(),
+  pending: Type.Optional(Type.Integer({ description: 'Events that nobody was given yet.' })),
+  ackPending: Type.Optional(Type.Integer({ description: 'Given to somebody and not answered yet.' })),
+  redelivered: Type.Optional(Type.Integer()),
+  missing: Type.Optional(Type.Literal(true, { description: 'The stream has no such consumer yet.' })),
+})
+
 export const HealthBody = Type.Object(
   {
     status: Type.Enum(['healthy', 'degraded', 'unhealthy'], {
@@ -26,7 +34,27 @@ export const HealthBody = Type.Object(
     timestamp: Type.String({ format: 'date-time' }),
     uptimeSeconds: Type.Integer(),
     checks: Type.Object({ database: Part, redis: Part, nats: Part }),
-    outbox: Type.Optional(Type.Object({ waiting: Type.Integer(), oldestSeconds: Type.Number() })),
+    outbox: Type.Optional(
+      Type.Object({ waiting: Type.Integer(), oldestSeconds: Type.Number(), refused: Type.Integer() }),
+    ),
+    consumers: Type.Optional(Type.Array(Consumer)),
+    deadEvents: Type.Optional(Type.Integer()),
+    registry: Type.Optional(
+      Type.Object({
+        tenants: Type.Array(
+          Type.Object({ lifecycle: Type.String(), provisioned: Type.String(), count: Type.Integer() }),
+          { description: 'How many tenants this service knows, by state.' },
+        ),
+        schemaBehind: Type.Integer({ description: 'Ready tenants whose schema is older than this release’s.' }),
+      }),
+    ),
+    spares: Type.Optional(Type.Integer()),
+    disk: Type.Optional(
+      Type.Object({
+        centralDatabaseBytes: Type.Number(),
+        free: Type.Literal('unknown', { description: 'PostgreSQL does not tell: watch the disk where it is.' }),
+      }),
+    ),
     connections: Type.Optional(Connections),
     tenant: Type.Optional(
       Type.Object(
@@ -52,7 +80,13 @@ export const HealthBody = Type.Object(
 
 export const LiveBody = Type.Object({ status: Type.Literal('alive') })
 
-export const ReadyBody = Type.Object({ status: Type.Enum(['ready', 'draining', 'unavailable']) })
+export const ReadyBody = Type.Object({
+  status: Type.Enum(['ready', 'draining', 'unavailable', 'busy'], {
+    description:
+      '`unavailable`: the central database does not answer. `busy`: the connection budget has been spent for 10 s.',
+  }),
+})
+export type Readiness = Static<typeof ReadyBody>['status']
 
 export const ErrorBody = Type.Object(
   { statusCode: Type.Integer(), code: Type.String(), error: Type.String(), message: Type.String() },

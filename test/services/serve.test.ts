@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../../stack/servers/ports.js'
 import { inheritedEnvironment } from '../../stack/service-environment.js'
-import { type Rig, rig } from '../rig.js'
+import { type Rig, rig, until } from '../rig.js'
 
 const main = (name: string) => fileURLToPath(new URL(`../../services/${name}/main.js`, import.meta.url))
 
@@ -124,6 +124,27 @@ t.test('a process', async t => {
     t.equal((await ended).code, 0)
     t.ok(performance.now() - begun < 12_000)
     half.destroy()
+  })
+
+  await t.test('told twice leaves at once, and says so with its exit code', async t => {
+    for (const [signal, wanted] of [
+      ['SIGTERM', 143],
+      ['SIGINT', 130],
+    ] as const) {
+      const port = await freePort()
+      const { child, ended, out } = run(t, 'employee', environment(made, port))
+      t.ok(await answers(`http://127.0.0.1:${port}/api/health/ready`))
+      const half = connect(port, '127.0.0.1')
+      half.on('error', () => {})
+      half.write('POST /api/employees HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n')
+      await until('it was accepted', 10_000, () => out().includes('"url":"/api/employees"'))
+      child.kill(signal)
+      await until('it says that it closes', 10_000, () => /closing/.test(out()))
+      t.equal(child.exitCode, null, 'it waits for the request it accepted')
+      child.kill(signal)
+      t.equal((await ended).code, wanted)
+      half.destroy()
+    }
   })
 
   await t.test('whose port is taken says so', async t => {

@@ -1,12 +1,12 @@
 // Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
 // transaction's statements in a new session (facts C). When its server is gone, it is closed and every query on it fails.
 
-import postgres from 'postgres'
 import { sendCancel } from './cancel.js'
-import { type Driver, type DriverOptions, type DriverQuery, entrance, unheard } from './driver.js'
+import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'
 import { connectionClosed } from './failures.js'
 import { CountedSocket } from './socket.js'
 import { sessionOptions, type Target } from './target.js'
+import { createWire } from './wire.js'
 
 export interface Connection {
   readonly database: string
@@ -37,14 +37,25 @@ const LINGER_MS = 2_500
 /** Each distinct statement stays prepared in its session for good (facts C1); past this many it is time for a new one. */
 const WORN_AFTER_STATEMENTS = 1_000
 
+/** See `recount`, for what was sent already when the statement before it failed: drops the holes. */
+function fromTheFirstRow(value: unknown): unknown {
+  if (Array.isArray(value) && value.length > 0 && !(0 in value)) {
+    value.splice(
+      0,
+      value.findIndex((_, at) => at in value),
+    )
+  }
+  return value
+}
+
 /** A command without rows, effect or need of a transaction (outside of one it only warns). */
 const ROWLESS = `set local "distributed_tenant.recount" = ''`
 
 /** Begins to connect; `opened` tells the outcome. `connectTimeout` in milliseconds covers everything until ready. */
 export function openConnection(target: Target, connectTimeout: number): Connection {
   let lost: Error | null = null
-  let socket: CountedSocket | null = null
   let ready = false
+  let taken = false
   let statements = 0
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
@@ -60,50 +71,55 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     if (lost) return
     lost = error
     clearTimeout(timer)
+    for (const query of wire.drain()) query.reject(error)
     for (const onLost of watchers) onLost(error)
     watchers.clear()
   }
 
-  const sql = postgres({
+  // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
+  const socket = new CountedSocket(error => {
+    lose(error ?? connectionClosed('the server closed the connection'))
+    tellClosed()
+  })
+  // The driver listens later.
+  socket.on('error', () => {})
+  socket.setNoDelay(true)
+  // The driver reads `host` for TLS; it sets it only on sockets of its own.
+  Object.assign(socket, { host: target.host, port: target.port })
+
+  const codecs = target.arrayTypes?.codecs()
+  const sql = createInstance({
     ...sessionOptions(target),
+    ...codecs,
     // Called for every socket the driver wants. Only the first is real: a second would be a reconnect.
     socket: () => {
-      const mine = new CountedSocket(error => {
-        if (socket !== mine) return
-        lose(error ?? connectionClosed('the server closed the connection'))
-        tellClosed()
-      })
-      if (socket || lost) {
-        setImmediate(() => mine.destroy(lost ?? connectionClosed('the connection was closed')))
-        return mine
+      if (!taken && !lost) {
+        taken = true
+        return socket
       }
-      socket = mine
-      mine.setNoDelay(true)
-      // The driver reads `host` for TLS; it sets it only on sockets of its own.
-      Object.assign(mine, { host: target.host, port: target.port })
-      mine.connect({ host: target.host, port: target.port })
-      return mine
+      const refused = new CountedSocket(() => {})
+      setImmediate(() => refused.destroy(lost ?? connectionClosed('the connection was closed')))
+      return refused
     },
-  } as DriverOptions) as Driver
-  const enter = entrance(sql)
+  })
+  const wire = createWire(hand)
+  socket.connect({ host: target.host, port: target.port })
 
   function destroy(error: Error): void {
     if (lost) return
-    const open = socket
     lose(error)
-    if (!open) tellClosed()
-    else if (ready) leave(open)
-    else open.destroy(error)
+    if (ready) leave()
+    else socket.destroy(error)
   }
 
   /**
    * Fails every query at once, says goodbye and waits for the server to close, so that a connection is counted for as long
    * as the server has its session. `end` must be given a timeout, or it may never resolve (facts C1).
    */
-  function leave(open: CountedSocket): void {
+  function leave(): void {
     if (latest?.active && latest.state) void sendCancel(target, latest.state)
     void sql.end({ timeout: 0 })
-    const linger = setTimeout(() => open.destroy(), LINGER_MS)
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS)
     void closed.then(() => clearTimeout(linger))
   }
 
@@ -113,37 +129,50 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       return
     }
     const { resolve, reject } = query
+    let over = false
+    const settled = (): void => {
+      if (over) return
+      over = true
+      // One that was never sent must not be sent any more.
+      if (query.state === null) query.cancelled = true
+      else wire.answered()
+      if (query.prepare && !query.prepared) statements++
+    }
     query.resolve = value => {
-      settled(query)
-      resolve(value)
+      settled()
+      resolve(fromTheFirstRow(value))
     }
     query.reject = error => {
       if (handing && handing !== query) {
         misdirected(handing, error)
       } else {
-        settled(query)
+        settled()
         if (!lost) recount()
         // One reason for all that a loss takes with it: the driver's codes vary with timing.
         reject(lost ?? error)
       }
     }
+    wire.enter(query)
+  }
+
+  function hand(driver: DriverConnection, query: DriverQuery): boolean {
     handing = query
     latest = query
-    enter(query)
+    const more = driver.execute(query)
     handing = null
+    return more
   }
 
   /**
    * After a statement that failed half way the driver counts on from its rows, so that the next result begins with as many
-   * holes. A command that returns no rows sets the count back. Inside a failed transaction it is refused, and then only
-   * the rollback comes next, which does the same.
+   * holes. A command that returns no rows sets the count back, for what is not sent yet. Inside a failed transaction it is
+   * refused, and then only the rollback comes next, which does the same.
    */
   function recount(): void {
     const command = sql.unsafe(ROWLESS) as unknown as DriverQuery
-    const { reject } = command
-    command.reject = error => (handing ? misdirected(handing, error) : reject(error))
-    unheard(command)
-    enter(command)
+    command.resolve = () => wire.answered()
+    command.reject = error => (handing ? misdirected(handing, error) : wire.answered())
+    wire.enterFirst(command)
   }
 
   /**
@@ -156,10 +185,6 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
 
-  function settled(query: DriverQuery): void {
-    if (query.prepare && !query.prepared) statements++
-  }
-
   async function run(text: string): Promise<readonly unknown[] & { command: string }> {
     const query = sql.unsafe(text) as unknown as DriverQuery
     query.handler = execute
@@ -170,17 +195,32 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     () => destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' })),
     connectTimeout,
   )
-  const opened = run(target.arrayTypes?.question() ?? 'select 1').then(
-    answer => {
-      target.arrayTypes?.learn(answer, sql)
+
+  const opened = new Promise<void>((resolve, reject) => {
+    const open = (): void => {
       ready = true
       clearTimeout(timer)
-    },
-    error => {
+      resolve()
+    }
+    const question = sql.unsafe(target.arrayTypes?.question() ?? 'select 1', [], {
+      // Called when the server has said that it is ready. A pooler says so before it has a server: there only an answer
+      // tells. Otherwise the first statement need not wait for this one.
+      onexecute(driver: DriverConnection) {
+        if (!target.pooler) open()
+        wire.connect(driver)
+        return true
+      },
+    } as object) as unknown as DriverQuery
+    question.resolve = answer => {
+      if (codecs) target.arrayTypes?.learn(answer, codecs)
+      open()
+    }
+    question.reject = error => {
       destroy(error as Error)
-      throw error
-    },
-  )
+      reject(lost ?? error)
+    }
+    question.execute()
+  })
   // `opened` may be awaited late or never; its failure is also told through `lost`.
   opened.catch(() => {})
 

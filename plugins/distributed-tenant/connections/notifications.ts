@@ -1,5 +1,6 @@
 // Owns the one connection that hears NOTIFY on the central database, always direct. A lost or frozen one is noticed by a
-// ping and made again for ever; whoever listens is then told that words were missed (`onReset`).
+// ping and made again for ever; whoever listens is told at once that words may be missed (`onLost`), and when it is back
+// that some were (`onReset`).
 import type { Notifications } from '../types.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
@@ -8,6 +9,7 @@ import type { Target } from './target.js'
 interface Listener {
   readonly onPayload: (payload: string) => void
   readonly onReset: (() => void) | undefined
+  readonly onLost: (() => void) | undefined
 }
 
 export interface NotificationsOptions {
@@ -58,6 +60,7 @@ export function createNotifications(options: NotificationsOptions): Notification
       } catch (error) {
         if (!stopped) report({ type: 'listener_lost', error })
       }
+      if (listening) for (const set of listeners.values()) for (const listener of set) listener.onLost?.()
       listening = false
       connection?.destroy(connectionClosed('the listener starts again'))
       if (!stopped) await pause(Math.min(2_000, 50 * 2 ** Math.min(failures++, 6)) * (0.5 + Math.random() / 2))
@@ -83,8 +86,8 @@ export function createNotifications(options: NotificationsOptions): Notification
     get listening() {
       return listening
     },
-    subscribe(channel, onPayload, onReset) {
-      const listener: Listener = { onPayload, onReset }
+    subscribe(channel, onPayload, onReset, onLost) {
+      const listener: Listener = { onPayload, onReset, onLost }
       const known = listeners.get(channel)
       if (known) {
         known.add(listener)

@@ -5,6 +5,7 @@ import type { PoolName, Tell } from '../channels.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } from '../errors.js'
 import type { Settings } from '../options.js'
 import { type ClientScope, createClient } from '../request/client.js'
+import { createFollow } from '../request/follow.js'
 import type { SqlClient } from '../types.js'
 import { createArrayTypes } from './array-types.js'
 import { type Connection, openConnection } from './connection.js'
@@ -88,7 +89,14 @@ export function createPools(settings: Settings, tell: Tell): Pools {
     name: 'provisioning',
   })
   const client = (pool: Pool, key: string, queryTimeout: number, unavailable: () => Error) =>
-    createClient({ pool, key, builder, queryTimeout, unavailable })
+    createClient({
+      pool,
+      key,
+      builder,
+      queryTimeout,
+      unavailable,
+      follow: createFollow(tell, pool === centralPool ? 'central' : 'provisioning'),
+    })
   const central = client(centralPool, database.database, settings.queryTimeout, () => new CentralDatabaseUnavailable())
   const provisioning = client(
     sessions,
@@ -96,6 +104,8 @@ export function createPools(settings: Settings, tell: Tell): Pools {
     PROVISIONING_TIMEOUT_MS,
     () => new CentralDatabaseUnavailable(),
   )
+
+  const followTenant = createFollow(tell, 'tenant')
 
   return {
     tenants,
@@ -108,6 +118,7 @@ export function createPools(settings: Settings, tell: Tell): Pools {
         builder,
         queryTimeout: settings.queryTimeout,
         unavailable: () => new TenantDatabaseUnavailable(),
+        follow: followTenant,
       }),
     async visit(name, fn) {
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.

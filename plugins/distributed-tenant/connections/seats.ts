@@ -1,6 +1,7 @@
 // Owns the books of one pool: which connections there are, of which key, in which state. Pure: it moves entries and counts,
 // and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
 import type { Connection } from './connection.js'
+import { createFrequency } from './frequency.js'
 import type { CloseReason, Entry, Member, PoolState } from './policy.js'
 import { createQueue } from './queue.js'
 
@@ -48,28 +49,35 @@ export interface SeatsOptions {
   readonly acquireTimeout: number
 }
 
+/** Uses for each seat of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
+const ERA_PER_SEAT = 50
+
 export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: SeatsOptions): Seats<L> {
   const entries = new Map<string, Entry<L>>()
   const members = new Set<Member<L>>()
   const idle = new Set<Member<L>>()
   const turns = new Set<Entry<L>>()
   const counts = { total: 0, opening: 0, closing: 0 }
+  const frequency = createFrequency(budget * ERA_PER_SEAT)
+  const usesOf = (entry: Entry<L>): number => frequency.of(entry.tally)
 
   function tidy(entry: Entry<L>): void {
     if (entry.queue.length > 0) return
     turns.delete(entry)
-    if (entry.size === 0) entries.delete(entry.key)
+    if (entry.size > 0 || !entries.delete(entry.key)) return
+    frequency.end(entry.key, entry.tally)
   }
 
   return {
     members,
     entries,
-    state: () => ({ budget, perKey, maxOpening, turns, idle, ...counts }),
+    state: () => ({ budget, perKey, maxOpening, turns, idle, usesOf, ...counts }),
     entry(key) {
       let entry = entries.get(key)
       if (!entry) {
         const queue = createQueue<L>(acquireTimeout)
-        entry = { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, growAfter: 0 }
+        const tally = frequency.begin(key)
+        entry = { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, tally, growAfter: 0 }
         entries.set(key, entry)
       }
       return entry
@@ -107,6 +115,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: S
       idle.delete(member)
       member.state = 'leased'
       member.entry.inUse++
+      frequency.count(member.entry.tally)
     },
     returned: member => void member.entry.inUse--,
     closes(member, reason) {

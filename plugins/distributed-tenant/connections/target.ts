@@ -24,14 +24,14 @@ export interface Target {
   readonly arrayTypes?: ArrayTypes
 }
 
+/** In the driver's parsed form, but for the socket and the codecs. */
 export function sessionOptions(target: Target): object {
   return {
-    host: target.host,
-    port: target.port,
+    host: [target.host],
+    port: [target.port],
     database: target.database,
     user: target.user,
-    pass: target.password,
-    password: target.password,
+    pass: target.password ?? '',
     ssl: target.tls,
     max: 1,
     idle_timeout: null,
@@ -44,7 +44,7 @@ export function sessionOptions(target: Target): object {
     backoff: 0,
     prepare: !target.pooler,
     onnotice() {},
-    ...(target.onNotify ? { onnotify: target.onNotify } : {}),
+    onnotify: target.onNotify,
     connection: target.pooler
       ? {}
       : {

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withCause } from '../connections/failures.js'
 import { MigrationFailed, MigrationInvalid } from '../errors.js'
-import type { SqlClient } from '../types.js'
+import type { SqlClient, TransactionClient } from '../types.js'
 
 export interface Migration {
   readonly version: number
@@ -101,6 +101,11 @@ export async function appliedVersion(sql: SqlClient, set: string): Promise<numbe
  */
 export async function migrate(sql: SqlClient, set: MigrationSet): Promise<number[]> {
   await prepare(sql)
+  return migratePrepared(sql, set)
+}
+
+/** {@link migrate} for a database that has been migrated before: it needs no look at whether our own table is there. */
+export async function migratePrepared(sql: SqlClient, set: MigrationSet): Promise<number[]> {
   const done: number[] = []
   const recorded = await sql<{ version: number; checksum: string }[]>`
     select version, checksum from distributed_tenant.schema_migrations where set = ${set.name}`
@@ -147,13 +152,43 @@ async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration)
     await tx`
       insert into distributed_tenant.schema_migrations (set, version, name, checksum)
       values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum})`
-    await tx.unsafe(migration.do).catch(error => {
-      // Without a severity it is no answer of the server's: the connection's failure passes as it is.
-      if (!(error as { severity?: string }).severity) throw error
-      const what = `${set.name} migration ${migration.version} (${migration.name})`
-      throw withCause(new MigrationFailed(`The ${what} failed: ${(error as Error).message}.`), error)
-    })
+    await runFile(tx, migration.do, `${set.name} migration ${migration.version} (${migration.name})`)
     return true
+  })
+}
+
+/**
+ * Takes back every migration of the set above `to`, newest first, one transaction each.
+ * @returns the versions taken back by this call
+ * @throws MIGRATION_INVALID when an undo file is missing, MIGRATION_FAILED when one fails
+ */
+export async function revert(sql: SqlClient, set: MigrationSet, to: number): Promise<number[]> {
+  const done: number[] = []
+  for (const migration of set.migrations.slice(to).reverse()) {
+    if (await revertOne(sql, set, migration)) done.push(migration.version)
+  }
+  return done
+}
+
+async function revertOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
+  const { version, name, undo } = migration
+  return sql.begin(async tx => {
+    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+    const { count } = await tx`
+      delete from distributed_tenant.schema_migrations where set = ${set.name} and version = ${version}`
+    if (count === 0) return false
+    if (undo === null)
+      throw new MigrationInvalid(`The ${set.name} migration ${version} (${name}) has no undo file: add it.`)
+    await runFile(tx, undo, `undoing of ${set.name} migration ${version} (${name})`)
+    return true
+  })
+}
+
+/** @throws MIGRATION_FAILED for what the server refuses; a connection's own failure passes as it is */
+async function runFile(tx: TransactionClient, text: string, what: string): Promise<void> {
+  await tx.unsafe(text).catch(error => {
+    if (!(error as { severity?: string }).severity) throw error
+    throw withCause(new MigrationFailed(`The ${what} failed: ${(error as Error).message}.`), error)
   })
 }
 

@@ -1,19 +1,25 @@
 // Owns the read path: memory for seconds, Redis for an hour, then the registry; one query per id however many ask.
 // Invariants: "not there" is said only when the registry said so; an entry older than a revision this replica has heard
-// of is a miss; domains are answered from memory and registry only. With the registry gone and nothing cached it throws.
+// of is a miss; domains are answered from memory and registry only. With the registry gone, tenants that were active are
+// served for some seconds more (memory.ts); for all others it throws.
 import { LRUCache } from 'lru-cache'
 import { withCause } from '../connections/failures.js'
 import { TenantLookupFailed } from '../errors.js'
 import { findByDomain, findTenant, revisionsSince } from '../provisioning/registry.js'
 import type { Notifications, RegistryRow, SqlClient, TenantId } from '../types.js'
+import { createMemory, type Memory } from './memory.js'
 import type { DirectoryEntry, Remote } from './remote.js'
 
-export type LookupSource = 'memory' | 'remote' | 'registry'
+/** `stale`: the registry could not be asked, and the last answer was served. */
+export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'
 
 export type DirectoryReport =
   | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
+  | { readonly type: 'lookup_failed'; readonly ms: number }
   /** The changes of the last hour are known: entries in Redis can be told new from old. */
   | { readonly type: 'remote_trusted' }
+  /** An entry in Redis was older than what this replica has heard of. */
+  | { readonly type: 'remote_outdated' }
 
 export interface DirectoryOptions {
   readonly central: SqlClient
@@ -36,14 +42,11 @@ export interface Directory {
 const FOUND_MS = 5_000
 const ABSENT_MS = 2_000
 const UNREADY_MS = 250
-const MAX_ENTRIES = 10_000
-
-type Remembered = { readonly entry: DirectoryEntry | null }
 
 export function createDirectory(options: DirectoryOptions): Directory {
   const { central, remote, notifications, report } = options
-  const memory = new LRUCache<string, Remembered>({ max: MAX_ENTRIES, ttl: FOUND_MS })
-  const domains = new LRUCache<string, Remembered>({ max: MAX_ENTRIES, ttl: FOUND_MS })
+  const memory = createMemory()
+  const domains = createMemory()
   const flights = new Map<string, Promise<DirectoryEntry | null>>()
   /** The newest revision heard of for each tenant changed within the life of a Redis entry. */
   const heard = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
@@ -52,15 +55,15 @@ export function createDirectory(options: DirectoryOptions): Directory {
   /** Raised by every word heard; a flight that began before it must not be remembered. */
   let era = 0
 
-  const off = notifications.subscribe('fdt_tenants', onChange, onReset)
+  const off = notifications.subscribe('fdt_tenants', onChange, onReset, onLost)
 
   function onChange(payload: string): void {
     const { id, revision } = JSON.parse(payload) as { id: string; revision: number }
     era++
     heard.set(id, Math.max(revision, heard.get(id) ?? 0))
-    memory.delete(id)
+    memory.drop(id)
     // Whose domain it was or becomes is not in the word; domains are few and cheap to ask again.
-    domains.clear()
+    domains.expire()
     if (remote) void refresh(id as TenantId)
   }
 
@@ -74,12 +77,17 @@ export function createDirectory(options: DirectoryOptions): Directory {
     }
   }
 
-  /** The listener was away: forget what is in memory, and learn what has changed before Redis is trusted again. */
-  function onReset(): void {
+  /** Words may be missed from now on: what is remembered is not fresh, and Redis may be older than we can tell. */
+  function onLost(): void {
     era++
     trustRemote = false
-    memory.clear()
-    domains.clear()
+    memory.expire()
+    domains.expire()
+  }
+
+  /** The listener is back: learn what has changed before Redis is trusted again. */
+  function onReset(): void {
+    onLost()
     if (!remote) return
     revisionsSince(central, options.cacheTtl).then(
       rows => {
@@ -98,6 +106,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
     if (remote && trustRemote) {
       const entry = await remote.get(id)
       if (entry && entry.revision >= (heard.get(id) ?? 0)) return { entry, source: 'remote' }
+      if (entry) report({ type: 'remote_outdated' })
     }
     const row = await findTenant(central, id)
     const entry = row ? entryOf(row) : null
@@ -109,7 +118,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
   /** One flight per key; what it brings is remembered unless something changed meanwhile. */
   function fly(
     key: string,
-    cache: LRUCache<string, Remembered>,
+    cache: Memory,
     work: () => Promise<{ entry: DirectoryEntry | null; source: LookupSource }>,
   ): Promise<DirectoryEntry | null> {
     const known = flights.get(key)
@@ -122,12 +131,18 @@ export function createDirectory(options: DirectoryOptions): Directory {
           report({ type: 'lookup', source, found: entry !== null, ms: performance.now() - started })
           if (era === began) {
             const ttl = entry === null ? ABSENT_MS : settled(entry) ? FOUND_MS : UNREADY_MS
-            cache.set(key.slice(2), { entry }, { ttl })
+            cache.put(key.slice(2), entry, ttl)
           }
           return entry
         },
         error => {
-          throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
+          const last = error instanceof TenantLookupFailed ? null : lastKnown(cache, key.slice(2))
+          if (!last) {
+            report({ type: 'lookup_failed', ms: performance.now() - started })
+            throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
+          }
+          report({ type: 'lookup', source: 'stale', found: true, ms: performance.now() - started })
+          return last
         },
       )
       .finally(() => flights.delete(key))
@@ -135,18 +150,24 @@ export function createDirectory(options: DirectoryOptions): Directory {
     return flight
   }
 
+  /** Of two memories one may be behind what was heard: a word about a tenant names no domain. */
+  function lastKnown(cache: Memory, key: string): DirectoryEntry | null {
+    const entry = cache.stale(key)
+    return entry && entry.revision >= (heard.get(entry.id) ?? 0) ? entry : null
+  }
+
   function find(id: TenantId): Promise<DirectoryEntry | null> {
     const remembered = memory.get(id)
-    if (remembered) {
-      report({ type: 'lookup', source: 'memory', found: remembered.entry !== null, ms: 0 })
-      return Promise.resolve(remembered.entry)
+    if (remembered !== undefined) {
+      report({ type: 'lookup', source: 'memory', found: remembered !== null, ms: 0 })
+      return Promise.resolve(remembered)
     }
     return fly(`i:${id}`, memory, () => load(id))
   }
 
   function findDomain(domain: string): Promise<DirectoryEntry | null> {
     const remembered = domains.get(domain)
-    if (remembered) return Promise.resolve(remembered.entry)
+    if (remembered !== undefined) return Promise.resolve(remembered)
     return fly(`d:${domain}`, domains, async () => {
       const rows = await findByDomain(central, domain)
       if (rows.length > 1) throw new TenantLookupFailed()

@@ -1,5 +1,6 @@
 // Owns the directory's second layer: lookups kept in Redis for an hour. Keys `fdt:v1:<service>:<id>`; values hold what
 // `request.tenant` shows and the row's state, never routing. Whatever goes wrong here is a miss within a short deadline,
+// whatever stands there that is not this service's entry of this tenant is a miss and is counted,
 // and after three failures in a row Redis is left alone for a second, so a dead one costs nothing.
 import type { Redis } from 'ioredis'
 import type { JsonObject, Lifecycle, Provisioned, ServiceName, TenantId } from '../types.js'
@@ -24,7 +25,9 @@ export interface Remote {
   ping(): Promise<number>
 }
 
-export type RemoteReport = { type: 'remote_failed' | 'remote_garbage'; error?: unknown }
+/** `garbage`: no entry at all. `foreign`: another tenant's or service's. `oversized`: longer than any entry may be. */
+export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized'
+export type RemoteReport = { type: 'remote_failed' | `remote_${RemoteFlaw}`; error?: unknown }
 
 /** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms. */
 const PUT_BY_REVISION = `
@@ -60,6 +63,11 @@ export function createRemote(options: {
       failures = 0
       return answer
     } catch (error) {
+      // It answers, and what stands under the key is no string.
+      if (error instanceof Error && error.message.startsWith('WRONGTYPE')) {
+        report({ type: 'remote_garbage' })
+        return null
+      }
       report({ type: 'remote_failed', error })
       if (++failures >= FAILURES_TO_OPEN) openUntil = performance.now() + OPEN_MS
       return null
@@ -68,15 +76,17 @@ export function createRemote(options: {
 
   return {
     async get(id) {
-      const text = await guarded(() => redis.get(key(id)))
-      if (text === null) return null
-      const entry = parseEntry(text, id)
-      if (!entry) report({ type: 'remote_garbage' })
-      return entry
+      // One byte more than an entry may have: a value of 10 MB is not fetched to be refused.
+      const bytes = await guarded(() => redis.getrangeBuffer(key(id), 0, MAX_ENTRY_BYTES))
+      if (bytes === null || bytes.length === 0) return null
+      const entry = parseEntry(bytes, id, service)
+      if (typeof entry !== 'string') return entry
+      report({ type: `remote_${entry}` })
+      return null
     },
     async put(entry) {
-      const value = JSON.stringify(entry)
-      if (value.length > MAX_ENTRY_BYTES) return
+      const value = JSON.stringify({ service, ...entry })
+      if (Buffer.byteLength(value) > MAX_ENTRY_BYTES) return
       await guarded(() => redis.eval(PUT_BY_REVISION, 1, key(entry.id), value, entry.revision, Math.ceil(ttlMs)))
     },
     async ping() {
@@ -90,16 +100,16 @@ export function createRemote(options: {
 const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
 const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign'])
 
-/** Null unless the text is an entry of exactly this tenant. */
-export function parseEntry(text: string, id: TenantId): DirectoryEntry | null {
-  if (text.length > MAX_ENTRY_BYTES) return null
+/** The entry of exactly this tenant in this service, or what is wrong with it. */
+export function parseEntry(bytes: Buffer, id: TenantId, service: ServiceName): DirectoryEntry | RemoteFlaw {
+  if (bytes.length > MAX_ENTRY_BYTES) return 'oversized'
   let raw: Record<string, unknown>
   try {
-    raw = JSON.parse(text)
+    raw = JSON.parse(bytes.toString('utf8'))
   } catch {
-    return null
+    return 'garbage'
   }
-  if (typeof raw !== 'object' || raw === null || raw.id !== id) return null
+  if (typeof raw !== 'object' || raw === null) return 'garbage'
   const { name, domain, settings, version, lifecycle, provisioned, revision } = raw
   const fits =
     typeof name === 'string' &&
@@ -111,5 +121,7 @@ export function parseEntry(text: string, id: TenantId): DirectoryEntry | null {
     Number.isSafeInteger(revision) &&
     lifecycles.has(lifecycle) &&
     provisionedStates.has(provisioned)
-  return fits ? ({ id, name, domain, settings, version, lifecycle, provisioned, revision } as DirectoryEntry) : null
+  if (!fits) return 'garbage'
+  if (raw.id !== id || raw.service !== service) return 'foreign'
+  return { id, name, domain, settings, version, lifecycle, provisioned, revision } as DirectoryEntry
 }

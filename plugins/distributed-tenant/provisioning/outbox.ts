@@ -2,6 +2,7 @@
 // Invariants: a row is published at least once and in order per tenant, by however many relays; one that can never be
 // accepted is set aside and blocks nobody. While NATS is down rows wait; NOTIFY is a hint, the poll is the truth.
 import type { TenantId } from '../../../events/index.js'
+import { carry } from '../channels.js'
 import type { JsonObject, QueryClient, SqlClient } from '../types.js'
 
 export interface OutboxMessage {
@@ -15,19 +16,13 @@ export interface OutboxMessage {
 
 /** Call it inside the transaction of the change. A message id that is there already is not written again. */
 export async function writeOutbox(sql: QueryClient, message: OutboxMessage): Promise<void> {
+  const headers = { ...message.headers }
+  carry({ subject: message.subject, tenantId: message.tenantId, headers })
   await sql`
     insert into outbox (message_id, tenant_id, subject, payload, headers)
     values (${message.messageId}, ${message.tenantId}, ${message.subject}, ${sql.json(message.payload as never)},
-            ${sql.json(message.headers ?? {})})
+            ${sql.json(headers)})
     on conflict (message_id) do nothing`
-}
-
-/** What waits, for health. */
-export async function outboxDepth(sql: QueryClient): Promise<{ waiting: number; oldestSeconds: number }> {
-  const [row] = await sql<{ waiting: number; oldest: number }[]>`
-    select count(*)::int as waiting, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as oldest
-    from outbox where published_at is null and refused_at is null`
-  return { waiting: row?.waiting ?? 0, oldestSeconds: row?.oldest ?? 0 }
 }
 
 interface Row {
@@ -36,6 +31,15 @@ interface Row {
   readonly subject: string
   readonly payload: JsonObject
   readonly headers: Record<string, string>
+}
+
+export interface RelayReport {
+  readonly type: 'published' | 'publish_failed' | 'publish_refused' | 'relay_failed'
+  readonly subject?: string
+  /** Milliseconds the attempt took, and the headers of the row. */
+  readonly ms?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly error?: unknown
 }
 
 export interface RelayOptions {
@@ -48,11 +52,7 @@ export interface RelayOptions {
   }) => Promise<{ seq: number }>
   /** True for an error after which the same message may be sent again. */
   readonly mayRetry: (error: unknown) => boolean
-  readonly report: (event: {
-    type: 'published' | 'publish_failed' | 'publish_refused' | 'relay_failed'
-    subject?: string
-    error?: unknown
-  }) => void
+  readonly report: (event: RelayReport) => void
   /** Milliseconds between polls. Default 1,000. */
   readonly pollMs?: number
 }
@@ -146,13 +146,15 @@ interface Outcome {
 
 async function publishOne(options: RelayOptions, row: Row): Promise<Outcome> {
   const { seq, subject, payload, messageId, headers } = row
+  const started = performance.now()
+  const about = () => ({ subject, headers, ms: performance.now() - started })
   try {
     const ack = await options.publish({ subject, payload, messageId, headers })
-    options.report({ type: 'published', subject })
+    options.report({ type: 'published', ...about() })
     return { seq, state: 'published', streamSeq: ack.seq }
   } catch (error) {
     const state = options.mayRetry(error) ? 'failed' : 'refused'
-    options.report({ type: state === 'failed' ? 'publish_failed' : 'publish_refused', subject, error })
+    options.report({ type: state === 'failed' ? 'publish_failed' : 'publish_refused', ...about(), error })
     return { seq, state, error }
   }
 }

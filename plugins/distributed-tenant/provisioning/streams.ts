@@ -1,6 +1,7 @@
 // Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
 // that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
 import {
+  type ConsumerLag,
   connectEvents,
   consume,
   createPublisher,
@@ -9,11 +10,14 @@ import {
   type EventsConsumer,
   EventsUnavailable,
   encode,
+  type Incoming,
   LIFECYCLE_FILTER,
   ledgerDurable,
   parseLifecycle,
   parseStatus,
+  readConsumerLag,
   STATUS_FILTER,
+  type TenantId,
   tenantsDurable,
 } from '../../../events/index.js'
 import type { Tell } from '../channels.js'
@@ -26,6 +30,8 @@ export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
   secured(): boolean | null
+  /** How far each durable is behind; null for one that is not there yet. @throws when NATS does not say */
+  lag(): Promise<Record<string, ConsumerLag | null>>
   /** Takes no more events and publishes no more; what runs is finished within the deadline. */
   stop(deadlineMs: number): Promise<void>
   close(): Promise<void>
@@ -55,6 +61,13 @@ export function startStreams(options: {
   const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
   const offStatus = connection.watch(status => status === 'connected' && relay.kick())
 
+  function arrive({ id }: { id: TenantId }, incoming: Incoming, run: () => Promise<void>): Promise<void> {
+    const { subject, headers, deliveryCount } = incoming
+    const arrival = { subject, headers, deliveryCount, tenantId: id, run }
+    tell({ area: 'arrival', event: arrival })
+    return arrival.run()
+  }
+
   const common = {
     connection,
     service,
@@ -70,7 +83,7 @@ export function startStreams(options: {
       durable: tenantsDurable(service),
       filter: LIFECYCLE_FILTER,
       parse: parseLifecycle,
-      handle: event => applyLifecycle(event, options.apply),
+      handle: (event, incoming) => arrive(event, incoming, () => applyLifecycle(event, options.apply)),
     }),
   ]
   if (onStatus) {
@@ -80,7 +93,7 @@ export function startStreams(options: {
         durable: ledgerDurable(service),
         filter: STATUS_FILTER,
         parse: parseStatus,
-        handle: event => onStatus(event, central),
+        handle: (event, incoming) => arrive(event, incoming, () => onStatus(event, central)),
         concurrency: 8,
       }),
     )
@@ -90,6 +103,11 @@ export function startStreams(options: {
     status: connection.status,
     lastError: connection.lastError,
     secured: connection.secured,
+    async lag() {
+      const durables = [tenantsDurable(service), ...(onStatus ? [ledgerDurable(service)] : [])]
+      const lags = await Promise.all(durables.map(durable => readConsumerLag(connection, durable)))
+      return Object.fromEntries(durables.map((durable, at) => [durable, lags[at] ?? null]))
+    },
     async stop(deadlineMs) {
       await Promise.all(consumers.map(consumer => consumer.stop(deadlineMs)))
       offOutbox()

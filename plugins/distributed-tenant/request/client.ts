@@ -9,7 +9,7 @@ import { TenantClientReleased } from '../errors.js'
 import type { QueryClient, Settled, SqlClient, TransactionClient } from '../types.js'
 import { createTag } from './tag.js'
 import { bind, transaction, untilLost } from './transaction.js'
-import { createUse, type Use } from './use.js'
+import { createUse, type Follow, type Use } from './use.js'
 
 export interface ClientOptions {
   readonly pool: Pool
@@ -19,6 +19,7 @@ export interface ClientOptions {
   /** Milliseconds for one statement. */
   readonly queryTimeout: number
   readonly unavailable: () => Error
+  readonly follow?: Follow
 }
 
 /** A client and the end of its life. */
@@ -37,7 +38,7 @@ export interface SessionClient extends QueryClient {
 }
 
 export function createClient(options: ClientOptions): ClientScope {
-  const { pool, key, builder, queryTimeout, unavailable } = options
+  const { pool, key, builder, queryTimeout, unavailable, follow } = options
   let over = false
   const isOver = () => over
   const uses = new Set<Use>()
@@ -57,15 +58,19 @@ export function createClient(options: ClientOptions): ClientScope {
     end: builder.CLOSE,
     over: isOver,
     onReadOnly: () => void pool.evict(key),
+    follow,
   }
   const bindTo = (use: Use) => bind(use, builder, isOver)
 
   async function take(): Promise<Use> {
     if (over) throw new TenantClientReleased()
     let lease: Lease
+    const waited = follow?.wait(key)
     try {
       lease = await pool.acquire(key, scope)
+      waited?.()
     } catch (error) {
+      waited?.(error)
       if (over) throw new TenantClientReleased()
       throw toCaller(error, {
         connecting: true,

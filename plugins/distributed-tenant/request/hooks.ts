@@ -33,6 +33,8 @@ export interface RequestParts {
 /** What a request carries. `none`: it names no tenant. `skipped`: its route wants none. */
 interface Slot {
   state: 'none' | 'skipped' | 'tenant'
+  /** The tenant it names, admitted or not. */
+  named: TenantId | null
   tenant: Tenant | null
   client: ClientScope | null
   over: boolean
@@ -45,6 +47,9 @@ const kPolicy = Symbol('distributed-tenant.policy')
 const kPipeline = Symbol('distributed-tenant.pipeline')
 
 type Carrier = { [kSlot]?: Slot }
+
+/** The tenant a request was admitted for; null before that, and for one without. */
+export const admittedTenant = (request: FastifyRequest): Tenant | null => (request as Carrier)[kSlot]?.tenant ?? null
 
 /** @throws the 403, 404 or 503 that the tenant's state asks for */
 export function refuseUnlessReady(entry: DirectoryEntry | null): asserts entry is DirectoryEntry {
@@ -102,6 +107,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     const policy = request.routeOptions.config.tenant
     const slot: Slot = {
       state: policy === false ? 'skipped' : 'none',
+      named: null,
       tenant: null,
       client: null,
       over: false,
@@ -111,25 +117,33 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     if (policy === false) return done()
     keepPrivate(reply, vary)
     releaseAtTheEnd(slot, reply)
-    admit(request, slot, policy).then(
+    admit(request, reply, slot, policy).then(
       () => done(),
       error => {
-        if (error instanceof TenantForbidden) tellForbidden(request)
+        if (!(error instanceof TenantRequired)) tellRefused(request, slot, error)
         done(error)
       },
     )
   })
 
-  function tellForbidden({ id: requestId, ip: address }: FastifyRequest): void {
-    tell({ area: 'access', event: { type: 'forbidden', requestId, address } })
+  function tellRefused(request: FastifyRequest, { named }: Slot, error: unknown): void {
+    if (tell.heard('access')) tell({ area: 'access', event: { type: 'refused', request, error, tenant: named } })
   }
 
-  async function admit(request: FastifyRequest, slot: Slot, policy: TenantPolicy | undefined): Promise<void> {
+  async function admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    slot: Slot,
+    policy: TenantPolicy | undefined,
+  ): Promise<void> {
     const id = await identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain)
     if (id === null) {
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
     }
+    slot.named = id
+    // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
+    request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
     const entry = await directory.find(id)
     refuseUnlessReady(entry)

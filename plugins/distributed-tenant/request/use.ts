@@ -13,6 +13,18 @@ import { watchReader } from './cursor.js'
 /** The server's own guard comes first and leaves the connection whole; ours is for a server that does not answer. */
 const GRACE_MS = 100
 
+/** `statement` is the same object at both ends. All but `ended` are told in the context of who asks. */
+export type QueryReport =
+  | { readonly type: 'waited'; readonly key: string; readonly ms: number; readonly error?: unknown }
+  | { readonly type: 'sent'; readonly key: string; readonly statement: object; readonly operation: string }
+  | { readonly type: 'ended'; readonly key: string; readonly statement: object; readonly error?: unknown }
+
+/** Both give null while nobody listens, and else what to call when it is over. */
+export interface Follow {
+  wait(key: string): ((error?: unknown) => void) | null
+  statement(key: string, query: DriverQuery): ((error?: unknown) => void) | null
+}
+
 export interface UseOptions {
   readonly queryTimeout: number
   readonly unavailable: () => Error
@@ -22,6 +34,7 @@ export interface UseOptions {
   readonly over: () => boolean
   /** A write met a server that takes none. */
   readonly onReadOnly: () => void
+  readonly follow?: Follow | undefined
 }
 
 export interface Use {
@@ -75,11 +88,13 @@ export function createUse(lease: Lease, options: UseOptions): Use {
     let over = false
     let cancelled = false
     let timer = setTimeout(expire, deadline)
-    const finish = (): void => {
+    const told = options.follow?.statement(connection.database, query)
+    const finish = (error?: unknown): void => {
       if (over) return
       over = true
       clearTimeout(timer)
       running--
+      told?.(error)
       done()
     }
     running++
@@ -114,7 +129,7 @@ export function createUse(lease: Lease, options: UseOptions): Use {
     }
     query.reject = error => {
       const seen = over ? error : failure(error, cancelled)
-      finish()
+      finish(seen)
       reject(seen)
     }
     connection.execute(query)

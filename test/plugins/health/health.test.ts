@@ -2,6 +2,7 @@ import Fastify from 'fastify'
 import fp from 'fastify-plugin'
 import t, { type Test } from 'tap'
 import {
+  type Figures,
   type TenancyHealth,
   type TenantId,
   TenantIdInvalid,
@@ -9,6 +10,7 @@ import {
   type TenantProbe,
   type Tenants,
 } from '../../../plugins/distributed-tenant/index.js'
+import drain from '../../../plugins/drain.js'
 import health from '../../../plugins/health/index.js'
 
 type Part = TenancyHealth['central']
@@ -30,6 +32,20 @@ interface State {
   events?: Part
   identify?: () => Promise<TenantId | null>
   probe?: TenantProbe
+  figures?: Figures
+}
+
+const counted: Figures = {
+  stored: {
+    registry: [{ lifecycle: 'active', provisioned: 'ready', count: 7 }],
+    schemaBehind: 2,
+    outbox: { waiting: 1, oldestSeconds: 3.5 },
+    outboxRefused: 0,
+    deadEvents: 4,
+    spares: 3,
+    centralBytes: 9_000_000,
+  },
+  consumers: { 'tenants-employee': { pending: 5, ackPending: 1, redelivered: 0 }, 'ledger-employee': null },
 }
 
 const withTenants = (tenants: Partial<Tenants>) =>
@@ -41,11 +57,16 @@ const withTenants = (tenants: Partial<Tenants>) =>
   )
 
 // The words of the tenant plugin as they may come; that they come rightly is tested with the plugin itself.
-async function app(t: Test, { central = up, cache = up, events = up, identify, probe = 'ready' }: State = {}) {
+async function app(
+  t: Test,
+  { central = up, cache = up, events = up, identify, probe = 'ready', figures = counted }: State = {},
+) {
   const app = Fastify()
   t.teardown(() => app.close())
   const tenants = {
-    health: async () => ({ central, cache, events, outbox: { waiting: 0, oldestSeconds: 0 }, connections }),
+    health: async () => ({ central, cache, events, connections }),
+    figures: async () => figures,
+    connectionInfo: () => connections,
     identify: identify ?? (async request => (request.headers['hrms-client-id'] as TenantId | undefined) ?? null),
     probe: async () => probe,
   } satisfies Partial<Tenants>
@@ -62,10 +83,25 @@ t.test('everything up is healthy', async t => {
   t.match(response.json(), {
     status: 'healthy',
     checks: { database: { status: 'up', latencyMs: 1.5 }, redis: { status: 'up' }, nats: { status: 'up' } },
-    outbox: { waiting: 0 },
+    outbox: { waiting: 1, oldestSeconds: 3.5, refused: 0 },
+    consumers: [
+      { durable: 'tenants-employee', pending: 5, ackPending: 1, redelivered: 0 },
+      { durable: 'ledger-employee', missing: true },
+    ],
+    deadEvents: 4,
+    registry: { tenants: [{ lifecycle: 'active', provisioned: 'ready', count: 7 }], schemaBehind: 2 },
+    spares: 3,
+    disk: { centralDatabaseBytes: 9_000_000, free: 'unknown' },
     connections: counters,
   })
   t.equal(response.headers['cache-control'], 'no-store')
+})
+
+t.test('what cannot be told is left out, not zero', async t => {
+  const response = await (await app(t, { figures: { stored: null, consumers: null } })).inject('/api/health')
+  t.equal(response.statusCode, 200)
+  const body = response.json()
+  for (const part of ['outbox', 'consumers', 'registry', 'deadEvents', 'spares', 'disk']) t.notOk(part in body, part)
 })
 
 t.test('Redis or NATS down is degraded and still 200', async t => {
@@ -144,6 +180,29 @@ t.test('ready is the central database and nothing else', async t => {
   t.same(unavailable.json(), { status: 'unavailable' })
 })
 
+t.test('told to leave, it is not ready at once, and asks every client to connect elsewhere', async t => {
+  const leaving = Fastify()
+  t.teardown(() => leaving.close())
+  await leaving.register(drain)
+  await leaving.register(
+    withTenants({
+      health: async () => ({ central: up, cache: off, events: off, connections }),
+      connectionInfo: () => connections,
+    }),
+  )
+  await leaving.register(health, { background: false })
+  const before = await leaving.inject('/api/health/ready')
+  t.equal(before.statusCode, 200)
+  t.notOk(before.headers.connection === 'close')
+  const noticed = leaving.drain(20)
+  const during = await leaving.inject('/api/health/ready')
+  t.equal(during.statusCode, 503)
+  t.same(during.json(), { status: 'draining' })
+  t.equal(during.headers.connection, 'close')
+  t.equal((await leaving.inject('/api/health/live')).statusCode, 200, 'alive all the same')
+  await noticed
+})
+
 t.test('a part that goes and comes back is said once each', async t => {
   const lines: string[] = []
   const app = Fastify({
@@ -151,7 +210,7 @@ t.test('a part that goes and comes back is said once each', async t => {
   })
   t.teardown(() => app.close())
   let cache = down
-  const tenants = { health: async () => ({ central: up, cache, events: off, outbox: null, connections }) }
+  const tenants = { health: async () => ({ central: up, cache, events: off, connections }) }
   await app.register(withTenants(tenants))
   await app.register(health, { interval: 300 })
   await app.ready()

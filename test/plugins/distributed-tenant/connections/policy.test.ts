@@ -10,16 +10,23 @@ import {
 
 const now = 10_000
 
-function entry(key: string, more: Partial<Entry<null>> & { waiting?: number; since?: number } = {}): Entry<null> {
-  const { waiting = 0, since = now - 100, ...rest } = more
+function entry(
+  key: string,
+  more: Partial<Omit<Entry<null>, 'tally'>> & { waiting?: number; since?: number; uses?: number } = {},
+): Entry<null> {
+  const { waiting = 0, since = now - 100, uses = 0, ...rest } = more
   const queue = { length: waiting, since } as Entry<null>['queue']
-  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, growAfter: 0, ...rest }
+  const tally = { uses, era: 0 }
+  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, tally, growAfter: 0, ...rest }
 }
 
 const resting = (owner: Entry<null>, idleSince: number) => ({ entry: owner, idleSince, state: 'idle' }) as Member<null>
 
 function state(
-  more: Partial<Omit<PoolState<null>, 'turns' | 'idle'>> & { turns?: Entry<null>[]; idle?: Member<null>[] },
+  more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf'>> & {
+    turns?: Entry<null>[]
+    idle?: Member<null>[]
+  },
 ) {
   const { turns = [], idle = [], ...rest } = more
   return {
@@ -29,6 +36,7 @@ function state(
     total: 10,
     opening: 0,
     closing: 0,
+    usesOf: ({ tally }: Entry<null>) => tally.uses,
     ...rest,
     turns: new Set(turns),
     idle: new Set(idle),
@@ -65,6 +73,30 @@ t.test('the next move', async t => {
     const [longest, later] = [resting(other, now - 10), resting(other, now - 1)]
     t.same(nextMove(state({ turns: [cold], idle: [longest, later] }), now), { type: 'take', victim: longest })
   })
+  await t.test('takes what its key uses least often, each of several connections for its share', async t => {
+    const often = entry('often', { size: 1, live: 1, uses: 40 })
+    const seldom = entry('seldom', { size: 1, live: 1, uses: 9 })
+    const several = entry('several', { size: 5, live: 5, uses: 40 })
+    const [longest, middle, latest] = [resting(often, now - 99), resting(several, now - 9), resting(seldom, now - 1)]
+    t.same(nextMove(state({ turns: [cold], idle: [longest, middle, latest] }), now), { type: 'take', victim: middle })
+    t.same(nextMove(state({ turns: [cold], idle: [longest, latest] }), now), { type: 'take', victim: latest })
+    t.same(
+      nextMove(state({ turns: [cold], idle: [longest] }), now),
+      { type: 'take', victim: longest },
+      'and the only one whatever its use: a key without any is always served',
+    )
+  })
+  await t.test('takes no more than can be opened again, and one ahead', async t => {
+    const second = entry('second', { waiting: 1 })
+    const victim = resting(other, now - 99)
+    t.same(nextMove(state({ opening: 4, turns: [cold], idle: [victim] }), now), { type: 'take', victim })
+    t.equal(nextMove(state({ opening: 4, closing: 1, turns: [cold, second], idle: [victim] }), now), null)
+    t.same(nextMove(state({ opening: 3, closing: 1, turns: [cold, second], idle: [victim] }), now), {
+      type: 'take',
+      victim,
+    })
+    t.equal(nextMove(state({ total: 9, opening: 4, turns: [cold] }), now), null, 'a free seat waits for the gate')
+  })
   await t.test('takes nothing for a key that has one, however long it was idle', async t => {
     t.equal(nextMove(state({ turns: [hot], idle: [resting(other, now - 3_600_000)] }), now), null)
   })
@@ -100,7 +132,7 @@ t.test('a key that got a connection back', async t => {
   await t.test('keeps it while a seat can be had otherwise', async t => {
     t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own))
     t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own))
-    t.notOk(givesWay(state({ opening: 4, turns: [waiting, own] }), own))
+    t.notOk(givesWay(state({ opening: 4, closing: 1, turns: [entry('a', { waiting: 1 }), waiting, own] }), own))
     t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own))
   })
 })

@@ -97,8 +97,8 @@ t.test('sources of a tenant', async t => {
     t.match(await ask({ org: 'acme', team: 'globex' }), { code: 'TENANT_FORBIDDEN' })
     t.match(await ask({}, header), { code: 'TENANT_FORBIDDEN' })
     t.same(
-      told.map(({ area, event }) => [area, (event as { type: string }).type]),
-      Array(4).fill(['access', 'forbidden']),
+      told.map(({ event }) => (event as { error: { code: string } }).error.code),
+      Array(4).fill('TENANT_FORBIDDEN'),
       'and each is told',
     )
     t.match(await ask({ org: 'acme' }, { ...header, host: 'globex.hrms.example.com' }), {

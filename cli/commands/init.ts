@@ -1,9 +1,10 @@
 // Owns `distributed-tenant init`: what a service needs from a superuser, made once.
 import { Command } from 'commander'
-import { bootstrap } from '../plugins/distributed-tenant/databases/bootstrap.js'
-import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
-import { readEnvironment, readSecret } from '../plugins/distributed-tenant/environment.js'
-import { ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
+import { bootstrap } from '../../plugins/distributed-tenant/databases/bootstrap.js'
+import { parseServiceName } from '../../plugins/distributed-tenant/databases/names.js'
+import { readEnvironment, readSecret } from '../../plugins/distributed-tenant/environment.js'
+import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
+import type { GlobalOptions } from '../context.js'
 
 const about = `
 Makes, as a superuser and safe to repeat: the service's role (may create databases and roles, is no superuser), its
@@ -15,15 +16,12 @@ and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from 
 export function initCommand(): Command {
   return new Command('init')
     .description('make a service’s role and central database, once, as superuser')
-    .option('--service <name>', 'the service, like employee; default SERVICE_NAME')
-    .option('--json', 'print what was done as one line of JSON')
-    .option('--quiet', 'print nothing')
     .addHelpText('after', about)
-    .exitOverride()
     .action(init)
 }
 
-async function init(options: { service?: string; json?: boolean; quiet?: boolean }): Promise<void> {
+async function init(_options: object, command: Command): Promise<void> {
+  const options = command.optsWithGlobals<GlobalOptions>()
   const environment = readEnvironment({
     ...process.env,
     ...(options.service ? { SERVICE_NAME: options.service } : {}),

@@ -1,0 +1,73 @@
+// One life of the service's process: started, heard, told to leave. What it accepted is what its own log says came in.
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { inheritedEnvironment } from '../../stack/service-environment.js'
+import { processWatch } from '../../stack/watch.js'
+
+const program = fileURLToPath(new URL('./service.js', import.meta.url))
+
+export interface Leaver {
+  readonly port: number
+  /** Numbers of the requests it took, without those that are only held. */
+  readonly accepted: ReadonlySet<string>
+  /** Resolves when it has said that it closes. */
+  readonly closing: Promise<void>
+  /** What it said that nobody wants to read: errors, and lines that are no JSON. */
+  readonly complaints: readonly string[]
+  signal(signal: NodeJS.Signals): void
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+}
+
+export async function startLeaver(env: Record<string, string>): Promise<Leaver> {
+  const child = spawn(process.execPath, [program], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...inheritedEnvironment(process.env), DOCKER_ENABLED: 'false', LOG_LEVEL: 'info', PORT: '0', ...env },
+  })
+  if (child.pid) processWatch().group(child.pid, 'service')
+  const accepted = new Set<string>()
+  const complaints: string[] = []
+  let tellClosing: () => void = () => {}
+  const closing = new Promise<void>(resolve => {
+    tellClosing = resolve
+  })
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(resolve => {
+    child.once('close', (code, signal) => {
+      if (child.pid) processWatch().gone(child.pid)
+      resolve({ code, signal })
+    })
+  })
+  let heardPort: (port: number) => void = () => {}
+  const port = new Promise<number>((resolve, reject) => {
+    heardPort = resolve
+    void ended.then(() => reject(new Error(`the service ended before it was ready: ${complaints.join('\n')}`)))
+  })
+
+  const hear = (line: string): void => {
+    let said: { msg?: string; level?: number; req?: { url: string } }
+    try {
+      said = JSON.parse(line)
+    } catch {
+      complaints.push(line)
+      return
+    }
+    const { msg = '', level = 0, req } = said
+    const [, found] = /ready at http:\/\/127\.0\.0\.1:(\d+)/.exec(msg) ?? []
+    if (found) heardPort(Number(found))
+    if (msg.startsWith('closing')) tellClosing()
+    if (msg === 'incoming request' && req && /^\/(quick|slow|stream)\/(?!held)/.test(req.url)) {
+      accepted.add(req.url.split('/')[2] as string)
+    }
+    if (level >= 50) complaints.push(line)
+  }
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', hear)
+
+  return {
+    port: await port,
+    accepted,
+    closing,
+    complaints,
+    signal: signal => void child.kill(signal),
+    ended,
+  }
+}

@@ -1,0 +1,191 @@
+// Owns `distributed-tenant migrate`: every tenant of every service at this release's schema, as runs that can be resumed
+// and taken back. Services are migrated one after the other; a run that stops or has failures ends the command with 1.
+import { Command, Option } from 'commander'
+import {
+  type MigrateOptions,
+  migrateFleet,
+  type RunResult,
+  resumeRun,
+  rollBackRun,
+  type TenantOutcome,
+} from '../../plugins/distributed-tenant/fleet/migrate.js'
+import { listRuns, tenantsBehind } from '../../plugins/distributed-tenant/fleet/runs.js'
+import { collect, contextOf, wholeNumber } from '../context.js'
+import { UsageError } from '../outcome.js'
+import type { Output } from '../output.js'
+import { type Progress, startProgress } from '../progress.js'
+import { type OpenService, withServices } from '../services.js'
+
+interface Options {
+  readonly tenant?: readonly string[]
+  readonly canary?: readonly string[]
+  readonly concurrency: number
+  readonly maxFailures: number
+  readonly skipFailing?: boolean
+  readonly resume?: string
+  readonly rollback?: string
+  readonly list?: boolean
+  readonly dryRun?: boolean
+}
+
+const about = `
+The central database and the template come first, then the canaries one after the other, then all others side by side.
+Each tenant is one visit to its database by a direct connection beside the budget. A tenant that fails keeps the version
+it had; the run names it, and --resume goes back to it. With nothing to do each service is asked one question.
+
+Exit code 0: all tenants are at this release's schema. 1: some failed, or the run stopped.`
+
+export function migrateCommand(): Command {
+  return new Command('migrate')
+    .description('bring every tenant’s database to this release’s schema')
+    .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', collect)
+    .option('--canary <id>', 'these first, alone; a failure among them stops the run (default: the first one)', collect)
+    .option('--concurrency <n>', 'tenants side by side', wholeNumber(1), 4)
+    .option('--max-failures <percent>', 'stop when more than this share has failed', percent, 5)
+    .addOption(new Option('--skip-failing', 'go on past every failure').conflicts('maxFailures'))
+    .addOption(
+      new Option('--resume <run>', 'go on with a run: what was not reached, and what failed').conflicts('rollback'),
+    )
+    .option('--rollback <run>', 'take back what a run has applied, by the undo files')
+    .option('--list', 'show the last runs and do nothing')
+    .option('--dry-run', 'say what would be done and do nothing')
+    .addHelpText('after', about)
+    .action(async (options: Options, command: Command) => {
+      const { targets, output, showProgress } = contextOf(command)
+      if ((options.resume || options.rollback) && targets.services.length > 1) {
+        throw new UsageError('A run belongs to one service: name it with --service.')
+      }
+      await withServices(targets, async services => {
+        if (options.list) return listAll(services, output)
+        if (options.dryRun) return dryRun(services, options, output)
+        return runAll(services, options, output, showProgress)
+      })
+    })
+}
+
+function percent(text: string): number {
+  const value = Number(text)
+  if (!(value >= 0 && value <= 100)) throw new UsageError('--max-failures is a percentage from 0 to 100.')
+  return value
+}
+
+async function runAll(
+  services: readonly OpenService[],
+  options: Options,
+  output: Output,
+  showProgress: boolean,
+): Promise<void> {
+  const interrupted = new AbortController()
+  const interrupt = () => interrupted.abort()
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  const results: { service: string; result: RunResult }[] = []
+  try {
+    for (const service of services) {
+      if (interrupted.signal.aborted) break
+      results.push({ service: service.name, result: await runOne(service, options, interrupted.signal, showProgress) })
+    }
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+  for (const { service, result } of results) printResult(service, result, output)
+  output.document({
+    services: Object.fromEntries(results.map(({ service, result }) => [service, result])),
+  })
+  const unwell = results.filter(({ result: { run, failed } }) => failed.length > 0 || run?.state === 'stopped')
+  if (unwell.length > 0) {
+    throw new Error(`Not every tenant of ${unwell.map(({ service }) => service).join(', ')} is migrated: see above.`)
+  }
+}
+
+async function runOne(
+  { name, tenancy }: OpenService,
+  options: Options,
+  signal: AbortSignal,
+  showProgress: boolean,
+): Promise<RunResult> {
+  let progress: Progress | undefined
+  const how: MigrateOptions = {
+    concurrency: options.concurrency,
+    canaries: options.canary,
+    only: options.tenant,
+    stopAt: options.skipFailing ? 1 : options.maxFailures / 100,
+    signal,
+    onBegin: ({ tenants }) => {
+      progress = startProgress(name, tenants, { show: showProgress })
+    },
+    onTenant: (_: TenantOutcome) => progress?.step(),
+  }
+  try {
+    if (options.rollback) return await rollBackRun(tenancy.fleet, options.rollback, how)
+    // New tenants are cloned from the template: it must not be behind what the others are brought to.
+    if (options.resume) return await resumeRun(tenancy.fleet, options.resume, how)
+    await tenancy.prepare()
+    return await migrateFleet(tenancy.fleet, how)
+  } finally {
+    progress?.end()
+  }
+}
+
+function printResult(service: string, { run, failed }: RunResult, output: Output): void {
+  if (!run) {
+    output.line(`${service}: nothing to do.`)
+    return
+  }
+  const { done, failed: failures, pending, rolled_back } = run.counts
+  const facts = [
+    `${done} at version ${run.target}`,
+    ...(rolled_back > 0 ? [`${rolled_back} taken back`] : []),
+    ...(failures > 0 ? [`${failures} failed`] : []),
+    ...(pending > 0 ? [`${pending} not reached`] : []),
+  ]
+  output.line(`${service}: run ${run.id} ${run.state}${run.reason ? ` (${run.reason})` : ''}: ${facts.join(', ')}.`)
+  output.table(
+    ['tenant', 'error'],
+    failed.map(({ id, error }) => [id, error]),
+    '',
+  )
+  if (failures > 0 || pending > 0) {
+    output.line(`Go on with: distributed-tenant migrate --service ${service} --resume ${run.id}`)
+  }
+}
+
+async function dryRun(services: readonly OpenService[], { tenant }: Options, output: Output): Promise<void> {
+  const plan: Record<string, { target: number; tenants: string[] }> = {}
+  for (const { name, tenancy } of services) {
+    const target = tenancy.fleet.sets.at(-1)?.version ?? 0
+    const tenants = await tenantsBehind(tenancy.fleet.central, target, tenant)
+    plan[name] = { target, tenants }
+    output.line(`${name}: ${tenants.length} tenants would be brought to version ${target}.`)
+    output.table(
+      ['tenant'],
+      tenants.map(id => [id]),
+      '',
+    )
+  }
+  output.document({ plan })
+}
+
+async function listAll(services: readonly OpenService[], output: Output): Promise<void> {
+  const runs = []
+  for (const { name, tenancy } of services) {
+    for (const run of await listRuns(tenancy.fleet.central, 20)) runs.push({ service: name, ...run })
+  }
+  output.table(
+    ['service', 'run', 'target', 'state', 'reason', 'done', 'failed', 'pending', 'started'],
+    runs.map(run => [
+      run.service,
+      run.id,
+      run.target,
+      run.state,
+      run.reason,
+      run.counts.done,
+      run.counts.failed,
+      run.counts.pending,
+      run.startedAt,
+    ]),
+    'No runs.',
+  )
+  output.document({ runs })
+}

@@ -1,0 +1,92 @@
+// Owns `distributed-tenant status`: how far every tenant is in every service, by each service's own registry. One query for
+// each thousand tenants of a service, and no connection to a tenant's database.
+import { Command } from 'commander'
+import { listTenants } from '../../plugins/distributed-tenant/provisioning/registry.js'
+import type { RegistryRow } from '../../plugins/distributed-tenant/types.js'
+import { contextOf } from '../context.js'
+import { Drift } from '../outcome.js'
+import { fromEach, type OpenService, withServices } from '../services.js'
+
+interface State {
+  readonly lifecycle: string
+  readonly provisioned: string
+  readonly schemaVersion: number | null
+  readonly attempts: number
+  readonly step: string | null
+  readonly lastError: string | null
+}
+
+const PAGE = 1_000
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show every tenant in every service, with schema versions')
+    .option('--problems', 'only tenants that are not ready, or behind, somewhere')
+    .addHelpText('after', '\nExit code 0: all are ready and at this release’s schema. 3: some are not.')
+    .action(async (options: { problems?: boolean }, command: Command) => {
+      const { targets, output } = contextOf(command)
+      await withServices(targets, async services => {
+        const target = new Map(services.map(({ name, tenancy }) => [name, tenancy.fleet.sets.at(-1)?.version ?? 0]))
+        const columns = await fromEach(services, readAll)
+        const names = columns.map(([name]) => name)
+        const tenants = new Map<string, Record<string, State>>()
+        for (const [name, rows] of columns) {
+          for (const row of rows) tenants.set(row.id, { ...tenants.get(row.id), [name]: stateOf(row) })
+        }
+        const isWell = (states: Record<string, State>): boolean =>
+          names.every(name => {
+            const state = states[name]
+            if (!state) return false
+            return (
+              state.lifecycle === 'deleted' ||
+              (state.provisioned === 'ready' && (state.schemaVersion ?? 0) >= (target.get(name) ?? 0))
+            )
+          })
+        const all = [...tenants].sort(([a], [b]) => (a < b ? -1 : 1))
+        const unwell = all.filter(([, states]) => !isWell(states))
+        const shown = options.problems ? unwell : all.filter(([, states]) => names.some(name => isThere(states[name])))
+        output.table(
+          ['tenant', ...names],
+          shown.map(([id, states]) => [id, ...names.map(name => words(states[name], target.get(name) ?? 0))]),
+          options.problems ? 'Every tenant is ready everywhere.' : 'No tenants.',
+        )
+        output.document({
+          target: Object.fromEntries(target),
+          tenants: shown.map(([id, states]) => ({ id, services: states })),
+          unwell: unwell.length,
+        })
+        if (unwell.length > 0) throw new Drift(`${unwell.length} of ${all.length} tenants are not ready everywhere.`)
+      })
+    })
+}
+
+async function readAll({ tenancy }: OpenService): Promise<RegistryRow[]> {
+  const rows: RegistryRow[] = []
+  for (let after = ''; ; ) {
+    const page = await listTenants(tenancy.fleet.central, { after, limit: PAGE })
+    rows.push(...page)
+    const last = page.at(-1)
+    if (!last || page.length < PAGE) return rows
+    after = last.id
+  }
+}
+
+const stateOf = ({ lifecycle, provisioned, schemaVersion, attempts, step, lastError }: RegistryRow): State => ({
+  lifecycle,
+  provisioned,
+  schemaVersion,
+  attempts,
+  step,
+  lastError,
+})
+
+const isThere = (state: State | undefined): boolean => state !== undefined && state.lifecycle !== 'deleted'
+
+function words(state: State | undefined, target: number): string {
+  if (!state) return 'unknown'
+  if (state.lifecycle === 'deleted') return state.provisioned === 'ready' ? 'deleted, kept' : 'deleted'
+  const provisioned = state.provisioned === 'ready' ? `ready ${state.schemaVersion ?? 0}` : state.provisioned
+  const behind = state.provisioned === 'ready' && (state.schemaVersion ?? 0) < target ? ` (behind ${target})` : ''
+  const failed = state.provisioned === 'failed' ? ` at ${state.step}, ${state.attempts} attempts` : ''
+  return `${state.lifecycle === 'suspended' ? 'suspended, ' : ''}${provisioned}${behind}${failed}`
+}

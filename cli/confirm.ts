@@ -1,0 +1,19 @@
+// Owns asking before something is destroyed: the id is typed back on a terminal; without a terminal, or in a script, --yes
+// says that it was meant. There is never a prompt where nobody can answer.
+import { createInterface } from 'node:readline/promises'
+import { UsageError } from './outcome.js'
+
+/** @throws UsageError unless it was meant */
+export async function confirm(what: string, id: string, yes: boolean | undefined): Promise<void> {
+  if (yes) return
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new UsageError(`${what} needs a yes, and there is no terminal to ask on: pass --yes.`)
+  }
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    const answer = await lines.question(`${what}. Type ${id} to go on: `)
+    if (answer.trim() !== id) throw new UsageError('That is something else: nothing was done.')
+  } finally {
+    lines.close()
+  }
+}

@@ -1,0 +1,52 @@
+// Owns what every command is given: where things are, how to print, and the options all of them share.
+import { type Command, InvalidArgumentError } from 'commander'
+import { createOutput, type Output } from './output.js'
+import { readTargets, type Targets } from './targets.js'
+
+export interface GlobalOptions {
+  readonly config?: string
+  readonly service?: string
+  readonly json?: boolean
+  readonly quiet?: boolean
+}
+
+export interface Context {
+  readonly targets: Targets
+  readonly output: Output
+  /** Whether progress may be shown. */
+  readonly showProgress: boolean
+}
+
+export const withGlobalOptions = (command: Command): Command =>
+  command
+    .option('--config <file>', 'where the services are: a JSON file shaped like .stack/stack.json')
+    .option('--service <name>', 'only this service; default all that are known')
+    .option('--json', 'print one JSON document')
+    .option('--quiet', 'print nothing but errors')
+
+/** @throws UsageError when nothing says where the services are */
+export function contextOf(command: Command): Context {
+  const { config, service, json, quiet } = command.optsWithGlobals<GlobalOptions>()
+  return {
+    targets: readTargets({ config, service }),
+    output: createOutput({ json, quiet }),
+    showProgress: !json && !quiet,
+  }
+}
+
+/** A whole number of a command line. @throws InvalidArgumentError */
+export function wholeNumber(least: number): (text: string) => number {
+  return text => {
+    const value = Number(text)
+    if (!Number.isInteger(value) || value < least) {
+      throw new InvalidArgumentError(`It must be a whole number from ${least} on.`)
+    }
+    return value
+  }
+}
+
+/** `a,b` and a repeated option both give both. */
+export const collect = (text: string, before: readonly string[] = []): string[] => [
+  ...before,
+  ...text.split(',').filter(part => part !== ''),
+]

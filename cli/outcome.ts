@@ -1,0 +1,22 @@
+// Owns what the end of a command means: 0 done, 1 failed, 2 called wrongly, 3 done and something differs from what it
+// should be. A command that ends otherwise than well throws one of these.
+
+/** The command was called wrongly; nothing was done. */
+export class UsageError extends Error {}
+
+/** The command did what it should, and found what should not be so. */
+export class Drift extends Error {}
+
+export const exitCodes = { ok: 0, failed: 1, usage: 2, drift: 3 } as const
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return exitCodes.usage
+  return error instanceof Drift ? exitCodes.drift : exitCodes.failed
+}
+
+/** One line: what went wrong and the cure. Causes are named, stacks are not. */
+export function sentenceOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause.message : ''
+  return cause ? `${error.message} (${cause})` : error.message
+}

@@ -1,0 +1,68 @@
+// Owns what a command prints: tables and lines for people on stdout, one JSON document for machines, nothing with --quiet;
+// progress on stderr. What is printed never holds a password or a token: commands hand over what may be shown.
+
+export interface OutputOptions {
+  readonly json?: boolean | undefined
+  readonly quiet?: boolean | undefined
+}
+
+export type Cell = string | number | boolean | Date | null | undefined
+
+export interface Output {
+  readonly json: boolean
+  /** For people only. */
+  line(text: string): void
+  /** For people: a table with a head; an empty one says so. */
+  table(head: readonly string[], rows: readonly (readonly Cell[])[], empty?: string): void
+  /** For machines: the one document of this command. */
+  document(value: unknown): void
+}
+
+export function createOutput(options: OutputOptions, out: NodeJS.WritableStream = process.stdout): Output {
+  const { json = false, quiet = false } = options
+  const people = !json && !quiet
+  return {
+    json,
+    line(text) {
+      if (people) out.write(`${text}\n`)
+    },
+    table(head, rows, empty = 'None.') {
+      if (people) out.write(rows.length === 0 ? `${empty}\n` : formatTable(head, rows))
+    },
+    document(value) {
+      if (json && !quiet) out.write(`${JSON.stringify(value)}\n`)
+    },
+  }
+}
+
+/** Columns as wide as their widest cell; numbers to the right. */
+export function formatTable(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const lines = [head, ...rows.map(row => row.map(textOf))]
+  const widths = head.map((_, column) => Math.max(...lines.map(line => (line[column] ?? '').length)))
+  const toTheRight = head.map((_, column) => rows.every(row => typeof (row[column] ?? 0) === 'number'))
+  const format = (line: readonly string[]): string =>
+    line
+      .map((cell, column) => {
+        const width = widths[column] ?? 0
+        return toTheRight[column] ? cell.padStart(width) : cell.padEnd(width)
+      })
+      .join('  ')
+      .trimEnd()
+  return lines.map(line => `${format(line)}\n`).join('')
+}
+
+/** Names of tenants are theirs to choose: a control character would speak to the terminal. */
+function textOf(cell: Cell): string {
+  if (cell === null || cell === undefined) return ''
+  if (cell instanceof Date) return cell.toISOString().slice(0, 19).replace('T', ' ')
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+  return String(cell).replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+}
+
+export const sizeOf = (bytes: number): string => {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB']
+  let at = 0
+  let value = bytes
+  for (; value >= 1024 && at < units.length - 1; at++) value /= 1024
+  return `${value >= 100 || at === 0 ? Math.round(value) : value.toFixed(1)} ${units[at]}`
+}

@@ -1,0 +1,57 @@
+// Owns the progress of long work on stderr: a bar with rate and time left on a terminal, a line every ten seconds
+// elsewhere, nothing with --json or --quiet. (The progress libraries that are still kept draw whole screens; this is one line.)
+
+export interface Progress {
+  /** One more is done. */
+  step(): void
+  end(): void
+}
+
+const LINE_EVERY_MS = 10_000
+const DRAW_EVERY_MS = 100
+const WIDTH = 24
+
+export function startProgress(
+  what: string,
+  total: number,
+  options: { readonly show: boolean; readonly out?: NodeJS.WriteStream },
+): Progress {
+  const { show, out = process.stderr } = options
+  const began = performance.now()
+  let done = 0
+  let drawnAt = began
+
+  function draw(now: number): void {
+    const seconds = (now - began) / 1000
+    const rate = done / Math.max(seconds, 0.001)
+    const left = rate > 0 ? Math.ceil((total - done) / rate) : null
+    const facts = `${done} of ${total}, ${rate.toFixed(1)} a second${left === null ? '' : `, ${timeOf(left)} left`}`
+    drawnAt = now
+    if (!out.isTTY) {
+      out.write(`${what}: ${facts}\n`)
+      return
+    }
+    const filled = total === 0 ? WIDTH : Math.round((WIDTH * done) / total)
+    const bar = `${'█'.repeat(filled)}${'░'.repeat(WIDTH - filled)}`
+    out.write(`\r\u001b[K${`${what} ${bar} ${facts}`.slice(0, (out.columns ?? 80) - 1)}`)
+  }
+
+  return {
+    step() {
+      done++
+      if (!show) return
+      const now = performance.now()
+      if (now - drawnAt >= (out.isTTY ? DRAW_EVERY_MS : LINE_EVERY_MS) || (out.isTTY && done === total)) draw(now)
+    },
+    end() {
+      if (show && out.isTTY) out.write('\r\u001b[K')
+    },
+  }
+}
+
+const timeOf = (seconds: number): string =>
+  seconds < 90
+    ? `${seconds} s`
+    : seconds < 5400
+      ? `${Math.round(seconds / 60)} min`
+      : `${(seconds / 3600).toFixed(1)} h`

@@ -1,0 +1,47 @@
+// Owns which steps become audit rows and what they hold. The tenant is the one the step names, which is the lease's: never
+// the one some async context happens to remember.
+import type { FastifyRequest } from 'fastify'
+import type { Told } from '../distributed-tenant/index.js'
+import type { AuditRecord } from './rows.js'
+
+export interface Hearing {
+  /** Share of accesses that become rows. */
+  readonly sample: number
+  readonly actor: (request: FastifyRequest) => string | null
+}
+
+/** The row of a step, null for one that needs none. */
+export function recordOf(told: Told, { sample, actor }: Hearing): AuditRecord | null {
+  if (told.area === 'connection') {
+    if (told.pool !== 'tenant' || told.event.type !== 'open_failed') return null
+    return { kind: 'connection', result: codeOf(told.event.error), detail: { database: told.event.key } }
+  }
+  if (told.area !== 'access') return null
+  const { event } = told
+  if (event.type === 'refused') {
+    return {
+      kind: 'refused',
+      result: codeOf(event.error),
+      tenantId: event.tenant,
+      actor: actor(event.request),
+      requestId: event.request.id,
+      detail: { ...whereOf(event.request), address: event.request.ip },
+    }
+  }
+  if (sample < 1 && Math.random() >= sample) return null
+  const { tenant: tenantId, leases } = event
+  if (event.type === 'ran') return { kind: 'access', result: 'ok', tenantId, detail: { leases } }
+  const { request } = event
+  return {
+    kind: 'access',
+    result: 'ok',
+    tenantId,
+    actor: actor(request),
+    requestId: request.id,
+    detail: { ...whereOf(request), leases },
+  }
+}
+
+const whereOf = ({ method, routeOptions }: FastifyRequest) => ({ method, route: routeOptions.url ?? null })
+
+const codeOf = (error: unknown): string => String((error as { code?: unknown } | null)?.code ?? 'UNKNOWN')

@@ -1,0 +1,133 @@
+// Owns the audit plugin: what is heard becomes rows, rows go to the log in the central database and, if wished, to a log
+// stream; months are kept. What a slow or full sink means is the writer's to say: requests of tenants go on and the gap is
+// a row, routes with `config.audit: 'admin'` are refused, so that nothing is administered unseen.
+import createError from '@fastify/error'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { hear } from '../distributed-tenant/index.js'
+import { sign } from './heads.js'
+import { recordOf } from './hearing.js'
+import type { AuditRecord } from './rows.js'
+import { dropExpired, ensurePartitions, sealMonths } from './store.js'
+import { type AuditStatus, createWriter } from './writer.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    audit: Audit
+  }
+  interface FastifyContextConfig {
+    /** `admin`: every call of this route is a row, and none is served while rows cannot be written. */
+    audit?: 'admin'
+  }
+}
+
+export interface Audit {
+  /** Writes a row of your own; never throws and never waits. */
+  record(record: AuditRecord): void
+  status(): AuditStatus
+}
+
+export interface AuditOptions {
+  /** Share of accesses that become rows, 0 to 1. Refusals and everything else always do. Default 1. */
+  sample?: number
+  /** Months kept beside the current one. Default 13. */
+  retentionMonths?: number
+  /** Signs the heads of closed months. Without it they are told unsigned. */
+  secret?: string | undefined
+  /** Writes every row to the log too, at level `info`. Default false. */
+  stream?: boolean
+  /** Who a request acts for. Default: nobody is named. */
+  actor?: (request: FastifyRequest) => string | null
+}
+
+export const AuditUnavailable = createError(
+  'AUDIT_UNAVAILABLE',
+  'What is administered must be written down, and that cannot be done now: see the audit part of the log, then try again.',
+  503,
+)
+
+/** How often months are looked after. */
+const KEEP_MS = 3_600_000
+const CLOSE_MS = 3_000
+
+async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise<void> {
+  const { sample = 1, retentionMonths = 13, secret, stream = false, actor = () => null } = options
+  const { service } = app.tenants.connectionInfo()
+  const log = app.log.child({ audit: true })
+  const writer = createWriter({
+    central: app.central,
+    onRow: stream ? row => log.info({ row }, 'audit') : undefined,
+    report: ({ type, count, error }) => {
+      if (type === 'write_failed')
+        log.warn({ err: error, waiting: count }, 'audit rows wait: they cannot be written now')
+      if (type === 'gap') log.error({ missed: count }, 'audit rows were left out: the buffer was full')
+    },
+  })
+
+  async function keepMonths(): Promise<void> {
+    const now = new Date()
+    await ensurePartitions(app.central, now)
+    const heads = await sealMonths(app.central, now)
+    // The log stream is where heads live outside the database.
+    if (heads.length > 0) log.info({ seal: sign(service, heads, secret) }, 'audit month sealed')
+    const dropped = await dropExpired(app.central, now, retentionMonths)
+    if (dropped.length > 0) log.info({ dropped }, 'audit months dropped')
+  }
+
+  await keepMonths()
+  const keeper = setInterval(
+    () => void keepMonths().catch(error => log.error({ err: error }, 'audit months could not be looked after')),
+    KEEP_MS,
+  ).unref()
+  const silence = hear(
+    step => {
+      const record = recordOf(step, { sample, actor })
+      if (record) writer.record(record)
+    },
+    app.tenants.origin,
+    ['access', 'connection'],
+  )
+  const off = app.notifications.subscribe('fdt_tenants', writer.changesWait, writer.changesWait)
+
+  app.decorate('audit', { record: writer.record, status: writer.status })
+  app.addHook('onRequest', async request => {
+    if (request.routeOptions.config.audit === 'admin' && !writer.status().accepting) throw new AuditUnavailable()
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    if (request.routeOptions.config.audit === 'admin') writer.record(adminCall(request, reply, actor))
+  })
+  app.addHook('onClose', async () => {
+    clearInterval(keeper)
+    silence()
+    off()
+    await writer.close(CLOSE_MS)
+  })
+}
+
+function adminCall(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  actor: (request: FastifyRequest) => string | null,
+): AuditRecord {
+  const { id } = (request.params ?? {}) as { id?: string }
+  return {
+    kind: 'admin',
+    result: reply.statusCode < 400 ? 'ok' : String(reply.statusCode),
+    tenantId: id ?? null,
+    actor: actor(request),
+    requestId: request.id,
+    detail: { method: request.method, route: request.routeOptions.url, status: reply.statusCode, address: request.ip },
+  }
+}
+
+export const audit = fp<AuditOptions>(auditPlugin, {
+  name: 'fastify-distributed-tenant-audit',
+  fastify: '5.x',
+  dependencies: ['fastify-distributed-tenant'],
+})
+export default audit
+export { isGenuine, type Seal, sign } from './heads.js'
+export type { AuditRecord, AuditRow } from './rows.js'
+export type { Head } from './store.js'
+export { type Flaw, type Verdict, verify } from './verify.js'
+export type { AuditStatus } from './writer.js'

@@ -1,0 +1,118 @@
+// Owns what an audit row is and how rows are chained: each holds the hash of the one before it in its process's chain.
+// Pure. Invariant: the hash covers every column, by a text that can be read in one way only.
+import { createHash, randomUUID } from 'node:crypto'
+
+/** What happened, before it has a place in a chain. */
+export interface AuditRecord {
+  /** `access`: a request had a connection to a tenant. `refused`: it did not get that far. Others: see docs/audit.md. */
+  readonly kind: 'access' | 'refused' | 'tenant' | 'admin' | 'connection' | 'gap' | 'process'
+  /** `ok`, or the code of the error. */
+  readonly result: string
+  readonly tenantId?: string | null
+  /** Who: a user's id, `admin`, a role of the database. */
+  readonly actor?: string | null
+  readonly requestId?: string | null
+  readonly detail?: Readonly<Record<string, unknown>>
+  /** Default: now. */
+  readonly at?: Date
+}
+
+/** A row as it is stored. `detail` is the JSON text itself. */
+export interface AuditRow {
+  readonly chain: string
+  readonly seq: number
+  /** ISO 8601, milliseconds. */
+  readonly at: string
+  readonly kind: string
+  readonly result: string
+  readonly tenantId: string | null
+  readonly actor: string | null
+  readonly requestId: string | null
+  readonly detail: string
+  readonly hash: string
+}
+
+/** A chain's first row follows this. */
+export const GENESIS = '0'.repeat(64)
+
+/** Each part with its length before it, so that no two rows have one text; null and the empty text differ. */
+const part = (value: string | null): string => (value === null ? '-' : `${Buffer.byteLength(value)}:${value}`)
+
+export function hashOf(row: Omit<AuditRow, 'hash'>, previous: string): string {
+  const { chain, seq, at, kind, result, tenantId, actor, requestId, detail } = row
+  const text = [previous, chain, String(seq), at, kind, result, tenantId, actor, requestId, detail].map(part).join('')
+  return createHash('sha256').update(text).digest('hex')
+}
+
+export interface Chain {
+  readonly id: string
+  /** Rows so far, and the hash of the last. */
+  readonly head: ChainHead
+  /** Gives records their place behind the head, which stays where it is until {@link Chain.advance}. */
+  place(records: readonly AuditRecord[]): AuditRow[]
+  /** These rows are stored, or will be before any other of this chain. */
+  advance(rows: readonly AuditRow[]): void
+}
+
+export interface ChainHead {
+  readonly seq: number
+  readonly hash: string
+}
+
+const LONGEST_TEXT = 256
+const LONGEST_DETAIL = 4_096
+
+/** A text as it may stand in a row: short, and without what PostgreSQL cannot hold or a terminal would obey. */
+export function plainText(value: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+  return value.slice(0, LONGEST_TEXT).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd')
+}
+
+const textOrNull = (value: string | null | undefined): string | null =>
+  value === null || value === undefined ? null : plainText(value)
+
+function detailText(detail: AuditRecord['detail']): string {
+  if (!detail) return '{}'
+  const text = JSON.stringify(detail, (_, value) => (typeof value === 'string' ? plainText(value) : value))
+  return text.length <= LONGEST_DETAIL ? text : JSON.stringify({ omitted: `${text.length} characters of detail` })
+}
+
+/** A chain of this process. */
+export function createChain(now: () => Date = () => new Date()): Chain {
+  const id = randomUUID()
+  let head: ChainHead = { seq: 0, hash: GENESIS }
+
+  function placeOne(record: AuditRecord, after: ChainHead): AuditRow {
+    const row = {
+      chain: id,
+      seq: after.seq + 1,
+      at: (record.at ?? now()).toISOString(),
+      kind: record.kind,
+      result: plainText(record.result),
+      tenantId: textOrNull(record.tenantId),
+      actor: textOrNull(record.actor),
+      requestId: textOrNull(record.requestId),
+      detail: detailText(record.detail),
+    }
+    return { ...row, hash: hashOf(row, after.hash) }
+  }
+
+  return {
+    id,
+    get head() {
+      return head
+    },
+    place(records) {
+      let after = head
+      return records.map(record => {
+        const row = placeOne(record, after)
+        after = row
+        return row
+      })
+    },
+    advance(rows) {
+      const last = rows.at(-1)
+      if (last) head = { seq: last.seq, hash: last.hash }
+    },
+  }
+}

@@ -1,0 +1,57 @@
+// Owns how queries enter the driver's one connection, past the driver's own lines: those serve half of what waited while
+// connecting and let later queries overtake the rest (facts C1). Invariant: in order, and nothing is sent behind a
+// statement that the server must describe first. When the connection is gone, what is held is failed by its owner.
+import type { DriverConnection, DriverQuery } from './driver.js'
+
+export interface Wire {
+  /** The driver's connection is there: what was held goes out. */
+  connect(driver: DriverConnection): void
+  /** Sends a query, now or as soon as it may follow. */
+  enter(query: DriverQuery): void
+  /** The same, before what is held. */
+  enterFirst(query: DriverQuery): void
+  /** What was sent has got its answer or its error. */
+  answered(): void
+  /** Takes out what was not sent yet. */
+  drain(): DriverQuery[]
+}
+
+/** @param hand gives one query to the driver; returns whether another may follow before its answer */
+export function createWire(hand: (driver: DriverConnection, query: DriverQuery) => boolean): Wire {
+  const held: DriverQuery[] = []
+  let driver: DriverConnection | null = null
+  let blocked = false
+  let underWay = 0
+
+  function send(query: DriverQuery): void {
+    if (query.cancelled) return
+    underWay++
+    if (!hand(driver as DriverConnection, query)) blocked = true
+  }
+
+  function flush(): void {
+    while (driver && !blocked && held.length > 0) send(held.shift() as DriverQuery)
+  }
+
+  return {
+    connect(connection) {
+      driver = connection
+      flush()
+    },
+    enter(query) {
+      if (driver && !blocked && held.length === 0) send(query)
+      else held.push(query)
+    },
+    enterFirst(query) {
+      held.unshift(query)
+      if (!blocked) flush()
+    },
+    answered() {
+      if (--underWay > 0) return
+      blocked = false
+      // Not yet: the driver is still busy with the answer.
+      if (held.length > 0) queueMicrotask(flush)
+    },
+    drain: () => held.splice(0),
+  }
+}

@@ -1,0 +1,2 @@
+drop table migration_run_tenants;
+drop table migration_runs;

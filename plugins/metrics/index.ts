@@ -1,0 +1,97 @@
+// Owns `/metrics`: one registry per application, fed by the diagnostics channels, in the format of Prometheus.
+// It names no tenant but those it was told to, works with everything it measures gone, and closes with the application.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import createError from '@fastify/error'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/databases/names.js'
+import { underAnyPressure } from '../overload.js'
+import { countAnswers, countLeases, countLookups, type TenantNamed } from './requests.js'
+import { gaugeState } from './state.js'
+import { countSteps } from './steps.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** This application's own registry: add your metrics to it. */
+    metrics: Registry
+  }
+}
+
+export const MetricsTokenRequired = createError(
+  'METRICS_TOKEN_REQUIRED',
+  'The metrics of this process are read with a token: send `authorization: Bearer <METRICS_TOKEN>`.',
+  401,
+)
+
+export interface MetricsOptions {
+  /** Scrapers must send it as a bearer. Default: anybody who reaches the port may read. */
+  token?: string | undefined
+  /** Ids of tenants that may stand in a label. Default none. */
+  tenants?: readonly string[]
+}
+
+async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Promise<void> {
+  const { origin, connectionInfo } = app.tenants
+  const registry = new Registry()
+  const { service } = connectionInfo()
+  registry.setDefaultLabels({ service })
+  app.decorate('metrics', registry)
+
+  const tenantOf = namedTenants(service, options.tenants ?? [])
+  const counting = { registry, origin }
+  const stops = [countLookups(counting), countLeases(counting, tenantOf), countSteps(counting)]
+  app.addHook('onClose', async () => {
+    for (const stop of stops) stop()
+  })
+  countAnswers(app, registry)
+  collectDefaultMetrics({ register: registry })
+  const look = gaugeState({
+    registry,
+    tenants: app.tenants,
+    tenantOf,
+    onFailure: error => app.log.warn({ err: error }, 'what is counted for metrics cannot be told'),
+  })
+
+  const admit = bearer(options.token)
+  app.get(
+    '/metrics',
+    {
+      config: { tenant: false, pressureHandler: underAnyPressure },
+      logLevel: 'warn',
+      schema: { hide: true },
+      onRequest: async request => {
+        if (!admit(request.headers.authorization)) throw new MetricsTokenRequired()
+      },
+    },
+    async (_request, reply) => {
+      await look()
+      return reply
+        .header('cache-control', 'no-store')
+        .type(registry.contentType)
+        .send(await registry.metrics())
+    },
+  )
+}
+
+/** Only these tenants' ids become labels, so that a scrape stays small and tells nobody's customers. */
+function namedTenants(service: string, ids: readonly string[]): TenantNamed {
+  const databases = new Map(
+    ids.map(id => [tenantDatabaseName(parseTenantId(id), parseServiceName(service)), id] as const),
+  )
+  return database => databases.get(database)
+}
+
+function bearer(token: string | undefined): (authorization: string | undefined) => boolean {
+  if (token === undefined) return () => true
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+  const wanted = digest(`Bearer ${token}`)
+  return authorization => timingSafeEqual(digest(authorization ?? ''), wanted)
+}
+
+export const metrics = fp<MetricsOptions>(metricsPlugin, {
+  name: 'fastify-distributed-tenant-metrics',
+  fastify: '5.x',
+  dependencies: ['fastify-distributed-tenant'],
+})
+export default metrics

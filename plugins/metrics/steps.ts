@@ -1,0 +1,119 @@
+// Owns the metrics of what happens now and then: connections opened and closed, provisioning, events, the relay, caches.
+// A step it does not know changes nothing: a newer part may tell more than this file counts.
+import { Counter, Histogram } from 'prom-client'
+import { type Area, hear, type Told } from '../distributed-tenant/index.js'
+import { type CountOptions, WAITS } from './requests.js'
+
+const LONG = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+
+const reasons = ['idle', 'taken', 'yielded', 'released', 'lost', 'shutdown']
+
+const counted = ['connection', 'provision', 'relay', 'events', 'cache', 'listener'] as const satisfies readonly Area[]
+
+/** @returns how to stop */
+export function countSteps({ registry, origin }: CountOptions): () => void {
+  const registers = [registry]
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ name, help, labelNames: [...labelNames], registers })
+  const histogram = <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
+    new Histogram({ name, help, labelNames: [...labelNames], buckets, registers })
+
+  const opened = counter('fdt_connections_opened_total', 'Connections that were opened.', ['pool'])
+  const failed = counter('fdt_connections_failed_total', 'Connects that failed.', ['pool'])
+  const closed = counter(
+    'fdt_connections_closed_total',
+    'Connections that ended; taken: closed to make room for another tenant.',
+    ['pool', 'reason'],
+  )
+  const connect = histogram('fdt_connect_seconds', 'From the first packet to ready for queries.', ['pool'], WAITS)
+  const provisions = counter('fdt_provisions_total', 'Provisionings that ended.', ['outcome'])
+  const steps = histogram('fdt_provision_step_seconds', 'One step of a provisioning.', ['step'], LONG)
+  const handled = counter('fdt_events_total', 'Events handled, by durable consumer and outcome.', [
+    'durable',
+    'outcome',
+  ])
+  const handling = histogram('fdt_event_seconds', 'An acknowledged event, from its start here.', ['durable'], LONG)
+  const relayed = counter('fdt_outbox_published_total', 'Attempts to publish a row of the outbox.', ['outcome'])
+  const failures = counter(
+    'fdt_part_failures_total',
+    'Failures of nats, a consumer, the listener or redis; each failed try counts.',
+    ['part'],
+  )
+  const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
+    'reason',
+  ])
+
+  // What has not happened yet is 0, so that the first time is an increase.
+  for (const pool of ['tenant', 'central', 'provisioning']) {
+    opened.labels(pool).inc(0)
+    failed.labels(pool).inc(0)
+    for (const reason of reasons) closed.labels(pool, reason).inc(0)
+  }
+  for (const outcome of ['published', 'failed', 'refused']) relayed.labels(outcome).inc(0)
+  for (const part of ['nats', 'consumer', 'listener', 'redis']) failures.labels(part).inc(0)
+  for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
+
+  return hear(onStep, origin, counted)
+
+  function onStep(told: Told): void {
+    switch (told.area) {
+      case 'connection':
+        onConnection(told)
+        return
+      case 'provision':
+        onProvision(told.event)
+        return
+      case 'events':
+        onEvents(told.event)
+        return
+      case 'relay':
+        if (told.event.type === 'published') relayed.labels('published').inc()
+        else if (told.event.type === 'publish_failed') relayed.labels('failed').inc()
+        else if (told.event.type === 'publish_refused') relayed.labels('refused').inc()
+        return
+      case 'cache':
+        if (told.event.type === 'remote_failed') failures.labels('redis').inc()
+        else ignored.labels(told.event.type.replace('remote_', '')).inc()
+        return
+      case 'listener':
+        if (told.event.type === 'listener_lost') failures.labels('listener').inc()
+        return
+    }
+  }
+
+  function onConnection({ pool, event }: Extract<Told, { area: 'connection' }>): void {
+    if (event.type === 'opened') {
+      opened.labels(pool).inc()
+      connect.labels(pool).observe(event.ms / 1000)
+    } else if (event.type === 'open_failed') {
+      failed.labels(pool).inc()
+    } else if (event.type === 'closed') {
+      closed.labels(pool, event.reason).inc()
+    }
+  }
+
+  function onProvision({ step, ms }: Extract<Told, { area: 'provision' }>['event']): void {
+    if (step === 'failed' || step === 'ready') provisions.labels(step).inc()
+    if (step !== 'failed') steps.labels(step).observe(ms / 1000)
+  }
+
+  function onEvents(event: Extract<Told, { area: 'events' }>['event']): void {
+    switch (event.type) {
+      case 'acked':
+        handled.labels(event.durable, 'acked').inc()
+        handling.labels(event.durable).observe(event.durationMs / 1000)
+        return
+      case 'retried':
+      case 'dead':
+      case 'dead_failed':
+        handled.labels(event.durable, event.type === 'dead' ? 'dead' : 'retried').inc()
+        return
+      case 'disconnected':
+        failures.labels('nats').inc()
+        return
+      case 'consume_failed':
+        failures.labels('consumer').inc()
+        return
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// Owns a trace's way over the stream: the caller's context goes into the headers of what is written down, and comes out
+// around the handling of the event. A bare publish carries nothing and begins a trace of its own.
+import { context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
+import { type Arrival, hear, onDeparture } from '../distributed-tenant/index.js'
+import { fail, SERVICE, TENANT } from './spans.js'
+
+/** @returns how to stop */
+export function traceEvents(tracer: Tracer, origin: object): () => void {
+  const stopWriting = onDeparture(({ headers }) => propagation.inject(context.active(), headers))
+  const stopHearing = hear(
+    told => {
+      if (told.area === 'arrival') follow(told.event, told.service)
+    },
+    origin,
+    ['arrival'],
+  )
+
+  function follow(arrival: Arrival, service: string): void {
+    const { run, subject, tenantId, headers, deliveryCount } = arrival
+    arrival.run = async () => {
+      const parent = propagation.extract(ROOT_CONTEXT, headers)
+      const attributes = {
+        'messaging.system': 'nats',
+        'messaging.destination.name': subject,
+        'messaging.nats.delivery_count': deliveryCount,
+        [TENANT]: tenantId,
+        [SERVICE]: service,
+      }
+      const span = tracer.startSpan(`consume ${subject}`, { kind: SpanKind.CONSUMER, attributes }, parent)
+      try {
+        await context.with(trace.setSpan(parent, span), run)
+      } catch (error) {
+        fail(span, error)
+        throw error
+      } finally {
+        span.end()
+      }
+    }
+  }
+
+  return () => {
+    stopWriting()
+    stopHearing()
+  }
+}

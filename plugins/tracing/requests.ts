@@ -1,0 +1,51 @@
+// Owns the span of a request, when nobody else makes one: an instrumentation of HTTP or Fastify that is there already owns
+// it, and only gets the tenant's id. The rest of the request runs in its context, also behind the reading of a body.
+import { type Context, context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
+import type { FastifyInstance } from 'fastify'
+import { admittedTenant } from '../distributed-tenant/request/hooks.js'
+import { fail, TENANT } from './spans.js'
+
+const kContext = Symbol('distributed-tenant.trace')
+type Carrier = { [kContext]?: Context }
+
+/** Asked every few seconds by machines, and part of no work. */
+const UNTRACED = /^\/(metrics|api\/health(\/.*)?)$/
+
+export function traceRequests(app: FastifyInstance, tracer: Tracer): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    if (trace.getActiveSpan() || UNTRACED.test(request.routeOptions.url ?? '')) return done()
+    const { method, headers, routeOptions } = request
+    const route = routeOptions.url
+    const parent = propagation.extract(ROOT_CONTEXT, headers)
+    const span = tracer.startSpan(
+      route ? `${method} ${route}` : method,
+      {
+        kind: SpanKind.SERVER,
+        attributes: { 'http.request.method': method, ...(route && { 'http.route': route }) },
+      },
+      parent,
+    )
+    const active = trace.setSpan(parent, span)
+    ;(request as Carrier)[kContext] = active
+    // Every request ends with this, also one whose client has left.
+    reply.raw.once('close', () => {
+      span.setAttribute('http.response.status_code', reply.statusCode)
+      if (reply.statusCode >= 500) fail(span, { message: `answered ${reply.statusCode}` })
+      span.end()
+    })
+    context.with(active, done)
+  })
+
+  // A body is read on events of its socket, which know nothing of the request.
+  app.addHook('preValidation', (request, _reply, done) => {
+    const active = (request as Carrier)[kContext]
+    if (active) context.with(active, done)
+    else done()
+  })
+
+  app.addHook('preHandler', (request, _reply, done) => {
+    const tenant = admittedTenant(request)
+    if (tenant) trace.getActiveSpan()?.setAttributes({ [TENANT]: tenant.id })
+    done()
+  })
+}

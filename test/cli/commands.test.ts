@@ -1,0 +1,186 @@
+// The operator's command against a running stack, as an operator types it: every command, its --json, its bad arguments.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { startStack } from '../../stack/stack.js'
+
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
+
+interface Outcome {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+t.test('distributed-tenant', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'cli-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const stack = await startStack({ folder })
+  t.teardown(() => stack.stop())
+  const config = join(folder, 'stack.json')
+
+  const bare = (args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> =>
+    new Promise(resolve => {
+      const { PATH = '' } = process.env
+      execFile(process.execPath, [program, ...args], { cwd: folder, env: { PATH, ...env } }, (error, out, err) => {
+        resolve({ code: error ? Number(error.code) : 0, out, err })
+      })
+    })
+  const run = (...args: string[]): Promise<Outcome> => bare(['--config', config, ...args])
+  const json = async (...args: string[]) => {
+    const { code, out, err } = await run('--json', ...args)
+    t.equal(code, 0, err)
+    t.equal(out.trim().split('\n').length, 1, 'one document')
+    return JSON.parse(out)
+  }
+
+  await t.test('says what it can do, and how each command is called', async t => {
+    const { code, out } = await bare(['--help'])
+    t.equal(code, 0)
+    const commands = [...out.matchAll(/^ {2}([a-z]+)[ [<]/gm)].map(([, name]) => name as string)
+    t.ok(commands.length > 10)
+    for (const name of commands.filter(name => name !== 'help')) {
+      const help = await bare([name, '--help'])
+      t.equal(help.code, 0, name)
+      t.match(help.out, new RegExp(`Usage: distributed-tenant ${name}`))
+      t.match(help.out, /--json/, `${name} shows the options all commands share`)
+    }
+  })
+
+  await t.test('is told when it was called wrongly, and does nothing', async t => {
+    const wrong: [args: string[], says: RegExp][] = [
+      [['nothing'], /unknown command/],
+      [['list', '--servce', 'core'], /unknown option/],
+      [['show'], /missing required argument/],
+      [['create', 'Acme', '--settings', '[]'], /no JSON object/],
+      [['create', 'Acme', '--wait', 'long'], /whole number/],
+      [['status', '--service', 'payroll'], /no service payroll.*identity, employee, core/],
+      [['migrate', '--resume', 'x'], /--service/],
+      [['migrate', '--service', 'core', '--resume', 'x', '--rollback', 'y'], /cannot be used with/],
+      [['migrate', '--max-failures', '200'], /percentage/],
+      [['run', '--tenant', 'nobody', '--', 'true'], /no ready tenant/],
+      [['psql', 'acme'], /--service/],
+      [['remove', 'acme'], /--yes/],
+    ]
+    for (const [args, says] of wrong) {
+      const { code, err } = await run(...args)
+      t.equal(code, 2, args.join(' '))
+      t.match(err, says)
+    }
+    const nowhere = await bare(['status'])
+    t.equal(nowhere.code, 2)
+    t.match(nowhere.err, /Nothing says where the services are/)
+  })
+
+  await t.test('creates, lists and shows tenants', async t => {
+    const created = await json('create', 'Acme Corporation', '--id', 'acme', '--domain', 'acme.example')
+    t.match(created, { id: 'acme', status: 'ready', services: { identity: { status: 'ready' } } })
+    t.match(await json('list'), { tenants: [{ id: 'acme', domain: 'acme.example' }] })
+    t.match((await run('list')).out, /acme +Acme Corporation +acme\.example +active +ready/)
+    t.match((await run('show', 'acme')).out, /employee +ready/)
+    const again = await run('create', 'Acme', '--id', 'acme')
+    t.equal(again.code, 1)
+    t.match(again.err, /taken/)
+    t.equal((await run('show', 'nobody')).code, 1)
+  })
+
+  await t.test('prints nothing with --quiet', async t => {
+    t.same(await run('--quiet', 'list'), { code: 0, out: '', err: '' })
+  })
+
+  await t.test('shows every tenant in every service', async t => {
+    t.match(await json('status'), {
+      tenants: [{ id: 'acme', services: { core: { provisioned: 'ready', schemaVersion: 2 } } }],
+    })
+    t.match((await run('status')).out, /acme +ready \d+ +ready \d+ +ready \d+/)
+    t.match((await run('status', '--problems')).out, /ready everywhere/)
+  })
+
+  await t.test('suspends, activates and deletes', async t => {
+    t.match(await json('suspend', 'acme'), { lifecycle: 'suspended' })
+    t.match(await json('activate', 'acme'), { lifecycle: 'active' })
+    await json('create', 'Globex', '--id', 'globex')
+    t.match(await json('remove', 'globex', '--yes'), { id: 'globex' })
+    t.match(await json('list', '--lifecycle', 'deleted'), { tenants: [{ id: 'globex' }] })
+  })
+
+  await t.test('migrates with nothing to do, and lists runs', async t => {
+    t.match(await json('migrate'), {
+      services: { identity: { run: null }, employee: { run: null }, core: { run: null } },
+    })
+    t.match((await run('migrate', '--dry-run')).out, /core: 0 tenants/)
+    t.match(await json('migrate', '--list'), { runs: [] })
+  })
+
+  await t.test('runs a command for each tenant, and says whose line is whose', async t => {
+    const { out } = await run('run', '--', 'psql', '-Atc', 'select current_database()')
+    for (const name of ['identity', 'employee', 'core']) t.match(out, `${name} acme: tenant_acme_${name}`)
+    const failed = await run('run', '--service', 'core', '--', 'false')
+    t.equal(failed.code, 1)
+    t.match(failed.err, /1 of 1 failed/)
+    t.equal((await run('run', '--', 'no-such-program')).code, 2)
+    const environment = await run('run', '--service', 'core', '--', 'env')
+    t.match(environment.out, /TENANT_ID=acme/)
+  })
+
+  await t.test('opens psql on a tenant’s database', async t => {
+    const { out } = await run('psql', 'acme', '--service', 'employee', '--', '-Atc', 'select current_database()')
+    t.equal(out.trim(), 'tenant_acme_employee')
+  })
+
+  await t.test('shows sizes and activity', async t => {
+    const { databases } = await json('sizes')
+    t.ok(
+      databases.some(
+        (one: { database: string; bytes: number }) => one.database === 'tenant_acme_core' && one.bytes > 1e6,
+      ),
+    )
+    t.match((await run('activity')).out, /core_central/)
+  })
+
+  await t.test('finds one service in the environment, and says so when nothing says where to look', async t => {
+    const { database } = stack.info.services.core
+    const env = {
+      SERVICE_NAME: 'core-service',
+      DB_HOST: database.host,
+      DB_PORT: String(database.port),
+      DB_USERNAME: database.user,
+      DB_PASSWORD: database.password,
+    }
+    const { code, out } = await bare(['status', '--json'], env)
+    t.equal(code, 0)
+    t.same(Object.keys(JSON.parse(out).tenants[0].services), ['core'])
+    const each = await bare(['status', '--json'], {
+      REQUIRED_SERVICES: 'core',
+      CORE_DB_HOST: database.host,
+      CORE_DB_PORT: String(database.port),
+      CORE_DB_PASSWORD: database.password,
+    })
+    t.equal(each.code, 0, each.err)
+    writeFileSync(join(folder, 'broken.json'), '{')
+    t.equal((await bare(['--config', 'broken.json', 'status'])).code, 2)
+    t.equal((await bare(['--config', 'missing.json', 'status'])).code, 2)
+    t.equal((await bare(['list'], env)).code, 2, 'identity is not known')
+  })
+
+  await t.test('never prints a password or a token', async t => {
+    const secrets = [
+      stack.info.adminToken,
+      ...Object.values(stack.info.services).map(({ database }) => database.password),
+    ]
+    for (const args of [
+      ['list'],
+      ['status'],
+      ['show', 'acme'],
+      ['activity'],
+      ['migrate', '--list'],
+      ['show', 'nobody'],
+    ]) {
+      const { out, err } = await run(...args)
+      for (const secret of secrets) t.notOk((out + err).includes(secret), args.join(' '))
+    }
+  })
+})

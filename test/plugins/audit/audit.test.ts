@@ -1,0 +1,182 @@
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import audit, { type AuditOptions, isGenuine, type Seal, sign, verify } from '../../../plugins/audit/index.js'
+import { dropExpired, ensurePartitions, monthOf, sealMonths } from '../../../plugins/audit/store.js'
+import { rig, until } from '../../rig.js'
+
+t.test('the audit log', async t => {
+  const { app: build, look, servers } = await rig(t, ['employee'])
+  const withAudit =
+    (options: AuditOptions = {}) =>
+    (app: FastifyInstance) => {
+      app.register(audit, options)
+      app.get('/administered', { config: { tenant: false, audit: 'admin' } }, async () => 'done')
+    }
+  const app = await build('employee', {}, withAudit({ actor: () => 'ada' }))
+  const central = look('employee', 'employee_central')
+  const count = async (kind: string) =>
+    Number((await central`select count(*) from audit_log where kind = ${kind}`)[0]?.count)
+  const written = (app: FastifyInstance) => until('written', 5_000, () => app.audit.status().waiting === 0)
+  /** As whoever owns the database could. */
+  const tamper = async (change: () => Promise<unknown>) => {
+    await central`alter table audit_log disable trigger all`
+    await change()
+    await central`alter table audit_log enable trigger all`
+  }
+
+  await t.test('keeps a row of every change of a tenant, whoever makes it', async t => {
+    await app.tenants.create({ id: 'acme', name: 'Acme' })
+    await central`update tenants set lifecycle = 'suspended' where id = 'acme'`
+    await app.tenants.activate('acme')
+    await until('in the log', 5_000, async () => (await central`select 1 from audit_inbox`).length === 0)
+    const rows = await central`
+      select actor, detail->>'lifecycle' as lifecycle, detail->>'provisioned' as provisioned
+      from audit_log where kind = 'tenant' and tenant_id = 'acme' order by seq`
+    t.same(
+      rows.map(({ actor, lifecycle, provisioned }) => [actor, lifecycle, provisioned]),
+      [
+        ['employee_service', 'active', 'pending'],
+        ['employee_service', 'active', 'ready'],
+        ['postgres', 'suspended', 'ready'],
+        ['employee_service', 'active', 'ready'],
+      ],
+    )
+  })
+
+  await t.test('keeps a row of every call of an administered route', async t => {
+    const before = await count('admin')
+    t.equal((await app.inject('/administered')).statusCode, 200)
+    await written(app)
+    t.equal((await count('admin')) - before, 1)
+    const [row] = await central`select * from audit_log where kind = 'admin' order by at desc limit 1`
+    t.match(row, { actor: 'ada', result: 'ok', request_id: /./, detail: { method: 'GET', route: '/administered' } })
+  })
+
+  await t.test('is written through a role that may insert and nothing else', async t => {
+    await app.central.begin(async sql => {
+      await sql.unsafe('set local role employee_service_audit')
+      const may = async (statement: string) =>
+        sql
+          .savepoint(tx => tx.unsafe(statement))
+          .then(
+            () => 'yes',
+            error => error.code,
+          )
+      t.equal(await may('select * from audit_log'), '42501')
+      t.equal(await may("update audit_log set actor = 'eve'"), '42501')
+      t.equal(await may('delete from audit_log'), '42501')
+      t.equal(await may('truncate audit_log'), '42501')
+      t.equal(await may('select * from tenants'), '42501')
+      t.equal(await may('drop table audit_log'), '42501')
+    })
+    t.equal(
+      await app.central`delete from audit_log`.then(
+        () => 'yes',
+        error => error.code,
+      ),
+      '42501',
+      'nor does the service itself by mistake',
+    )
+  })
+
+  await t.test('verifies, and names the first row of each kind of tampering', async t => {
+    for (let n = 0; n < 20; n++) app.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', detail: { n } })
+    await written(app)
+    t.match(await verify(app.central), { flaws: [], chains: 1, open: [/./] })
+    const [last] = await central`select chain, max(seq)::int as seq from audit_log group by chain`
+    const { chain, seq } = last as { chain: string; seq: number }
+    const middle = seq - 10
+    const heads = [{ month: monthOf(new Date()).toISOString().slice(0, 10), chain, seq, hash: '' }]
+    const [head] = await central`select hash from audit_log where chain = ${chain} and seq = ${seq}`
+    if (heads[0]) heads[0].hash = head?.hash
+    await central`create table saved as select * from audit_log`
+    const restore = () =>
+      tamper(async () => {
+        await central`delete from audit_log`
+        await central`insert into audit_log select * from saved`
+      })
+    const cases: [what: string, at: number, change: () => Promise<unknown>][] = [
+      ['changed', middle, () => central`update audit_log set actor = 'eve' where seq = ${middle}`],
+      ['changed', middle, () => central`update audit_log set detail = '{"n":99}' where seq = ${middle}`],
+      ['missing', middle + 1, () => central`delete from audit_log where seq = ${middle}`],
+      ['cut', seq, () => central`delete from audit_log where seq = ${seq}`],
+      [
+        'repeated',
+        middle,
+        () => central`
+        insert into audit_log select chain, seq, at + interval '1 second', kind, result, tenant_id, actor, request_id, detail, hash
+        from audit_log where seq = ${middle}`,
+      ],
+    ]
+    for (const [what, at, change] of cases) {
+      await tamper(change)
+      t.match((await verify(app.central, heads)).flaws, [{ chain, seq: at, what }], `${what} at ${at}`)
+      await restore()
+    }
+    t.same((await verify(app.central, heads)).flaws, [], 'as it was')
+    t.match((await verify(app.central, [{ ...heads[0], hash: 'f'.repeat(64) } as never])).flaws, [
+      { what: 'rewritten' },
+    ])
+  })
+
+  await t.test('with the table locked serves on, refuses to administer unseen, and writes the gap down', async t => {
+    const small = await build('employee', {}, withAudit())
+    await written(small)
+    const lock = central.begin(async sql => {
+      await sql`lock table audit_log in access exclusive mode`
+      for (let n = 0; n < 10_500; n++) small.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme' })
+      t.match(small.audit.status(), { accepting: false, waiting: 10_000 })
+      t.match(await small.inject('/administered'), { statusCode: 503 })
+      t.match((await small.inject('/administered')).json(), { code: 'AUDIT_UNAVAILABLE' })
+      return small.audit.status().missed
+    })
+    const missed = await lock
+    t.ok(missed >= 500, `${missed} were left out`)
+    await until('written', 20_000, () => small.audit.status().waiting === 0)
+    t.equal((await small.inject('/administered')).statusCode, 200)
+    await until('the gap is a row', 5_000, async () => (await count('gap')) > 0)
+    const gaps = await central`select detail from audit_log where kind = 'gap'`
+    t.equal(
+      gaps.reduce((sum, { detail }) => sum + detail.count, 0),
+      small.audit.status().missed,
+    )
+    await small.close()
+    t.match(await verify(app.central), { flaws: [] })
+  })
+
+  await t.test('outlives its database, and ends its chain with its process', async t => {
+    const short = await build('employee', {}, withAudit())
+    await written(short)
+    const before = await count('access')
+    await servers.postgres.employee?.kill()
+    for (let n = 0; n < 1_200; n++) short.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme' })
+    await until('it has tried', 10_000, () => short.audit.status().lastError !== null)
+    await servers.postgres.employee?.restart()
+    await until('written', 30_000, () => short.audit.status().waiting === 0)
+    t.equal((await count('access')) - before, 1_200, 'each once')
+    await short.close()
+    const { open, flaws } = await verify(app.central)
+    t.same(flaws, [])
+    t.equal(open.length, 1, 'only the process that still runs has an open chain')
+  })
+
+  await t.test(
+    'seals a month that is over, keeps it for its time, and is verified from where it was sealed',
+    async t => {
+      const now = new Date()
+      const later = (months: number) => new Date(monthOf(now, months).getTime() + 86_400_000)
+      await ensurePartitions(app.central, later(1))
+      const heads = await sealMonths(app.central, later(1))
+      t.ok(heads.length >= 3, 'a head for each chain of this month')
+      t.same(await sealMonths(app.central, later(1)), [], 'once')
+      const seal = JSON.parse(JSON.stringify(sign('employee', heads, 'a secret of 32 characters or more'))) as Seal
+      t.ok(isGenuine(seal, 'a secret of 32 characters or more'))
+      t.notOk(isGenuine(seal, 'another'))
+      t.notOk(isGenuine({ ...seal, heads: seal.heads.slice(1) }, 'a secret of 32 characters or more'))
+
+      t.same(await dropExpired(app.central, later(13), 13), [])
+      t.equal((await dropExpired(app.central, later(14), 13)).length, 1)
+      t.match(await verify(app.central, heads), { flaws: [], rows: 0 })
+    },
+  )
+})

@@ -1,0 +1,126 @@
+// The first statement of a connection goes out right behind the question for its array types, and still meets them.
+import { once } from 'node:events'
+import net from 'node:net'
+import t, { type Test } from 'tap'
+import { createArrayTypes } from '../../../../plugins/distributed-tenant/connections/array-types.js'
+import { openConnection } from '../../../../plugins/distributed-tenant/connections/connection.js'
+import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
+import { codeOf, stand, until } from '../stand.js'
+
+/** Between us and the server: shows what was sent, and keeps back what the server says once it is told to. */
+async function proxy(t: Test, server: { host: string; port: number }) {
+  const seen = { sent: '', holdAfter: '', held: false, letGo: () => {} }
+  const listener = net.createServer(client => {
+    const upstream = net.connect(server.port, server.host)
+    for (const socket of [client, upstream]) socket.on('error', () => {})
+    client.on('data', chunk => {
+      seen.sent += chunk.toString('latin1')
+      if (seen.holdAfter && seen.sent.includes(seen.holdAfter) && !seen.held) {
+        seen.held = true
+        upstream.pause()
+        seen.letGo = () => upstream.resume()
+      }
+      upstream.write(chunk)
+    })
+    upstream.on('data', chunk => client.write(chunk))
+    client.on('close', () => upstream.destroy())
+    upstream.on('close', () => client.destroy())
+    t.teardown(() => upstream.destroy())
+  })
+  listener.listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  t.teardown(() => listener.close())
+  return Object.assign(seen, { host: '127.0.0.1', port: (listener.address() as net.AddressInfo).port })
+}
+
+t.test('the first statement', async t => {
+  const { pool: build, databases, server, look } = await stand(t)
+  const [one] = (await databases(1)) as [string]
+  const builder = createBuilder()
+  const open = (more: object = {}) =>
+    openConnection(
+      {
+        ...{ host: server.host, port: server.port, user: server.user, password: server.password, database: one },
+        ...{ tls: false as const, applicationName: 'first', statementTimeout: 5_000, arrayTypes: createArrayTypes() },
+        ...more,
+      },
+      5_000,
+    )
+  const on = (connection: ReturnType<typeof open>, build: (sql: typeof builder) => unknown): Promise<unknown> => {
+    const query = build(builder) as DriverQuery
+    query.handler = connection.execute
+    return query.execute()
+  }
+
+  await t.test('does not wait for the answer to the question before it', async t => {
+    const between = await proxy(t, server)
+    between.holdAfter = 'typarray'
+    const { client } = build({ target: { host: between.host, port: between.port } })
+    const answer = client(one).sql`select 'early' as word`.execute()
+    await until(5_000, () => between.sent.includes("select 'early'"))
+    t.ok(between.held, 'nothing of the answer was let through')
+    between.letGo()
+    t.same([...(await answer)], [{ word: 'early' }])
+  })
+
+  await t.test('reads and writes arrays of a type that was made a moment ago', async t => {
+    const { client, pool } = build()
+    for (const type of ['mood', 'taste', 'smell']) {
+      await client(one).sql.unsafe(`create type ${type} as enum ('good', 'b"d')`)
+      await pool.evict(one)
+      await until(1_000, () => pool.info().open === 0)
+      const [row] = await client(one).sql.unsafe(`select $1::${type}[] as words, array['good']::${type}[] as mine`, [
+        ['good', 'b"d'],
+      ] as never)
+      t.same(row, { words: ['good', 'b"d'], mine: ['good'] }, type)
+    }
+  })
+
+  await t.test('is never tried on a server that let nobody in', async t => {
+    const { client, reports } = build({ target: { password: 'wrong' } })
+    t.equal(await codeOf(client(one).sql`select 1`), 'TENANT_DATABASE_UNAVAILABLE')
+    t.same(
+      reports.map(({ type }) => type),
+      ['opening', 'open_failed', 'closed'],
+    )
+  })
+
+  await t.test('fails with the rest when the connection is lost before the question was answered', async t => {
+    const between = await proxy(t, server)
+    between.holdAfter = 'typarray'
+    const { client, pool } = build({ target: { host: between.host, port: between.port, applicationName: 'cut' } })
+    const answers = [1, 2, 3].map(n => codeOf(client(one).sql`select ${n}::int as n`))
+    await until(5_000, () => between.sent.includes('as n'))
+    await look`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cut'`
+    between.letGo()
+    // One was being served; the others only waited, and may have got the next connection.
+    t.ok((await Promise.all(answers)).includes('TENANT_DATABASE_UNAVAILABLE'))
+    await until(3_000, () => pool.info().inUse === 0)
+  })
+
+  await t.test('and those behind it keep their order and their rows', async t => {
+    const connection = open()
+    await connection.opened
+    const order: number[] = []
+    const answers = Array.from({ length: 20 }, async (_, at) => {
+      const statement =
+        at % 4 === 1
+          ? on(connection, sql => sql`select 1 / (3 - n) as n from generate_series(1, 5) n`)
+          : at % 4 === 2
+            ? on(connection, sql => sql.unsafe('select n from generate_series(1, 3) n'))
+            : on(connection, sql => sql`select n from generate_series(1, ${3}::int) n`)
+      const rows = await statement.catch((error: { code: string }) => error.code)
+      order.push(at)
+      return JSON.stringify(rows)
+    })
+    const all = await Promise.all(answers)
+    t.same(
+      order,
+      Array.from({ length: 20 }, (_, at) => at),
+    )
+    for (const [at, rows] of all.entries()) {
+      t.equal(rows, at % 4 === 1 ? '"22012"' : '[{"n":1},{"n":2},{"n":3}]', `${at}`)
+    }
+    await connection.close()
+  })
+})

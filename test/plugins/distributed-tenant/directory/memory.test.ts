@@ -1,0 +1,75 @@
+import t from 'tap'
+import { createMemory, STALE_MS } from '../../../../plugins/distributed-tenant/directory/memory.js'
+import type { DirectoryEntry } from '../../../../plugins/distributed-tenant/directory/remote.js'
+import type { TenantId } from '../../../../plugins/distributed-tenant/types.js'
+
+const entry = (id: string, more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({
+  id: id as TenantId,
+  name: id,
+  domain: null,
+  settings: {},
+  version: 1,
+  lifecycle: 'active',
+  provisioned: 'ready',
+  revision: 1,
+  ...more,
+})
+
+t.test('what is remembered of a lookup', async t => {
+  let now = 1_000
+  const memory = createMemory(() => now)
+
+  t.test('is fresh for its time, and told apart from what was never asked', async t => {
+    memory.put('acme', entry('acme'), 5_000)
+    memory.put('nobody', null, 2_000)
+    t.match(memory.get('acme'), { id: 'acme' })
+    t.equal(memory.get('nobody'), null)
+    t.equal(memory.get('never-asked'), undefined)
+    now += 2_001
+    t.equal(memory.get('nobody'), undefined)
+    t.match(memory.get('acme'), { id: 'acme' })
+    now += 3_000
+    t.equal(memory.get('acme'), undefined)
+  })
+
+  t.test('serves an outage for a stated time, and only who was active and ready', async t => {
+    memory.put('acme', entry('acme'), 5_000)
+    memory.put('late', entry('late', { lifecycle: 'suspended' }), 5_000)
+    memory.put('young', entry('young', { provisioned: 'pending' }), 5_000)
+    memory.put('gone', null, 5_000)
+    now += STALE_MS
+    t.match(memory.stale('acme'), { id: 'acme' })
+    for (const id of ['late', 'young', 'gone', 'never-asked']) t.equal(memory.stale(id), null, id)
+    now += 1
+    t.equal(memory.stale('acme'), null)
+  })
+
+  t.test('is gone at once when a word about it was heard', async t => {
+    memory.put('acme', entry('acme'), 5_000)
+    memory.drop('acme')
+    t.equal(memory.get('acme'), undefined)
+    t.equal(memory.stale('acme'), null)
+  })
+
+  t.test('is not fresh after words may have been missed, but outlives an outage', async t => {
+    memory.put('acme', entry('acme'), 5_000)
+    memory.put('nobody', null, 5_000)
+    memory.expire()
+    t.equal(memory.get('acme'), undefined)
+    t.equal(memory.get('nobody'), undefined)
+    t.match(memory.stale('acme'), { id: 'acme' })
+  })
+
+  t.test('of tenants is not pushed out by ids that nobody has', async t => {
+    memory.put('acme', entry('acme'), 60_000)
+    globalThis.gc?.()
+    const before = process.memoryUsage().heapUsed
+    for (let n = 0; n < 1_000_000; n++) memory.put(`junk-${n}`, null, 60_000)
+    globalThis.gc?.()
+    t.match(memory.get('acme'), { id: 'acme' })
+    t.equal(memory.get('junk-0'), undefined, 'the oldest of them are forgotten')
+    t.equal(memory.get('junk-999999'), null)
+    const grown = (process.memoryUsage().heapUsed - before) / 1e6
+    t.comment(`heap grown by ${grown.toFixed(1)} MB`)
+  })
+})

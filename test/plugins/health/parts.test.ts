@@ -1,0 +1,78 @@
+import t from 'tap'
+import { readEnvironment } from '../../../plugins/distributed-tenant/environment.js'
+import { until } from '../../rig.js'
+import { serviceRig } from '../../services/rig.js'
+
+t.test('health while what a service stands on goes and comes back', async t => {
+  const made = await serviceRig(t, ['employee'])
+  const { nats, redis } = made.servers
+  const postgres = made.servers.postgres.employee
+  const environment = readEnvironment({ DB_HEALTH_CHECK_TIMEOUT: '1' })
+  const app = await made.service(
+    'employee',
+    { nats: nats.url, redis: redis.url, source: true, acquireTimeout: 500 },
+    { environment },
+  )
+  const ask = async (path: string) => {
+    const begun = performance.now()
+    const response = await app.inject(path)
+    return { status: response.statusCode, body: response.json(), ms: performance.now() - begun }
+  }
+  await app.tenants.create({ id: 'acme', name: 'Acme' })
+  await until('acme is ready', 20_000, async () => (await app.tenants.find('acme'))?.provisioned === 'ready')
+
+  await t.test('with everything there people see every part', async t => {
+    const { body } = await until('all is handled', 20_000, async () => {
+      const answer = await ask('/api/health')
+      const [consumer] = answer.body.consumers ?? []
+      return answer.body.outbox?.waiting === 0 && consumer?.pending === 0 && consumer.ackPending === 0 ? answer : null
+    })
+    t.match(body, {
+      status: 'healthy',
+      checks: { database: { status: 'up' }, redis: { status: 'up' }, nats: { status: 'up' } },
+      outbox: { waiting: 0, oldestSeconds: 0, refused: 0 },
+      consumers: [{ durable: 'tenants-employee', pending: 0, ackPending: 0, redelivered: 0 }],
+      deadEvents: 0,
+      registry: { tenants: [{ lifecycle: 'active', provisioned: 'ready', count: 1 }], schemaBehind: 0 },
+      disk: { free: 'unknown' },
+      connections: { service: 'employee', budget: 50 },
+    })
+    t.ok(body.checks.database.latencyMs >= 0)
+    t.ok(body.disk.centralDatabaseBytes > 1_000_000)
+    t.notMatch(JSON.stringify(body), /acme/, 'no tenant is named that was not asked for')
+  })
+
+  await t.test('without NATS and Redis it is ready, and says what is missing', async t => {
+    await Promise.all([nats.kill(), redis.kill()])
+    const { body } = await until('noticed', 20_000, async () => {
+      const answer = await ask('/api/health')
+      const { redis, nats } = answer.body.checks
+      return redis.status === 'down' && nats.status === 'down' ? answer : null
+    })
+    t.equal(body.status, 'degraded')
+    t.equal((await ask('/api/health/ready')).status, 200)
+    await until('its consumers cannot be told', 20_000, async () => !('consumers' in (await ask('/api/health')).body))
+    await Promise.all([nats.restart(), redis.restart()])
+    await until('healthy again', 20_000, async () => (await ask('/api/health')).body.status === 'healthy')
+  })
+
+  await t.test('with a frozen database it lives, is not ready, and nobody waits long for the answer', async t => {
+    postgres?.freeze()
+    try {
+      await until('not ready', 20_000, async () => (await ask('/api/health/ready')).body.status === 'unavailable')
+      const full = await until('unhealthy', 20_000, async () => {
+        const answer = await ask('/api/health')
+        return answer.status === 503 ? answer : null
+      })
+      t.equal(full.body.status, 'unhealthy')
+      const live = await ask('/api/health/live')
+      t.equal(live.status, 200)
+      const asked = await Promise.all(Array.from({ length: 50 }, () => ask('/api/health')))
+      // One check of at most 1.5 s for each of both questions, however many ask; the rest is this machine's.
+      t.ok(Math.max(...asked.map(({ ms }) => ms)) < 5_000, 'fifty who ask do not pile up')
+    } finally {
+      postgres?.thaw()
+    }
+    await until('ready again', 20_000, async () => (await ask('/api/health/ready')).status === 200)
+  })
+})

@@ -1,0 +1,166 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
+import { freePort } from '../../stack/servers/ports.js'
+import { inheritedEnvironment } from '../../stack/service-environment.js'
+import { barePublish, rig, until } from '../rig.js'
+
+const main = (name: string) => fileURLToPath(new URL(`../../services/${name}/main.js`, import.meta.url))
+
+const planted = {
+  ADMIN_TOKEN: 'canary-admin-5e1c7a90d2',
+  SERVICE_TOKEN: 'canary-service-1b90ff27a3',
+  METRICS_TOKEN: 'canary-metrics-77ab10c3e9',
+  TENANT_ROLE_SECRET: 'k1:canary-roles-0d4c2f6b8e8a91d7c3b5f0a2e4d6c8b0a1f3e5d7',
+}
+/** What somebody typed: neither is anybody's business. */
+const typed = { token: 'canary-typed-9f8e7d6c5b', person: 'canary-person-31415' }
+
+interface Line {
+  readonly service?: string
+  readonly reqId?: string
+  readonly tenant?: string
+  readonly msg?: string
+}
+
+function run(t: Test, name: string, env: Record<string, string>) {
+  const child = spawn(process.execPath, [main(name)], {
+    env: { ...inheritedEnvironment(process.env), DOCKER_ENABLED: 'false', LOG_LEVEL: 'trace', ...planted, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', text => {
+      said += text
+    })
+  }
+  const ended = new Promise<number | null>(resolve => child.once('close', resolve))
+  return { child, ended, said: () => said }
+}
+
+t.test('what services say of themselves', async t => {
+  const made = await rig(t, ['identity', 'employee'])
+  const { nats, redis, postgres } = made.servers
+  const secrets = {
+    ...planted,
+    ...typed,
+    database: made.database('identity').password as string,
+    superuser: postgres.identity?.password as string,
+    nats: nats.password,
+    redis: redis.password,
+  }
+  const tells = (text: string) => Object.entries(secrets).flatMap(([name, value]) => (text.includes(value) ? name : []))
+
+  const environment = (name: string, port: number) => {
+    const { host, port: databasePort, user, password = '' } = made.database(name)
+    return {
+      DB_HOST: host,
+      DB_PORT: String(databasePort),
+      DB_USERNAME: user,
+      DB_PASSWORD: password,
+      NATS_URL: nats.url,
+      REDIS_URL: redis.url,
+      PORT: String(port),
+      REQUIRED_SERVICES: 'identity,employee',
+    }
+  }
+
+  await t.test('a test run with failures of every kind tells no secret', { timeout: 100_000 }, async t => {
+    const ports = { identity: await freePort(), employee: await freePort() }
+    const services = {
+      identity: run(t, 'identity', environment('identity', ports.identity)),
+      employee: run(t, 'employee', environment('employee', ports.employee)),
+    }
+    const bodies: string[] = []
+    const ask = async (service: keyof typeof ports, path: string, options: RequestInit = {}): Promise<number> => {
+      const url = `http://127.0.0.1:${ports[service]}${path}`
+      const response = await fetch(url, options).catch(() => null)
+      bodies.push((await response?.text()) ?? '')
+      return response?.status ?? 0
+    }
+    const admin = { authorization: `Bearer ${planted.ADMIN_TOKEN}`, 'content-type': 'application/json' }
+    const tenant = { 'hrms-client-id': 'acme', 'content-type': 'application/json' }
+    const post = (body: object, headers: Record<string, string>): RequestInit => ({
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers,
+    })
+    for (const name of ['identity', 'employee'] as const) {
+      await until(`${name} is ready`, 30_000, async () => (await ask(name, '/api/health/ready')) === 200)
+    }
+
+    t.equal(
+      await ask('identity', '/api/tenants', post({ id: 'acme', name: 'Acme' }, { ...admin, prefer: 'wait=30' })),
+      201,
+    )
+    t.equal(await ask('identity', '/api/tenants', { headers: { authorization: `Bearer ${typed.token}` } }), 401)
+    t.equal(await ask('identity', '/metrics', { headers: { authorization: `Bearer ${typed.token}` } }), 401)
+    t.equal(await ask('identity', '/metrics', { headers: { authorization: `Bearer ${planted.METRICS_TOKEN}` } }), 200)
+    const hire = {
+      employeeNumber: 'E-1',
+      firstName: typed.person,
+      lastName: 'L',
+      email: `${typed.person}@example.com`,
+      hiredOn: '2026-01-05',
+    }
+    await ask('employee', '/api/employees', post(hire, tenant))
+    const repeated = await ask('employee', '/api/employees', post(hire, tenant))
+    t.ok(repeated >= 400, 'a conflict, whose detail holds the row')
+    await ask('employee', '/api/employees', { method: 'POST', body: `{"email": "${typed.person}`, headers: tenant })
+    await barePublish(nats, 'tenant.created', `{"id":"UPPER","name":"${typed.person}"}`)
+    await ask('identity', '/api/health', { headers: tenant })
+    // What each says of the others when they go: addresses, users, never a password.
+    await Promise.all([nats.kill(), redis.kill(), postgres.employee?.kill()])
+    await until('employee notices', 30_000, async () => (await ask('employee', '/api/health')) === 503)
+    await ask('employee', '/api/employees', { headers: tenant })
+    await ask('identity', '/api/tenants', post({ id: 'later', name: 'Later' }, admin))
+    await Promise.all([nats.restart(), redis.restart(), postgres.employee?.restart()])
+    await until(
+      'employee is back',
+      30_000,
+      async () => (await ask('employee', '/api/employees', { headers: tenant })) < 500,
+    )
+
+    for (const { child, ended } of Object.values(services)) {
+      child.kill('SIGTERM')
+      t.equal(await ended, 0)
+    }
+    for (const [name, { said }] of Object.entries(services)) {
+      t.same(tells(said()), [], `${name}'s log`)
+      const lines = said()
+        .split('\n')
+        .filter(Boolean)
+        .map(text => JSON.parse(text) as Line)
+      t.ok(lines.length > 20, `${name} said something`)
+      t.same([...new Set(lines.map(line => line.service))], [name], 'each line says whose it is')
+    }
+    const answers = bodies.filter(body => tells(body).some(name => name !== 'person'))
+    t.same(answers, [], 'no answer tells one either')
+
+    const lines = services.employee
+      .said()
+      .split('\n')
+      .filter(Boolean)
+      .map(text => JSON.parse(text) as Line)
+    const completed = lines.filter(line => line.msg === 'request completed' && line.tenant !== undefined)
+    t.ok(completed.length > 0, 'a request for a tenant says whose')
+    t.ok(completed.every(line => line.tenant === 'acme' && line.reqId))
+  })
+
+  await t.test('a start that fails tells none', async t => {
+    const wrong: Record<string, string>[] = [
+      { DB_PASSWORD: typed.token },
+      { NATS_URL: `http://user:${typed.token}@127.0.0.1:1` },
+      { REDIS_URL: `http://:${typed.token}@127.0.0.1:1` },
+      { ADMIN_TOKEN: typed.token.slice(0, 10) },
+      { TENANT_DB_PORT: typed.token },
+    ]
+    for (const env of wrong) {
+      const { ended, said } = run(t, 'identity', { ...environment('identity', await freePort()), ...env })
+      t.equal(await ended, 1, Object.keys(env).join())
+      t.same(tells(said()), [])
+      t.notMatch(said(), typed.token.slice(0, 10))
+    }
+  })
+})
