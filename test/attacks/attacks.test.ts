@@ -140,6 +140,7 @@ t.test('the attack table', async t => {
       '{"__proto__":{"id":"acme"}}',
       JSON.stringify({
         id: 'globex',
+        service: 'employee',
         name: 'x',
         domain: null,
         settings: {},
@@ -150,6 +151,7 @@ t.test('the attack table', async t => {
       }),
       JSON.stringify({
         id: 'acme',
+        service: 'employee',
         name: 'x',
         domain: null,
         settings: {},
