@@ -12,6 +12,7 @@ keep() { [ -s "secrets/$1.txt" ] || printf '%s\n' "$2" > "secrets/$1.txt"; }
 for service in identity employee core; do
   keep "${service}_db_password" "$(random)"
   keep "${service}_db_superuser" "$(random)"
+  keep "${service}_role_secret" "k1:$(random)"
 done
 keep admin_token "$(random)"
 if [ ! -s secrets/nats_url.txt ] || [ ! -s secrets/nats_conf.txt ]; then

@@ -8,7 +8,7 @@ import { hear } from '../distributed-tenant/index.js'
 import { sign } from './heads.js'
 import { recordOf } from './hearing.js'
 import type { AuditRecord } from './rows.js'
-import { dropExpired, ensurePartitions, sealMonths } from './store.js'
+import { dropExpired, ensurePartitions, sealMonths, switchOn } from './store.js'
 import { type AuditStatus, createWriter } from './writer.js'
 
 declare module 'fastify' {
@@ -75,6 +75,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
   }
 
   await keepMonths()
+  await switchOn(app.central)
   const keeper = setInterval(
     () => void keepMonths().catch(error => log.error({ err: error }, 'audit months could not be looked after')),
     KEEP_MS,

@@ -27,6 +27,18 @@ export async function ensurePartitions(sql: SqlClient, now: Date): Promise<void>
   })
 }
 
+/** From now on changes of tenants are written into the inbox. A look, unless they were not before. */
+export async function switchOn(sql: SqlClient): Promise<void> {
+  const off = await sql`
+    select 1 from pg_trigger
+    where tgrelid = 'tenants'::regclass and tgname in ('audit_tenant_insert', 'audit_tenant_update') and tgenabled = 'D'`
+  if (off.length === 0) return
+  await sql.begin(async tx => {
+    await tx`alter table tenants enable trigger audit_tenant_insert`
+    await tx`alter table tenants enable trigger audit_tenant_update`
+  })
+}
+
 const asJson = (rows: readonly AuditRow[]) =>
   JSON.stringify(
     rows.map(({ tenantId, requestId, ...row }) => ({ ...row, tenant_id: tenantId, request_id: requestId })),

@@ -5,6 +5,8 @@ import { type Channel, channel } from 'node:diagnostics_channel'
 import type { FastifyRequest } from 'fastify'
 import type { EventsReport } from '../../events/index.js'
 import type { LeaseReport, PoolReport } from './connections/pool.js'
+import type { RoleReport } from './databases/mender.js'
+import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { RemoteReport } from './directory/remote.js'
 import type { RelayReport } from './provisioning/outbox.js'
@@ -42,6 +44,8 @@ export type Step =
       readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
     }
   | { readonly area: 'relay'; readonly event: RelayReport }
+  | { readonly area: 'role'; readonly event: RoleReport }
+  | { readonly area: 'spare'; readonly event: SpareReport }
   | { readonly area: 'events'; readonly event: EventsReport }
   /** One message per statement, twice: when it is sent, in the context of who asks, and when it is over. */
   | { readonly area: 'query'; readonly pool: PoolName; readonly event: QueryReport }
@@ -78,6 +82,8 @@ export const areas = [
   'cache',
   'listener',
   'provision',
+  'role',
+  'spare',
   'relay',
   'events',
   'query',

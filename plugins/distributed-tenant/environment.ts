@@ -3,6 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
+import { ROLE_SECRET_PATTERN } from './databases/credentials.js'
 import { ConfigurationInvalid } from './errors.js'
 
 const flag = (value: boolean, description: string) => Type.Boolean({ default: value, description })
@@ -117,7 +118,13 @@ export const environmentSchema = Type.Object({
     maximum: 36500,
     description: 'days a deleted tenant’s database is kept',
   }),
-  TENANT_ROLE_SECRET: Type.Optional(text('a random secret of 32 bytes or more (or TENANT_ROLE_SECRET_FILE)')),
+  TENANT_ROLE_SECRET: Type.Optional(
+    Type.String({
+      pattern: ROLE_SECRET_PATTERN,
+      description:
+        'like k1:<secret> with 32 or more random characters, older keys after a comma (or TENANT_ROLE_SECRET_FILE)',
+    }),
+  ),
   ADMIN_TOKEN: Type.Optional(bearers('ADMIN_TOKEN')),
   SERVICE_TOKEN: Type.Optional(bearers('SERVICE_TOKEN')),
   IDENTITY_URL: Type.Optional(

@@ -130,6 +130,12 @@ export const MigrationRunNotFound = createError(
 )
 export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
 export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
+export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
+export const RoleKeyUnknown = createError(
+  'TENANT_ROLE_KEY_UNKNOWN',
+  'The role of this tenant was set by the key %s, which this process does not have: give all processes of the service the same TENANT_ROLE_SECRET, older keys after a comma.',
+  500,
+)
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)
 
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */

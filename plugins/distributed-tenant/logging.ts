@@ -35,6 +35,20 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         else log.debug({ tenant: id, step, ms }, 'tenant provisioning step done')
         return
       }
+      case 'role': {
+        const { type, id, error } = told.event
+        if (type === 'mended') log.info({ tenant: id }, 'the tenant’s role is as it must be again')
+        else log.warn({ err: error, tenant: id, step: type }, 'the tenant’s role was refused at its login')
+        return
+      }
+      case 'spare': {
+        const { type, error, ...rest } = told.event
+        if (type === 'failed') tellOnce('spare', error, 'no spare databases can be made; tenants are made without')
+        else if (type === 'refused') log.warn({ err: error, tenant: rest.id }, 'a spare could not be taken')
+        else if (type === 'made') over('spare', 'spare databases are made again')
+        log.debug({ ...rest, step: type }, 'spare step')
+        return
+      }
       case 'listener':
         if (told.event.type === 'listener_lost') tellOnce('listener', told.event.error, 'notifications lost')
         else over('listener', 'notifications heard again')

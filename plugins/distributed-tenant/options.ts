@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { StatusEvent } from '../../events/index.js'
+import { parseRoleKeys, type RoleKey } from './databases/credentials.js'
 import { parseServiceName } from './databases/names.js'
 import { type Environment, readEnvironment } from './environment.js'
 import { ConfigurationInvalid } from './errors.js'
@@ -51,6 +52,10 @@ export interface DistributedTenantOptions {
   /** Default 1,800,000. */
   idleTimeout?: number
   replicas?: number
+  /** Spare databases kept ready; 0 for none. Default 3. */
+  spares?: number
+  /** `k1:<secret>`, older keys after a comma: the passwords of tenants' roles derive from it. Required in production. */
+  roleSecret?: string
   /** `null`: no events. A URL carries the credentials. */
   nats?: string | null
   /** A client of yours (not closed by us), a URL, or `null` for memory only. Default: `fastify.redis`, then REDIS_URL. */
@@ -92,6 +97,11 @@ export interface Settings {
   readonly queryTimeout: number
   readonly idleTimeout: number
   readonly replicas: number
+  readonly spares: number
+  /** The current one first. */
+  readonly roleKeys: readonly RoleKey[]
+  /** There is no secret of its own: the keys were made from the service's password. */
+  readonly roleKeysImplied: boolean
   readonly nats: string | null
   readonly redis: Redis | string | null
   readonly cacheTtl: number
@@ -124,6 +134,12 @@ export function settle(options: DistributedTenantOptions, environment: Environme
       'In production the tenant header is only a claim: pass `authorizeTenant`, or `trustedGateway: true` if a gateway has verified it.',
     )
   }
+  const roleSecret = options.roleSecret ?? environment.TENANT_ROLE_SECRET
+  if (production && roleSecret === undefined) {
+    throw new ConfigurationInvalid(
+      'TENANT_ROLE_SECRET is not set: give k1:<secret> with 32 or more random characters; tenants’ passwords derive from it.',
+    )
+  }
   const tenantHost = options.tenantDatabase?.host ?? environment.TENANT_DB_HOST
   const database = settleDatabase(options, environment, service, production)
   return {
@@ -148,6 +164,9 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     queryTimeout: above0('queryTimeout', options.queryTimeout ?? 30_000),
     idleTimeout: above0('idleTimeout', options.idleTimeout ?? environment.DISTRIBUTED_IDLE_TIMEOUT * 1000),
     replicas: whole('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
+    spares: notBelow0('spares', options.spares ?? environment.TENANT_SPARES),
+    roleKeys: roleSecret === undefined ? [{ id: 'dev', secret: database.password ?? '' }] : parseRoleKeys(roleSecret),
+    roleKeysImplied: roleSecret === undefined,
     nats: options.nats === undefined ? environment.NATS_URL : options.nats,
     redis: options.redis === undefined ? environment.REDIS_URL || null : options.redis,
     cacheTtl: above0('cacheTtl', options.cacheTtl ?? environment.TENANT_CACHE_TTL * 1000),
@@ -192,6 +211,11 @@ const folder = (path: string | URL | undefined): string | null =>
 
 function whole(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1) throw new ConfigurationInvalid(`${name} must be a whole number above 0.`)
+  return value
+}
+
+function notBelow0(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 0) throw new ConfigurationInvalid(`${name} must be a whole number, or 0.`)
   return value
 }
 

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tell } from './channels.js'
 import type { Pools } from './connections/pools.js'
 import { type MigrationSet, migrate } from './databases/migrations.js'
+import { powerfulRoles } from './databases/roles.js'
 import { ConfigurationInvalid } from './errors.js'
 import type { Settings } from './options.js'
 import type { SqlClient } from './types.js'
@@ -31,6 +32,8 @@ const NOT_YET =
 
 interface Facts {
   readonly superuser: boolean
+  readonly mayMake: boolean
+  readonly mayEndSessions: boolean
   readonly maxConnections: number
   readonly reserved: number
   readonly comment: string | null
@@ -47,6 +50,7 @@ export async function prepareCentral(
   const facts = await firstContact(settings, pools.central.sql, tell, patienceMs)
   checkMark(settings, facts)
   checkRole(settings, facts, tell)
+  await checkTenantRoles(settings, pools.central.sql, tell)
   checkBudget(settings, facts, tell)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
 }
@@ -57,7 +61,8 @@ async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, pati
   for (;;) {
     try {
       const [facts] = await sql<Facts[]>`
-        select rolsuper as superuser, current_setting('max_connections')::int as "maxConnections",
+        select rolsuper as superuser, rolsuper or (rolcreatedb and rolcreaterole) as "mayMake",
+          pg_has_role(current_user, 'pg_signal_backend', 'USAGE') as "mayEndSessions", current_setting('max_connections')::int as "maxConnections",
           current_setting('superuser_reserved_connections')::int as reserved,
           (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment
         from pg_roles where rolname = current_user`
@@ -91,9 +96,32 @@ function checkMark({ database, service }: Settings, { comment }: Facts): void {
   }
 }
 
-function checkRole({ production, database, service }: Settings, { superuser }: Facts, tell: Tell): void {
-  if (!superuser) return
-  const message = `${database.user} is a superuser: make the service’s own role with \`distributed-tenant init --service ${service}\` and use it in DB_USERNAME.`
+function checkRole({ production, database, service, roleKeysImplied }: Settings, facts: Facts, tell: Tell): void {
+  const again = `\`distributed-tenant init --service ${service}\``
+  const warn = (message: string) => tell({ area: 'start', event: { type: 'warning', message } })
+  if (facts.superuser) {
+    const message = `${database.user} is a superuser: make the service’s own role with ${again} and use it in DB_USERNAME.`
+    if (production) throw new ConfigurationInvalid(message)
+    warn(message)
+  }
+  if (!facts.mayMake)
+    warn(`${database.user} may not create databases and roles, so no tenant can be made: run ${again}.`)
+  else if (!facts.mayEndSessions) {
+    warn(
+      `${database.user} may not end tenants’ sessions, so a database in use cannot be dropped: run ${again} once more.`,
+    )
+  }
+  if (roleKeysImplied) {
+    const message = 'TENANT_ROLE_SECRET is not set: the passwords of tenants’ roles derive from DB_PASSWORD.'
+    tell({ area: 'start', event: { type: 'note', message } })
+  }
+}
+
+/** What every tenant's handlers run as. More than rows and a connection was given to it by hand. */
+async function checkTenantRoles({ production, service }: Settings, sql: SqlClient, tell: Tell): Promise<void> {
+  const powerful = await powerfulRoles(sql, service)
+  if (powerful.length === 0) return
+  const message = `${powerful.slice(0, 5).join(', ')}${powerful.length > 5 ? ', …' : ''} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
   if (production) throw new ConfigurationInvalid(message)
   tell({ area: 'start', event: { type: 'warning', message } })
 }

@@ -5,10 +5,15 @@ import type { Redis } from 'ioredis'
 import { statusSubject } from '../../events/index.js'
 import { createTell, type Tell } from './channels.js'
 import { assertDriver } from './connections/driver.js'
+import { createLogins } from './connections/logins.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createPools, type Pools } from './connections/pools.js'
-import { type MigrationSet, readMigrations } from './databases/migrations.js'
-import { ensureTemplate } from './databases/template.js'
+import { type Credentials, createCredentials } from './databases/credentials.js'
+import { type Inventory, inspectFleet, repairTenant } from './databases/inventory.js'
+import { createMender } from './databases/mender.js'
+import { readMigrations } from './databases/migrations.js'
+import { createSpares, type Spares } from './databases/spares.js'
+import { createCloner, templateOf } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
@@ -19,9 +24,8 @@ import type { Settings } from './options.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { type Streams, startStreams } from './provisioning/streams.js'
-import type { SessionClient } from './request/client.js'
 import { prepareCentral } from './start.js'
-import type { Figures } from './types.js'
+import type { Figures, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -29,6 +33,8 @@ export interface Tenancy extends HealthQuestions {
   readonly directory: Directory
   readonly notifications: NotificationsHandle
   readonly provisioner: Provisioner
+  readonly spares: Spares
+  readonly credentials: Credentials
   readonly source: Source | null
   readonly figures: (deadlineMs?: number) => Promise<Figures>
   /** What migrations of all tenants work with. */
@@ -40,7 +46,11 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
-  /** Begins to publish and to consume. */
+  /** What is wrong with which tenant here, from the catalogues alone. */
+  inspectFleet(): Promise<Inventory>
+  /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
+  repairTenant(id: TenantId): Promise<void>
+  /** Begins to publish, to consume and to keep spares. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
@@ -60,7 +70,12 @@ export function createTenancy(settings: Settings): Tenancy {
   ]
   const tenantSets = [readMigrations('mark', ours('mark')), readMigrations('tenant', settings.migrations.tenant)]
 
-  const pools = createPools(settings, tell)
+  const credentials = createCredentials(settings.service, settings.roleKeys)
+  const roleOptions = { service: settings.service, credentials }
+  const logins = createLogins(settings.service, credentials, id => mender.soon(id))
+  const pools = createPools(settings, logins, tell)
+  const repair = (id: TenantId) => pools.provisioning.session(sql => repairTenant(sql, id, roleOptions))
+  const mender = createMender(repair, event => tell({ area: 'role', event }))
   const central = pools.central.sql
   const notifications = createNotifications({
     open: pools.openListener,
@@ -82,11 +97,26 @@ export function createTenancy(settings: Settings): Tenancy {
     cacheTtl: settings.cacheTtl,
     report: event => tell({ area: 'lookup', event }),
   })
-  const template = rememberTemplate(settings, pools, tenantSets)
+  const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
+  const spares = createSpares({
+    service: settings.service,
+    wanted: settings.spares,
+    template: templateOf({ service: settings.service, sets: tenantSets }),
+    credentials,
+    clone: cloner.clone,
+    session: pools.provisioning.session,
+    central,
+    visit: pools.visit,
+    readySubject: statusSubject('ready', settings.service),
+    report: event => tell({ area: 'spare', event }),
+  })
   const provisioner = createProvisioner({
     service: settings.service,
+    credentials,
+    spares,
+    central,
     session: pools.provisioning.session,
-    template,
+    clone: cloner.clone,
     sets: tenantSets,
     visit: pools.visit,
     statusSubject,
@@ -106,9 +136,11 @@ export function createTenancy(settings: Settings): Tenancy {
   async function closeAll(): Promise<void> {
     await streams?.stop(5_000)
     await streams?.close()
+    const kept = spares.close()
     directory.close()
     await notifications.close()
     await pools.close(5_000)
+    await kept
     if (owned) redis?.disconnect()
   }
 
@@ -118,6 +150,8 @@ export function createTenancy(settings: Settings): Tenancy {
     directory,
     notifications,
     provisioner,
+    spares,
+    credentials,
     source,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
@@ -125,10 +159,14 @@ export function createTenancy(settings: Settings): Tenancy {
     figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
-      await pools.provisioning.session(template)
+      await pools.provisioning.session(cloner.ensure)
     },
+    inspectFleet: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
+    repairTenant: repair,
     consume() {
-      if (!settings.enabled || settings.nats === null || streams) return
+      if (!settings.enabled) return
+      spares.start()
+      if (settings.nats === null || streams) return
       streams = startStreams({
         url: settings.nats,
         settings,
@@ -138,23 +176,14 @@ export function createTenancy(settings: Settings): Tenancy {
         tell,
       })
     },
-    quiesce: async deadlineMs => streams?.stop(deadlineMs),
+    async quiesce(deadlineMs) {
+      void spares.close()
+      await streams?.stop(deadlineMs)
+    },
     close() {
       closed ??= closeAll()
       return closed
     },
-  }
-}
-
-/** The template is looked at once per process; a failure is forgotten so that the next provisioning tries again. */
-function rememberTemplate(settings: Settings, pools: Pools, sets: readonly MigrationSet[]) {
-  let known: Promise<string> | null = null
-  return (sql: SessionClient): Promise<string> => {
-    known ??= ensureTemplate(sql, { service: settings.service, sets, visit: pools.visit }).catch(error => {
-      known = null
-      throw error
-    })
-    return known
   }
 }
 

@@ -25,6 +25,7 @@ t.test('the attack table', async t => {
   })
   const environment = readEnvironment({
     NODE_ENV: 'production',
+    TENANT_ROLE_SECRET: 'k1:a-secret-of-the-tests-and-of-nobody-else',
     TOKEN_KEYS_URL: from.url,
     TOKEN_ISSUER: 'the-issuer',
     TOKEN_AUDIENCE: 'the-audience',

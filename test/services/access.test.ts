@@ -2,6 +2,8 @@ import t from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { serviceRig } from './rig.js'
 
+const roleSecret = 'k1:a-secret-of-the-tests-and-of-nobody-else'
+
 t.test('how often one may ask', async t => {
   const { service } = await serviceRig(t, ['employee'])
   const app = await service(
@@ -55,7 +57,11 @@ t.test('how often one may ask', async t => {
 t.test('a service in production wants to know whose tokens it believes', async t => {
   const { service } = await serviceRig(t, ['core'])
   const start = (more: Record<string, string>) =>
-    service('core', {}, { environment: readEnvironment({ NODE_ENV: 'production', ...more }) })
+    service(
+      'core',
+      {},
+      { environment: readEnvironment({ NODE_ENV: 'production', TENANT_ROLE_SECRET: roleSecret, ...more }) },
+    )
   await t.rejects(start({}), { code: 'CONFIGURATION_INVALID', message: /IDENTITY_URL.*TOKEN_KEYS_URL/ })
   const app = await start({ IDENTITY_URL: 'http://127.0.0.1:1' })
   const ask = (authorization?: string) =>

@@ -35,7 +35,7 @@ export async function serviceRig(t: Pick<Test, 'teardown'>, services: readonly S
         environment: readEnvironment({}),
         logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false,
         ...options,
-        tenancy: { database: made.database(name), nats: null, redis: null, ...tenancy },
+        tenancy: { database: made.database(name), nats: null, redis: null, spares: 0, ...tenancy },
       })
       t.teardown(() => app.close())
       await app.ready()

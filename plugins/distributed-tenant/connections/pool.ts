@@ -1,7 +1,7 @@
 // Owns the connections of one budget, keyed by database: their lives, and who holds which. Who may open and who gives way
 // is the policy's, the counts are in the seats. Invariants: never more sockets than the budget, counted from before connect until the server has let
 // go; a connection has one holder at a time; an in-use one is never taken; every wait ends.
-// A server that is gone costs each waiter one error; nothing here retries by itself.
+// A server that is gone costs each waiter one error; only a login that has another password is tried again.
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
 import { type CloseReason, type Entry, givesWay, type Member, nextMove } from './policy.js'
@@ -34,6 +34,8 @@ export interface PoolOptions {
   readonly maxOpening: number
   readonly pooling: boolean
   readonly open: (key: string) => Connection
+  /** After a connect that failed: whether another one at once may do better. */
+  readonly again?: (key: string) => boolean
   /** What a waiter gets when its time is over. */
   readonly refusal: () => Error
   readonly report: (report: PoolReport) => void
@@ -185,7 +187,7 @@ export function createPool(options: PoolOptions): Pool {
     connection.watch(error => {
       if (!seats.leaves(member)) return
       report({ type: 'open_failed', key, ms: ms(), error })
-      refuseWaiters(entry, error)
+      if (!options.again?.(key)) refuseWaiters(entry, error)
       pump()
     })
     connection.opened.then(

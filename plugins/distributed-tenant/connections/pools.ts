@@ -1,5 +1,6 @@
 // Owns which pools one service process has, and the stated allowance of each: tenants by the budget, the central
 // database 5, provisioning 4 sessions with one visit to a new database each, the listener 1. Poolers are for tenants only.
+// Tenants are reached by a login of their own each, everything else by the service's.
 
 import type { PoolName, Tell } from '../channels.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } from '../errors.js'
@@ -10,6 +11,7 @@ import type { SqlClient } from '../types.js'
 import { createArrayTypes } from './array-types.js'
 import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
+import type { Logins } from './logins.js'
 import { createPool, type LeaseReport, type Pool, type PoolReport } from './pool.js'
 import { type Target, tlsOptions } from './target.js'
 
@@ -33,7 +35,7 @@ export interface Pools {
   close(deadlineMs: number): Promise<void>
 }
 
-export function createPools(settings: Settings, tell: Tell): Pools {
+export function createPools(settings: Settings, logins: Logins, tell: Tell): Pools {
   const { database, service } = settings
   const direct = {
     host: database.host,
@@ -63,7 +65,16 @@ export function createPools(settings: Settings, tell: Tell): Pools {
     idleTimeout: settings.idleTimeout,
     maxOpening: 4,
     pooling: settings.pooling,
-    open: name => openConnection({ ...pooled, database: name }, settings.connectTimeout),
+    open(name) {
+      const login = logins.of(name)
+      const { user, password } = login
+      const connection = openConnection({ ...pooled, database: name, user, password }, settings.connectTimeout)
+      // Before the pool hears of it, which then asks `again`.
+      connection.watch(login.lost)
+      connection.opened.then(login.accepted, () => {})
+      return connection
+    },
+    again: logins.again,
     refusal: () => new TenantBusy(),
     ...reports('tenant'),
   })

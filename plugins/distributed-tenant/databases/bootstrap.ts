@@ -1,5 +1,5 @@
 // Owns what only a superuser can do, once per service: the service's role (may create databases and roles, no superuser),
-// its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
+// the group of its tenants' roles, its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
 
 import { openConnection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
@@ -12,6 +12,7 @@ import { createClient, type SessionClient } from '../request/client.js'
 import { centralMarkText, parseCentralMark } from '../start.js'
 import type { ServiceName } from '../types.js'
 import { closeToPublic, commentDatabase } from './databases.js'
+import { ensureTenantGroup } from './roles.js'
 
 export interface BootstrapOptions {
   readonly service: ServiceName
@@ -72,6 +73,7 @@ async function make(sql: SessionClient, options: BootstrapOptions): Promise<void
   await requireSuperuser(sql, options)
   await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
   await ensureRole(sql, options)
+  await ensureGroup(sql, options)
   const [central] = await sql<{ comment: string | null }[]>`
     select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${database.database}`
   const owner = parseCentralMark(central?.comment ?? null)
@@ -110,6 +112,15 @@ async function ensureRole(sql: SessionClient, { database, told }: BootstrapOptio
   const [row] = await sql<{ statement: string }[]>`
     select format('alter role %I password %L', ${user}::text, ${password}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)
+}
+
+/** Made as the service's role, so that it may give the group to tenants' roles (PostgreSQL 16 asks who made it). */
+async function ensureGroup(sql: SessionClient, { service, database }: BootstrapOptions): Promise<void> {
+  // To end the sessions of a tenant's database before it is dropped.
+  await sql`grant pg_signal_backend to ${sql(database.user)}`
+  await sql`set role ${sql(database.user)}`
+  await ensureTenantGroup(sql, service)
+  await sql`reset role`
 }
 
 function explain(error: unknown, { database, superuser }: BootstrapOptions): unknown {

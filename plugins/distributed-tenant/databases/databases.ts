@@ -2,8 +2,10 @@
 // the driver's quoting of a parsed id; "already exists" is never taken for "ours" without looking at the mark.
 // Runs on a session of the central database: CREATE DATABASE takes no transaction.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseForeign } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
-import type { ServiceName, TenantId, TransactionClient } from '../types.js'
+import type { QueryClient, ServiceName, TenantId } from '../types.js'
+import { tenantDatabaseName } from './names.js'
 
 /** What stands under a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =
@@ -17,15 +19,16 @@ export interface Mark {
   readonly certificate: string
 }
 
-const PREFIX = 'distributed-tenant:v1 '
+/** A mark is this and its JSON. */
+export const MARK_PREFIX = 'distributed-tenant:v1 '
 
-export const markText = (mark: Mark): string => PREFIX + JSON.stringify(mark)
+export const markText = (mark: Mark): string => MARK_PREFIX + JSON.stringify(mark)
 
 /** Null when the comment is missing or not one of ours. */
 export function parseMark(comment: string | null): Mark | null {
-  if (!comment?.startsWith(PREFIX)) return null
+  if (!comment?.startsWith(MARK_PREFIX)) return null
   try {
-    const { tenant, service, certificate } = JSON.parse(comment.slice(PREFIX.length))
+    const { tenant, service, certificate } = JSON.parse(comment.slice(MARK_PREFIX.length))
     const whole = [tenant, service, certificate].every(part => typeof part === 'string')
     return whole ? { tenant, service, certificate } : null
   } catch {
@@ -33,8 +36,16 @@ export function parseMark(comment: string | null): Mark | null {
   }
 }
 
+/** Whether a mark is this tenant's; the certificate counts once the registry has one. */
+export function markFits(
+  mark: Mark,
+  { tenant, service, certificate }: { tenant: TenantId; service: ServiceName; certificate: string | null },
+): boolean {
+  return mark.tenant === tenant && mark.service === service && (certificate ?? mark.certificate) === mark.certificate
+}
+
 /** Looks a name up in `pg_database`. `ours`: our role owns it. */
-export async function inspectDatabase(sql: SessionClient, name: string): Promise<Found> {
+export async function inspectDatabase(sql: QueryClient, name: string): Promise<Found> {
   const [row] = await sql<{ limit: number; comment: string | null; ours: boolean }[]>`
     select datconnlimit as limit, shobj_description(oid, 'pg_database') as comment,
            pg_has_role(current_user, datdba, 'MEMBER') as ours
@@ -75,17 +86,42 @@ export async function dropDatabase(sql: SessionClient, name: string): Promise<vo
   await sql`drop database if exists ${sql(name)} with (force)`
 }
 
+/**
+ * Ends the sessions of a tenant's database, drops it, and then its role. Each can be repeated; absent is fine.
+ * @returns whether there was a database
+ * @throws TENANT_DATABASE_FOREIGN when the name is held by a database without this tenant's mark
+ */
+export async function dropTenantDatabase(
+  sql: SessionClient,
+  { id, service, certificate }: { id: TenantId; service: ServiceName; certificate: string | null },
+): Promise<boolean> {
+  const name = tenantDatabaseName(id, service)
+  const found = await inspectDatabase(sql, name)
+  if (found.state === 'present') {
+    const mark = parseMark(found.comment)
+    if (!found.ours || !mark || !markFits(mark, { tenant: id, service, certificate })) {
+      throw new DatabaseForeign(
+        `The database ${name} does not carry this tenant’s mark and was not dropped: look into it and drop it by hand.`,
+      )
+    }
+  }
+  await dropDatabase(sql, name)
+  await dropRole(sql, name)
+  return found.state !== 'absent'
+}
+
+/** Only after its database: what it may do there went with it. Absent is fine. */
+export async function dropRole(sql: SessionClient, name: string): Promise<void> {
+  await sql`drop role if exists ${sql(name)}`
+}
+
 /** A new database is open to everybody; the template's rights are not copied (faults B5). */
-export async function closeToPublic(sql: SessionClient | TransactionClient, name: string): Promise<void> {
+export async function closeToPublic(sql: QueryClient, name: string): Promise<void> {
   await sql`revoke all on database ${sql(name)} from public`
 }
 
 /** COMMENT takes no parameters, so the text is quoted by the server. */
-export async function commentDatabase(
-  sql: SessionClient | TransactionClient,
-  name: string,
-  text: string,
-): Promise<void> {
+export async function commentDatabase(sql: QueryClient, name: string, text: string): Promise<void> {
   const [row] = await sql<{ statement: string }[]>`
     select format('comment on database %I is %L', ${name}::text, ${text}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)

@@ -1,4 +1,4 @@
-// Owns how ids become names: tenant, service, database, template. Injective, and at most 63 bytes, because PostgreSQL
+// Owns how ids become names: tenant, service, database and its role, template, spare. Injective, and at most 63 bytes, because PostgreSQL
 // cuts longer names without an error and two tenants would share a database.
 import { isTenantId, type TenantId } from '../../../events/index.js'
 import { ConfigurationInvalid, TenantIdInvalid, TenantIdReserved } from '../errors.js'
@@ -65,6 +65,19 @@ export function parseServiceName(value: string): ServiceName {
 export function tenantDatabaseName(id: TenantId, service: ServiceName): string {
   return `tenant_${id}_${service}`
 }
+
+/** The tenant a database name of this service belongs to; null for any other name. */
+export function tenantOfDatabase(name: string, service: ServiceName): TenantId | null {
+  if (!name.startsWith('tenant_') || !name.endsWith(`_${service}`)) return null
+  const id = name.slice('tenant_'.length, -service.length - 1)
+  return isTenantId(id) ? id : null
+}
+
+/** `{service}_tenant`: what the login roles of this service's tenants are members of. */
+export const tenantGroupName = (service: ServiceName): string => `${service}_tenant`
+
+/** `spare_{service}_{number}`: a database, and the role that goes with it. */
+export const spareName = (service: ServiceName, number: number): string => `spare_${service}_${number}`
 
 /** `template_{service}_{version}`: a migrated database that accepts no connections. */
 export function templateName(service: ServiceName, version: number): string {

@@ -1,10 +1,18 @@
 // Owns `template_{service}_{version}`: the migrated database every tenant of this release is cloned from. It accepts no
 // connections, since one session in it makes every clone wait 5 s and fail. A half-built or outdated one is made again.
 import type { SessionClient } from '../request/client.js'
-import type { ServiceName, SqlClient } from '../types.js'
+import type { QueryClient, ServiceName, SqlClient } from '../types.js'
 import { closeToPublic, commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
 import { type MigrationSet, migrate } from './migrations.js'
 import { templateName } from './names.js'
+import { ensureTenantGroup } from './roles.js'
+
+/** What this release's template is called, and the mark that says what is in it. */
+export interface Template {
+  readonly name: string
+  readonly version: number
+  readonly mark: string
+}
 
 export interface TemplateOptions {
   readonly service: ServiceName
@@ -14,14 +22,23 @@ export interface TemplateOptions {
   readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
 }
 
-/** Returns the template's name, building it first when it is missing, unfinished, or of another content. */
+const LOCK = 'distributed_tenant.template'
+
+export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 'sets'>): Template {
+  const { version } = sets.at(-1) as MigrationSet
+  const mark = `distributed-tenant:template:v1 ${sets.map(set => set.checksum).join(' ')}`
+  return { name: templateName(service, version), version, mark }
+}
+
+/** Builds the template first when it is missing, unfinished, or of another content; returns its name. */
 export async function ensureTemplate(sql: SessionClient, options: TemplateOptions): Promise<string> {
   const { service, sets, visit } = options
-  const tenantSet = sets.at(-1) as MigrationSet
-  const name = templateName(service, tenantSet.version)
-  const mark = `distributed-tenant:template:v1 ${sets.map(set => set.checksum).join(' ')}`
-  await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.template', 0))`
+  const { name, version, mark } = templateOf(options)
+  await sql`select pg_advisory_lock(hashtextextended(${LOCK}, 0))`
   try {
+    await useTemplate(sql, { name, version })
+    // Rights in a template are the group's, so the group comes first.
+    await ensureTenantGroup(sql, service)
     const found = await inspectDatabase(sql, name)
     if (found.state === 'present' && found.comment === mark) return name
     await dropDatabase(sql, name)
@@ -37,6 +54,80 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
     })
     return name
   } finally {
-    await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.template', 0))`
+    await sql`select pg_advisory_unlock(hashtextextended(${LOCK}, 0))`
   }
+}
+
+export interface Cloner {
+  /** Looked at once per process; a failure is forgotten, so that the next one tries again. */
+  ensure(sql: SessionClient): Promise<string>
+  /** Clones the template under a name. @returns whether this call made it, see {@link createDatabase} */
+  clone(sql: SessionClient, name: string): Promise<boolean>
+}
+
+const NO_SUCH_DATABASE = '3D000'
+
+export function createCloner(options: TemplateOptions): Cloner {
+  let known: Promise<string> | null = null
+  const ensure = (sql: SessionClient): Promise<string> => {
+    known ??= ensureTemplate(sql, options).catch(error => {
+      known = null
+      throw error
+    })
+    return known
+  }
+  return {
+    ensure,
+    async clone(sql, name) {
+      try {
+        return await createDatabase(sql, name, await ensure(sql))
+      } catch (error) {
+        if ((error as { code?: string }).code !== NO_SUCH_DATABASE) throw error
+        // Somebody dropped it since.
+        known = null
+        return createDatabase(sql, name, await ensure(sql))
+      }
+    },
+  }
+}
+
+/** Says that this release clones from its template; to be repeated, or a newer release takes it for abandoned. */
+export async function useTemplate(
+  sql: QueryClient,
+  { name, version }: Pick<Template, 'name' | 'version'>,
+): Promise<void> {
+  await sql`
+    insert into templates (name, version) values (${name}, ${version})
+    on conflict (name) do update set used_at = now()`
+}
+
+/** How long a release that says nothing is still believed to run. */
+export const ABANDONED_AFTER = '10 minutes'
+
+/** True while a release with newer migrations runs beside this one: then its spares are the better ones. */
+export async function isSuperseded(sql: QueryClient, { version }: Template): Promise<boolean> {
+  const rows = await sql`
+    select 1 from templates where version > ${version} and used_at > now() - ${ABANDONED_AFTER}::interval limit 1`
+  return rows.length > 0
+}
+
+/** Drops the templates of earlier releases that nobody has used for a while; one it hears of first is given that while. */
+export async function dropOldTemplates(
+  sql: SessionClient,
+  service: ServiceName,
+  { name, version }: Template,
+): Promise<string[]> {
+  const pattern = `^template_${service}_[0-9]+$`
+  await sql`
+    insert into templates (name, version)
+    select datname, split_part(datname, '_', 3)::int from pg_database where datname ~ ${pattern}
+    on conflict (name) do nothing`
+  const old = await sql<{ name: string }[]>`
+    select name from templates
+    where name <> ${name} and version < ${version} and used_at < now() - ${ABANDONED_AFTER}::interval`
+  for (const template of old) {
+    await dropDatabase(sql, template.name)
+    await sql`delete from templates where name = ${template.name}`
+  }
+  return old.map(template => template.name)
 }

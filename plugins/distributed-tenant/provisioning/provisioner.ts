@@ -1,21 +1,25 @@
-// Owns making a tenant usable here: claim, database, certificate, rights, schema, ready. Every step can be run again after
-// a kill at any moment; one tenant is worked on by one process at a time (advisory lock on the central database).
-// "Ready", the mark and the status event are one transaction. A failure is recorded with its step and thrown on.
+// Owns making a tenant usable here: a spare taken in one statement, or claim, database, certificate, rights, schema, ready.
+// Every step can be run again after a kill at any moment; one tenant is worked on by one process at a time (advisory lock on
+// the central database). "Ready", the mark, the role's login and the status event are one transaction. A failure is recorded
+// with its step and thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
 import { randomBytes } from 'node:crypto'
 import type { StatusEvent, TenantId } from '../../../events/index.js'
+import type { Credentials } from '../databases/credentials.js'
 import {
   closeToPublic,
   commentDatabase,
-  createDatabase,
   dropDatabase,
   type Found,
   inspectDatabase,
+  markFits,
   markText,
   parseMark,
 } from '../databases/databases.js'
 import { appliedVersion, type MigrationSet, migrate } from '../databases/migrations.js'
 import { tenantDatabaseName } from '../databases/names.js'
-import { DatabaseForeign } from '../errors.js'
+import { openRole, prepareRole } from '../databases/roles.js'
+import type { Spares } from '../databases/spares.js'
+import { DatabaseForeign, DatabaseMissing } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
 import { writeOutbox } from './outbox.js'
@@ -25,10 +29,13 @@ export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 's
 
 export interface ProvisionerOptions {
   readonly service: ServiceName
+  readonly credentials: Credentials
+  readonly spares: Pick<Spares, 'take'>
+  readonly central: SqlClient
   /** A session on the central database: DDL and session locks need one. */
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** The template's name; looked at on the caller's session, so that it never waits for another. */
-  readonly template: (sql: SessionClient) => Promise<string>
+  /** Clones the template under a name; on the caller's session, so that it never waits for another. */
+  readonly clone: (sql: SessionClient, name: string) => Promise<boolean>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
@@ -39,16 +46,25 @@ export interface ProvisionerOptions {
 export interface Provisioner {
   /**
    * @returns the row as it is now; null for an unknown or deleted tenant, which is not provisioned
-   * @throws TENANT_DATABASE_FOREIGN when the name is held by a database that is not ours, else what a step failed with
+   * @throws TENANT_DATABASE_FOREIGN when the name is held by a database that is not ours, TENANT_DATABASE_MISSING when its
+   *   own is gone, else what a step failed with
    */
   provision(id: TenantId): Promise<RegistryRow | null>
 }
 
 export function createProvisioner(options: ProvisionerOptions): Provisioner {
-  const { service, session, sets, visit } = options
+  const { service, credentials, session, sets, visit } = options
   const tenantSet = sets.at(-1) as MigrationSet
 
   async function provision(id: TenantId): Promise<RegistryRow | null> {
+    const at = performance.now()
+    const taking = await options.spares.take(id)
+    if (taking === 'gone') return null
+    if (taking === 'taken') options.report({ step: 'ready', id, ms: performance.now() - at })
+    return taking === 'no' ? stepByStep(id) : findTenant(options.central, id)
+  }
+
+  async function stepByStep(id: TenantId): Promise<RegistryRow | null> {
     return session(async sql => {
       const lock = `distributed_tenant.provision:${id}`
       await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
@@ -56,12 +72,21 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         const row = await findTenant(sql, id)
         if (!row || row.lifecycle === 'deleted') return null
         // A newer release may have migrated it already while this one still runs.
-        if (row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version) return row
+        const inPlace = row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version
+        if (inPlace && (await roleStands(sql, id))) return row
         return await work(sql, row)
       } finally {
         await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
       }
     })
+  }
+
+  /** By what the registry and the catalogues say; rights and attributes are the reconciler's to compare. */
+  async function roleStands(sql: SessionClient, id: TenantId): Promise<boolean> {
+    const rows = await sql`
+      select 1 from tenants join pg_roles on rolname = ${tenantDatabaseName(id, service)}
+      where id = ${id} and role_key = ${credentials.current} and rolcanlogin`
+    return rows.length > 0
   }
 
   async function work(sql: SessionClient, row: RegistryRow): Promise<RegistryRow> {
@@ -83,7 +108,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       const certificate = await visit(name, async inside => {
         const known = await certify(inside, row, name)
         done('rights')
-        await closeToPublic(sql, name)
+        await prepareRole(sql, name, service)
         done('schema')
         await migrateInside(inside)
         return known
@@ -91,6 +116,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       done('ready')
       const ready = await sql.begin(async tx => {
         await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
+        await openRole(tx, row.id, { service, credentials })
         const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
         await writeStatus(tx, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
@@ -107,12 +133,13 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   /** After this the name is held by a database that is ours, finished or not. */
   async function ensureDatabase(sql: SessionClient, row: RegistryRow, name: string): Promise<void> {
     let found = await inspectDatabase(sql, name)
+    if (found.state !== 'present' && row.certificate !== null) throw missing(name)
     if (found.state === 'invalid') {
       await dropDatabase(sql, name)
       found = { state: 'absent' }
     }
     if (found.state === 'absent') {
-      const made = await createDatabase(sql, name, await options.template(sql))
+      const made = await options.clone(sql, name)
       // Nobody may wander in before it is certified; one that we only found is first looked into.
       if (made) await closeToPublic(sql, name)
       // Whoever made it, if we lost a race: look before it is taken for ours.
@@ -125,9 +152,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     if (found.state !== 'present') throw new Error(`${name} vanished while it was being made`)
     const mark = parseMark(found.comment)
     const fits = mark
-      ? mark.tenant === row.id &&
-        mark.service === service &&
-        (row.certificate === null || mark.certificate === row.certificate)
+      ? markFits(mark, { tenant: row.id, service, certificate: row.certificate })
       : // A clone that was interrupted before its mark carries no comment; its certificate table is looked at next.
         found.comment === null
     if (!found.ours || !fits) throw foreign(name)
@@ -207,4 +232,9 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
 const foreign = (name: string): Error =>
   new DatabaseForeign(
     `A database named ${name} exists and is not ours: rename or drop it by hand, then retry the tenant. Nothing was changed in it.`,
+  )
+
+const missing = (name: string): Error =>
+  new DatabaseMissing(
+    `The database ${name} was ready and is gone: restore it from a backup under this name, then retry the tenant. None was made in its place.`,
   )

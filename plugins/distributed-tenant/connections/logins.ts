@@ -1,0 +1,69 @@
+// Owns by which password a tenant's database is entered: the current key's, and after a refusal the next older one's, so
+// that keys can be changed while everything runs. When all are refused, or the role may not come in, that is told once per
+// refusal to whoever can mend it, and the connect fails as it is.
+import type { Credentials } from '../databases/credentials.js'
+import { tenantOfDatabase } from '../databases/names.js'
+import type { ServiceName, TenantId } from '../types.js'
+
+export interface Login {
+  readonly user: string
+  readonly password: string
+  /** To be told why the connection was lost, whenever that is. */
+  lost(error: Error): void
+  accepted(): void
+}
+
+export interface Logins {
+  of(database: string): Login
+  /** True when the last refusal left a password that has not been tried. */
+  again(database: string): boolean
+}
+
+const WRONG_PASSWORD = '28P01'
+/** The role is missing its LOGIN, or its right to connect. */
+const KEPT_OUT = new Set(['28000', '42501'])
+
+export function createLogins(
+  service: ServiceName,
+  credentials: Credentials,
+  onKeptOut: (tenant: TenantId) => void,
+): Logins {
+  const { keys } = credentials
+  /** Only of databases where the current key was refused: which key is next, and how many were refused in a row. */
+  const refusals = new Map<string, { key: number; refused: number }>()
+
+  function lost(database: string, tenant: TenantId, key: number, error: Error): void {
+    const { code = '' } = error as { code?: string }
+    if (KEPT_OUT.has(code)) onKeptOut(tenant)
+    if (code !== WRONG_PASSWORD) return
+    const state = refusals.get(database) ?? { key: 0, refused: 0 }
+    // Several were opened at once: the first refusal has moved on for all of them.
+    if (state.key !== key) return
+    state.key = (key + 1) % keys.length
+    state.refused++
+    refusals.set(database, state)
+    if (state.refused < keys.length) return
+    refusals.delete(database)
+    onKeptOut(tenant)
+  }
+
+  return {
+    of(database) {
+      const tenant = tenantOfDatabase(database, service)
+      if (tenant === null) throw new Error(`${database} is no tenant database of ${service}`)
+      const key = refusals.get(database)?.key ?? 0
+      return {
+        user: database,
+        password: credentials.password(tenant, keys[key] as string),
+        lost: error => lost(database, tenant, key, error),
+        accepted() {
+          const state = refusals.get(database)
+          if (state?.key !== key) return
+          if (key === 0) refusals.delete(database)
+          else state.refused = 0
+        },
+      }
+    },
+    again: database => (refusals.get(database)?.refused ?? 0) > 0,
+  }
+}

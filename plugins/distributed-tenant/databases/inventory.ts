@@ -1,0 +1,190 @@
+// Owns the look at the whole fleet: what the catalogues say of each tenant's database, mark, rights and role, compared with
+// the registry. A constant number of queries on the central database and no connection to a tenant's; it changes nothing.
+// Beside it the repair of one tenant's rights and role.
+import type { TenantId } from '../../../events/index.js'
+import { DatabaseForeign } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
+import type { Credentials } from './credentials.js'
+import { inspectDatabase, markFits, parseMark } from './databases.js'
+import { tenantDatabaseName, tenantGroupName } from './names.js'
+import { openRole, prepareRole } from './roles.js'
+
+/** What is wrong with one tenant here. */
+export type Finding =
+  | 'database_missing'
+  /** An interrupted DROP left it. */
+  | 'database_invalid'
+  /** It is not our role's. */
+  | 'database_foreign'
+  | 'mark_missing'
+  /** It names another tenant, service or certificate than the registry does. */
+  | 'mark_wrong'
+  | 'open_to_public'
+  | 'open_to_others'
+  | 'closed_to_role'
+  | 'role_missing'
+  | 'role_closed'
+  /** Superuser, or may create databases or roles, replicate, or pass row security. */
+  | 'role_powerful'
+  /** Not in its group, or in others too. */
+  | 'role_group'
+  | 'role_settings'
+  /** Its verifier is of an older key. */
+  | 'role_key'
+
+export interface TenantStanding {
+  readonly id: TenantId
+  readonly database: string
+  readonly lifecycle: Lifecycle
+  readonly provisioned: Provisioned
+  readonly schemaVersion: number | null
+  /** Empty when all is well, and for a tenant that has not been made yet. */
+  readonly findings: readonly Finding[]
+}
+
+export interface Inventory {
+  /** Every tenant of the registry, in order of id, deleted ones too. */
+  readonly tenants: readonly TenantStanding[]
+  /** Of a tenant's name and in no row of the registry. */
+  readonly strayDatabases: readonly string[]
+  readonly strayRoles: readonly string[]
+  /** Databases of this instance that everybody may connect to. */
+  readonly openDatabases: readonly string[]
+}
+
+/** What {@link repairTenant} cures. The rest is for people: it may hide data that is gone or somebody else's. */
+export const repairable: ReadonlySet<Finding> = new Set([
+  'open_to_public',
+  'open_to_others',
+  'closed_to_role',
+  'role_missing',
+  'role_closed',
+  'role_group',
+  'role_settings',
+  'role_key',
+])
+
+interface Row {
+  readonly id: TenantId
+  readonly lifecycle: Lifecycle
+  readonly provisioned: Provisioned
+  readonly schemaVersion: number | null
+  readonly certificate: string | null
+  readonly roleKey: string | null
+  readonly connections: number | null
+  readonly ours: boolean | null
+  readonly comment: string | null
+  readonly toPublic: boolean
+  readonly toOthers: boolean
+  readonly toRole: boolean
+  readonly login: boolean | null
+  readonly powerful: boolean | null
+  readonly groups: string[]
+  readonly settings: boolean
+}
+
+export async function inspectFleet(
+  sql: QueryClient,
+  { service, roleKey }: { service: ServiceName; roleKey: string },
+): Promise<Inventory> {
+  const pattern = `^tenant_[^_]*_${service}$`
+  const rows = await sql<Row[]>`
+    with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from tenants)
+    select id, lifecycle, provisioned, schema_version as "schemaVersion", certificate, role_key as "roleKey",
+      datconnlimit as connections, pg_has_role(current_user, datdba, 'MEMBER') as ours,
+      shobj_description(database.oid, 'pg_database') as comment,
+      coalesce(rights.to_public, false) as "toPublic", coalesce(rights.to_others, false) as "toOthers",
+      coalesce(rights.to_role, false) as "toRole",
+      rolcanlogin as login,
+      rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls as powerful,
+      array(select roles.rolname::text from pg_auth_members join pg_roles roles on roles.oid = roleid
+            where member = role.oid) as groups,
+      rolconfig is distinct from array['idle_in_transaction_session_timeout=60s']
+        or exists (select from pg_db_role_setting where setrole = role.oid and setdatabase <> 0) as settings
+    from named
+    left join pg_database database on datname = target
+    left join pg_roles role on rolname = target
+    left join lateral (
+      select bool_or(grantee = 0) as to_public, bool_or(grantee not in (0, datdba, coalesce(role.oid, 0))) as to_others,
+        bool_or(grantee = role.oid and privilege_type = 'CONNECT') as to_role
+      from aclexplode(coalesce(datacl, acldefault('d', datdba)))) rights on datname is not null
+    order by id`
+  const others = await sql<{ kind: 'database' | 'role' | 'open'; name: string }[]>`
+    select 'database' as kind, datname as name from pg_database
+    where datname ~ ${pattern} and not exists (select from tenants where datname = format('tenant_%s_%s', id, ${service}::text))
+    union all
+    select 'role', rolname from pg_roles
+    where rolname ~ ${pattern} and not exists (select from tenants where rolname = format('tenant_%s_%s', id, ${service}::text))
+    union all
+    select distinct 'open', datname from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+    where grantee = 0 and privilege_type = 'CONNECT' and datallowconn
+    order by 1, 2`
+  const of = (kind: string) => others.filter(other => other.kind === kind).map(other => other.name)
+  return {
+    tenants: rows.map(row => ({
+      id: row.id,
+      database: tenantDatabaseName(row.id, service),
+      lifecycle: row.lifecycle,
+      provisioned: row.provisioned,
+      schemaVersion: row.schemaVersion,
+      findings: findingsOf(row, service, roleKey),
+    })),
+    strayDatabases: of('database'),
+    strayRoles: of('role'),
+    openDatabases: of('open'),
+  }
+}
+
+function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] {
+  // Until it was ready once there is nothing it must have; the provisioner is on its way.
+  if (row.certificate === null) return []
+  if (row.connections === null) return ['database_missing']
+  if (row.connections === -2) return ['database_invalid']
+  if (!row.ours) return ['database_foreign']
+  const mark = parseMark(row.comment)
+  const wrong: [boolean, Finding][] = [
+    [mark === null, 'mark_missing'],
+    [mark !== null && !markFits(mark, { tenant: row.id, service, certificate: row.certificate }), 'mark_wrong'],
+    [row.toPublic, 'open_to_public'],
+    [row.toOthers, 'open_to_others'],
+  ]
+  if (row.login === null) return [...told(wrong), 'role_missing']
+  wrong.push(
+    [!row.toRole, 'closed_to_role'],
+    [!row.login, 'role_closed'],
+    [row.powerful === true, 'role_powerful'],
+    [row.groups.length !== 1 || row.groups[0] !== tenantGroupName(service), 'role_group'],
+    [row.settings, 'role_settings'],
+    [row.roleKey !== roleKey, 'role_key'],
+  )
+  return told(wrong)
+}
+
+const told = (wrong: [boolean, Finding][]): Finding[] => wrong.flatMap(([is, finding]) => (is ? [finding] : []))
+
+/**
+ * Makes the rights on a tenant's database, its role and its verifier what they must be. Safe to repeat.
+ * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark
+ */
+export async function repairTenant(
+  sql: SessionClient,
+  id: TenantId,
+  options: { service: ServiceName; credentials: Credentials },
+): Promise<void> {
+  const { service } = options
+  const name = tenantDatabaseName(id, service)
+  await sql.begin(async tx => {
+    await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
+    const [row] = await tx<{ certificate: string | null }[]>`select certificate from tenants where id = ${id}`
+    const found = await inspectDatabase(tx, name)
+    const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
+    if (!mark || !markFits(mark, { tenant: id, service, certificate: row?.certificate ?? null })) {
+      throw new DatabaseForeign(
+        `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
+      )
+    }
+    await prepareRole(tx, name, service)
+    await openRole(tx, id, options)
+  })
+}

@@ -1,0 +1,53 @@
+// Owns the login roles of tenants and the group they are members of. Invariants: a tenant's role owns nothing, may connect
+// to its one database, and has what its group has there; the service's role alone makes and changes them. Everything here
+// runs on the central database and is safe to repeat.
+import { RoleKeyUnknown } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { QueryClient, ServiceName, TenantId } from '../types.js'
+import type { Credentials } from './credentials.js'
+import { tenantDatabaseName, tenantGroupName } from './names.js'
+
+/** Also made by `init`; here for a service whose `init` was of an earlier release. */
+export async function ensureTenantGroup(sql: SessionClient, service: ServiceName): Promise<void> {
+  const name = tenantGroupName(service)
+  const [known] = await sql`select 1 from pg_roles where rolname = ${name}`
+  if (known) return
+  // Two replicas at their first start: one waits and finds it there.
+  await sql.begin(async tx => {
+    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.group', 0))`
+    const [made] = await tx`select 1 from pg_roles where rolname = ${name}`
+    if (!made) await tx`create role ${tx(name)} nologin`
+  })
+}
+
+/** Makes or mends the role that goes with a database, and the rights on it. It cannot log in yet. */
+export async function prepareRole(sql: QueryClient, database: string, service: ServiceName): Promise<void> {
+  await sql`select prepare_tenant_role(${database}, ${database}, ${tenantGroupName(service)})`
+}
+
+/**
+ * Lets the tenant's role log in by the current key, and notes the key in the registry. Not over a key that this process
+ * does not have: two processes with different secrets would lock each other out in turns, and every request of both.
+ * @throws TENANT_ROLE_KEY_UNKNOWN
+ */
+export async function openRole(
+  sql: QueryClient,
+  id: TenantId,
+  { service, credentials }: { service: ServiceName; credentials: Credentials },
+): Promise<void> {
+  const [row] = await sql<{ key: string | null }[]>`select role_key as key from tenants where id = ${id}`
+  const key = row?.key ?? credentials.current
+  if (!credentials.keys.includes(key)) throw new RoleKeyUnknown(key)
+  const role = tenantDatabaseName(id, service)
+  await sql`select open_tenant_role(${id}, ${role}, ${credentials.verifier(id)}, ${credentials.current})`
+}
+
+/** Roles of tenants that could do more than work in their database; there are none unless somebody made them so. */
+export async function powerfulRoles(sql: QueryClient, service: ServiceName): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    select rolname as name from pg_roles
+    where (rolname = ${tenantGroupName(service)} or rolname ~ ${`^(tenant_[^_]*|spare)_${service}(_[0-9]+)?$`})
+      and (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls)
+    order by 1`
+  return rows.map(row => row.name)
+}

@@ -1,0 +1,234 @@
+// Owns the spares of this service: databases made ahead, so that a tenant is ready by a rename. Invariants: a spare is in
+// the table only when it is whole; one process of a service makes and drops them at a time (advisory lock); the taking is
+// one transaction. When the server refuses (disk full, no connections left) it waits, longer each time, and tenants are
+// made without spares.
+import { randomBytes } from 'node:crypto'
+import type { TenantId } from '../../../events/index.js'
+import type { SessionClient } from '../request/client.js'
+import type { ServiceName, SqlClient } from '../types.js'
+import type { Credentials } from './credentials.js'
+import { closeToPublic, dropDatabase, dropRole, MARK_PREFIX } from './databases.js'
+import { spareName } from './names.js'
+import { prepareRole } from './roles.js'
+import { dropOldTemplates, isSuperseded, type Template, useTemplate } from './template.js'
+
+export interface SparesOptions {
+  readonly service: ServiceName
+  /** 0: none are made; what is left of others is still put away. */
+  readonly wanted: number
+  readonly template: Template
+  readonly credentials: Credentials
+  /** Clones the template under a name; on the caller's session. */
+  readonly clone: (sql: SessionClient, name: string) => Promise<boolean>
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly central: SqlClient
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly readySubject: string
+  readonly report: (event: SpareReport) => void
+  /** Milliseconds between looks. Default 10,000. */
+  readonly pollMs?: number
+}
+
+/** Told before and after each lasting effect. `failed`: the keeper waits; `refused`: a taking fell back. */
+export interface SpareReport {
+  readonly type:
+    | 'making'
+    | 'cloned'
+    | 'certified'
+    | 'made'
+    | 'dropping'
+    | 'dropped'
+    | 'taking'
+    | 'taken'
+    | 'refused'
+    | 'failed'
+  readonly name?: string
+  readonly id?: TenantId
+  readonly error?: unknown
+}
+
+/** `taken`: it is ready now. `ready`: it was. `gone`: unknown or deleted. `no`: to be made step by step. */
+export type Taking = 'taken' | 'ready' | 'gone' | 'no'
+
+export interface SparesInfo {
+  readonly wanted: number
+  /** As this process saw it last. */
+  readonly ready: number
+  /** Being made by this process now. */
+  readonly making: number
+}
+
+export interface Spares {
+  /** Begins to keep them; safe to call twice. */
+  start(): void
+  /** One round trip: makes a spare this tenant's, if there is one and the tenant has nothing yet. */
+  take(id: TenantId): Promise<Taking>
+  info(): SparesInfo
+  /** Finishes the one being made and stops. */
+  close(): Promise<void>
+}
+
+const LOCK = 'distributed_tenant.spares'
+const LONGEST_WAIT_MS = 300_000
+
+export function createSpares(options: SparesOptions): Spares {
+  const { service, wanted, template, credentials, session, central, report } = options
+  const pollMs = options.pollMs ?? 10_000
+  let ready = 0
+  let making = 0
+  let failures = 0
+  let stopped = false
+  let kicked = false
+  let wake: () => void = () => {}
+  let running: Promise<void> | null = null
+
+  async function loop(): Promise<void> {
+    while (!stopped) {
+      kicked = false
+      try {
+        await keep()
+        failures = 0
+      } catch (error) {
+        failures++
+        report({ type: 'failed', error })
+      }
+      // A taking does not hurry a keeper whom the server has refused.
+      if (!stopped && !(kicked && failures === 0)) await pause(wait())
+    }
+  }
+
+  function wait(): number {
+    if (failures === 0) return pollMs * (0.8 + Math.random() * 0.4)
+    return Math.min(LONGEST_WAIT_MS, 1_000 * 2 ** Math.min(failures, 9)) * (0.5 + Math.random() / 2)
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms)
+      timer.unref()
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async function keep(): Promise<void> {
+    await session(async sql => {
+      await useTemplate(sql, template)
+      const [lock] = await sql<{ mine: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${LOCK}, 0)) as mine`
+      if (lock?.mine) {
+        try {
+          await putAway(sql)
+          await refill(sql)
+        } finally {
+          await sql`select pg_advisory_unlock(hashtextextended(${LOCK}, 0))`
+        }
+      }
+      ready = await count(sql)
+    })
+  }
+
+  const count = async (sql: SessionClient): Promise<number> => {
+    const [row] = await sql<{ ready: number }[]>`
+      select count(*)::int as ready from spares where template = ${template.mark}`
+    return row?.ready ?? 0
+  }
+
+  async function refill(sql: SessionClient): Promise<void> {
+    if (wanted === 0 || (await isSuperseded(sql, template))) return
+    while (!stopped && (await count(sql)) < wanted) {
+      making = 1
+      await makeOne(sql).finally(() => {
+        making = 0
+      })
+      ready++
+    }
+  }
+
+  async function makeOne(sql: SessionClient): Promise<void> {
+    const [row] = await sql<{ number: number }[]>`select nextval('spare_numbers')::int as number`
+    const name = spareName(service, (row as { number: number }).number)
+    report({ type: 'making', name })
+    await options.clone(sql, name)
+    await closeToPublic(sql, name)
+    report({ type: 'cloned', name })
+    await prepareRole(sql, name, service)
+    const certificate = randomBytes(16).toString('hex')
+    // The visit also pays what PostgreSQL charges the first connection to a database (limits 3.3).
+    await options.visit(
+      name,
+      inside => inside`insert into distributed_tenant.certificate (certificate) values (${certificate})`,
+    )
+    report({ type: 'certified', name })
+    // Nobody wanders in, a backup included: one session would make the taking wait 5 s and fail (limits 1.4).
+    await sql`alter database ${sql(name)} allow_connections false`
+    await sql`insert into spares (name, template, certificate) values (${name}, ${template.mark}, ${certificate})`
+    report({ type: 'made', name })
+  }
+
+  /** Drops what is unfinished, broken or of an earlier release. Called under the lock, so nobody is making one. */
+  async function putAway(sql: SessionClient): Promise<void> {
+    const newer = await isSuperseded(sql, template)
+    const pattern = `^spare_${service}_[0-9]+$`
+    const found = await sql<{ name: string; listed: boolean; whole: boolean }[]>`
+      select coalesce(datname, rolname, spares.name) as name, spares.name is not null as listed,
+        datname is not null and datconnlimit <> -2 and rolname is not null
+          and (${newer} or template = ${template.mark}) as whole
+      from (select datname, datconnlimit from pg_database where datname ~ ${pattern}) databases
+      full join (select rolname from pg_roles where rolname ~ ${pattern}) roles on rolname = datname
+      full join spares on spares.name = coalesce(datname, rolname)`
+    for (const { name, listed, whole } of found) {
+      if (listed && whole) continue
+      // Whoever takes it at this moment holds its row, and then it is no spare any more.
+      if (listed && (await sql`delete from spares where name = ${name}`).count === 0) continue
+      report({ type: 'dropping', name })
+      try {
+        await dropDatabase(sql, name)
+        await dropRole(sql, name)
+        report({ type: 'dropped', name })
+      } catch (error) {
+        // Somebody else's by that name, or in use by a superuser: no reason to make no others.
+        report({ type: 'failed', name, error })
+      }
+    }
+    for (const name of await dropOldTemplates(sql, service, template)) report({ type: 'dropped', name })
+  }
+
+  function kick(): void {
+    kicked = true
+    if (failures === 0) wake()
+  }
+
+  return {
+    start() {
+      running ??= loop()
+    },
+    async take(id) {
+      report({ type: 'taking', id })
+      try {
+        const [row] = await central<{ outcome: string }[]>`
+          select take_spare(${id}, ${service}, ${template.mark}, ${template.version}, ${credentials.verifier(id)},
+            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${new Date()}) as outcome`
+        const { outcome } = row as { outcome: string }
+        if (outcome === 'taken') {
+          ready = Math.max(0, ready - 1)
+          kick()
+          report({ type: 'taken', id })
+        }
+        return outcome === 'taken' || outcome === 'ready' || outcome === 'gone' ? outcome : 'no'
+      } catch (error) {
+        // A spare that cannot be taken (dropped by hand, or held by a session) is put away by the keeper.
+        report({ type: 'refused', id, error })
+        kick()
+        return 'no'
+      }
+    },
+    info: () => ({ wanted, ready, making }),
+    async close() {
+      stopped = true
+      wake()
+      await running
+    },
+  }
+}

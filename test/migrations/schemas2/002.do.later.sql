@@ -1,0 +1,1 @@
+create table side.later (id serial primary key, word text not null);
