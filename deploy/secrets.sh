@@ -15,9 +15,12 @@ for service in identity employee core; do
   keep "${service}_role_secret" "k1:$(random)"
 done
 keep admin_token "$(random)"
-if [ ! -s secrets/nats_url.txt ] || [ ! -s secrets/nats_conf.txt ]; then
-  password=$(random)
-  printf 'nats://services:%s@nats:4222\n' "$password" > secrets/nats_url.txt
-  printf 'authorization { users: [{ user: "services", password: "%s" }] }\n' "$password" > secrets/nats_conf.txt
-fi
+# One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not.
+rules=''
+for user in operator identity employee core; do
+  keep "nats_${user}_url" "nats://${user}:$(random)@nats:4222"
+  password=$(sed 's|^nats://[^:]*:\([^@]*\)@.*|\1|' "secrets/nats_${user}_url.txt")
+  rules="$rules;s|\$NATS_$(echo "$user" | tr '[:lower:]' '[:upper:]')_PASSWORD\$|\"$password\"|"
+done
+sed "${rules#;}" deploy/nats.conf > secrets/nats_conf.txt
 chmod 644 secrets/*.txt

@@ -7,13 +7,14 @@ import { type Address, parseAddress } from './address.js'
 import { EventsUnavailable } from './failures.js'
 import { pause } from './pause.js'
 import { describe, guardReport, type Report } from './report.js'
+import { inboxOf, isServiceName } from './subjects.js'
 
 export type ConnectionStatus = 'connecting' | 'connected' | 'reconnecting' | 'closed'
 
 export interface ConnectOptions {
   /** `nats://user:password@host:port`, several separated by commas. */
   url: string
-  /** Shown in the server's monitoring, e.g. `employee`. */
+  /** Shown in the server's monitoring, e.g. `employee`; a service's short name also names its inbox. */
   name: string
   report?: Report
   /** TCP and handshake together. Default 2000. */
@@ -176,6 +177,8 @@ function clientOptions(address: Address, name: string, timeout: number, delay: (
     ...(address.tls && { tls: {} }),
     servers: address.servers,
     name,
+    // An inbox of its own, so that a NATS user can be kept from hearing what others are answered.
+    ...(isServiceName(name) && { inboxPrefix: inboxOf(name) }),
     timeout,
     pingInterval: PING_INTERVAL_MS,
     maxPingOut: 2,

@@ -20,7 +20,7 @@ export interface ConsumeOptions<E extends { id: string }> extends DurableOptions
   connection: EventsConnection
   /** Names the dead subject. */
   service: string
-  parse: (subject: string, data: Uint8Array) => Parsed<E>
+  parse: (subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>) => Parsed<E>
   /** Resolves: acknowledged. Throws DeadEvent: dead letters. Throws anything else: delivered again later. Must end by itself. */
   handle: (event: E, incoming: Incoming) => Promise<void>
   /** Stores a dead letter. If it throws, the message is delivered again later. */
@@ -31,7 +31,7 @@ export interface ConsumeOptions<E extends { id: string }> extends DurableOptions
   /** Makes the stream when it is missing: identity alone. Default false. */
   mayCreateStream?: boolean
   stream?: StreamOptions
-  /** Milliseconds until the next delivery after a failure. Default 1 s doubling to 60 s, with jitter. */
+  /** Milliseconds until the next delivery after a failure. Default 1 s doubling to 30 s, with jitter. */
   retryDelayMs?: (deliveryCount: number) => number
 }
 

@@ -23,7 +23,7 @@ export interface Incoming {
 export interface DeliveryRules<E extends { id: string }> {
   readonly service: string
   readonly durable: string
-  readonly parse: (subject: string, data: Uint8Array) => Parsed<E>
+  readonly parse: (subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>) => Parsed<E>
   readonly handle: (event: E, incoming: Incoming) => Promise<void>
   readonly onDead: (dead: DeadLetter) => Promise<void>
   readonly retryDelayMs: (deliveryCount: number) => number
@@ -47,9 +47,9 @@ export interface Delivery {
   giveBack(): void
 }
 
-/** 1 s, doubling to 60 s, with a fifth of it at random either way so that retries do not march in step. */
+/** 1 s, doubling to 30 s, with a fifth of it at random either way so that retries do not march in step. */
 export function defaultRetryDelay(deliveryCount: number): number {
-  const base = Math.min(60_000, 1000 * 2 ** Math.min(deliveryCount - 1, 10))
+  const base = Math.min(30_000, 1000 * 2 ** Math.min(deliveryCount - 1, 10))
   return Math.round(base * (0.8 + Math.random() * 0.4))
 }
 
@@ -59,7 +59,8 @@ export function createDelivery<E extends { id: string }>(
   message: JsMsg,
   epoch: Epoch,
 ): Delivery {
-  const parsed = parseSafely(rules, message)
+  const headers = headerRecord(message.headers)
+  const parsed = parseSafely(rules, message, headers)
   const streamSeq = message.info.streamSequence
   const deliveryCount = message.info.deliveryCount
   const about = {
@@ -81,10 +82,11 @@ export function createDelivery<E extends { id: string }>(
     }
   }
 
-  async function bury(reason: string): Promise<void> {
-    const headers = headerRecord(message.headers)
+  async function bury({ reason, parked }: DeadEvent): Promise<void> {
+    const { subject, data } = message
+    const streamCreated = epoch.created
     try {
-      await rules.onDead({ subject: message.subject, data: message.data, headers, streamSeq, deliveryCount, reason })
+      await rules.onDead({ subject, data, headers, streamCreated, streamSeq, deliveryCount, reason, parked })
     } catch (error) {
       const delayMs = rules.retryDelayMs(deliveryCount)
       rules.report({ type: 'dead_failed', ...about, reason, error: describe(error), delayMs })
@@ -96,7 +98,7 @@ export function createDelivery<E extends { id: string }>(
     } catch (error) {
       rules.report({ type: 'dead_copy_failed', ...about, error: describe(error) })
     }
-    rules.report({ type: 'dead', ...about, reason })
+    rules.report({ type: parked ? 'parked' : 'dead', ...about, reason })
     // Without a text: nats-server 2.9 ignores term('reason') and delivers again.
     answer(() => message.term())
   }
@@ -107,17 +109,17 @@ export function createDelivery<E extends { id: string }>(
       const started = performance.now()
       rules.report({ type: 'received', ...about })
       try {
-        if (!parsed.ok) throw new DeadEvent(parsed.reason)
+        if (!parsed.ok) throw new DeadEvent(parsed.reason, { parked: parsed.newer === true })
         const { subject, data } = message
-        const headers = headerRecord(message.headers)
         await rules.handle(parsed.event, { subject, data, headers, streamSeq, deliveryCount, signal: rules.signal })
       } catch (error) {
-        if (error instanceof DeadEvent) return bury(error.reason)
+        if (error instanceof DeadEvent) return bury(error)
         const delayMs = rules.retryDelayMs(deliveryCount)
         rules.report({ type: 'retried', ...about, error: describe(error), delayMs })
         answer(() => message.nak(delayMs))
         return
       }
+      rules.report({ type: 'applied', ...about })
       if (answer(() => message.ack())) {
         rules.report({ type: 'acked', ...about, durationMs: performance.now() - started })
       }
@@ -128,9 +130,13 @@ export function createDelivery<E extends { id: string }>(
 }
 
 // A parser that throws must not take the consumer with it, nor be retried for ever on the same bytes.
-function parseSafely<E extends { id: string }>(rules: DeliveryRules<E>, message: JsMsg): Parsed<E> {
+function parseSafely<E extends { id: string }>(
+  rules: DeliveryRules<E>,
+  message: JsMsg,
+  headers: Readonly<Record<string, string>>,
+): Parsed<E> {
   try {
-    return rules.parse(message.subject, message.data)
+    return rules.parse(message.subject, message.data, headers)
   } catch (error) {
     return { ok: false, reason: `the message could not be parsed: ${describe(error)}` }
   }

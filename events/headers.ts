@@ -4,6 +4,9 @@ import { headers as createHeaders, type MsgHdrs } from 'nats'
 
 const CE = 'ce-'
 
+/** CloudEvents `dataschema`: raised when a body can no longer be read by releases that know the version before. */
+export const DATA_SCHEMA = 'urn:fastify-distributed-tenant:event:1'
+
 export interface HeaderFields {
   readonly subject: string
   readonly messageId: string
@@ -25,7 +28,14 @@ export function eventHeaders({ subject, messageId, source, time, extra }: Header
   // The type without the service, so that one name means one kind of event.
   all.set(`${CE}type`, subject.split('.').slice(0, 2).join('.'))
   all.set(`${CE}time`, time)
+  all.set(`${CE}dataschema`, DATA_SCHEMA)
   return all
+}
+
+/** Whether a message says that its body has a form of a newer release; one that says nothing has the form we know. */
+export function isNewerSchema(headers: Readonly<Record<string, string>>): boolean {
+  const said = headers[`${CE}dataschema`]
+  return said !== undefined && said !== DATA_SCHEMA
 }
 
 /** First value of each header; empty when there are none. */

@@ -21,6 +21,7 @@ export {
   parseStatus,
   type StatusEvent,
 } from './messages.js'
+export { type NatsUser, natsUsers, operatorUser, serviceUser } from './permissions.js'
 export {
   createPublisher,
   type Publication,

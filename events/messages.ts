@@ -2,6 +2,7 @@
 // Invariant: an event holds known, checked fields only; a reason is one short sentence that echoes at most 64 escaped
 // characters of the input. Never throws on input; `encode` throws only on what JSON cannot hold.
 import { decode, isJsonObject, type JsonObject, quote } from './decode.js'
+import { isNewerSchema } from './headers.js'
 import { LifecycleBody, lifecycleBody, MAX_SETTINGS_BYTES, StatusBody, statusBody } from './schemas.js'
 import { type LifecycleKind, parseSubject, type StatusKind } from './subjects.js'
 import type { TenantId } from './tenant-id.js'
@@ -39,6 +40,8 @@ export interface StatusEvent {
   readonly status: StatusKind
   readonly step?: string
   readonly attempts?: number
+  /** With `failed`: the name is held by a database that is not the service's; only people can end that. */
+  readonly foreign?: boolean
   readonly error?: string
   readonly nextTryAt?: string
   readonly steps?: readonly { readonly step: string; readonly at: string }[]
@@ -46,12 +49,18 @@ export interface StatusEvent {
   readonly at: string
 }
 
-export type Parsed<E> = { readonly ok: true; readonly event: E } | { readonly ok: false; readonly reason: string }
+/** `newer`: not understood, but it may come from a newer release. */
+export type Parsed<E> =
+  | { readonly ok: true; readonly event: E }
+  | { readonly ok: false; readonly reason: string; readonly newer?: boolean }
+
+type Headers = Readonly<Record<string, string>>
 
 /** `tenant.<kind>` and its body to a lifecycle event. */
-export function parseLifecycle(subject: string, data: Uint8Array): Parsed<LifecycleEvent> {
+export function parseLifecycle(subject: string, data: Uint8Array, headers: Headers = {}): Parsed<LifecycleEvent> {
   const parts = parseSubject(subject)
-  if (parts?.type !== 'lifecycle') return refuse(`${quote(subject)} is not a lifecycle subject`)
+  if (parts?.type !== 'lifecycle') return { ...refuse(`${quote(subject)} is not a lifecycle subject`), newer: true }
+  if (isNewerSchema(headers)) return newerSchema(headers)
   const decoded = decode(data)
   if (!decoded.ok) return decoded
   const body = decoded.value
@@ -81,9 +90,10 @@ export function parseLifecycle(subject: string, data: Uint8Array): Parsed<Lifecy
 }
 
 /** `tenant.<kind>.<service>` and its body to a status event; both must say the same service and status. */
-export function parseStatus(subject: string, data: Uint8Array): Parsed<StatusEvent> {
+export function parseStatus(subject: string, data: Uint8Array, headers: Headers = {}): Parsed<StatusEvent> {
   const parts = parseSubject(subject)
-  if (parts?.type !== 'status') return refuse(`${quote(subject)} is not a status subject`)
+  if (parts?.type !== 'status') return { ...refuse(`${quote(subject)} is not a status subject`), newer: true }
+  if (isNewerSchema(headers)) return newerSchema(headers)
   const decoded = decode(data)
   if (!decoded.ok) return decoded
   const body = decoded.value
@@ -95,7 +105,7 @@ export function parseStatus(subject: string, data: Uint8Array): Parsed<StatusEve
   for (const instant of [body.at, body.nextTryAt, ...(body.steps ?? []).map(one => one.at)]) {
     if (instant !== undefined && Number.isNaN(Date.parse(instant))) return refuse('an instant names no real time')
   }
-  const { step, attempts, error, nextTryAt, steps, schemaVersion } = body
+  const { step, attempts, foreign, error, nextTryAt, steps, schemaVersion } = body
   return accept({
     id: body.id as TenantId,
     service: body.service,
@@ -104,6 +114,7 @@ export function parseStatus(subject: string, data: Uint8Array): Parsed<StatusEve
     status: body.status,
     ...(step !== undefined && { step }),
     ...(attempts !== undefined && { attempts }),
+    ...(foreign !== undefined && { foreign }),
     ...(error !== undefined && { error }),
     ...(nextTryAt !== undefined && { nextTryAt }),
     ...(steps !== undefined && { steps: steps.map(one => ({ step: one.step, at: one.at })) }),
@@ -124,6 +135,13 @@ function accept<E>(event: E): Parsed<E> {
 
 function refuse(reason: string): { ok: false; reason: string } {
   return { ok: false, reason }
+}
+
+function newerSchema(headers: Headers): { ok: false; reason: string; newer: true } {
+  return {
+    ...refuse(`the body has the form ${quote(headers['ce-dataschema'])}, which this release does not know`),
+    newer: true,
+  }
 }
 
 interface Flaw {

@@ -34,9 +34,12 @@ export type EventsReport =
     }
   // messages
   | ({ readonly type: 'received' } & Delivered)
+  /** Its effect is durable; the answer to the server comes next. */
+  | ({ readonly type: 'applied' } & Delivered)
   | ({ readonly type: 'acked'; readonly durationMs: number } & Delivered)
   | ({ readonly type: 'retried'; readonly error: string; readonly delayMs: number } & Delivered)
-  | ({ readonly type: 'dead'; readonly reason: string } & Delivered)
+  /** Stored as one that can never work, or (`parked`) as one that a newer release may know. */
+  | ({ readonly type: 'dead' | 'parked'; readonly reason: string } & Delivered)
   | ({
       readonly type: 'dead_failed'
       readonly reason: string

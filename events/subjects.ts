@@ -10,6 +10,9 @@ export const LIFECYCLE_FILTER = 'tenant.*'
 /** Consumer filter for status events alone. */
 export const STATUS_FILTER = 'tenant.*.*'
 
+/** What each kind of durable reads. */
+export const DURABLE_FILTERS = { tenants: LIFECYCLE_FILTER, ledger: STATUS_FILTER } as const
+
 export const LIFECYCLE_KINDS = ['created', 'updated', 'suspended', 'activated', 'deleted'] as const
 export const STATUS_KINDS = ['ready', 'failed', 'removed'] as const
 export type LifecycleKind = (typeof LIFECYCLE_KINDS)[number]
@@ -38,9 +41,15 @@ export const tenantsDurable = (service: string): string => `tenants-${serviceTok
 /** The durable through which identity reads every service's status events. */
 export const ledgerDurable = (service: string): string => `ledger-${serviceToken(service)}`
 
+/** Where the server's answers to a service go. Under the usual `_INBOX`, so that a NATS user made for any client will do. */
+export const inboxOf = (service: string): string => `_INBOX.${serviceToken(service)}`
+
 function isOneOf<T extends string>(list: readonly T[], value: string | undefined): value is T {
   return value !== undefined && (list as readonly string[]).includes(value)
 }
+
+/** Whether a name is a service's short name. */
+export const isServiceName = (name: string): boolean => servicePattern.test(name)
 
 /** Reads a concrete subject; null for one that is not ours, wildcards and unknown kinds included. */
 export function parseSubject(subject: string): Subject | null {

@@ -29,6 +29,7 @@ async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Pro
             description: 'The tenant’s id. Its own host name says the same. It is a claim, not a proof.',
           },
           admin: { type: 'http', scheme: 'bearer', description: 'The operator’s token (ADMIN_TOKEN).' },
+          service: { type: 'http', scheme: 'bearer', description: 'Another service’s token (SERVICE_TOKEN).' },
         },
       },
     },

@@ -49,7 +49,7 @@ export function serviceEnvironment(
     DB_DATABASE: database.name,
     DB_USERNAME: database.user,
     DB_PASSWORD: database.password,
-    NATS_URL: info.nats.url,
+    NATS_URL: info.nats.services[name],
     REDIS_URL: info.redis.url,
     ADMIN_TOKEN: secrets.adminToken,
     SERVICE_TOKEN: secrets.serviceToken,

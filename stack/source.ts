@@ -1,6 +1,7 @@
 // Which servers a stack uses: the ones the environment gives, if it gives all of them, or ones started here.
 // Given servers are never stopped by us; own ones are, together with their data.
 
+import { natsUsers } from '../events/index.js'
 import type { Superuser } from './init.js'
 import { perService, type ServiceName, serviceNames } from './names.js'
 import { findServers } from './servers/find.js'
@@ -11,7 +12,7 @@ export interface ServerSource {
   says: string
   databases: Record<ServiceName, { host: string; port: number }>
   superuser: Record<ServiceName, Superuser>
-  nats: { url: string }
+  nats: { url: string; services: Record<ServiceName, string> }
   redis: { url: string }
   own: Servers<ServiceName> | undefined
   stop(): Promise<void>
@@ -26,14 +27,14 @@ export async function obtainServers(env: NodeJS.ProcessEnv, durable: boolean): P
   if (set.length === serverVariables.length) return givenServers(env)
 
   const { version } = findServers().postgres
-  const own = await startServers({ services: serviceNames, durable })
+  const own = await startServers({ services: serviceNames, durable, natsUsers: natsUsers(serviceNames) })
   const missing = serverVariables.filter(name => !env[name])
   const ignored = set.length > 0 ? ` ${set.join(', ')} not used, because ${missing.join(', ')} is not set.` : ''
   return {
     says: `Servers started here: ${serviceNames.length} x PostgreSQL ${version}, NATS, Redis, on temporary data.${ignored}`,
     databases: perService(name => own.postgres[name]),
     superuser: perService(name => own.postgres[name]),
-    nats: own.nats,
+    nats: { url: own.nats.url, services: perService(name => own.nats.users[name]?.url as string) },
     redis: own.redis,
     own,
     stop: () => own.stop(),
@@ -53,7 +54,8 @@ function givenServers(env: NodeJS.ProcessEnv): ServerSource {
     says: 'Servers given by the environment: none is started here.',
     databases: perService(name => address(env[hostVariables[name]] as string, env.DB_PORT, hostVariables[name])),
     superuser: perService(() => superuser),
-    nats: { url: env.NATS_URL as string },
+    // One user for all, as it was given: what it may do is its owner's business.
+    nats: { url: env.NATS_URL as string, services: perService(() => env.NATS_URL as string) },
     redis: { url: env.REDIS_URL as string },
     own: undefined,
     async stop() {},

@@ -15,7 +15,8 @@ export interface DatabaseAddress {
 
 export interface StackInfo {
   services: Record<ServiceName, { url: string; database: DatabaseAddress }>
-  nats: { url: string }
+  /** `url` is the operator's, who may ask for tenants and nothing else. */
+  nats: { url: string; services: Record<ServiceName, string> }
   redis: { url: string }
   adminToken: string
 }

@@ -136,5 +136,5 @@ async function describe(
       database: { host, port, user: roleOf(name), password: randomPassword(), name: databaseOf(name) },
     }
   }
-  return { services, nats: { url: source.nats.url }, redis: { url: source.redis.url }, adminToken }
+  return { services, nats: source.nats, redis: { url: source.redis.url }, adminToken }
 }

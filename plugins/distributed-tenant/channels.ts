@@ -9,8 +9,14 @@ import type { RoleReport } from './databases/mender.js'
 import type { SpareReport } from './databases/spares.js'
 import type { DirectoryReport } from './directory/directory.js'
 import type { RemoteReport } from './directory/remote.js'
-import type { RelayReport } from './provisioning/outbox.js'
+import type { BreakerReport } from './provisioning/breaker.js'
+import type { DeadLettersReport } from './provisioning/dead-letters.js'
 import type { ProvisionStep } from './provisioning/provisioner.js'
+import type { PurgeStep } from './provisioning/purge.js'
+import type { ReconcileReport } from './provisioning/reconciler.js'
+import type { RelayReport } from './provisioning/relay.js'
+import type { RetryReport } from './provisioning/retry.js'
+import type { SourceReport } from './provisioning/source.js'
 import type { QueryReport } from './request/use.js'
 import type { ServiceName, TenantId } from './types.js'
 
@@ -43,9 +49,14 @@ export type Step =
       readonly area: 'provision'
       readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
     }
-  | { readonly area: 'relay'; readonly event: RelayReport }
+  | { readonly area: 'change'; readonly event: SourceReport }
+  | { readonly area: 'reconcile'; readonly event: ReconcileReport }
+  | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'role'; readonly event: RoleReport }
   | { readonly area: 'spare'; readonly event: SpareReport }
+  | { readonly area: 'relay'; readonly event: RelayReport }
+  | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
+  | { readonly area: 'dead'; readonly event: DeadLettersReport }
   | { readonly area: 'events'; readonly event: EventsReport }
   /** One message per statement, twice: when it is sent, in the context of who asks, and when it is over. */
   | { readonly area: 'query'; readonly pool: PoolName; readonly event: QueryReport }
@@ -82,9 +93,14 @@ export const areas = [
   'cache',
   'listener',
   'provision',
+  'change',
+  'reconcile',
+  'purge',
   'role',
   'spare',
   'relay',
+  'retry',
+  'dead',
   'events',
   'query',
   'arrival',

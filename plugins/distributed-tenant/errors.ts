@@ -117,6 +117,16 @@ export const TenantClientMethod = createError(
   'sql.%s is not available on a leased connection: %s.',
   500,
 )
+export const TenantRetained = createError(
+  'TENANT_RETAINED',
+  'This tenant’s database is kept: it is dropped when identity says that the tenant is deleted and its retention over.',
+  409,
+)
+export const IdentityUnavailable = createError(
+  'IDENTITY_UNAVAILABLE',
+  'The identity service cannot be asked (%s): check IDENTITY_URL, SERVICE_TOKEN and that it runs, then try again.',
+  503,
+)
 export const TenantDisabled = createError(
   'TENANT_DISABLED',
   'Tenant databases are switched off here: set DISTRIBUTED_DATABASE_ENABLED=true.',
@@ -130,13 +140,13 @@ export const MigrationRunNotFound = createError(
 )
 export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
 export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
-export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 export const RoleKeyUnknown = createError(
   'TENANT_ROLE_KEY_UNKNOWN',
   'The role of this tenant was set by the key %s, which this process does not have: give all processes of the service the same TENANT_ROLE_SECRET, older keys after a comma.',
   500,
 )
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)
+export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */
 export const RETRY_AFTER: Readonly<Record<string, number>> = {
@@ -145,6 +155,7 @@ export const RETRY_AFTER: Readonly<Record<string, number>> = {
   TENANT_DATABASE_UNAVAILABLE: 2,
   CENTRAL_DATABASE_UNAVAILABLE: 2,
   TENANT_BUSY: 1,
+  IDENTITY_UNAVAILABLE: 2,
   TENANT_DISABLED: 30,
 }
 

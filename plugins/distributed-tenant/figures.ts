@@ -42,7 +42,7 @@ async function count({ central, service, schemaVersion }: FiguresParts): Promise
       (select coalesce(sum(behind), 0)::int from registry) as "schemaBehind",
       (select json_build_object('waiting', waiting, 'oldestSeconds', oldest) from waiting) as outbox,
       (select count(*)::int from outbox where refused_at is not null) as "outboxRefused",
-      (select count(*)::int from dead_events) as "deadEvents",
+      (select count(*)::int from dead_events where resolved_at is null) as "deadEvents",
       (select count(*)::int from pg_database
         where starts_with(datname, ${`spare_${service}_`}) and datconnlimit <> -2) as spares,
       pg_database_size(current_database())::float8 as "centralBytes"`

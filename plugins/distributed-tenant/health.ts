@@ -7,6 +7,7 @@ import type { Directory } from './directory/directory.js'
 import type { Remote } from './directory/remote.js'
 import { TenantBusy, TenantLookupFailed } from './errors.js'
 import type { Settings } from './options.js'
+import type { Breaker } from './provisioning/breaker.js'
 import type { Streams } from './provisioning/streams.js'
 import type { ConnectionInfo, HealthPart, TenancyHealth, TenantId, TenantProbe } from './types.js'
 
@@ -15,6 +16,7 @@ export interface HealthParts {
   readonly pools: Pools
   readonly directory: Directory
   readonly remote: Remote | null
+  readonly breaker: Breaker
   readonly streams: () => Streams | null
 }
 
@@ -82,9 +84,21 @@ export function createHealth(parts: HealthParts): HealthQuestions {
         timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
         remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
       ])
-      return { central, cache, events: eventsPart(parts.streams()), connections: connectionInfo() }
+      return {
+        central,
+        cache,
+        events: eventsPart(parts.streams()),
+        provisioning: provisioningPart(parts.breaker),
+        connections: connectionInfo(),
+      }
     },
   }
+}
+
+/** Existing tenants are served; new ones wait until the instance is no longer spared. */
+function provisioningPart(breaker: Breaker): HealthPart {
+  const { open, reason } = breaker.state()
+  return open ? { status: 'down', detail: reason ?? 'its instance is spared' } : { status: 'up' }
 }
 
 function eventsPart(streams: Streams | null): HealthPart {

@@ -35,6 +35,16 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         else log.debug({ tenant: id, step, ms }, 'tenant provisioning step done')
         return
       }
+      case 'change':
+        log.debug(told.event, 'tenant change')
+        return
+      case 'reconcile':
+        onReconcile(told.event)
+        return
+      case 'purge':
+        if (told.event.step === 'removed') log.info({ tenant: told.event.id }, 'database of a deleted tenant dropped')
+        else log.debug({ tenant: told.event.id, step: told.event.step }, 'purge step done')
+        return
       case 'role': {
         const { type, id, error } = told.event
         if (type === 'mended') log.info({ tenant: id }, 'the tenant’s role is as it must be again')
@@ -59,10 +69,15 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         } else tellOnce('cache', told.event.error, 'Redis does not answer; lookups go to the registry')
         return
       case 'relay':
-        if (told.event.type === 'published') over('relay', 'events are published again')
-        else if (told.event.type === 'publish_refused') {
-          log.error({ err: told.event.error, subject: told.event.subject }, 'an event was refused and set aside')
-        } else tellOnce('relay', told.event.error, 'events wait in the outbox')
+        onRelay(told.event)
+        return
+      case 'retry':
+        onRetry(told.event)
+        return
+      case 'dead':
+        if (told.event.type === 'replay_failed') {
+          log.warn({ dead: told.event.id, reason: told.event.error }, 'a dead event was replayed in vain')
+        } else log.debug(told.event, 'dead events')
         return
       case 'events':
         onEvents(told.event)
@@ -74,6 +89,79 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       default:
         return
+    }
+  }
+
+  function onReconcile(event: Extract<Told, { area: 'reconcile' }>['event']): void {
+    switch (event.type) {
+      case 'drift': {
+        const { kind, id, action, detail } = event
+        log[action === 'repaired' ? 'warn' : 'error']({ tenant: id, kind, action }, `drift: ${detail}`)
+        return
+      }
+      case 'rewound':
+        log.warn(
+          { cursor: event.cursor, head: event.head },
+          'identity’s feed ends earlier than it did; all of it is read',
+        )
+        return
+      case 'identity_unreachable':
+        tellOnce('identity', event.error, 'identity does not answer; what is known is served')
+        return
+      case 'identity_back':
+        over('identity', 'identity answers again')
+        return
+      case 'pass_failed':
+        tellOnce('reconcile', event.error, 'the registry could not be compared; it is tried again')
+        return
+      case 'pass':
+        over('reconcile', 'the registry is compared again')
+        log.trace(event, 'compared')
+        return
+      default:
+        log.trace(event, 'reconcile step')
+    }
+  }
+
+  function onRelay(event: Extract<Told, { area: 'relay' }>['event']): void {
+    switch (event.type) {
+      case 'published':
+      case 'looked':
+        over('relay', 'events are published again')
+        return
+      case 'publish_refused':
+        log.error({ err: event.error, subject: event.subject }, 'an event was refused and set aside')
+        return
+      case 'publish_failed':
+      case 'relay_failed':
+        tellOnce('relay', event.error, 'events wait in the outbox')
+        return
+      case 'found_new':
+      case 'rewound':
+      case 'purged':
+        log.warn({ loss: event.type, rows: event.rows }, 'the stream has lost events and is fed again')
+        return
+      default:
+        log.trace(event, 'relay step')
+    }
+  }
+
+  function onRetry(event: Extract<Told, { area: 'retry' }>['event']): void {
+    switch (event.type) {
+      case 'breaker_opened':
+        tellOnce('breaker', event.reason, 'the instance is short of something or away: new tenants wait')
+        return
+      case 'breaker_closed':
+        over('breaker', 'the instance takes new tenants again')
+        return
+      case 'retry_failed':
+        tellOnce('retry', event.error, 'tenants that are due cannot be read')
+        return
+      case 'claimed':
+        over('retry', 'tenants that are due can be read again')
+        return
+      default:
+        log.debug(event, 'retry step')
     }
   }
 
@@ -98,6 +186,9 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'dead':
         log.error({ subject: event.subject, tenant: event.tenantId, reason: event.reason }, 'event to the dead letters')
+        return
+      case 'parked':
+        log.warn({ subject: event.subject, reason: event.reason }, 'event of a newer release parked until an upgrade')
         return
       case 'retried':
       case 'dead_failed':

@@ -80,6 +80,15 @@ export interface DistributedTenantOptions {
   /** Hears every status event (the ledger); at least once, in any order. Throw to have it again. */
   onStatus?: (event: StatusEvent, central: SqlClient) => Promise<void>
   production?: boolean
+  /**
+   * Where identity's feed is read, and with which token. Default: IDENTITY_URL and SERVICE_TOKEN. `null`: there is no
+   * identity service, and nothing is compared with it.
+   */
+  identity?: { url: string; token: string } | null
+  /** The source: how long a deleted tenant's databases are kept. Default: TENANT_RETENTION_DAYS. */
+  retention?: number
+  /** How often identity's feed is read; everything is compared at every sixth time. Default 10,000. */
+  reconcileInterval?: number
 }
 
 /** Options with nothing left open. */
@@ -114,6 +123,9 @@ export interface Settings {
   readonly source: boolean
   readonly onStatus: DistributedTenantOptions['onStatus']
   readonly production: boolean
+  readonly identity: { readonly url: string; readonly token: string } | null
+  readonly retention: number
+  readonly reconcileInterval: number
   readonly waitForDatabase: boolean
 }
 
@@ -132,6 +144,13 @@ export function settle(options: DistributedTenantOptions, environment: Environme
   if (production && !options.authorizeTenant && !options.trustedGateway) {
     throw new ConfigurationInvalid(
       'In production the tenant header is only a claim: pass `authorizeTenant`, or `trustedGateway: true` if a gateway has verified it.',
+    )
+  }
+  const source = options.source ?? service === 'identity'
+  const identity = settleIdentity(options, environment)
+  if (production && !source && identity === null && options.identity !== null) {
+    throw new ConfigurationInvalid(
+      'In production a service compares itself with identity: set IDENTITY_URL and SERVICE_TOKEN, or pass `identity: null` if there is no identity service.',
     )
   }
   const roleSecret = options.roleSecret ?? environment.TENANT_ROLE_SECRET
@@ -176,9 +195,12 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     trustAllProxies: options.trustAllProxies ?? false,
     authorizeTenant: options.authorizeTenant,
     trustedGateway: options.trustedGateway ?? false,
-    source: options.source ?? service === 'identity',
+    source,
     onStatus: options.onStatus,
     production,
+    identity,
+    retention: atLeast0('retention', options.retention ?? environment.TENANT_RETENTION_DAYS * 86_400_000),
+    reconcileInterval: above0('reconcileInterval', options.reconcileInterval ?? 10_000),
     waitForDatabase: environment.DOCKER_ENABLED ?? false,
   }
 }
@@ -206,6 +228,14 @@ function settleDatabase(
   }
 }
 
+function settleIdentity({ identity }: DistributedTenantOptions, environment: Environment): Settings['identity'] {
+  if (identity !== undefined) return identity
+  const { IDENTITY_URL: url, SERVICE_TOKEN: tokens } = environment
+  // While a token is replaced there are several, the first is the one to send.
+  const [token] = tokens?.split(',') ?? []
+  return url && token ? { url, token } : null
+}
+
 const folder = (path: string | URL | undefined): string | null =>
   path === undefined ? null : path instanceof URL ? fileURLToPath(path) : path
 
@@ -221,5 +251,10 @@ function notBelow0(name: string, value: number): number {
 
 function above0(name: string, value: number): number {
   if (!(value > 0)) throw new ConfigurationInvalid(`${name} must be a number of milliseconds above 0.`)
+  return value
+}
+
+function atLeast0(name: string, value: number): number {
+  if (!(value >= 0)) throw new ConfigurationInvalid(`${name} must be a number of milliseconds, 0 or more.`)
   return value
 }

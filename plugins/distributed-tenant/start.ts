@@ -52,6 +52,7 @@ export async function prepareCentral(
   checkRole(settings, facts, tell)
   await checkTenantRoles(settings, pools.central.sql, tell)
   checkBudget(settings, facts, tell)
+  checkIdentity(settings, tell)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
 }
 
@@ -123,6 +124,14 @@ async function checkTenantRoles({ production, service }: Settings, sql: SqlClien
   if (powerful.length === 0) return
   const message = `${powerful.slice(0, 5).join(', ')}${powerful.length > 5 ? ', …' : ''} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
   if (production) throw new ConfigurationInvalid(message)
+  tell({ area: 'start', event: { type: 'warning', message } })
+}
+
+function checkIdentity({ identity, source, enabled, nats }: Settings, tell: Tell): void {
+  // Without events nobody else makes tenants here.
+  if (identity || source || !enabled || nats === null) return
+  const message =
+    'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
   tell({ area: 'start', event: { type: 'warning', message } })
 }
 

@@ -17,15 +17,27 @@ import { createCloner, templateOf } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
+import { IdentityUnavailable } from './errors.js'
 import { createFigures } from './figures.js'
 import type { FleetParts } from './fleet/migrate.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import type { ApplyOptions } from './provisioning/apply.js'
+import { createBreaker } from './provisioning/breaker.js'
+import { createComparison } from './provisioning/comparison.js'
+import { createDeadLetters, type DeadLetters } from './provisioning/dead-letters.js'
+import { createDriftReport } from './provisioning/drift.js'
+import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
+import { createFeed, type Feed } from './provisioning/feed.js'
+import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
+import { createPurger, type Purger, settlePurgeAfter } from './provisioning/purge.js'
+import { type ReconcileReport, type Reconciler, startReconciler } from './provisioning/reconciler.js'
+import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
-import { type Streams, startStreams } from './provisioning/streams.js'
+import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral } from './start.js'
-import type { Figures, TenantId } from './types.js'
+import type { Figures, RegistryRow, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -36,6 +48,8 @@ export interface Tenancy extends HealthQuestions {
   readonly spares: Spares
   readonly credentials: Credentials
   readonly source: Source | null
+  readonly purger: Purger
+  readonly deadLetters: DeadLetters
   readonly figures: (deadlineMs?: number) => Promise<Figures>
   /** What migrations of all tenants work with. */
   readonly fleet: FleetParts
@@ -50,7 +64,7 @@ export interface Tenancy extends HealthQuestions {
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
   repairTenant(id: TenantId): Promise<void>
-  /** Begins to publish, to consume and to keep spares. */
+  /** Begins to publish, to consume, to try again what has failed, to reconcile and to keep spares. */
   consume(): void
   /** Takes no more events; what runs is finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
@@ -96,6 +110,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     cacheTtl: settings.cacheTtl,
     report: event => tell({ area: 'lookup', event }),
+    heard: () => tell.heard('lookup'),
   })
   const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
   const spares = createSpares({
@@ -119,10 +134,35 @@ export function createTenancy(settings: Settings): Tenancy {
     clone: cloner.clone,
     sets: tenantSets,
     visit: pools.visit,
-    statusSubject,
     report: event => tell({ area: 'provision', event }),
   })
-  const source = settings.source ? createSource(central) : null
+  const source = settings.source
+    ? createSource({ central, retention: settings.retention, report: event => tell({ area: 'change', event }) })
+    : null
+  const breaker = createBreaker(event => tell({ area: 'retry', event }))
+  const retry = { central, provisioner, breaker, report: (event: RetryReport) => tell({ area: 'retry', event }) }
+  const attempt = createAttempt(retry)
+  const apply: ApplyOptions = { central, attempt, breaker, source }
+  const deadLetters = createDeadLetters({
+    central,
+    handle: createHandler(apply, settings.onStatus ?? undefined),
+    report: event => tell({ area: 'dead', event }),
+  })
+  const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
+  const purger = createPurger({
+    service: settings.service,
+    session: pools.provisioning.session,
+    confirm: confirmPurge(settings, feed),
+    report: event => tell({ area: 'purge', event }),
+  })
+  const letGo = closeConnectionsOfDeleted({
+    service: settings.service,
+    central,
+    notifications,
+    tenants: pools.tenants,
+  })
+  let retries: Retries | null = null
+  let reconciler: Reconciler | null = null
   let streams: Streams | null = null
   const figures = createFigures({
     service: settings.service,
@@ -130,12 +170,41 @@ export function createTenancy(settings: Settings): Tenancy {
     schemaVersion: tenantSets.at(-1)?.version ?? 0,
     streams: () => streams,
   })
-  const health = createHealth({ settings, pools, directory, remote, streams: () => streams })
+  const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
+  function reconcile(): Reconciler {
+    const report = (event: ReconcileReport) => tell({ area: 'reconcile', event })
+    const drift = createDriftReport(report)
+    return startReconciler({
+      central,
+      session: pools.provisioning.session,
+      comparison: feed && createComparison({ central, feed, report, drift: drift.report }),
+      fleet: createFleet({
+        service: settings.service,
+        central,
+        inspect: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
+        repair,
+        schemaVersion: tenantSets.at(-1)?.version ?? 0,
+        drift: drift.report,
+      }),
+      drift,
+      purge: purger.purge,
+      ...(source ? { beforePurge: () => settlePurgeAfter(central, settings.retention) } : {}),
+      interval: settings.reconcileInterval,
+      report,
+    })
+  }
+
+  async function quiesce(deadlineMs: number): Promise<void> {
+    void spares.close()
+    await Promise.all([reconciler?.stop(deadlineMs), streams?.stop(deadlineMs), retries?.stop(deadlineMs)])
+  }
+
   async function closeAll(): Promise<void> {
-    await streams?.stop(5_000)
+    await quiesce(5_000)
     await streams?.close()
+    letGo()
     const kept = spares.close()
     directory.close()
     await notifications.close()
@@ -153,6 +222,8 @@ export function createTenancy(settings: Settings): Tenancy {
     spares,
     credentials,
     source,
+    purger,
+    deadLetters,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     ...health,
@@ -166,24 +237,35 @@ export function createTenancy(settings: Settings): Tenancy {
     consume() {
       if (!settings.enabled) return
       spares.start()
+      retries ??= startRetries(retry, attempt)
+      reconciler ??= reconcile()
+      // Not waited for: it ends with the pools at the latest, and tells its own failures.
+      void deadLetters.upkeep()
       if (settings.nats === null || streams) return
       streams = startStreams({
         url: settings.nats,
         settings,
         central,
         notifications,
-        apply: { central, provisioner, source },
+        apply,
+        deadLetters,
         tell,
       })
     },
-    async quiesce(deadlineMs) {
-      void spares.close()
-      await streams?.stop(deadlineMs)
-    },
+    quiesce,
     close() {
       closed ??= closeAll()
       return closed
     },
+  }
+}
+
+/** Where tenants are made the row itself is the word; elsewhere identity is asked, and without an address nobody can be. */
+function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRow) => Promise<boolean> {
+  if (source) return async ({ purgeAfter }) => purgeAfter !== null && purgeAfter.getTime() <= Date.now()
+  return async ({ id }) => {
+    if (!feed) throw new IdentityUnavailable('IDENTITY_URL or SERVICE_TOKEN is not set')
+    return (await feed.tenant(id))?.purgeable ?? false
   }
 }
 

@@ -14,7 +14,7 @@ const PAGE = 100
 const LARGEST_PAGE = 1_000
 
 export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier[]): Tenants {
-  const { pools, directory, source, provisioner, settings } = tenancy
+  const { pools, directory, source, provisioner, purger, settings } = tenancy
   const central = pools.central.sql
 
   async function createHere(tenant: NewTenant): Promise<RegistryRow> {
@@ -35,7 +35,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
   }
 
   return {
-    create: (tenant, within) => (source ? source.create(tenant, within) : createHere(tenant)),
+    create: (tenant, once) => (source ? source.create(tenant, once) : createHere(tenant)),
     async update(id, patch, actor) {
       if (!source) {
         throw new ConfigurationInvalid(
@@ -47,6 +47,13 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     suspend: (id, actor) => change(id, 'suspended', 'suspended', actor),
     activate: (id, actor) => change(id, 'activated', 'active', actor),
     remove: (id, actor) => change(id, 'deleted', 'deleted', actor),
+    async retry(id, actor) {
+      if (source) return source.retry(id, actor)
+      const row = await provisioner.provision(parseTenantId(id))
+      if (!row) throw new TenantNotFound()
+      return row
+    },
+    purge: async id => purger.purge(parseTenantId(id)),
     async run(id, fn) {
       const entry = await directory.find(parseTenantId(id))
       refuseUnlessReady(entry)
@@ -59,7 +66,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     },
     find: async id => findTenant(central, parseTenantId(id)),
     list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
-    identify: (request: FastifyRequest) =>
+    identify: async (request: FastifyRequest) =>
       identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,

@@ -12,8 +12,11 @@ export type ServiceName = string & { readonly __serviceName: unique symbol }
 /** Identity's word about a tenant. */
 export type Lifecycle = 'active' | 'suspended' | 'deleted'
 
-/** Our own word about a tenant's database in this service. `foreign`: its name is taken by a database that is not ours. */
-export type Provisioned = 'pending' | 'ready' | 'failed' | 'foreign'
+/**
+ * Our own word about a tenant's database in this service. `foreign`: its name is taken by a database that is not ours.
+ * `removed`: the tenant was deleted, its retention is over and its database was dropped.
+ */
+export type Provisioned = 'pending' | 'ready' | 'failed' | 'foreign' | 'removed'
 
 export type JsonObject = { [key: string]: JsonValue }
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject
@@ -50,6 +53,10 @@ export interface RegistryRow extends Tenant {
   readonly createdAt: Date
   readonly updatedAt: Date
   readonly readyAt: Date | null
+  /** When it was deleted, by this service's clock. */
+  readonly deletedAt: Date | null
+  /** From when a deleted tenant's database may be dropped: identity's word, null while it has not reached us. */
+  readonly purgeAfter: Date | null
 }
 
 /**
@@ -94,8 +101,11 @@ export interface NewTenant {
   readonly actor?: string | undefined
 }
 
-/** Done in the transaction that registers a tenant: both are there, or neither. */
-export type WithinCreation = (sql: QueryClient, row: RegistryRow) => Promise<void>
+/**
+ * Runs in the transaction of a creation, before it: makes a repeated request end as the first one did.
+ * @returns the id that an earlier request made, or null to go on and make `id`
+ */
+export type Once = (sql: TransactionClient, id: TenantId) => Promise<TenantId | null>
 
 /** What can be changed about a tenant; what is left out stays. */
 export interface TenantPatch {
@@ -114,17 +124,27 @@ export interface Tenants {
   /**
    * Source: registers the tenant (version 1) and its `tenant.created`; provisioning follows by event.
    * Elsewhere: registers and provisions it in this service's instance and returns when it is ready; idempotent.
-   * @param within source only: work on the central database in the transaction that registers the tenant
+   * `once` is for the source only.
    * @throws TENANT_ID_INVALID, TENANT_ID_RESERVED, TENANT_ID_TAKEN, TENANT_DOMAIN_TAKEN
    */
-  create(tenant: NewTenant, within?: WithinCreation): Promise<RegistryRow>
+  create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
   /** Source only. @throws TENANT_NOT_FOUND, TENANT_DOMAIN_TAKEN */
   update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
   /** @throws TENANT_NOT_FOUND */
   suspend(id: string, actor?: string): Promise<RegistryRow>
   activate(id: string, actor?: string): Promise<RegistryRow>
-  /** Refuses the tenant from now on; its database is kept. */
+  /** Refuses the tenant from now on; its database is kept for the retention time. */
   remove(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Source: raises the version without a change, so that every service that is not ready tries at once.
+   * Elsewhere: provisions it here, now. @throws TENANT_NOT_FOUND
+   */
+  retry(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Drops a deleted tenant's database in this service, if identity confirms that it is deleted and its retention over.
+   * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN
+   */
+  purge(id: string): Promise<RegistryRow>
   /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
   run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
   /** The registry's row, or null for an id this service never heard of. Deleted tenants are returned as such. */
@@ -166,6 +186,8 @@ export interface TenancyHealth {
   readonly central: HealthPart
   readonly cache: HealthPart
   readonly events: HealthPart
+  /** Down while the instance is short of something and is spared: new tenants wait. */
+  readonly provisioning: HealthPart
   readonly connections: ConnectionInfo
 }
 

@@ -112,7 +112,12 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
         status,
         timestamp: new Date().toISOString(),
         uptimeSeconds: Math.floor(process.uptime()),
-        checks: { database: observed.central, redis: observed.cache, nats: observed.events },
+        checks: {
+          database: observed.central,
+          redis: observed.cache,
+          nats: observed.events,
+          provisioning: observed.provisioning ?? { status: 'off' },
+        },
         ...(stored && presentStored(stored)),
         ...(consumers && { consumers: presentConsumers(consumers) }),
         ...(observed.connections && { connections: withoutTenants(observed.connections) }),
@@ -123,9 +128,9 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
 }
 
 /** Without Redis or NATS existing tenants are served; without the central database nobody can be told apart. */
-function judge({ central, cache, events }: Observed): 'healthy' | 'degraded' | 'unhealthy' {
+function judge({ central, cache, events, provisioning }: Observed): 'healthy' | 'degraded' | 'unhealthy' {
   if (central.status !== 'up') return 'unhealthy'
-  return cache.status === 'down' || events.status === 'down' ? 'degraded' : 'healthy'
+  return [cache, events, provisioning].some(part => part?.status === 'down') ? 'degraded' : 'healthy'
 }
 
 function presentStored(stored: NonNullable<Figures['stored']>) {

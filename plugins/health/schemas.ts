@@ -33,7 +33,7 @@ export const HealthBody = Type.Object(
     }),
     timestamp: Type.String({ format: 'date-time' }),
     uptimeSeconds: Type.Integer(),
-    checks: Type.Object({ database: Part, redis: Part, nats: Part }),
+    checks: Type.Object({ database: Part, redis: Part, nats: Part, provisioning: Part }),
     outbox: Type.Optional(
       Type.Object({ waiting: Type.Integer(), oldestSeconds: Type.Number(), refused: Type.Integer() }),
     ),

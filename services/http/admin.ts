@@ -1,6 +1,6 @@
-// Owns who may use the admin routes: the bearer of ADMIN_TOKEN, or of one of several while it is being replaced. Compared
-// over digests, in constant time, so that neither a token's length nor its beginning can be measured. Without a token
-// configured nobody may.
+// Owns who may use the admin routes, the bearer of ADMIN_TOKEN, and the feed, the bearer of SERVICE_TOKEN; of one of several
+// while it is being replaced. Compared over digests, in constant time, so that neither a token's length nor its beginning
+// can be measured. Without a token configured nobody may.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
 import type { onRequestAsyncHookHandler } from 'fastify'
@@ -8,6 +8,13 @@ import type { onRequestAsyncHookHandler } from 'fastify'
 export const Unauthenticated = createError(
   'UNAUTHENTICATED',
   'This route needs the operator’s token: send `Authorization: Bearer <ADMIN_TOKEN>`.',
+  401,
+)
+
+/** The same code for the routes that other services use. */
+export const ServiceUnauthenticated = createError(
+  'UNAUTHENTICATED',
+  'This route is for services: send `Authorization: Bearer <SERVICE_TOKEN>`.',
   401,
 )
 
@@ -19,18 +26,24 @@ const digest = (value: string) => createHash('sha256').update(value).digest()
  * @throws UNAUTHENTICATED with WWW-Authenticate
  */
 export function requireAdmin(tokens: string | undefined): onRequestAsyncHookHandler {
-  const expected = (tokens ?? '').split(',').filter(Boolean).map(digest)
-  return async (request, reply) => {
-    const given = /^Bearer +([^\s]+) *$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (given !== undefined && isOneOf(digest(given), expected)) return
-    reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"')
-    throw new Unauthenticated()
-  }
+  return requireBearer((tokens ?? '').split(',').filter(Boolean), () => new Unauthenticated())
 }
 
-/** Compares with every one, so that the time does not tell which fitted. */
-function isOneOf(given: Buffer, expected: readonly Buffer[]): boolean {
-  let fits = false
-  for (const one of expected) fits = timingSafeEqual(given, one) || fits
-  return fits
+/** As {@link requireAdmin}, for services. Several tokens are good at once while they are replaced. */
+export function requireService(tokens: readonly string[]): onRequestAsyncHookHandler {
+  return requireBearer(tokens, () => new ServiceUnauthenticated())
+}
+
+function requireBearer(tokens: readonly string[], refusal: () => Error): onRequestAsyncHookHandler {
+  const expected = tokens.map(digest)
+  return async (request, reply) => {
+    const given = /^Bearer +([^\s]+) *$/i.exec(request.headers.authorization ?? '')?.[1]
+    if (given !== undefined) {
+      const seen = digest(given)
+      // All of them, so that which one it was cannot be measured either.
+      if (expected.map(one => timingSafeEqual(seen, one)).includes(true)) return
+    }
+    reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"')
+    throw refusal()
+  }
 }

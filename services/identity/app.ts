@@ -4,18 +4,24 @@ import type { FastifyInstance } from 'fastify'
 import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { createFirstUsers } from './first-users.js'
+import { createIdempotency } from './idempotency.js'
 import { applyStatus, createLedger } from './ledger.js'
 import { type Cost, createPasswords } from './passwords.js'
 import { createPresentation } from './presentation.js'
 import { createReadiness } from './readiness.js'
+import { changeRoutes } from './routes/changes.js'
+import { eventRoutes } from './routes/events.js'
 import { loginRoutes } from './routes/login.js'
 import { tenantRoutes } from './routes/tenants.js'
 import { userRoutes } from './routes/users.js'
 import { createSigningKeys } from './signing-keys.js'
+import { createWatch } from './watch.js'
 
 export interface IdentityOptions extends ServiceOptions {
   /** Default: ADMIN_TOKEN. Without one the admin routes let nobody pass. */
   adminToken?: string
+  /** The bearers the feed is told to, all good at once. Default: SERVICE_TOKEN. Without one it is told to nobody. */
+  serviceTokens?: readonly string[]
   /** The services a tenant needs before it is ready. Default: REQUIRED_SERVICES. */
   requiredServices?: readonly string[]
   /** What hashing a password costs; for tests. */
@@ -26,6 +32,7 @@ export interface IdentityOptions extends ServiceOptions {
 export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyInstance> {
   const { environment = readEnvironment() } = options
   const adminToken = options.adminToken ?? environment.ADMIN_TOKEN
+  const serviceTokens = options.serviceTokens ?? environment.SERVICE_TOKEN?.split(',') ?? []
   const passwords = createPasswords(options.passwordCost)
   const keys = createSigningKeys()
   const required = [...new Set(options.requiredServices ?? environment.REQUIRED_SERVICES.split(','))]
@@ -41,21 +48,39 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
       routes: async app => {
         if (!adminToken)
           app.log.warn('ADMIN_TOKEN is not set: /api/tenants answers 401 to everybody; set one to use it')
+        if (serviceTokens.length === 0)
+          app.log.warn(
+            'SERVICE_TOKEN is not set: the other services cannot read what they missed; set one for all of them',
+          )
         const ledger = createLedger(app.central, required)
         const present = createPresentation(ledger)
         const readiness = createReadiness(ledger.ready, app.notifications, app.log)
         const firstUsers = createFirstUsers(app.central, app.tenants, app.notifications, app.log)
         await keys.open(app.central, error => app.log.warn({ err: error }, 'the signing keys cannot be looked at'))
+        const idempotency = createIdempotency(app.central, error =>
+          app.log.warn({ err: error }, 'old idempotency keys could not be swept; they are next time'),
+        )
+        const watch = createWatch({
+          central: app.central,
+          present,
+          notifications: app.notifications,
+          onError: error => app.log.warn({ err: error }, 'changes cannot be read for the event streams; they wait'),
+        })
         app.addHook('preClose', async () => {
           readiness.close()
+          watch.close()
+          idempotency.close()
           firstUsers.close()
           keys.close()
         })
+        await app.register(changeRoutes, { prefix: '/api/tenants/changes', serviceTokens })
+        await app.register(eventRoutes, { prefix: '/api/tenants/events', adminToken, watch })
         await app.register(tenantRoutes, {
           prefix: '/api/tenants',
           adminToken,
           present,
           readiness,
+          idempotency,
           firstUsers,
           passwords,
         })

@@ -3,7 +3,7 @@
 // tenant; no event carries them. Made at least once, and the second time changes nothing: whatever is killed, nobody is
 // missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
 import type { FastifyBaseLogger } from 'fastify'
-import type { Notifications, QueryClient, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
+import type { Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { createCredentials } from './credentials.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import { UserExists } from './users.js'
@@ -15,8 +15,8 @@ export interface FirstUser {
 }
 
 export interface FirstUsers {
-  /** Remembers whom to make, in the transaction of the tenant's creation. */
-  remember(sql: QueryClient, tenantId: string, user: FirstUser): Promise<void>
+  /** For `tenants.create`: remembers whom to make in the transaction of the creation, unless `once` knows it was done. */
+  within(user: FirstUser, once: Once | undefined): Once
   /** Makes the tenant's first user now if one waits and the tenant is ready here. Never rejects. */
   make(tenantId: string): Promise<void>
   close(): void
@@ -77,10 +77,17 @@ export function createFirstUsers(
   const timer = setInterval(() => void look(), LOOK_MS).unref()
 
   return {
-    async remember(sql, tenantId, { email, displayName, passwordHash }) {
-      await sql`
-        insert into first_users (tenant_id, email, display_name, password_hash)
-        values (${tenantId}, ${email}, ${displayName}, ${passwordHash})`
+    within({ email, displayName, passwordHash }, once) {
+      return async (sql, tenantId) => {
+        const earlier = (await once?.(sql, tenantId)) ?? null
+        // A tenant that turns out to be taken takes this row with it.
+        if (earlier === null) {
+          await sql`
+            insert into first_users (tenant_id, email, display_name, password_hash)
+            values (${tenantId}, ${email}, ${displayName}, ${passwordHash}) on conflict do nothing`
+        }
+        return earlier
+      }
     },
     make,
     close() {

@@ -38,13 +38,14 @@ const silent: ServiceProgress = {
 /** Writes a service's word down and tells who waits, in one statement; an older or repeated one changes nothing. */
 export async function applyStatus(event: StatusEvent, central: SqlClient): Promise<void> {
   const failed = event.status === 'failed'
+  const status: ServiceStatus = failed && event.foreign === true ? 'foreign' : event.status
   await central`
     with applied as (
       insert into tenant_services as known
         (tenant_id, service, status, step, steps, attempts, last_error, next_try_at, version, revision,
          schema_version, updated_at, ready_at)
       values (
-        ${event.id}, ${event.service}, ${event.status}, ${event.step ?? null}, ${central.json([...(event.steps ?? [])])},
+        ${event.id}, ${event.service}, ${status}, ${event.step ?? null}, ${central.json([...(event.steps ?? [])])},
         ${event.attempts ?? 0}, ${failed ? (event.error ?? null) : null}, ${failed ? (event.nextTryAt ?? null) : null},
         ${event.version}, ${event.revision}, ${event.schemaVersion ?? null}, ${event.at},
         ${event.status === 'ready' ? event.at : null}
@@ -52,7 +53,8 @@ export async function applyStatus(event: StatusEvent, central: SqlClient): Promi
       on conflict (tenant_id, service) do update set
         status = excluded.status, step = excluded.step, steps = excluded.steps, attempts = excluded.attempts,
         last_error = excluded.last_error, next_try_at = excluded.next_try_at, version = excluded.version,
-        revision = excluded.revision, schema_version = coalesce(excluded.schema_version, known.schema_version), updated_at = excluded.updated_at,
+        revision = excluded.revision, schema_version = coalesce(excluded.schema_version, known.schema_version),
+        updated_at = excluded.updated_at, changed_by = excluded.changed_by,
         ready_at = coalesce(known.ready_at, excluded.ready_at)
       where known.revision < excluded.revision
       returning tenant_id
@@ -90,9 +92,10 @@ export function createLedger(central: SqlClient, required: readonly string[]) {
       return rows.map(({ tenantId }) => tenantId)
     },
 
-    /** One word for all: `failed` while any required service has failed, `ready` when all are. */
-    summarize(services: Progress): 'pending' | 'ready' | 'failed' {
+    /** One word for all: `failed` while any required service has failed, `ready` or `removed` when all are. */
+    summarize(services: Progress): 'pending' | 'ready' | 'failed' | 'removed' {
       const said = required.map(service => services[service]?.status ?? 'pending')
+      if (said.every(status => status === 'removed')) return 'removed'
       if (said.some(status => status === 'failed' || status === 'foreign')) return 'failed'
       return said.every(status => status === 'ready') ? 'ready' : 'pending'
     },

@@ -3,14 +3,29 @@ import type { RegistryRow } from '../../plugins/distributed-tenant/index.js'
 import type { Ledger, Progress } from './ledger.js'
 import type { Tenant } from './schemas/tenant.js'
 
+/** What of a registry's row is told. */
+export type Shown = Pick<
+  RegistryRow,
+  | 'id'
+  | 'name'
+  | 'domain'
+  | 'settings'
+  | 'lifecycle'
+  | 'version'
+  | 'createdAt'
+  | 'updatedAt'
+  | 'deletedAt'
+  | 'purgeAfter'
+>
+
 export interface Presentation {
-  one(row: RegistryRow): Promise<Tenant>
+  one(row: Shown): Promise<Tenant>
   /** One question to the ledger, however many rows. */
-  many(rows: readonly RegistryRow[]): Promise<Tenant[]>
+  many(rows: readonly Shown[]): Promise<Tenant[]>
 }
 
 export function createPresentation(ledger: Ledger): Presentation {
-  const tenant = (row: RegistryRow, services: Progress): Tenant => ({
+  const tenant = (row: Shown, services: Progress): Tenant => ({
     id: row.id,
     name: row.name,
     domain: row.domain,
@@ -21,9 +36,11 @@ export function createPresentation(ledger: Ledger): Presentation {
     services,
     createdAt: row.createdAt,
     updatedAt: row.updatedAt,
+    deletedAt: row.deletedAt,
+    purgeAfter: row.purgeAfter,
   })
 
-  async function many(rows: readonly RegistryRow[]): Promise<Tenant[]> {
+  async function many(rows: readonly Shown[]): Promise<Tenant[]> {
     const services = await ledger.read(rows.map(({ id }) => id))
     return rows.map(row => tenant(row, services.get(row.id) ?? {}))
   }

@@ -8,11 +8,11 @@ import { onPort } from './ports.js'
 import { answers } from './probe.js'
 import { type Program, type ServerProcess, startProcess } from './server-process.js'
 
-/** Without the lists a user may do everything. */
+/** Without the lists a user may do everything; an empty one allows nothing. */
 export interface NatsUser {
   name: string
-  publish?: string[]
-  subscribe?: string[]
+  publish?: readonly string[]
+  subscribe?: readonly string[]
 }
 
 export interface NatsOptions {
@@ -90,6 +90,9 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   }
 }
 
+/** To the server an empty list of what is allowed is no list. */
+export const rule = (allowed: readonly string[]) => (allowed.length > 0 ? { allow: allowed } : { deny: ['>'] })
+
 function configuration(how: {
   port: number
   serverName: string
@@ -102,8 +105,8 @@ function configuration(how: {
     password: how.passwords.get(user.name),
     ...((user.publish || user.subscribe) && {
       permissions: {
-        ...(user.publish && { publish: user.publish }),
-        ...(user.subscribe && { subscribe: user.subscribe }),
+        ...(user.publish && { publish: rule(user.publish) }),
+        ...(user.subscribe && { subscribe: rule(user.subscribe) }),
       },
     }),
   }))

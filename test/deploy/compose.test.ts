@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { parse } from 'yaml'
-import { connectEvents, ensureTenantStream } from '../../events/index.js'
+import { connectEvents, ensureTenantStream, readStreamState } from '../../events/index.js'
 import { environmentSchema, readEnvironment, secretVariables } from '../../plugins/distributed-tenant/environment.js'
 import { findServers } from '../../stack/servers/find.js'
 import { freePort } from '../../stack/servers/ports.js'
@@ -46,10 +46,13 @@ function makeSecrets(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'compose-test-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   mkdirSync(join(folder, 'deploy'))
-  cpSync('deploy/secrets.sh', join(folder, 'deploy/secrets.sh'))
+  for (const name of ['secrets.sh', 'nats.conf']) cpSync(join('deploy', name), join(folder, 'deploy', name))
   execFileSync('sh', [join(folder, 'deploy/secrets.sh')])
   return folder
 }
+
+const natsUrl = (folder: string, user: string): URL =>
+  new URL(readFileSync(join(folder, `secrets/nats_${user}_url.txt`), 'utf8').trim())
 
 t.test('there are three services, each with an instance of its own and an init', async t => {
   const names = services.map(([name]) => name)
@@ -99,8 +102,11 @@ t.test('every value of ours is one the code takes', async t => {
 
 t.test('every host is a container here', async t => {
   const folder = makeSecrets(t)
-  const nats = new URL(readFileSync(join(folder, 'secrets/nats_url.txt'), 'utf8').trim())
-  t.ok(nats.hostname in compose.services, nats.hostname)
+  for (const user of ['operator', ...services.map(([name]) => name)]) {
+    const nats = natsUrl(folder, user)
+    t.equal(nats.username, user)
+    t.ok(nats.hostname in compose.services, nats.hostname)
+  }
   for (const [name, { environment = {} }] of ours) {
     for (const [variable, value] of Object.entries(environment)) {
       const host = variable.endsWith('_HOST')
@@ -189,7 +195,17 @@ t.test('deploy/secrets.sh makes every file of compose.yaml, and keeps what is th
   t.equal(statSync(join(folder, 'secrets')).mode & 0o777, 0o700, 'the folder is its owner’s alone')
 })
 
-t.test('NATS takes the command and the configuration, and lets in who has the URL', async t => {
+t.test('each service has a NATS user of its own', async t => {
+  for (const [name, { environment = {}, secrets = [] }] of services) {
+    t.equal(environment.NATS_URL_FILE, `/run/secrets/nats_${name}_url`)
+    t.same(
+      secrets.filter(secret => secret.startsWith('nats')),
+      [`nats_${name}_url`],
+    )
+  }
+})
+
+t.test('NATS takes the command and the configuration, and lets in who has a URL', async t => {
   const folder = makeSecrets(t)
   const port = await freePort()
   const { command = [] } = compose.services.nats as Container
@@ -214,11 +230,16 @@ t.test('NATS takes the command and the configuration, and lets in who has the UR
       existsSync(join(folder, 'nats.log')) && /Server is ready/.test(readFileSync(join(folder, 'nats.log'), 'utf8')),
   })
   t.teardown(() => server.stop())
-  const url = new URL(readFileSync(join(folder, 'secrets/nats_url.txt'), 'utf8').trim())
-  const connection = connectEvents({ url: `nats://${url.username}:${url.password}@127.0.0.1:${port}`, name: 'test' })
-  t.teardown(() => connection.close())
-  t.ok(await connection.ready(5000))
-  t.match(await ensureTenantStream(connection), { action: 'created' })
+  const as = async (user: string) => {
+    const { username, password } = natsUrl(folder, user)
+    const connection = connectEvents({ url: `nats://${username}:${password}@127.0.0.1:${port}`, name: user })
+    t.teardown(() => connection.close())
+    t.ok(await connection.ready(5000), user)
+    return connection
+  }
+  t.match(await ensureTenantStream(await as('identity')), { action: 'created' })
+  for (const name of ['employee', 'core']) t.match(await readStreamState(await as(name)), { messages: 0 })
+  await as('operator')
 })
 
 t.test('images are pinned to a minor version at least', async t => {

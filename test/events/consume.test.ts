@@ -294,7 +294,7 @@ t.test('an account that may do no more than its own work can do it, and cannot s
     `authorization { users: [
       { user: identity, password: identity-pass }
       { user: employee, password: employee-pass,
-        permissions: { publish: ${JSON.stringify(EMPLOYEE_PUBLISH)}, subscribe: "_INBOX.>" } }
+        permissions: { publish: ${JSON.stringify(EMPLOYEE_PUBLISH)}, subscribe: "_INBOX.employee.>" } }
     ] }`,
   )
   const as = (user: string) => `nats://${user}:${user}-pass@127.0.0.1:${nats.port}`

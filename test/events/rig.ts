@@ -73,13 +73,20 @@ export const count = (reports: Reports, type: EventsReport['type']): number =>
   reports.filter(r => r.type === type).length
 
 /** What a shell does with /dev/tcp: no client library, no headers, no message id. */
-export async function rawPublish(port: number, subject: string, body: string | Uint8Array): Promise<void> {
+export async function rawPublish(
+  port: number,
+  subject: string,
+  body: string | Uint8Array,
+  { reply, ...login }: { user?: string; pass?: string; reply?: string } = {},
+): Promise<void> {
   const data = Buffer.from(body)
   const socket = connect(port, '127.0.0.1')
-  socket.write(`CONNECT {"verbose":false}\r\nPUB ${subject} ${data.length}\r\n`)
+  const address = reply === undefined ? subject : `${subject} ${reply}`
+  socket.write(`CONNECT ${JSON.stringify({ verbose: false, ...login })}\r\nPUB ${address} ${data.length}\r\n`)
   socket.write(data)
   socket.write('\r\nPING\r\n')
   let heard = ''
-  while (!heard.includes('PONG')) heard += String((await once(socket, 'data'))[0])
+  while (!/PONG|-ERR/.test(heard)) heard += String((await once(socket, 'data'))[0])
   socket.destroy()
+  if (heard.includes('-ERR')) throw new Error(heard)
 }

@@ -22,6 +22,10 @@ t.test('a running stack writes stack.json for its owner alone and removes it', a
   t.same(Object.keys(info ?? {}).sort(), ['adminToken', 'nats', 'redis', 'services'])
   t.same(Object.keys(info?.services.core.database ?? {}).sort(), ['host', 'name', 'password', 'port', 'user'])
   t.match(info?.nats.url, /^nats:\/\/operator:\w+@127\.0\.0\.1:\d+$/)
+  for (const name of ['identity', 'employee', 'core'] as const) {
+    t.match(info?.nats.services[name], new RegExp(`^nats://${name}:\\w+@127\\.0\\.0\\.1:\\d+$`))
+    t.equal(stack.services[name].env.NATS_URL, info?.nats.services[name])
+  }
   await stack.stop()
   t.equal(readStackFile(folder), undefined)
 })

@@ -98,7 +98,7 @@ export function createRemote(options: {
 }
 
 const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
-const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign'])
+const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign', 'removed'])
 
 /** The entry of exactly this tenant in this service, or what is wrong with it. */
 export function parseEntry(bytes: Buffer, id: TenantId, service: ServiceName): DirectoryEntry | RemoteFlaw {

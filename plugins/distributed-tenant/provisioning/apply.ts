@@ -1,27 +1,43 @@
 // Owns what a lifecycle event does here. Invariants: order is by identity's version, so repeats and stragglers change
 // nothing; a bare `tenant.created` is a request, which creates and never changes; what can never work is a dead letter.
+// The stream cannot tell a forged word from identity's: it may stand until the feed is compared, and where tenants are
+// made no event changes a row. An instance that is gone or short of something: the word is kept and tried again later.
 import { DeadEvent, type LifecycleEvent } from '../../../events/index.js'
 import { parseNewTenantId } from '../databases/names.js'
-import { DatabaseForeign, TenantDomainTaken, TenantIdReserved, TenantIdTaken } from '../errors.js'
+import {
+  CentralDatabaseUnavailable,
+  DatabaseForeign,
+  TenantDomainTaken,
+  TenantIdReserved,
+  TenantIdTaken,
+} from '../errors.js'
 import type { Lifecycle, SqlClient } from '../types.js'
-import type { Provisioner } from './provisioner.js'
+import type { Breaker } from './breaker.js'
 import { applyWord, findTenant, insertTenant } from './registry.js'
+import type { Attempt } from './retry.js'
 import type { Source } from './source.js'
 
 export interface ApplyOptions {
   readonly central: SqlClient
-  readonly provisioner: Provisioner
+  readonly attempt: Attempt
+  readonly breaker: Breaker
   /** Set where tenants are made. */
   readonly source: Source | null
 }
 
 /** Applies one event. @throws DeadEvent for what can never work, anything else for what may work later */
 export async function applyLifecycle(event: LifecycleEvent, options: ApplyOptions): Promise<void> {
+  const { attempt, breaker } = options
+  // The registry is on the same instance: not even a connection is tried.
+  const { unreachable, retryInMs } = breaker.state()
+  if (unreachable && retryInMs > 0) throw new CentralDatabaseUnavailable()
   try {
     await (event.version === undefined ? applyRequest(event, options) : applyVersioned(event, options))
-    await options.provisioner.provision(event.id)
+    breaker.reached()
+    await attempt(event.id)
   } catch (error) {
     if (isFinal(error)) throw new DeadEvent((error as Error).message)
+    breaker.blame(error)
     throw error
   }
 }

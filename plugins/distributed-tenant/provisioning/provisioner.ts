@@ -3,7 +3,7 @@
 // the central database). "Ready", the mark, the role's login and the status event are one transaction. A failure is recorded
 // with its step and thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
 import { randomBytes } from 'node:crypto'
-import type { StatusEvent, TenantId } from '../../../events/index.js'
+import type { TenantId } from '../../../events/index.js'
 import type { Credentials } from '../databases/credentials.js'
 import {
   closeToPublic,
@@ -22,8 +22,9 @@ import type { Spares } from '../databases/spares.js'
 import { DatabaseForeign, DatabaseMissing } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
-import { writeOutbox } from './outbox.js'
+import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from './attempts.js'
 import { findTenant, recordAttempt, recordFailure, recordReady } from './registry.js'
+import { writeStatus } from './status.js'
 
 export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 'schema' | 'ready'
 
@@ -39,7 +40,6 @@ export interface ProvisionerOptions {
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
-  readonly statusSubject: (status: StatusEvent['status'], service: ServiceName) => string
   readonly report: (event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }) => void
 }
 
@@ -66,7 +66,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
 
   async function stepByStep(id: TenantId): Promise<RegistryRow | null> {
     return session(async sql => {
-      const lock = `distributed_tenant.provision:${id}`
+      const lock = provisionLock(id)
       await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
       try {
         const row = await findTenant(sql, id)
@@ -100,7 +100,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       doing = next
     }
     try {
-      await recordAttempt(sql, row.id)
+      await recordAttempt(sql, row.id, ATTEMPT_LEASE_MS)
       done('database')
       const name = tenantDatabaseName(row.id, service)
       await ensureDatabase(sql, row, name)
@@ -119,7 +119,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         await openRole(tx, row.id, { service, credentials })
         const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
-        await writeStatus(tx, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
+        await writeStatus(tx, service, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
         return now
       })
       options.report({ step: 'ready', id: row.id, ms: performance.now() - at })
@@ -194,36 +194,21 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
           provisioned: isForeign ? 'foreign' : 'failed',
           step,
           error: message,
-          nextAttemptAt: null,
+          retryInMs: isForeign ? null : retryDelayMs(row.attempts + 1),
         })
-        await writeStatus(tx, now, { status: 'failed', step, error: message })
+        const nextTryAt = now.nextAttemptAt?.toISOString()
+        await writeStatus(tx, service, now, {
+          status: 'failed',
+          step,
+          error: message,
+          ...(isForeign && { foreign: true }),
+          ...(nextTryAt && { nextTryAt }),
+        })
       })
     } catch (second) {
       // The database that refuses the step refuses the record too: the event stays unacknowledged and comes again.
       options.report({ step: 'failed', id: row.id, ms: 0, error: second })
     }
-  }
-
-  async function writeStatus(
-    tx: Parameters<typeof writeOutbox>[0],
-    row: RegistryRow,
-    status: Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion'>,
-  ): Promise<void> {
-    const payload: StatusEvent = {
-      id: row.id,
-      service,
-      version: row.version,
-      revision: row.revision,
-      attempts: row.attempts,
-      at: new Date().toISOString(),
-      ...status,
-    }
-    await writeOutbox(tx, {
-      tenantId: row.id,
-      subject: options.statusSubject(status.status, service),
-      messageId: `tenant.${status.status}.${service}:${row.id}:${row.revision}`,
-      payload,
-    })
   }
 
   return { provision }

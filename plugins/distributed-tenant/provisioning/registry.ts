@@ -13,7 +13,7 @@ const first = (rows: readonly Raw[]): RegistryRow | null => (rows[0] ? row(rows[
 const columns = (sql: QueryClient) => sql`
   id, name, domain, settings, version, lifecycle, provisioned, schema_version as "schemaVersion", certificate, revision,
   attempts, step, last_error as "lastError", next_attempt_at as "nextAttemptAt", created_at as "createdAt",
-  updated_at as "updatedAt", ready_at as "readyAt"`
+  updated_at as "updatedAt", ready_at as "readyAt", deleted_at as "deletedAt", purge_after as "purgeAfter"`
 
 export async function findTenant(sql: QueryClient, id: TenantId): Promise<RegistryRow | null> {
   return first(await sql<Raw[]>`select ${columns(sql)} from tenants where id = ${id}`)
@@ -94,7 +94,14 @@ export async function applyWord(
 export async function changeTenant(
   sql: QueryClient,
   id: TenantId,
-  change: { name?: string; domain?: string | null; settings?: JsonObject; lifecycle?: Lifecycle },
+  change: {
+    name?: string
+    domain?: string | null
+    settings?: JsonObject
+    lifecycle?: Lifecycle
+    /** With `deleted`: milliseconds its databases are kept. */
+    retention?: number
+  },
 ): Promise<RegistryRow | null> {
   return first(
     await sql<Raw[]>`
@@ -103,11 +110,16 @@ export async function changeTenant(
         ${change.domain !== undefined ? sql`, domain = ${change.domain}` : sql``}
         ${change.settings !== undefined ? sql`, settings = ${json(sql, change.settings)}` : sql``}
         ${change.lifecycle !== undefined ? sql`, lifecycle = ${change.lifecycle}` : sql``}
+        ${change.retention !== undefined ? sql`, purge_after = ${after(sql, change.retention)}` : sql``}
       where id = ${id} and lifecycle <> 'deleted'
         ${change.lifecycle !== undefined ? sql`and lifecycle <> ${change.lifecycle}` : sql``}
       returning ${columns(sql)}`,
   )
 }
+
+/** Whole milliseconds, as JSON carries them: the feed's readers compare what they have with what it says. */
+const after = (sql: QueryClient, ms: number) =>
+  sql`date_trunc('milliseconds', now() + ${ms} * interval '1 millisecond')`
 
 /** A local change of lifecycle; identity's next word wins over it. */
 export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Lifecycle): Promise<RegistryRow | null> {
@@ -118,9 +130,12 @@ export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Li
   )
 }
 
-/** Notes that provisioning has begun once more. */
-export async function recordAttempt(sql: QueryClient, id: TenantId): Promise<void> {
-  await sql`update tenants set attempts = attempts + 1, step = 'claim', next_attempt_at = null where id = ${id}`
+/** Notes that provisioning has begun once more; if this process dies, the tenant is due again when `leaseMs` are over. */
+export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: number): Promise<void> {
+  await sql`
+    update tenants set attempts = attempts + 1, step = 'claim',
+      next_attempt_at = now() + ${leaseMs} * interval '1 millisecond'
+    where id = ${id}`
 }
 
 export async function recordReady(
@@ -136,17 +151,62 @@ export async function recordReady(
   return first(rows) as RegistryRow
 }
 
-/** A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served. */
+/**
+ * A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served.
+ * `retryInMs` null: it is not tried again by itself.
+ */
 export async function recordFailure(
   sql: QueryClient,
   id: TenantId,
-  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; nextAttemptAt: Date | null },
+  failure: { provisioned: 'failed' | 'foreign'; step: string; error: string; retryInMs: number | null },
 ): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
     update tenants set
       provisioned = case when provisioned = 'ready' and ${failure.provisioned} = 'failed' then 'ready'
                          else ${failure.provisioned} end, step = ${failure.step}, last_error = ${failure.error},
-      next_attempt_at = ${failure.nextAttemptAt}
+      next_attempt_at = now() + ${failure.retryInMs}::float8 * interval '1 millisecond'
     where id = ${id} returning ${columns(sql)}`
   return first(rows) as RegistryRow
+}
+
+/** The database of a deleted tenant is gone; the row stays, so that its id is never taken again. */
+export async function recordRemoved(sql: QueryClient, id: TenantId): Promise<RegistryRow> {
+  const rows = await sql<Raw[]>`
+    update tenants set provisioned = 'removed', step = 'removed', last_error = null, next_attempt_at = null
+    where id = ${id} returning ${columns(sql)}`
+  return first(rows) as RegistryRow
+}
+
+/**
+ * A tenant that was ready is so no longer, because of what its database was found to be.
+ * @returns null when it has changed meanwhile
+ */
+export async function recordDoubt(
+  sql: QueryClient,
+  id: TenantId,
+  doubt: { provisioned: 'pending' | 'failed' | 'foreign'; step: string; error: string },
+): Promise<RegistryRow | null> {
+  return first(
+    await sql<Raw[]>`
+      update tenants set provisioned = ${doubt.provisioned}, step = ${doubt.step}, last_error = ${doubt.error},
+        next_attempt_at = null
+      where id = ${id} and provisioned = 'ready' and lifecycle <> 'deleted' returning ${columns(sql)}`,
+  )
+}
+
+/** After a word of identity's: tenants that are not ready are tried at once, whatever they wait for. */
+export async function tryAtOnce(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
+  await sql`
+    update tenants set next_attempt_at = now(),
+      provisioned = case provisioned when 'foreign' then 'pending' else provisioned end
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted'
+      and provisioned in ('pending', 'failed', 'foreign')`
+}
+
+/** Tenants behind `schemaVersion`, or looked at again: tried when nothing else is due for them already. */
+export async function tryInTurn(sql: QueryClient, ids: readonly TenantId[], schemaVersion: number): Promise<void> {
+  await sql`
+    update tenants set next_attempt_at = now()
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and next_attempt_at is null
+      and (provisioned = 'pending' or (provisioned = 'ready' and coalesce(schema_version, 0) < ${schemaVersion}))`
 }

@@ -15,19 +15,35 @@ import type {
   JsonObject,
   Lifecycle,
   NewTenant,
+  Once,
   QueryClient,
   RegistryRow,
   SqlClient,
   TenantPatch,
-  WithinCreation,
 } from '../types.js'
 import { writeOutbox } from './outbox.js'
 import { changeTenant, findTenant, insertTenant, type Word } from './registry.js'
 
+/** `written`: all of it, in a transaction that is still to be committed. `accepted`: it is. */
+export type SourceReport = {
+  readonly type: 'written' | 'accepted'
+  readonly kind: LifecycleKind
+  readonly id: TenantId
+}
+
+export interface SourceOptions {
+  readonly central: SqlClient
+  /** Milliseconds a deleted tenant's databases are kept. */
+  readonly retention: number
+  readonly report: (event: SourceReport) => void
+}
+
 export interface Source {
-  create(tenant: NewTenant, within?: WithinCreation): Promise<RegistryRow>
+  create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
   update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
   change(id: string, kind: 'suspended' | 'activated' | 'deleted', actor?: string): Promise<RegistryRow>
+  /** A new version of the same words: every service that is not ready tries at once. @throws TENANT_NOT_FOUND */
+  retry(id: string, actor?: string): Promise<RegistryRow>
   /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
   record(request: { id: TenantId; name: string; domain: string | null; settings: JsonObject }): Promise<void>
 }
@@ -38,16 +54,22 @@ const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
   deleted: 'deleted',
 }
 
-export function createSource(central: SqlClient): Source {
-  async function insert(word: Word, actor: string | undefined, within?: WithinCreation): Promise<RegistryRow | null> {
-    return tellDomain(
+export function createSource({ central, retention, report }: SourceOptions): Source {
+  async function insert(word: Word, actor: string | undefined, once?: Once): Promise<RegistryRow | null> {
+    const row = await tellDomain(
       central.begin(async sql => {
-        const row = await insertTenant(sql, word)
-        if (row) await tell(sql, 'created', row, actor)
-        if (row) await within?.(sql, row)
-        return row
+        const earlier = (await once?.(sql, word.id)) ?? null
+        if (earlier !== null) return findTenant(sql, earlier)
+        const made = await insertTenant(sql, word)
+        // Thrown, so that what `once` wrote goes with it.
+        if (!made && once) throw new TenantIdTaken()
+        if (made) await tell(sql, 'created', made, actor)
+        report({ type: 'written', kind: 'created', id: word.id })
+        return made
       }),
     )
+    report({ type: 'accepted', kind: 'created', id: word.id })
+    return row
   }
 
   async function changeAndTell(
@@ -57,21 +79,24 @@ export function createSource(central: SqlClient): Source {
     actor: string | undefined,
   ): Promise<RegistryRow> {
     const tenantId = parseTenantId(id)
-    return tellDomain(
+    const row = await tellDomain(
       central.begin(async sql => {
-        const row = await changeTenant(sql, tenantId, change)
-        if (!row) return unchanged(sql, tenantId, change.lifecycle)
-        await tell(sql, kind, row, actor)
-        return row
+        const changed = await changeTenant(sql, tenantId, change)
+        if (!changed) return unchanged(sql, tenantId, change.lifecycle)
+        await tell(sql, kind, changed, actor)
+        report({ type: 'written', kind, id: tenantId })
+        return changed
       }),
     )
+    report({ type: 'accepted', kind, id: tenantId })
+    return row
   }
 
   return {
-    async create(tenant, within) {
+    async create(tenant, once) {
       const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
       const { name, domain = null, settings = {} } = tenant
-      const row = await insert({ id, version: 1, name, domain, settings, lifecycle: 'active' }, tenant.actor, within)
+      const row = await insert({ id, version: 1, name, domain, settings, lifecycle: 'active' }, tenant.actor, once)
       if (!row) throw new TenantIdTaken()
       return row
     },
@@ -86,7 +111,9 @@ export function createSource(central: SqlClient): Source {
         },
         actor,
       ),
-    change: (id, kind, actor) => changeAndTell(id, kind, { lifecycle: lifecycles[kind] }, actor),
+    change: (id, kind, actor) =>
+      changeAndTell(id, kind, { lifecycle: lifecycles[kind], ...(kind === 'deleted' ? { retention } : {}) }, actor),
+    retry: (id, actor) => changeAndTell(id, 'updated', {}, actor),
     async record(request) {
       parseNewTenantId(request.id)
       const row = await insert({ ...request, version: 1, lifecycle: 'active' }, undefined)

@@ -5,26 +5,35 @@ import {
   connectEvents,
   consume,
   createPublisher,
-  type DeadLetter,
+  DeadEvent,
   type EventsConnection,
   type EventsConsumer,
+  type EventsReport,
   EventsUnavailable,
   encode,
+  ensureTenantStream,
   type Incoming,
   LIFECYCLE_FILTER,
   ledgerDurable,
+  type Parsed,
   parseLifecycle,
   parseStatus,
+  parseSubject,
   readConsumerLag,
+  readStreamState,
   STATUS_FILTER,
+  STREAM,
+  type StatusEvent,
   type TenantId,
   tenantsDurable,
 } from '../../../events/index.js'
 import type { Tell } from '../channels.js'
 import type { Settings } from '../options.js'
-import type { JsonObject, Notifications, SqlClient } from '../types.js'
+import type { Notifications, SqlClient } from '../types.js'
 import { type ApplyOptions, applyLifecycle } from './apply.js'
-import { type Relay, startRelay } from './outbox.js'
+import type { DeadLetters } from './dead-letters.js'
+import { type Relay, startRelay } from './relay.js'
+import type { StreamFacts } from './stream-watch.js'
 
 export interface Streams {
   status(): ReturnType<EventsConnection['status']>
@@ -43,23 +52,29 @@ export function startStreams(options: {
   readonly central: SqlClient
   readonly notifications: Notifications
   readonly apply: ApplyOptions
+  readonly deadLetters: DeadLetters
   readonly tell: Tell
 }): Streams {
-  const { settings, central, tell } = options
+  const { settings, central, deadLetters, tell } = options
   const { service, onStatus } = settings
-  const report = (event: Parameters<NonNullable<Parameters<typeof connectEvents>[0]['report']>>[0]) =>
+  const report = (event: EventsReport): void => {
     tell({ area: 'events', event })
+    // Whoever made the stream: what it should hold is compared at once.
+    if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
+  }
   const connection = connectEvents({ url: options.url, name: service, report })
   const publisher = createPublisher(connection, { mayCreate: settings.source, report })
 
   const relay: Relay = startRelay({
     central,
-    publish: message => publisher.publish({ ...message, payload: encode(message.payload as JsonObject) }),
+    stream: STREAM,
+    publish: message => publisher.publish({ ...message, payload: encode(message.payload) }),
+    readStream: () => streamFacts(connection, settings.source),
     mayRetry: error => error instanceof EventsUnavailable,
     report: event => tell({ area: 'relay', event }),
   })
   const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
-  const offStatus = connection.watch(status => status === 'connected' && relay.kick())
+  const offStatus = connection.watch(status => status === 'connected' && relay.look())
 
   function arrive({ id }: { id: TenantId }, incoming: Incoming, run: () => Promise<void>): Promise<void> {
     const { subject, headers, deliveryCount } = incoming
@@ -75,7 +90,7 @@ export function startStreams(options: {
     mayCreateStream: settings.source,
     // What a killed process held comes again after this; one that lives says so three times in between.
     ackWaitMs: 10_000,
-    onDead: (dead: DeadLetter) => keepDead(central, dead),
+    onDead: deadLetters.keep,
   }
   const consumers: EventsConsumer[] = [
     consume({
@@ -118,10 +133,26 @@ export function startStreams(options: {
   }
 }
 
-/** The same message buried twice (its answer was lost) is one row. */
-async function keepDead(central: SqlClient, dead: DeadLetter): Promise<void> {
-  await central`
-    insert into dead_events (subject, stream_seq, reason, data, headers)
-    values (${dead.subject}, ${dead.streamSeq}, ${dead.reason}, ${Buffer.from(dead.data)}, ${central.json(dead.headers)})
-    on conflict (stream_seq, subject) where stream_seq is not null do nothing`
+async function streamFacts(connection: EventsConnection, mayCreate: boolean): Promise<StreamFacts> {
+  const facts = mayCreate ? await ensureTenantStream(connection) : await readStreamState(connection)
+  if (!facts) throw new EventsUnavailable(`the stream ${STREAM} does not exist yet; identity creates it`)
+  return facts
+}
+
+/** What a dead letter is replayed through: the way of its kind. @throws DeadEvent for what is still not understood */
+export function createHandler(
+  apply: ApplyOptions,
+  onStatus: ((event: StatusEvent, central: SqlClient) => Promise<void>) | undefined,
+) {
+  return async (subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>): Promise<void> => {
+    if (parseSubject(subject)?.type === 'status' && onStatus) {
+      return onStatus(understood(parseStatus(subject, data, headers)), apply.central)
+    }
+    return applyLifecycle(understood(parseLifecycle(subject, data, headers)), apply)
+  }
+}
+
+function understood<E>(parsed: Parsed<E>): E {
+  if (parsed.ok) return parsed.event
+  throw new DeadEvent(parsed.reason, { parked: parsed.newer === true })
 }

@@ -63,30 +63,66 @@ function pathOf(url: string): string {
 }
 
 /**
- * Settles what the sources say. `findDomain` is asked for host names only.
+ * Settles what the sources say, at once unless a source or a lookup has to be waited for. `findDomain` is asked for host
+ * names only.
  * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with what is verified, and the 400s
  */
-export async function identifyTenant(
+export function identifyTenant(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
-  findDomain: (domain: string) => Promise<DirectoryEntry | null>,
-): Promise<TenantId | null> {
-  let claimed: TenantId | null = null
-  let verified: TenantId | null = null
-  for (const identifier of identifiers) {
-    const said = await identifier(request)
+  findDomain: FindDomain,
+): TenantId | null | Promise<TenantId | null> {
+  const heard: Heard = { claimed: null, verified: null }
+  for (let at = 0; at < identifiers.length; at++) {
+    const said = (identifiers[at] as Identifier)(request)
     if (said === null) continue
-    const id = 'id' in said ? said.id : ((await findDomain(said.domain))?.id ?? null)
-    if (id === null) continue
-    if (!isTenantId(id)) throw new TenantIdInvalid()
-    if ('verified' in said && said.verified) {
-      if (verified !== null && verified !== id) throw new TenantForbidden()
-      verified = id
-    } else {
-      if (claimed !== null && claimed !== id) throw new TenantConflict()
-      claimed = id
-    }
+    const waited = 'then' in said ? said.then(late => hear(heard, late, findDomain)) : hear(heard, said, findDomain)
+    if (waited instanceof Promise) return goOn(request, identifiers.slice(at + 1), findDomain, heard, waited)
   }
+  return settle(heard)
+}
+
+type FindDomain = (domain: string) => DirectoryEntry | null | Promise<DirectoryEntry | null>
+
+/** What was said so far: by claims, and by what is verified. */
+interface Heard {
+  claimed: TenantId | null
+  verified: TenantId | null
+}
+
+async function goOn(
+  request: FastifyRequest,
+  identifiers: readonly Identifier[],
+  findDomain: FindDomain,
+  heard: Heard,
+  waitedFor: Promise<void>,
+): Promise<TenantId | null> {
+  await waitedFor
+  for (const identifier of identifiers) await hear(heard, await identifier(request), findDomain)
+  return settle(heard)
+}
+
+function hear(heard: Heard, said: Identified, findDomain: FindDomain): void | Promise<void> {
+  if (said === null) return
+  if ('id' in said) return agree(heard, said.id, said.verified === true)
+  const entry = findDomain(said.domain)
+  if (entry instanceof Promise) return entry.then(late => agree(heard, late?.id ?? null, false))
+  agree(heard, entry?.id ?? null, false)
+}
+
+function agree(heard: Heard, id: string | null, proof: boolean): void {
+  if (id === null) return
+  if (!isTenantId(id)) throw new TenantIdInvalid()
+  if (proof) {
+    if (heard.verified !== null && heard.verified !== id) throw new TenantForbidden()
+    heard.verified = id
+  } else {
+    if (heard.claimed !== null && heard.claimed !== id) throw new TenantConflict()
+    heard.claimed = id
+  }
+}
+
+function settle({ claimed, verified }: Heard): TenantId | null {
   if (claimed !== null && verified !== null && claimed !== verified) throw new TenantForbidden()
   return verified ?? claimed
 }

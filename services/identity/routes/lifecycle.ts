@@ -1,5 +1,5 @@
 // Owns the operator's word on whether a tenant is served: suspended, active again, deleted. It is written down here and
-// reaches every service by event; the databases are not touched.
+// reaches every service by event and by the feed; the databases are not touched. And the word to try again.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
 import { errors, nothing } from '../../http/schemas.js'
@@ -32,6 +32,23 @@ export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation;
     )
   }
 
+  app.post(
+    '/:id/retry',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Let every service that is not ready try again at once',
+        description: 'Raises the version without a change; services that are ready do nothing.',
+        params: TenantParams,
+        response: { 202: Tenant, ...errors(400, 401, 404) },
+      },
+    },
+    async (request, reply) =>
+      reply.code(202).send(await present.one(await app.tenants.retry(parseTenantId(request.params.id), actor))),
+  )
+
   app.delete(
     '/:id',
     {
@@ -40,7 +57,8 @@ export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation;
         tags,
         security,
         summary: 'Delete a tenant',
-        description: 'Every service refuses it from now on. Its databases are kept for the retention time.',
+        description:
+          'Every service refuses it from now on. Its databases are kept until `purgeAfter` and then dropped; its id is never used again.',
         params: TenantParams,
         response: { 204: nothing, ...errors(400, 401, 404) },
       },

@@ -8,13 +8,14 @@ import { requireAdmin } from '../../http/admin.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
 import { errors, pageOf } from '../../http/schemas.js'
 import type { FirstUsers } from '../first-users.js'
+import type { Idempotency } from '../idempotency.js'
 import { listTenants } from '../listing.js'
 import type { Passwords } from '../passwords.js'
 import { parsePrefer } from '../prefer.js'
 import type { Presentation } from '../presentation.js'
 import type { Readiness } from '../readiness.js'
 import type { FirstUser } from '../schemas/credentials.js'
-import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery } from '../schemas/tenant.js'
+import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery, TenantReadQuery } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
 import { firstUserRoutes } from './first-user.js'
 import { lifecycleRoutes } from './lifecycle.js'
@@ -23,6 +24,7 @@ export interface TenantRouteOptions {
   adminToken: string | undefined
   present: Presentation
   readiness: Readiness
+  idempotency: Idempotency
   firstUsers: FirstUsers
   passwords: Passwords
 }
@@ -33,7 +35,7 @@ const config = { tenant: false } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
-  const { adminToken, present, readiness, firstUsers, passwords } = options
+  const { adminToken, present, readiness, idempotency, firstUsers, passwords } = options
   app.addHook('onRequest', requireAdmin(adminToken))
 
   await app.register(lifecycleRoutes, { present, actor: ACTOR })
@@ -70,7 +72,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         security,
         summary: 'Create a tenant in every service',
         description:
-          '202 at once, with where to look. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then.',
+          '202 at once, with where to look. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then. A repeat with the same `Idempotency-Key` (kept for two days) and body makes nothing new and is answered with the same tenant.',
         body: NewTenant,
         response: { 201: Tenant, 202: Tenant, ...errors(400, 401, 409, 413, 415, 422) },
       },
@@ -78,10 +80,10 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
     async (request, reply) => {
       const { admin, ...tenant } = request.body
       checkSettings(tenant.settings)
+      // Without the password: what is kept of a body must not help to guess one.
+      const once = idempotency.once(request.headers['idempotency-key'], { ...tenant, admin: admin?.email ?? null })
       const first = admin && (await firstUser(admin, passwords))
-      const row = await app.tenants.create({ ...tenant, actor: ACTOR }, async (sql, { id }) => {
-        if (first) await firstUsers.remember(sql, id, first)
-      })
+      const row = await app.tenants.create({ ...tenant, actor: ACTOR }, first ? firstUsers.within(first, once) : once)
       const { wait, applied } = parsePrefer(request.headers.prefer)
       const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
       if (ready && first) await firstUsers.make(row.id)
@@ -99,13 +101,15 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         tags,
         security,
         summary: 'Read a tenant and how far each service has got',
+        description: 'A deleted one only with `lifecycle=deleted`.',
         params: TenantParams,
+        querystring: TenantReadQuery,
         response: { 200: Tenant, ...errors(400, 401, 404) },
       },
     },
     async request => {
       const row = await app.tenants.find(parseTenantId(request.params.id))
-      if (!row || row.lifecycle === 'deleted') throw new TenantNotFound()
+      if (!row || (row.lifecycle === 'deleted' && request.query.lifecycle !== 'deleted')) throw new TenantNotFound()
       return present.one(row)
     },
   )

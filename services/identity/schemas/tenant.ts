@@ -46,10 +46,18 @@ export const Tenant = Type.Object(
     settings,
     lifecycle,
     version: Type.Integer({ description: 'Raised at every change.' }),
-    status: Type.Enum(['pending', 'ready', 'failed'], { description: 'Of all required services together.' }),
+    status: Type.Enum(['pending', 'ready', 'failed', 'removed'], {
+      description: 'Of all required services together.',
+    }),
     services: Type.Record(Type.String(), ServiceState),
     createdAt: timestamp,
     updatedAt: timestamp,
+    deletedAt: nullableTimestamp,
+    purgeAfter: Type.Unsafe<Date | null>({
+      type: ['string', 'null'],
+      format: 'date-time',
+      description: 'From when the databases of a deleted tenant may be dropped.',
+    }),
   },
   { title: 'Tenant' },
 )
@@ -76,5 +84,11 @@ export const TenantQuery = Type.Object(
 )
 
 export const TenantParams = Type.Object({ id: id(grammar) }, { additionalProperties: false })
+
+/** `lifecycle=deleted` shows a deleted tenant too: what is left of it is the proof that it is gone. */
+export const TenantReadQuery = Type.Object(
+  { lifecycle: Type.Optional(Type.Literal('deleted', { description: 'Shows it also when it is deleted.' })) },
+  { additionalProperties: false },
+)
 
 export type Tenant = Static<typeof Tenant>

@@ -30,6 +30,7 @@ interface State {
   central?: Part
   cache?: Part
   events?: Part
+  provisioning?: Part
   identify?: () => Promise<TenantId | null>
   probe?: TenantProbe
   figures?: Figures
@@ -59,12 +60,20 @@ const withTenants = (tenants: Partial<Tenants>) =>
 // The words of the tenant plugin as they may come; that they come rightly is tested with the plugin itself.
 async function app(
   t: Test,
-  { central = up, cache = up, events = up, identify, probe = 'ready', figures = counted }: State = {},
+  {
+    central = up,
+    cache = up,
+    events = up,
+    provisioning = up,
+    identify,
+    probe = 'ready',
+    figures = counted,
+  }: State = {},
 ) {
   const app = Fastify()
   t.teardown(() => app.close())
   const tenants = {
-    health: async () => ({ central, cache, events, connections }),
+    health: async () => ({ central, cache, events, provisioning, connections }),
     figures: async () => figures,
     connectionInfo: () => connections,
     identify: identify ?? (async request => (request.headers['hrms-client-id'] as TenantId | undefined) ?? null),
@@ -105,7 +114,7 @@ t.test('what cannot be told is left out, not zero', async t => {
 })
 
 t.test('Redis or NATS down is degraded and still 200', async t => {
-  for (const state of [{ cache: down }, { events: down }, { cache: down, events: down }]) {
+  for (const state of [{ cache: down }, { events: down }, { provisioning: down }, { cache: down, events: down }]) {
     const response = await (await app(t, state)).inject('/api/health')
     t.equal(response.statusCode, 200)
     t.equal(response.json().status, 'degraded')
@@ -186,7 +195,7 @@ t.test('told to leave, it is not ready at once, and asks every client to connect
   await leaving.register(drain)
   await leaving.register(
     withTenants({
-      health: async () => ({ central: up, cache: off, events: off, connections }),
+      health: async () => ({ central: up, cache: off, events: off, provisioning: up, connections }),
       connectionInfo: () => connections,
     }),
   )
@@ -210,7 +219,7 @@ t.test('a part that goes and comes back is said once each', async t => {
   })
   t.teardown(() => app.close())
   let cache = down
-  const tenants = { health: async () => ({ central: up, cache, events: off, connections }) }
+  const tenants = { health: async () => ({ central: up, cache, events: off, provisioning: up, connections }) }
   await app.register(withTenants(tenants))
   await app.register(health, { interval: 300 })
   await app.ready()

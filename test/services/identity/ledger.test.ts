@@ -117,6 +117,21 @@ t.test('the ledger', async t => {
     t.equal((await ledger.read([])).size, 0)
   })
 
+  await t.test('a foreign database is said to be one, and is a failure of the whole', async t => {
+    await applyStatus(said('foreign', { status: 'failed', foreign: true, error: 'not ours' }), central)
+    t.match((await read('foreign'))?.employee, { status: 'foreign', lastError: 'not ours' })
+    t.equal(ledger.summarize((await read('foreign')) ?? {}), 'failed')
+    await applyStatus(said('foreign', { status: 'ready', revision: 900 }), central)
+    t.match((await read('foreign'))?.employee, { status: 'ready', lastError: null })
+  })
+
+  await t.test('removed is removed by every required service', async t => {
+    await applyStatus(said('gone', { status: 'removed' }), central)
+    t.equal(ledger.summarize((await read('gone')) ?? {}), 'pending')
+    await applyStatus(said('gone', { service: 'identity', status: 'removed' }), central)
+    t.equal(ledger.summarize((await read('gone')) ?? {}), 'removed')
+  })
+
   await t.test('one that failed makes the whole failed', async t => {
     await applyStatus(said('broken', { status: 'failed' }), central)
     t.equal(ledger.summarize((await read('broken')) ?? {}), 'failed')

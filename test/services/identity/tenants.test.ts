@@ -126,6 +126,21 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.equal(freed.statusCode, 202, 'its domain is free again')
   })
 
+  await t.test('a deleted one is shown to who asks for it, with when its databases may be dropped', async t => {
+    const gone = (await call('GET', '/api/tenants/living?lifecycle=deleted')).json()
+    t.match(gone, { lifecycle: 'deleted', version: 4 })
+    t.equal(Date.parse(gone.purgeAfter) - Date.parse(gone.deletedAt) > 29 * 86_400_000, true)
+    t.match((await call('GET', '/api/tenants/taken?lifecycle=deleted')).json(), { deletedAt: null, purgeAfter: null })
+  })
+
+  await t.test('a retry raises the version and changes nothing else', async t => {
+    const before = (await call('POST', '/api/tenants', { id: 'again', name: 'Again', settings: { a: 1 } })).json()
+    const response = await call('POST', '/api/tenants/again/retry')
+    t.equal(response.statusCode, 202)
+    t.same(response.json(), { ...before, version: 2, updatedAt: response.json().updatedAt })
+    t.match((await call('POST', '/api/tenants/living/retry')).json(), { code: 'TENANT_NOT_FOUND' }, 'not a deleted one')
+  })
+
   await t.test('an unknown id is 404 everywhere', async t => {
     const answers = [
       await call('GET', '/api/tenants/nobody'),
@@ -133,6 +148,7 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
       await call('DELETE', '/api/tenants/nobody'),
       await call('POST', '/api/tenants/nobody/suspend'),
       await call('POST', '/api/tenants/nobody/activate'),
+      await call('POST', '/api/tenants/nobody/retry'),
     ]
     for (const response of answers) t.match(response.json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
   })

@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { StatusEvent } from '../../../../events/index.js'
+import { hear } from '../../../../plugins/distributed-tenant/index.js'
 import { barePublish, rig, until } from '../../../rig.js'
 
 t.test('tenants by event', async t => {
@@ -79,6 +80,28 @@ t.test('tenants by event', async t => {
     t.match(await employee.tenants.find('acme'), { lifecycle: 'suspended', version: 2, name: 'Acme' })
     await identity.tenants.activate('acme')
     await until('active', 20_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'active')
+  })
+
+  await t.test('a forged word, however high its version, changes nothing where tenants are made', async t => {
+    await identity.tenants.create({ id: 'forged', name: 'Genuine' })
+    await ready(employee, 'forged')
+    let heard = 0
+    t.teardown(
+      hear(told => {
+        if (told.area !== 'events' || told.service !== 'identity' || told.event.type !== 'acked') return
+        if (told.event.tenantId === 'forged') heard++
+      }),
+    )
+    for (const kind of ['created', 'updated', 'suspended', 'deleted']) {
+      await barePublish(nats, `tenant.${kind}`, '{"id":"forged","version":9007199254740991,"name":"Forged"}')
+    }
+    await until('identity has heard them all', 20_000, () => heard === 4)
+    t.match(await identity.tenants.find('forged'), { version: 1, name: 'Genuine', lifecycle: 'active' })
+    t.match(
+      await identity.tenants.update('forged', { name: 'Changed' }),
+      { version: 2 },
+      'nor does it shut identity out',
+    )
   })
 
   await t.test('a deletion is refused at once, keeps the database, and its id is never taken again', async t => {

@@ -1,0 +1,65 @@
+// Owns when a tenant is tried again: the columns `attempts`, `last_error` and `next_attempt_at` of the registry.
+// Invariants: while an attempt runs its row is due again soon, so that a killed process leaves nothing stuck; a due row is
+// claimed by one process at a time; there is no last try. Times are the database's own, whatever a process's clock says.
+import type { TenantId } from '../../../events/index.js'
+import type { QueryClient } from '../types.js'
+
+/** After this an attempt whose process has died is made again. One that still runs holds its lock and is left alone. */
+export const ATTEMPT_LEASE_MS = 60_000
+const FIRST_DELAY_MS = 1_000
+const LONGEST_DELAY_MS = 300_000
+
+/** 1 s doubling to 5 min, a fifth of it at random either way. `attempts` counts the one that has just failed. */
+export function retryDelayMs(attempts: number): number {
+  const base = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(Math.max(attempts, 1) - 1, 20))
+  return Math.round(base * (0.8 + Math.random() * 0.4))
+}
+
+/** What provisioning locks while it works on a tenant (advisory, on the central database). */
+export const provisionLock = (id: string): string => `distributed_tenant.provision:${id}`
+
+/**
+ * Takes up to `limit` tenants that are due, the longest due first; nobody else gets them before the lease is over. A
+ * pending one that was never tried is due a minute after its last change: its event was lost or waits for NATS.
+ */
+export async function claimDue(sql: QueryClient, limit: number): Promise<TenantId[]> {
+  const rows = await sql<{ id: TenantId; free: boolean }[]>`
+    with due as materialized (
+      select id from tenants
+      where lifecycle <> 'deleted' and provisioned in ('pending', 'failed', 'ready') and (
+        next_attempt_at <= now() or (next_attempt_at is null and provisioned = 'pending'
+          and updated_at < now() - ${ATTEMPT_LEASE_MS} * interval '1 millisecond'))
+      order by next_attempt_at limit ${limit} for update skip locked
+    )
+    update tenants set next_attempt_at = now() + ${ATTEMPT_LEASE_MS} * interval '1 millisecond'
+    from (select id, pg_try_advisory_xact_lock(hashtextextended(${provisionLock('')} || id, 0)) as free from due) as one
+    where tenants.id = one.id
+    returning tenants.id, one.free`
+  return rows.filter(row => row.free).map(row => row.id)
+}
+
+/** Puts off a tenant that needs work, without an attempt: its instance is not to be troubled now. */
+export async function deferAttempt(
+  sql: QueryClient,
+  id: TenantId,
+  { error, delayMs }: { error: string; delayMs: number },
+): Promise<void> {
+  await sql`
+    update tenants set last_error = ${error.slice(0, 500)}, next_attempt_at = now() + ${delayMs} * interval '1 millisecond'
+    where id = ${id} and lifecycle <> 'deleted' and provisioned in ('pending', 'failed')`
+}
+
+/** Whether the tenant has no database here yet that it should have. */
+export async function needsAttempt(sql: QueryClient, id: TenantId): Promise<boolean> {
+  const [row] = await sql`
+    select 1 from tenants where id = ${id} and lifecycle <> 'deleted' and provisioned in ('pending', 'failed')`
+  return row !== undefined
+}
+
+/** Whether nothing is left to do, or it is written down when it will be tried again. */
+export async function isSettled(sql: QueryClient, id: TenantId): Promise<boolean> {
+  const [row] = await sql<{ settled: boolean }[]>`
+    select lifecycle = 'deleted' or next_attempt_at is not null or provisioned not in ('pending', 'failed') as settled
+    from tenants where id = ${id}`
+  return row?.settled ?? true
+}

@@ -1,0 +1,104 @@
+// Owns sparing an instance that is short of something: disk (53100), connections (53300), memory, or that cannot be reached.
+// Invariant: while open nothing of ours tries to make a database there; then one try at a time, and its success closes it.
+// Each service has one instance, so no other service is affected. Waits 1 s doubling to 30 s.
+import { performance } from 'node:perf_hooks'
+
+export interface BreakerState {
+  readonly open: boolean
+  /** The code and message it was opened by. */
+  readonly reason: string | null
+  /** Nobody listens there: not even a row can be written. */
+  readonly unreachable: boolean
+  /** Milliseconds until the next try; 0 when it may be now. */
+  readonly retryInMs: number
+}
+
+export type BreakerReport =
+  | { readonly type: 'breaker_opened'; readonly reason: string; readonly retryInMs: number }
+  | { readonly type: 'breaker_closed' }
+
+export interface Breaker {
+  state(): BreakerState
+  /** Whether work may be done now. While open only one caller at a time is told so, and must call {@link watch}. */
+  admits(): boolean
+  /** Runs admitted work and judges by its end. */
+  watch<T>(work: () => Promise<T>): Promise<T>
+  /** Tells of a failure met elsewhere. */
+  blame(error: unknown): void
+  /** Tells that the instance answered: if that was all it lacked, it lacks nothing now. */
+  reached(): void
+}
+
+const FIRST_MS = 1_000
+const LONGEST_MS = 30_000
+
+/** SQLSTATE class 53 is "insufficient resources": disk full, too many connections, out of memory. */
+const STRAINED = /^53...$/
+/** A server that is away, goes down, starts up, or cut us off: a full disk ends the whole of it (PANIC on its log). */
+const UNREACHABLE =
+  /^(E(CONNREFUSED|CONNRESET|PIPE|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_(CLOSED|DESTROYED|ENDED)|57P0[1-3])$/
+
+export function createBreaker(report: (event: BreakerReport) => void): Breaker {
+  let reason: string | null = null
+  let unreachable = false
+  let failures = 0
+  let until = 0
+  let trying = false
+
+  function blame(error: unknown): void {
+    const cause = causeOf(error)
+    // What was under way when it opened says nothing new.
+    if (cause === null || retryInMs() > 0) return
+    const delay = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures++, 10)) * (0.8 + Math.random() * 0.4)
+    reason = `${cause.code}: ${cause.message}`.slice(0, 300)
+    unreachable = UNREACHABLE.test(cause.code)
+    until = performance.now() + delay
+    report({ type: 'breaker_opened', reason, retryInMs: Math.round(delay) })
+  }
+
+  function close(): void {
+    if (reason === null) return
+    reason = null
+    unreachable = false
+    failures = 0
+    report({ type: 'breaker_closed' })
+  }
+
+  const retryInMs = (): number => (reason === null ? 0 : Math.max(0, Math.ceil(until - performance.now())))
+
+  return {
+    state: () => ({ open: reason !== null, reason, unreachable, retryInMs: retryInMs() }),
+    admits() {
+      if (reason === null) return true
+      if (trying || retryInMs() > 0) return false
+      trying = true
+      return true
+    },
+    async watch(work) {
+      try {
+        const result = await work()
+        close()
+        return result
+      } catch (error) {
+        if (causeOf(error) === null) close()
+        else blame(error)
+        throw error
+      } finally {
+        trying = false
+      }
+    },
+    blame,
+    reached() {
+      if (unreachable) close()
+    },
+  }
+}
+
+/** The server's or the socket's own code, which our errors carry as their cause; null for any other failure. */
+function causeOf(error: unknown): { code: string; message: string } | null {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const code = String((at as { code?: unknown }).code ?? '')
+    if (STRAINED.test(code) || UNREACHABLE.test(code)) return { code, message: at.message }
+  }
+  return null
+}

@@ -1,0 +1,121 @@
+// Owns how identity's feed is read: HTTP with the service's token, one deadline per question, pages in the order of the
+// changes. It needs neither NATS nor Redis. Invariant: whatever is not a well-formed answer of identity (no answer, another
+// server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know".
+import { Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
+import { withCause } from '../connections/failures.js'
+import { IdentityUnavailable } from '../errors.js'
+import type { JsonObject, Lifecycle } from '../types.js'
+
+/** What identity says of a tenant now, and the number of its newest change. */
+export interface Told {
+  readonly seq: number
+  readonly id: TenantId
+  readonly version: number
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: JsonObject
+  readonly lifecycle: Lifecycle
+  /** ISO 8601; null unless deleted. */
+  readonly deletedAt: string | null
+  readonly purgeAfter: string | null
+  /** Deleted and the retention over, by identity's own clock when it answered. */
+  readonly purgeable: boolean
+}
+
+export interface FeedPage {
+  readonly items: readonly Told[]
+  /** Send it as `after` for the next page. */
+  readonly next: number
+  /** The newest change there is: behind `after` when identity was restored from an older state. */
+  readonly head: number
+}
+
+export interface Feed {
+  /** The changes behind `after`, each tenant once. @throws IDENTITY_UNAVAILABLE */
+  changes(after: number, limit?: number): Promise<FeedPage>
+  /** One tenant, null if identity never heard of it. @throws IDENTITY_UNAVAILABLE */
+  tenant(id: TenantId): Promise<Told | null>
+}
+
+export interface FeedOptions {
+  /** Where identity is, without a path. */
+  readonly url: string
+  /** Sent as a bearer's; never told in an error. */
+  readonly token: string
+  /** Milliseconds for one question. Default 5,000. */
+  readonly deadline?: number
+}
+
+const PAGE = 1_000
+const DEADLINE_MS = 5_000
+
+const Seq = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const instant = Type.Union([Type.Null(), Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$' })])
+const ToldShape = Type.Object({
+  seq: Seq,
+  id: Type.String({ pattern: TENANT_ID_PATTERN }),
+  version: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  name: Type.String({ minLength: 1 }),
+  domain: Type.Union([Type.Null(), Type.String()]),
+  settings: Type.Record(Type.String(), Type.Unknown()),
+  lifecycle: Type.Union([Type.Literal('active'), Type.Literal('suspended'), Type.Literal('deleted')]),
+  deletedAt: instant,
+  purgeAfter: instant,
+  purgeable: Type.Boolean(),
+})
+const toldShape = Compile(ToldShape)
+const pageShape = Compile(Type.Object({ items: Type.Array(ToldShape), next: Seq, head: Seq }))
+
+export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions): Feed {
+  const base = url.replace(/\/+$/, '')
+
+  async function ask(path: string): Promise<{ status: number; body: unknown }> {
+    try {
+      const response = await fetch(`${base}/api/tenants/changes${path}`, {
+        // One question every ten seconds: a connection of its own leaves nothing behind. A redirect would take the token along.
+        headers: { authorization: `Bearer ${token}`, accept: 'application/json', connection: 'close' },
+        redirect: 'error',
+        signal: AbortSignal.timeout(deadline),
+      })
+      return { status: response.status, body: await response.json() }
+    } catch (error) {
+      throw unavailable(reasonOf(error, deadline), error)
+    }
+  }
+
+  return {
+    async changes(after, limit = PAGE) {
+      const { status, body } = await ask(`?after=${after}&limit=${limit}`)
+      if (status !== 200) throw unavailable(refusal(status))
+      if (!pageShape.Check(body)) throw unavailable('its answer is not a page of the feed')
+      return body as unknown as FeedPage
+    },
+    async tenant(id) {
+      const { status, body } = await ask(`/${id}`)
+      // Only identity's own word for it: a proxy's 404 says nothing about the tenant.
+      if (status === 404 && (body as { code?: unknown } | null)?.code === 'TENANT_NOT_FOUND') return null
+      if (status !== 200) throw unavailable(refusal(status))
+      if (!toldShape.Check(body) || body.id !== id) throw unavailable('its answer is not this tenant')
+      return body as unknown as Told
+    },
+  }
+}
+
+function unavailable(reason: string, cause?: unknown): Error {
+  const error = new IdentityUnavailable(reason)
+  return cause === undefined ? error : withCause(error, cause)
+}
+
+function refusal(status: number): string {
+  return status === 401 ? 'it refuses SERVICE_TOKEN' : `it answers ${status}`
+}
+
+/** `fetch` hides what happened one level down. */
+function reasonOf(error: unknown, deadline: number): string {
+  if ((error as Error).name === 'TimeoutError') return `no answer within ${deadline} ms`
+  if (error instanceof SyntaxError) return 'its answer is not JSON'
+  const { cause } = error as { cause?: { code?: string; message?: string } }
+  return cause?.code ?? cause?.message ?? (error as Error).message
+}

@@ -1,0 +1,95 @@
+// Owns comparing this registry with what the instance holds. Repairs what is safe (rights, roles, a lost mark, an old
+// schema), stops what must not be served, reports the rest. Invariant: a database that is gone is never made again empty,
+// and one that nobody owns is never dropped.
+import type { TenantId } from '../../../events/index.js'
+import { type Finding, type Inventory, repairable, type TenantStanding } from '../databases/inventory.js'
+import type { ServiceName, SqlClient } from '../types.js'
+import type { Drift } from './drift.js'
+import { recordDoubt, tryInTurn } from './registry.js'
+import { writeStatus } from './status.js'
+
+export interface FleetOptions {
+  readonly service: ServiceName
+  readonly central: SqlClient
+  readonly inspect: () => Promise<Inventory>
+  readonly repair: (id: TenantId) => Promise<void>
+  /** The newest tenant migration of this release. */
+  readonly schemaVersion: number
+  readonly drift: (drift: Drift) => void
+}
+
+export interface Fleet {
+  /** Two queries on a clean fleet, whatever its size. */
+  check(): Promise<void>
+}
+
+const gone: ReadonlySet<Finding> = new Set<Finding>(['database_missing', 'database_invalid'])
+const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong'])
+
+export function createFleet({ service, central, inspect, repair, schemaVersion, drift }: FleetOptions): Fleet {
+  async function check(): Promise<void> {
+    const { tenants, strayDatabases, strayRoles, openDatabases } = await inspect()
+    const again: TenantId[] = []
+    for (const one of tenants) {
+      if (one.lifecycle === 'deleted' || one.provisioned !== 'ready') continue
+      if (one.findings.length > 0) {
+        if (await judge(one)) again.push(one.id)
+      } else if ((one.schemaVersion ?? 0) < schemaVersion) {
+        again.push(one.id)
+      }
+    }
+    for (const name of strayDatabases) tell('stray_database', name, 'reported', 'no tenant of this registry owns it')
+    for (const name of strayRoles) tell('stray_role', name, 'reported', 'no tenant of this registry owns it')
+    for (const name of openDatabases) tell('open_database', name, 'reported', 'PUBLIC may connect to it')
+    if (again.length > 0) await tryInTurn(central, again, schemaVersion)
+  }
+
+  /** @returns whether provisioning it again may cure it */
+  async function judge({ id, database, findings }: TenantStanding): Promise<boolean> {
+    const missing = findings.find(one => gone.has(one))
+    if (missing) {
+      await stop(id, 'failed', `The database ${database} is gone: restore it from a backup under its name, then retry.`)
+      tell(missing, id, 'stopped', `${database} was ready and is gone; it is not made again empty`)
+      return false
+    }
+    const foreign = findings.find(one => strange.has(one))
+    if (foreign) {
+      await stop(id, 'foreign', `The database ${database} does not carry this tenant’s mark: look into it, then retry.`)
+      tell(foreign, id, 'stopped', `${database} is not what this tenant was served from`)
+      return false
+    }
+    if (findings.includes('mark_missing')) {
+      // Whose it is says the certificate inside; until that was read, nobody is served from it.
+      await recordDoubt(central, id, { provisioned: 'pending', step: 'certificate', error: 'the mark was lost' })
+      tell('mark_missing', id, 'repaired', `${database} is looked into and marked again if it is this tenant’s`)
+      return true
+    }
+    const curable = findings.filter(one => repairable.has(one))
+    if (curable.length > 0) {
+      try {
+        await repair(id)
+        tell(curable.join(' '), id, 'repaired', `rights of ${database}`)
+      } catch (error) {
+        // Set by a key this process does not have, say: one tenant's trouble keeps no other from being looked at.
+        tell(curable.join(' '), id, 'reported', (error as Error).message)
+      }
+    }
+    for (const one of findings) if (!repairable.has(one)) tell(one, id, 'reported', database)
+    return false
+  }
+
+  async function stop(id: TenantId, provisioned: 'failed' | 'foreign', error: string): Promise<void> {
+    await central.begin(async tx => {
+      const row = await recordDoubt(tx, id, { provisioned, step: 'database', error })
+      if (!row) return
+      const foreign = provisioned === 'foreign'
+      await writeStatus(tx, service, row, { status: 'failed', step: 'database', error, ...(foreign && { foreign }) })
+    })
+  }
+
+  function tell(kind: string, id: string, action: Drift['action'], detail: string): void {
+    drift({ type: 'drift', kind, id, action, detail })
+  }
+
+  return { check }
+}

@@ -1,0 +1,91 @@
+// Owns the end of a deleted tenant here: confirmed, database dropped, then row `removed` and status event in one
+// transaction. DROP DATABASE takes no transaction, so the order makes it safe to repeat: killed in between, the next run
+// finds no database and goes on. Identity unreachable or not of the opinion: nothing is dropped.
+import type { TenantId } from '../../../events/index.js'
+import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
+import { tenantDatabaseName } from '../databases/names.js'
+import { TenantNotFound, TenantRetained } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
+import { provisionLock } from './attempts.js'
+import { findTenant, recordRemoved } from './registry.js'
+import { writeStatus } from './status.js'
+
+export type PurgeStep = 'confirmed' | 'dropped' | 'removed'
+
+export interface PurgeOptions {
+  readonly service: ServiceName
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  /** Whether identity says, now, that it is deleted and the retention over. @throws IDENTITY_UNAVAILABLE */
+  readonly confirm: (row: RegistryRow) => Promise<boolean>
+  readonly report: (event: { step: PurgeStep; id: TenantId }) => void
+}
+
+export interface Purger {
+  /** @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN */
+  purge(id: TenantId): Promise<RegistryRow>
+}
+
+export function createPurger(options: PurgeOptions): Purger {
+  const { service, session, confirm, report } = options
+
+  async function purgeLocked(sql: SessionClient, id: TenantId): Promise<RegistryRow> {
+    const row = await findTenant(sql, id)
+    if (!row) throw new TenantNotFound()
+    if (row.lifecycle !== 'deleted') throw new TenantRetained()
+    if (row.provisioned === 'removed') return row
+    if (!(await confirm(row))) throw new TenantRetained()
+    report({ step: 'confirmed', id })
+    await dropOwn(sql, row)
+    report({ step: 'dropped', id })
+    const removed = await sql.begin(async tx => {
+      const now = await recordRemoved(tx, id)
+      await writeStatus(tx, service, now, { status: 'removed', step: 'removed' })
+      return now
+    })
+    report({ step: 'removed', id })
+    return removed
+  }
+
+  async function dropOwn(sql: SessionClient, { id, provisioned, certificate }: RegistryRow): Promise<void> {
+    if (certificate === null) {
+      // A foreign database of this name was never the tenant's: nothing of ours is there to drop.
+      if (provisioned === 'foreign') return
+      const name = tenantDatabaseName(id, service)
+      const found = await inspectDatabase(sql, name)
+      // Deleted while it was being made: a clone that has no mark yet and has never held anything.
+      if (found.state === 'present' && found.ours && found.comment === null) await dropDatabase(sql, name)
+    }
+    await dropTenantDatabase(sql, { id, service, certificate })
+  }
+
+  return {
+    purge: id =>
+      session(async sql => {
+        // The provisioner's own lock: nobody makes what is being dropped.
+        const lock = provisionLock(id)
+        await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
+        try {
+          return await purgeLocked(sql, id)
+        } finally {
+          await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+        }
+      }),
+  }
+}
+
+/** Deleted tenants whose retention is over by what identity last told; to be confirmed one by one. */
+export async function dueForPurge(sql: QueryClient, limit: number): Promise<TenantId[]> {
+  const rows = await sql<{ id: TenantId }[]>`
+    select id from tenants
+    where lifecycle = 'deleted' and provisioned <> 'removed' and purge_after <= now() order by purge_after limit ${limit}`
+  return rows.map(({ id }) => id)
+}
+
+/** Identity: a tenant deleted by hand, or before there was a retention, gets one too. */
+export async function settlePurgeAfter(sql: QueryClient, retentionMs: number): Promise<void> {
+  await sql`
+    update tenants
+    set purge_after = date_trunc('milliseconds', deleted_at + ${retentionMs} * interval '1 millisecond')
+    where lifecycle = 'deleted' and purge_after is null`
+}

@@ -1,0 +1,57 @@
+// Owns /api/tenants/changes: the feed that the other services read, for bearers of a service's token alone. It is the truth
+// behind the events, and needs nothing but this service's database.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
+import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
+import { requireService } from '../../http/admin.js'
+import { errors } from '../../http/schemas.js'
+import { createChanges } from '../changes.js'
+import { Change, Changes, ChangesQuery } from '../schemas/change.js'
+import { TenantParams } from '../schemas/tenant.js'
+
+const tags = ['feed']
+const security = [{ service: [] }]
+const config = { tenant: false } as const
+
+export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly string[] }> = async (
+  app,
+  { serviceTokens },
+) => {
+  app.addHook('onRequest', requireService(serviceTokens))
+  const changes = createChanges(app.central)
+
+  app.get(
+    '',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Read what has changed behind a number',
+        description: 'Each tenant once, at its newest change, in the order of the changes. Deleted ones for ever.',
+        querystring: ChangesQuery,
+        response: { 200: Changes, ...errors(400, 401) },
+      },
+    },
+    async request => changes.list(request.query.after ?? 0, request.query.limit ?? 500),
+  )
+
+  app.get(
+    '/:id',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Read one tenant as the feed tells it',
+        params: TenantParams,
+        response: { 200: Change, ...errors(400, 401, 404) },
+      },
+    },
+    async request => {
+      const change = await changes.find(parseTenantId(request.params.id))
+      if (!change) throw new TenantNotFound()
+      return change
+    },
+  )
+}

@@ -1,0 +1,107 @@
+// Owns /api/tenants/events, the operator's live view: server-sent events, one for every change of a tenant or of what a
+// service says about it, each with the tenant's whole state. A client that comes back names its place and is told what it
+// missed. Streams hold no database connection, are capped, and end when the service closes.
+import createError from '@fastify/error'
+import { fastifySSE } from '@fastify/sse'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
+import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
+import { requireAdmin } from '../../http/admin.js'
+import { CursorInvalid } from '../../http/paging.js'
+import { errors } from '../../http/schemas.js'
+import type { Watch } from '../watch.js'
+
+export const TooManyStreams = createError(
+  'TOO_MANY_STREAMS',
+  'All event streams of this process are taken: close one, or ask another replica.',
+  503,
+)
+
+export interface EventRouteOptions {
+  adminToken: string | undefined
+  watch: Watch
+  /** Streams at a time. Default 100. */
+  most?: number
+}
+
+/** Proxies drop what is silent for a minute. */
+const HEARTBEAT_MS = 15_000
+/** Who has not taken so much is cut off: it comes back by its place. */
+const BEHIND_BYTES = 4 * 1024 * 1024
+/** What a browser waits before it comes back. */
+const RETRY_MS = 2_000
+
+export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
+  app,
+  { adminToken, watch, most = 100 },
+) => {
+  await app.register(fastifySSE, { heartbeatInterval: HEARTBEAT_MS })
+  app.addHook('onRequest', requireAdmin(adminToken))
+  const open = new Set<FastifyReply>()
+  app.addHook('preClose', async () => {
+    for (const reply of open) reply.sse.close()
+  })
+
+  app.get(
+    '',
+    {
+      config: { tenant: false },
+      // Not `only`: its refusal has neither our shape nor a cure.
+      sse: 'manual',
+      schema: {
+        tags: ['tenants'],
+        security: [{ admin: [] }],
+        summary: 'Hear of every change as it happens (text/event-stream)',
+        description:
+          'Events `tenant`, whose data is the tenant with its ledger. One may come twice. `Last-Event-ID` goes on where a stream ended.',
+        querystring: Type.Object(
+          { tenant: Type.Optional(Type.String({ maxLength: 1000, description: 'Only this tenant.' })) },
+          { additionalProperties: false },
+        ),
+        response: errors(400, 401),
+      },
+    },
+    async (request, reply) => {
+      const { tenant } = request.query
+      const only = tenant === undefined ? undefined : parseTenantId(tenant)
+      const place = placeOf(reply.sse.lastEventId)
+      if (open.size >= most) throw new TooManyStreams()
+      open.add(reply)
+      let leave = (): void => {}
+      let over = false
+      reply.raw.once('close', () => {
+        over = true
+        open.delete(reply)
+        leave()
+      })
+      try {
+        const left = await watch.join({ only, hear: (at, data) => hear(reply, at, data) }, place)
+        if (over) left()
+        else leave = left
+      } catch (error) {
+        open.delete(reply)
+        throw error
+      }
+      reply.sse.keepAlive()
+    },
+  )
+}
+
+function hear({ sse, raw }: FastifyReply, id: string, tenant: object | null): void {
+  if (!sse.isConnected) return
+  if (raw.writableLength > BEHIND_BYTES) {
+    raw.destroy()
+    return
+  }
+  // Rejects only when the client is gone, which `close` tells too; what it has not taken yet is bounded above.
+  const message = tenant === null ? { id, retry: RETRY_MS, data: undefined } : { id, event: 'tenant', data: tenant }
+  sse.send(message).catch(() => {})
+}
+
+/** @throws CURSOR_INVALID */
+function placeOf(lastEventId: string | null): string | null {
+  if (lastEventId === null) return null
+  if (!/^\d{1,18}$/.test(lastEventId)) throw new CursorInvalid()
+  return lastEventId
+}

@@ -1,0 +1,37 @@
+// Owns what the feed looks like to a service.
+import { Type } from 'typebox'
+import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
+import { nullableTimestamp } from '../../http/schemas.js'
+
+export const Change = Type.Object(
+  {
+    seq: Type.Integer({ description: 'The number of its newest change.' }),
+    id: Type.String(),
+    version: Type.Integer(),
+    name: Type.String(),
+    domain: Type.Unsafe<string | null>({ type: ['string', 'null'] }),
+    settings: Type.Unsafe<JsonObject>({ type: 'object', additionalProperties: true }),
+    lifecycle: Type.Enum(['active', 'suspended', 'deleted']),
+    deletedAt: nullableTimestamp,
+    purgeAfter: nullableTimestamp,
+    purgeable: Type.Boolean({ description: 'Deleted, and the retention is over.' }),
+  },
+  { title: 'Change' },
+)
+
+export const Changes = Type.Object(
+  {
+    items: Type.Array(Change),
+    next: Type.Integer({ description: 'Send it as `after` for what comes behind this page.' }),
+    head: Type.Integer({ description: 'The newest change there is.' }),
+  },
+  { title: 'Changes' },
+)
+
+export const ChangesQuery = Type.Object(
+  {
+    after: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 500 })),
+  },
+  { additionalProperties: false },
+)

@@ -1,0 +1,134 @@
+// Owns telling operators' clients of every change of a tenant as it happens: one reader for all of them, which looks when
+// it is notified and every few seconds. Each event is the tenant's whole state, so one told twice does no harm, and none is
+// missed: a place in the stream is the oldest transaction that was still running, and what any later one changed comes
+// again. No client holds a connection of the database; one that does not keep up is let go and comes back by its place.
+import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
+import { LEDGER_CHANNEL } from './ledger.js'
+import type { Presentation, Shown } from './presentation.js'
+import type { Tenant } from './schemas/tenant.js'
+
+export interface Client {
+  /** One tenant, or all of them. */
+  readonly only: string | undefined
+  /** Hears a change; null only marks a place. */
+  readonly hear: (place: string, tenant: Tenant | null) => void
+}
+
+export interface Watch {
+  readonly size: number
+  /** @param place from where to tell; null: from now on. @returns how to leave; rejects when the database is gone */
+  join(client: Client, place: string | null): Promise<() => void>
+  close(): void
+}
+
+const POLL_MS = 5_000
+const CHUNK = 200
+
+export function createWatch(options: {
+  readonly central: SqlClient
+  readonly present: Presentation
+  readonly notifications: Notifications
+  readonly onError: (error: unknown) => void
+}): Watch {
+  const { central, present, notifications } = options
+  const clients = new Set<Client>()
+  /** All reading is done one after the other: an older state is never told behind a newer one. */
+  let chain: Promise<unknown> = Promise.resolve()
+  let place = '0'
+  /** What was told since `place`, by the transaction it came from. */
+  const told = new Map<string, string>()
+  let due = false
+  let poll: NodeJS.Timeout | undefined
+
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = chain.then(work)
+    chain = done.catch(() => {})
+    return done
+  }
+
+  /** Ids that a transaction not older than `from` has changed, and the place behind them: one snapshot. */
+  async function changed(from: string | null): Promise<{ place: string; ids: Map<string, string> }> {
+    const rows = await central<{ place: string; behind: boolean; id: string | null; xact: string | null }[]>`
+      with here as (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as place)
+      select here.place, changed.id, changed.xact from here left join (
+        select id, max(xact) as xact from (
+          select tenant_id as id, xact from tenant_changes
+          union all select tenant_id, changed_by from tenant_services
+        ) as moved
+        -- A place from before a restore may lie ahead of every transaction there is: then all is told.
+        where xact >= (select case when ${from}::bigint > place then 0 else ${from}::bigint end from here)
+        group by id
+      ) as changed on true order by changed.xact`
+    const ids = new Map(rows.flatMap(({ id, xact }) => (id !== null && xact !== null ? [[id, xact] as const] : [])))
+    return { place: rows[0]?.place ?? '0', ids }
+  }
+
+  async function tell(ids: readonly string[], at: string, to: Iterable<Client>): Promise<void> {
+    for (let from = 0; from < ids.length; from += CHUNK) {
+      const rows = await central<(Omit<Shown, 'version'> & { version: string })[]>`
+        select id, name, domain, settings, lifecycle, version, created_at as "createdAt", updated_at as "updatedAt",
+          deleted_at as "deletedAt", purge_after as "purgeAfter"
+        from tenants where id in ${central(ids.slice(from, from + CHUNK))}`
+      const shown = rows.map(row => ({ ...row, version: Number(row.version) }))
+      for (const tenant of await present.many(shown)) {
+        for (const { only, hear } of to) if (only === undefined || only === tenant.id) hear(at, tenant)
+      }
+    }
+  }
+
+  async function look(): Promise<void> {
+    due = false
+    if (clients.size === 0) return
+    const now = await changed(place)
+    const fresh = [...now.ids].filter(([id, xact]) => told.get(id) !== xact)
+    // Not the new place while a part of it is still to be told: who leaves in the middle comes back to all of it.
+    await tell(
+      fresh.map(([id]) => id),
+      place,
+      clients,
+    )
+    for (const [id, xact] of told) if (Number(xact) < Number(now.place)) told.delete(id)
+    for (const [id, xact] of fresh) told.set(id, xact)
+    place = now.place
+    if (fresh.length > 0) for (const { hear } of clients) hear(place, null)
+  }
+
+  function kick(): void {
+    if (due || clients.size === 0) return
+    due = true
+    inTurn(look).catch(options.onError)
+  }
+
+  const off = [LEDGER_CHANNEL, 'fdt_tenants'].map(channel => notifications.subscribe(channel, kick, kick))
+
+  function leave(client: Client): void {
+    clients.delete(client)
+    if (clients.size > 0) return
+    clearInterval(poll)
+    poll = undefined
+  }
+
+  return {
+    get size() {
+      return clients.size
+    },
+    join: (client, from) =>
+      inTurn(async () => {
+        const now = await changed(from)
+        if (from !== null) await tell([...now.ids.keys()], from, [client])
+        client.hear(now.place, null)
+        if (clients.size === 0) {
+          place = now.place
+          told.clear()
+        }
+        clients.add(client)
+        poll ??= setInterval(kick, POLL_MS).unref()
+        return () => leave(client)
+      }),
+    close() {
+      for (const stop of off) stop()
+      clearInterval(poll)
+      clients.clear()
+    },
+  }
+}

@@ -1,0 +1,134 @@
+import t from 'tap'
+import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { fixture, rig, until } from '../../../rig.js'
+
+type Reconcile = Extract<Told, { area: 'reconcile' }>['event']
+
+t.test('a service and its own instance', async t => {
+  const { app: build, look } = await rig(t, ['employee'])
+  const told: Told[] = []
+  t.teardown(hear(step => told.push(step), undefined, ['reconcile', 'connection']))
+  const reconciled = (from = 0) => told.slice(from).flatMap(one => (one.area === 'reconcile' ? [one.event] : []))
+  const drift = (id: string) => reconciled().filter(event => event.type === 'drift' && event.id === id)
+
+  // The looks are made by the clock, so that what is found is what a running service finds.
+  const app = await build('employee', { reconcileInterval: 100 })
+  const server = look('employee')
+  const central = look('employee', 'employee_central')
+  const everything = (event: Reconcile) => event.type === 'pass' && event.everything
+  /** After two more whole looks at least one has begun after now. */
+  const looked = async () => {
+    const from = told.length
+    await until('two whole looks', 30_000, () => reconciled(from).filter(everything).length >= 2)
+  }
+  const row = (id: string) => app.tenants.find(id)
+  for (const id of ['acme', 'globex', 'initech', 'umbrella', 'hooli']) await app.tenants.create({ id, name: id })
+
+  await t.test('that agree are left alone, without a connection to any tenant’s database', async t => {
+    const before = await row('acme')
+    await looked()
+    const from = told.length
+    await looked()
+    const tenants = told.slice(from).filter(step => step.area === 'connection' && step.pool !== 'central')
+    t.same(tenants, [], 'no connection but to the central database')
+    t.same(
+      reconciled().filter(event => event.type === 'drift'),
+      [],
+    )
+    t.same(await row('acme'), before)
+  })
+
+  await t.test('a ready tenant’s database that is gone stops it, and is never made again empty', async t => {
+    await server`drop database tenant_acme_employee with (force)`
+    await until('stopped', 30_000, async () => (await row('acme'))?.provisioned === 'failed')
+    t.match(await row('acme'), { lastError: /is gone: restore it/, step: 'database' })
+    t.match(drift('acme'), [{ kind: 'database_missing', action: 'stopped' }])
+    const [status] = await central`
+      select payload from outbox where tenant_id = 'acme' and subject = 'tenant.failed.employee'`
+    t.match(status?.payload, { status: 'failed', error: /is gone/ })
+    await t.rejects(app.tenants.retry('acme'), { code: 'TENANT_DATABASE_MISSING' })
+    await looked()
+    t.same(await server`select 1 from pg_database where datname = 'tenant_acme_employee'`, [])
+  })
+
+  await t.test('… and it is served again when it was restored', async t => {
+    const [known] = await central`select certificate from tenants where id = 'acme'`
+    await server`create database tenant_acme_employee owner employee_service template template_employee_1`
+    const inside = look('employee', 'tenant_acme_employee')
+    await inside`insert into distributed_tenant.certificate (certificate) values (${known?.certificate})`
+    await inside.end()
+    t.match(await app.tenants.retry('acme'), { provisioned: 'ready', certificate: known?.certificate })
+  })
+
+  await t.test('a database with another tenant’s mark is no longer served from', async t => {
+    const [mark] = await server<{ text: string }[]>`
+      select shobj_description(oid, 'pg_database') as text from pg_database where datname = 'tenant_hooli_employee'`
+    await server.unsafe(`comment on database tenant_globex_employee is '${mark?.text}'`)
+    await until('stopped', 30_000, async () => (await row('globex'))?.provisioned === 'foreign')
+    t.match(drift('globex'), [{ kind: 'mark_wrong', action: 'stopped' }])
+    const [status] = await central`
+      select payload from outbox where tenant_id = 'globex' and subject = 'tenant.failed.employee'`
+    t.match(status?.payload, { status: 'failed', foreign: true })
+    await t.rejects(
+      app.tenants.run('globex', () => {}),
+      { code: 'TENANT_DATABASE_UNAVAILABLE' },
+    )
+  })
+
+  await t.test('a lost mark is written again after a look inside', async t => {
+    await server`comment on database tenant_initech_employee is null`
+    await until('told', 30_000, () => drift('initech').length > 0)
+    await until('ready', 30_000, async () => (await row('initech'))?.provisioned === 'ready')
+    const [mark] = await server`
+      select shobj_description(oid, 'pg_database') as text from pg_database where datname = 'tenant_initech_employee'`
+    t.match(mark?.text, /"tenant":"initech"/)
+    t.match(drift('initech'), [{ kind: 'mark_missing', action: 'repaired' }])
+  })
+
+  await t.test('a database that was opened to everybody is closed again', async t => {
+    await server`grant connect on database tenant_umbrella_employee to public`
+    const open = async () => {
+      const [rights] = await server<{ open: boolean }[]>`
+        select exists (select 1 from aclexplode(datacl) where grantee = 0) as open
+        from pg_database where datname = 'tenant_umbrella_employee'`
+      return rights?.open
+    }
+    await until('closed', 30_000, async () => !(await open()))
+    await until('told', 30_000, () => drift('umbrella').length > 0)
+    t.match(drift('umbrella'), [{ kind: /open_to_public/, action: 'repaired' }])
+    t.match(await row('umbrella'), { provisioned: 'ready' })
+  })
+
+  await t.test('a database that nobody owns is reported once, and kept', async t => {
+    await server`create database tenant_nobody_employee owner employee_service template template0`
+    await until('told', 30_000, () => drift('tenant_nobody_employee').length > 0)
+    await looked()
+    t.match(drift('tenant_nobody_employee'), [{ kind: 'stray_database', action: 'reported' }])
+    t.equal((await server`select 1 from pg_database where datname = 'tenant_nobody_employee'`).length, 1)
+  })
+
+  await t.test('a tenant that nobody has made ready is made ready', async () => {
+    await central`insert into tenants (id, name, updated_at) values ('late', 'Late', now() - interval '1 hour')`
+    await until('ready', 30_000, async () => (await row('late'))?.provisioned === 'ready')
+  })
+
+  await t.test('a new release’s migrations reach every tenant', async () => {
+    const newer = await build('employee', { migrations: { tenant: fixture('notes2') }, reconcileInterval: 100 })
+    for (const id of ['acme', 'umbrella', 'hooli']) {
+      await until(id, 30_000, async () => (await newer.tenants.find(id))?.schemaVersion === 2)
+    }
+  })
+
+  await t.test('one replica compares at a time', async t => {
+    const skips = () => reconciled().filter(({ type }) => type === 'skipped').length
+    await central.begin(async held => {
+      await held`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.reconcile', 0))`
+      const before = skips()
+      const from = told.length
+      await until('skipped', 30_000, () => skips() > before + 2)
+      const passes = reconciled(from).filter(({ type }) => type === 'pass')
+      t.ok(passes.length <= 2, 'only those that were under way')
+    })
+    await looked()
+  })
+})

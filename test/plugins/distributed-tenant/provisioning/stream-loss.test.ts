@@ -1,0 +1,124 @@
+// A stream that lost what services had not seen yet: it is noticed, and what is still needed is told again.
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
+import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { rig, until } from '../../../rig.js'
+
+t.test('losses of the stream', async t => {
+  const { app: build, servers } = await rig(t, ['identity', 'employee'])
+  const { nats } = servers
+  const store = join(servers.dir, 'nats')
+  const statuses: StatusEvent[] = []
+  const losses: Told[] = []
+  t.teardown(hear(told => losses.push(told), undefined, ['relay']))
+  const onStatus = async (event: StatusEvent) => void statuses.push(event)
+  const startIdentity = () => build('identity', { nats: nats.url, source: true, onStatus })
+  const startEmployee = () => build('employee', { nats: nats.url })
+  let identity = await startIdentity()
+
+  const told = () =>
+    until(
+      'identity has told everything',
+      20_000,
+      async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0,
+    )
+  const ready = (app: typeof identity, id: string) =>
+    until(`${id} ready`, 30_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
+  const lossOf = (service: string, type: string) =>
+    losses.some(one => one.service === service && one.area === 'relay' && one.event.type === type)
+  const admin = async () => {
+    const connection = connectEvents({ url: nats.url, name: 'test' })
+    t.teardown(() => connection.close())
+    await connection.ready(5_000)
+    return connection.client().jetstreamManager()
+  }
+
+  await t.test('its store is wiped while it is down: services that had not heard of a tenant hear of it', async t => {
+    const row = await identity.tenants.create({ id: 'wiped', name: 'First', domain: 'wiped.example.com' })
+    t.equal(row.version, 1)
+    await identity.tenants.update('wiped', { name: 'Second' })
+    await told()
+    await nats.kill()
+    rmSync(store, { recursive: true })
+    await nats.restart()
+    const employee = await startEmployee()
+    await ready(employee, 'wiped')
+    // The newest word alone is told again: it holds the whole state.
+    t.match(await employee.tenants.find('wiped'), { version: 2, name: 'Second', domain: 'wiped.example.com' })
+    t.ok(lossOf('identity', 'found_new'))
+    await until('its status has arrived', 20_000, () =>
+      statuses.some(one => one.id === 'wiped' && one.service === 'employee'),
+    )
+
+    await t.test('and a service tells its own status again to an identity that had not heard it', async () => {
+      await until('told', 20_000, async () => (await employee.tenants.figures()).stored?.outbox.waiting === 0)
+      await identity.close()
+      statuses.length = 0
+      await nats.kill()
+      rmSync(store, { recursive: true })
+      await nats.restart()
+      identity = await startIdentity()
+      await until('told again', 20_000, () => statuses.some(one => one.id === 'wiped' && one.service === 'employee'))
+    })
+    await employee.close()
+  })
+
+  await t.test('it is deleted while everything runs', async t => {
+    await identity.tenants.create({ id: 'deleted', name: 'Deleted' })
+    await told()
+    await (await admin()).streams.delete(STREAM)
+    const employee = await startEmployee()
+    t.ok(await ready(employee, 'deleted'))
+    await employee.close()
+  })
+
+  await t.test('it is purged', async t => {
+    await identity.tenants.create({ id: 'purged', name: 'Purged' })
+    await told()
+    await (await admin()).streams.purge(STREAM)
+    const employee = await startEmployee()
+    await ready(employee, 'purged')
+    t.ok(lossOf('identity', 'purged'))
+    await employee.close()
+  })
+
+  await t.test('it is set back to an older state', async t => {
+    await nats.stop()
+    const older = join(servers.dir, 'older')
+    cpSync(store, older, { recursive: true })
+    await nats.restart()
+    await identity.tenants.create({ id: 'rewound', name: 'Rewound' })
+    await told()
+    await nats.kill()
+    rmSync(store, { recursive: true })
+    cpSync(older, store, { recursive: true })
+    await nats.restart()
+    const employee = await startEmployee()
+    await ready(employee, 'rewound')
+    t.ok(lossOf('identity', 'rewound'))
+    await employee.close()
+  })
+
+  await t.test('nothing is told twice when nothing was lost', async t => {
+    await told()
+    losses.length = 0
+    await identity.close()
+    identity = await startIdentity()
+    await until('the stream was looked at', 20_000, () => lossOf('identity', 'looked'))
+    for (const type of ['found_new', 'rewound', 'purged', 'published']) t.notOk(lossOf('identity', type), type)
+  })
+
+  await t.test('a hundred tenants made while NATS is down are ready soon after', async t => {
+    await nats.stop()
+    for (let n = 1; n <= 100; n++) await identity.tenants.create({ id: `down-${n}`, name: 'Made meanwhile' })
+    t.match(await identity.tenants.health(), { events: { status: 'down' } })
+    await nats.restart()
+    const rows = await until('all are ready', 90_000, async () => {
+      const rows = (await identity.tenants.list({ limit: 1_000 })).filter(row => row.id.startsWith('down-'))
+      return rows.every(row => row.provisioned === 'ready') ? rows : null
+    })
+    t.equal(rows.length, 100)
+  })
+})

@@ -1,0 +1,119 @@
+import t from 'tap'
+import { applyStatus } from '../../../services/identity/ledger.js'
+import { until } from '../../rig.js'
+import { admin, asAdmin, serviceRig } from '../rig.js'
+
+interface Event {
+  id: string
+  event?: string
+  data?: { id: string; version: number; name: string; lifecycle: string; services: Record<string, { status: string }> }
+}
+
+/** What an EventSource does, with a token: reads blocks of lines until it is closed. */
+async function listen(url: string, headers: Record<string, string> = {}) {
+  const leave = new AbortController()
+  const response = await fetch(url, { headers: { ...asAdmin, ...headers }, signal: leave.signal })
+  const events: Event[] = []
+  let ended = false
+  const reading = (async () => {
+    let text = ''
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += chunk
+      const blocks = text.split('\n\n')
+      text = blocks.pop() ?? ''
+      for (const block of blocks) {
+        const fields = Object.fromEntries(block.split('\n').map(line => line.split(/: (.*)/s).slice(0, 2)))
+        if (fields.id) events.push({ ...fields, ...(fields.data && { data: JSON.parse(fields.data) }) })
+      }
+    }
+  })().then(
+    () => {
+      ended = true
+    },
+    () => {},
+  )
+  return {
+    status: response.status,
+    type: response.headers.get('content-type'),
+    events,
+    of: (id: string) => events.filter(({ data }) => data?.id === id).map(({ data }) => data),
+    ended: () => ended,
+    async leave() {
+      leave.abort()
+      await reading
+    },
+  }
+}
+
+t.test('the live view of tenants', async t => {
+  const { service } = await serviceRig(t, ['identity'])
+  const app = await service('identity', {}, { requiredServices: ['employee'] })
+  const base = await app.listen({ port: 0, host: '127.0.0.1' })
+  const url = `${base}/api/tenants/events`
+  const call = admin(app)
+  const said = (status: 'ready' | 'failed', revision: number) =>
+    applyStatus(
+      { id: 'acme' as never, service: 'employee', version: 1, revision, status, at: new Date().toISOString() },
+      app.central,
+    )
+
+  await t.test('tells every change of a tenant and of its ledger, each with the whole state', async t => {
+    const all = await listen(url)
+    const one = await listen(`${url}?tenant=acme`)
+    t.match(all, { status: 200, type: 'text/event-stream' })
+    await call('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+    await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
+    await until('both', 20_000, () => all.of('acme').length > 0 && all.of('globex').length > 0)
+    await said('ready', 1)
+    await until('ready', 20_000, () => one.of('acme').at(-1)?.services.employee?.status === 'ready')
+    await call('POST', '/api/tenants/acme/suspend')
+    await until('suspended', 20_000, () => one.of('acme').at(-1)?.lifecycle === 'suspended')
+    t.same(one.of('globex'), [], 'who asked for one hears of one')
+    t.equal(all.events.find(({ data }) => data)?.event, 'tenant')
+    await all.leave()
+    await one.leave()
+  })
+
+  await t.test('goes on where a client was cut off, and misses nothing', async t => {
+    const before = await listen(url)
+    await call('PATCH', '/api/tenants/acme', { name: 'Acme 2' })
+    await until('heard', 20_000, () => before.of('acme').at(-1)?.name === 'Acme 2')
+    const place = await until('a place', 20_000, () => before.events.at(-1)?.id)
+    await before.leave()
+    await call('PATCH', '/api/tenants/acme', { name: 'Acme 3' })
+    await call('PATCH', '/api/tenants/globex', { name: 'Globex 2' })
+    await said('failed', 2)
+    const after = await listen(url, { 'last-event-id': place })
+    await until('made up for', 20_000, () => after.of('acme').length > 0 && after.of('globex').length > 0)
+    t.match(after.of('acme').at(-1), { name: 'Acme 3', services: { employee: { status: 'failed' } } })
+    await after.leave()
+
+    const restored = await listen(url, { 'last-event-id': '999999999999' })
+    await until('all of it', 20_000, () => restored.of('acme').length > 0 && restored.of('globex').length > 0)
+    await restored.leave()
+  })
+
+  await t.test('is for the operator alone, and refuses what is malformed', async t => {
+    t.match((await app.inject({ url: '/api/tenants/events' })).json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
+    t.match((await call('GET', '/api/tenants/events?tenant=Bad')).json(), { code: 'TENANT_ID_INVALID' })
+    const place = await admin(app, { 'last-event-id': 'x' })('GET', '/api/tenants/events')
+    t.match(place.json(), { statusCode: 400, code: 'CURSOR_INVALID' })
+  })
+
+  await t.test('holds no connection of the database, and has room for a hundred', async t => {
+    const streams = await Promise.all(Array.from({ length: 100 }, () => listen(url)))
+    t.match((await call('GET', '/api/tenants/events')).json(), { statusCode: 503, code: 'TOO_MANY_STREAMS' })
+    t.equal((await call('GET', '/api/tenants/acme')).statusCode, 200, 'the database is there for others')
+    await streams.pop()?.leave()
+    const again = await until('a place is free', 20_000, async () => {
+      const stream = await listen(url)
+      return stream.status === 200 ? stream : null
+    })
+    await call('PATCH', '/api/tenants/acme', { name: 'For all' })
+    for (const stream of [...streams, again]) {
+      await until('heard', 20_000, () => stream.of('acme').at(-1)?.name === 'For all')
+    }
+    await app.close()
+    await until('all have ended', 20_000, () => streams.every(stream => stream.ended()))
+  })
+})

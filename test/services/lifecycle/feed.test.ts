@@ -1,0 +1,125 @@
+import t from 'tap'
+import { barePublish, until } from '../../rig.js'
+import { admin, as, serviceRig } from '../rig.js'
+import { reconcileSteps } from './steps.js'
+
+const token = 'a-token-of-the-services'
+const quick = { reconcileInterval: 150 }
+
+t.test('without NATS and Redis', async t => {
+  const { service, look } = await serviceRig(t, ['identity', 'employee'])
+  const identity = await service('identity', quick, { serviceTokens: [token] })
+  const url = await identity.listen({ port: 0, host: '127.0.0.1' })
+  const operator = admin(identity)
+  const steps = reconcileSteps(t)
+
+  for (const id of ['a', 'b', 'c']) await operator('POST', '/api/tenants', { id, name: `Tenant ${id}` })
+  await operator('POST', '/api/tenants/b/suspend')
+  await operator('DELETE', '/api/tenants/c')
+
+  const employee = await service('employee', { ...quick, identity: { url, token } })
+  const row = (id: string) => employee.tenants.find(id as never)
+
+  await t.test('a service that joins late has every tenant, as it is now', async t => {
+    for (const id of ['a', 'b']) await until(id, 30_000, async () => (await row(id))?.provisioned === 'ready')
+    t.match(await row('a'), { version: 1, name: 'Tenant a', lifecycle: 'active' })
+    t.match(await row('b'), { version: 2, lifecycle: 'suspended' })
+    t.match(await row('c'), { version: 2, lifecycle: 'deleted', provisioned: 'pending' })
+    const made = await look('employee')`select datname from pg_database where datname like 'tenant\\_%' order by 1`
+    t.same(
+      made.map(({ datname }) => datname),
+      ['tenant_a_employee', 'tenant_b_employee'],
+    )
+  })
+
+  await t.test('every change of identity’s reaches it', async t => {
+    await operator('POST', '/api/tenants/a/suspend')
+    const refused = () => as(employee, 'a')('GET', '/api/employees')
+    await until('suspended', 20_000, async () => (await refused()).json().code === 'TENANT_SUSPENDED')
+    await operator('POST', '/api/tenants/a/activate')
+    await operator('PATCH', '/api/tenants/a', { name: 'Renamed', settings: { plan: 'pro' } })
+    await until('active', 20_000, async () => (await refused()).statusCode === 200)
+    await until('renamed', 20_000, async () => (await row('a'))?.name === 'Renamed')
+    t.match(await row('a'), { version: 4, settings: { plan: 'pro' } })
+    await operator('POST', '/api/tenants', { id: 'd', name: 'Later' })
+    await until('d', 30_000, async () => (await row('d'))?.provisioned === 'ready')
+  })
+
+  await t.test('a row that says something else is put back, whichever way its version went', async t => {
+    const central = look('employee', 'employee_central')
+    await central`update tenants set name = 'By hand' where id = 'a'`
+    await central`update tenants set lifecycle = 'deleted', version = 9007199254740991 where id = 'b'`
+    await until('a', 20_000, async () => (await row('a'))?.name === 'Renamed')
+    await until('b', 20_000, async () => (await row('b'))?.lifecycle === 'suspended')
+    t.match(await row('b'), { version: 2, provisioned: 'ready' })
+    const forged = await until('both told', 20_000, () => {
+      const told = steps('employee').flatMap(event =>
+        event.type === 'drift' && event.kind === 'forged' ? [event] : [],
+      )
+      return told.length === 2 ? told : null
+    })
+    t.match(
+      forged.sort((one, other) => one.id.localeCompare(other.id)),
+      [
+        { id: 'a', action: 'overwritten' },
+        { id: 'b', action: 'overwritten', detail: /9007199254740991.*identity has 2/ },
+      ],
+    )
+  })
+
+  await t.test('a tenant that identity does not know is reported once and left alone', async t => {
+    const central = look('employee', 'employee_central')
+    await central`
+      insert into tenants (id, name, version, created_at) values ('stranger', 'Who?', 3, now() - interval '1 hour')`
+    await central`insert into tenants (id, name) values ('fresh', 'A request')`
+    const told = () => steps('employee').filter(event => event.type === 'drift' && event.kind === 'stranger')
+    await until('told', 20_000, () => told().length > 0)
+    const passes = () => steps('employee').filter(event => event.type === 'pass' && event.everything).length
+    const before = passes()
+    await until('two more looks', 20_000, () => passes() >= before + 2)
+    t.match(told(), [{ id: 'stranger', action: 'reported' }])
+    t.equal(told().length, 1)
+    t.match(await row('stranger'), { version: 3 })
+  })
+
+  await t.test('identity gone is told once, and nothing is forgotten', async t => {
+    const other = await service('employee', { ...quick, identity: { url: 'http://127.0.0.1:1', token } })
+    const gone = () => steps('employee').filter(event => event.type === 'identity_unreachable')
+    await until('told', 20_000, () => gone().length > 0)
+    t.match(gone()[0], { error: { code: 'IDENTITY_UNAVAILABLE', message: /ECONNREFUSED|bad port/ } })
+    t.match(await other.tenants.find('a'), { provisioned: 'ready' })
+    t.equal((await as(other, 'a')('GET', '/api/employees')).statusCode, 200)
+    t.equal(gone().length, 1)
+  })
+})
+
+t.test('with NATS, a forged deletion', async t => {
+  const { service, look, servers } = await serviceRig(t, ['identity', 'employee'])
+  const nats = servers.nats.url
+  const identity = await service(
+    'identity',
+    { nats },
+    { serviceTokens: [token], requiredServices: ['identity', 'employee'] },
+  )
+  const url = await identity.listen({ port: 0, host: '127.0.0.1' })
+  const employee = await service('employee', { nats, identity: { url, token }, reconcileInterval: 3_000 })
+  const steps = reconcileSteps(t)
+  const call = as(employee, 'acme')
+  const made = await admin(identity, { prefer: 'wait=30' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+  t.equal(made.statusCode, 201, made.body)
+  const ada = { employeeNumber: 'E-1', firstName: 'Ada', lastName: 'L', email: 'a@b.example', hiredOn: '2026-01-05' }
+  t.equal((await call('POST', '/api/employees', ada)).statusCode, 201)
+
+  await barePublish(servers.nats, 'tenant.deleted', '{"id":"acme","version":99,"name":"Acme","is_active":false}')
+  await until('refused', 20_000, async () => (await call('GET', '/api/employees')).statusCode === 404)
+  await until('served again', 30_000, async () => (await call('GET', '/api/employees')).statusCode === 200)
+  t.match((await call('GET', '/api/employees')).json().items, [{ employeeNumber: 'E-1' }], 'nothing was lost')
+  t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active', deletedAt: null })
+  t.match(
+    steps('employee').filter(event => event.type === 'drift'),
+    [{ kind: 'forged', id: 'acme', action: 'overwritten' }],
+  )
+  t.match(await identity.tenants.find('acme'), { version: 1, lifecycle: 'active' }, 'the source believes nobody')
+  const [row] = await look('employee')`select 1 from pg_database where datname = 'tenant_acme_employee'`
+  t.ok(row)
+})
