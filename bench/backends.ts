@@ -1,5 +1,6 @@
 // What the server itself says: client backends in tenant databases, looked at twenty times a second, the most of each
-// login. A budget that is kept in our books only would show here.
+// login; the plugin's tenants each have their own and count as the service's. A budget that is kept in our books only would
+// show here.
 import type { Fleet } from './fleet.js'
 
 export interface BackendWatch {
@@ -11,15 +12,15 @@ export interface BackendWatch {
 
 const EVERY_MS = 50
 
-export function watchBackends({ superuser }: Pick<Fleet, 'superuser'>): BackendWatch {
+export function watchBackends({ superuser, ours }: Pick<Fleet, 'superuser' | 'ours'>): BackendWatch {
   const peaks = new Map<string, number>()
   let samples = 0
   let over = false
 
   async function look(): Promise<void> {
     const rows = await superuser<{ login: string; count: number }[]>`
-      select usename as login, count(*)::int as count from pg_stat_activity
-      where backend_type = 'client backend' and datname like 'tenant\\_%' group by usename`
+      select case when usename like 'tenant\\_%' then ${ours.user} else usename end as login, count(*)::int as count from pg_stat_activity
+      where backend_type = 'client backend' and datname like 'tenant\\_%' group by 1`
     samples++
     for (const { login, count } of rows) peaks.set(login, Math.max(count, peaks.get(login) ?? 0))
   }

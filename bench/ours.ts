@@ -18,6 +18,8 @@ export function pluginOptions({ login, service, budget, options }: ArmConfig): D
     nats: null,
     redis: null,
     source: false,
+    // Made beside what is measured, they would take part of it.
+    spares: 0,
     ...options,
   }
 }

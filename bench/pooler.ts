@@ -1,4 +1,4 @@
-// A PgBouncer of our own in transaction mode: one database per tenant by wildcard, one server login held to the budget,
+// A PgBouncer of our own in transaction mode: one database per tenant by wildcard, each login held to the budget,
 // scram-sha-256 on both sides. Started as the user postgres where we are root, since it refuses to run as root.
 import { execFileSync } from 'node:child_process'
 import { chownSync, writeFileSync } from 'node:fs'
@@ -16,13 +16,19 @@ export interface Pooler {
 }
 
 /** Null where the machine has none: its cases are then left out, and the report says so. */
-export async function startPooler(server: Login, dir: string, budget: number): Promise<Pooler | null> {
+export async function startPooler(
+  server: Login,
+  dir: string,
+  budget: number,
+  /** Lines of its `auth_file`. */
+  list: readonly string[] = [`"${server.user}" "${server.password}"`],
+): Promise<Pooler | null> {
   const command = findProgram('pgbouncer')
   if (!command) return null
   const owner = process.getuid?.() === 0 ? { uid: id('-u'), gid: id('-g') } : undefined
   const config = join(dir, 'pgbouncer.ini')
   const users = join(dir, 'pgbouncer.users')
-  writeFileSync(users, `"${server.user}" "${server.password}"\n`, { mode: 0o600 })
+  writeFileSync(users, `${list.join('\n')}\n`, { mode: 0o600 })
   const { process: running, port } = await onPort(undefined, async port => {
     writeFileSync(config, settings(server, port, users, budget), { mode: 0o600 })
     if (owner) for (const path of [config, users]) chownSync(path, owner.uid, owner.gid)

@@ -12,8 +12,10 @@ keep() { [ -s "secrets/$1.txt" ] || printf '%s\n' "$2" > "secrets/$1.txt"; }
 for service in identity employee core; do
   keep "${service}_db_password" "$(random)"
   keep "${service}_db_superuser" "$(random)"
+  keep "${service}_role_secret" "k1:$(random)"
 done
 keep admin_token "$(random)"
+keep service_token "$(random)"
 # One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not.
 rules=''
 for user in operator identity employee core; do

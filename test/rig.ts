@@ -80,7 +80,7 @@ export async function rig(
   }
   const settled = (service: string, options: DistributedTenantOptions): DistributedTenantOptions => ({
     service,
-    database: database(service),
+    database: options.database ?? database(service),
     migrations: { tenant: notes },
     nats: null,
     redis: null,

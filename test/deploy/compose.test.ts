@@ -189,7 +189,7 @@ t.test('deploy/secrets.sh makes every file of compose.yaml, and keeps what is th
   const first = read()
   const values = first.filter(([name]) => !name?.startsWith('nats')).map(([, value]) => value)
   t.equal(new Set(values).size, values.length, 'no two are the same')
-  for (const value of values) t.match(value, /^[0-9a-f]{48}\n$/)
+  for (const value of values) t.match(value, /^(k1:)?[0-9a-f]{48}\n$/)
   execFileSync('sh', [join(folder, 'deploy/secrets.sh')])
   t.same(read(), first)
   t.equal(statSync(join(folder, 'secrets')).mode & 0o777, 0o700, 'the folder is its owner’s alone')
