@@ -3,21 +3,28 @@
 import { parseArgs } from 'node:util'
 import { processWatch } from '../stack/watch.js'
 import type { BenchOptions } from './arms.js'
+import { benchBurst } from './cases/burst.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
+import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
 import { benchObserve } from './cases/observe.js'
+import { benchProvision } from './cases/provision.js'
 import { benchRequest } from './cases/request.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|observe [--json] [--rounds N] [--seconds S] [--tenants N] [--only TEXT] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe [--json]
+         [--rounds N] [--seconds S] [--tenants N] [--only TEXT] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
   cold     the first query of a tenant without a connection
   idle     heap of a known idle tenant, driver instances and sockets alive
   observe  the plugin with metrics on and tracing off against both off
+  provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
+  burst    300 tenants at once, and what existing tenants feel of them
+  fleet    creating, listing and reconciling with 1000 tenants against 10
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
@@ -41,6 +48,9 @@ const benches: Readonly<Record<string, Bench>> = {
   cold: { run: benchCold, rounds: 15, seconds: 1, tenants: 50, quickTenants: 12 },
   observe: { run: benchObserve, rounds: 25, seconds: 1.5, tenants: 10, quickTenants: 5 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
+  provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
+  burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
+  fleet: { run: benchFleet, rounds: 7, seconds: 1, tenants: 1_000, quickTenants: 20 },
 }
 
 function usage(why: string): never {

@@ -4,9 +4,10 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/databases/names.js'
 import { underAnyPressure } from '../overload.js'
+import { gaugeProcess } from './process.js'
 import { countAnswers, countLeases, countLookups, type TenantNamed } from './requests.js'
 import { gaugeState } from './state.js'
 import { countSteps } from './steps.js'
@@ -40,12 +41,12 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
 
   const tenantOf = namedTenants(service, options.tenants ?? [])
   const counting = { registry, origin }
-  const stops = [countLookups(counting), countLeases(counting, tenantOf), countSteps(counting)]
+  const ofProcess = gaugeProcess(registry)
+  const stops = [countLookups(counting), countLeases(counting, tenantOf), countSteps(counting), ofProcess.stop]
   app.addHook('onClose', async () => {
     for (const stop of stops) stop()
   })
   countAnswers(app, registry)
-  collectDefaultMetrics({ register: registry })
   const look = gaugeState({
     registry,
     tenants: app.tenants,
@@ -66,6 +67,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
     },
     async (_request, reply) => {
       await look()
+      ofProcess.look()
       return reply
         .header('cache-control', 'no-store')
         .type(registry.contentType)

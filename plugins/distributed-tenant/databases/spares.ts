@@ -183,9 +183,14 @@ export function createSpares(options: SparesOptions): Spares {
       // Whoever takes it at this moment holds its row, and then it is no spare any more.
       if (listed && (await sql`delete from spares where name = ${name}`).count === 0) continue
       report({ type: 'dropping', name })
-      await dropDatabase(sql, name)
-      await dropRole(sql, name)
-      report({ type: 'dropped', name })
+      try {
+        await dropDatabase(sql, name)
+        await dropRole(sql, name)
+        report({ type: 'dropped', name })
+      } catch (error) {
+        // Somebody else's by that name, or in use by a superuser: no reason to make no others.
+        report({ type: 'failed', name, error })
+      }
     }
     for (const name of await dropOldTemplates(sql, service, template)) report({ type: 'dropped', name })
   }

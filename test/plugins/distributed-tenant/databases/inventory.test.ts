@@ -53,7 +53,10 @@ t.test('the fleet', async t => {
     ['open_to_others', () => server`grant connect on database ${server(base)} to tenant_globex_employee`],
     ['closed_to_role', () => server`revoke connect on database ${server(base)} from ${server(base)}`],
     ['role_closed', () => server`alter role ${server(base)} nologin`],
-    ['role_group', () => server.unsafe(`set role employee_service; grant tenant_globex_employee to ${base}; reset role`)],
+    [
+      'role_group',
+      () => server.unsafe(`set role employee_service; grant tenant_globex_employee to ${base}; reset role`),
+    ],
     ['role_group', () => server.unsafe(`set role employee_service; revoke employee_tenant from ${base}; reset role`)],
     ['role_settings', () => server`alter role ${server(base)} set work_mem = '1GB'`],
     ['role_powerful', () => server`alter role ${server(base)} createdb`],

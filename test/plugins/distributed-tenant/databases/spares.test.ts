@@ -119,9 +119,9 @@ t.test('spares', async t => {
     await replica.close()
   })
 
-  await t.test('what a killed keeper leaves is put away: unfinished, unlisted, half dropped', async t => {
+  await t.test('what a killed keeper leaves is put away: unfinished, unlisted, half dropped', async () => {
     await server`create database spare_employee_900 owner employee_service`
-    await server`create role spare_employee_901`
+    await server.unsafe('set role employee_service; create role spare_employee_901; reset role')
     await server`create database spare_employee_902 owner employee_service`
     await server`update pg_database set datconnlimit = -2 where datname = 'spare_employee_902'`
     await central`insert into spares (name, template, certificate) values ('spare_employee_902', 'x', 'x')`

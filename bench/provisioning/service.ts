@@ -1,0 +1,27 @@
+// A service of the provisioning benchmarks: the real one, as its own process runs it, with a tenant schema of 20 tables
+// instead of its own and two routes beside its own. Which one it is, SERVICE_NAME says.
+import { fileURLToPath } from 'node:url'
+import { buildCore } from '../../services/core/app.js'
+import type { ServiceOptions } from '../../services/create-service.js'
+import { buildEmployee } from '../../services/employee/app.js'
+import { buildIdentity } from '../../services/identity/app.js'
+import { serve } from '../../services/serve.js'
+
+const builders = { identity: buildIdentity, employee: buildEmployee, core: buildCore }
+const twenty = fileURLToPath(new URL('../../../bench/migrations/twenty', import.meta.url))
+const config = { tenant: 'required' } as const
+
+const name = (process.env.SERVICE_NAME ?? '').replace('-service', '') as keyof typeof builders
+
+async function build(options: ServiceOptions) {
+  const app = await builders[name]({ ...options, tenancy: { migrations: { tenant: twenty } } })
+  // Looks the tenant up and opens nothing.
+  app.get('/bench/touch', { config }, request => ({ id: request.tenant.id }))
+  app.get('/bench/read', { config }, async request => {
+    const [row] = await request.sql`select count(*)::int as count from bench_01`
+    return row
+  })
+  return app
+}
+
+await serve(build, { name, port: 0 })

@@ -1,0 +1,126 @@
+// One chaos run: load and killing side by side, then everything started, a bounded wait for the ledger to be clean, and
+// the verdict. The same seed makes the same decisions; when they fall on what, the machine decides.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { random as seeded } from '../../../bench/distribution.js'
+import type { Progress } from '../../../bench/progress.js'
+import { startStack } from '../../../stack/stack.js'
+import { checkLedger, type LedgerCheck } from '../ledger-check.js'
+import { createOperator } from '../operator.js'
+import { startLoad } from './load.js'
+import { type ChaosVerdict, judge } from './verdict.js'
+import { type Victim, victimsOf } from './victims.js'
+
+export interface ChaosOptions {
+  readonly tenants: number
+  readonly kills: number
+  readonly seed: number
+  readonly wipeNats: boolean
+  readonly progress: Progress
+}
+
+const CONVERGE_MS = 120_000
+/** Longest a victim lies before it is started again, and longest pause before the next one. */
+const LIE_MS = 1_500
+const PAUSE_MS = 800
+/** Every so often two lie at the same time. */
+const DOUBLE = 0.2
+
+export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
+  const { tenants, kills, seed, wipeNats, progress } = options
+  const deaths: string[] = []
+  let ending = false
+  progress.say('starting the stack')
+  const stack = await startStack({
+    serviceEnv: { LOG_LEVEL: 'error' },
+    serviceDied: message => !ending && deaths.push(message),
+  })
+  try {
+    const replica = await stack.replica('employee')
+    const victims = victimsOf(stack, replica, { wipeNats, says: progress.say })
+    const operator = createOperator(stack)
+    const began = performance.now()
+    progress.begin('chaos', tenants + kills)
+    const count: Record<string, number> = {}
+    let killed = 0
+    const load = startLoad({
+      tenants,
+      random: seeded(seed + 1),
+      operator,
+      allowed: () => Math.ceil((tenants * (killed + 1)) / kills),
+      onTenant: () => progress.step(`${load.accepted} tenants accepted, ${killed} kills`),
+    })
+    const killing = killAll(victims, kills, seeded(seed), name => {
+      killed++
+      count[name] = (count[name] ?? 0) + 1
+      progress.step(`${load.accepted} tenants accepted, ${killed} kills, last ${name}`)
+    })
+    await Promise.all([load.done, killing])
+    const standing = performance.now()
+    progress.say('everything stands again; waiting for the ledger')
+    const check = await lastCheck(stack, standing + CONVERGE_MS, progress)
+    const clean = check.differences.length === 0
+    return judge(
+      {
+        tenants,
+        accepted: load.accepted,
+        changes: load.changes,
+        kills: count,
+        wipedNats: wipeNats ? (count.nats ?? 0) : 0,
+        repeatedCalls: operator.repeated,
+        deaths,
+        failures: load.failures,
+        seconds: Math.round((performance.now() - began) / 1000),
+        convergedMs: clean ? Math.round(performance.now() - standing) : null,
+      },
+      check,
+      load.promised,
+    )
+  } finally {
+    ending = true
+    await stack.stop()
+  }
+}
+
+/** Everybody once, in random order, then whoever it falls on. */
+async function killAll(
+  victims: readonly Victim[],
+  kills: number,
+  random: () => number,
+  onKill: (name: string) => void,
+): Promise<void> {
+  const first = [...victims].sort(() => random() - 0.5)
+  const next = (): Victim => first.pop() ?? (victims[Math.floor(random() * victims.length)] as Victim)
+  for (let done = 0; done < kills; ) {
+    const now = [next()]
+    const other = next()
+    if (random() < DOUBLE && done + 1 < kills && other !== now[0]) now.push(other)
+    else if (done < victims.length) first.push(other)
+    await Promise.all(
+      now.map(async victim => {
+        await victim.kill()
+        done++
+        onKill(victim.name)
+        await sleep(random() * LIE_MS)
+        await victim.revive()
+      }),
+    )
+    await sleep(random() * PAUSE_MS)
+  }
+}
+
+/** The first clean check, or the one at the deadline. Deep only when all else is clean: it visits every database. */
+async function lastCheck(
+  stack: Parameters<typeof checkLedger>[0],
+  deadline: number,
+  progress: Progress,
+): Promise<LedgerCheck> {
+  for (;;) {
+    const shallow = await checkLedger(stack, { inside: false })
+    if (shallow.differences.length === 0 || performance.now() > deadline) {
+      const deep = await checkLedger(stack)
+      if (deep.differences.length === 0 || performance.now() > deadline) return deep
+    }
+    progress.say(`${shallow.differences.length} differences, like: ${shallow.differences[0] ?? 'none at first sight'}`)
+    await sleep(500)
+  }
+}

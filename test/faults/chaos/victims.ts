@@ -1,0 +1,67 @@
+// Who may be killed and how each comes back: the services, one of them twice, NATS, Redis and every PostgreSQL. Invariant:
+// whoever is killed is started again, over and over until it stands, as a supervisor would, before it is killed again.
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { serviceNames } from '../../../stack/names.js'
+import type { ServerProcess } from '../../../stack/servers/server-process.js'
+import type { Service } from '../../../stack/service.js'
+import type { RunningStack } from '../../../stack/stack.js'
+
+export interface Victim {
+  readonly name: string
+  /** SIGKILL, to everything it has started as well. */
+  kill(): Promise<void>
+  revive(): Promise<void>
+}
+
+export interface VictimOptions {
+  /** NATS comes back without its store. */
+  readonly wipeNats: boolean
+  readonly says: (line: string) => void
+}
+
+const STAND_UP_MS = 60_000
+
+export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, says }: VictimOptions): Victim[] {
+  const { servers } = stack
+  if (!servers) throw new Error('only servers of our own are killed')
+  const service = (process: Service): Victim => ({
+    name: process.name,
+    kill: () => process.kill(),
+    revive: () => untilItStands(process.name, () => process.start(), says),
+  })
+  const server = (name: string, process: ServerProcess): Victim => ({
+    name,
+    kill: () => process.kill(),
+    revive: () => untilItStands(name, () => process.restart(), says),
+  })
+  const nats = server('nats', servers.nats)
+  return [
+    ...serviceNames.map(name => service(stack.services[name])),
+    service(replica),
+    {
+      ...nats,
+      async kill() {
+        await nats.kill()
+        if (wipeNats) rmSync(join(servers.dir, 'nats', 'jetstream'), { recursive: true, force: true })
+      },
+    },
+    server('redis', servers.redis),
+    ...serviceNames.map(name => server(`postgres-${name}`, servers.postgres[name])),
+  ]
+}
+
+/** A service does not start while its database is down. */
+async function untilItStands(name: string, start: () => Promise<void>, says: (line: string) => void): Promise<void> {
+  const deadline = performance.now() + STAND_UP_MS
+  for (;;) {
+    try {
+      return await start()
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      says(`${name} does not stand yet: ${(error as Error).message.split('\n')[0]}`)
+      await sleep(200)
+    }
+  }
+}

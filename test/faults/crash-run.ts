@@ -1,0 +1,118 @@
+// Runs crash points: finds them by doing every action once and listening, then kills a service at each, starts it again and
+// waits for the tenant in question to be right everywhere. Each service has a lane of its own, so that the wait of one (what
+// a killed process held comes again after ten seconds) is not everybody's. Ends with the whole ledger.
+import { type ServiceName, serviceNames } from '../../stack/names.js'
+import type { Service } from '../../stack/service.js'
+import { until } from '../rig.js'
+import { type Action, actions } from './actions.js'
+import type { FaultyStack } from './faulty-stack.js'
+import type { LedgerCheck } from './ledger-check.js'
+import { createOperator } from './operator.js'
+
+export interface Point {
+  /** `<area>.<type or step>`. */
+  readonly step: string
+  readonly service: ServiceName
+  readonly action: Action
+}
+
+export interface Crash extends Point {
+  /** From the kill until the tenant was right everywhere; null when the step was not told this time. */
+  readonly ms: number | null
+}
+
+/** Told by whoever serves, whether or not anything is provisioned. */
+const elsewhere = /^(connection|cache)\./
+const CONVERGE_MS = 60_000
+/** A step that follows from an action comes this soon after it began, and this soon after it is done. */
+const REACHED_MS = 30_000
+const LATER_MS = 15_000
+
+/** Once more, if what it waited for was the process that is just being killed. */
+const standUp = (process: Service): Promise<void> => process.start().catch(() => process.start())
+
+export interface CrashRunOptions {
+  /** Every service that tells a step dies there, not one of them. */
+  readonly everyService?: boolean
+  readonly repeats?: number
+  readonly onCrash?: (crash: Crash) => void
+}
+
+export async function runCrashPoints(
+  stack: FaultyStack,
+  { everyService = false, repeats = 1, onCrash }: CrashRunOptions = {},
+): Promise<{ crashes: readonly Crash[]; last: LedgerCheck }> {
+  const operator = createOperator(stack)
+  let count = 0
+  let dead = 0
+
+  /** @returns the id of the tenant the action is about */
+  async function prepare({ needs }: Action): Promise<string> {
+    const id = `crash-${++count}`
+    if (needs === 'nothing') return id
+    await operator.create(id)
+    if (needs === 'suspended tenant') await operator.suspend(id)
+    await stack.converge(CONVERGE_MS, { only: [id], purged: true })
+    return id
+  }
+
+  /** Runs every action without a fault; each step that is told for the first time is a point. */
+  async function discover(): Promise<Point[]> {
+    // What a start tells comes also after the services are ready.
+    await stack.converge(CONVERGE_MS, { purged: true })
+    const points: Point[] = []
+    const load: Record<ServiceName, number> = { identity: 0, employee: 0, core: 0 }
+    for (const action of actions) {
+      const id = await prepare(action)
+      stack.trace()
+      await action.run({ id, operator, stack, service: 'employee' })
+      dead += action.dead ?? 0
+      await stack.converge(CONVERGE_MS, { dead, purged: true })
+      const trace = stack.trace()
+      const known = new Set(points.map(({ step }) => step))
+      for (const step of new Set(serviceNames.flatMap(name => [...trace[name]]))) {
+        if (elsewhere.test(step) || known.has(step)) continue
+        const tellers = serviceNames.filter(name => trace[name].has(step)).sort((a, b) => load[a] - load[b])
+        for (const service of everyService ? tellers : tellers.slice(0, 1)) {
+          load[service]++
+          points.push({ step, service, action })
+        }
+      }
+    }
+    return points
+  }
+
+  async function crash({ step, service, action }: Point): Promise<number | null> {
+    const process = stack.services[service]
+    const id = await prepare(action)
+    stack.arm(service, step)
+    const acting = action.run({ id, operator, stack, service })
+    dead += action.dead ?? 0
+    const carriedOut = (ms: number) => until('it dies', ms, () => !stack.armed(service))
+    const reached = await Promise.race([carriedOut(REACHED_MS), acting.then(() => carriedOut(LATER_MS))]).then(
+      () => true,
+      () => !stack.armed(service),
+    )
+    const began = performance.now()
+    stack.disarm(service)
+    await standUp(process)
+    await acting
+    await stack.converge(CONVERGE_MS, { only: [id], purged: true })
+    return reached ? Math.round(performance.now() - began) : null
+  }
+
+  const points = await discover()
+  const crashes: Crash[] = []
+  const lane = async (service: ServiceName): Promise<void> => {
+    for (let turn = 0; turn < repeats; turn++) {
+      for (const point of points) {
+        if (point.service !== service) continue
+        const made = { ...point, ms: await crash(point) }
+        crashes.push(made)
+        onCrash?.(made)
+      }
+    }
+  }
+  await Promise.all(serviceNames.map(lane))
+  return { crashes, last: await stack.converge(CONVERGE_MS, { dead, purged: true }) }
+}

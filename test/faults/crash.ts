@@ -1,0 +1,55 @@
+// A preload (`--import`): ends its own process with SIGKILL at a named step, as a power cut would, so that product code
+// has no crash points. Steps are told on the diagnostics channels synchronously, before or after what they tell of.
+// `FAULT=<area>.<type or step>[:n]` dies at the n-th such step. `FAULT=@<folder>` looks into `<folder>/<service>` at every
+// step and takes the file away before it dies, so that exactly one process does, once. `FAULT_TRACE=<file>` lists steps.
+import { subscribe } from 'node:diagnostics_channel'
+import { appendFileSync, readFileSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { areas, channelName, frequent } from '../../plugins/distributed-tenant/channels.js'
+
+interface Told {
+  readonly area: string
+  readonly service: string
+  readonly event: { readonly type?: string; readonly step?: string }
+}
+
+const { FAULT: fault = '', FAULT_TRACE: trace } = process.env
+const folder = fault.startsWith('@') ? fault.slice(1) : null
+let wanted = folder === null ? fault : ''
+let seen = 0
+
+/** The step that is wanted from this service now; another one than before is counted from the beginning. */
+function wantedOf(service: string): string {
+  if (folder === null) return wanted
+  let now = ''
+  try {
+    now = readFileSync(join(folder, service), 'utf8')
+  } catch {
+    // Nothing is wanted.
+  }
+  if (now !== wanted) seen = 0
+  wanted = now
+  return now
+}
+
+/** False when another process of the service was faster. */
+function mine(service: string): boolean {
+  if (folder === null) return true
+  try {
+    unlinkSync(join(folder, service))
+    return true
+  } catch {
+    return false
+  }
+}
+
+function hear(message: unknown): void {
+  const { area, service, event } = message as Told
+  const name = `${area}.${event.step ?? event.type}`
+  if (trace) appendFileSync(trace, `${service} ${name}\n`)
+  const [point, count = '1'] = wantedOf(service).split(':')
+  if (point !== name || ++seen < Number(count)) return
+  if (mine(service)) process.kill(process.pid, 'SIGKILL')
+}
+
+if (fault || trace) for (const area of areas) if (!frequent.has(area)) subscribe(channelName(area), hear)

@@ -1,0 +1,78 @@
+// A stack whose services can be told to die at a step: each runs with the crash preload, which looks for its order in a
+// folder of ours. Owns that folder, the trace of steps, and waiting for the ledger to be clean.
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ServiceName, serviceNames } from '../../stack/names.js'
+import { makeFolder } from '../../stack/servers/folder.js'
+import { type RunningStack, type StackOptions, startStack } from '../../stack/stack.js'
+import { checkLedger, type LedgerCheck, type LedgerCheckOptions } from './ledger-check.js'
+
+export interface FaultyStack extends RunningStack {
+  /** The next process of this service that gets to the point dies there. */
+  arm(service: ServiceName, point: string): void
+  /** Whether the order has not been carried out. */
+  armed(service: ServiceName): boolean
+  disarm(service: ServiceName): void
+  /** The steps told since the last call, each once, by service. */
+  trace(): Record<ServiceName, Set<string>>
+  /** @returns the clean check; throws what still differs after `ms` */
+  converge(ms: number, options?: LedgerCheckOptions): Promise<LedgerCheck>
+}
+
+export async function startFaultyStack(options: StackOptions = {}): Promise<FaultyStack> {
+  const folder = makeFolder()
+  const orders = join(folder.path, 'orders')
+  const traceFile = join(folder.path, 'trace')
+  mkdirSync(orders)
+  writeFileSync(traceFile, '')
+  const stack = await startStack({
+    ...options,
+    serviceEnv: {
+      LOG_LEVEL: 'warn',
+      // So that what is deleted is purged within the run.
+      TENANT_RETENTION_DAYS: '0',
+      NODE_OPTIONS: `--import=${new URL('./crash.js', import.meta.url).href}`,
+      FAULT: `@${orders}`,
+      FAULT_TRACE: traceFile,
+      ...options.serviceEnv,
+    },
+  }).catch(error => {
+    folder.remove()
+    throw error
+  })
+  return {
+    ...stack,
+    arm: (service, point) => writeFileSync(join(orders, service), point),
+    armed: service => existsSync(join(orders, service)),
+    disarm: service => rmSync(join(orders, service), { force: true }),
+    trace() {
+      const found = Object.fromEntries(serviceNames.map(name => [name, new Set<string>()])) as ReturnType<
+        FaultyStack['trace']
+      >
+      for (const line of readFileSync(traceFile, 'utf8').split('\n')) {
+        const [service, step] = line.split(' ')
+        if (step) found[service as ServiceName]?.add(step)
+      }
+      writeFileSync(traceFile, '')
+      return found
+    },
+    converge: (ms, how) => converge(stack, ms, how),
+    async stop() {
+      await stack.stop()
+      folder.remove()
+    },
+  }
+}
+
+export async function converge(stack: RunningStack, ms: number, how: LedgerCheckOptions = {}): Promise<LedgerCheck> {
+  const deadline = performance.now() + ms
+  for (;;) {
+    const check = await checkLedger(stack, how)
+    if (check.differences.length === 0) return check
+    if (performance.now() > deadline) {
+      throw new Error(`not converged within ${ms} ms:\n  ${check.differences.slice(0, 40).join('\n  ')}`)
+    }
+    await sleep(100)
+  }
+}

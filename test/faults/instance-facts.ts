@@ -1,0 +1,120 @@
+// What one service's PostgreSQL instance says about itself, asked as superuser and in our own words: nothing here comes
+// from the code that is judged by it. Every look has connections of its own; an instance that is down throws.
+import postgres from 'postgres'
+import type { ServiceName } from '../../stack/names.js'
+import type { RunningStack } from '../../stack/stack.js'
+
+export interface DatabaseFact {
+  readonly name: string
+  readonly invalid: boolean
+  readonly template: boolean
+  readonly connectable: boolean
+  readonly owner: string
+  readonly comment: string | null
+  /** Somebody who was given nothing may enter or use it. */
+  readonly openToPublic: boolean
+}
+
+export interface TenantFact {
+  readonly id: string
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: string
+  readonly version: number
+  readonly lifecycle: string
+  readonly provisioned: string
+  readonly schemaVersion: number | null
+  readonly certificate: string | null
+  readonly lastError: string | null
+}
+
+export interface OutboxFact {
+  readonly messageId: string
+  readonly tenant: string
+  readonly subject: string
+  readonly published: boolean
+  readonly refused: boolean
+  readonly lastError: string | null
+}
+
+export interface RoleFact {
+  readonly name: string
+  readonly superuser: boolean
+  readonly login: boolean
+  /** May make roles or databases. */
+  readonly maker: boolean
+}
+
+export interface InstanceFacts {
+  readonly databases: readonly DatabaseFact[]
+  readonly roles: readonly RoleFact[]
+  readonly tenants: readonly TenantFact[]
+  readonly outbox: readonly OutboxFact[]
+  readonly dead: readonly { readonly subject: string; readonly reason: string }[]
+  /** Sessions that hold a transaction open without doing anything. */
+  readonly idleInTransaction: number
+}
+
+/** What is inside a tenant's database. */
+export interface InsideFacts {
+  readonly certificates: readonly string[]
+  readonly tenantSchema: number
+  readonly markSchema: number
+}
+
+export async function readInstance(stack: RunningStack, service: ServiceName): Promise<InstanceFacts> {
+  const [cluster, central] = [superuser(stack, service, 'postgres'), superuser(stack, service, `${service}_central`)]
+  try {
+    return {
+      databases: await cluster<DatabaseFact[]>`
+        select datname as name, datconnlimit = -2 as invalid, datistemplate as template, datallowconn as connectable,
+          pg_get_userbyid(datdba) as owner, shobj_description(oid, 'pg_database') as comment,
+          exists (select from aclexplode(coalesce(datacl, acldefault('d', datdba))) where grantee = 0) as "openToPublic"
+        from pg_database where datname <> 'template0'`,
+      roles: await cluster<RoleFact[]>`
+        select rolname as name, rolsuper as superuser, rolcanlogin as login, rolcreaterole or rolcreatedb as maker
+        from pg_roles where rolname !~ '^pg_'`,
+      tenants: await central<TenantFact[]>`
+        select id, name, domain, settings::text, version::int, lifecycle, provisioned, schema_version as "schemaVersion",
+          certificate, last_error as "lastError" from tenants order by id`,
+      outbox: await central<OutboxFact[]>`
+        select message_id as "messageId", tenant_id as tenant, subject, published_at is not null as published,
+          refused_at is not null as refused, last_error as "lastError" from outbox order by seq`,
+      dead: await central<{ subject: string; reason: string }[]>`select subject, reason from dead_events order by id`,
+      idleInTransaction: await idle(cluster),
+    }
+  } finally {
+    await Promise.all([cluster.end({ timeout: 1 }), central.end({ timeout: 1 })])
+  }
+}
+
+export async function readInside(stack: RunningStack, service: ServiceName, database: string): Promise<InsideFacts> {
+  const sql = superuser(stack, service, database)
+  try {
+    const certificates = await sql<{ certificate: string }[]>`select certificate from distributed_tenant.certificate`
+    const versions = await sql<{ set: string; version: number }[]>`
+      select set, max(version) as version from distributed_tenant.schema_migrations group by set`
+    const of = (name: string) => versions.find(({ set }) => set === name)?.version ?? 0
+    return {
+      certificates: certificates.map(row => row.certificate),
+      tenantSchema: of('tenant'),
+      markSchema: of('mark'),
+    }
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+async function idle(sql: postgres.Sql): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from pg_stat_activity
+    where state like 'idle in transaction%' and state_change < now() - interval '5 seconds'`
+  return row?.count ?? 0
+}
+
+function superuser(stack: RunningStack, service: ServiceName, database: string): postgres.Sql {
+  const server = stack.servers?.postgres[service]
+  if (!server) throw new Error('the ledger is checked as superuser, on servers of its own')
+  const { host, port, user, password } = server
+  return postgres({ host, port, user, password, database, max: 1, connect_timeout: 5, onnotice() {} })
+}

@@ -1,0 +1,55 @@
+// What the stream says about itself: which messages it holds, how often each, and what its consumers still owe.
+// Read with a connection of its own; a server that is down throws.
+import { AckPolicy, connect, DeliverPolicy } from 'nats'
+import type { RunningStack } from '../../stack/stack.js'
+
+export interface StreamFacts {
+  /** How often each outbox row's message is stored; one that was fed again into a new stream counts as itself. */
+  readonly stored: ReadonlyMap<string, number>
+  readonly messages: number
+  readonly consumers: readonly { readonly name: string; readonly pending: number; readonly unacknowledged: number }[]
+}
+
+const STREAM = 'TENANTS'
+
+export async function readStream(stack: RunningStack): Promise<StreamFacts> {
+  const nats = stack.servers?.nats
+  if (!nats) throw new Error('the stream is checked on a server of our own')
+  const user = nats.users.identity ? 'identity' : nats.user
+  const pass = nats.users[user]?.password ?? nats.password
+  const nc = await connect({ servers: `${nats.host}:${nats.port}`, user, pass, timeout: 5_000, reconnect: false })
+  try {
+    const jsm = await nc.jetstreamManager({ timeout: 5_000 })
+    const { state } = await jsm.streams.info(STREAM)
+    const consumers = []
+    for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(STREAM)) {
+      consumers.push({ name, pending: num_pending, unacknowledged: num_ack_pending })
+    }
+    const stored = new Map<string, number>()
+    if (state.messages > 0) {
+      const { name } = await jsm.consumers.add(STREAM, {
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.All,
+        headers_only: true,
+        mem_storage: true,
+        inactive_threshold: 10_000_000_000,
+      })
+      const reader = await nc.jetstream().consumers.get(STREAM, name)
+      const all = await reader.fetch({ max_messages: state.messages, expires: 5_000 })
+      let left = state.messages
+      for await (const message of all) {
+        const id = (message.headers?.get('Nats-Msg-Id') || `#${message.seq}`).replace(/:fed-\d+$/, '')
+        stored.set(id, (stored.get(id) ?? 0) + 1)
+        if (--left === 0) break
+      }
+      await jsm.consumers.delete(STREAM, name)
+    }
+    return {
+      stored,
+      messages: state.messages,
+      consumers: consumers.filter(({ name }) => /^(tenants|ledger)-/.test(name)),
+    }
+  } finally {
+    await nc.close()
+  }
+}
