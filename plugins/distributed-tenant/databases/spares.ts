@@ -4,6 +4,7 @@
 // made without spares.
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
+import { carry } from '../channels.js'
 import type { SessionClient } from '../request/client.js'
 import type { ServiceName, SqlClient } from '../types.js'
 import type { Credentials } from './credentials.js'
@@ -206,10 +207,12 @@ export function createSpares(options: SparesOptions): Spares {
     },
     async take(id) {
       report({ type: 'taking', id })
+      const headers: Record<string, string> = {}
+      carry({ subject: options.readySubject, tenantId: id, headers })
       try {
         const [row] = await central<{ outcome: string }[]>`
           select take_spare(${id}, ${service}, ${template.mark}, ${template.version}, ${credentials.verifier(id)},
-            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${new Date()}) as outcome`
+            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${central.json(headers)}, ${new Date()}) as outcome`
         const { outcome } = row as { outcome: string }
         if (outcome === 'taken') {
           ready = Math.max(0, ready - 1)

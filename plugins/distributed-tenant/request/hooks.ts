@@ -3,7 +3,8 @@
 // for one that waits in a pipeline, which ends with its socket; `onResponse` only comes first in the ordinary ones.
 // Nothing here takes a connection: a query does.
 import { Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Tell } from '../channels.js'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/remote.js'
 import {
@@ -26,11 +27,14 @@ export interface RequestParts {
   readonly directory: Directory
   readonly identifiers: readonly Identifier[]
   readonly clientFor: (id: TenantId) => ClientScope
+  readonly tell: Tell
 }
 
 /** What a request carries. `none`: it names no tenant. `skipped`: its route wants none. */
 interface Slot {
   state: 'none' | 'skipped' | 'tenant'
+  /** The tenant it names, admitted or not. */
+  named: TenantId | null
   tenant: Tenant | null
   client: ClientScope | null
   over: boolean
@@ -55,11 +59,40 @@ export function refuseUnlessReady(entry: DirectoryEntry | null): asserts entry i
   if (entry.provisioned !== 'ready') throw new TenantProvisioning()
 }
 
-export const tenantOf = ({ id, name, domain, settings, version }: DirectoryEntry): Tenant =>
-  Object.freeze({ id, name, domain, settings, version })
+const tenants = new WeakMap<DirectoryEntry, Tenant>()
+
+/** What handlers see of an entry: the same object for as long as the directory remembers it. */
+export function tenantOf(entry: DirectoryEntry): Tenant {
+  let tenant = tenants.get(entry)
+  if (!tenant) {
+    const { id, name, domain, settings, version } = entry
+    tenant = Object.freeze({ id, name, domain, settings, version })
+    tenants.set(entry, tenant)
+  }
+  return tenant
+}
+
+type Authorize = NonNullable<Settings['authorizeTenant']>
+
+function authorize(allows: Authorize, request: FastifyRequest, slot: Slot, tenant: Tenant): void | Promise<void> {
+  const allowed = allows(request, tenant)
+  if (allowed instanceof Promise) return allowed.then(late => decide(late, slot, tenant))
+  decide(allowed, slot, tenant)
+}
+
+function decide(allowed: boolean, slot: Slot, tenant: Tenant): void {
+  if (allowed !== true) throw new TenantForbidden()
+  settle(slot, tenant)
+}
+
+function settle(slot: Slot, tenant: Tenant): void {
+  slot.tenant = tenant
+  slot.state = 'tenant'
+}
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
-  const { settings, directory, identifiers, clientFor } = parts
+  const { settings, directory, identifiers, clientFor, tell } = parts
+  const vary = `Host, ${settings.header}, Authorization`
 
   function slotOf(request: FastifyRequest): Slot & { tenant: Tenant } {
     const slot = (request as Carrier)[kSlot]
@@ -102,6 +135,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     const policy = request.routeOptions.config.tenant
     const slot: Slot = {
       state: policy === false ? 'skipped' : 'none',
+      named: null,
       tenant: null,
       client: null,
       over: false,
@@ -109,38 +143,75 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     }
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return done()
+    keepPrivate(reply, vary)
     releaseAtTheEnd(slot, reply)
-    admit(request, reply, slot, policy).then(() => done(), done)
+    let admitted: void | Promise<void>
+    try {
+      admitted = admit(request, reply, slot, policy)
+    } catch (error) {
+      return refuse(error as Error)
+    }
+    // At once where nothing is waited for: each promise on this way is one more of every request.
+    if (admitted instanceof Promise) admitted.then(() => done(), refuse)
+    else done()
+
+    function refuse(error: Error): void {
+      if (!(error instanceof TenantRequired)) tellRefused(request, slot, error)
+      done(error)
+    }
   })
 
-  async function admit(
+  function tellRefused(request: FastifyRequest, { named }: Slot, error: unknown): void {
+    if (tell.heard('access')) tell({ area: 'access', event: { type: 'refused', request, error, tenant: named } })
+  }
+
+  function admit(
     request: FastifyRequest,
     reply: FastifyReply,
     slot: Slot,
     policy: TenantPolicy | undefined,
-  ): Promise<void> {
-    const id = await identifyTenant(request, identifiers, directory.findDomain)
+  ): void | Promise<void> {
+    const id = identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain)
+    return id instanceof Promise
+      ? id.then(late => identified(request, reply, slot, policy, late))
+      : identified(request, reply, slot, policy, id)
+  }
+
+  function identified(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    slot: Slot,
+    policy: TenantPolicy | undefined,
+    id: TenantId | null,
+  ): void | Promise<void> {
     if (id === null) {
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
     }
+    slot.named = id
     // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
     request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
-    const entry = await directory.find(id)
+    const entry = directory.find(id)
+    return entry instanceof Promise ? entry.then(late => found(request, slot, late)) : found(request, slot, entry)
+  }
+
+  function found(request: FastifyRequest, slot: Slot, entry: DirectoryEntry | null): void | Promise<void> {
     refuseUnlessReady(entry)
     const tenant = tenantOf(entry)
-    if (settings.authorizeTenant && (await settings.authorizeTenant(request, tenant)) !== true) {
-      throw new TenantForbidden()
-    }
-    slot.tenant = tenant
-    slot.state = 'tenant'
+    if (settings.authorizeTenant) return authorize(settings.authorizeTenant, request, slot, tenant)
+    settle(slot, tenant)
   }
 
   fastify.addHook('onResponse', (request, _reply, done) => {
     end((request as Carrier)[kSlot])
     done()
   })
+}
+
+/** One address, many tenants: no cache between us and the client may take one's answer for another's. */
+function keepPrivate(reply: FastifyReply, vary: string): void {
+  reply.header('cache-control', 'private, no-store').header('vary', vary)
 }
 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
@@ -150,9 +221,15 @@ function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
     end(slot)
     return
   }
-  raw.once('close', () => end(slot))
+  // Not `once`, which makes two closures for every request; what has ended has ended.
+  ;(raw as Carrier)[kSlot] = slot
+  raw.on('close', endOfResponse)
   // Behind another of its pipeline a response has no socket yet, and when the client leaves nobody closes it.
   if (raw.socket === null && reply.request.raw.socket instanceof Socket) endWith(reply.request.raw.socket, slot)
+}
+
+function endOfResponse(this: Carrier): void {
+  end(this[kSlot])
 }
 
 /** One listener per socket, however many requests wait in its pipeline. */
@@ -177,15 +254,27 @@ function end(slot: Slot | undefined): void {
   slot.client?.release()
 }
 
-/** `fastify.register(routes, { prefix, tenant: 'required' })`: the policy of a scope, for routes that name none. */
+/** A route's own sources, when it or its scope has any. */
+export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
+  request.routeOptions.config.identifyBy as readonly Identifier[] | undefined
+
+/** `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })`: a scope's word, for routes that say nothing. */
 function addScopePolicy(fastify: FastifyInstance): void {
-  type Scope = { [kPolicy]?: TenantPolicy }
+  type Policy = Pick<FastifyContextConfig, 'tenant' | 'identifyBy'>
+  type Scope = { [kPolicy]?: Policy }
   fastify.addHook('onRegister', (instance, options) => {
-    const { tenant } = options as { tenant?: TenantPolicy }
-    if (tenant !== undefined) (instance as Scope)[kPolicy] = tenant
+    const { tenant, identifyBy } = options as Policy
+    if (tenant === undefined && identifyBy === undefined) return
+    const above = (instance as Scope)[kPolicy]
+    ;(instance as Scope)[kPolicy] = {
+      ...above,
+      ...(tenant !== undefined && { tenant }),
+      ...(identifyBy !== undefined && { identifyBy }),
+    }
   })
   fastify.addHook('onRoute', function (this: FastifyInstance, route) {
-    const policy = (this as Scope)[kPolicy]
-    if (policy !== undefined && route.config?.tenant === undefined) route.config = { ...route.config, tenant: policy }
+    const config: Policy = { ...(this as Scope)[kPolicy], ...route.config }
+    if (config.identifyBy !== undefined) config.identifyBy = [config.identifyBy].flat()
+    if (Object.keys(config).length > 0) route.config = config
   })
 }
