@@ -10,6 +10,8 @@ export interface Action {
   readonly name: string
   /** Begins with a tenant that is ready everywhere, or with none. */
   readonly needs: 'tenant' | 'suspended tenant' | 'nothing'
+  /** What follows from it goes on after its tenant is right: dead letters, spares. */
+  readonly settles?: boolean
   /** How many dead letters it leaves in every service. */
   readonly dead?: number
   /** `service` is the one that is to die. */
@@ -34,6 +36,7 @@ export const actions: readonly Action[] = [
     // Step by step, as when more are asked for at once than there are spares.
     name: 'create, no spare',
     needs: 'nothing',
+    settles: true,
     async run({ id, operator, stack }) {
       for (const name of serviceNames) await takeSparesAway(stack, name)
       await operator.create(id)
@@ -62,6 +65,7 @@ export const actions: readonly Action[] = [
   {
     name: 'poison event',
     needs: 'nothing',
+    settles: true,
     dead: 1,
     async run({ id, operator, stack }) {
       const { nats } = stack.servers ?? {}
