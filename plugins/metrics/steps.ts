@@ -9,6 +9,8 @@ const LONG = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 3
 const reasons = ['idle', 'taken', 'yielded', 'released', 'lost', 'shutdown']
 
 const counted = ['connection', 'provision', 'relay', 'events', 'cache', 'listener'] as const satisfies readonly Area[]
+/** Rare ones, each of a few steps: counted by their names, new ones too. */
+const byName = ['change', 'retry', 'dead', 'reconcile', 'purge', 'spare', 'role'] as const satisfies readonly Area[]
 
 /** @returns how to stop */
 export function countSteps({ registry, origin }: CountOptions): () => void {
@@ -39,6 +41,7 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
     'Failures of nats, a consumer, the listener or redis; each failed try counts.',
     ['part'],
   )
+  const named = counter('fdt_steps_total', 'Steps of the areas that are told now and then, by name.', ['area', 'step'])
   const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
     'reason',
   ])
@@ -53,7 +56,7 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   for (const part of ['nats', 'consumer', 'listener', 'redis']) failures.labels(part).inc(0)
   for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
 
-  return hear(onStep, origin, counted)
+  return hear(onStep, origin, [...counted, ...byName])
 
   function onStep(told: Told): void {
     switch (told.area) {
@@ -78,7 +81,14 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
       case 'listener':
         if (told.event.type === 'listener_lost') failures.labels('listener').inc()
         return
+      default:
+        onNamed(told)
     }
+  }
+
+  function onNamed({ area, event }: Told): void {
+    const name = 'type' in event ? event.type : 'step' in event ? event.step : 'unnamed'
+    named.labels(area, name).inc()
   }
 
   function onConnection({ pool, event }: Extract<Told, { area: 'connection' }>): void {
@@ -105,8 +115,9 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         return
       case 'retried':
       case 'dead':
+      case 'parked':
       case 'dead_failed':
-        handled.labels(event.durable, event.type === 'dead' ? 'dead' : 'retried').inc()
+        handled.labels(event.durable, event.type === 'dead_failed' ? 'retried' : event.type).inc()
         return
       case 'disconnected':
         failures.labels('nats').inc()

@@ -2,8 +2,10 @@
 // the table only when it is whole; one process of a service makes and drops them at a time (advisory lock); the taking is
 // one transaction. When the server refuses (disk full, no connections left) it waits, longer each time, and tenants are
 // made without spares.
+
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
+import { carry } from '../channels.js'
 import type { SessionClient } from '../request/client.js'
 import type { ServiceName, SqlClient } from '../types.js'
 import type { Credentials } from './credentials.js'
@@ -206,10 +208,13 @@ export function createSpares(options: SparesOptions): Spares {
     },
     async take(id) {
       report({ type: 'taking', id })
+      const headers: Record<string, string> = {}
+      carry({ subject: options.readySubject, tenantId: id, headers })
       try {
         const [row] = await central<{ outcome: string }[]>`
           select take_spare(${id}, ${service}, ${template.mark}, ${template.version}, ${credentials.verifier(id)},
-            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${new Date()}) as outcome`
+            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${new Date()},
+            ${central.json(headers)}) as outcome`
         const { outcome } = row as { outcome: string }
         if (outcome === 'taken') {
           ready = Math.max(0, ready - 1)
