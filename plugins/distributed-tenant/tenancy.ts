@@ -110,6 +110,7 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     cacheTtl: settings.cacheTtl,
     report: event => tell({ area: 'lookup', event }),
+    heard: () => tell.heard('lookup'),
   })
   const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
   const spares = createSpares({

@@ -66,7 +66,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     },
     find: async id => findTenant(central, parseTenantId(id)),
     list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
-    identify: (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
+    identify: async (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,
     figures: tenancy.figures,

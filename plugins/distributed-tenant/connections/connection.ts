@@ -16,12 +16,12 @@ export interface Connection {
   readonly closed: Promise<void>
   /** Why it was lost, or null while it lives. */
   readonly lost: Error | null
-  /** True when it has prepared so many distinct statements that its session should end. */
+  /** True when it should end: it has prepared very many distinct statements, or the driver has lost count on it. */
   readonly worn: boolean
   /** Calls back once when it is lost, at once if it is already; returns how to stop watching. */
   watch(onLost: (error: Error) => void): () => void
-  /** Hands a query to the wire. */
-  execute(query: DriverQuery): void
+  /** Hands a query to the wire. What it ends with is told to `heard`, or else to its caller. */
+  execute(query: DriverQuery, heard?: Heard): void
   /** Runs our own text in the simple protocol and resolves with its result. */
   run(text: string): Promise<{ command: string }>
   /** Asks the server to stop this query. The connection must not be used again after: the request may come late. */
@@ -30,6 +30,12 @@ export interface Connection {
   destroy(error: Error): void
   /** Leaves, and waits until the server has let go. */
   close(): Promise<void>
+}
+
+/** Hears how one query ended, once or more often: only the first time counts. */
+export interface Heard {
+  resolved(value: unknown): void
+  rejected(error: unknown): void
 }
 
 /** How long a session that we have left may take to let go: the server looks for us every second. */
@@ -57,6 +63,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   let ready = false
   let taken = false
   let statements = 0
+  let givenUp = false
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
   /** The query handed last: it knows its backend, and whether it is running. */
@@ -123,12 +130,13 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     void closed.then(() => clearTimeout(linger))
   }
 
-  function execute(query: DriverQuery): void {
+  function execute(query: DriverQuery, heard?: Heard): void {
+    const { resolve, reject } = query
     if (lost) {
-      query.reject(lost)
+      if (heard) heard.rejected(lost)
+      else reject(lost)
       return
     }
-    const { resolve, reject } = query
     let over = false
     const settled = (): void => {
       if (over) return
@@ -140,7 +148,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     }
     query.resolve = value => {
       settled()
-      resolve(fromTheFirstRow(value))
+      const whole = fromTheFirstRow(value)
+      if (heard) heard.resolved(whole)
+      else resolve(whole)
     }
     query.reject = error => {
       if (handing && handing !== query) {
@@ -149,7 +159,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         settled()
         if (!lost) recount()
         // One reason for all that a loss takes with it: the driver's codes vary with timing.
-        reject(lost ?? error)
+        if (heard) heard.rejected(lost ?? error)
+        else reject(lost ?? error)
       }
     }
     wire.enter(query)
@@ -181,6 +192,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
    */
   function misdirected(culprit: DriverQuery, error: unknown): void {
     handing = null
+    // Told before the connection is lost, which would be told in its place; and given to nobody in between.
+    givenUp = true
     culprit.reject(error)
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
@@ -216,6 +229,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       open()
     }
     question.reject = error => {
+      // A first statement that cannot be built, behind this one.
+      if (handing) {
+        misdirected(handing, error)
+        return
+      }
       destroy(error as Error)
       reject(lost ?? error)
     }
@@ -232,7 +250,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       return lost
     },
     get worn() {
-      return statements >= WORN_AFTER_STATEMENTS
+      return givenUp || statements >= WORN_AFTER_STATEMENTS
     },
     watch(onLost) {
       if (lost) onLost(lost)

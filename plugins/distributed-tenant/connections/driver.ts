@@ -21,11 +21,28 @@ export interface DriverQuery extends Promise<unknown> {
   readonly state: Backend | null
   /** It is a named statement; `prepared`: one that its session knew already. */
   readonly prepare?: boolean
-  readonly prepared?: boolean
+  prepared?: boolean
+  /** What its session knows it as, once it was handed over: the types of its parameters, as the server told them. */
+  readonly statement: { readonly types: readonly number[] } | null
+  /** It was awaited or told to. */
+  executed: boolean
+  /** It was handed over to a connection on which others of other requests may run: see connections/company.ts. */
+  shares?: boolean
   cursorFn?: (rows: unknown) => unknown
-  cursor(rows: number, fn: (rows: unknown) => unknown): DriverQuery
+  readonly forEachFn?: unknown
+  readonly onlyDescribe?: boolean
+  cursor(...how: unknown[]): unknown
+  handle(): Promise<void>
   execute(): DriverQuery
 }
+
+/** The class of the driver's queries: its lazy handling and its properties are all that a query is. */
+export type QueryClass = new (
+  strings: readonly string[],
+  args: readonly unknown[],
+  handler: DriverQuery['handler'],
+  canceller: DriverQuery['canceller'],
+) => DriverQuery
 
 /** The driver's one connection, as it hands it to `onexecute` when it sends the first query of a session. */
 export interface DriverConnection {
@@ -107,6 +124,8 @@ export function createInstance(options: object): Driver {
   } as DriverOptions) as Driver
 }
 
+export const queryClassOf = (sql: Driver): QueryClass => (sql`` as unknown as { constructor: QueryClass }).constructor
+
 /** Keeps a started query that nobody awaits from ending the process; whoever does await it still hears of its failure. */
 export function unheard(query: DriverQuery): void {
   // Not `query.catch`, which would start it.
@@ -133,6 +152,8 @@ export function assertDriver(): void {
     typeof query.canceller === 'function' &&
     query.active === false &&
     query.state === null &&
+    query.statement === null &&
+    query.executed === false &&
     Array.isArray(query.strings) &&
     Array.isArray(query.args)
   if (!fits) {

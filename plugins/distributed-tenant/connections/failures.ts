@@ -18,6 +18,15 @@ const isStatementTimeout = (error: unknown): boolean => codeOf(error) === '57014
 /** True when a write met a server that takes none: a failover went past us, and a new connection may find the primary. */
 export const isReadOnlyServer = (error: unknown): boolean => codeOf(error) === '25006'
 
+/** Where the server refuses a prepared statement only because it is out of date: prepared anew it would run. */
+const staleRoutines: ReadonlySet<unknown> = new Set([
+  'FetchPreparedStatement',
+  'RevalidateCachedQuery',
+  'transformAssignedExpr',
+])
+
+export const isStale = (error: unknown): boolean => staleRoutines.has((error as { routine?: unknown } | null)?.routine)
+
 export interface FailureContext {
   /** While connecting, whatever fails is the server's: nothing of the caller's was sent. */
   readonly connecting: boolean

@@ -1,6 +1,7 @@
 // Owns the policy of one budget: who may open, whose idle connection is closed for it, who gives way. Pure: it looks and
 // decides, the pool acts. A key without a connection comes first, keys are served in turn, nothing in use is ever taken,
 // a key that has a connection never takes another's, and no more are closed than can be opened again at once.
+import type { Company } from './company.js'
 import type { Connection } from './connection.js'
 import type { Tally } from './frequency.js'
 import type { KeyQueue } from './queue.js'
@@ -11,6 +12,10 @@ export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | '
 export interface Member<L> {
   readonly connection: Connection
   readonly entry: Entry<L>
+  /** Whose statements run on it. */
+  readonly company: Company
+  /** Of those, the ones that nobody waits for any more. */
+  ghosts: number
   /** `leaving`: closed by us or lost; its seat is taken until the server has let go. */
   state: 'opening' | 'idle' | 'leased' | 'leaving'
   idleSince: number
@@ -31,6 +36,8 @@ export interface Entry<L> {
   live: number
   opening: number
   inUse: number
+  /** The connection on which its statements come together. */
+  gathering: Member<L> | null
   /** How often it is used. */
   readonly tally: Tally
   /** After a connect that failed beside connections that work, no other is tried before (`performance.now()`). */

@@ -1,14 +1,18 @@
 // Owns the connections of one budget, keyed by database: their lives, and who holds which. Who may open and who gives way
-// is the policy's, the counts are in the seats. Invariants: never more sockets than the budget, counted from before connect until the server has let
-// go; a connection has one holder at a time; an in-use one is never taken; every wait ends.
+// is the policy's, who may share one is its company's, the counts are in the seats. Invariants: never more sockets than the
+// budget, counted from before connect until the server has let go; a connection has one holder at a time, or several that
+// each run one plain read; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; only a login that has another password is tried again.
+import type { Claim } from './company.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
+import { Hold, type Lease } from './hold.js'
 import { type CloseReason, type Entry, givesWay, type Member, nextMove } from './policy.js'
-import type { Scope } from './queue.js'
+import type { Scope, Waiter } from './queue.js'
 import { createSeats, type PoolInfo } from './seats.js'
 import type { Aftermath } from './state.js'
 
+export type { Lease } from './hold.js'
 export type { CloseReason } from './policy.js'
 export type { PoolInfo } from './seats.js'
 
@@ -24,6 +28,9 @@ export interface LeaseReport {
   readonly waitedMs: number
 }
 
+/** Called for each statement, so not with an object that nobody may want. */
+export type ReportLease = (type: LeaseReport['type'], key: string, waitedMs: number) => void
+
 export interface PoolOptions {
   readonly budget: number
   readonly perKey: number
@@ -33,25 +40,22 @@ export interface PoolOptions {
   /** Connects under way at a time: two to four keep the event loop and the server free (limits 3.4: 90x for a hot tenant). */
   readonly maxOpening: number
   readonly pooling: boolean
+  /** Milliseconds within which an answer is fast: what is slower shares no connection (company.ts). */
+  readonly fastMs?: number
   readonly open: (key: string) => Connection
   /** After a connect that failed: whether another one at once may do better. */
   readonly again?: (key: string) => boolean
   /** What a waiter gets when its time is over. */
   readonly refusal: () => Error
   readonly report: (report: PoolReport) => void
-  readonly reportLease?: (report: LeaseReport) => void
-}
-
-/** A claim on one connection. Released once; later calls do nothing. */
-export interface Lease {
-  readonly connection: Connection
-  /** What was left behind; `destroy` also when a query may still be running. */
-  release(as: Aftermath): void
+  readonly reportLease?: ReportLease
 }
 
 export interface Pool {
+  /** What can be had at once: a place in company for a claim, a connection that rests, or nothing. */
+  take(key: string, claim: Claim | null): Lease | null
   /** @throws the refusal when the budget stays spent, or the error of the connect */
-  acquire(key: string, scope: Scope): Promise<Lease>
+  acquire(key: string, scope: Scope, claim?: Claim | null): Promise<Lease>
   info(): PoolInfo
   /** Lets go of every idle connection of a key and of the others as they come back. */
   evict(key: string): Promise<void>
@@ -78,37 +82,79 @@ export function createPool(options: PoolOptions): Pool {
   const idleTimer = setInterval(closeExpired, Math.min(30_000, Math.max(20, options.idleTimeout / 4)))
   idleTimer.unref()
 
-  async function acquire(key: string, scope: Scope): Promise<Lease> {
-    if (closed) throw options.refusal()
-    const entry = seats.entry(key)
+  function take(key: string, claim: Claim | null): Lease | null {
+    if (closed) return null
+    const entry = seats.entries.get(key)
+    // Whoever came before has its turn before.
+    if (!entry || entry.queue.length > 0) return null
+    // Company before rest: what is sent together is one write.
+    if (claim && entry.gathering && mayJoin(entry.gathering, claim)) return join(entry.gathering, claim)
     // The one used last: the others may then become idle for long.
-    const member = entry.queue.length === 0 ? entry.idle.at(-1) : undefined
-    if (member) return lease(member, 0)
+    const member = entry.idle.at(-1)
+    return member ? lease(member, claim, 0) : null
+  }
+
+  async function acquire(key: string, scope: Scope, claim: Claim | null = null): Promise<Lease> {
+    if (closed) throw options.refusal()
+    const at = take(key, claim)
+    if (at) return at
+    const entry = seats.entry(key)
     seats.waits(entry)
     const waiting = entry.queue.wait(scope, {
+      claim,
       refuse: waitedMs => {
-        options.reportLease?.({ type: 'refused', key, waitedMs })
+        options.reportLease?.('refused', key, waitedMs)
         return options.refusal()
       },
-      left: () => seats.tidy(entry),
+      left: () => {
+        seats.tidy(entry)
+        // Who stood behind may go with others where this one could not.
+        if (entry.gathering) fill(entry.gathering)
+      },
     })
     pump()
     return waiting
   }
 
-  function lease(member: Member<Lease>, waitedMs: number): Lease {
+  function mayJoin({ connection, company, entry, retiring, state }: Member<Lease>, claim: Claim): boolean {
+    if (state !== 'leased' || retiring || connection.lost || connection.worn) return false
+    return company.takes(claim, seats.othersWait(entry))
+  }
+
+  function join(member: Member<Lease>, claim: Claim): Lease {
+    member.company.joins(claim)
+    seats.joined(member)
+    options.reportLease?.('leased', member.entry.key, 0)
+    return new Hold(member, claim, true, ended)
+  }
+
+  function lease(member: Member<Lease>, claim: Claim | null, waitedMs: number): Lease {
+    const { company, entry } = member
     seats.leased(member)
-    options.reportLease?.({ type: 'leased', key: member.entry.key, waitedMs })
-    let released = false
-    return {
-      connection: member.connection,
-      release(as) {
-        if (released) return
-        released = true
-        if (as === 'destroy') member.connection.destroy(connectionClosed('the lease ended and left something behind'))
-        if (as === 'reset' && options.pooling && !member.connection.lost) void reset(member)
-        else giveBack(member)
-      },
+    options.reportLease?.('leased', entry.key, waitedMs)
+    const shares = options.pooling && claim !== null && company.takes(claim, false)
+    company.joins(claim)
+    if (shares) entry.gathering = member
+    else company.seals()
+    return new Hold(member, claim, shares, ended)
+  }
+
+  /** A lease is over: the others on its connection, if any, get more company; otherwise it is given back. */
+  function ended(member: Member<Lease>, as: Aftermath): void {
+    if (member.company.size > 0) fill(member)
+    else if (as === 'reset' && options.pooling && !member.connection.lost) void reset(member)
+    else giveBack(member)
+  }
+
+  /** More company for a connection on which some are left, in the order of the line. */
+  function fill(member: Member<Lease>): void {
+    const { entry } = member
+    for (;;) {
+      const claim = entry.queue.first()?.claim
+      if (!claim || !mayJoin(member, claim)) return
+      const waiter = entry.queue.next() as Waiter<Lease>
+      waiter.resolve(join(member, claim))
+      seats.served(entry)
     }
   }
 
@@ -131,7 +177,7 @@ export function createPool(options: PoolOptions): Pool {
     if (!connection.lost) {
       if (closed) dismiss(member, 'shutdown')
       else if (!options.pooling || member.retiring || connection.worn) dismiss(member, 'released')
-      else if (givesWay(seats.state(), entry)) dismiss(member, 'yielded')
+      else if (seats.someoneWaits() && givesWay(seats.state(), entry)) dismiss(member, 'yielded')
       else offer(member)
     }
     pump()
@@ -142,8 +188,9 @@ export function createPool(options: PoolOptions): Pool {
     const { entry } = member
     const waiter = entry.queue.next()
     if (waiter) {
-      waiter.resolve(lease(member, waiter.waited()))
+      waiter.resolve(lease(member, waiter.claim, waiter.waited()))
       seats.served(entry)
+      fill(member)
     } else if (member.retiring) {
       dismiss(member, 'released')
     } else {
@@ -153,7 +200,7 @@ export function createPool(options: PoolOptions): Pool {
 
   /** Opens, or makes room for, whoever's turn it is. */
   function pump(): void {
-    while (!closed) {
+    while (!closed && seats.someoneWaits()) {
       const move = nextMove(seats.state(), performance.now())
       if (move?.type === 'open') {
         open(move.entry)
@@ -254,6 +301,7 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   return {
+    take,
     acquire,
     info: seats.info,
     async evict(key) {

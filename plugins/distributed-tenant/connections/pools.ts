@@ -5,14 +5,14 @@
 import type { PoolName, Tell } from '../channels.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } from '../errors.js'
 import type { Settings } from '../options.js'
-import { type ClientScope, createClient } from '../request/client.js'
+import { type ClientScope, createClients } from '../request/client.js'
 import { createFollow } from '../request/follow.js'
 import type { SqlClient } from '../types.js'
 import { createArrayTypes } from './array-types.js'
 import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
 import type { Logins } from './logins.js'
-import { createPool, type LeaseReport, type Pool, type PoolReport } from './pool.js'
+import { createPool, type Pool, type PoolReport, type ReportLease } from './pool.js'
 import { type Target, tlsOptions } from './target.js'
 
 export const CENTRAL_CONNECTIONS = 5
@@ -55,7 +55,9 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
 
   const reports = (pool: PoolName) => ({
     report: (event: PoolReport) => tell({ area: 'connection', pool, event }),
-    reportLease: (event: LeaseReport) => tell({ area: 'lease', pool, event }),
+    reportLease: ((type, key, waitedMs) => {
+      if (tell.heard('lease')) tell({ area: 'lease', pool, event: { type, key, waitedMs } })
+    }) satisfies ReportLease,
   })
 
   const tenants = createPool({
@@ -99,42 +101,22 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     acquireTimeout: PROVISIONING_WAIT_MS,
     name: 'provisioning',
   })
-  const client = (pool: Pool, key: string, queryTimeout: number, unavailable: () => Error) =>
-    createClient({
-      pool,
-      key,
-      builder,
-      queryTimeout,
-      unavailable,
-      follow: createFollow(tell, pool === centralPool ? 'central' : 'provisioning'),
-    })
-  const central = client(centralPool, database.database, settings.queryTimeout, () => new CentralDatabaseUnavailable())
-  const provisioning = client(
-    sessions,
-    database.database,
-    PROVISIONING_TIMEOUT_MS,
-    () => new CentralDatabaseUnavailable(),
-  )
-
-  const followTenant = createFollow(tell, 'tenant')
+  const clients = (pool: Pool, name: PoolName, queryTimeout: number, unavailable: () => Error) =>
+    createClients({ pool, builder, queryTimeout, unavailable, follow: createFollow(tell, name) })
+  const noCentral = () => new CentralDatabaseUnavailable()
+  const noTenant = () => new TenantDatabaseUnavailable()
+  const central = clients(centralPool, 'central', settings.queryTimeout, noCentral)(database.database)
+  const provisioning = clients(sessions, 'provisioning', PROVISIONING_TIMEOUT_MS, noCentral)(database.database)
 
   return {
     tenants,
     central,
     provisioning,
-    clientFor: name =>
-      createClient({
-        pool: tenants,
-        key: name,
-        builder,
-        queryTimeout: settings.queryTimeout,
-        unavailable: () => new TenantDatabaseUnavailable(),
-        follow: followTenant,
-      }),
+    clientFor: clients(tenants, 'tenant', settings.queryTimeout, noTenant),
     async visit(name, fn) {
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.
       const pool = small(1, provision, { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' })
-      const scope = client(pool, name, PROVISIONING_TIMEOUT_MS, () => new TenantDatabaseUnavailable())
+      const scope = clients(pool, 'provisioning', PROVISIONING_TIMEOUT_MS, noTenant)(name)
       try {
         return await fn(scope.sql)
       } finally {

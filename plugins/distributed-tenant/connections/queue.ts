@@ -1,5 +1,6 @@
 // Owns the line of those who wait for one key: in order, each with a deadline, each out of it as soon as its scope is over.
 // Pure: no I/O.
+import type { Claim } from './company.js'
 import { connectionClosed } from './failures.js'
 
 /** Who waits. Once `over`, it gets nothing any more, so an aborted request never opens a connection. */
@@ -10,6 +11,7 @@ export interface Scope {
 }
 
 export interface Waiter<T> {
+  readonly claim: Claim | null
   resolve(value: T): void
   reject(error: Error): void
   /** Milliseconds since it joined. */
@@ -17,6 +19,8 @@ export interface Waiter<T> {
 }
 
 export interface WaitOptions {
+  /** What it would share a connection with, see company.ts. */
+  readonly claim: Claim | null
   /** What it is refused with at its deadline. */
   readonly refuse: (waitedMs: number) => Error
   /** Called when it left without having been served. */
@@ -28,6 +32,8 @@ export interface KeyQueue<T> {
   /** When the first of them joined (`performance.now()`), Infinity when nobody waits. */
   readonly since: number
   wait(scope: Scope, options: WaitOptions): Promise<T>
+  /** Looks at the first one. */
+  first(): Waiter<T> | null
   /** Takes the first one out of the line. */
   next(): Waiter<T> | null
 }
@@ -48,7 +54,7 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
     get since() {
       return line[0]?.since ?? Number.POSITIVE_INFINITY
     },
-    wait: (scope, { refuse, left }) =>
+    wait: (scope, { claim, refuse, left }) =>
       new Promise<T>((resolve, reject) => {
         const since = performance.now()
         const waited = () => performance.now() - since
@@ -64,9 +70,10 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
           clearTimeout(timer)
           off()
         }
-        const place: Place<T> = { since, settle, resolve, reject, waited }
+        const place: Place<T> = { claim, since, settle, resolve, reject, waited }
         line.push(place)
       }),
+    first: () => line[0] ?? null,
     next() {
       const place = line.shift()
       if (!place) return null

@@ -1,5 +1,6 @@
 // Owns the books of one pool: which connections there are, of which key, in which state. Pure: it moves entries and counts,
 // and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
+import { createCompany } from './company.js'
 import type { Connection } from './connection.js'
 import { createFrequency } from './frequency.js'
 import type { CloseReason, Entry, Member, PoolState } from './policy.js'
@@ -22,6 +23,10 @@ export interface Seats<L> {
   state(): PoolState<L>
   /** The entry of a key, made if it is new. */
   entry(key: string): Entry<L>
+  /** True when anybody waits. */
+  someoneWaits(): boolean
+  /** True when somebody waits for another key than this. */
+  othersWait(entry: Entry<L>): boolean
   /** A key has a waiter: in the line of turns, unless it stands there already. */
   waits(entry: Entry<L>): void
   /** A waiter of a key was served: to the end of the line, or out of it. */
@@ -32,6 +37,8 @@ export interface Seats<L> {
   opened(member: Member<L>): void
   rests(member: Member<L>): void
   leased(member: Member<L>): void
+  /** One more statement on a connection that is in use. */
+  joined(member: Member<L>): void
   returned(member: Member<L>): void
   /** We are about to close it. */
   closes(member: Member<L>, reason: CloseReason): void
@@ -47,12 +54,13 @@ export interface SeatsOptions {
   readonly perKey: number
   readonly maxOpening: number
   readonly acquireTimeout: number
+  readonly fastMs?: number
 }
 
 /** Uses for each seat of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
 const ERA_PER_SEAT = 50
 
-export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: SeatsOptions): Seats<L> {
+export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fastMs }: SeatsOptions): Seats<L> {
   const entries = new Map<string, Entry<L>>()
   const members = new Set<Member<L>>()
   const idle = new Set<Member<L>>()
@@ -77,11 +85,14 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: S
       if (!entry) {
         const queue = createQueue<L>(acquireTimeout)
         const tally = frequency.begin(key)
-        entry = { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, tally, growAfter: 0 }
+        const counts = { size: 0, live: 0, opening: 0, inUse: 0 }
+        entry = { key, queue, idle: [], ...counts, gathering: null, tally, growAfter: 0 }
         entries.set(key, entry)
       }
       return entry
     },
+    someoneWaits: () => turns.size > 0,
+    othersWait: entry => turns.size > (turns.has(entry) ? 1 : 0),
     waits: entry => void turns.add(entry),
     served(entry) {
       turns.delete(entry)
@@ -89,7 +100,16 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: S
     },
     tidy,
     opening(entry, connection) {
-      const member: Member<L> = { connection, entry, state: 'opening', idleSince: 0, retiring: false, closing: null }
+      const member: Member<L> = {
+        connection,
+        entry,
+        company: createCompany(fastMs),
+        ghosts: 0,
+        state: 'opening',
+        idleSince: 0,
+        retiring: false,
+        closing: null,
+      }
       members.add(member)
       counts.total++
       counts.opening++
@@ -117,7 +137,11 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: S
       member.entry.inUse++
       frequency.count(member.entry.tally)
     },
-    returned: member => void member.entry.inUse--,
+    joined: member => frequency.count(member.entry.tally),
+    returned(member) {
+      member.entry.inUse--
+      if (member.entry.gathering === member) member.entry.gathering = null
+    },
     closes(member, reason) {
       member.closing = reason
       counts.closing++
@@ -128,6 +152,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout }: S
       if (at >= 0) entry.idle.splice(at, 1)
       idle.delete(member)
       member.state = 'leaving'
+      if (entry.gathering === member) entry.gathering = null
       entry.live--
       if (state !== 'opening') return false
       counts.opening--

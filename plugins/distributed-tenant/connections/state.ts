@@ -30,17 +30,35 @@ const staysForGood =
 /** The same, as words that are names of columns in a plain statement. The driver keeps its own prepared statements. */
 const staysAsCommand = /\b(prepare|deallocate|load)\b|\bdiscard\s+(all|plans)\b/i
 
-const verdicts = new WeakMap<readonly string[], Aftermath>()
+/** A read that waits for nobody's row: where one transaction waits for another, the server sees who holds up whom. */
+const onlyReads = /^\s*select\b(?!.*\bfor\s+(no\s+key\s+|key\s+)?(update|share)\b)/is
 
-export function aftermathOf(query: DriverQuery): Aftermath {
-  if (query.options.simple || query.args.some(composes)) return judge(textOf(query), Boolean(query.options.simple))
-  let verdict = verdicts.get(query.strings)
+interface Verdict {
+  readonly aftermath: Aftermath
+  readonly reads: boolean
+}
+
+const verdicts = new WeakMap<readonly string[], Verdict>()
+
+/** Of a template without parts that become text. */
+function verdictOn(template: readonly string[]): Verdict {
+  let verdict = verdicts.get(template)
   if (verdict === undefined) {
-    verdict = judge(query.strings.join(' '), false)
-    verdicts.set(query.strings, verdict)
+    const text = template.join(' ')
+    const aftermath = judge(text, false)
+    verdict = { aftermath, reads: aftermath === 'clean' && onlyReads.test(text) }
+    verdicts.set(template, verdict)
   }
   return verdict
 }
+
+export function aftermathOf(query: DriverQuery): Aftermath {
+  if (query.options.simple || query.args.some(composes)) return judge(textOf(query), Boolean(query.options.simple))
+  return verdictOn(query.strings).aftermath
+}
+
+/** True for a template that is one SELECT, locks no rows and leaves nothing behind. Its arguments must be plain values. */
+export const isPlainRead = (template: readonly string[]): boolean => verdictOn(template).reads
 
 function judge(text: string, simple: boolean): Aftermath {
   if (staysForGood.test(text)) return 'destroy'

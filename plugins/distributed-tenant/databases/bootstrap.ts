@@ -8,7 +8,7 @@ import { createPool } from '../connections/pool.js'
 import { tlsOptions } from '../connections/target.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
-import { createClient, type SessionClient } from '../request/client.js'
+import { createClients, type SessionClient } from '../request/client.js'
 import { centralMarkText, parseCentralMark } from '../start.js'
 import type { ServiceName } from '../types.js'
 import { closeToPublic, commentDatabase } from './databases.js'
@@ -49,14 +49,12 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
     refusal: () => connectionClosed('no connection'),
     report: () => {},
   })
-  const client = (key: string) =>
-    createClient({
-      pool,
-      key,
-      builder: createBuilder({ host: database.host, port: database.port }),
-      queryTimeout: 60_000,
-      unavailable: () => new CentralDatabaseUnavailable(),
-    })
+  const client = createClients({
+    pool,
+    builder: createBuilder({ host: database.host, port: database.port }),
+    queryTimeout: 60_000,
+    unavailable: () => new CentralDatabaseUnavailable(),
+  })
   const scope = client('postgres')
   try {
     await scope.session(sql => make(sql, options))

@@ -2,7 +2,6 @@
 // the table only when it is whole; one process of a service makes and drops them at a time (advisory lock); the taking is
 // one transaction. When the server refuses (disk full, no connections left) it waits, longer each time, and tenants are
 // made without spares.
-
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import { carry } from '../channels.js'
@@ -213,8 +212,7 @@ export function createSpares(options: SparesOptions): Spares {
       try {
         const [row] = await central<{ outcome: string }[]>`
           select take_spare(${id}, ${service}, ${template.mark}, ${template.version}, ${credentials.verifier(id)},
-            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${new Date()},
-            ${central.json(headers)}) as outcome`
+            ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${central.json(headers)}, ${new Date()}) as outcome`
         const { outcome } = row as { outcome: string }
         if (outcome === 'taken') {
           ready = Math.max(0, ready - 1)

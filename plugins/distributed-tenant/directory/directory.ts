@@ -28,15 +28,19 @@ export interface DirectoryOptions {
   /** Milliseconds a lookup lives in Redis: so long must revisions be remembered. */
   readonly cacheTtl: number
   readonly report: (event: DirectoryReport) => void
+  /** Whether anybody listens: every request comes by here. */
+  readonly heard: () => boolean
 }
 
 export interface Directory {
-  /** @throws TENANT_LOOKUP_FAILED when it cannot be told */
-  find(id: TenantId): Promise<DirectoryEntry | null>
+  /** At once when memory has it. @throws TENANT_LOOKUP_FAILED when it cannot be told */
+  find(id: TenantId): Found
   /** Only tenants that identity has confirmed. @throws TENANT_LOOKUP_FAILED, also when two claim one domain */
-  findDomain(domain: string): Promise<DirectoryEntry | null>
+  findDomain(domain: string): Found
   close(): void
 }
+
+export type Found = DirectoryEntry | null | Promise<DirectoryEntry | null>
 
 /** Found: a few seconds, the backstop for a word that was missed. Not found, not ready: shorter, as both end soon. */
 const FOUND_MS = 5_000
@@ -156,18 +160,18 @@ export function createDirectory(options: DirectoryOptions): Directory {
     return entry && entry.revision >= (heard.get(entry.id) ?? 0) ? entry : null
   }
 
-  function find(id: TenantId): Promise<DirectoryEntry | null> {
+  function find(id: TenantId): Found {
     const remembered = memory.get(id)
     if (remembered !== undefined) {
-      report({ type: 'lookup', source: 'memory', found: remembered !== null, ms: 0 })
-      return Promise.resolve(remembered)
+      if (options.heard()) report({ type: 'lookup', source: 'memory', found: remembered !== null, ms: 0 })
+      return remembered
     }
     return fly(`i:${id}`, memory, () => load(id))
   }
 
-  function findDomain(domain: string): Promise<DirectoryEntry | null> {
+  function findDomain(domain: string): Found {
     const remembered = domains.get(domain)
-    if (remembered !== undefined) return Promise.resolve(remembered)
+    if (remembered !== undefined) return remembered
     return fly(`d:${domain}`, domains, async () => {
       const rows = await findByDomain(central, domain)
       if (rows.length > 1) throw new TenantLookupFailed()

@@ -66,8 +66,13 @@ export function createFleet({ service, central, inspect, repair, schemaVersion, 
     }
     const curable = findings.filter(one => repairable.has(one))
     if (curable.length > 0) {
-      await repair(id)
-      tell(curable.join(' '), id, 'repaired', `rights of ${database}`)
+      try {
+        await repair(id)
+        tell(curable.join(' '), id, 'repaired', `rights of ${database}`)
+      } catch (error) {
+        // Set by a key this process does not have, say: one tenant's trouble keeps no other from being looked at.
+        tell(curable.join(' '), id, 'reported', (error as Error).message)
+      }
     }
     for (const one of findings) if (!repairable.has(one)) tell(one, id, 'reported', database)
     return false

@@ -1,20 +1,21 @@
 // Owns the client a handler gets: tagged queries that lease a connection when they are first awaited, transactions on a
 // connection of their own. Invariant: once its scope is over no query reaches the wire and every lease is back; a query
-// still running then costs its connection. When the server is gone, each query in flight fails once, with one code.
-import { type Driver, type DriverQuery, unheard } from '../connections/driver.js'
+// still running then costs its connection, unless others share that. When the server is gone, each query in flight fails
+// once, with one code. A client is made for every request, so what can be is on prototypes and shared by all of a pool.
+import { type Claim, claimOf } from '../connections/company.js'
+import type { Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
 import type { Lease, Pool } from '../connections/pool.js'
 import type { Scope } from '../connections/queue.js'
 import { TenantClientReleased } from '../errors.js'
 import type { QueryClient, Settled, SqlClient, TransactionClient } from '../types.js'
-import { createTag } from './tag.js'
+import { createDeadlines } from './deadlines.js'
+import { createTagMaker, type TagMaker } from './tag.js'
 import { bind, transaction, untilLost } from './transaction.js'
-import { createUse, type Follow, type Use } from './use.js'
+import { type Ending, type Follow, GRACE_MS, Use, type UseOptions } from './use.js'
 
-export interface ClientOptions {
+export interface ClientsOptions {
   readonly pool: Pool
-  /** The key in the pool: the database. */
-  readonly key: string
   readonly builder: Driver
   /** Milliseconds for one statement. */
   readonly queryTimeout: number
@@ -37,41 +38,88 @@ export interface SessionClient extends QueryClient {
   begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
 }
 
-export function createClient(options: ClientOptions): ClientScope {
-  const { pool, key, builder, queryTimeout, unavailable, follow } = options
-  let over = false
-  const isOver = () => over
-  const uses = new Set<Use>()
-  const leavers = new Set<() => void>()
-  const scope: Scope = {
-    get over() {
-      return over
-    },
-    onOver(leave) {
-      leavers.add(leave)
-      return () => leavers.delete(leave)
-    },
-  }
-  const useOptions = {
-    queryTimeout,
-    unavailable,
-    end: builder.CLOSE,
-    over: isOver,
-    onReadOnly: () => void pool.evict(key),
-    follow,
-  }
-  const bindTo = (use: Use) => bind(use, builder, isOver)
+type Work<T> = (sql: TransactionClient) => T | Promise<T>
 
-  async function take(): Promise<Use> {
-    if (over) throw new TenantClientReleased()
-    let lease: Lease
-    const waited = follow?.wait(key)
+interface Shared extends UseOptions {
+  readonly pool: Pool
+  readonly makeTag: TagMaker
+}
+
+/** Makes clients of one pool; the key of each is its database. */
+export function createClients(options: ClientsOptions): (key: string) => ClientScope {
+  const { pool, builder, queryTimeout, unavailable, follow } = options
+  const shared: Shared = {
+    pool,
+    unavailable,
+    makeTag: createTagMaker(builder),
+    deadlines: createDeadlines(queryTimeout + GRACE_MS),
+    end: builder.CLOSE,
+    follow,
+    onReadOnly: database => void pool.evict(database),
+  }
+  return key => new Client(shared, key)
+}
+
+class Client implements ClientScope, Scope, Ending {
+  over = false
+  readonly sql: SqlClient
+  readonly #shared: Shared
+  readonly #key: string
+  readonly #uses: Use[] = []
+  #leavers: Set<() => void> | null = null
+
+  constructor(shared: Shared, key: string) {
+    this.#shared = shared
+    this.#key = key
+    const tag = shared.makeTag(query => this.#single(query)) as SqlClient
+    tag.begin = ((how: string | Work<unknown>, work?: Work<unknown>) => this.#begin(how, work)) as SqlClient['begin']
+    this.sql = tag
+  }
+
+  onOver(leave: () => void): () => void {
+    this.#leavers ??= new Set()
+    const leavers = this.#leavers.add(leave)
+    return () => leavers.delete(leave)
+  }
+
+  #single(query: DriverQuery): void {
+    if (query.cancelled) return
+    if (this.over) {
+      query.reject(new TenantClientReleased())
+      return
+    }
+    const claim = claimOf(query)
+    const { pool, follow } = this.#shared
+    const lease = pool.take(this.#key, claim)
+    if (lease) {
+      follow?.wait(this.#key)?.()
+      this.#use(lease).send(query, this)
+    } else void this.#wait(query, claim)
+  }
+
+  async #wait(query: DriverQuery, claim: Claim | null): Promise<void> {
+    let use: Use
     try {
-      lease = await pool.acquire(key, scope)
+      use = await this.#take(claim)
+    } catch (error) {
+      query.reject(error)
+      return
+    }
+    if (query.cancelled) this.ended(use)
+    else use.send(query, this)
+  }
+
+  async #take(claim: Claim | null): Promise<Use> {
+    if (this.over) throw new TenantClientReleased()
+    const { pool, unavailable, follow } = this.#shared
+    let lease: Lease
+    const waited = follow?.wait(this.#key)
+    try {
+      lease = await pool.acquire(this.#key, this, claim)
       waited?.()
     } catch (error) {
       waited?.(error)
-      if (over) throw new TenantClientReleased()
+      if (this.over) throw new TenantClientReleased()
       throw toCaller(error, {
         connecting: true,
         cancelled: false,
@@ -80,81 +128,68 @@ export function createClient(options: ClientOptions): ClientScope {
         unavailable: cause => withCause(unavailable(), cause),
       })
     }
-    if (over) {
+    if (this.over) {
       lease.release('clean')
       throw new TenantClientReleased()
     }
-    const use = createUse(lease, useOptions)
-    uses.add(use)
+    return this.#use(lease)
+  }
+
+  #use(lease: Lease): Use {
+    const use = new Use(lease, this.#shared, this)
+    this.#uses.push(use)
     return use
   }
 
-  function giveBack(use: Use): void {
-    uses.delete(use)
+  ended(use: Use): void {
+    const at = this.#uses.indexOf(use)
+    if (at >= 0) this.#uses.splice(at, 1)
     use.finish()
   }
 
-  async function single(query: DriverQuery): Promise<void> {
-    unheard(query)
-    if (query.cancelled) return
-    let use: Use
-    try {
-      use = await take()
-    } catch (error) {
-      query.reject(error)
-      return
-    }
-    if (query.cancelled) giveBack(use)
-    else use.send(query, () => giveBack(use))
+  again(query: DriverQuery): void {
+    if (this.over) query.reject(new TenantClientReleased())
+    else void this.#wait(query, null)
   }
 
-  async function begin<T>(
-    optionsOrFn: string | ((sql: TransactionClient) => T | Promise<T>),
-    maybeFn?: (sql: TransactionClient) => T | Promise<T>,
-  ): Promise<Settled<T>> {
-    const [how, fn] = typeof optionsOrFn === 'function' ? ['', optionsOrFn] : [optionsOrFn, maybeFn]
-    const use = await take()
+  async #begin<T>(how: string | Work<T>, work?: Work<T>): Promise<Settled<T>> {
+    const [options, fn] = typeof how === 'function' ? ['', how] : [how, work as Work<T>]
+    const use = await this.#take(null)
     try {
-      return await transaction(use, bindTo, how, fn as (sql: TransactionClient) => T | Promise<T>)
+      return await transaction(use, this.#bound, options, fn)
     } finally {
-      giveBack(use)
+      this.ended(use)
     }
   }
 
-  async function session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T> {
-    const use = await take()
+  readonly #bound = (use: Use) => bind(use, this.#shared.makeTag, this)
+
+  /** A getter, so that it works taken off its client. */
+  get session(): ClientScope['session'] {
+    return fn => this.#session(fn)
+  }
+
+  async #session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T> {
+    const use = await this.#take(null)
     use.leaves('reset')
-    const bound = bindTo(use)
+    const bound = this.#bound(use)
     const sql = Object.assign(bound.tag, {
-      begin: <R>(work: (sql: TransactionClient) => R | Promise<R>) => transaction(use, bindTo, '', work),
+      begin: <R>(work: Work<R>) => transaction(use, this.#bound, '', work),
     }) as SessionClient
     try {
       return await untilLost(use, async () => fn(sql))
     } finally {
       bound.end()
-      giveBack(use)
+      this.ended(use)
     }
   }
 
-  const sql = Object.assign(
-    createTag(builder, query => void single(query)),
-    { begin },
-  ) as SqlClient
-
-  return {
-    sql,
-    session,
-    get over() {
-      return over
-    },
-    release() {
-      if (over) return
-      over = true
-      for (const leave of [...leavers]) leave()
-      for (const use of [...uses]) {
-        use.connection.destroy(connectionClosed('the request was over while its query was running'))
-        giveBack(use)
-      }
-    },
+  release(): void {
+    if (this.over) return
+    this.over = true
+    if (this.#leavers) for (const leave of [...this.#leavers]) leave()
+    for (const use of this.#uses.splice(0)) {
+      use.leave(connectionClosed('the request was over while its query was running'))
+    }
   }
 }

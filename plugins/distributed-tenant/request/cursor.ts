@@ -4,17 +4,16 @@ import type { DriverQuery } from '../connections/driver.js'
 
 type CursorFn = (rows: unknown) => unknown
 
-/** The `cursor` of one query. `end` is the driver's word for "no more rows, please". */
-export function cursorOf(query: DriverQuery, end: unknown) {
-  const native = query.cursor.bind(query)
-  return (rowsOrFn?: number | CursorFn, maybeFn?: CursorFn): unknown => {
-    const rows = typeof rowsOrFn === 'number' ? rowsOrFn : 1
-    const fn = typeof rowsOrFn === 'function' ? rowsOrFn : maybeFn
-    return fn ? native(rows, fn) : batches(native, rows, end)
-  }
+type Native = (rows: number, fn: CursorFn) => Promise<unknown>
+
+/** `cursor` with the arguments of its caller. `end` is the driver's word for "no more rows, please". */
+export function readByCursor(native: Native, end: unknown, [rowsOrFn, maybeFn]: readonly unknown[]): unknown {
+  const rows = typeof rowsOrFn === 'number' ? rowsOrFn : 1
+  const fn = typeof rowsOrFn === 'function' ? rowsOrFn : maybeFn
+  return fn ? native(rows, fn as CursorFn) : batches(native, rows, end)
 }
 
-async function* batches(native: DriverQuery['cursor'], rows: number, end: unknown): AsyncGenerator<unknown> {
+async function* batches(native: Native, rows: number, end: unknown): AsyncGenerator<unknown> {
   let deliver: (batch: { rows: unknown } | null) => void = () => {}
   let continueWith: (answer: unknown) => void = () => {}
   let next = new Promise<{ rows: unknown } | null>(resolve => {

@@ -55,8 +55,30 @@ export function refuseUnlessReady(entry: DirectoryEntry | null): asserts entry i
   if (entry.provisioned !== 'ready') throw new TenantProvisioning()
 }
 
-export const tenantOf = ({ id, name, domain, settings, version }: DirectoryEntry): Tenant =>
-  Object.freeze({ id, name, domain, settings, version })
+const tenants = new WeakMap<DirectoryEntry, Tenant>()
+
+/** What handlers see of an entry: the same object for as long as the directory remembers it. */
+export function tenantOf(entry: DirectoryEntry): Tenant {
+  let tenant = tenants.get(entry)
+  if (!tenant) {
+    const { id, name, domain, settings, version } = entry
+    tenant = Object.freeze({ id, name, domain, settings, version })
+    tenants.set(entry, tenant)
+  }
+  return tenant
+}
+
+type Authorize = NonNullable<Settings['authorizeTenant']>
+
+async function authorize(allows: Authorize, request: FastifyRequest, slot: Slot, tenant: Tenant): Promise<void> {
+  if ((await allows(request, tenant)) !== true) throw new TenantForbidden()
+  settle(slot, tenant)
+}
+
+function settle(slot: Slot, tenant: Tenant): void {
+  slot.tenant = tenant
+  slot.state = 'tenant'
+}
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
   const { settings, directory, identifiers, clientFor } = parts
@@ -110,16 +132,36 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return done()
     releaseAtTheEnd(slot, reply)
-    admit(request, reply, slot, policy).then(() => done(), done)
+    let admitted: void | Promise<void>
+    try {
+      admitted = admit(request, reply, slot, policy)
+    } catch (error) {
+      return done(error as Error)
+    }
+    // At once where nothing is waited for: each promise on this way is one more of every request.
+    if (admitted instanceof Promise) admitted.then(() => done(), done)
+    else done()
   })
 
-  async function admit(
+  function admit(
     request: FastifyRequest,
     reply: FastifyReply,
     slot: Slot,
     policy: TenantPolicy | undefined,
-  ): Promise<void> {
-    const id = await identifyTenant(request, identifiers, directory.findDomain)
+  ): void | Promise<void> {
+    const id = identifyTenant(request, identifiers, directory.findDomain)
+    return id instanceof Promise
+      ? id.then(late => identified(request, reply, slot, policy, late))
+      : identified(request, reply, slot, policy, id)
+  }
+
+  function identified(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    slot: Slot,
+    policy: TenantPolicy | undefined,
+    id: TenantId | null,
+  ): void | Promise<void> {
     if (id === null) {
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
@@ -127,14 +169,15 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
     request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
-    const entry = await directory.find(id)
+    const entry = directory.find(id)
+    return entry instanceof Promise ? entry.then(late => found(request, slot, late)) : found(request, slot, entry)
+  }
+
+  function found(request: FastifyRequest, slot: Slot, entry: DirectoryEntry | null): void | Promise<void> {
     refuseUnlessReady(entry)
     const tenant = tenantOf(entry)
-    if (settings.authorizeTenant && (await settings.authorizeTenant(request, tenant)) !== true) {
-      throw new TenantForbidden()
-    }
-    slot.tenant = tenant
-    slot.state = 'tenant'
+    if (settings.authorizeTenant) return authorize(settings.authorizeTenant, request, slot, tenant)
+    settle(slot, tenant)
   }
 
   fastify.addHook('onResponse', (request, _reply, done) => {
@@ -150,9 +193,15 @@ function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
     end(slot)
     return
   }
-  raw.once('close', () => end(slot))
+  // Not `once`, which makes two closures for every request; what has ended has ended.
+  ;(raw as Carrier)[kSlot] = slot
+  raw.on('close', endOfResponse)
   // Behind another of its pipeline a response has no socket yet, and when the client leaves nobody closes it.
   if (raw.socket === null && reply.request.raw.socket instanceof Socket) endWith(reply.request.raw.socket, slot)
+}
+
+function endOfResponse(this: Carrier): void {
+  end(this[kSlot])
 }
 
 /** One listener per socket, however many requests wait in its pipeline. */

@@ -46,21 +46,49 @@ export function fromDomain(): Identifier {
   }
 }
 
-/** Settles what the sources say. `findDomain` is asked for host names only. @throws TENANT_CONFLICT and the 400s */
-export async function identifyTenant(
+/**
+ * Settles what the sources say, at once unless a source or a lookup has to be waited for. `findDomain` is asked for host
+ * names only. @throws TENANT_CONFLICT and the 400s
+ */
+export function identifyTenant(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
-  findDomain: (domain: string) => Promise<DirectoryEntry | null>,
-): Promise<TenantId | null> {
+  findDomain: FindDomain,
+): TenantId | null | Promise<TenantId | null> {
   let settled: TenantId | null = null
-  for (const identifier of identifiers) {
-    const said = await identifier(request)
-    if (said === null) continue
-    const id = 'id' in said ? said.id : ((await findDomain(said.domain))?.id ?? null)
-    if (id === null) continue
-    if (!isTenantId(id)) throw new TenantIdInvalid()
-    if (settled !== null && settled !== id) throw new TenantConflict()
-    settled = id
+  for (let at = 0; at < identifiers.length; at++) {
+    const said = (identifiers[at] as Identifier)(request)
+    const id = said !== null && 'then' in said ? said.then(late => idOf(late, findDomain)) : idOf(said, findDomain)
+    if (id instanceof Promise) return goOn(request, identifiers.slice(at + 1), findDomain, settled, id)
+    settled = agree(settled, id)
   }
   return settled
+}
+
+type FindDomain = (domain: string) => DirectoryEntry | null | Promise<DirectoryEntry | null>
+
+async function goOn(
+  request: FastifyRequest,
+  identifiers: readonly Identifier[],
+  findDomain: FindDomain,
+  before: TenantId | null,
+  waitedFor: Promise<string | null>,
+): Promise<TenantId | null> {
+  let settled = agree(before, await waitedFor)
+  for (const identifier of identifiers) settled = agree(settled, await idOf(await identifier(request), findDomain))
+  return settled
+}
+
+function idOf(said: Identified, findDomain: FindDomain): string | null | Promise<string | null> {
+  if (said === null) return null
+  if ('id' in said) return said.id
+  const entry = findDomain(said.domain)
+  return entry instanceof Promise ? entry.then(late => late?.id ?? null) : (entry?.id ?? null)
+}
+
+function agree(settled: TenantId | null, id: string | null): TenantId | null {
+  if (id === null) return settled
+  if (!isTenantId(id)) throw new TenantIdInvalid()
+  if (settled !== null && settled !== id) throw new TenantConflict()
+  return id
 }

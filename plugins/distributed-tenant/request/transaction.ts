@@ -1,12 +1,11 @@
 // Owns BEGIN to COMMIT on one use of a connection, with savepoints, in our own statements: the driver's `begin` can end
 // the process or run a dead transaction's statements in a new session (facts C). Invariant: it resolves only when the
 // server has said COMMIT; a connection lost during COMMIT says that the outcome is unknown.
-import { type Driver, unheard } from '../connections/driver.js'
 import { withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
 import type { QueryClient, Settled, TransactionClient } from '../types.js'
-import { createTag } from './tag.js'
-import type { Use } from './use.js'
+import type { TagMaker } from './tag.js'
+import type { Use, User } from './use.js'
 
 /** A tag whose queries all run on one connection, until `end` makes it refuse. */
 export interface Bound {
@@ -16,13 +15,12 @@ export interface Bound {
   readonly failed: { readonly reason: unknown } | null
 }
 
-export function bind(use: Use, builder: Driver, over: () => boolean): Bound {
+export function bind(use: Use, makeTag: TagMaker, user: User): Bound {
   let ended = false
   let failed: Bound['failed'] = null
-  const tag = createTag(builder, query => {
-    unheard(query)
+  const tag = makeTag(query => {
     if (query.cancelled) return
-    if (ended || over()) return query.reject(new TenantClientReleased())
+    if (ended || user.over) return query.reject(new TenantClientReleased())
     const { reject } = query
     query.reject = error => {
       failed ??= { reason: error }

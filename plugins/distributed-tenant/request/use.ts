@@ -1,17 +1,17 @@
 // Owns one use of a leased connection: statements within their deadline, our own commands, what is left behind. Invariant:
-// it ends once, and a connection whose server may still be busy with it is never given to anybody else.
+// it ends once, and a connection whose server may still be busy with it is given to nobody but those who share it already.
 // A server that does not answer costs the connection at the deadline.
-import { Stream } from 'node:stream'
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
-import { cancelledByCaller, isReadOnlyServer, toCaller, withCause } from '../connections/failures.js'
+import { isReadOnlyServer, toCaller, withCause } from '../connections/failures.js'
 import type { Lease } from '../connections/pool.js'
 import { type Aftermath, aftermathOf } from '../connections/state.js'
-import { TenantClientMethod, TenantClientReleased, TenantQueryTimeout } from '../errors.js'
-import { watchReader } from './cursor.js'
+import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
+import type { Deadlines, Expiring } from './deadlines.js'
+import { Statement } from './statement.js'
 
 /** The server's own guard comes first and leaves the connection whole; ours is for a server that does not answer. */
-const GRACE_MS = 100
+export const GRACE_MS = 100
 
 /** `statement` is the same object at both ends. All but `ended` are told in the context of who asks. */
 export type QueryReport =
@@ -26,136 +26,117 @@ export interface Follow {
 }
 
 export interface UseOptions {
-  readonly queryTimeout: number
+  readonly deadlines: Deadlines
   readonly unavailable: () => Error
   /** The driver's word for "no more rows, please". */
   readonly end: unknown
-  /** True once the scope of the client is over. */
-  readonly over: () => boolean
-  /** A write met a server that takes none. */
-  readonly onReadOnly: () => void
+  /** A write to this database met a server that takes none. */
+  readonly onReadOnly: (database: string) => void
   readonly follow?: Follow | undefined
 }
 
-export interface Use {
-  readonly connection: Connection
-  /** What its caller asked of the transaction under way. */
-  readOnly: boolean
-  /** Sends one query; `done` runs once, before the caller hears of it. */
-  send(query: DriverQuery, done?: () => void): void
-  /** Runs BEGIN, COMMIT and the like; resolves with the server's answer. */
-  command(text: string): Promise<string>
-  /** What the caller sees of a failure on this connection. */
-  failure(error: unknown, cancelled?: boolean): unknown
-  /** Says that something may be left behind. */
-  leaves(what: Aftermath): void
-  /** Gives the connection back; later calls do nothing. */
-  finish(): void
+/** Whose use it is. */
+export interface User {
+  readonly over: boolean
 }
 
-export const COPY_REFUSED =
-  'COPY holds a connection for as long as its reader likes; use a cursor, or insert rows in batches'
+/** Hears the end of a statement, before its caller does. */
+export interface Ending {
+  ended(use: Use): void
+  /** It shared a connection and was refused for that alone: to be sent again, by itself. */
+  again(query: DriverQuery): void
+}
 
-export function createUse(lease: Lease, options: UseOptions): Use {
-  const { connection } = lease
-  const deadline = options.queryTimeout + GRACE_MS
-  let aftermath: Aftermath = 'clean'
-  let running = 0
+export class Use {
+  readonly connection: Connection
+  /** What its caller asked of the transaction under way. */
+  readOnly = false
+  readonly lease: Lease
+  readonly options: UseOptions
+  readonly #user: User
+  #aftermath: Aftermath = 'clean'
+  #running = 0
+  /** The one that shares. */
+  #statement: Statement | null = null
+  #types: readonly number[] | undefined
 
-  const expire = (): void => connection.destroy(new TenantQueryTimeout())
-
-  function leaves(what: Aftermath): void {
-    if (what === 'destroy' || aftermath === 'clean') aftermath = what
+  constructor(lease: Lease, options: UseOptions, user: User) {
+    this.lease = lease
+    this.connection = lease.connection
+    this.options = options
+    this.#user = user
   }
 
-  function failure(error: unknown, cancelled = false): unknown {
+  /** Sends one query; `ending` hears of its end once, before the caller. */
+  send(query: DriverQuery, ending: Ending | null = null): void {
+    const statement = new Statement(this, query, ending)
+    this.#running++
+    if (this.lease.shares) {
+      query.shares = true
+      this.#statement = statement
+    } else this.leaves(aftermathOf(query))
+    this.connection.execute(query, statement)
+  }
+
+  /** Runs BEGIN, COMMIT and the like; resolves with the server's answer. */
+  async command(text: string): Promise<string> {
+    this.#running++
+    const { deadlines } = this.options
+    const timer: Expiring = { due: 0, expire: () => this.expire() }
+    deadlines.add(timer)
+    try {
+      return (await this.connection.run(text)).command
+    } catch (error) {
+      throw this.failure(error)
+    } finally {
+      deadlines.delete(timer)
+      this.#running--
+    }
+  }
+
+  /** What the caller sees of a failure on this connection. */
+  failure(error: unknown, cancelled = false): unknown {
+    const { connection, options } = this
     const seen = toCaller(error, {
       connecting: false,
       cancelled,
       lost: connection.lost !== null,
-      readOnly: use.readOnly,
+      readOnly: this.readOnly,
       unavailable: cause => withCause(options.unavailable(), cause),
     })
     if (seen !== error && isReadOnlyServer(error)) {
-      leaves('destroy')
-      options.onReadOnly()
+      this.leaves('destroy')
+      options.onReadOnly(connection.database)
     }
-    return options.over() && connection.lost ? withCause(new TenantClientReleased(), error) : seen
+    return this.#user.over && connection.lost ? withCause(new TenantClientReleased(), error) : seen
   }
 
-  function send(query: DriverQuery, done: () => void = () => {}): void {
-    const { resolve, reject } = query
-    let over = false
-    let cancelled = false
-    let timer = setTimeout(expire, deadline)
-    const told = options.follow?.statement(connection.database, query)
-    const finish = (error?: unknown): void => {
-      if (over) return
-      over = true
-      clearTimeout(timer)
-      running--
-      told?.(error)
-      done()
-    }
-    running++
-    leaves(aftermathOf(query))
-    query.canceller = () => {
-      if (over) return
-      cancelled = true
-      // The request to cancel may come after the query has ended: nobody else may have this connection then.
-      leaves('destroy')
-      // What only waits behind another is not on its turn yet; the driver would lose count of the answers.
-      if (query.active) void connection.cancel(query)
-      else query.reject(cancelledByCaller())
-    }
-    // The deadline is for the server, batch by batch; the reader may take as long as the server lets it.
-    const reader = watchReader(query, options.end, {
-      begins: () => clearTimeout(timer),
-      ends: () => {
-        if (!over) timer = setTimeout(expire, deadline)
-      },
-      lost: () => connection.lost !== null,
-    })
-    query.resolve = value => {
-      if (value instanceof Stream) {
-        value.on('error', () => {})
-        connection.destroy(new TenantClientMethod('copy', COPY_REFUSED))
-        query.reject(connection.lost)
-        return
-      }
-      finish()
-      if (reader) reader.finished().then(() => resolve(value), reject)
-      else resolve(value)
-    }
-    query.reject = error => {
-      const seen = over ? error : failure(error, cancelled)
-      finish(seen)
-      reject(seen)
-    }
-    connection.execute(query)
+  /** Says that something may be left behind. */
+  leaves(what: Aftermath): void {
+    if (what === 'destroy' || this.#aftermath === 'clean') this.#aftermath = what
   }
 
-  async function command(text: string): Promise<string> {
-    running++
-    const timer = setTimeout(expire, deadline)
-    try {
-      return (await connection.run(text)).command
-    } catch (error) {
-      throw failure(error)
-    } finally {
-      clearTimeout(timer)
-      running--
-    }
+  expire(): void {
+    this.connection.destroy(new TenantQueryTimeout())
   }
 
-  const use: Use = {
-    connection,
-    readOnly: false,
-    send,
-    command,
-    failure,
-    leaves,
-    finish: () => lease.release(running > 0 ? 'destroy' : aftermath),
+  /** One statement less is running; `types` of its parameters when it was answered. */
+  settled(types?: readonly number[]): void {
+    this.#running--
+    this.#types = types
   }
-  return use
+
+  /** Gives the connection back; later calls do nothing. */
+  finish(): void {
+    this.lease.release(this.#running > 0 ? 'destroy' : this.#aftermath, this.#types)
+  }
+
+  /** Its user is gone: what still runs is cut, unless others need its connection. */
+  leave(why: Error): void {
+    if (this.#statement) this.#statement.leave(new TenantClientReleased(), why)
+    else {
+      this.connection.destroy(why)
+      this.finish()
+    }
+  }
 }

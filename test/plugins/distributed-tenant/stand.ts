@@ -14,7 +14,7 @@ import {
 } from '../../../plugins/distributed-tenant/connections/pool.js'
 import type { Target } from '../../../plugins/distributed-tenant/connections/target.js'
 import { TenantBusy, TenantDatabaseUnavailable } from '../../../plugins/distributed-tenant/errors.js'
-import { type ClientScope, createClient } from '../../../plugins/distributed-tenant/request/client.js'
+import { type ClientScope, createClients } from '../../../plugins/distributed-tenant/request/client.js'
 import { type PostgresServer, startPostgres } from '../../../stack/servers/postgres.js'
 
 export const APPLICATION = 'stand'
@@ -116,16 +116,16 @@ export async function stand(t: Test, settings?: Record<string, string | number>)
         open: database => openConnection({ ...whole, database }, connectTimeout),
         refusal: () => new TenantBusy(),
         report: report => reports.push(report),
-        reportLease: report => reports.push(report),
+        reportLease: (type, key, waitedMs) => reports.push({ type, key, waitedMs }),
       })
       pools.push(pool)
-      const builder = createBuilder()
-      return {
+      const client = createClients({
         pool,
-        reports,
-        client: (key = 'postgres') =>
-          createClient({ pool, key, builder, queryTimeout, unavailable: () => new TenantDatabaseUnavailable() }),
-      }
+        builder: createBuilder(),
+        queryTimeout,
+        unavailable: () => new TenantDatabaseUnavailable(),
+      })
+      return { pool, reports, client: (key = 'postgres') => client(key) }
     },
   }
 }

@@ -76,7 +76,7 @@ $$;
 --   none     no spare of this template  work   it has something already: look at it step by step
 create function take_spare(
   the_tenant text, the_service text, the_template text, the_schema_version integer,
-  the_verifier text, the_key text, the_mark text, the_subject text, begun timestamptz, the_headers jsonb
+  the_verifier text, the_key text, the_mark text, the_subject text, the_headers jsonb, begun timestamptz
 ) returns text language plpgsql as $$
 declare
   tenant tenants;
@@ -115,7 +115,8 @@ begin
     ready_at = coalesce(ready_at, now())
   where id = the_tenant returning * into tenant;
   insert into outbox (message_id, tenant_id, subject, headers, payload)
-  values (format('%s:%s:%s', the_subject, the_tenant, tenant.revision), the_tenant, the_subject, the_headers, jsonb_build_object(
+  values (format('%s:%s:%s', the_subject, the_tenant, tenant.revision), the_tenant, the_subject,
+    the_headers, jsonb_build_object(
     'id', the_tenant, 'service', the_service, 'version', tenant.version, 'revision', tenant.revision,
     'attempts', tenant.attempts, 'status', 'ready', 'step', 'ready', 'schemaVersion', the_schema_version,
     'at', to_char(clock_timestamp() at time zone 'UTC', instant),

@@ -123,4 +123,10 @@ t.test('the first statement', async t => {
     }
     await connection.close()
   })
+
+  await t.test('that cannot be built is told so, and the next is served', async t => {
+    const { client } = build()
+    t.equal(await codeOf(client(one).sql`select ${undefined as never}`), 'UNDEFINED_VALUE')
+    t.equal(await codeOf(client(one).sql`select 1`), 'no error')
+  })
 })

@@ -17,7 +17,7 @@ function entry(
   const { waiting = 0, since = now - 100, uses = 0, ...rest } = more
   const queue = { length: waiting, since } as Entry<null>['queue']
   const tally = { uses, era: 0 }
-  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, tally, growAfter: 0, ...rest }
+  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, gathering: null, tally, growAfter: 0, ...rest }
 }
 
 const resting = (owner: Entry<null>, idleSince: number) => ({ entry: owner, idleSince, state: 'idle' }) as Member<null>

@@ -1,8 +1,9 @@
-// The pool alone, without I/O: whatever happens in whatever order, the ceiling holds, nothing is lent twice, every wait
-// ends, and all counts go back to nothing.
+// The pool alone, without I/O: whatever happens in whatever order, the ceiling holds, nothing is lent twice but to at most
+// eight plain reads of one key, what nobody needs any more is cut, every wait ends, and all counts go back to nothing.
 import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
+import type { Claim } from '../../../../plugins/distributed-tenant/connections/company.js'
 import type { Connection } from '../../../../plugins/distributed-tenant/connections/connection.js'
 import { createPool, type Lease } from '../../../../plugins/distributed-tenant/connections/pool.js'
 import type { Scope } from '../../../../plugins/distributed-tenant/connections/queue.js'
@@ -26,6 +27,8 @@ class Fake {
   isOpen = false
   isClosed = false
   holders = 0
+  /** Of those, the ones that want it for themselves. */
+  owners = 0
   readonly #watchers = new Set<(error: Error) => void>()
   #opened = later()
   #closed = later()
@@ -79,14 +82,25 @@ class Fake {
   async cancel(): Promise<void> {}
 }
 
+/** What may share, once its connection has answered it three times. */
+const claim: Claim = { template: ['select 1'], values: [], shape: '' }
+
 interface Asked {
   readonly end: () => void
+  readonly shares: boolean
   lease: Lease | null
   settled: boolean
 }
 
 const command = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ type: fc.constant('acquire' as const), key: fc.integer({ min: 0, max: 5 }) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      type: fc.constant('acquire' as const),
+      key: fc.integer({ min: 0, max: 5 }),
+      shares: fc.boolean(),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ type: fc.constant('succeed' as const), at: fc.nat(20) }) },
   {
     weight: 4,
@@ -99,7 +113,7 @@ const command = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      type: fc.constantFrom('lose' as const, 'letGo' as const, 'end' as const, 'wear' as const),
+      type: fc.constantFrom('lose' as const, 'letGo' as const, 'end' as const, 'wear' as const, 'abandon' as const),
       at: fc.nat(20),
     }),
   },
@@ -130,6 +144,7 @@ t.test('whatever happens in whatever order', async () => {
           perKey,
           acquireTimeout: 15,
           idleTimeout: 60_000,
+          fastMs: 60_000,
           open(key) {
             const fake = new Fake(key, slow)
             fakes.push(fake)
@@ -147,9 +162,12 @@ t.test('whatever happens in whatever order', async () => {
           }
           const opening = fakes.filter(fake => !fake.isOpen && !fake.lost).length
           if (opening > more.maxOpening) throw new Error(`${opening} opening of ${more.maxOpening}`)
-          for (const fake of fakes) if (fake.holders > 1) throw new Error('lent twice')
+          for (const fake of fakes) {
+            if (fake.owners > 0 && fake.holders > 1) throw new Error('lent twice')
+            if (fake.holders > 8) throw new Error(`${fake.holders} share one`)
+          }
         }
-        const acquire = (key: string): void => {
+        const acquire = (key: string, shares: boolean): void => {
           let leave: (() => void) | null = null
           const scope = {
             over: false,
@@ -161,6 +179,7 @@ t.test('whatever happens in whatever order', async () => {
             },
           }
           const one: Asked = {
+            shares,
             lease: null,
             settled: false,
             end() {
@@ -169,12 +188,14 @@ t.test('whatever happens in whatever order', async () => {
             },
           }
           asked.push(one)
-          pool.acquire(key, scope as Scope).then(
+          pool.acquire(key, scope as Scope, shares ? claim : null).then(
             lease => {
               one.settled = true
               one.lease = lease
               const fake = lease.connection as unknown as Fake
               fake.holders++
+              if (!lease.shares) fake.owners++
+              if (lease.shares && !shares) throw new Error('shared without a claim')
               if (fake.database !== key) throw new Error('another key’s connection')
               check()
             },
@@ -187,14 +208,17 @@ t.test('whatever happens in whatever order', async () => {
           if (!one?.lease) return
           const { lease } = one
           one.lease = null
-          ;(lease.connection as unknown as Fake).holders--
-          lease.release(as)
+          const fake = lease.connection as unknown as Fake
+          fake.holders--
+          if (!lease.shares) fake.owners--
+          // What shares is a read that leaves nothing, or is lost.
+          lease.release(lease.shares && as === 'reset' ? 'clean' : as, one.shares && as === 'clean' ? [] : undefined)
           lease.release('clean')
         }
         const pick = <T>(all: readonly T[], at: number): T | undefined => all[at % Math.max(1, all.length)]
 
         for (const step of commands) {
-          if (step.type === 'acquire') acquire(`${step.key}`)
+          if (step.type === 'acquire') acquire(`${step.key}`, step.shares)
           if (step.type === 'succeed')
             pick(
               fakes.filter(fake => !fake.isOpen && !fake.lost),
@@ -213,6 +237,16 @@ t.test('whatever happens in whatever order', async () => {
               fakes.filter(({ lost }) => !lost),
               step.at,
             )?.lose()
+          if (step.type === 'abandon') {
+            const one = pick(
+              asked.filter(({ lease }) => lease),
+              step.at,
+            )
+            const fake = one?.lease?.connection as unknown as Fake | undefined
+            const alone = fake?.holders === 1
+            one?.lease?.abandon(new Error('abandoned'))
+            if (alone && !fake?.lost) throw new Error('nobody needs it, and it was not cut')
+          }
           if (step.type === 'letGo')
             pick(
               fakes.filter(({ lost, isClosed }) => lost && !isClosed),

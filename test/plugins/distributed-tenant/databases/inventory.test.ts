@@ -86,7 +86,8 @@ t.test('the fleet', async t => {
     const inside = look('employee', base)
     await server.unsafe(`revoke all on database ${base} from ${base}; drop role ${base}`)
     await central`update tenants set role_key = null where id = 'acme'`
-    await inside.unsafe(`drop owned by employee_tenant; delete from distributed_tenant.schema_migrations
+    await inside.unsafe(`revoke all on all tables in schema public from employee_tenant; revoke all on schema public
+      from employee_tenant; delete from distributed_tenant.schema_migrations
       where set = 'mark' and version = 2`)
     await inside.end()
     t.equal(await codeOf(app.tenants.run('acme', ({ sql }) => sql`select * from notes`)), 'TENANT_DATABASE_UNAVAILABLE')

@@ -144,6 +144,18 @@ t.test('a tenant’s role', async t => {
     await acme`insert into side.later (word) values ('four')`
   })
 
+  await t.test('takes nothing from its group or from others in it', async t => {
+    const members = async () => [
+      ...(await server`select roleid, member, grantor from pg_auth_members where roleid >= 16384 order by 1, 2, 3`),
+    ]
+    const before = await members()
+    await acme.unsafe('drop owned by tenant_acme_employee; drop owned by employee_tenant')
+    t.equal(await codeOf(acme.unsafe('drop owned by tenant_globex_employee')), '42501')
+    t.same(await members(), before)
+    for (const sql of [login('acme'), login('globex')])
+      t.equal(await codeOf(sql`select * from public.words`), 'no error')
+  })
+
   await t.test('holds locks and hears notifications in its own database alone', async t => {
     await acme`select pg_advisory_lock(1)`
     t.same([...(await globex`select pg_try_advisory_lock(1) as free`)], [{ free: true }])

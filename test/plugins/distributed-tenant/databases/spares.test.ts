@@ -1,6 +1,6 @@
 // Databases made ahead: kept at their number, taken once, whole or not at all, and put away when nobody can use them.
 import t from 'tap'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/channels.js'
+import { hear, onDeparture, type Told } from '../../../../plugins/distributed-tenant/channels.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { fixture, rig, until } from '../../../rig.js'
@@ -55,7 +55,9 @@ t.test('spares', async t => {
       select name, certificate from spares order by made_at limit 1`
     const [before] = await server`select oid from pg_database where datname = ${first?.name as string}`
     await central`insert into tenants (id, name) values ('acme', 'Acme')`
+    const stop = onDeparture(({ headers }) => Object.assign(headers, { traceparent: '00-of-the-test' }))
     const row = await tenancy.provisioner.provision(parseTenantId('acme'))
+    stop()
     t.match(row, {
       provisioned: 'ready',
       schemaVersion: 1,
@@ -70,9 +72,10 @@ t.test('spares', async t => {
     t.match(JSON.parse(after?.comment.replace(/^\S+ /, '')), { tenant: 'acme', certificate: first?.certificate })
     const [inside] = await look('employee', 'tenant_acme_employee')`select * from distributed_tenant.certificate`
     t.equal(inside?.certificate, first?.certificate)
-    const [event] = await central`select subject, message_id, payload from outbox where tenant_id = 'acme'`
+    const [event] = await central`select subject, message_id, headers, payload from outbox where tenant_id = 'acme'`
     t.match(event, {
       subject: 'tenant.ready.employee',
+      headers: { traceparent: '00-of-the-test' },
       message_id: `tenant.ready.employee:acme:${row?.revision}`,
       payload: { id: 'acme', service: 'employee', status: 'ready', step: 'ready', schemaVersion: 1, attempts: 1 },
     })
