@@ -74,7 +74,8 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
     abort?.throwIfAborted()
 
     const secrets = stackSecrets(env)
-    const info = await describe(source, options.ports, secrets.adminToken)
+    // Several are good while one is replaced; who asks needs one.
+    const info = await describe(source, options.ports, secrets.adminToken.split(',')[0] as string)
     const inherited = inheritedEnvironment(env)
     const { init } = programs
     if (init) {
