@@ -61,7 +61,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     return budget.spent(performance.now(), app.tenants.connectionInfo()) ? 'busy' : 'ready'
   }
 
-  const config = { tenant: false, pressureHandler: underAnyPressure } as const
+  const config = { tenant: false, limits: false, pressureHandler: underAnyPressure } as const
   // Asked every few seconds by machines: the log is for what they find, not for that they ask.
   const logLevel = 'warn'
   const tags = ['health']
@@ -134,10 +134,11 @@ function judge({ central, cache, events, provisioning }: Observed): 'healthy' | 
 }
 
 function presentStored(stored: NonNullable<Figures['stored']>) {
-  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, spares, centralBytes } = stored
+  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, parkedEvents, spares, centralBytes } = stored
   return {
     outbox: { ...outbox, refused: outboxRefused },
     deadEvents,
+    parkedEvents,
     registry: { tenants: registry, schemaBehind },
     spares,
     // PostgreSQL tells nobody but a superuser of the disk below it, and not of the room left even then.

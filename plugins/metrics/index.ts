@@ -50,6 +50,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
   const look = gaugeState({
     registry,
     tenants: app.tenants,
+    audit: () => (app.hasDecorator('audit') ? app.audit.status() : null),
     tenantOf,
     onFailure: error => app.log.warn({ err: error }, 'what is counted for metrics cannot be told'),
   })
@@ -58,7 +59,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
   app.get(
     '/metrics',
     {
-      config: { tenant: false, pressureHandler: underAnyPressure },
+      config: { tenant: false, limits: false, pressureHandler: underAnyPressure },
       logLevel: 'warn',
       schema: { hide: true },
       onRequest: async request => {
