@@ -85,10 +85,15 @@ export function createTenancy(settings: Settings): Tenancy {
   const tenantSets = [readMigrations('mark', ours('mark')), readMigrations('tenant', settings.migrations.tenant)]
 
   const credentials = createCredentials(settings.service, settings.roleKeys)
-  const roleOptions = { service: settings.service, credentials }
   const logins = createLogins(settings.service, credentials, id => mender.soon(id))
   const pools = createPools(settings, logins, tell)
-  const repair = (id: TenantId) => pools.provisioning.session(sql => repairTenant(sql, id, roleOptions))
+  const repair = (id: TenantId): Promise<void> =>
+    repairTenant(id, {
+      service: settings.service,
+      credentials,
+      session: pools.provisioning.session,
+      provision: provisioner.provision,
+    })
   const mender = createMender(repair, event => tell({ area: 'role', event }))
   const central = pools.central.sql
   const notifications = createNotifications({
