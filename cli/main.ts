@@ -2,9 +2,13 @@
 // Owns the operator's command: which commands there are, and how their outcome becomes an exit code (0 ok, 1 failed,
 // 2 usage, 3 drift). Each command lives in a file of its own.
 import { Command, CommanderError } from 'commander'
+import { auditCommand } from './commands/audit.js'
+import { deadCommand } from './commands/dead.js'
+import { doctorCommand } from './commands/doctor.js'
 import { initCommand } from './commands/init.js'
 import { migrateCommand } from './commands/migrate.js'
 import { monitorCommands } from './commands/monitor.js'
+import { purgeCommands } from './commands/purge.js'
 import { runCommands } from './commands/run.js'
 import { statusCommand } from './commands/status.js'
 import { tenantCommands } from './commands/tenants.js'
@@ -27,13 +31,17 @@ const commands = [
   initCommand(),
   ...tenantCommands(),
   statusCommand(),
+  doctorCommand(),
   migrateCommand(),
   ...runCommands(),
   ...monitorCommands(),
+  deadCommand(),
+  ...purgeCommands(),
+  auditCommand(),
 ]
-for (const command of commands) {
+for (const command of commands) program.addCommand(command)
+for (const command of commands.flatMap(one => [one, ...one.commands])) {
   command.exitOverride().configureHelp({ showGlobalOptions: true }).showHelpAfterError('Try --help.')
-  program.addCommand(command)
 }
 
 // A reader that went away (`| head`) is no failure of ours.

@@ -25,11 +25,22 @@ export async function withServices<T>(
   }
 }
 
-function openTenancy(target: ServiceTarget, _targets: Targets): Tenancy {
+function openTenancy(target: ServiceTarget, { identityUrl, serviceToken, roleSecret }: Targets): Tenancy {
   const { name, database, migrations } = target
   return createTenancy(
     settle(
-      { service: name, database, migrations, nats: null, redis: null, trustedGateway: true, source: false },
+      {
+        service: name,
+        database,
+        migrations,
+        nats: null,
+        redis: null,
+        trustedGateway: true,
+        // What only a service that serves must have is not asked of whoever looks at it.
+        production: false,
+        identity: identityUrl && serviceToken ? { url: identityUrl, token: serviceToken } : null,
+        ...(roleSecret === null ? {} : { roleSecret }),
+      },
       readEnvironment(),
     ),
   )

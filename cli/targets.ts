@@ -13,13 +13,15 @@ export interface ServiceTarget {
   readonly url: string | null
   readonly database: Partial<DatabaseOptions>
   readonly migrations: { readonly central?: string; readonly tenant?: string }
+  /** With the service's own NATS user, where it has one. */
+  readonly nats: string | null
 }
 
 export interface Targets {
   readonly services: readonly ServiceTarget[]
   readonly identityUrl: string | null
   readonly adminToken: string | null
-  readonly nats: string | null
+  readonly serviceToken: string | null
   readonly redis: string | null
   readonly roleSecret: string | null
   /** For messages: which of the three it was. */
@@ -37,8 +39,9 @@ interface ConfigFile {
     }
   >
   readonly adminToken?: string
+  readonly serviceToken?: string
   readonly tenantRoleSecret?: string
-  readonly nats?: { url?: string }
+  readonly nats?: { url?: string; services?: Record<string, string> }
   readonly redis?: { url?: string }
 }
 
@@ -83,13 +86,14 @@ function fromFile(path: string): Targets {
       url: url ?? null,
       database: { ...where, ...(databaseName ? { database: databaseName } : {}) },
       migrations: withDefaults(name, relativeTo(path, migrations)),
+      nats: file.nats?.services?.[name] ?? null,
     }
   })
   return {
     services,
     identityUrl: file.services?.identity?.url ?? null,
     adminToken: file.adminToken ?? null,
-    nats: file.nats?.url ?? null,
+    serviceToken: file.serviceToken ?? null,
     redis: file.redis?.url ?? null,
     roleSecret: file.tenantRoleSecret ?? null,
     from: path,
@@ -103,14 +107,14 @@ function fromEnvironment(): Targets | null {
     names.length > 0
       ? names.map(name => fromPrefix(name, environment))
       : environment.SERVICE_NAME
-        ? [fromOwn(environment.SERVICE_NAME)]
+        ? [fromOwn(environment.SERVICE_NAME, environment)]
         : []
   if (services.length === 0) return null
   return {
     services,
     identityUrl: environment.IDENTITY_URL ?? null,
-    adminToken: environment.ADMIN_TOKEN ?? null,
-    nats: process.env.NATS_URL || process.env.NATS_URL_FILE ? environment.NATS_URL : null,
+    adminToken: firstOf(environment.ADMIN_TOKEN),
+    serviceToken: firstOf(environment.SERVICE_TOKEN),
     redis: environment.REDIS_URL || null,
     roleSecret: environment.TENANT_ROLE_SECRET ?? null,
     from: 'the environment',
@@ -133,13 +137,18 @@ function fromPrefix(name: string, environment: Environment): ServiceTarget {
       ...(password === undefined ? {} : { password }),
     },
     migrations: withDefaults(name, {}),
+    nats: readSecret(`${name.toUpperCase()}_NATS_URL`) ?? null,
   }
 }
 
+/** Several are separated by commas while they are changed; the first is the new one. */
+const firstOf = (tokens: string | undefined): string | null => tokens?.split(',')[0] ?? null
+
 /** The service whose environment this is: everything else comes from it by itself. */
-function fromOwn(serviceName: string): ServiceTarget {
+function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
   const name = parseServiceName(serviceName)
-  return { name, url: null, database: {}, migrations: withDefaults(name, {}) }
+  const nats = process.env.NATS_URL || process.env.NATS_URL_FILE ? environment.NATS_URL : null
+  return { name, url: null, database: {}, migrations: withDefaults(name, {}), nats }
 }
 
 function relativeTo(path: string, migrations: { central?: string; tenant?: string }): ServiceTarget['migrations'] {

@@ -8,7 +8,7 @@ import type { NatsUser } from './servers/nats.js'
 import { freePort } from './servers/ports.js'
 import type { Servers } from './servers/start.js'
 import { createService, localUrl, type Service } from './service.js'
-import { inheritedEnvironment, serviceEnvironment, stackSecrets } from './service-environment.js'
+import { inheritedEnvironment, type StackSecrets, serviceEnvironment, stackSecrets } from './service-environment.js'
 import { obtainServers, type ServerSource } from './source.js'
 import { removeStackFile, type StackInfo, writeStackFile } from './stack-file.js'
 
@@ -78,7 +78,12 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
 
     const secrets = stackSecrets(env)
     // Several are good while one is replaced; who asks needs one.
-    const info = await describe(source, options.ports, secrets.adminToken.split(',')[0] as string)
+    const first = (tokens: string): string => tokens.split(',')[0] as string
+    const info = await describe(source, options.ports, {
+      ...secrets,
+      adminToken: first(secrets.adminToken),
+      serviceToken: first(secrets.serviceToken),
+    })
     const inherited = inheritedEnvironment(env)
     const { init } = programs
     if (init) {
@@ -129,7 +134,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
 async function describe(
   source: ServerSource,
   ports: Record<ServiceName, number> | undefined,
-  adminToken: string,
+  secrets: StackSecrets,
 ): Promise<StackInfo> {
   const services = {} as StackInfo['services']
   for (const name of serviceNames) {
@@ -139,5 +144,5 @@ async function describe(
       database: { host, port, user: roleOf(name), password: randomPassword(), name: databaseOf(name) },
     }
   }
-  return { services, nats: source.nats, redis: { url: source.redis.url }, adminToken }
+  return { services, nats: source.nats, redis: { url: source.redis.url }, ...secrets }
 }

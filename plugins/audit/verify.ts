@@ -123,7 +123,8 @@ function followedBy(row: AuditRow): string | null {
   return follows ?? null
 }
 
-async function readHeads(sql: SqlClient): Promise<Head[]> {
+/** The heads that this database holds itself. */
+export async function readHeads(sql: SqlClient): Promise<Head[]> {
   const rows = await sql<(Omit<Head, 'seq'> & { seq: string })[]>`
     select to_char(month, 'YYYY-MM-DD') as month, chain, seq, hash from audit_heads`
   return rows.map(row => ({ ...row, seq: Number(row.seq) }))

@@ -1,0 +1,94 @@
+// Owns `audit`: whether anybody changed the audit log afterwards, the log as JSON lines, and the heads of closed months to
+// be kept where the database's owner cannot reach.
+
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { isGenuine, type Seal, sign, type Verdict, verify } from '../../plugins/audit/index.js'
+import { sealMonths } from '../../plugins/audit/store.js'
+import { readHeads, readRows } from '../../plugins/audit/verify.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { contextOf } from '../context.js'
+import { Drift, UsageError } from '../outcome.js'
+import { fromEach, type OpenService, withServices } from '../services.js'
+
+export function auditCommand(): Command {
+  const audit = new Command('audit').description('the audit log: verify, export, seal')
+  audit
+    .command('verify')
+    .description('look for rows that were changed, removed or inserted; names the first of each chain')
+    .option('--heads <file>', 'seals that were kept outside, one JSON document a line')
+    .addHelpText('after', '\nExit code 0: nothing was done to it. 3: something was.')
+    .action(async (options: { heads?: string }, command: Command) => {
+      const { targets, output } = contextOf(command)
+      const seals = options.heads ? readSeals(options.heads) : []
+      await withServices(targets, async services => {
+        const verdicts = await fromEach(services, ({ name, tenancy }) =>
+          verify(
+            tenancy.fleet.central,
+            seals.filter(({ service }) => service === name).flatMap(({ heads }) => heads),
+          ),
+        )
+        for (const [service, verdict] of verdicts) print(service, verdict, output.line)
+        output.document({ services: Object.fromEntries(verdicts) })
+        const broken = verdicts.filter(([, { flaws }]) => flaws.length > 0)
+        if (broken.length > 0)
+          throw new Drift(`The audit log of ${broken.map(([name]) => name).join(', ')} was changed.`)
+      })
+    })
+  audit
+    .command('export')
+    .description('write every row as a line of JSON, by chain and place')
+    .action(async (_options: object, command: Command) => {
+      const { targets } = contextOf(command)
+      await withServices(targets, async services => {
+        for (const service of services) await exportRows(service)
+      })
+    })
+  audit
+    .command('seal')
+    .description('print how far every chain had come at the end of each closed month, signed with AUDIT_SECRET')
+    .action(async (_options: object, command: Command) => {
+      const { targets } = contextOf(command)
+      const secret = readEnvironment().AUDIT_SECRET
+      await withServices(targets, async services => {
+        for (const { name, tenancy } of services) {
+          const { central } = tenancy.fleet
+          await sealMonths(central, new Date())
+          process.stdout.write(`${JSON.stringify(sign(name, await readHeads(central), secret))}\n`)
+        }
+      })
+    })
+  return audit
+}
+
+function print(service: string, { rows, chains, open, flaws }: Verdict, line: (text: string) => void): void {
+  line(`${service}: ${rows} rows in ${chains} chains, ${open.length} of them open, ${flaws.length} flaws`)
+  for (const { chain, seq, what } of flaws) line(`  ${chain}, row ${seq}: ${what}`)
+}
+
+/** @throws UsageError when a seal is not what was signed */
+function readSeals(path: string): Seal[] {
+  const secret = readEnvironment().AUDIT_SECRET
+  let seals: Seal[]
+  try {
+    seals = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter(text => text.trim() !== '')
+      .map(text => JSON.parse(text) as Seal)
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read as lines of JSON: check the path and the text.`, { cause: error })
+  }
+  for (const seal of seals) {
+    if (secret && !isGenuine(seal, secret))
+      throw new UsageError(`A seal in ${path} was not signed with this AUDIT_SECRET.`)
+  }
+  return seals
+}
+
+async function exportRows({ name, tenancy }: OpenService): Promise<void> {
+  for await (const row of readRows(tenancy.fleet.central)) {
+    const line = JSON.stringify({ service: name, ...row, detail: JSON.parse(row.detail) })
+    if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+  }
+}

@@ -1,0 +1,93 @@
+// Owns `dead`: the events that a service set aside, with their reasons: listed, shown, handled again or dropped.
+import { Command } from 'commander'
+import type { DeadRow } from '../../plugins/distributed-tenant/provisioning/dead-letters.js'
+import { type Context, contextOf } from '../context.js'
+import { Drift, UsageError } from '../outcome.js'
+import { fromEach, type OpenService, withServices } from '../services.js'
+
+const PAGE = 1_000
+
+export function deadCommand(): Command {
+  const dead = new Command('dead').description('events that were set aside: list, show, replay, drop')
+  dead
+    .command('list')
+    .description('list them, with why')
+    .option('--resolved', 'those that were replayed or dropped too')
+    .action(async (options: { resolved?: boolean }, command: Command) => {
+      const { targets, output } = contextOf(command)
+      await withServices(targets, async services => {
+        const found = await fromEach(services, async ({ tenancy }) =>
+          tenancy.deadLetters.list({ limit: PAGE, resolved: options.resolved ?? false }),
+        )
+        const rows = found.flatMap(([service, list]) => list.map(row => ({ service, ...row })))
+        output.table(
+          ['service', 'id', 'subject', 'state', 'received', 'replays', 'reason'],
+          rows.map(row => [row.service, row.id, row.subject, stateOf(row), row.receivedAt, row.replays, row.reason]),
+          'No dead events.',
+        )
+        output.document({ dead: rows })
+      })
+    })
+  dead
+    .command('show')
+    .description('show one, with its body and headers')
+    .argument('<id>', 'its number')
+    .action(async (id: string, _options: object, command: Command) => {
+      await withOne(command, async ({ output }, { tenancy }) => {
+        const row = await tenancy.deadLetters.show(id)
+        if (!row) throw new Error(`There is no dead event ${id}: see \`dead list\`.`)
+        const body = row.data.toString('utf8')
+        output.line(`${row.subject}: ${row.reason}`)
+        for (const [name, value] of Object.entries(row.headers)) output.line(`${name}: ${printable(value)}`)
+        output.line(printable(body))
+        output.document({ ...row, data: body })
+      })
+    })
+  dead
+    .command('replay')
+    .description('handle one again, as if it had just come')
+    .argument('<id...>', 'their numbers')
+    .action(async (ids: string[], _options: object, command: Command) => {
+      await withOne(command, async ({ output }, { tenancy }) => {
+        const failed: string[] = []
+        for (const id of ids) {
+          const outcome = await tenancy.deadLetters.replay(id)
+          if (!outcome) throw new Error(`There is no unresolved dead event ${id}: see \`dead list\`.`)
+          if (!outcome.ok) failed.push(id)
+          output.line(outcome.ok ? `${id} is done.` : `${id} failed again: ${printable(outcome.error)}`)
+        }
+        output.document({ replayed: ids.filter(id => !failed.includes(id)), failed })
+        if (failed.length > 0) throw new Error(`${failed.length} of ${ids.length} failed again.`)
+      })
+    })
+  dead
+    .command('drop')
+    .description('say that one is not wanted; it is kept for 30 days as dropped')
+    .argument('<id...>', 'their numbers')
+    .action(async (ids: string[], _options: object, command: Command) => {
+      await withOne(command, async ({ output }, { tenancy }) => {
+        const unknown: string[] = []
+        for (const id of ids) if (!(await tenancy.deadLetters.drop(id))) unknown.push(id)
+        output.line(`${ids.length - unknown.length} dropped.`)
+        output.document({ dropped: ids.filter(id => !unknown.includes(id)), unknown })
+        if (unknown.length > 0) throw new Drift(`Not there, or resolved already: ${unknown.join(', ')}.`)
+      })
+    })
+  return dead
+}
+
+const stateOf = ({ parked, resolution }: DeadRow): string => resolution ?? (parked ? 'parked' : 'dead')
+
+/** A body is whatever somebody published: nothing of it may speak to the terminal. */
+const printable = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+  text.slice(0, 20_000).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
+
+async function withOne(
+  command: Command,
+  work: (context: Context, service: OpenService) => Promise<void>,
+): Promise<void> {
+  const context = contextOf(command)
+  if (context.targets.services.length !== 1) throw new UsageError('Each service has its own: name one with --service.')
+  await withServices(context.targets, ([service]) => work(context, service as OpenService))
+}

@@ -1,0 +1,76 @@
+// Owns `doctor`: everything that can be told to be wrong, of every service, from the central databases, the stream and
+// Redis; with --deep from the tenants' databases too. It changes nothing without --fix, and then only what is safe.
+import { Command } from 'commander'
+import { contextOf } from '../context.js'
+import { inspect, type Problem } from '../examination.js'
+import { Drift, UsageError } from '../outcome.js'
+import { fromEach, type OpenService, withServices } from '../services.js'
+import type { Targets } from '../targets.js'
+
+interface Options {
+  readonly deep?: boolean
+  readonly fix?: boolean
+  readonly userList?: boolean
+}
+
+const about = `
+Looks at databases, marks, owners, rights, roles, schema versions, spares, outbox, dead events, stream, consumers and
+cached lookups. --fix mends what is safe: a tenant's rights, role and password. Everything else is for people, and each
+problem says what to do. Exit code 0: all is well. 3: something is not.`
+
+export function doctorCommand(): Command {
+  return new Command('doctor')
+    .description('find what is not as it should be')
+    .option('--deep', 'visit every tenant database too: certificate and schema version')
+    .option('--fix', 'mend what is safe')
+    .option(
+      '--user-list',
+      'print PgBouncer’s user list for the tenants’ roles instead (holds verifiers: keep it secret)',
+    )
+    .addHelpText('after', about)
+    .action(async (options: Options, command: Command) => {
+      const { targets, output } = contextOf(command)
+      if (options.fix) requireSecret(targets, '--fix')
+      await withServices(targets, async services => {
+        if (options.userList) return printUserList(services, targets)
+        const found = await fromEach(services, service => inspect(service, targets, options.deep ?? false))
+        const problems = found.flatMap(([service, list]) => list.map(one => ({ service, ...one })))
+        const left: (Problem & { service: string; mended?: boolean })[] = []
+        for (const problem of problems) {
+          const mended = options.fix === true && problem.fix !== null && (await mend(problem.fix))
+          left.push({ ...problem, mended })
+        }
+        output.table(
+          ['service', 'what', 'about', 'cure'],
+          left.map(({ service, what, about: whom, cure, mended }) => [service, what, whom, mended ? 'mended' : cure]),
+          'All is well.',
+        )
+        output.document({ problems: left.map(({ fix, ...one }) => ({ ...one, fixable: fix !== null })) })
+        const open = left.filter(({ mended }) => !mended)
+        if (open.length > 0) throw new Drift(`${open.length} problems.`)
+      })
+    })
+}
+
+async function mend(fix: () => Promise<void>): Promise<boolean> {
+  await fix()
+  return true
+}
+
+function requireSecret({ roleSecret, from }: Targets, what: string): void {
+  if (roleSecret !== null) return
+  throw new UsageError(
+    `${what} needs TENANT_ROLE_SECRET (tenantRoleSecret in --config), which ${from} does not give: roles get their passwords from it.`,
+  )
+}
+
+async function printUserList(services: readonly OpenService[], targets: Targets): Promise<void> {
+  requireSecret(targets, '--user-list')
+  for (const { tenancy } of services) {
+    const { tenants } = await tenancy.inspectFleet()
+    for (const { id, provisioned, lifecycle } of tenants) {
+      if (provisioned !== 'ready' || lifecycle === 'deleted') continue
+      process.stdout.write(`${tenancy.credentials.userListLine(id)}\n`)
+    }
+  }
+}

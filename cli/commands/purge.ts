@@ -1,0 +1,94 @@
+// Owns `purge` and `resync`: dropping what deleted tenants left, each service after identity has confirmed it, and telling
+// every service every tenant's state once more.
+import { Command } from 'commander'
+import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
+import { dueForPurge } from '../../plugins/distributed-tenant/provisioning/purge.js'
+import { writeResync } from '../../plugins/distributed-tenant/provisioning/resync.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { confirm } from '../confirm.js'
+import { contextOf } from '../context.js'
+import { sentenceOf, UsageError } from '../outcome.js'
+import { type OpenService, withServices } from '../services.js'
+
+export function purgeCommands(): Command[] {
+  return [purge(), resync()]
+}
+
+interface Purged {
+  readonly service: string
+  readonly tenant: string
+  readonly error: string | null
+}
+
+/** More at once would only be listed at once. */
+const DUE = 1_000
+
+function purge(): Command {
+  return new Command('purge')
+    .description('drop the databases of deleted tenants whose retention is over')
+    .argument('[tenant]', 'only this one; default all that are due')
+    .option('--yes', 'do not ask')
+    .option('--dry-run', 'say what would be dropped and do nothing')
+    .addHelpText(
+      'after',
+      '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute.',
+    )
+    .action(async (tenant: string | undefined, options: { yes?: boolean; dryRun?: boolean }, command: Command) => {
+      const { targets, output } = contextOf(command)
+      const only = tenant === undefined ? null : parseTenantId(tenant)
+      await withServices(targets, async services => {
+        const due = await Promise.all(
+          services.map(async service => ({
+            service,
+            ids: only ? [only] : await dueForPurge(service.tenancy.fleet.central, DUE),
+          })),
+        )
+        const count = due.reduce((sum, { ids }) => sum + ids.length, 0)
+        if (options.dryRun || count === 0) {
+          for (const { service, ids } of due)
+            output.line(`${service.name}: ${ids.length === 0 ? 'nothing is due' : ids.join(', ')}`)
+          output.document({ due: Object.fromEntries(due.map(({ service, ids }) => [service.name, ids])) })
+          return
+        }
+        await confirm(`This drops ${count} databases for good`, only ?? 'purge', options.yes)
+        const outcomes: Purged[] = []
+        for (const { service, ids } of due) for (const id of ids) outcomes.push(await purgeOne(service, id))
+        output.table(
+          ['service', 'tenant', 'outcome'],
+          outcomes.map(one => [one.service, one.tenant, one.error ?? 'dropped']),
+        )
+        output.document({ purged: outcomes })
+        const failed = outcomes.filter(({ error }) => error !== null)
+        if (failed.length > 0) throw new Error(`${failed.length} of ${outcomes.length} were not dropped.`)
+      })
+    })
+}
+
+async function purgeOne({ name, tenancy }: OpenService, id: TenantId): Promise<Purged> {
+  try {
+    await tenancy.purger.purge(id)
+    return { service: name, tenant: id, error: null }
+  } catch (error) {
+    return { service: name, tenant: id, error: sentenceOf(error) }
+  }
+}
+
+function resync(): Command {
+  return new Command('resync')
+    .description('publish every tenant’s state again; who knows it already changes nothing')
+    .option('--yes', 'do not ask')
+    .action(async (options: { yes?: boolean }, command: Command) => {
+      const { targets, output } = contextOf(command)
+      await withServices(targets, async services => {
+        const source = services.find(({ tenancy }) => tenancy.source !== null)
+        if (!source)
+          throw new UsageError(
+            'Only the service that makes tenants can tell of them: leave --service out, or name identity.',
+          )
+        await confirm('This publishes one event for each tenant', 'resync', options.yes)
+        const events = await writeResync(source.tenancy.fleet.central)
+        output.line(`${events} events wait in the outbox; identity publishes them now.`)
+        output.document({ events })
+      })
+    })
+}

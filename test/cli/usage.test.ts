@@ -1,0 +1,90 @@
+// How the operator's command is called: its help, and what it says when it is called wrongly. Nothing here connects.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'cli-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+const config = join(folder, 'config.json')
+const service = {
+  url: 'http://127.0.0.1:1',
+  database: { host: '127.0.0.1', port: 1, user: 'nobody', password: 'none' },
+}
+writeFileSync(
+  config,
+  JSON.stringify({ services: { identity: service, employee: service, core: service }, adminToken: 'x' }),
+)
+writeFileSync(join(folder, 'broken.json'), '{')
+
+const bare = (args: readonly string[]): Promise<{ code: number; out: string; err: string }> =>
+  new Promise(resolve => {
+    const { PATH = '' } = process.env
+    execFile(process.execPath, [program, ...args], { cwd: folder, env: { PATH } }, (error, out, err) => {
+      resolve({ code: error ? Number(error.code) : 0, out, err })
+    })
+  })
+
+t.test('it says what it can do, and how each command is called', async t => {
+  const { code, out } = await bare(['--help'])
+  t.equal(code, 0)
+  const commands = [...out.matchAll(/^ {2}([a-z]+)[ [<]/gm)].map(([, name]) => name as string)
+  t.ok(commands.length > 15, commands.join(' '))
+  await Promise.all(
+    commands
+      .filter(name => name !== 'help')
+      .map(async name => {
+        const help = await bare([name, '--help'])
+        t.equal(help.code, 0, name)
+        t.match(help.out, `Usage: distributed-tenant ${name}`)
+        t.match(help.out, /--json/, `${name} shows the options all commands share`)
+      }),
+  )
+})
+
+t.test('called wrongly it says what is wrong, does nothing and ends with 2', async t => {
+  const wrong: [args: string[], says: RegExp][] = [
+    [['nothing'], /unknown command/],
+    [['list', '--servce', 'core'], /unknown option/],
+    [['show'], /missing required argument/],
+    [['create', 'Acme', '--settings', '[]'], /no JSON object/],
+    [['create', 'Acme', '--wait', 'long'], /whole number/],
+    [['status', '--service', 'payroll'], /no service payroll.*identity, employee, core/],
+    [['migrate', '--resume', 'x'], /--service/],
+    [['migrate', '--service', 'core', '--resume', 'x', '--rollback', 'y'], /cannot be used with/],
+    [['migrate', '--max-failures', '200'], /percentage/],
+    [['psql', 'acme'], /--service/],
+    [['remove', 'acme'], /--yes/],
+    [['dead', 'show', '1'], /--service/],
+    [['dead', 'bury'], /unknown command/],
+    [['doctor', '--fix'], /TENANT_ROLE_SECRET/],
+    [['resync', '--service', 'core', '--yes'], /makes tenants/],
+    [['audit', 'verify', '--heads', 'broken.json'], /cannot be read/],
+  ]
+  await Promise.all(
+    wrong.map(async ([args, says]) => {
+      const { code, err } = await bare(['--config', config, ...args])
+      t.equal(code, 2, `${args.join(' ')}: ${err}`)
+      t.match(err, says)
+    }),
+  )
+})
+
+t.test('it says where it looked when nothing says where the services are', async t => {
+  const nowhere = await bare(['status'])
+  t.equal(nowhere.code, 2)
+  t.match(nowhere.err, /Nothing says where the services are/)
+  t.equal((await bare(['--config', 'broken.json', 'status'])).code, 2)
+  t.equal((await bare(['--config', 'missing.json', 'status'])).code, 2)
+})
+
+t.test('what cannot be reached is told as that, and ends with 1', async t => {
+  const identity = await bare(['--config', config, 'list'])
+  t.equal(identity.code, 1)
+  t.match(identity.err, /identity at .* does not answer/)
+  const database = await bare(['--config', config, 'status', '--service', 'core'])
+  t.equal(database.code, 1)
+})
