@@ -24,6 +24,8 @@ export interface Crash extends Point {
 /** Told by whoever serves, whether or not anything is provisioned. */
 const elsewhere = /^(connection|cache)\./
 const CONVERGE_MS = 60_000
+/** When a service dies again and again before its tenants are right, on a machine that has other tests to run. */
+const CONVERGE_TOGETHER_MS = 120_000
 /** A step that follows from an action comes this soon after it began, and this soon after it is done. */
 const REACHED_MS = 30_000
 const LATER_MS = 15_000
@@ -45,6 +47,7 @@ export async function runCrashPoints(
   { everyService = false, repeats = 1, overlap = 1, onCrash }: CrashRunOptions = {},
 ): Promise<{ crashes: readonly Crash[]; last: LedgerCheck }> {
   const operator = createOperator(stack)
+  const patience = overlap > 1 ? CONVERGE_TOGETHER_MS : CONVERGE_MS
   let count = 0
   let dead = 0
 
@@ -54,14 +57,14 @@ export async function runCrashPoints(
     if (needs === 'nothing') return id
     await operator.create(id)
     if (needs === 'suspended tenant') await operator.suspend(id)
-    await stack.converge(CONVERGE_MS, { only: [id], purged: true })
+    await stack.converge(patience, { only: [id], purged: true })
     return id
   }
 
   /** Runs every action without a fault; each step that is told for the first time is a point. */
   async function discover(): Promise<Point[]> {
     // What a start tells comes also after the services are ready.
-    await stack.converge(CONVERGE_MS, { purged: true })
+    await stack.converge(patience, { purged: true })
     const points: Point[] = []
     const load: Record<ServiceName, number> = { identity: 0, employee: 0, core: 0 }
     for (const action of actions) {
@@ -69,7 +72,7 @@ export async function runCrashPoints(
       stack.trace()
       await action.run({ id, operator, stack, service: 'employee' })
       dead += action.dead ?? 0
-      await stack.converge(CONVERGE_MS, { ...(action.settles ? { dead } : { only: [id] }), purged: true })
+      await stack.converge(patience, { ...(action.settles ? { dead } : { only: [id] }), purged: true })
       const trace = stack.trace()
       const known = new Set(points.map(({ step }) => step))
       for (const step of new Set(serviceNames.flatMap(name => [...trace[name]]))) {
@@ -101,7 +104,7 @@ export async function runCrashPoints(
     stack.disarm(service)
     await standUp(process)
     await acting
-    const converged = stack.converge(CONVERGE_MS, { only: [id], purged: true })
+    const converged = stack.converge(patience, { only: [id], purged: true })
     return {
       settled: converged.then(() => ({ ...point, ms: reached ? Math.round(performance.now() - began) : null })),
     }
@@ -127,5 +130,5 @@ export async function runCrashPoints(
     await Promise.all(open)
   }
   await Promise.all(serviceNames.map(lane))
-  return { crashes, last: await stack.converge(CONVERGE_MS, { dead, purged: true }) }
+  return { crashes, last: await stack.converge(patience, { dead, purged: true }) }
 }

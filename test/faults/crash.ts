@@ -45,7 +45,9 @@ function mine(service: string): boolean {
 
 function hear(message: unknown): void {
   const { area, service, event } = message as Told
-  const name = `${area}.${event.step ?? event.type}`
+  const what = event.step ?? event.type
+  if (what === undefined) return
+  const name = `${area}.${what}`
   if (trace) appendFileSync(trace, `${service} ${name}\n`)
   const [point, count = '1'] = wantedOf(service).split(':')
   if (point !== name || ++seen < Number(count)) return
