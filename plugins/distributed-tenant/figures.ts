@@ -1,10 +1,9 @@
 // Owns the numbers about a service that take a question: its registry, outbox, dead events, spares, and how far its
 // consumers are behind. Invariant: a part that does not answer in time is null, never zero and never an old number.
 import type { Streams } from './provisioning/streams.js'
-import type { Figures, ServiceName, SqlClient } from './types.js'
+import type { Figures, SqlClient } from './types.js'
 
 export interface FiguresParts {
-  readonly service: ServiceName
   readonly central: SqlClient
   /** The newest tenant migration of this release. */
   readonly schemaVersion: number
@@ -25,7 +24,7 @@ export function createFigures(parts: FiguresParts): (deadlineMs?: number) => Pro
 }
 
 /** One question for all of it: a scrape costs the central database one statement. */
-async function count({ central, service, schemaVersion }: FiguresParts): Promise<Counted | null> {
+async function count({ central, schemaVersion }: FiguresParts): Promise<Counted | null> {
   const [row] = await central<Counted[]>`
     with registry as (
       select lifecycle, provisioned, count(*)::int as count,
@@ -42,9 +41,9 @@ async function count({ central, service, schemaVersion }: FiguresParts): Promise
       (select coalesce(sum(behind), 0)::int from registry) as "schemaBehind",
       (select json_build_object('waiting', waiting, 'oldestSeconds', oldest) from waiting) as outbox,
       (select count(*)::int from outbox where refused_at is not null) as "outboxRefused",
-      (select count(*)::int from dead_events where resolved_at is null) as "deadEvents",
-      (select count(*)::int from pg_database
-        where starts_with(datname, ${`spare_${service}_`}) and datconnlimit <> -2) as spares,
+      (select count(*)::int from dead_events where resolved_at is null and not parked) as "deadEvents",
+      (select count(*)::int from dead_events where resolved_at is null and parked) as "parkedEvents",
+      (select count(*)::int from spares) as spares,
       pg_database_size(current_database())::float8 as "centralBytes"`
   return row ?? null
 }

@@ -165,7 +165,6 @@ export function createTenancy(settings: Settings): Tenancy {
   let reconciler: Reconciler | null = null
   let streams: Streams | null = null
   const figures = createFigures({
-    service: settings.service,
     central,
     schemaVersion: tenantSets.at(-1)?.version ?? 0,
     streams: () => streams,

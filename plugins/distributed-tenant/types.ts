@@ -205,7 +205,10 @@ export interface Figures {
     readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
     /** Rows that the stream will never take. */
     readonly outboxRefused: number
+    /** Set aside for an operator. */
     readonly deadEvents: number
+    /** Set aside until a newer release runs, which replays them by itself. */
+    readonly parkedEvents: number
     readonly spares: number
     readonly centralBytes: number
   } | null

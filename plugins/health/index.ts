@@ -134,10 +134,11 @@ function judge({ central, cache, events, provisioning }: Observed): 'healthy' | 
 }
 
 function presentStored(stored: NonNullable<Figures['stored']>) {
-  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, spares, centralBytes } = stored
+  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, parkedEvents, spares, centralBytes } = stored
   return {
     outbox: { ...outbox, refused: outboxRefused },
     deadEvents,
+    parkedEvents,
     registry: { tenants: registry, schemaBehind },
     spares,
     // PostgreSQL tells nobody but a superuser of the disk below it, and not of the room left even then.

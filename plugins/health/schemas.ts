@@ -39,6 +39,7 @@ export const HealthBody = Type.Object(
     ),
     consumers: Type.Optional(Type.Array(Consumer)),
     deadEvents: Type.Optional(Type.Integer()),
+    parkedEvents: Type.Optional(Type.Integer({ description: 'From a newer release, replayed when it runs here.' })),
     registry: Type.Optional(
       Type.Object({
         tenants: Type.Array(

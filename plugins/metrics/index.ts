@@ -50,6 +50,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
   const look = gaugeState({
     registry,
     tenants: app.tenants,
+    audit: () => (app.hasDecorator('audit') ? app.audit.status() : null),
     tenantOf,
     onFailure: error => app.log.warn({ err: error }, 'what is counted for metrics cannot be told'),
   })

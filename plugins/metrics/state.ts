@@ -1,6 +1,7 @@
 // Owns the gauges: what is so at the moment of a scrape. Connections are looked at in memory; what takes a question is
 // asked with a deadline and kept for some seconds. What cannot be told is absent from the scrape, not zero and not old.
 import { Gauge, type Registry } from 'prom-client'
+import type { AuditStatus } from '../audit/writer.js'
 import type { Figures, TenancyHealth, Tenants } from '../distributed-tenant/index.js'
 import { createMonitor } from '../health/monitor.js'
 import type { TenantNamed } from './requests.js'
@@ -12,6 +13,8 @@ const FRESH_MS = 5_000
 export interface StateOptions {
   readonly registry: Registry
   readonly tenants: Tenants
+  /** Where there is an audit log. */
+  readonly audit: () => AuditStatus | null
   readonly tenantOf: TenantNamed
   readonly onFailure: (error: unknown) => void
 }
@@ -28,12 +31,14 @@ export function gaugeState(options: StateOptions): () => Promise<void> {
   const parts = gaugeParts(options)
   const stored = gaugeStored(options)
   const consumers = gaugeConsumers(options)
+  const audit = gaugeAudit(options)
   return async () => {
     const [counted, seen] = await Promise.all([figures.current(), health.current()])
     connections()
     parts(seen)
     stored(counted.stored)
     consumers(counted.consumers)
+    audit()
   }
 }
 
@@ -102,11 +107,12 @@ function gaugeStored({ registry }: StateOptions): (stored: Figures['stored']) =>
   const oldest = single('fdt_outbox_oldest_seconds', 'Age of the oldest of them, 0 when none waits.')
   const refused = single('fdt_outbox_refused', 'Rows of the outbox that the stream will never take.')
   const dead = single('fdt_dead_events', 'Events that were set aside for an operator.')
+  const parked = single('fdt_parked_events', 'Events of a newer release that wait until it runs here.')
   const spares = single('fdt_spares', 'Spare databases that wait for a tenant.')
   const bytes = single('fdt_central_database_bytes', 'Size of the central database.')
   return stored => {
     known.reset()
-    for (const one of [behind, outbox, oldest, refused, dead, spares, bytes]) one.remove()
+    for (const one of [behind, outbox, oldest, refused, dead, parked, spares, bytes]) one.remove()
     if (!stored) return
     for (const { lifecycle, provisioned, count } of stored.registry) known.set({ lifecycle, provisioned }, count)
     behind.set(stored.schemaBehind)
@@ -114,8 +120,27 @@ function gaugeStored({ registry }: StateOptions): (stored: Figures['stored']) =>
     oldest.set(stored.outbox.oldestSeconds)
     refused.set(stored.outboxRefused)
     dead.set(stored.deadEvents)
+    parked.set(stored.parkedEvents)
     spares.set(stored.spares)
     bytes.set(stored.centralBytes)
+  }
+}
+
+function gaugeAudit({ registry, audit }: StateOptions): () => void {
+  const accepting = gauge(
+    registry,
+    'fdt_audit_accepting',
+    '1: audit rows are written; 0: they have waited for too long.',
+  )
+  const waiting = gauge(registry, 'fdt_audit_waiting', 'Audit rows that wait to be written.')
+  const missed = gauge(registry, 'fdt_audit_missed', 'Audit rows left out since the start: the gap in the log.')
+  return () => {
+    const status = audit()
+    for (const one of [accepting, waiting, missed]) one.remove()
+    if (!status) return
+    accepting.set(status.accepting ? 1 : 0)
+    waiting.set(status.waiting)
+    missed.set(status.missed)
   }
 }
 

@@ -9,6 +9,8 @@ const LONG = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 3
 const reasons = ['idle', 'taken', 'yielded', 'released', 'lost', 'shutdown']
 
 const counted = ['connection', 'provision', 'relay', 'events', 'cache', 'listener'] as const satisfies readonly Area[]
+/** Rare ones, each of a few steps: counted by their names, new ones too. */
+const byName = ['change', 'retry', 'dead', 'reconcile', 'purge', 'spare', 'role'] as const satisfies readonly Area[]
 
 /** @returns how to stop */
 export function countSteps({ registry, origin }: CountOptions): () => void {
@@ -36,12 +38,15 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   const relayed = counter('fdt_outbox_published_total', 'Attempts to publish a row of the outbox.', ['outcome'])
   const failures = counter(
     'fdt_part_failures_total',
-    'Failures of nats, a consumer, the listener or redis; each failed try counts.',
+    'Failures of nats, a consumer, the listener, redis or identity’s feed; each failed try counts, of identity each outage.',
     ['part'],
   )
+  const named = counter('fdt_steps_total', 'Steps of the areas that are told now and then, by name.', ['area', 'step'])
   const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
     'reason',
   ])
+
+  const drifts = counter('fdt_drift_total', 'What a look found and what was done about it.', ['action'])
 
   // What has not happened yet is 0, so that the first time is an increase.
   for (const pool of ['tenant', 'central', 'provisioning']) {
@@ -50,10 +55,11 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
     for (const reason of reasons) closed.labels(pool, reason).inc(0)
   }
   for (const outcome of ['published', 'failed', 'refused']) relayed.labels(outcome).inc(0)
-  for (const part of ['nats', 'consumer', 'listener', 'redis']) failures.labels(part).inc(0)
+  for (const part of ['nats', 'consumer', 'listener', 'redis', 'identity']) failures.labels(part).inc(0)
+  for (const action of ['overwritten', 'repaired', 'stopped', 'reported']) drifts.labels(action).inc(0)
   for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
 
-  return hear(onStep, origin, counted)
+  return hear(onStep, origin, [...counted, ...byName])
 
   function onStep(told: Told): void {
     switch (told.area) {
@@ -65,6 +71,11 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         return
       case 'events':
         onEvents(told.event)
+        return
+      case 'reconcile':
+        if (told.event.type === 'drift') drifts.labels(told.event.action).inc()
+        else if (told.event.type === 'identity_unreachable') failures.labels('identity').inc()
+        onNamed(told)
         return
       case 'relay':
         if (told.event.type === 'published') relayed.labels('published').inc()
@@ -78,7 +89,14 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
       case 'listener':
         if (told.event.type === 'listener_lost') failures.labels('listener').inc()
         return
+      default:
+        onNamed(told)
     }
+  }
+
+  function onNamed({ area, event }: Told): void {
+    const name = 'type' in event ? event.type : 'step' in event ? event.step : 'unnamed'
+    named.labels(area, name).inc()
   }
 
   function onConnection({ pool, event }: Extract<Told, { area: 'connection' }>): void {
@@ -105,8 +123,9 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         return
       case 'retried':
       case 'dead':
+      case 'parked':
       case 'dead_failed':
-        handled.labels(event.durable, event.type === 'dead' ? 'dead' : 'retried').inc()
+        handled.labels(event.durable, event.type === 'dead_failed' ? 'retried' : event.type).inc()
         return
       case 'disconnected':
         failures.labels('nats').inc()

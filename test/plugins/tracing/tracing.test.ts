@@ -40,7 +40,8 @@ t.test('traces', async t => {
 
   const apps = {} as Record<(typeof services)[number], FastifyInstance>
   for (const name of services) apps[name] = await made.service(name, { nats: nats.url, maxConnections: 2 })
-  const { identity, employee } = apps
+  const { identity } = apps
+  const { employee } = apps
   const create = (id: string, headers: Record<string, string> = {}) =>
     admin(identity, { prefer: 'wait=30', ...headers })('POST', '/api/tenants', { id, name: id })
 
@@ -72,9 +73,36 @@ t.test('traces', async t => {
     )
   })
 
+  await t.test('with a spare too: what the database itself writes down carries the trace', async t => {
+    const keeper = await made.service('employee', { nats: nats.url, spares: 1 })
+    await employee.close()
+    await until('a spare', 30_000, async () => (await keeper.tenants.figures()).stored?.spares === 1)
+    const id = traceId('0ddba11c')
+    t.equal((await create('initech', caller(id))).statusCode, 201)
+    const spans = await until('employee’s word has come', 30_000, () => {
+      const found = ofTrace(id)
+      return found.some(({ name }) => name === 'consume tenant.ready.employee') ? found : null
+    })
+    const steps = spans.filter(
+      span => span.name.startsWith('tenant provision') && attribute(span, 'tenant.service') === 'employee',
+    )
+    t.same(
+      steps.map(({ name }) => name),
+      ['tenant provision ready'],
+      'it was a spare',
+    )
+    t.ok(spans.some(({ name }) => name === 'publish tenant.ready.employee'))
+    await keeper.close()
+    apps.employee = await made.service('employee', { nats: nats.url, maxConnections: 2 })
+  })
+
   await t.test('a bare publish begins a trace of its own', async t => {
     await barePublish(nats, 'tenant.created', '{"id":"globex","name":"Globex"}')
-    await until('globex is ready', 30_000, async () => (await employee.tenants.find('globex'))?.provisioned === 'ready')
+    await until(
+      'globex is ready',
+      30_000,
+      async () => (await apps.employee.tenants.find('globex'))?.provisioned === 'ready',
+    )
     const [span] = await until('its span', 10_000, () => {
       const found = exporter
         .getFinishedSpans()
@@ -87,7 +115,7 @@ t.test('traces', async t => {
   await t.test('a request is its lookup, its wait with the connect, and its statements', async t => {
     const id = traceId('5ca1ab1e')
     const hire = { employeeNumber: 'E-1', firstName: 'Ada', lastName: 'L', email: 'a@b.example', hiredOn: '2026-01-05' }
-    const answer = await employee.inject({
+    const answer = await apps.employee.inject({
       method: 'POST',
       url: '/api/employees',
       headers: { 'hrms-client-id': 'acme', ...caller(id) },
@@ -114,7 +142,7 @@ t.test('traces', async t => {
       ids.map(async (id, n) => {
         const tenant = n % 2 === 0 ? 'acme' : 'globex'
         const headers = { 'hrms-client-id': tenant, ...caller(id) }
-        t.equal((await employee.inject({ url: '/api/employees', headers })).statusCode, 200)
+        t.equal((await apps.employee.inject({ url: '/api/employees', headers })).statusCode, 200)
       }),
     )
     await until('all are told', 5_000, () =>
@@ -131,9 +159,9 @@ t.test('traces', async t => {
 
   await t.test('what nobody asked for is no trace: polls and health checks', async t => {
     exporter.reset()
-    t.equal((await employee.inject('/api/health')).statusCode, 200)
-    t.equal((await employee.inject('/metrics')).statusCode, 200)
-    t.equal((await as(employee, 'acme')('GET', '/api/employees')).statusCode, 200)
+    t.equal((await apps.employee.inject('/api/health')).statusCode, 200)
+    t.equal((await apps.employee.inject('/metrics')).statusCode, 200)
+    t.equal((await as(apps.employee, 'acme')('GET', '/api/employees')).statusCode, 200)
     await until('the request is told', 5_000, () => exporter.getFinishedSpans().length > 0)
     const roots = exporter.getFinishedSpans().filter(span => span.parentSpanContext === undefined)
     t.same([...new Set(roots.map(({ name }) => name))], ['GET /api/employees'])
