@@ -15,6 +15,7 @@ for service in identity employee core; do
   keep "${service}_role_secret" "k1:$(random)"
 done
 keep admin_token "$(random)"
+keep service_token "$(random)"
 # One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not.
 rules=''
 for user in operator identity employee core; do

@@ -38,7 +38,11 @@ async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Pro
   // A scope of its own, so that the page opens on any host name, whatever becomes of that tenant.
   await app.register(
     async docs => {
-      await docs.register(swaggerUi, { routePrefix: '/api/docs', uiConfig: { persistAuthorization: true } })
+      await docs.register(swaggerUi, {
+        routePrefix: '/api/docs',
+        uiConfig: { persistAuthorization: true },
+        staticCSP: true,
+      })
     },
     { tenant: false },
   )

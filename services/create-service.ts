@@ -14,11 +14,15 @@ import { type Environment, readEnvironment } from '../plugins/distributed-tenant
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
 import drain from '../plugins/drain.js'
 import health from '../plugins/health/index.js'
+import limits, { tenantLimit } from '../plugins/limits/index.js'
 import metrics from '../plugins/metrics/index.js'
 import openapi from '../plugins/openapi.js'
 import overload from '../plugins/overload.js'
+import type { KeySet } from '../plugins/tokens/index.js'
 import tracing from '../plugins/tracing/index.js'
+import { identifyUsers, rateLimits } from './access.js'
 import { answer, answerErrors } from './http/errors.js'
+import { protectAnswers } from './http/hygiene.js'
 import redis from './redis.js'
 
 /** What a service is. */
@@ -30,6 +34,8 @@ export interface ServiceDefinition {
   migrations: { central?: URL; tenant?: URL }
   /** Registered last: errors, tenancy, documentation and health are there. */
   routes: FastifyPluginAsync
+  /** Where the keys of tokens are found. Default: where identity publishes them, by TOKEN_KEYS_URL or IDENTITY_URL. */
+  keys?: KeySet
 }
 
 export type ServerLimits = Pick<
@@ -60,8 +66,10 @@ export async function createService(
 ): Promise<FastifyInstance> {
   const { environment = readEnvironment(), tenancy = {}, logger = false, server } = options
   registerAjvFormats()
+  const proxies = environment.TRUSTED_PROXIES
   const app: FastifyInstance = Fastify({
     ...server,
+    ...(proxies && { trustProxy: proxies.split(',') }),
     logger,
     genReqId: () => randomUUID(),
     // What we still listen to is served: while a process leaves, its replies say `connection: close`.
@@ -81,7 +89,7 @@ export async function createService(
 
 async function compose(
   app: FastifyInstance,
-  { name, description, migrations, routes }: ServiceDefinition,
+  { name, description, migrations, routes, keys }: ServiceDefinition,
   environment: Environment,
   tenancy: DistributedTenantOptions,
 ): Promise<void> {
@@ -89,6 +97,7 @@ async function compose(
   app.setValidatorCompiler(TypeBoxValidatorCompiler)
   acceptCurl(app)
   answerErrors(app)
+  await protectAnswers(app)
   // First, so that an overloaded process refuses before it looks a tenant up.
   await app.register(overload)
   await app.register(drain)
@@ -96,12 +105,18 @@ async function compose(
   await app.register(tracing)
   const cache = tenancy.redis === undefined ? environment.REDIS_URL || null : tenancy.redis
   if (typeof cache === 'string') await app.register(redis, { url: cache, connectionName: `${name}-service` })
+  const client = typeof cache === 'string' ? app.redis : cache
+  const { perAddress, perTenant } = rateLimits(environment)
+  await app.register(limits, { redis: client, perAddress })
+  const access = await identifyUsers(app, environment, keys)
   await app.register(distributedTenant, {
+    ...access,
     ...tenancy,
     service: tenancy.service ?? name,
     migrations: { ...migrations, ...tenancy.migrations },
-    redis: typeof cache === 'string' ? app.redis : cache,
+    redis: client,
   })
+  await app.register(tenantLimit, { perTenant })
   await app.register(openapi, {
     title: `${name}-service`,
     description,

@@ -2,7 +2,7 @@
 // A configuration error is one line with the variable and the cure; nothing else ends the process without a reason.
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
-import type { FastifyInstance, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
 import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import { ConfigurationInvalid } from '../plugins/distributed-tenant/index.js'
@@ -97,14 +97,27 @@ function endWithGrace(app: FastifyInstance, noticeMs: number): void {
   })
 }
 
+/** What a line of the log may hold. */
+export const logFormat = {
+  redact: ['req.headers.authorization', 'req.headers.cookie'],
+  serializers: { err: serializeError, req: serializeRequest },
+}
+
 function loggerOptions(service: string, environment: Environment): NonNullable<FastifyServerOptions['logger']> {
   return {
     level: environment.LOG_LEVEL,
     base: { service, pid: process.pid, hostname: hostname() },
-    redact: ['req.headers.authorization', 'req.headers.cookie'],
-    serializers: { err: serializeError },
+    ...logFormat,
     ...(process.stdout.isTTY && { transport: { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss' } } }),
   }
+}
+
+const PATH_MAX = 500
+
+/** The path alone, and not all of a long one: people put names and tokens into queries. */
+function serializeRequest({ method, url, ip }: FastifyRequest) {
+  const path = url.split('?', 1)[0] as string
+  return { method, url: path.length > PATH_MAX ? `${path.slice(0, PATH_MAX)}…` : path, remoteAddress: ip }
 }
 
 /** A driver's error also holds the row it was about (`detail`, `parameters`): people's data, not for the log. */

@@ -12,7 +12,10 @@ core      ${core.url}
 
 Make a tenant and wait until all three services can serve it:
   curl -XPOST ${identity.url}/api/tenants -H 'authorization: Bearer ${info.adminToken}' -H 'content-type: application/json' \\
-    -H 'prefer: wait=10' -d '{"id":"acme","name":"Acme Corporation","domain":"acme.hrms.local"}'
+    -H 'prefer: wait=10' -d '{"id":"acme","name":"Acme Corporation","domain":"acme.hrms.local","admin":{"email":"ada@acme.example","password":"correct horse battery"}}'
+
+Sign in as its first user; in development the tenant's name alone will do too:
+  curl -XPOST ${identity.url}/api/login -H 'HRMS-Client-ID: acme' -d '{"email":"ada@acme.example","password":"correct horse battery"}'
 
 Its employees, in its own database:
   curl ${employee.url}/api/employees -H 'HRMS-Client-ID: acme'

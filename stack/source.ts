@@ -5,6 +5,7 @@ import { natsUsers } from '../events/index.js'
 import type { Superuser } from './init.js'
 import { perService, type ServiceName, serviceNames } from './names.js'
 import { findServers } from './servers/find.js'
+import type { NatsUser } from './servers/nats.js'
 import { type Servers, startServers } from './servers/start.js'
 
 export interface ServerSource {
@@ -22,12 +23,17 @@ const hostVariables = perService(name => `${name.toUpperCase()}_DB_HOST`)
 
 export const serverVariables = [...Object.values(hostVariables), 'NATS_URL', 'REDIS_URL']
 
-export async function obtainServers(env: NodeJS.ProcessEnv, durable: boolean): Promise<ServerSource> {
+/** `more`: NATS users beside the services' own. */
+export async function obtainServers(
+  env: NodeJS.ProcessEnv,
+  durable: boolean,
+  more: readonly NatsUser[] = [],
+): Promise<ServerSource> {
   const set = serverVariables.filter(name => env[name])
   if (set.length === serverVariables.length) return givenServers(env)
 
   const { version } = findServers().postgres
-  const own = await startServers({ services: serviceNames, durable, natsUsers: natsUsers(serviceNames) })
+  const own = await startServers({ services: serviceNames, durable, natsUsers: [...natsUsers(serviceNames), ...more] })
   const missing = serverVariables.filter(name => !env[name])
   const ignored = set.length > 0 ? ` ${set.join(', ')} not used, because ${missing.join(', ')} is not set.` : ''
   return {

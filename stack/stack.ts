@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { initService } from './init.js'
 import { databaseOf, perService, roleOf, type ServiceName, serviceNames } from './names.js'
 import { randomPassword } from './servers/folder.js'
+import type { NatsUser } from './servers/nats.js'
 import { freePort } from './servers/ports.js'
 import type { Servers } from './servers/start.js'
 import { createService, localUrl, type Service } from './service.js'
@@ -23,6 +24,8 @@ export interface StackOptions {
   folder?: string
   /** true keeps data safe against power loss, at the speed a real server has. */
   durable?: boolean
+  /** NATS users beside the services' own, for who looks from outside. */
+  natsUsers?: readonly NatsUser[]
   abort?: AbortSignal
   /** What the stack does, a line for each step. */
   says?(line: string): void
@@ -66,7 +69,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
   }
 
   try {
-    source = await obtainServers(env, options.durable ?? false)
+    source = await obtainServers(env, options.durable ?? false, options.natsUsers)
     says(source.says)
     if (!source.own && !env.TENANT_ROLE_SECRET) {
       says('TENANT_ROLE_SECRET is not set: set one, or the next start cannot open the tenants made by this one.')
@@ -74,7 +77,8 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
     abort?.throwIfAborted()
 
     const secrets = stackSecrets(env)
-    const info = await describe(source, options.ports, secrets.adminToken)
+    // Several are good while one is replaced; who asks needs one.
+    const info = await describe(source, options.ports, secrets.adminToken.split(',')[0] as string)
     const inherited = inheritedEnvironment(env)
     const { init } = programs
     if (init) {

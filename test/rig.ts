@@ -31,6 +31,8 @@ export interface Rig {
     service: string,
     options?: DistributedTenantOptions,
     prepare?: (app: FastifyInstance) => void,
+    /** What comes before the tenant plugin. */
+    before?: (app: FastifyInstance) => Promise<void>,
   ): Promise<FastifyInstance>
   /** The parts of one service without Fastify, prepared; nothing is consumed and no spares are made. */
   tenancy(service: string, options?: DistributedTenantOptions): Promise<Tenancy>
@@ -93,9 +95,10 @@ export async function rig(
   return {
     servers,
     database,
-    async app(service, options = {}, prepare) {
+    async app(service, options = {}, prepare, before) {
       const app = Fastify({ logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false })
       apps.push(app)
+      await before?.(app)
       await app.register(distributedTenant, settled(service, options))
       prepare?.(app)
       await app.ready()

@@ -92,6 +92,11 @@ t.test('the walk of README.md', async t => {
       ['claim', 'database', 'certificate', 'rights', 'schema', 'ready'],
     )
   })
+  await t.test('its first user signs in, and the token is for this tenant alone', async t => {
+    const [users, refused] = answers('Sign in')
+    t.match(users, { items: [{ email: 'ada@acme.example', role: 'admin' }] })
+    t.match(refused, { statusCode: 403, code: 'TENANT_FORBIDDEN' })
+  })
   await t.test('without prefer the answer is 202 and its Location soon says the same', async t => {
     const text = step('Create a tenant without waiting')
     t.match(text, /^HTTP\/1\.1 202/m)
@@ -105,7 +110,7 @@ t.test('the walk of README.md', async t => {
     t.match(employees, { items: [employee] })
     t.match(departments, { items: [department] })
     t.match(leaves, { items: [leave] })
-    t.match(users, { items: [user] })
+    t.match(users, { items: [{ email: 'ada@acme.example' }, user] })
     t.match(employee, { employeeNumber: 'E-1001', firstName: 'Ada' })
   })
   await t.test('another tenant sees nothing of it', async t => {

@@ -35,7 +35,7 @@ export async function benchFleet(options: BenchOptions): Promise<{ config: Confi
       passes.set(stage, [])
       for (const name of ['employee', 'core'] as const) await stage.stack.services[name].stop()
       await fill(stage, count, options)
-      await stage.sparesAtHand()
+      await stage.sparesAtHand(['identity'])
     }
     const [large, small] = stages as [Stage, Stage]
     const both = <T>(turn: (stage: Stage) => Promise<T>) => ({ large: () => turn(large), small: () => turn(small) })
@@ -109,7 +109,7 @@ async function createSome(stage: Stage): Promise<number> {
   const taken: number[] = []
   for (let one = 0; one < CREATES; one++) {
     taken.push(await stage.create(`extra-${++made}`))
-    await stage.sparesAtHand()
+    await stage.sparesAtHand(['identity'])
   }
   return median(taken)
 }

@@ -1,6 +1,7 @@
 // A service of the provisioning benchmarks: the real one, as its own process runs it, with a tenant schema of 20 tables
 // instead of its own and two routes beside its own. Which one it is, SERVICE_NAME says.
 import { fileURLToPath } from 'node:url'
+import { hear } from '../../plugins/distributed-tenant/index.js'
 import { buildCore } from '../../services/core/app.js'
 import type { ServiceOptions } from '../../services/create-service.js'
 import { buildEmployee } from '../../services/employee/app.js'
@@ -13,6 +14,19 @@ const config = { tenant: 'required' } as const
 
 const name = (process.env.SERVICE_NAME ?? '').replace('-service', '') as keyof typeof builders
 
+const passes: { ms: number; everything: boolean; opened: number }[] = []
+let opened = 0
+
+hear(
+  ({ area, event }) => {
+    if (area === 'connection' && event.type === 'opened' && event.key.startsWith('tenant_')) opened++
+    if (area === 'reconcile' && event.type === 'pass')
+      passes.push({ ms: event.ms, everything: event.everything, opened })
+  },
+  undefined,
+  ['connection', 'reconcile'],
+)
+
 async function build(options: ServiceOptions) {
   const app = await builders[name]({ ...options, tenancy: { migrations: { tenant: twenty } } })
   // Looks the tenant up and opens nothing.
@@ -21,6 +35,7 @@ async function build(options: ServiceOptions) {
     const [row] = await request.sql`select count(*)::int as count from bench_01`
     return row
   })
+  app.get('/bench/passes', { config: { tenant: false } }, () => passes)
   return app
 }
 

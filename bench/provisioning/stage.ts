@@ -20,8 +20,8 @@ export interface Stage {
   create(id: string): Promise<number>
   /** Any request to a service on a connection that is kept. */
   ask(service: ServiceName, request: string): Promise<HttpReply>
-  /** Resolves when every service has its spares again. */
-  sparesAtHand(): Promise<void>
+  /** Resolves when these services have their spares again; default all. */
+  sparesAtHand(of?: readonly ServiceName[]): Promise<void>
   stop(): Promise<void>
 }
 
@@ -66,9 +66,9 @@ export async function startStage({ name, spares, env }: StageOptions): Promise<S
       if (status !== 201) throw new Error(`${name}: POST of ${id} was answered ${status} ${body}`)
       return performance.now() - sent
     },
-    async sparesAtHand() {
+    async sparesAtHand(of = serviceNames) {
       if (spares === 0) return
-      for (const service of serviceNames) {
+      for (const service of of) {
         await until(`${service} has ${spares} spares`, async () => {
           const [row] = await central[service]<{ count: number }[]>`select count(*)::int as count from spares`
           return row?.count === spares

@@ -1,4 +1,5 @@
 // Owns what the plugin adds to Fastify's own types. Types only.
+import type { Identifier } from './request/identify.js'
 import type { Notifications, SqlClient, Tenant, TenantId, TenantPolicy, Tenants } from './types.js'
 
 declare module 'fastify' {
@@ -18,5 +19,9 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     tenant?: TenantPolicy
+    /** How requests of this route name their tenant, instead of the plugin's own `identifyBy`. */
+    identifyBy?: Identifier | readonly Identifier[]
+    /** `false`: a tenant route for everybody, like a login. `tenantClaim` lets it pass without a token. */
+    token?: false
   }
 }

@@ -10,6 +10,18 @@ const flag = (value: boolean, description: string) => Type.Boolean({ default: va
 const seconds = (value: number, description: string) =>
   Type.Number({ default: value, exclusiveMinimum: 0, description: `${description}, in seconds above 0` })
 const port = (description: string) => Type.Integer({ minimum: 1, maximum: 65535, description })
+/** Several, separated by commas, so that one can be replaced without a moment in which neither works. */
+const bearers = (name: string) =>
+  Type.String({
+    pattern: '^[\\x21-\\x2b\\x2d-\\x7e]{16,}(,[\\x21-\\x2b\\x2d-\\x7e]{16,})*$',
+    description: `a random token of 16 characters or more, or several separated by commas (or ${name}_FILE)`,
+  })
+const perMinute = (whose: string) =>
+  Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000_000,
+    description: `requests a minute of one ${whose}, 0 for any number`,
+  })
 const text = (description: string) => Type.String({ minLength: 1, description })
 
 /** Every variable with its default; a description says what a right value looks like and is printed with the error. */
@@ -113,19 +125,45 @@ export const environmentSchema = Type.Object({
         'like k1:<secret> with 32 or more random characters, older keys after a comma (or TENANT_ROLE_SECRET_FILE)',
     }),
   ),
-  ADMIN_TOKEN: Type.Optional(
-    Type.String({ minLength: 16, description: 'a random token of 16 characters or more (or ADMIN_TOKEN_FILE)' }),
-  ),
-  SERVICE_TOKEN: Type.Optional(
-    Type.String({
-      pattern: '^[!-+\\--~]{16,}(,[!-+\\--~]{16,})*$',
-      description:
-        'a random token of 16 characters or more, several separated by commas while it is replaced (or SERVICE_TOKEN_FILE)',
-    }),
-  ),
+  ADMIN_TOKEN: Type.Optional(bearers('ADMIN_TOKEN')),
+  SERVICE_TOKEN: Type.Optional(bearers('SERVICE_TOKEN')),
   IDENTITY_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'the URL of the identity service, like http://identity:3001' }),
   ),
+  TOKEN_KEYS_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      description: 'the URL of a key set (JWKS), like https://login.example.com/.well-known/jwks.json',
+    }),
+  ),
+  TOKEN_ISSUER: Type.String({
+    default: 'identity-service',
+    minLength: 1,
+    description: 'the `iss` of the tokens, exactly as they say it',
+  }),
+  TOKEN_AUDIENCE: Type.String({
+    default: 'tenant-services',
+    minLength: 1,
+    description: 'the `aud` of the tokens, exactly as they say it',
+  }),
+  TOKEN_TENANT_CLAIM: Type.String({
+    default: 'tenant',
+    minLength: 1,
+    description: 'the name of the claim with the tenant’s id',
+  }),
+  TOKEN_ROLES_CLAIM: Type.String({
+    default: 'roles',
+    minLength: 1,
+    description: 'the name of the claim with the list of roles',
+  }),
+  TRUSTED_PROXIES: Type.Optional(
+    Type.String({
+      pattern: '^[0-9a-fA-F:./]+(,[0-9a-fA-F:./]+)*$',
+      description: 'the addresses of the proxies in front, like 10.0.0.0/8,fd00::/8',
+    }),
+  ),
+  RATE_LIMIT_PER_ADDRESS: Type.Optional(perMinute('address')),
+  RATE_LIMIT_PER_TENANT: Type.Optional(perMinute('tenant')),
   REQUIRED_SERVICES: Type.String({
     default: 'identity,employee,core',
     pattern: '^[a-z][a-z0-9]{0,14}(,[a-z][a-z0-9]{0,14})*$',

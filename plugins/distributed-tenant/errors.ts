@@ -19,18 +19,23 @@ export const TenantAmbiguous = createError(
 )
 export const TenantConflict = createError(
   'TENANT_CONFLICT',
-  'The request names two different tenants: make its header and its host agree, or send one of them.',
+  'The request names two different tenants: make its header, host and path agree, or send one of them.',
   400,
 )
 export const HostInvalid = createError(
   'HOST_INVALID',
-  'The Host header is malformed or repeated: send one plain host name.',
+  'The host is malformed, repeated or contradicts the request line: send one plain host name.',
   400,
 )
 export const TenantForbidden = createError(
   'TENANT_FORBIDDEN',
   'You may not act for this tenant: use a token issued for it.',
   403,
+)
+export const Unauthenticated = createError(
+  'UNAUTHENTICATED',
+  'This request needs a valid token: send `Authorization: Bearer <token>`, fresh from the login.',
+  401,
 )
 export const TenantSuspended = createError(
   'TENANT_SUSPENDED',
@@ -166,3 +171,4 @@ for (const type of [
   const { code } = new type()
   Object.defineProperty(type.prototype, 'headers', { value: { 'retry-after': String(RETRY_AFTER[code]) } })
 }
+Object.defineProperty(Unauthenticated.prototype, 'headers', { value: { 'www-authenticate': 'Bearer' } })

@@ -5,10 +5,12 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import './augment.js'
+import { createTell } from './channels.js'
 import { tenantDatabaseName } from './databases/names.js'
 import { logSteps } from './logging.js'
 import { type DistributedTenantOptions, settle } from './options.js'
 import { addRequestHooks } from './request/hooks.js'
+import { refuseBlindTrust } from './request/host.js'
 import { fromDomain, fromHeader, fromSubdomain, type Identifier } from './request/identify.js'
 import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
@@ -18,6 +20,7 @@ const QUIESCE_MS = 3_000
 
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
   const settings = settle(withRedis(fastify, options))
+  refuseBlindTrust(fastify, settings)
   const tenancy = createTenancy(settings)
   const silence = logSteps(fastify.log, tenancy.origin)
   const close = async (): Promise<void> => {
@@ -44,6 +47,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     settings,
     directory: tenancy.directory,
     identifiers,
+    tell: createTell(settings.service, tenancy.origin),
     clientFor: id => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service)),
   })
   fastify.addHook('onReady', async () => tenancy.consume())
@@ -81,6 +85,14 @@ export {
 } from './channels.js'
 export * from './errors.js'
 export type { DistributedTenantOptions } from './options.js'
-export { fromDomain, fromHeader, fromSubdomain, type Identified, type Identifier } from './request/identify.js'
+export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
+export {
+  fromDomain,
+  fromHeader,
+  fromPath,
+  fromSubdomain,
+  type Identified,
+  type Identifier,
+} from './request/identify.js'
 export type * from './types.js'
 export { distributedTenant as fastifyDistributedTenant }

@@ -62,7 +62,13 @@ export interface DistributedTenantOptions {
   redis?: Redis | string | null
   /** Milliseconds a lookup stays in Redis. Default 3,600,000. */
   cacheTtl?: number
-  identifyBy?: Identifier | Identifier[]
+  /** One source or several; those that disagree refuse the request. A scope or a route may have its own. */
+  identifyBy?: Identifier | readonly Identifier[]
+  /**
+   * Fastify's `trustProxy: true` lets anybody who reaches this process say its host, and so its tenant: refused unless
+   * you say here that only your proxies can reach it.
+   */
+  trustAllProxies?: boolean
   header?: string
   baseDomain?: string
   /** Says whether this request may act for the tenant; anything but `true` refuses with 403 (TENANT_FORBIDDEN). */
@@ -111,6 +117,7 @@ export interface Settings {
   readonly header: string
   readonly baseDomain: string | null
   readonly identifyBy: readonly Identifier[] | null
+  readonly trustAllProxies: boolean
   readonly authorizeTenant: DistributedTenantOptions['authorizeTenant']
   readonly trustedGateway: boolean
   readonly source: boolean
@@ -185,6 +192,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     header: options.header ?? environment.TENANT_HEADER,
     baseDomain: options.baseDomain ?? environment.TENANT_BASE_DOMAIN ?? null,
     identifyBy: options.identifyBy ? [options.identifyBy].flat() : null,
+    trustAllProxies: options.trustAllProxies ?? false,
     authorizeTenant: options.authorizeTenant,
     trustedGateway: options.trustedGateway ?? false,
     source,

@@ -5,7 +5,7 @@ import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './databases
 import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning } from './errors.js'
 import { findTenant, insertTenant, listTenants, setLifecycle } from './provisioning/registry.js'
 import { idFor } from './provisioning/source.js'
-import { refuseUnlessReady, tenantOf } from './request/hooks.js'
+import { identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
 import { type Identifier, identifyTenant } from './request/identify.js'
 import type { Tenancy } from './tenancy.js'
 import type { Lifecycle, NewTenant, RegistryRow, Tenants } from './types.js'
@@ -66,7 +66,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     },
     find: async id => findTenant(central, parseTenantId(id)),
     list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
-    identify: async (request: FastifyRequest) => identifyTenant(request, identifiers, directory.findDomain),
+    identify: async (request: FastifyRequest) =>
+      identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain),
     probe: async id => tenancy.probe(parseTenantId(id)),
     health: tenancy.health,
     figures: tenancy.figures,

@@ -61,7 +61,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     return budget.spent(performance.now(), app.tenants.connectionInfo()) ? 'busy' : 'ready'
   }
 
-  const config = { tenant: false, pressureHandler: underAnyPressure } as const
+  const config = { tenant: false, limits: false, pressureHandler: underAnyPressure } as const
   // Asked every few seconds by machines: the log is for what they find, not for that they ask.
   const logLevel = 'warn'
   const tags = ['health']

@@ -59,7 +59,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
   app.get(
     '/metrics',
     {
-      config: { tenant: false, pressureHandler: underAnyPressure },
+      config: { tenant: false, limits: false, pressureHandler: underAnyPressure },
       logLevel: 'warn',
       schema: { hide: true },
       onRequest: async request => {

@@ -38,13 +38,15 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   const relayed = counter('fdt_outbox_published_total', 'Attempts to publish a row of the outbox.', ['outcome'])
   const failures = counter(
     'fdt_part_failures_total',
-    'Failures of nats, a consumer, the listener or redis; each failed try counts.',
+    'Failures of nats, a consumer, the listener, redis or identity’s feed; each failed try counts, of identity each outage.',
     ['part'],
   )
   const named = counter('fdt_steps_total', 'Steps of the areas that are told now and then, by name.', ['area', 'step'])
   const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
     'reason',
   ])
+
+  const drifts = counter('fdt_drift_total', 'What a look found and what was done about it.', ['action'])
 
   // What has not happened yet is 0, so that the first time is an increase.
   for (const pool of ['tenant', 'central', 'provisioning']) {
@@ -53,7 +55,8 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
     for (const reason of reasons) closed.labels(pool, reason).inc(0)
   }
   for (const outcome of ['published', 'failed', 'refused']) relayed.labels(outcome).inc(0)
-  for (const part of ['nats', 'consumer', 'listener', 'redis']) failures.labels(part).inc(0)
+  for (const part of ['nats', 'consumer', 'listener', 'redis', 'identity']) failures.labels(part).inc(0)
+  for (const action of ['overwritten', 'repaired', 'stopped', 'reported']) drifts.labels(action).inc(0)
   for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
 
   return hear(onStep, origin, [...counted, ...byName])
@@ -68,6 +71,11 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         return
       case 'events':
         onEvents(told.event)
+        return
+      case 'reconcile':
+        if (told.event.type === 'drift') drifts.labels(told.event.action).inc()
+        else if (told.event.type === 'identity_unreachable') failures.labels('identity').inc()
+        onNamed(told)
         return
       case 'relay':
         if (told.event.type === 'published') relayed.labels('published').inc()

@@ -1,5 +1,6 @@
-// Owns who may use the admin routes, the bearer of ADMIN_TOKEN, and the feed, the bearer of a SERVICE_TOKEN. Compared over digests, in constant time, so that neither
-// the token's length nor its beginning can be measured. Without a token configured nobody may.
+// Owns who may use the admin routes, the bearer of ADMIN_TOKEN, and the feed, the bearer of SERVICE_TOKEN; of one of several
+// while it is being replaced. Compared over digests, in constant time, so that neither a token's length nor its beginning
+// can be measured. Without a token configured nobody may.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
 import type { onRequestAsyncHookHandler } from 'fastify'
@@ -19,9 +20,13 @@ export const ServiceUnauthenticated = createError(
 
 const digest = (value: string) => createHash('sha256').update(value).digest()
 
-/** An `onRequest` hook that lets only the bearer of `token` pass. @throws UNAUTHENTICATED with WWW-Authenticate */
-export function requireAdmin(token: string | undefined): onRequestAsyncHookHandler {
-  return requireBearer(token ? [token] : [], () => new Unauthenticated())
+/**
+ * An `onRequest` hook that lets only the bearer of one of `tokens` pass.
+ * @param tokens one, or several separated by commas
+ * @throws UNAUTHENTICATED with WWW-Authenticate
+ */
+export function requireAdmin(tokens: string | undefined): onRequestAsyncHookHandler {
+  return requireBearer((tokens ?? '').split(',').filter(Boolean), () => new Unauthenticated())
 }
 
 /** As {@link requireAdmin}, for services. Several tokens are good at once while they are replaced. */

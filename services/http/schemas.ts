@@ -44,12 +44,13 @@ export const ErrorBody = Type.Object(
 const titles: Readonly<Record<number, string>> = {
   400: 'Malformed request',
   401: 'No or wrong credential',
-  403: 'Refused for this tenant',
+  403: 'Refused for this tenant or this role',
   404: 'Not found',
   409: 'In conflict with what there is',
   413: 'Body too large',
   415: 'Unsupported media type',
   422: 'Well-formed, but cannot be done',
+  429: 'Too often: see Retry-After',
   500: 'Failed on our side',
   503: 'Not now: see Retry-After',
   504: 'The database took too long',
@@ -65,7 +66,7 @@ export function errors<Status extends number>(...statuses: Status[]): Errors<Sta
 
 /** The error answers of a route that works on a tenant. */
 export const tenantErrors = <Status extends number = never>(...statuses: Status[]) =>
-  errors<Status | 400 | 403 | 404 | 504>(400, 403, 404, 504, ...statuses)
+  errors<Status | 400 | 401 | 403 | 404 | 429 | 504>(400, 401, 403, 404, 429, 504, ...statuses)
 
 /** Paging of every list: at most `limit` items behind `after`, which is the `next` of the page before. */
 export const page = {

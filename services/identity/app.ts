@@ -1,15 +1,20 @@
-// Owns what the identity service is: where tenants are made, the ledger of how far they are, and each tenant's users.
+// Owns what the identity service is: where tenants are made, the ledger of how far they are, and each tenant's users,
+// who sign in here.
 import type { FastifyInstance } from 'fastify'
 import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { createService, type ServiceOptions } from '../create-service.js'
+import { createFirstUsers } from './first-users.js'
 import { createIdempotency } from './idempotency.js'
 import { applyStatus, createLedger } from './ledger.js'
+import { type Cost, createPasswords } from './passwords.js'
 import { createPresentation } from './presentation.js'
 import { createReadiness } from './readiness.js'
 import { changeRoutes } from './routes/changes.js'
 import { eventRoutes } from './routes/events.js'
+import { loginRoutes } from './routes/login.js'
 import { tenantRoutes } from './routes/tenants.js'
 import { userRoutes } from './routes/users.js'
+import { createSigningKeys } from './signing-keys.js'
 import { createWatch } from './watch.js'
 
 export interface IdentityOptions extends ServiceOptions {
@@ -19,6 +24,8 @@ export interface IdentityOptions extends ServiceOptions {
   serviceTokens?: readonly string[]
   /** The services a tenant needs before it is ready. Default: REQUIRED_SERVICES. */
   requiredServices?: readonly string[]
+  /** What hashing a password costs; for tests. */
+  passwordCost?: Cost
 }
 
 /** The identity service, without listening. */
@@ -26,6 +33,8 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
   const { environment = readEnvironment() } = options
   const adminToken = options.adminToken ?? environment.ADMIN_TOKEN
   const serviceTokens = options.serviceTokens ?? environment.SERVICE_TOKEN?.split(',') ?? []
+  const passwords = createPasswords(options.passwordCost)
+  const keys = createSigningKeys()
   const required = [...new Set(options.requiredServices ?? environment.REQUIRED_SERVICES.split(','))]
 
   return createService(
@@ -46,6 +55,8 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
         const ledger = createLedger(app.central, required)
         const present = createPresentation(ledger)
         const readiness = createReadiness(ledger.ready, app.notifications, app.log)
+        const firstUsers = createFirstUsers(app.central, app.tenants, app.notifications, app.log)
+        await keys.open(app.central, error => app.log.warn({ err: error }, 'the signing keys cannot be looked at'))
         const idempotency = createIdempotency(app.central, error =>
           app.log.warn({ err: error }, 'old idempotency keys could not be swept; they are next time'),
         )
@@ -59,12 +70,25 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           readiness.close()
           watch.close()
           idempotency.close()
+          firstUsers.close()
+          keys.close()
         })
         await app.register(changeRoutes, { prefix: '/api/tenants/changes', serviceTokens })
         await app.register(eventRoutes, { prefix: '/api/tenants/events', adminToken, watch })
-        await app.register(tenantRoutes, { prefix: '/api/tenants', adminToken, present, readiness, idempotency })
-        await app.register(userRoutes, { prefix: '/api/users' })
+        await app.register(tenantRoutes, {
+          prefix: '/api/tenants',
+          adminToken,
+          present,
+          readiness,
+          idempotency,
+          firstUsers,
+          passwords,
+        })
+        await app.register(userRoutes, { prefix: '/api/users', passwords })
+        const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience } = environment
+        await app.register(loginRoutes, { keys, passwords, issuer, audience })
       },
+      keys,
     },
     { ...options, environment, tenancy: { onStatus: applyStatus, ...options.tenancy } },
   )

@@ -17,7 +17,11 @@ export const UserExists = createError(
 
 const constraints = { users_email_key: UserExists }
 
-const columns: Columns<Required<UserPatch>> = {
+/** Without the password, which is kept elsewhere: see credentials.ts. */
+export type UserFields = Omit<NewUser, 'password'>
+type UserChanges = Omit<UserPatch, 'password'>
+
+export const userColumns: Columns<Required<UserFields>> = {
   email: 'email',
   displayName: 'display_name',
   role: 'role',
@@ -42,10 +46,10 @@ export function createUsers(sql: QueryClient) {
     },
 
     /** @throws USER_EXISTS */
-    async create(user: NewUser): Promise<User> {
+    async create(user: UserFields): Promise<User> {
       const [created] = await naming(
         constraints,
-        sql<[User]>`insert into users ${sql(rowOf(columns, user))} returning ${fields}`,
+        sql<[User]>`insert into users ${sql(rowOf(userColumns, user))} returning ${fields}`,
       )
       return created
     },
@@ -58,11 +62,11 @@ export function createUsers(sql: QueryClient) {
     },
 
     /** Changes what `patch` names. @throws USER_NOT_FOUND, USER_EXISTS */
-    async change(id: string, patch: UserPatch): Promise<User> {
+    async change(id: string, patch: UserChanges): Promise<User> {
       const [user] = await naming(
         constraints,
         sql<User[]>`
-          update users set ${sql(rowOf(columns, patch))}, updated_at = now() where id = ${id} returning ${fields}`,
+          update users set ${sql(rowOf(userColumns, patch))}, updated_at = now() where id = ${id} returning ${fields}`,
       )
       if (!user) throw new UserNotFound()
       return user

@@ -1,22 +1,63 @@
 // What the operator or the world does while a service is killed. Every action ends with a tenant of its id in all
 // services: who is made after the trouble shows that the trouble is over.
-import type { ServiceName } from '../../stack/names.js'
-import { barePublish } from '../rig.js'
+import { type ServiceName, serviceNames } from '../../stack/names.js'
+import { barePublish, until } from '../rig.js'
 import type { FaultyStack } from './faulty-stack.js'
+import { asSuperuser } from './instance-facts.js'
 import type { Operator } from './operator.js'
 
 export interface Action {
   readonly name: string
   /** Begins with a tenant that is ready everywhere, or with none. */
   readonly needs: 'tenant' | 'suspended tenant' | 'nothing'
+  /** What follows from it goes on after its tenant is right: dead letters, spares. */
+  readonly settles?: boolean
   /** How many dead letters it leaves in every service. */
   readonly dead?: number
   /** `service` is the one that is to die. */
   run(how: { id: string; operator: Operator; stack: FaultyStack; service: ServiceName }): Promise<void>
 }
 
+const REFUSED_MS = 5_000
+
+/** The keeper finds databases that are on no offer, puts them away and makes others. */
+const takeSparesAway = (stack: FaultyStack, service: ServiceName) =>
+  asSuperuser(stack, service, sql => sql`delete from spares`)
+
+const isFailed = (stack: FaultyStack, service: ServiceName, id: string): Promise<boolean> =>
+  asSuperuser(stack, service, async sql => {
+    const rows = await sql`select 1 from tenants where id = ${id} and provisioned = 'failed'`
+    return rows.length > 0
+  })
+
 export const actions: readonly Action[] = [
   { name: 'create', needs: 'nothing', run: ({ id, operator }) => operator.create(id) },
+  {
+    // Step by step, as when more are asked for at once than there are spares.
+    name: 'create, no spare',
+    needs: 'nothing',
+    settles: true,
+    async run({ id, operator, stack }) {
+      for (const name of serviceNames) await takeSparesAway(stack, name)
+      await operator.create(id)
+    },
+  },
+  {
+    // The instance refuses for a while, and the tenant is tried again by itself.
+    name: 'create, refused',
+    needs: 'nothing',
+    async run({ id, operator, stack, service }) {
+      await takeSparesAway(stack, service)
+      await asSuperuser(stack, service, sql => sql`alter role ${sql(`${service}_service`)} nocreatedb`)
+      try {
+        await operator.create(id)
+        // Whoever has died before it could fail does so after its next start.
+        await until('it is refused', REFUSED_MS, () => isFailed(stack, service, id)).catch(() => {})
+      } finally {
+        await asSuperuser(stack, service, sql => sql`alter role ${sql(`${service}_service`)} createdb`)
+      }
+    },
+  },
   { name: 'rename', needs: 'tenant', run: ({ id, operator }) => operator.rename(id, `${id} renamed`) },
   { name: 'suspend', needs: 'tenant', run: ({ id, operator }) => operator.suspend(id) },
   { name: 'activate', needs: 'suspended tenant', run: ({ id, operator }) => operator.activate(id) },
@@ -24,6 +65,7 @@ export const actions: readonly Action[] = [
   {
     name: 'poison event',
     needs: 'nothing',
+    settles: true,
     dead: 1,
     async run({ id, operator, stack }) {
       const { nats } = stack.servers ?? {}

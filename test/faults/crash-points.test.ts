@@ -10,6 +10,7 @@ t.test('killed at every step, everything is as it was accepted', { timeout: 290_
   const stack = await startFaultyStack()
   t.teardown(() => stack.stop())
   const { crashes, last } = await runCrashPoints(stack, {
+    overlap: 4,
     onCrash: ({ service, step, action, ms }) => {
       const name = `${service} at ${step} (${action.name})`
       if (ms === null) t.comment(`${name}: not told this time`)

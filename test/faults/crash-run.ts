@@ -35,12 +35,14 @@ export interface CrashRunOptions {
   /** Every service that tells a step dies there, not one of them. */
   readonly everyService?: boolean
   readonly repeats?: number
+  /** How many tenants of a service may be on their way to being right when it dies again. Default 1. */
+  readonly overlap?: number
   readonly onCrash?: (crash: Crash) => void
 }
 
 export async function runCrashPoints(
   stack: FaultyStack,
-  { everyService = false, repeats = 1, onCrash }: CrashRunOptions = {},
+  { everyService = false, repeats = 1, overlap = 1, onCrash }: CrashRunOptions = {},
 ): Promise<{ crashes: readonly Crash[]; last: LedgerCheck }> {
   const operator = createOperator(stack)
   let count = 0
@@ -67,7 +69,7 @@ export async function runCrashPoints(
       stack.trace()
       await action.run({ id, operator, stack, service: 'employee' })
       dead += action.dead ?? 0
-      await stack.converge(CONVERGE_MS, { dead, purged: true })
+      await stack.converge(CONVERGE_MS, { ...(action.settles ? { dead } : { only: [id] }), purged: true })
       const trace = stack.trace()
       const known = new Set(points.map(({ step }) => step))
       for (const step of new Set(serviceNames.flatMap(name => [...trace[name]]))) {
@@ -82,7 +84,9 @@ export async function runCrashPoints(
     return points
   }
 
-  async function crash({ step, service, action }: Point): Promise<number | null> {
+  /** Resolves when the service stands again; `settled` then tells how long its tenant took to be right. */
+  async function crash(point: Point): Promise<{ settled: Promise<Crash> }> {
+    const { step, service, action } = point
     const process = stack.services[service]
     const id = await prepare(action)
     stack.arm(service, step)
@@ -97,21 +101,30 @@ export async function runCrashPoints(
     stack.disarm(service)
     await standUp(process)
     await acting
-    await stack.converge(CONVERGE_MS, { only: [id], purged: true })
-    return reached ? Math.round(performance.now() - began) : null
+    const converged = stack.converge(CONVERGE_MS, { only: [id], purged: true })
+    return {
+      settled: converged.then(() => ({ ...point, ms: reached ? Math.round(performance.now() - began) : null })),
+    }
   }
 
   const points = await discover()
   const crashes: Crash[] = []
   const lane = async (service: ServiceName): Promise<void> => {
-    for (let turn = 0; turn < repeats; turn++) {
-      for (const point of points) {
-        if (point.service !== service) continue
-        const made = { ...point, ms: await crash(point) }
+    const mine = points.filter(point => point.service === service)
+    const open = new Set<Promise<void>>()
+    for (const point of Array.from({ length: repeats }, () => mine).flat()) {
+      while (open.size >= overlap) await Promise.race(open)
+      const { settled } = await crash(point)
+      const done = settled.then(made => {
+        open.delete(done)
         crashes.push(made)
         onCrash?.(made)
-      }
+      })
+      open.add(done)
+      // It is waited for below; until then it must not pass for unhandled.
+      done.catch(() => {})
     }
+    await Promise.all(open)
   }
   await Promise.all(serviceNames.map(lane))
   return { crashes, last: await stack.converge(CONVERGE_MS, { dead, purged: true }) }

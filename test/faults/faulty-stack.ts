@@ -7,6 +7,7 @@ import { type ServiceName, serviceNames } from '../../stack/names.js'
 import { makeFolder } from '../../stack/servers/folder.js'
 import { type RunningStack, type StackOptions, startStack } from '../../stack/stack.js'
 import { checkLedger, type LedgerCheck, type LedgerCheckOptions } from './ledger-check.js'
+import { auditor } from './stream-facts.js'
 
 export interface FaultyStack extends RunningStack {
   /** The next process of this service that gets to the point dies there. */
@@ -27,6 +28,7 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
   mkdirSync(orders)
   writeFileSync(traceFile, '')
   const stack = await startStack({
+    natsUsers: [auditor],
     ...options,
     serviceEnv: {
       LOG_LEVEL: 'warn',

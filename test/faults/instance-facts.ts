@@ -13,6 +13,8 @@ export interface DatabaseFact {
   readonly comment: string | null
   /** Somebody who was given nothing may enter or use it. */
   readonly openToPublic: boolean
+  /** Who may connect besides its owner. */
+  readonly guests: readonly string[]
 }
 
 export interface TenantFact {
@@ -43,6 +45,7 @@ export interface RoleFact {
   readonly login: boolean
   /** May make roles or databases. */
   readonly maker: boolean
+  readonly groups: readonly string[]
 }
 
 export interface InstanceFacts {
@@ -50,6 +53,8 @@ export interface InstanceFacts {
   readonly roles: readonly RoleFact[]
   readonly tenants: readonly TenantFact[]
   readonly outbox: readonly OutboxFact[]
+  /** Names of the spares that are on offer. */
+  readonly spares: readonly string[]
   readonly dead: readonly { readonly subject: string; readonly reason: string }[]
   /** Sessions that hold a transaction open without doing anything. */
   readonly idleInTransaction: number
@@ -69,10 +74,13 @@ export async function readInstance(stack: RunningStack, service: ServiceName): P
       databases: await cluster<DatabaseFact[]>`
         select datname as name, datconnlimit = -2 as invalid, datistemplate as template, datallowconn as connectable,
           pg_get_userbyid(datdba) as owner, shobj_description(oid, 'pg_database') as comment,
-          exists (select from aclexplode(coalesce(datacl, acldefault('d', datdba))) where grantee = 0) as "openToPublic"
+          exists (select from aclexplode(coalesce(datacl, acldefault('d', datdba))) where grantee = 0) as "openToPublic",
+          array(select distinct pg_get_userbyid(grantee)::text from aclexplode(datacl)
+                where privilege_type = 'CONNECT' and grantee not in (0, datdba)) as guests
         from pg_database where datname <> 'template0'`,
       roles: await cluster<RoleFact[]>`
-        select rolname as name, rolsuper as superuser, rolcanlogin as login, rolcreaterole or rolcreatedb as maker
+        select rolname as name, rolsuper as superuser, rolcanlogin as login, rolcreaterole or rolcreatedb as maker,
+          array(select pg_get_userbyid(roleid)::text from pg_auth_members where member = pg_roles.oid) as groups
         from pg_roles where rolname !~ '^pg_'`,
       tenants: await central<TenantFact[]>`
         select id, name, domain, settings::text, version::int, lifecycle, provisioned, schema_version as "schemaVersion",
@@ -80,6 +88,7 @@ export async function readInstance(stack: RunningStack, service: ServiceName): P
       outbox: await central<OutboxFact[]>`
         select message_id as "messageId", tenant_id as tenant, subject, published_at is not null as published,
           refused_at is not null as refused, last_error as "lastError" from outbox order by seq`,
+      spares: (await central<{ name: string }[]>`select name from spares`).map(row => row.name),
       dead: await central<{ subject: string; reason: string }[]>`select subject, reason from dead_events order by id`,
       idleInTransaction: await idle(cluster),
     }
@@ -100,6 +109,20 @@ export async function readInside(stack: RunningStack, service: ServiceName, data
       tenantSchema: of('tenant'),
       markSchema: of('mark'),
     }
+  } finally {
+    await sql.end({ timeout: 1 })
+  }
+}
+
+/** In a service's central database. */
+export async function asSuperuser<T>(
+  stack: RunningStack,
+  service: ServiceName,
+  ask: (sql: postgres.Sql) => PromiseLike<T>,
+): Promise<T> {
+  const sql = superuser(stack, service, `${service}_central`)
+  try {
+    return await ask(sql)
   } finally {
     await sql.end({ timeout: 1 })
   }

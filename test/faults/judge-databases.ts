@@ -17,6 +17,10 @@ export function judgeTenantDatabases(service: ServiceName, facts: InstanceFacts,
       if (!purged && !database && tenant.certificate) found.push(`${name} is gone before its time`)
     } else if (!database) found.push(`${name} is missing`)
     if (database) found.push(...judgeMark(service, database, tenant))
+    if (database && tenant.provisioned === 'ready') found.push(...judgeRole(service, database, facts))
+  }
+  for (const { name } of facts.roles) {
+    if (name.startsWith('tenant_') && !named.has(name)) found.push(`the role ${name} is left without a database`)
   }
   for (const database of databases) {
     found.push(...judgeDoor(service, database))
@@ -25,9 +29,38 @@ export function judgeTenantDatabases(service: ServiceName, facts: InstanceFacts,
   return found
 }
 
-/** What is everybody's on an instance. */
-export function judgeInstance(service: ServiceName, { databases, roles, idleInTransaction }: InstanceFacts): string[] {
+/** One login, which may enter this database alone, and is what its group is. */
+function judgeRole(service: ServiceName, { name, guests }: DatabaseFact, { roles }: InstanceFacts): string[] {
+  const role = roles.find(role => role.name === name)
+  if (!role) return [`the role ${name} is missing`]
   const found: string[] = []
+  if (!role.login) found.push(`the role ${name} cannot log in`)
+  if (role.groups.join() !== `${service}_tenant`) found.push(`the role ${name} is member of [${role.groups}]`)
+  if (guests.join() !== name) found.push(`${name} may be entered by [${guests}]`)
+  return found
+}
+
+/** Every spare on offer is whole and closed, there are as many as wanted, and none is half made. */
+function judgeSpares(service: ServiceName, { spares, databases, roles }: InstanceFacts, wanted: number): string[] {
+  const found: string[] = []
+  const isSpare = ({ name }: { name: string }): boolean => name.startsWith(`spare_${service}_`)
+  if (spares.length !== wanted) found.push(`${service} has ${spares.length} spares, not ${wanted}`)
+  for (const name of spares) {
+    const database = databases.find(one => one.name === name)
+    const role = roles.find(one => one.name === name)
+    if (!database || database.connectable) found.push(`the spare ${name} has no database that is closed`)
+    if (!role || role.login) found.push(`the spare ${name} has no role that cannot log in`)
+  }
+  for (const { name } of [...databases.filter(isSpare), ...roles.filter(isSpare)]) {
+    if (!spares.includes(name)) found.push(`${name} is there and not on offer`)
+  }
+  return found
+}
+
+/** What is everybody's on an instance. */
+export function judgeInstance(service: ServiceName, facts: InstanceFacts, spares: number): string[] {
+  const { databases, roles, idleInTransaction } = facts
+  const found = judgeSpares(service, facts, spares)
   if (!databases.some(({ name }) => name === `${service}_central`)) found.push(`${service}_central is missing`)
   const templates = databases.filter(({ name }) => name.startsWith(`template_${service}_`))
   if (templates.length !== 1) found.push(`${service} has ${templates.length} templates, not one`)
@@ -57,11 +90,19 @@ function judgeDoor(service: ServiceName, { name, invalid, owner, openToPublic }:
 function judgeMark(service: ServiceName, { name, comment }: DatabaseFact, tenant: TenantFact): string[] {
   // A tenant deleted before it was ready leaves a database without a mark.
   if (comment === null && tenant.lifecycle === 'deleted') return []
-  const [, text = 'null'] = /^distributed-tenant:v1 (.*)$/.exec(comment ?? '') ?? []
-  const mark = JSON.parse(text) as { tenant?: string; service?: string; certificate?: string } | null
+  const [, text = ''] = /^distributed-tenant:v1 (.*)$/.exec(comment ?? '') ?? []
+  const mark = parse(text)
   if (!mark) return [`${name} carries no mark`]
   const fits = mark.tenant === tenant.id && mark.service === service && mark.certificate === tenant.certificate
   return fits ? [] : [`the mark of ${name} is ${text}, its registry row has ${tenant.id}, ${tenant.certificate}`]
+}
+
+function parse(text: string): { tenant?: string; service?: string; certificate?: string } | null {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
 }
 
 export function judgeInside(service: ServiceName, tenant: TenantFact, inside: InsideFacts, schema: number): string[] {

@@ -72,7 +72,11 @@ export async function checkLedger(stack: RunningStack, options: LedgerCheckOptio
   for (const name of serviceNames) {
     differences.push(...judgeRegistry(name, facts), ...judgeOutbox(name, facts[name]))
     differences.push(...judgeTenantDatabases(name, facts[name], options.purged ?? false))
-    if (!only) differences.push(...judgeInstance(name, facts[name]), ...judgeDead(name, facts[name], options.dead ?? 0))
+    if (!only)
+      differences.push(
+        ...judgeInstance(name, facts[name], sparesOf(stack, name)),
+        ...judgeDead(name, facts[name], options.dead ?? 0),
+      )
   }
   differences.push(...judgeStored(facts, stream), ...(only ? [] : judgeConsumers(stream)))
   const insides = options.inside === false ? [] : await lookInside(stack, facts, ask)
@@ -103,6 +107,10 @@ const nothing = {
 
 const isReady = (id: string, facts: Facts): boolean =>
   serviceNames.every(name => facts[name].tenants.some(tenant => tenant.id === id && tenant.provisioned === 'ready'))
+
+/** The default is the product's own. */
+const sparesOf = (stack: RunningStack, service: ServiceName): number =>
+  Number(stack.services[service].env.TENANT_SPARES ?? 3)
 
 /** What an instance says about some tenants. */
 function of(only: readonly string[], facts: InstanceFacts): InstanceFacts {

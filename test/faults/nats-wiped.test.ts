@@ -6,11 +6,14 @@ import t from 'tap'
 import { startStack } from '../../stack/stack.js'
 import { converge } from './faulty-stack.js'
 import { createOperator } from './operator.js'
+import { auditor } from './stream-facts.js'
 
 const TENANTS = 20
 
+t.setTimeout(120_000)
+
 t.test('a stream that is gone with its tenants pending', { timeout: 110_000 }, async t => {
-  const stack = await startStack({ serviceEnv: { LOG_LEVEL: 'error' } })
+  const stack = await startStack({ serviceEnv: { LOG_LEVEL: 'error' }, natsUsers: [auditor] })
   t.teardown(() => stack.stop())
   const { servers } = stack
   if (!servers) throw new Error('this test kills servers of its own')

@@ -80,7 +80,7 @@ t.test('a wrong variable ends the start with one line that names it and the cure
 t.test('in production the tenant header alone is not enough to start', async t => {
   const { code, err } = await run(t, 'employee', { NODE_ENV: 'production' }).ended
   t.equal(code, 1)
-  t.match(err, /authorizeTenant/)
+  t.match(err, /Tokens cannot be verified: set IDENTITY_URL/)
   t.match(err, oneLine)
 })
 

@@ -5,7 +5,9 @@ import type { TenantId } from '../../../events/index.js'
 import type { QueryClient } from '../types.js'
 
 /** After this an attempt whose process has died is made again. One that still runs holds its lock and is left alone. */
-export const ATTEMPT_LEASE_MS = 60_000
+export const ATTEMPT_LEASE_MS = 15_000
+/** After this a tenant whose event never came is tried. Longer: while many wait for their turn, theirs has come. */
+const UNHEARD_MS = 60_000
 const FIRST_DELAY_MS = 1_000
 const LONGEST_DELAY_MS = 300_000
 
@@ -28,7 +30,7 @@ export async function claimDue(sql: QueryClient, limit: number): Promise<TenantI
       select id from tenants
       where lifecycle <> 'deleted' and provisioned in ('pending', 'failed', 'ready') and (
         next_attempt_at <= now() or (next_attempt_at is null and provisioned = 'pending'
-          and updated_at < now() - ${ATTEMPT_LEASE_MS} * interval '1 millisecond'))
+          and updated_at < now() - ${UNHEARD_MS} * interval '1 millisecond'))
       order by next_attempt_at limit ${limit} for update skip locked
     )
     update tenants set next_attempt_at = now() + ${ATTEMPT_LEASE_MS} * interval '1 millisecond'

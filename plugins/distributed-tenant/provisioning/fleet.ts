@@ -1,6 +1,6 @@
-// Owns comparing this registry with what the instance holds. Repairs what is safe (rights, roles, a lost mark, an old
-// schema), stops what must not be served, reports the rest. Invariant: a database that is gone is never made again empty,
-// and one that nobody owns is never dropped.
+// Owns comparing this registry with what the instance holds. Repairs what is safe (rights, roles, a lost mark), stops what
+// must not be served, reports the rest; old schemas too, since a migration run has canaries and a look here has none.
+// Invariant: a database that is gone is never made again empty, and one that nobody owns is never dropped.
 import type { TenantId } from '../../../events/index.js'
 import { type Finding, type Inventory, repairable, type TenantStanding } from '../databases/inventory.js'
 import type { ServiceName, SqlClient } from '../types.js'
@@ -30,18 +30,27 @@ export function createFleet({ service, central, inspect, repair, schemaVersion, 
   async function check(): Promise<void> {
     const { tenants, strayDatabases, strayRoles, openDatabases } = await inspect()
     const again: TenantId[] = []
+    let behind = 0
     for (const one of tenants) {
       if (one.lifecycle === 'deleted' || one.provisioned !== 'ready') continue
       if (one.findings.length > 0) {
         if (await judge(one)) again.push(one.id)
       } else if ((one.schemaVersion ?? 0) < schemaVersion) {
-        again.push(one.id)
+        behind++
       }
+    }
+    if (behind > 0) {
+      tell(
+        'schema_behind',
+        service,
+        'reported',
+        `tenants are behind version ${schemaVersion}: run distributed-tenant migrate`,
+      )
     }
     for (const name of strayDatabases) tell('stray_database', name, 'reported', 'no tenant of this registry owns it')
     for (const name of strayRoles) tell('stray_role', name, 'reported', 'no tenant of this registry owns it')
     for (const name of openDatabases) tell('open_database', name, 'reported', 'PUBLIC may connect to it')
-    if (again.length > 0) await tryInTurn(central, again, schemaVersion)
+    if (again.length > 0) await tryInTurn(central, again)
   }
 
   /** @returns whether provisioning it again may cure it */

@@ -203,10 +203,10 @@ export async function tryAtOnce(sql: QueryClient, ids: readonly TenantId[]): Pro
       and provisioned in ('pending', 'failed', 'foreign')`
 }
 
-/** Tenants behind `schemaVersion`, or looked at again: tried when nothing else is due for them already. */
-export async function tryInTurn(sql: QueryClient, ids: readonly TenantId[], schemaVersion: number): Promise<void> {
+/** Tenants to be looked into again: tried when nothing else is due for them already. */
+export async function tryInTurn(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
   await sql`
     update tenants set next_attempt_at = now()
-    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and next_attempt_at is null
-      and (provisioned = 'pending' or (provisioned = 'ready' and coalesce(schema_version, 0) < ${schemaVersion}))`
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and provisioned = 'pending'
+      and next_attempt_at is null`
 }

@@ -3,7 +3,8 @@
 // for one that waits in a pipeline, which ends with its socket; `onResponse` only comes first in the ordinary ones.
 // Nothing here takes a connection: a query does.
 import { Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Tell } from '../channels.js'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/remote.js'
 import {
@@ -26,11 +27,14 @@ export interface RequestParts {
   readonly directory: Directory
   readonly identifiers: readonly Identifier[]
   readonly clientFor: (id: TenantId) => ClientScope
+  readonly tell: Tell
 }
 
 /** What a request carries. `none`: it names no tenant. `skipped`: its route wants none. */
 interface Slot {
   state: 'none' | 'skipped' | 'tenant'
+  /** The tenant it names, admitted or not. */
+  named: TenantId | null
   tenant: Tenant | null
   client: ClientScope | null
   over: boolean
@@ -70,8 +74,14 @@ export function tenantOf(entry: DirectoryEntry): Tenant {
 
 type Authorize = NonNullable<Settings['authorizeTenant']>
 
-async function authorize(allows: Authorize, request: FastifyRequest, slot: Slot, tenant: Tenant): Promise<void> {
-  if ((await allows(request, tenant)) !== true) throw new TenantForbidden()
+function authorize(allows: Authorize, request: FastifyRequest, slot: Slot, tenant: Tenant): void | Promise<void> {
+  const allowed = allows(request, tenant)
+  if (allowed instanceof Promise) return allowed.then(late => decide(late, slot, tenant))
+  decide(allowed, slot, tenant)
+}
+
+function decide(allowed: boolean, slot: Slot, tenant: Tenant): void {
+  if (allowed !== true) throw new TenantForbidden()
   settle(slot, tenant)
 }
 
@@ -81,7 +91,8 @@ function settle(slot: Slot, tenant: Tenant): void {
 }
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
-  const { settings, directory, identifiers, clientFor } = parts
+  const { settings, directory, identifiers, clientFor, tell } = parts
+  const vary = `Host, ${settings.header}, Authorization`
 
   function slotOf(request: FastifyRequest): Slot & { tenant: Tenant } {
     const slot = (request as Carrier)[kSlot]
@@ -124,6 +135,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     const policy = request.routeOptions.config.tenant
     const slot: Slot = {
       state: policy === false ? 'skipped' : 'none',
+      named: null,
       tenant: null,
       client: null,
       over: false,
@@ -131,17 +143,27 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     }
     ;(request as Carrier)[kSlot] = slot
     if (policy === false) return done()
+    keepPrivate(reply, vary)
     releaseAtTheEnd(slot, reply)
     let admitted: void | Promise<void>
     try {
       admitted = admit(request, reply, slot, policy)
     } catch (error) {
-      return done(error as Error)
+      return refuse(error as Error)
     }
     // At once where nothing is waited for: each promise on this way is one more of every request.
-    if (admitted instanceof Promise) admitted.then(() => done(), done)
+    if (admitted instanceof Promise) admitted.then(() => done(), refuse)
     else done()
+
+    function refuse(error: Error): void {
+      if (!(error instanceof TenantRequired)) tellRefused(request, slot, error)
+      done(error)
+    }
   })
+
+  function tellRefused(request: FastifyRequest, { named }: Slot, error: unknown): void {
+    if (tell.heard('access')) tell({ area: 'access', event: { type: 'refused', request, error, tenant: named } })
+  }
 
   function admit(
     request: FastifyRequest,
@@ -149,7 +171,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     slot: Slot,
     policy: TenantPolicy | undefined,
   ): void | Promise<void> {
-    const id = identifyTenant(request, identifiers, directory.findDomain)
+    const id = identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain)
     return id instanceof Promise
       ? id.then(late => identified(request, reply, slot, policy, late))
       : identified(request, reply, slot, policy, id)
@@ -166,6 +188,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
       if (policy === 'required') throw new TenantRequired(settings.header)
       return
     }
+    slot.named = id
     // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
     request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
@@ -184,6 +207,11 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     end((request as Carrier)[kSlot])
     done()
   })
+}
+
+/** One address, many tenants: no cache between us and the client may take one's answer for another's. */
+function keepPrivate(reply: FastifyReply, vary: string): void {
+  reply.header('cache-control', 'private, no-store').header('vary', vary)
 }
 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
@@ -226,15 +254,27 @@ function end(slot: Slot | undefined): void {
   slot.client?.release()
 }
 
-/** `fastify.register(routes, { prefix, tenant: 'required' })`: the policy of a scope, for routes that name none. */
+/** A route's own sources, when it or its scope has any. */
+export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
+  request.routeOptions.config.identifyBy as readonly Identifier[] | undefined
+
+/** `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })`: a scope's word, for routes that say nothing. */
 function addScopePolicy(fastify: FastifyInstance): void {
-  type Scope = { [kPolicy]?: TenantPolicy }
+  type Policy = Pick<FastifyContextConfig, 'tenant' | 'identifyBy'>
+  type Scope = { [kPolicy]?: Policy }
   fastify.addHook('onRegister', (instance, options) => {
-    const { tenant } = options as { tenant?: TenantPolicy }
-    if (tenant !== undefined) (instance as Scope)[kPolicy] = tenant
+    const { tenant, identifyBy } = options as Policy
+    if (tenant === undefined && identifyBy === undefined) return
+    const above = (instance as Scope)[kPolicy]
+    ;(instance as Scope)[kPolicy] = {
+      ...above,
+      ...(tenant !== undefined && { tenant }),
+      ...(identifyBy !== undefined && { identifyBy }),
+    }
   })
   fastify.addHook('onRoute', function (this: FastifyInstance, route) {
-    const policy = (this as Scope)[kPolicy]
-    if (policy !== undefined && route.config?.tenant === undefined) route.config = { ...route.config, tenant: policy }
+    const config: Policy = { ...(this as Scope)[kPolicy], ...route.config }
+    if (config.identifyBy !== undefined) config.identifyBy = [config.identifyBy].flat()
+    if (Object.keys(config).length > 0) route.config = config
   })
 }

@@ -1,8 +1,9 @@
 // Owns reading a Host header: strict, never normalised into validity. One trailing dot and upper case are the only
 // spellings forgiven, because DNS does (faults 3, rows 15-23).
 import net from 'node:net'
-import type { FastifyRequest } from 'fastify'
-import { HostInvalid } from '../errors.js'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { ConfigurationInvalid, HostInvalid } from '../errors.js'
+import type { Settings } from '../options.js'
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const addressLiteral = /^\[[0-9a-f:.]+\]$/
@@ -34,12 +35,21 @@ function split(value: string): { name: string; port: string | null } {
   return colon < 0 ? { name: value, port: null } : { name: value.slice(0, colon), port: value.slice(colon + 1) }
 }
 
-/** The host a request is for. @throws HOST_INVALID for a repeated Host, or one that contradicts the request line */
+/**
+ * The host a request is for: what a trusted proxy forwards, else the Host header.
+ * @throws HOST_INVALID for a repeated one, a forwarded list, or one that contradicts the request line
+ */
 export function hostOf(request: FastifyRequest): string | null {
   const { rawHeaders, url } = request.raw
   let seen = 0
+  let forwarded = 0
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === 'host' && ++seen > 1) throw new HostInvalid()
+    const name = rawHeaders[at] as string
+    if (name.length === 4 && name.toLowerCase() === 'host' && ++seen > 1) throw new HostInvalid()
+    if (name.length === 16 && name.toLowerCase() === 'x-forwarded-host') {
+      // Which of several the proxy meant cannot be told; without trust nobody reads it.
+      if ((++forwarded > 1 || rawHeaders[at + 1]?.includes(',')) && trusts(request)) throw new HostInvalid()
+    }
   }
   const host = parseHost(request.host)
   if (url?.startsWith('/') === false && url !== '*') {
@@ -47,4 +57,24 @@ export function hostOf(request: FastifyRequest): string | null {
     if (parseHost(target) !== host) throw new HostInvalid()
   }
   return host
+}
+
+/** Fastify lists a request's addresses only when it was told to trust proxies. */
+const trusts = (request: FastifyRequest): boolean => request.ips !== undefined
+
+/** @throws CONFIGURATION_INVALID when anybody's X-Forwarded-Host would decide the tenant */
+export function refuseBlindTrust(fastify: FastifyInstance, settings: Settings): void {
+  if (settings.trustAllProxies || settings.identifyBy || trustProxyOf(fastify) !== true) return
+  throw new ConfigurationInvalid(
+    'Fastify’s `trustProxy: true` lets anybody say the host, and so the tenant: name your proxies’ addresses in it, pass an `identifyBy` without hosts, or say `trustAllProxies: true` if nobody else can reach this process.',
+  )
+}
+
+/** Fastify keeps its options under a symbol of its own and shows only some of them. */
+function trustProxyOf(fastify: FastifyInstance): unknown {
+  for (let one: object | null = fastify; one; one = Object.getPrototypeOf(one)) {
+    const symbol = Object.getOwnPropertySymbols(one).find(({ description }) => description === 'fastify.options')
+    if (symbol) return (one as Record<symbol, { trustProxy?: unknown }>)[symbol]?.trustProxy
+  }
+  return undefined
 }

@@ -1,13 +1,14 @@
 // Owns how a request names its tenant: sources in order, all of them heard, none silently preferred. Two that disagree are
-// refused. A source that says nothing is fine; a malformed one is a 400 and changes nothing.
+// refused: with 400 where both are claims, with 403 where one is verified. A source that says nothing is fine; a malformed
+// one is a 400 and changes nothing.
 import type { FastifyRequest } from 'fastify'
 import { isTenantId, type TenantId } from '../../../events/index.js'
 import type { DirectoryEntry } from '../directory/remote.js'
-import { TenantAmbiguous, TenantConflict, TenantIdInvalid } from '../errors.js'
+import { TenantAmbiguous, TenantConflict, TenantForbidden, TenantIdInvalid } from '../errors.js'
 import { hostOf } from './host.js'
 
-/** What one source says: an id, a host name to look up, or nothing. */
-export type Identified = { readonly id: string } | { readonly domain: string } | null
+/** What one source says: an id, a host name to look up, or nothing. `verified`: a proof, which no claim overrules. */
+export type Identified = { readonly id: string; readonly verified?: boolean } | { readonly domain: string } | null
 
 /** Reads a tenant from a request. @throws the 400s of identification */
 export type Identifier = (request: FastifyRequest) => Identified | Promise<Identified>
@@ -46,49 +47,82 @@ export function fromDomain(): Identifier {
   }
 }
 
+/** The id in a parameter of the route, like `/:tenant/orders`. Written plainly: percent-encoded it is another spelling. */
+export function fromPath(param = 'tenant'): Identifier {
+  return request => {
+    const value = (request.params as Record<string, string | undefined> | null)?.[param]
+    if (value === undefined) return null
+    if (!pathOf(request.url).split('/').includes(value)) throw new TenantIdInvalid()
+    return { id: value }
+  }
+}
+
+function pathOf(url: string): string {
+  const end = url.search(/[?#]/)
+  return end < 0 ? url : url.slice(0, end)
+}
+
 /**
  * Settles what the sources say, at once unless a source or a lookup has to be waited for. `findDomain` is asked for host
- * names only. @throws TENANT_CONFLICT and the 400s
+ * names only.
+ * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with what is verified, and the 400s
  */
 export function identifyTenant(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
   findDomain: FindDomain,
 ): TenantId | null | Promise<TenantId | null> {
-  let settled: TenantId | null = null
+  const heard: Heard = { claimed: null, verified: null }
   for (let at = 0; at < identifiers.length; at++) {
     const said = (identifiers[at] as Identifier)(request)
-    const id = said !== null && 'then' in said ? said.then(late => idOf(late, findDomain)) : idOf(said, findDomain)
-    if (id instanceof Promise) return goOn(request, identifiers.slice(at + 1), findDomain, settled, id)
-    settled = agree(settled, id)
+    if (said === null) continue
+    const waited = 'then' in said ? said.then(late => hear(heard, late, findDomain)) : hear(heard, said, findDomain)
+    if (waited instanceof Promise) return goOn(request, identifiers.slice(at + 1), findDomain, heard, waited)
   }
-  return settled
+  return settle(heard)
 }
 
 type FindDomain = (domain: string) => DirectoryEntry | null | Promise<DirectoryEntry | null>
+
+/** What was said so far: by claims, and by what is verified. */
+interface Heard {
+  claimed: TenantId | null
+  verified: TenantId | null
+}
 
 async function goOn(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
   findDomain: FindDomain,
-  before: TenantId | null,
-  waitedFor: Promise<string | null>,
+  heard: Heard,
+  waitedFor: Promise<void>,
 ): Promise<TenantId | null> {
-  let settled = agree(before, await waitedFor)
-  for (const identifier of identifiers) settled = agree(settled, await idOf(await identifier(request), findDomain))
-  return settled
+  await waitedFor
+  for (const identifier of identifiers) await hear(heard, await identifier(request), findDomain)
+  return settle(heard)
 }
 
-function idOf(said: Identified, findDomain: FindDomain): string | null | Promise<string | null> {
-  if (said === null) return null
-  if ('id' in said) return said.id
+function hear(heard: Heard, said: Identified, findDomain: FindDomain): void | Promise<void> {
+  if (said === null) return
+  if ('id' in said) return agree(heard, said.id, said.verified === true)
   const entry = findDomain(said.domain)
-  return entry instanceof Promise ? entry.then(late => late?.id ?? null) : (entry?.id ?? null)
+  if (entry instanceof Promise) return entry.then(late => agree(heard, late?.id ?? null, false))
+  agree(heard, entry?.id ?? null, false)
 }
 
-function agree(settled: TenantId | null, id: string | null): TenantId | null {
-  if (id === null) return settled
+function agree(heard: Heard, id: string | null, proof: boolean): void {
+  if (id === null) return
   if (!isTenantId(id)) throw new TenantIdInvalid()
-  if (settled !== null && settled !== id) throw new TenantConflict()
-  return id
+  if (proof) {
+    if (heard.verified !== null && heard.verified !== id) throw new TenantForbidden()
+    heard.verified = id
+  } else {
+    if (heard.claimed !== null && heard.claimed !== id) throw new TenantConflict()
+    heard.claimed = id
+  }
+}
+
+function settle({ claimed, verified }: Heard): TenantId | null {
+  if (claimed !== null && verified !== null && claimed !== verified) throw new TenantForbidden()
+  return verified ?? claimed
 }

@@ -6,6 +6,7 @@ import { Department, DepartmentPatch, DepartmentQuery, NewDepartment } from '../
 
 const tags = ['departments']
 const config = { tenant: 'required' } as const
+const writers = { tenant: 'required', roles: ['admin', 'manager'] } as const
 
 export const departmentRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -25,7 +26,7 @@ export const departmentRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Add a department',
@@ -56,7 +57,7 @@ export const departmentRoutes: FastifyPluginAsyncTypebox = async app => {
   app.patch(
     '/:id',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Change what the body names',
@@ -71,7 +72,7 @@ export const departmentRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:id',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Delete a department',

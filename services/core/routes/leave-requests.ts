@@ -1,4 +1,4 @@
-// Owns /api/leave-requests: HTTP in, HTTP out. What may follow what is said elsewhere.
+// Owns /api/leave-requests: HTTP in, HTTP out. What may follow what is said elsewhere. Every user may ask for leave.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
 import { createLeaveRequests } from '../leave-requests.js'
@@ -6,6 +6,7 @@ import { LeaveRequest, LeaveRequestPatch, LeaveRequestQuery, NewLeaveRequest } f
 
 const tags = ['leave-requests']
 const config = { tenant: 'required' } as const
+const writers = { tenant: 'required', roles: ['admin', 'manager'] } as const
 
 export const leaveRequestRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -56,7 +57,7 @@ export const leaveRequestRoutes: FastifyPluginAsyncTypebox = async app => {
   app.patch(
     '/:id',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Change what the body names',
@@ -72,7 +73,7 @@ export const leaveRequestRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:id',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Delete a request for leave',

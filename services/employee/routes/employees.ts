@@ -6,6 +6,7 @@ import { Employee, EmployeePatch, EmployeeQuery, NewEmployee } from '../schemas/
 
 const tags = ['employees']
 const config = { tenant: 'required' } as const
+const writers = { tenant: 'required', roles: ['admin', 'manager'] } as const
 
 export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -25,7 +26,7 @@ export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Add an employee',
@@ -51,7 +52,7 @@ export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
   app.patch(
     '/:id',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Change what the body names',
@@ -66,7 +67,7 @@ export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:id',
     {
-      config,
+      config: writers,
       schema: {
         tags,
         summary: 'Delete an employee',

@@ -7,13 +7,17 @@ import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
 import { errors, pageOf } from '../../http/schemas.js'
+import type { FirstUsers } from '../first-users.js'
 import type { Idempotency } from '../idempotency.js'
 import { listTenants } from '../listing.js'
+import type { Passwords } from '../passwords.js'
 import { parsePrefer } from '../prefer.js'
 import type { Presentation } from '../presentation.js'
 import type { Readiness } from '../readiness.js'
+import type { FirstUser } from '../schemas/credentials.js'
 import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery, TenantReadQuery } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
+import { firstUserRoutes } from './first-user.js'
 import { lifecycleRoutes } from './lifecycle.js'
 
 export interface TenantRouteOptions {
@@ -21,6 +25,8 @@ export interface TenantRouteOptions {
   present: Presentation
   readiness: Readiness
   idempotency: Idempotency
+  firstUsers: FirstUsers
+  passwords: Passwords
 }
 
 const tags = ['tenants']
@@ -29,10 +35,11 @@ const config = { tenant: false } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
-  const { adminToken, present, readiness, idempotency } = options
+  const { adminToken, present, readiness, idempotency, firstUsers, passwords } = options
   app.addHook('onRequest', requireAdmin(adminToken))
 
   await app.register(lifecycleRoutes, { present, actor: ACTOR })
+  await app.register(firstUserRoutes, { passwords })
 
   app.get(
     '',
@@ -71,11 +78,15 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       },
     },
     async (request, reply) => {
-      checkSettings(request.body.settings)
-      const once = idempotency.once(request.headers['idempotency-key'], request.body)
-      const row = await app.tenants.create({ ...request.body, actor: ACTOR }, once)
+      const { admin, ...tenant } = request.body
+      checkSettings(tenant.settings)
+      // Without the password: what is kept of a body must not help to guess one.
+      const once = idempotency.once(request.headers['idempotency-key'], { ...tenant, admin: admin?.email ?? null })
+      const first = admin && (await firstUser(admin, passwords))
+      const row = await app.tenants.create({ ...tenant, actor: ACTOR }, first ? firstUsers.within(first, once) : once)
       const { wait, applied } = parsePrefer(request.headers.prefer)
       const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
+      if (ready && first) await firstUsers.make(row.id)
       if (applied) reply.header('preference-applied', applied)
       reply.code(ready ? 201 : 202).header('location', `/api/tenants/${row.id}`)
       return present.one((ready && (await app.tenants.find(row.id))) || row)
@@ -121,6 +132,11 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       return present.one(await app.tenants.update(parseTenantId(request.params.id), request.body, ACTOR))
     },
   )
+}
+
+/** The password goes no further than this. */
+async function firstUser({ email, password, displayName = email }: FirstUser, passwords: Passwords) {
+  return { email, displayName, passwordHash: await passwords.hash(password) }
 }
 
 /** Aborts when the client has left: nobody waits for an answer nobody reads. */

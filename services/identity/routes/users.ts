@@ -1,13 +1,17 @@
-// Owns /api/users: HTTP in, HTTP out. Who signs in comes later: there are no passwords here.
+// Owns /api/users: HTTP in, HTTP out. Every user of the tenant may read, only its admins may change: who could give a role
+// could give themselves one.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
+import { createCredentials } from '../credentials.js'
+import type { Passwords } from '../passwords.js'
 import { NewUser, User, UserPatch, UserQuery } from '../schemas/user.js'
 import { createUsers } from '../users.js'
 
 const tags = ['users']
 const config = { tenant: 'required' } as const
+const admins = { tenant: 'required', roles: ['admin'] } as const
 
-export const userRoutes: FastifyPluginAsyncTypebox = async app => {
+export const userRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = async (app, { passwords }) => {
   app.get(
     '',
     {
@@ -25,7 +29,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '',
     {
-      config,
+      config: admins,
       schema: {
         tags,
         summary: 'Add a user',
@@ -34,7 +38,11 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const user = await createUsers(request.sql).create(request.body)
+      const { password, ...fields } = request.body
+      const user =
+        password === undefined
+          ? await createUsers(request.sql).create(fields)
+          : await createCredentials(request.sql).create(fields, await passwords.hash(password))
       return reply.code(201).header('location', `/api/users/${user.id}`).send(user)
     },
   )
@@ -51,7 +59,7 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
   app.patch(
     '/:id',
     {
-      config,
+      config: admins,
       schema: {
         tags,
         summary: 'Change what the body names',
@@ -60,13 +68,25 @@ export const userRoutes: FastifyPluginAsyncTypebox = async app => {
         response: { 200: User, ...tenantErrors(409, 413, 415, 422) },
       },
     },
-    async request => createUsers(request.sql).change(request.params.id, request.body),
+    async request => {
+      const { params, body, sql } = request
+      const { password, ...fields } = body
+      if (password === undefined) return createUsers(sql).change(params.id, fields)
+      const hash = await passwords.hash(password)
+      return sql.begin(async sql => {
+        const users = createUsers(sql)
+        const named = Object.keys(fields).length > 0
+        const user = await (named ? users.change(params.id, fields) : users.read(params.id))
+        await createCredentials(sql).set(user.id, hash)
+        return user
+      })
+    },
   )
 
   app.delete(
     '/:id',
     {
-      config,
+      config: admins,
       schema: {
         tags,
         summary: 'Delete a user',

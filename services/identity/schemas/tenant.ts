@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox'
 import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
 import { nullableText, nullableTimestamp, page, text, timestamp } from '../../http/schemas.js'
+import { FirstUser } from './credentials.js'
 
 const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
 const id = (description: string) => Type.String({ description, maxLength: 1000 })
@@ -67,6 +68,7 @@ export const NewTenant = Type.Object(
     name: text(200),
     domain: Type.Optional(domain),
     settings: Type.Optional(settings),
+    admin: Type.Optional(FirstUser),
   },
   { title: 'NewTenant', additionalProperties: false },
 )

@@ -1,6 +1,7 @@
 // Owns what a user of a tenant looks like over HTTP.
 import { type Static, Type } from 'typebox'
 import { email, page, text, timestamp, uuid } from '../../http/schemas.js'
+import { newPassword } from './credentials.js'
 
 const role = Type.Enum(['admin', 'manager', 'member'])
 const status = Type.Enum(['active', 'disabled'])
@@ -11,7 +12,13 @@ export const User = Type.Object(
 )
 
 export const NewUser = Type.Object(
-  { email, displayName: text(200), role: Type.Optional(role), status: Type.Optional(status) },
+  {
+    email,
+    displayName: text(200),
+    role: Type.Optional(role),
+    status: Type.Optional(status),
+    password: Type.Optional(newPassword),
+  },
   { title: 'NewUser', additionalProperties: false },
 )
 
@@ -21,6 +28,7 @@ export const UserPatch = Type.Object(
     displayName: Type.Optional(text(200)),
     role: Type.Optional(role),
     status: Type.Optional(status),
+    password: Type.Optional(newPassword),
   },
   { title: 'UserPatch', additionalProperties: false, minProperties: 1 },
 )

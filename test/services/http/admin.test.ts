@@ -43,3 +43,11 @@ t.test('without a token configured nobody passes', async t => {
     }
   }
 })
+
+t.test('while a token is replaced the old and the new one pass, and nothing between them', async t => {
+  const next = 'the-next-token-of-the-operator'
+  const both = app(t, `${token},${next}`)
+  const ask = (bearer: string) => both.inject({ url: '/', headers: { authorization: `Bearer ${bearer}` } })
+  for (const one of [token, next]) t.equal((await ask(one)).statusCode, 200)
+  for (const none of [`${token},${next}`, ',', `${token}${next}`]) t.equal((await ask(none)).statusCode, 401)
+})

@@ -47,8 +47,25 @@ t.test('users', async t => {
     )
   })
 
+  await t.test('a password is taken, changed, and never shown', async t => {
+    const call = await tenant()
+    const created = await call('POST', '/api/users', { ...ada, password: 'correct horse battery' })
+    t.equal(created.statusCode, 201, created.body)
+    const url = created.headers.location as string
+    const changed = await call('PATCH', url, { password: 'another horse battery' })
+    t.equal(changed.statusCode, 200, changed.body)
+    for (const { body } of [created, changed, await call('GET', url), await call('GET', '/api/users')]) {
+      t.notMatch(body, /horse|scrypt|password/i)
+    }
+    t.match((await call('PATCH', url, { password: 'short' })).json(), { statusCode: 400, code: 'REQUEST_INVALID' })
+    t.match((await call('PATCH', `/api/users/${nowhere}`, { password: 'another horse battery' })).json(), {
+      statusCode: 404,
+      code: 'USER_NOT_FOUND',
+    })
+  })
+
   await t.test('the operator’s token is no tenant', async t => {
     const response = await app.inject({ url: '/api/users', headers: asAdmin })
-    t.match(response.json(), { statusCode: 400, code: 'TENANT_REQUIRED' })
+    t.match(response.json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
   })
 })

@@ -1,1 +1,2 @@
-select 1;
+drop table first_users;
+drop table signing_keys;

@@ -1,0 +1,49 @@
+// Owns the tenant that a verified token says: as a source of identification, and as the check of what the other sources
+// claim. Both read `request.user`, which somebody else has verified before our `onRequest`; neither verifies anything.
+// Invariant: what a token says is never overruled, and a token that says no tenant is no token for any.
+import type { FastifyRequest } from 'fastify'
+import { Unauthenticated } from '../errors.js'
+import type { Tenant } from '../types.js'
+import type { Identifier } from './identify.js'
+
+/** The verified claims of a request; null or undefined when it brought none. */
+export type ClaimsOf = (request: FastifyRequest) => unknown
+
+export interface ClaimOptions {
+  /** The claim that holds the tenant's id. Default `tenant`. */
+  readonly claim?: string
+  /** Where the verified claims are. Default `request.user`, where `@fastify/jwt` puts them. */
+  readonly of?: ClaimsOf
+}
+
+const userOf: ClaimsOf = request => (request as { user?: unknown }).user
+
+function claimOf(claims: unknown, name: string): unknown {
+  return typeof claims === 'object' && claims !== null && Object.hasOwn(claims, name)
+    ? (claims as Record<string, unknown>)[name]
+    : undefined
+}
+
+/**
+ * The tenant in a verified claim: names the tenant when nothing else does, and refuses with 403 (TENANT_FORBIDDEN), before
+ * anything is looked up, when something else names another. Verify in an `onRequest` hook that comes before this plugin.
+ */
+export function fromClaim(claim = 'tenant', of: ClaimsOf = userOf): Identifier {
+  return request => {
+    const id = claimOf(of(request), claim)
+    return typeof id === 'string' ? { id, verified: true } : null
+  }
+}
+
+/**
+ * For `authorizeTenant`: the request's verified claim must be this tenant. A route with `config: { token: false }` is for
+ * everybody. @throws UNAUTHENTICATED when the request brought no verified claims
+ */
+export function tenantClaim({ claim = 'tenant', of = userOf }: ClaimOptions = {}) {
+  return (request: FastifyRequest, tenant: Pick<Tenant, 'id'>): boolean => {
+    if (request.routeOptions.config.token === false) return true
+    const claims = of(request)
+    if (claims === null || claims === undefined) throw new Unauthenticated()
+    return claimOf(claims, claim) === tenant.id
+  }
+}

@@ -1,0 +1,100 @@
+// Owns counting in fixed windows, shared between replicas by way of Redis. Invariant: nobody who counts waits for Redis;
+// what was counted here is told there ten times a second, and what others counted is learnt from the answer. Without
+// Redis each replica counts for itself. Memory is bounded: the least recently counted keys are forgotten.
+import { LRUCache } from 'lru-cache'
+
+/** The part of an ioredis client that is used here. */
+export interface SharedCounters {
+  readonly status: string
+  pipeline(commands: (string | number)[][]): { exec(): Promise<[error: Error | null, result: unknown][] | null> }
+}
+
+export interface Counted {
+  /** In this window, this one included. */
+  readonly current: number
+  /** Milliseconds until the window ends. */
+  readonly ttl: number
+}
+
+export interface Counters {
+  count(key: string, windowMs: number): Counted
+  close(): void
+}
+
+interface Window {
+  bucket: number
+  windowMs: number
+  /** As far as is known, of all replicas. */
+  shared: number
+  /** Counted here and not told yet. */
+  unsent: number
+}
+
+const TELL_MS = 100
+const MAX_KEYS = 10_000
+
+export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:limit'): Counters {
+  const windows = new LRUCache<string, Window>({ max: MAX_KEYS })
+  const dirty = new Set<string>()
+  let timer: NodeJS.Timeout | null = null
+
+  function soon(): void {
+    // Never rejects.
+    timer ??= setTimeout(() => {
+      timer = null
+      void tell()
+    }, TELL_MS).unref()
+  }
+
+  async function tell(): Promise<void> {
+    const told = [...dirty].flatMap(key => {
+      const window = windows.get(key)
+      return window && window.unsent > 0 ? [{ key, window, bucket: window.bucket, by: window.unsent }] : []
+    })
+    dirty.clear()
+    for (const { window, by } of told) {
+      window.unsent -= by
+      window.shared += by
+    }
+    if (redis?.status !== 'ready' || told.length === 0) return
+    const commands = told.flatMap(({ key, window, bucket, by }) => {
+      const name = `${prefix}:${key}:${bucket}`
+      return [
+        ['incrby', name, by],
+        ['pexpire', name, window.windowMs * 2],
+      ]
+    })
+    try {
+      const answers = (await redis.pipeline(commands).exec()) ?? []
+      told.forEach(({ window, bucket }, at) => {
+        const [error, total] = answers[at * 2] ?? []
+        // What was counted while Redis was away is known here alone.
+        if (!error && typeof total === 'number' && window.bucket === bucket)
+          window.shared = Math.max(window.shared, total)
+      })
+    } catch {
+      // Counted here all the same.
+    }
+  }
+
+  return {
+    count(key, windowMs) {
+      const now = Date.now()
+      const bucket = Math.floor(now / windowMs)
+      let window = windows.get(key)
+      if (!window || window.bucket !== bucket) {
+        window = { bucket, windowMs, shared: 0, unsent: 0 }
+        windows.set(key, window)
+      }
+      window.unsent++
+      dirty.add(key)
+      soon()
+      return { current: window.shared + window.unsent, ttl: (bucket + 1) * windowMs - now }
+    },
+    close() {
+      if (timer) clearTimeout(timer)
+      timer = null
+      dirty.clear()
+    },
+  }
+}

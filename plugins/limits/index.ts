@@ -1,0 +1,83 @@
+// Owns how often somebody may ask: each address before any work is done for it, each tenant once it is known, and what a
+// route asks for by `app.limit`. Over the limit is 429 with Retry-After. No request waits for Redis (counters.ts).
+import createError from '@fastify/error'
+import { normalizeIP } from '@fastify/rate-limit'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { createCounters, type SharedCounters } from './counters.js'
+
+export const RateLimited = createError('RATE_LIMITED', 'Too many requests: try again after Retry-After seconds.', 429)
+
+export interface Limit {
+  /** Names the count; part of its key. */
+  readonly name: string
+  readonly max: number
+  readonly windowMs: number
+  /** Who is counted. Default: the address, an IPv6 one by its /64. */
+  readonly of?: (request: FastifyRequest) => string
+}
+
+/** Counts a request. @throws RATE_LIMITED, after setting Retry-After */
+export type Limiter = (request: FastifyRequest, reply: FastifyReply) => void
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    limit(limit: Limit): Limiter
+  }
+  interface FastifyContextConfig {
+    /** `false`: this route is not counted, like health. */
+    limits?: false
+  }
+}
+
+export interface LimitsOptions {
+  /** Shares the counts between replicas; null: each for itself. */
+  readonly redis: SharedCounters | null
+  /** Requests a minute of one address; 0: any number. */
+  readonly perAddress: number
+}
+
+const MINUTE = 60_000
+
+async function limitsPlugin(app: FastifyInstance, { redis, perAddress }: LimitsOptions): Promise<void> {
+  const counters = createCounters(redis)
+  app.addHook('onClose', async () => counters.close())
+
+  app.decorate('limit', ({ name, max, windowMs, of = addressOf }: Limit): Limiter => {
+    return (request, reply) => {
+      const { current, ttl } = counters.count(`${name}:${of(request)}`, windowMs)
+      if (current <= max) return
+      reply.header('retry-after', Math.ceil(ttl / 1000))
+      throw new RateLimited()
+    }
+  })
+
+  if (perAddress === 0) return
+  const limiter = app.limit({ name: 'address', max: perAddress, windowMs: MINUTE })
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.limits !== false) limiter(request, reply)
+    done()
+  })
+}
+
+/** One subscriber holds a whole /64 of IPv6: it counts as one address. */
+export const addressOf = ({ ip }: Pick<FastifyRequest, 'ip'>): string => normalizeIP(ip)
+
+/** Counts each tenant's requests once it is known. Register it behind the tenant plugin. `perTenant` 0: any number. */
+async function tenantLimitPlugin(app: FastifyInstance, { perTenant }: { perTenant: number }): Promise<void> {
+  if (perTenant === 0) return
+  const limiter = app.limit({ name: 'tenant', max: perTenant, windowMs: MINUTE, of: request => request.tenantId })
+  app.addHook('onRequest', (request, reply, done) => {
+    const { tenant, limits } = request.routeOptions.config
+    if (tenant === 'required' && limits !== false) limiter(request, reply)
+    done()
+  })
+}
+
+export const limits = fp<LimitsOptions>(limitsPlugin, { name: 'fastify-distributed-tenant-limits', fastify: '5.x' })
+export const tenantLimit = fp<{ perTenant: number }>(tenantLimitPlugin, {
+  name: 'fastify-distributed-tenant-tenant-limit',
+  fastify: '5.x',
+  dependencies: ['fastify-distributed-tenant', 'fastify-distributed-tenant-limits'],
+})
+export default limits

@@ -1,0 +1,105 @@
+// Owns the issuer's published keys as this process knows them. They are asked for again when they are old, in the
+// background, and when a token names one we do not know, at most once in ten seconds however many ask (twice a second until the first was read). An issuer that is
+// gone stops nothing for a day: what was fetched last stays good. (`get-jwks` asks once for every unknown key and forgets
+// its keys two minutes after the issuer has gone, which is why it is not used here.)
+import { TokenKeysUnavailable } from './errors.js'
+import { type KeySet, parseKeySet, type VerifyingKey } from './key.js'
+
+export interface RemoteKeysOptions {
+  /** Where the JWKS document is; undefined: nowhere, and no token can be verified. */
+  readonly url: string | undefined
+  /** Hears of a failed fetch once, and once of the first that worked again. */
+  readonly onChange?: (error: unknown) => void
+  readonly fetch?: typeof fetch
+  readonly now?: () => number
+}
+
+export interface RemoteKeys extends KeySet {
+  /** Fetches now, or joins the fetch under way. */
+  refresh(): Promise<void>
+  close(): void
+}
+
+const FRESH_MS = 5 * 60_000
+const GOOD_MS = 24 * 3_600_000
+const COOLDOWN_MS = 10_000
+/** While no key was ever read: the issuer may be starting beside us. */
+const FIRST_COOLDOWN_MS = 500
+const DEADLINE_MS = 3_000
+const MAX_BYTES = 256 * 1024
+
+export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
+  const { url, onChange, fetch: ask = fetch, now = () => performance.now() } = options
+  const closing = new AbortController()
+  let keys = new Map<string, VerifyingKey>()
+  let fetchedAt = Number.NEGATIVE_INFINITY
+  let triedAt = Number.NEGATIVE_INFINITY
+  let failed = true
+  let told = false
+  let flight: Promise<void> | null = null
+
+  async function load(from: string): Promise<Map<string, VerifyingKey>> {
+    const response = await ask(from, {
+      headers: { accept: 'application/json' },
+      redirect: 'error',
+      signal: AbortSignal.any([closing.signal, AbortSignal.timeout(DEADLINE_MS)]),
+    })
+    const text = await textOf(response)
+    if (!response.ok) throw new Error(`the key set answers ${response.status}`)
+    return parseKeySet(JSON.parse(text))
+  }
+
+  async function fly(): Promise<void> {
+    triedAt = now()
+    try {
+      if (!url) throw new Error('no key set is configured')
+      keys = await load(url)
+      fetchedAt = now()
+      failed = false
+      if (told) onChange?.(undefined)
+      told = false
+    } catch (error) {
+      failed = true
+      if (!told && !closing.signal.aborted) onChange?.(error)
+      told = true
+    } finally {
+      flight = null
+    }
+  }
+
+  function refresh(): Promise<void> {
+    flight ??= fly()
+    return flight
+  }
+
+  return {
+    refresh,
+    async find(kid) {
+      const age = now() - fetchedAt
+      const calm = now() - triedAt > (keys.size > 0 ? COOLDOWN_MS : FIRST_COOLDOWN_MS)
+      const known = keys.get(kid)
+      if (known && age < GOOD_MS) {
+        // Never rejects.
+        if (age > FRESH_MS && calm) void refresh()
+        return known
+      }
+      if (flight || calm) await refresh()
+      const fresh = keys.get(kid)
+      if (fresh && now() - fetchedAt < GOOD_MS) return fresh
+      // Unknown to an issuer that answers is a wrong token; one that does not answer may have made a new key.
+      if (failed) throw new TokenKeysUnavailable()
+      return null
+    },
+    close: () => closing.abort(),
+  }
+}
+
+async function textOf(response: Response): Promise<string> {
+  let text = ''
+  const decoder = new TextDecoder()
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true })
+    if (text.length > MAX_BYTES) throw new Error(`the key set is larger than ${MAX_BYTES} bytes`)
+  }
+  return text
+}

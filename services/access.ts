@@ -1,0 +1,80 @@
+// Owns who may use a service: whose tokens it believes, what of the request names the tenant, and how often one may ask.
+// Invariant: in production a tenant route without a token is 401, and a token serves its own tenant alone. In development
+// a request without a token is served for the tenant it names; one with a token is held to it there too.
+import type { FastifyInstance } from 'fastify'
+import type { Environment } from '../plugins/distributed-tenant/environment.js'
+import {
+  ConfigurationInvalid,
+  type DistributedTenantOptions,
+  fromClaim,
+  fromDomain,
+  fromHeader,
+  fromSubdomain,
+  tenantClaim,
+} from '../plugins/distributed-tenant/index.js'
+import tokens, { createRemoteKeys, type KeySet } from '../plugins/tokens/index.js'
+
+/** Requests a minute in production, unless the environment says otherwise: far above people, below a runaway program. */
+const PER_ADDRESS = 12_000
+const PER_TENANT = 60_000
+
+/** 0: any number, as in development. */
+export function rateLimits({ NODE_ENV, RATE_LIMIT_PER_ADDRESS, RATE_LIMIT_PER_TENANT }: Environment) {
+  const production = NODE_ENV === 'production'
+  return {
+    perAddress: RATE_LIMIT_PER_ADDRESS ?? (production ? PER_ADDRESS : 0),
+    perTenant: RATE_LIMIT_PER_TENANT ?? (production ? PER_TENANT : 0),
+  }
+}
+
+/**
+ * Verifies tokens from here on, and says how the tenant plugin is to use them.
+ * @param own the service's own keys; else those of TOKEN_KEYS_URL, else those identity publishes
+ * @throws CONFIGURATION_INVALID in production when there is nowhere to get keys from
+ */
+export async function identifyUsers(
+  app: FastifyInstance,
+  environment: Environment,
+  own: KeySet | undefined,
+): Promise<Pick<DistributedTenantOptions, 'identifyBy' | 'authorizeTenant'>> {
+  const required = environment.NODE_ENV === 'production'
+  const { TENANT_HEADER, TENANT_BASE_DOMAIN, TOKEN_TENANT_CLAIM: claim, TOKEN_ROLES_CLAIM: rolesClaim } = environment
+  await app.register(tokens, {
+    keys: environment.TOKEN_KEYS_URL || !own ? remoteKeys(app, environment, required) : own,
+    issuer: environment.TOKEN_ISSUER,
+    audience: environment.TOKEN_AUDIENCE,
+    rolesClaim,
+    required,
+  })
+  const holds = tenantClaim({ claim })
+  return {
+    identifyBy: [
+      fromHeader(TENANT_HEADER),
+      fromDomain(),
+      ...(TENANT_BASE_DOMAIN ? [fromSubdomain(TENANT_BASE_DOMAIN)] : []),
+      fromClaim(claim),
+    ],
+    authorizeTenant: required ? holds : (request, tenant) => request.user === null || holds(request, tenant),
+  }
+}
+
+function remoteKeys(app: FastifyInstance, environment: Environment, required: boolean): KeySet {
+  const { TOKEN_KEYS_URL, IDENTITY_URL } = environment
+  const url = TOKEN_KEYS_URL ?? (IDENTITY_URL && new URL('/.well-known/jwks.json', IDENTITY_URL).href)
+  if (!url && required) {
+    throw new ConfigurationInvalid(
+      'Tokens cannot be verified: set IDENTITY_URL to the identity service, or TOKEN_KEYS_URL to the key set of your identity provider.',
+    )
+  }
+  const keys = createRemoteKeys({
+    url,
+    onChange: error =>
+      error === undefined
+        ? app.log.info('the keys of tokens are read again')
+        : app.log.warn({ err: error }, 'the keys of tokens cannot be read; those known stay good for a day'),
+  })
+  // Never rejects; a service starts without its issuer. Not waited for: the issuer may be waiting for us.
+  if (url) app.addHook('onReady', async () => void keys.refresh())
+  app.addHook('onClose', async () => keys.close())
+  return keys
+}

@@ -1,0 +1,36 @@
+// Owns the operator's way to a tenant's first user, for a tenant that came by a bare event or was made without one.
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
+import { errors } from '../../http/schemas.js'
+import { createCredentials } from '../credentials.js'
+import type { Passwords } from '../passwords.js'
+import { FirstUser } from '../schemas/credentials.js'
+import { TenantParams } from '../schemas/tenant.js'
+import { User } from '../schemas/user.js'
+
+/** For a scope that has checked who is asking. */
+export const firstUserRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = async (app, { passwords }) => {
+  app.post(
+    '/:id/users',
+    {
+      config: { tenant: false },
+      schema: {
+        tags: ['tenants'],
+        security: [{ admin: [] }],
+        summary: 'Make a user of a tenant who may do everything there',
+        params: TenantParams,
+        body: FirstUser,
+        response: { 201: User, ...errors(400, 401, 403, 404, 409, 413, 415) },
+      },
+    },
+    async (request, reply) => {
+      const id = parseTenantId(request.params.id)
+      const { email, password, displayName = email } = request.body
+      const hash = await passwords.hash(password)
+      const user = await app.tenants.run(id, ({ sql }) =>
+        createCredentials(sql).create({ email, displayName, role: 'admin' }, hash),
+      )
+      return reply.code(201).send(user)
+    },
+  )
+}

@@ -1,0 +1,187 @@
+// The attack table against running services, composed as for production, over sockets: each input gets its answer, and
+// nothing happens: no database, no role, no key in Redis, no connection to a tenant, no line of the log out of shape.
+
+import type { AddressInfo } from 'node:net'
+import { Writable } from 'node:stream'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { logFormat } from '../../services/serve.js'
+import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from '../plugins/tokens/issuer.js'
+import { adminToken, serviceRig } from '../services/rig.js'
+import { attacks } from './rows.js'
+import { send } from './wire.js'
+
+t.test('the attack table', async t => {
+  const key = makeKey('one')
+  const from = await issuer(t, [key])
+  const { service, servers, look } = await serviceRig(t, ['identity', 'employee'])
+  let log = ''
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      log += chunk
+      done()
+    },
+  })
+  const environment = readEnvironment({
+    NODE_ENV: 'production',
+    TENANT_ROLE_SECRET: 'k1:a-secret-of-the-tests-and-of-nobody-else',
+    TOKEN_KEYS_URL: from.url,
+    TOKEN_ISSUER: 'the-issuer',
+    TOKEN_AUDIENCE: 'the-audience',
+    TENANT_BASE_DOMAIN: 'hrms.example.com',
+  })
+  const run = async (name: 'identity' | 'employee', options: object) => {
+    const tenancy = { redis: servers.redis.url, ...options }
+    const app = await service(name, tenancy, { environment, logger: { ...logFormat, level: 'debug', stream } })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    return app
+  }
+  const apps = { employee: await run('employee', {}), identity: await run('identity', {}) }
+  const ports = {
+    employee: (apps.employee.server.address() as AddressInfo).port,
+    identity: (apps.identity.server.address() as AddressInfo).port,
+  }
+  for (const id of ['acme', 'globex']) await apps.employee.tenants.create({ id, name: id })
+
+  const stranger = makeKey('one')
+  const token = (more: object, header?: object) => tokenOf(key, claims(more), header)
+  const rows = attacks({
+    acme: token({ tenant: 'acme' }),
+    globex: token({ tenant: 'globex', roles: ['member'] }),
+    operator: adminToken,
+    forged: [
+      ['unsigned', unsignedToken('one')],
+      ['unsigned EdDSA', unsignedToken('one', 'EdDSA')],
+      ['unsigned NONE', unsignedToken('one', 'NONE')],
+      ['the public key as a secret', confusedToken(key)],
+      ['another key', tokenOf(stranger)],
+      ['an unknown key', token({}, { kid: 'two' })],
+      ['a key from elsewhere', tokenOf(stranger, claims(), { jku: from.url, kid: 'x' })],
+      ['a key of its own', tokenOf(stranger, claims(), { jwk: stranger.jwk })],
+      ['a path as its key', token({}, { kid: '../../../dev/null' })],
+      ['SQL as its key', token({}, { kid: "' union select 'a" })],
+      ['expired', token({ exp: now() - 60 })],
+      ['of the future', token({ nbf: now() + 600 })],
+      ['another issuer', token({ iss: 'evil' })],
+      ['another audience', token({ aud: 'evil' })],
+      ['rubbish', 'a.b.c'],
+      ['empty parts', '..'],
+      ['very long', 'a'.repeat(8000)],
+    ],
+  })
+
+  // Warm: what a request that is allowed leaves behind is not counted against those that are not.
+  const good = await send(ports.employee, {
+    target: '/api/employees',
+    lines: [`Authorization: Bearer ${token({ tenant: 'acme' })}`],
+  })
+  t.equal(good.status, 200, good.body)
+
+  const redis = new Redis(servers.redis.url)
+  t.teardown(() => redis.disconnect())
+  const world = async () => ({
+    databases: (await look('employee')`select datname from pg_database order by 1`).map(({ datname }) => datname),
+    identity: (await look('identity')`select datname from pg_database order by 1`).map(({ datname }) => datname),
+    roles: (await look('employee')`select rolname from pg_roles order by 1`).map(({ rolname }) => rolname),
+    tenants: await look('employee', 'employee_central')`select id, version, lifecycle from tenants order by id`,
+    registered: await look('identity', 'identity_central')`select id from tenants`,
+    events: await look('identity', 'identity_central')`select subject from outbox`,
+    // The counts of the rate limit name the address alone.
+    keys: (await redis.keys('*')).filter(name => !name.startsWith('fdt:v1:limit:address:127.0.0.1:')).sort(),
+  })
+  const before = await world()
+  const leased = () => Object.keys(apps.employee.tenants.connectionInfo().tenants)
+  const connected = leased()
+
+  const inputs = new Set<string>()
+  const byRow = new Map<number, number>()
+  for (const { row, what, to, request, status, code } of rows) {
+    inputs.add(JSON.stringify([to, request]))
+    byRow.set(row, (byRow.get(row) ?? 0) + 1)
+    const answer = await send(ports[to], request)
+    const name = `row ${row}, ${what}`
+    if (answer.status !== status || answer.code !== code) {
+      t.same({ status: answer.status, code: answer.code }, { status, code }, `${name}\n${answer.body.slice(0, 300)}`)
+    }
+    if (/globex|evil|DROP|passwd|<script/i.test(answer.body)) t.fail(`${name}: the answer repeats it: ${answer.body}`)
+    if (/\n\s+at |node_modules|postgres\b.*:|select /i.test(answer.body)) t.fail(`${name}: it tells what is inside`)
+  }
+
+  await t.test('is large enough to be one', async t => {
+    t.ok(inputs.size >= 300, `${inputs.size} different inputs in ${byRow.size} classes`)
+    t.equal(inputs.size, rows.length, 'none is there twice')
+  })
+
+  await t.test('left nothing behind', async t => {
+    t.same(await world(), before)
+    t.same(leased(), connected, 'no connection to another tenant')
+    for (const app of Object.values(apps)) t.equal(app.tenants.connectionInfo().inUse, 0)
+  })
+
+  await t.test('could not forge a line of the log', async t => {
+    const lines = log.trim().split('\n')
+    t.ok(lines.length > rows.length)
+    t.same(
+      lines.filter(line => !isRecord(line)),
+      [],
+    )
+    t.notMatch(log, new RegExp(adminToken), 'nor read the operator’s token')
+    t.notOk(log.includes(token({ tenant: 'acme' })))
+  })
+
+  await t.test('lies in Redis deny nothing and redirect nobody', async t => {
+    const lies = [
+      'rubbish',
+      '{}',
+      'null',
+      '[]',
+      '"acme"',
+      'x'.repeat(300_000),
+      '{"__proto__":{"id":"acme"}}',
+      JSON.stringify({
+        id: 'globex',
+        service: 'employee',
+        name: 'x',
+        domain: null,
+        settings: {},
+        version: 9,
+        revision: 99,
+        lifecycle: 'active',
+        provisioned: 'ready',
+      }),
+      JSON.stringify({
+        id: 'acme',
+        service: 'employee',
+        name: 'x',
+        domain: null,
+        settings: {},
+        version: 0,
+        revision: 0,
+        lifecycle: 'deleted',
+        provisioned: 'ready',
+      }),
+    ]
+    const other = await run('employee', {})
+    const { port } = other.server.address() as AddressInfo
+    for (const lie of lies) {
+      await redis.set('fdt:v1:employee:acme', lie)
+      await look('employee', 'employee_central')`select pg_notify('fdt_tenants', '{"id":"nobody","revision":1}')`
+      const answer = await send(port, {
+        target: '/api/employees',
+        lines: [`Authorization: Bearer ${token({ tenant: 'acme' })}`],
+      })
+      t.equal(answer.status, 200, lie.slice(0, 60))
+    }
+    t.same(Object.keys(other.tenants.connectionInfo().tenants), connected)
+  })
+})
+
+function isRecord(line: string): boolean {
+  try {
+    const { level, time, msg } = JSON.parse(line)
+    return Number.isInteger(level) && Number.isInteger(time) && typeof msg === 'string' && msg !== 'forged'
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,87 @@
+import t, { type Test } from 'tap'
+import { createRemoteKeys } from '../../../plugins/tokens/index.js'
+import { issuer, makeKey } from './issuer.js'
+
+const [one, two] = [makeKey('one'), makeKey('two')]
+const MINUTE = 60_000
+
+/** Keys of an issuer, by a clock of our own, and what changed. */
+async function remote(t: Test) {
+  const from = await issuer(t, [one])
+  const clock = { now: 0 }
+  const changes: string[] = []
+  const keys = createRemoteKeys({
+    url: from.url,
+    now: () => clock.now,
+    onChange: error => changes.push(error === undefined ? 'well' : 'away'),
+  })
+  t.teardown(() => keys.close())
+  return { from, clock, keys, changes }
+}
+
+t.test('many ask for the first key, and the issuer is asked once', async t => {
+  const { from, keys } = await remote(t)
+  const found = await Promise.all(Array.from({ length: 50 }, () => keys.find('one')))
+  t.equal(from.asked, 1)
+  for (const key of found) t.match(key, { algorithms: ['EdDSA'], pem: /BEGIN PUBLIC KEY/ })
+})
+
+t.test('a token with an unknown key makes it ask again, but a flood of them does not', async t => {
+  const { from, clock, keys } = await remote(t)
+  await keys.find('one')
+  for (let n = 0; n < 100; n++) t.equal(await keys.find(`unknown-${n}`), null)
+  t.equal(from.asked, 1, 'within ten seconds of the last time nobody is asked')
+  clock.now += 11_000
+  from.keys = [one.jwk, two.jwk]
+  await Promise.all(Array.from({ length: 50 }, (_, n) => keys.find(`unknown-${n}`)))
+  t.equal(from.asked, 2)
+  t.ok(await keys.find('two'), 'and the new key is known now')
+  t.equal(from.asked, 2)
+})
+
+t.test('what it knows outlives the issuer for a day, and not for longer', async t => {
+  const { from, clock, keys, changes } = await remote(t)
+  await keys.find('one')
+  for (const mood of ['error', 'garbage', 'huge'] as const) {
+    from.mood = mood
+    clock.now += 6 * MINUTE
+    t.ok(await keys.find('one'), mood)
+    await keys.refresh()
+  }
+  t.same(changes, ['away'], 'told once')
+  clock.now += 11_000
+  await t.rejects(keys.find('unknown'), { code: 'TOKEN_KEYS_UNAVAILABLE' }, 'it may be a new one: nobody can tell')
+  clock.now += 24 * 60 * MINUTE
+  await t.rejects(keys.find('one'), { code: 'TOKEN_KEYS_UNAVAILABLE' })
+  from.mood = 'well'
+  clock.now += 11_000
+  t.ok(await keys.find('one'))
+  t.same(changes, ['away', 'well'])
+})
+
+t.test('a key that the issuer has withdrawn is unknown', async t => {
+  const { from, clock, keys } = await remote(t)
+  await keys.find('one')
+  from.keys = [two.jwk]
+  clock.now += 6 * MINUTE
+  await keys.find('one')
+  await keys.refresh()
+  t.equal(await keys.find('one'), null)
+})
+
+t.test('without an issuer, or with a silent one, nobody can tell', async t => {
+  const none = createRemoteKeys({ url: undefined })
+  await t.rejects(none.find('one'), { code: 'TOKEN_KEYS_UNAVAILABLE' })
+  const { from, keys } = await remote(t)
+  from.mood = 'silent'
+  await t.rejects(keys.find('one'), { code: 'TOKEN_KEYS_UNAVAILABLE' })
+})
+
+t.test('closing ends a question that nobody answers', async t => {
+  const { from, keys } = await remote(t)
+  from.mood = 'silent'
+  const asking = keys.refresh()
+  keys.close()
+  await asking
+  t.pass()
+})
