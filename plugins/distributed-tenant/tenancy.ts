@@ -55,6 +55,7 @@ export interface Tenancy extends HealthQuestions {
   readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
+  readonly tell: Tell
   /**
    * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
    * container, for at most `patienceMs`. @throws what the start is refused for
@@ -230,6 +231,7 @@ export function createTenancy(settings: Settings): Tenancy {
     deadLetters,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
+    tell,
     ...health,
     figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
