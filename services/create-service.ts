@@ -10,6 +10,7 @@ import Fastify, {
   type FastifyServerOptions,
   type RawServerDefault,
 } from 'fastify'
+import audit from '../plugins/audit/index.js'
 import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
 import drain from '../plugins/drain.js'
@@ -117,6 +118,13 @@ async function compose(
     redis: client,
   })
   await app.register(tenantLimit, { perTenant })
+  await app.register(audit, {
+    sample: environment.AUDIT_SAMPLE,
+    retentionMonths: environment.AUDIT_RETENTION_MONTHS,
+    secret: environment.AUDIT_SECRET,
+    stream: environment.AUDIT_STREAM,
+    actor: ({ routeOptions, user }) => (routeOptions.config.audit === 'admin' ? 'admin' : (user?.sub ?? null)),
+  })
   await app.register(openapi, {
     title: `${name}-service`,
     description,

@@ -5,7 +5,6 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import './augment.js'
-import { createTell } from './channels.js'
 import { tenantDatabaseName } from './databases/names.js'
 import { logSteps } from './logging.js'
 import { type DistributedTenantOptions, settle } from './options.js'
@@ -47,7 +46,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     settings,
     directory: tenancy.directory,
     identifiers,
-    tell: createTell(settings.service, tenancy.origin),
+    tell: tenancy.tell,
     clientFor: id => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service)),
   })
   fastify.addHook('onReady', async () => tenancy.consume())

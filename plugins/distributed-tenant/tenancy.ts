@@ -55,6 +55,7 @@ export interface Tenancy extends HealthQuestions {
   readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
+  readonly tell: Tell
   /**
    * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
    * container, for at most `patienceMs`. @throws what the start is refused for
@@ -85,10 +86,15 @@ export function createTenancy(settings: Settings): Tenancy {
   const tenantSets = [readMigrations('mark', ours('mark')), readMigrations('tenant', settings.migrations.tenant)]
 
   const credentials = createCredentials(settings.service, settings.roleKeys)
-  const roleOptions = { service: settings.service, credentials }
   const logins = createLogins(settings.service, credentials, id => mender.soon(id))
   const pools = createPools(settings, logins, tell)
-  const repair = (id: TenantId) => pools.provisioning.session(sql => repairTenant(sql, id, roleOptions))
+  const repair = (id: TenantId): Promise<void> =>
+    repairTenant(id, {
+      service: settings.service,
+      credentials,
+      session: pools.provisioning.session,
+      provision: provisioner.provision,
+    })
   const mender = createMender(repair, event => tell({ area: 'role', event }))
   const central = pools.central.sql
   const notifications = createNotifications({
@@ -225,6 +231,7 @@ export function createTenancy(settings: Settings): Tenancy {
     deadLetters,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
+    tell,
     ...health,
     figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {

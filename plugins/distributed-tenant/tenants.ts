@@ -62,6 +62,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
         return await fn({ tenant: tenantOf(entry), sql: scope.sql })
       } finally {
         scope.release()
+        const { leases } = scope
+        if (leases > 0) tenancy.tell({ area: 'access', event: { type: 'ran', tenant: entry.id, leases } })
       }
     },
     find: async id => findTenant(central, parseTenantId(id)),

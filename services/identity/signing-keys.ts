@@ -47,24 +47,25 @@ export function createSigningKeys(): SigningKeys {
 
   async function settle(sql: SqlClient): Promise<void> {
     const found = await sql.begin(async sql => {
+      // Not now(), which is the time before the wait for the lock: a key just made by another would lie ahead of it.
       await sql`select pg_advisory_xact_lock(${LOCK})`
-      await sql`delete from signing_keys where retires_at < now()`
+      await sql`delete from signing_keys where retires_at < clock_timestamp()`
       const [newest] = await sql<{ old: boolean }[]>`
-        select signs_from < now() - make_interval(days => ${LIFE_DAYS}) as old
+        select signs_from < clock_timestamp() - make_interval(days => ${LIFE_DAYS}) as old
         from signing_keys order by signs_from desc limit 1`
       if (!newest || newest.old) {
         const { kid, privateKey, publicKey } = newKey()
         const lead = newest ? LEAD_SECONDS : 0
         await sql`
-          update signing_keys set retires_at = now() + make_interval(secs => ${lead + TAIL_SECONDS})
+          update signing_keys set retires_at = clock_timestamp() + make_interval(secs => ${lead + TAIL_SECONDS})
           where retires_at is null`
         await sql`
           insert into signing_keys (kid, private_key, public_key, signs_from)
-          values (${kid}, ${privateKey}, ${sql.json(publicKey)}, now() + make_interval(secs => ${lead}))`
+          values (${kid}, ${privateKey}, ${sql.json(publicKey)}, clock_timestamp() + make_interval(secs => ${lead}))`
       }
       return sql<Row[]>`
         select kid, private_key as "privateKey", public_key as "publicKey",
-          (extract(epoch from signs_from - now()) * 1000)::float8 as "signsInMs"
+          (extract(epoch from signs_from - clock_timestamp()) * 1000)::float8 as "signsInMs"
         from signing_keys order by signs_from desc`
     })
     rows = found

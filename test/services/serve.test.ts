@@ -100,7 +100,8 @@ t.test('a process', async t => {
     const port = await freePort()
     const { child, ended, out } = run(t, 'employee', environment(made, port))
     t.ok(await answers(`http://127.0.0.1:${port}/api/health/ready`), out())
-    t.match(out(), new RegExp(`employee-service is ready at http://127.0.0.1:${port}`))
+    // It may serve before the line has come through the pipe.
+    await until('it says where', 10_000, () => out().includes(`employee-service is ready at http://127.0.0.1:${port}`))
     const begun = performance.now()
     child.kill('SIGTERM')
     const { code, out: said, err } = await ended

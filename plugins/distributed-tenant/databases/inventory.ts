@@ -163,20 +163,31 @@ function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] 
 
 const told = (wrong: [boolean, Finding][]): Finding[] => wrong.flatMap(([is, finding]) => (is ? [finding] : []))
 
+export interface RepairOptions {
+  readonly service: ServiceName
+  readonly credentials: Credentials
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly provision: (id: TenantId) => Promise<unknown>
+}
+
 /**
- * Makes the rights on a tenant's database, its role and its verifier what they must be. Safe to repeat.
- * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark
+ * Makes the rights on a tenant's database, its role and its verifier what they must be. Safe to repeat. A tenant of a
+ * release before there were roles is provisioned instead: its group's rights inside are missing too.
+ * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark, TENANT_ROLE_KEY_UNKNOWN
  */
-export async function repairTenant(
-  sql: SessionClient,
-  id: TenantId,
-  options: { service: ServiceName; credentials: Credentials },
-): Promise<void> {
+export async function repairTenant(id: TenantId, options: RepairOptions): Promise<void> {
+  const mended = await options.session(sql => mendRole(sql, id, options))
+  if (!mended) await options.provision(id)
+}
+
+/** @returns false for a tenant that never had a role, and then nothing was done */
+async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
   const { service } = options
   const name = tenantDatabaseName(id, service)
-  await sql.begin(async tx => {
+  return sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
-    const [row] = await tx<{ certificate: string | null }[]>`select certificate from tenants where id = ${id}`
+    const [row] = await tx<{ certificate: string | null; key: string | null }[]>`
+      select certificate, role_key as key from tenants where id = ${id}`
     const found = await inspectDatabase(tx, name)
     const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
     if (!mark || !markFits(mark, { tenant: id, service, certificate: row?.certificate ?? null })) {
@@ -184,7 +195,9 @@ export async function repairTenant(
         `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
       )
     }
+    if (!row?.key) return false
     await prepareRole(tx, name, service)
     await openRole(tx, id, options)
+    return true
   })
 }

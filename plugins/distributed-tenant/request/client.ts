@@ -29,6 +29,8 @@ export interface ClientScope {
   /** Ends the scope: refuses what comes later, cuts what still runs, gives everything back. Safe to call twice. */
   release(): void
   readonly over: boolean
+  /** How often it had a connection. */
+  readonly leases: number
   /** A connection for statements that must share a session (advisory locks, DDL outside transactions). */
   session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T>
 }
@@ -62,6 +64,7 @@ export function createClients(options: ClientsOptions): (key: string) => ClientS
 
 class Client implements ClientScope, Scope, Ending {
   over = false
+  leases = 0
   readonly sql: SqlClient
   readonly #shared: Shared
   readonly #key: string
@@ -138,6 +141,7 @@ class Client implements ClientScope, Scope, Ending {
   #use(lease: Lease): Use {
     const use = new Use(lease, this.#shared, this)
     this.#uses.push(use)
+    this.leases++
     return use
   }
 

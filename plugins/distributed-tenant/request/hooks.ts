@@ -38,6 +38,8 @@ interface Slot {
   tenant: Tenant | null
   client: ClientScope | null
   over: boolean
+  /** Whose end is told; null once it was, and for those who have nothing to tell. */
+  ended: ((slot: Slot) => void) | null
   /** Those that wait in the same pipeline, this one among them. */
   pipeline: Set<Slot> | null
 }
@@ -105,6 +107,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     const slot = slotOf(request)
     if (!slot.client) {
       slot.client = clientFor(slot.tenant.id)
+      if (tell.heard('access')) slot.ended = over => tellUsed(request, over)
       // The request may be over already, while its handler still runs.
       if (slot.over) slot.client.release()
     }
@@ -139,6 +142,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
       tenant: null,
       client: null,
       over: false,
+      ended: null,
       pipeline: null,
     }
     ;(request as Carrier)[kSlot] = slot
@@ -160,6 +164,11 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
       done(error)
     }
   })
+
+  function tellUsed(request: FastifyRequest, { client, tenant }: Slot): void {
+    const leases = client?.leases ?? 0
+    if (leases > 0 && tenant) tell({ area: 'access', event: { type: 'used', request, tenant: tenant.id, leases } })
+  }
 
   function tellRefused(request: FastifyRequest, { named }: Slot, error: unknown): void {
     if (tell.heard('access')) tell({ area: 'access', event: { type: 'refused', request, error, tenant: named } })
@@ -252,6 +261,7 @@ function end(slot: Slot | undefined): void {
   slot.over = true
   slot.pipeline?.delete(slot)
   slot.client?.release()
+  slot.ended?.(slot)
 }
 
 /** A route's own sources, when it or its scope has any. */

@@ -8,7 +8,7 @@ import { Tenant, TenantParams } from '../schemas/tenant.js'
 
 const tags = ['tenants']
 const security = [{ admin: [] }]
-const config = { tenant: false } as const
+const config = { tenant: false, audit: 'admin' } as const
 
 /** For a scope that has checked who is asking; `actor` is who. */
 export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation; actor: string }> = async (

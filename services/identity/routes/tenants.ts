@@ -31,7 +31,7 @@ export interface TenantRouteOptions {
 
 const tags = ['tenants']
 const security = [{ admin: [] }]
-const config = { tenant: false } as const
+const config = { tenant: false, audit: 'admin' } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {

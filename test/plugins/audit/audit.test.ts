@@ -10,6 +10,8 @@ t.test('the audit log', async t => {
     (options: AuditOptions = {}) =>
     (app: FastifyInstance) => {
       app.register(audit, options)
+      app.get('/read', { config: { tenant: 'required' } }, async request => request.sql`select 1 as one`)
+      app.get('/idle', { config: { tenant: 'required' } }, async request => request.tenant.id)
       app.get('/administered', { config: { tenant: false, audit: 'admin' } }, async () => 'done')
     }
   const app = await build('employee', {}, withAudit({ actor: () => 'ada' }))
@@ -39,6 +41,38 @@ t.test('the audit log', async t => {
         ['employee_service', 'active', 'ready'],
         ['postgres', 'suspended', 'ready'],
         ['employee_service', 'active', 'ready'],
+      ],
+    )
+  })
+
+  await t.test('keeps a row of every request that had a connection, and of every one that was refused', async t => {
+    const as = (tenant: string, url: string) => app.inject({ url, headers: { 'hrms-client-id': tenant } })
+    await central`insert into tenants (id, name, lifecycle) values ('halted', 'Halted', 'suspended')`
+    t.equal((await as('acme', '/read')).statusCode, 200)
+    t.equal((await as('acme', '/idle')).statusCode, 200)
+    t.equal((await as('nobody', '/read')).statusCode, 404)
+    t.equal((await as('halted', '/read')).statusCode, 403)
+    t.equal((await as('NOT AN ID', '/read')).statusCode, 400)
+    await app.tenants.run('acme', ({ sql }) => sql`select 1`)
+    await written(app)
+    const rows = await central`
+      select kind, result, tenant_id, actor, request_id is not null as requested, detail->>'leases' as leases
+      from audit_log where kind in ('access', 'refused') order by seq`
+    t.same(
+      rows.map(({ kind, result, tenant_id, actor, requested, leases }) => [
+        kind,
+        result,
+        tenant_id,
+        actor,
+        requested,
+        leases,
+      ]),
+      [
+        ['access', 'ok', 'acme', 'ada', true, '1'],
+        ['refused', 'TENANT_NOT_FOUND', 'nobody', 'ada', true, null],
+        ['refused', 'TENANT_SUSPENDED', 'halted', 'ada', true, null],
+        ['refused', 'TENANT_ID_INVALID', null, 'ada', true, null],
+        ['access', 'ok', 'acme', null, false, '1'],
       ],
     )
   })

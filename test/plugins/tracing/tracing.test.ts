@@ -163,7 +163,10 @@ t.test('traces', async t => {
     t.equal((await apps.employee.inject('/metrics')).statusCode, 200)
     t.equal((await as(apps.employee, 'acme')('GET', '/api/employees')).statusCode, 200)
     await until('the request is told', 5_000, () => exporter.getFinishedSpans().length > 0)
-    const roots = exporter.getFinishedSpans().filter(span => span.parentSpanContext === undefined)
+    // An event that comes again is nobody's poll.
+    const roots = exporter
+      .getFinishedSpans()
+      .filter(span => span.parentSpanContext === undefined && !span.name.startsWith('consume '))
     t.same([...new Set(roots.map(({ name }) => name))], ['GET /api/employees'])
   })
 })

@@ -185,6 +185,7 @@ t.test('a tenant’s role', async t => {
     const more = {
       production: true,
       trustedGateway: true,
+      identity: null,
       database: { ...database('employee'), ssl: 'prefer' as const },
     }
     await t.rejects(build('employee', { ...more, migrations: { tenant: fixture('schemas2') } }), {
