@@ -72,6 +72,7 @@ export async function benchBurst(options: BenchOptions): Promise<{ config: Confi
       ],
     }
   } finally {
+    progress.say('removing the databases')
     await stage.stop()
   }
 }

@@ -72,6 +72,7 @@ export async function benchFleet(options: BenchOptions): Promise<{ config: Confi
       ],
     }
   } finally {
+    progress.say('removing the databases')
     for (const stage of stages) await stage.stop()
   }
 }
