@@ -9,6 +9,7 @@ import { createLogins } from './connections/logins.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createPools, type Pools } from './connections/pools.js'
 import { type Credentials, createCredentials } from './databases/credentials.js'
+import { closeToPublic } from './databases/databases.js'
 import { type Inventory, inspectFleet, repairTenant } from './databases/inventory.js'
 import { createMender } from './databases/mender.js'
 import { readMigrations } from './databases/migrations.js'
@@ -190,6 +191,7 @@ export function createTenancy(settings: Settings): Tenancy {
         central,
         inspect: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
         repair,
+        closeToPublic: name => pools.provisioning.session(sql => closeToPublic(sql, name)),
         schemaVersion: tenantSets.at(-1)?.version ?? 0,
         drift: drift.report,
       }),

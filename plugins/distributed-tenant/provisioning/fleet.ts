@@ -13,6 +13,8 @@ export interface FleetOptions {
   readonly central: SqlClient
   readonly inspect: () => Promise<Inventory>
   readonly repair: (id: TenantId) => Promise<void>
+  /** Takes CONNECT from PUBLIC on one of our own databases. */
+  readonly closeToPublic: (database: string) => Promise<void>
   /** The newest tenant migration of this release. */
   readonly schemaVersion: number
   readonly drift: (drift: Drift) => void
@@ -26,7 +28,9 @@ export interface Fleet {
 const gone: ReadonlySet<Finding> = new Set<Finding>(['database_missing', 'database_invalid'])
 const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong'])
 
-export function createFleet({ service, central, inspect, repair, schemaVersion, drift }: FleetOptions): Fleet {
+export function createFleet(options: FleetOptions): Fleet {
+  const { service, central, inspect, repair, closeToPublic, schemaVersion, drift } = options
+
   async function check(): Promise<void> {
     const { tenants, strayDatabases, strayRoles, openDatabases } = await inspect()
     const again: TenantId[] = []
@@ -49,7 +53,14 @@ export function createFleet({ service, central, inspect, repair, schemaVersion, 
     }
     for (const name of strayDatabases) tell('stray_database', name, 'reported', 'no tenant of this registry owns it')
     for (const name of strayRoles) tell('stray_role', name, 'reported', 'no tenant of this registry owns it')
-    for (const name of openDatabases) tell('open_database', name, 'reported', 'PUBLIC may connect to it')
+    const ours = new Set(
+      tenants.filter(({ findings }) => !findings.includes('database_foreign')).map(one => one.database),
+    )
+    for (const name of openDatabases) {
+      // A creation was killed before its first revoke, and its tenant deleted since: nobody else would come back to it.
+      if (ours.has(name)) await closeToPublic(name)
+      tell('open_database', name, ours.has(name) ? 'repaired' : 'reported', 'PUBLIC may connect to it')
+    }
     if (again.length > 0) await tryInTurn(central, again)
   }
 

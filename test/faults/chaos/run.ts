@@ -34,7 +34,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
   let ending = false
   progress.say('starting the stack')
   const stack = await startStack({
-    serviceEnv: { LOG_LEVEL: 'error' },
+    // So that a process which ends by itself has said why, a signal from elsewhere too.
+    serviceEnv: { LOG_LEVEL: 'info' },
     natsUsers: [auditor],
     serviceDied: (message, name) => !ending && !lying.has(name) && deaths.push(message),
   })
@@ -121,13 +122,16 @@ async function lastCheck(
   deadline: number,
   progress: Progress,
 ): Promise<LedgerCheck> {
+  let said = 0
   for (;;) {
     const shallow = await checkLedger(stack, { inside: false })
     if (shallow.differences.length === 0 || performance.now() > deadline) {
       const deep = await checkLedger(stack)
       if (deep.differences.length === 0 || performance.now() > deadline) return deep
     }
-    progress.say(`${shallow.differences.length} differences, like: ${shallow.differences[0] ?? 'none at first sight'}`)
+    const { length, 0: one = 'none at first sight' } = shallow.differences
+    if (length !== said) progress.say(`${length} differences, like: ${one}`)
+    said = length
     await sleep(500)
   }
 }

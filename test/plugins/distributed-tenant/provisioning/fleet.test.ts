@@ -38,6 +38,22 @@ t.test('a service and its own instance', async t => {
     t.same(await row('acme'), before)
   })
 
+  await t.test('what a killed creation left open of a tenant that was deleted since is closed', async t => {
+    await central`insert into tenants (id, name, lifecycle, version) values ('halfway', 'Halfway', 'deleted', 2)`
+    await server`create database tenant_halfway_employee owner employee_service template template_employee_1`
+    const open = async () => {
+      const [found] = await server`
+        select has_database_privilege('public', oid, 'connect') as open from pg_database
+        where datname = 'tenant_halfway_employee'`
+      return found?.open
+    }
+    t.equal(await open(), true)
+    await until('closed', 30_000, async () => (await open()) === false)
+    t.match(drift('tenant_halfway_employee'), [{ kind: 'open_database', action: 'repaired' }])
+    await server`drop database tenant_halfway_employee`
+    await central`delete from tenants where id = 'halfway'`
+  })
+
   await t.test('a ready tenant’s database that is gone stops it, and is never made again empty', async t => {
     await server`drop database tenant_acme_employee with (force)`
     await until('stopped', 30_000, async () => (await row('acme'))?.provisioned === 'failed')
