@@ -28,12 +28,11 @@ export function watchBackends({ superuser, ours }: Pick<Fleet, 'superuser' | 'ou
   const watching = (async () => {
     while (!over) {
       const next = new Promise(resolve => setTimeout(resolve, EVERY_MS))
-      await look()
+      // A server that is gone fails whoever uses it; here it costs a look.
+      await look().catch(() => {})
       await next
     }
   })()
-  // A server that is gone fails whoever uses it; here it only ends the watch.
-  watching.catch(() => {})
 
   return {
     peaks,

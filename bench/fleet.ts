@@ -1,8 +1,10 @@
 // What every arm stands on: one durable PostgreSQL with scram-sha-256, the service's role and central database, tenant
 // databases made by the plugin itself, and a login for each arm. Everything goes with stop().
+import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
 import postgres from 'postgres'
 import { bootstrap } from '../plugins/distributed-tenant/databases/bootstrap.js'
+import { scramVerifier } from '../plugins/distributed-tenant/databases/credentials.js'
 import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
 import { makeFolder, randomPassword } from '../stack/servers/folder.js'
@@ -90,8 +92,10 @@ export async function startFleet({ tenants: count, durable, progress, options }:
     superuser,
     async loginFor(arm) {
       const login = { host, port, user: `bench_${arm.replace(/\W/g, '_')}`, password: randomPassword() }
+      // As cheap to enter by as a tenant's own role, so that no rival pays more for a connect than we do.
+      const verifier = scramVerifier(login.password, randomBytes(16))
       await superuser.unsafe(
-        `create role ${login.user} login password '${login.password}' connection limit ${CONNECTIONS_PER_ARM} in role ${ours.user}`,
+        `create role ${login.user} login password '${verifier}' connection limit ${CONNECTIONS_PER_ARM} in role ${ours.user}`,
       )
       return login
     },

@@ -6,10 +6,11 @@ import { huntLeaks } from './leak-hunt/run.js'
 import type { HuntVerdict } from './leak-hunt/verdict.js'
 import { createProgress } from './progress.js'
 
-const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--json]
+const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--json]
 
   --requests N  requests to send (default 100000)
   --tenants N   tenant databases, each with a secret of its own (default 100)
+  --restarts N  times that PostgreSQL is killed and started again meanwhile (default 0)
   --json        ends with one line of JSON
 `
 
@@ -30,6 +31,7 @@ function readOptions() {
       options: {
         requests: { type: 'string', default: '100000' },
         tenants: { type: 'string', default: '100' },
+        restarts: { type: 'string', default: '0' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h' },
       },
@@ -74,6 +76,7 @@ async function main(): Promise<void> {
   const verdict = await huntLeaks({
     requests: whole('requests', values.requests),
     tenants: whole('tenants', values.tenants),
+    restarts: values.restarts === '0' ? 0 : whole('restarts', values.restarts),
     progress,
   })
   progress.end()

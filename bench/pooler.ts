@@ -22,6 +22,8 @@ export async function startPooler(
   budget: number,
   /** Lines of its `auth_file`. */
   list: readonly string[] = [`"${server.user}" "${server.password}"`],
+  /** Further lines of its settings. */
+  more: readonly string[] = [],
 ): Promise<Pooler | null> {
   const command = findProgram('pgbouncer')
   if (!command) return null
@@ -30,7 +32,7 @@ export async function startPooler(
   const users = join(dir, 'pgbouncer.users')
   writeFileSync(users, `${list.join('\n')}\n`, { mode: 0o600 })
   const { process: running, port } = await onPort(undefined, async port => {
-    writeFileSync(config, settings(server, port, users, budget), { mode: 0o600 })
+    writeFileSync(config, [...settings(server, port, users, budget), ...more, ''].join('\n'), { mode: 0o600 })
     if (owner) for (const path of [config, users]) chownSync(path, owner.uid, owner.gid)
     const process = await startProcess({
       name: 'PgBouncer',
@@ -51,7 +53,7 @@ export async function startPooler(
   return { login: { ...server, port }, version, stop: () => running.stop() }
 }
 
-function settings(server: Login, port: number, users: string, budget: number): string {
+function settings(server: Login, port: number, users: string, budget: number): string[] {
   return `[databases]
 * = host=${server.host} port=${server.port}
 
@@ -67,8 +69,7 @@ default_pool_size = 10
 max_user_connections = ${budget}
 log_connections = 0
 log_disconnections = 0
-log_pooler_errors = 0
-`
+log_pooler_errors = 0`.split('\n')
 }
 
 const id = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8', stdio: 'pipe' }))

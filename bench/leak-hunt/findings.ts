@@ -8,6 +8,8 @@ export interface Counts {
   readonly leftovers: number
   readonly allowed: Record<string, number>
   readonly unexpected: number
+  /** Writes that were answered with success, by their token. */
+  readonly confirmed: ReadonlySet<string>
   /** The first of the violations. */
   readonly examples: readonly string[]
 }
@@ -15,6 +17,7 @@ export interface Counts {
 export interface Findings {
   sent(kind: string): void
   replied(kind: string, tenant: string, secret: string, reply: Record<string, unknown>): void
+  confirmed(token: string): void
   failed(kind: string, status: number, body: string): void
   counts(): Counts
 }
@@ -32,13 +35,16 @@ const untouched: Readonly<Record<string, readonly unknown[]>> = {
 }
 
 const allowedCodes = /TENANT_(BUSY|DATABASE_UNAVAILABLE|COMMIT_UNKNOWN|QUERY_TIMEOUT)|"statusCode":418/
+/** While the server restarts the registry cannot be asked either. */
+const allowedInRestarts = /TENANT_LOOKUP_FAILED/
 
 const EXAMPLES = 10
 
-export function createFindings(): Findings {
+export function createFindings({ restarts }: { restarts: boolean }): Findings {
   const sent: Record<string, number> = {}
   const allowed: Record<string, number> = {}
   const examples: string[] = []
+  const confirmed = new Set<string>()
   let replies = 0
   let foreign = 0
   let left = 0
@@ -66,13 +72,14 @@ export function createFindings(): Findings {
         example(`leftover: ${kind} for ${tenant} found ${found.map(([key]) => `${key}=${reply[key]}`).join(', ')}`)
       }
     },
+    confirmed: token => void confirmed.add(token),
     failed(kind, status, body) {
-      const [code] = allowedCodes.exec(body) ?? []
+      const [code] = allowedCodes.exec(body) ?? ((restarts && allowedInRestarts.exec(body)) || [])
       // A stream that has begun can only be cut.
       if (code || (status === 0 && kind === 'stream')) return raise(allowed, code ?? 'stream cut')
       unexpected++
       example(`unexpected: ${kind} answered ${status} ${body.slice(0, 300)}`)
     },
-    counts: () => ({ sent, replies, foreign, leftovers: left, allowed, unexpected, examples }),
+    counts: () => ({ sent, replies, foreign, leftovers: left, allowed, unexpected, confirmed, examples }),
   }
 }

@@ -1,5 +1,6 @@
 // One client of the hunt: sends one request after another, each of a random kind for a random tenant, leaves in the middle
 // of some, and judges every reply. Invariant: a reply is right only with its own tenant's secret and nothing left over.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { tenantHeader } from '../arm.js'
 import { HttpConnection, type HttpReply } from '../http-connection.js'
 import type { Findings } from './findings.js'
@@ -42,6 +43,8 @@ export interface HunterOptions {
 /** So many tenants are busy at a time; with the requests the window moves over all of them. */
 const BUSY_TENANTS = 30
 const REQUESTS_A_TENANT = 50
+/** After a 503. */
+const RETRY_MS = 20
 /** Share of requests for any tenant, most of which have no connection. */
 const STRAY = 0.02
 
@@ -55,9 +58,13 @@ export async function hunt({ prey, findings, random, next }: HunterOptions): Pro
         ? random() * tenants.length
         : number / REQUESTS_A_TENANT + random() * Math.min(BUSY_TENANTS, tenants.length)
     const tenant = tenants[Math.floor(at) % tenants.length] as string
-    const reply = await ask(connection, kind, tenant, `r${number}`, random)
+    const token = `r${number}`
+    const reply = await ask(connection, kind, tenant, token, random)
     findings.sent(kind)
     judge(kind, tenant, reply)
+    if (reply.status === 200 && (kind === 'write' || kind === 'transaction')) findings.confirmed(token)
+    // As a client that tries again would, and not in a hot loop while a server is down.
+    if (reply.status === 503) await sleep(RETRY_MS)
   }
   connection.cut()
 

@@ -22,6 +22,8 @@ export interface HuntOptions {
   readonly tenants: number
   readonly progress: Progress
   readonly budget?: number
+  /** Times that PostgreSQL is killed and started again, evenly over the requests. */
+  readonly restarts?: number
 }
 
 const CLIENTS = 48
@@ -73,9 +75,9 @@ async function run(
   arm: ArmProcess,
   redisUrl: string,
   secrets: ReadonlyMap<string, string>,
-  { requests, progress, budget }: HuntOptions & { budget: number },
+  { requests, progress, budget, restarts = 0 }: HuntOptions & { budget: number },
 ): Promise<HuntVerdict> {
-  const findings = createFindings()
+  const findings = createFindings({ restarts: restarts > 0 })
   const mischief = makeMischief(fleet, redisUrl, random(99))
   const backends = watchBackends(fleet)
   const samples: Sample[] = []
@@ -97,21 +99,29 @@ async function run(
       findings.sent(kind)
       mischief.requestDone()
       done++
+      if (restarts > 0 && done % Math.ceil(requests / (restarts + 1)) === 0) mischief.restart()
       if (done % Math.ceil(requests / 100) === 0) progress.step(`${done} requests`)
     },
   }
+  const served: typeof findings.replied = (...reply) => {
+    mischief.served()
+    findings.replied(...reply)
+  }
   const prey = { port: arm.port, tenants: fleet.tenants, secrets }
   await Promise.all(
-    Array.from({ length: CLIENTS }, (_, at) => hunt({ prey, findings: counted, random: random(at + 1), next })),
+    Array.from({ length: CLIENTS }, (_, at) =>
+      hunt({ prey, findings: { ...counted, replied: served }, random: random(at + 1), next }),
+    ),
   )
   const seconds = (performance.now() - began) / 1000
   clearInterval(sampling)
   await mischief.stop()
   const left = arm.death ? { inUse: 0, waiting: 0 } : await settled(arm)
   await backends.stop()
-  const rows = await lookInside(fleet)
+  const { confirmed, ...counts } = findings.counts()
+  const rows = await lookInside(fleet, confirmed)
   const found: Omit<HuntVerdict, 'violations'> = {
-    ...findings.counts(),
+    ...counts,
     ...rows,
     requests: done,
     seconds,
@@ -122,6 +132,8 @@ async function run(
     budget,
     backendsKilled: mischief.killed,
     redisFlushed: mischief.flushed,
+    restarts: mischief.restarts,
+    slowestReturn: mischief.slowestReturn,
     memory: judgeMemory(samples),
   }
   return { ...found, violations: violationsIn(found) }
@@ -137,16 +149,23 @@ async function settled(arm: ArmProcess): Promise<{ inUse: number; waiting: numbe
   }
 }
 
-/** Past all of our code: rows of another tenant, and rows of transactions that were rolled back. */
-async function lookInside(fleet: Fleet): Promise<{ foreignRows: number; rowsThatWereRolledBack: number }> {
-  let foreignRows = 0
-  let rowsThatWereRolledBack = 0
+type Inside = Pick<HuntVerdict, 'foreignRows' | 'rowsThatWereRolledBack' | 'lostCommits' | 'halfTransactions'>
+
+/** Past all of our code: what is in the databases and must not be, and what must be and is not. */
+async function lookInside(fleet: Fleet, confirmed: ReadonlySet<string>): Promise<Inside> {
+  const missing = new Set(confirmed)
+  const inside = { foreignRows: 0, rowsThatWereRolledBack: 0, halfTransactions: 0 }
   await inEach(fleet, async (sql, tenant) => {
-    const [row] = await sql<{ foreign: number; back: number }[]>`
+    const [row] = await sql<{ foreign: number; back: number; half: boolean; tokens: string[] }[]>`
       select count(*) filter (where tenant <> ${tenant})::int as foreign,
-        count(*) filter (where kind = 'rolled back')::int as back from hunt_writes`
-    foreignRows += row?.foreign ?? 0
-    rowsThatWereRolledBack += row?.back ?? 0
+        count(*) filter (where kind = 'rolled back')::int as back,
+        count(*) filter (where kind = 'transaction') <> (select uses from secret) as half,
+        coalesce(array_agg(token), '{}') as tokens
+      from hunt_writes`
+    for (const token of row?.tokens ?? []) missing.delete(token)
+    inside.foreignRows += row?.foreign ?? 0
+    inside.rowsThatWereRolledBack += row?.back ?? 0
+    inside.halfTransactions += row?.half ? 1 : 0
   })
-  return { foreignRows, rowsThatWereRolledBack }
+  return { ...inside, lostCommits: missing.size }
 }

@@ -40,7 +40,10 @@ export async function startLeaver(env: Record<string, string>): Promise<Leaver> 
   let heardPort: (port: number) => void = () => {}
   const port = new Promise<number>((resolve, reject) => {
     heardPort = resolve
-    void ended.then(() => reject(new Error(`the service ended before it was ready: ${complaints.join('\n')}`)))
+    void ended.then(({ code, signal }) => {
+      const why = complaints.join('\n') || 'it said nothing'
+      reject(new Error(`the service ended before it was ready, by ${signal ?? `exit code ${code}`}: ${why}`))
+    })
   })
 
   const hear = (line: string): void => {

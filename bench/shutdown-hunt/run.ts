@@ -63,6 +63,7 @@ export async function huntShutdowns(options: ShutdownHuntOptions): Promise<Shutd
       const one = await round(number, { ...env, SHUTDOWN_NOTICE: notice }, next, create)
       const left = await sessionsLeft(look)
       if (left > 0) one.violations.push(`round ${number}: ${left} sessions left on the server`)
+      for (const violation of one.violations) options.progress.say(`! ${violation}`)
       rounds.push(one)
       options.progress.step(`${Math.round(one.ms)} ms, ${one.accepted} accepted`)
     }

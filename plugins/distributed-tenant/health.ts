@@ -26,6 +26,7 @@ export interface HealthQuestions {
   connectionInfo(): ConnectionInfo
 }
 
+const NONE = { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, opened: 0, taken: 0, refused: 0 }
 const PROBE_TTL_MS = 5_000
 const PROBE_DEADLINE_MS = 2_000
 
@@ -34,9 +35,11 @@ export function createHealth(parts: HealthParts): HealthQuestions {
   const probes = new LRUCache<string, Promise<TenantProbe>>({ max: 1_000, ttl: PROBE_TTL_MS })
 
   function connectionInfo(): ConnectionInfo {
-    const { keys, ...info } = pools.tenants.info()
+    const { keys, counted, ...info } = pools.tenants.info()
     const { host, port } = settings.tenantDatabase ?? settings.database
-    return { service: settings.service, instance: { host, port }, ...info, tenants: Object.fromEntries(keys) }
+    const names = new Set([...counted.keys(), ...keys.keys()])
+    const tenants = [...names].map(name => [name, { ...NONE, ...keys.get(name), ...counted.get(name) }] as const)
+    return { service: settings.service, instance: { host, port }, ...info, tenants: Object.fromEntries(tenants) }
   }
 
   async function ask(id: TenantId): Promise<TenantProbe> {

@@ -239,7 +239,29 @@ export interface ConnectionInfo {
   readonly opening: number
   readonly waiting: number
   readonly budget: number
-  readonly tenants: Readonly<Record<string, { open: number; idle: number; inUse: number; waiting: number }>>
+  /** Connections opened since the start. */
+  readonly opened: number
+  /** Idle connections closed since the start to make room for another tenant. */
+  readonly taken: number
+  /** Waits since the start that ended in TENANT_BUSY. */
+  readonly refused: number
+  /**
+   * By name of the database: every tenant that has a connection or waits for one, and those that had one since the start
+   * (of more than 10,000 the newest). `taken`: its connections that were closed for another.
+   */
+  readonly tenants: Readonly<Record<string, TenantConnections>>
+}
+
+/** As in {@link ConnectionInfo}, of one tenant. */
+export interface TenantConnections {
+  readonly open: number
+  readonly idle: number
+  readonly inUse: number
+  readonly opening: number
+  readonly waiting: number
+  readonly opened: number
+  readonly taken: number
+  readonly refused: number
 }
 
 /** Route and scope policy: `required` refuses in `onRequest`; `false` skips all; unset resolves when the request names one. */

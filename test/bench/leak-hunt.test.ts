@@ -13,3 +13,16 @@ t.test('20,000 requests, aborted, killed and careless ones among them, leak noth
   t.ok(found.memory.flat, `memory: ${JSON.stringify(found.memory)}`)
   t.ok(found.backendsKilled > 0 && found.redisFlushed > 0, 'backends were killed and Redis was emptied')
 })
+
+t.test('PostgreSQL killed and started again three times under load: no commit is lost, none is half', async t => {
+  const found = await huntLeaks({ requests: 6_000, tenants: 20, restarts: 3, progress: silent })
+  // Too short a time to judge memory by.
+  t.same(
+    found.violations.filter(violation => !violation.startsWith('memory')),
+    [],
+    JSON.stringify(found.examples),
+  )
+  t.equal(found.restarts, 3)
+  t.ok(found.replies > 1_000, `${found.replies} replies`)
+  t.ok((found.allowed.TENANT_DATABASE_UNAVAILABLE ?? 0) > 0, JSON.stringify(found.allowed))
+})

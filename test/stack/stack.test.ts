@@ -19,7 +19,14 @@ t.test('a running stack writes stack.json for its owner alone and removes it', a
   t.teardown(() => stack.stop())
   t.equal(statSync(join(folder, 'stack.json')).mode & 0o777, 0o600)
   const info = readStackFile(folder)
-  t.same(Object.keys(info ?? {}).sort(), ['adminToken', 'nats', 'redis', 'services'])
+  t.same(Object.keys(info ?? {}).sort(), [
+    'adminToken',
+    'nats',
+    'redis',
+    'serviceToken',
+    'services',
+    'tenantRoleSecret',
+  ])
   t.same(Object.keys(info?.services.core.database ?? {}).sort(), ['host', 'name', 'password', 'port', 'user'])
   t.match(info?.nats.url, /^nats:\/\/operator:\w+@127\.0\.0\.1:\d+$/)
   for (const name of ['identity', 'employee', 'core'] as const) {

@@ -26,6 +26,7 @@ export function sendCancel(where: { host: string; port: number }, backend: Backe
     socket.on('error', () => socket.destroy())
     socket.once('close', () => resolve())
     socket.resume()
-    socket.end(message)
+    // Not `end`: PgBouncer forgets a request whose sender has hung up.
+    socket.write(message)
   })
 }

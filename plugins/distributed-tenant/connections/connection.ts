@@ -124,8 +124,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
    * as the server has its session. `end` must be given a timeout, or it may never resolve (facts C1).
    */
   function leave(): void {
-    if (latest?.active && latest.state) void sendCancel(target, latest.state)
-    void sql.end({ timeout: 0 })
+    const stopped = latest?.active && latest.state ? sendCancel(target, latest.state) : null
+    const goodbye = () => void sql.end({ timeout: 0 })
+    // A pooler knows whom to cancel only while we are there.
+    if (stopped && target.pooler) void stopped.then(goodbye)
+    else goodbye()
     const linger = setTimeout(() => socket.destroy(), LINGER_MS)
     void closed.then(() => clearTimeout(linger))
   }

@@ -103,6 +103,7 @@ export function createPool(options: PoolOptions): Pool {
     const waiting = entry.queue.wait(scope, {
       claim,
       refuse: waitedMs => {
+        seats.refused(entry)
         options.reportLease?.('refused', key, waitedMs)
         return options.refusal()
       },

@@ -2,18 +2,31 @@
 // and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
 import { createCompany } from './company.js'
 import type { Connection } from './connection.js'
+import { type Counters, createCount } from './counters.js'
 import { createFrequency } from './frequency.js'
 import type { CloseReason, Entry, Member, PoolState } from './policy.js'
 import { createQueue } from './queue.js'
 
-export interface PoolInfo {
+/** `opened`, `taken` and `refused` are counted since the start. */
+export interface PoolInfo extends Counters {
   readonly open: number
   readonly idle: number
   readonly inUse: number
   readonly opening: number
   readonly waiting: number
   readonly budget: number
-  readonly keys: ReadonlyMap<string, { open: number; idle: number; inUse: number; waiting: number }>
+  /** Those that have a connection, or wait for one. */
+  readonly keys: ReadonlyMap<string, KeyInfo>
+  /** Of every key since the start, see counters.ts. */
+  readonly counted: ReadonlyMap<string, Counters>
+}
+
+export interface KeyInfo {
+  readonly open: number
+  readonly idle: number
+  readonly inUse: number
+  readonly opening: number
+  readonly waiting: number
 }
 
 export interface Seats<L> {
@@ -33,6 +46,8 @@ export interface Seats<L> {
   served(entry: Entry<L>): void
   /** A waiter left, or a connection is gone: out of the line if nobody waits, forgotten if there is nothing else. */
   tidy(entry: Entry<L>): void
+  /** A waiter's time was over. */
+  refused(entry: Entry<L>): void
   opening(entry: Entry<L>, connection: Connection): Member<L>
   opened(member: Member<L>): void
   rests(member: Member<L>): void
@@ -66,6 +81,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fas
   const idle = new Set<Member<L>>()
   const turns = new Set<Entry<L>>()
   const counts = { total: 0, opening: 0, closing: 0 }
+  const count = createCount()
   const frequency = createFrequency(budget * ERA_PER_SEAT)
   const usesOf = (entry: Entry<L>): number => frequency.of(entry.tally)
 
@@ -99,6 +115,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fas
       if (entry.queue.length > 0) turns.add(entry)
     },
     tidy,
+    refused: ({ key }) => count.one('refused', key),
     opening(entry, connection) {
       const member: Member<L> = {
         connection,
@@ -122,6 +139,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fas
       member.state = 'idle'
       counts.opening--
       member.entry.opening--
+      count.one('opened', member.entry.key)
     },
     rests(member) {
       member.state = 'idle'
@@ -144,6 +162,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fas
     },
     closes(member, reason) {
       member.closing = reason
+      if (reason === 'taken') count.one('taken', member.entry.key)
       counts.closing++
     },
     leaves(member) {
@@ -167,15 +186,17 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fas
       tidy(member.entry)
     },
     info() {
-      const keys = new Map<string, { open: number; idle: number; inUse: number; waiting: number }>()
+      const keys = new Map<string, KeyInfo>()
       let inUse = 0
       let waiting = 0
-      for (const { key, size, idle, queue, inUse: used } of entries.values()) {
+      for (const { key, size, idle, queue, inUse: used, opening } of entries.values()) {
         inUse += used
         waiting += queue.length
-        keys.set(key, { open: size, idle: idle.length, inUse: used, waiting: queue.length })
+        keys.set(key, { open: size, idle: idle.length, inUse: used, opening, waiting: queue.length })
       }
-      return { open: counts.total, idle: idle.size, inUse, opening: counts.opening, waiting, budget, keys }
+      const { total: open, opening } = counts
+      const now = { open, idle: idle.size, inUse, opening, waiting, budget }
+      return { ...now, ...count.all, keys, counted: count.perKey }
     },
   }
 }

@@ -18,12 +18,17 @@ const up: Part = { status: 'up', latencyMs: 1.5 }
 const down: Part = { status: 'down', latencyMs: 5000, detail: 'connection refused' }
 const off: Part = { status: 'off' }
 
-const counters = { open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0, budget: 50 }
+const counters = {
+  ...{ open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0, budget: 50 },
+  opened: 9,
+  taken: 4,
+  refused: 2,
+}
 const connections = {
   service: 'employee',
   instance: { host: 'localhost', port: 5432 },
   ...counters,
-  tenants: { acme: { open: 3, idle: 2, inUse: 1, waiting: 0 } },
+  tenants: { acme: { ...{ open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0 }, opened: 9, taken: 4, refused: 2 } },
 }
 
 interface State {
