@@ -8,7 +8,7 @@ export interface Mischief {
   requestDone(): void
   /** A reply with a tenant's secret: the server is there. */
   served(): void
-  /** Kills PostgreSQL, and starts it again; one at a time. */
+  /** Kills PostgreSQL, and starts it again; asked for meanwhile, once more after that. */
   restart(): void
   readonly killed: number
   readonly flushed: number
@@ -29,6 +29,7 @@ export function makeMischief({ superuser, postgres }: Fleet, redisUrl: string, r
   let flushed = 0
   let restarts = 0
   let restarting = false
+  let lastRestart = Promise.resolve()
   let backSince: number | null = null
   let slowestReturn = 0
 
@@ -75,7 +76,8 @@ export function makeMischief({ superuser, postgres }: Fleet, redisUrl: string, r
       backSince = null
     },
     restart() {
-      if (!restarting) keep(restart())
+      lastRestart = lastRestart.then(restart)
+      keep(lastRestart)
     },
     get killed() {
       return killed

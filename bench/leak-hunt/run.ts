@@ -78,6 +78,7 @@ async function run(
   { requests, progress, budget, restarts = 0 }: HuntOptions & { budget: number },
 ): Promise<HuntVerdict> {
   const findings = createFindings({ restarts: restarts > 0 })
+  const restartEvery = Math.ceil(requests / (restarts + 1))
   const mischief = makeMischief(fleet, redisUrl, random(99))
   const backends = watchBackends(fleet)
   const samples: Sample[] = []
@@ -99,7 +100,7 @@ async function run(
       findings.sent(kind)
       mischief.requestDone()
       done++
-      if (restarts > 0 && done % Math.ceil(requests / (restarts + 1)) === 0) mischief.restart()
+      if (done % restartEvery === 0 && done / restartEvery <= restarts) mischief.restart()
       if (done % Math.ceil(requests / 100) === 0) progress.step(`${done} requests`)
     },
   }
