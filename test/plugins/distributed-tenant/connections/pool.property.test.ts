@@ -288,11 +288,18 @@ t.test('whatever happens in whatever order', async () => {
           return pool.info().open === 0
         })
         await closed
-        const { keys, ...counts } = pool.info()
+        const { keys, counted, opened, taken, refused, ...counts } = pool.info()
         deepStrictEqual(
           { ...counts, keys: keys.size },
           { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, budget, keys: 0 },
         )
+        const sums = { opened: 0, taken: 0, refused: 0 }
+        for (const one of counted.values()) {
+          sums.opened += one.opened
+          sums.taken += one.taken
+          sums.refused += one.refused
+        }
+        deepStrictEqual(sums, { opened, taken, refused })
       },
     ),
     { numRuns: 300 },
