@@ -1,4 +1,4 @@
-// A connection that lives long holds as much after twenty thousand statements as after two thousand.
+// A connection that lives long holds as much after thirty thousand statements as after two thousand.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
@@ -49,14 +49,18 @@ t.test('a connection that lives long', async t => {
     }
     return process.memoryUsage().heapUsed / 1024
   }
-  await requests(2_000)
-  await until(1_000, () => pool.info().idle === 1)
-  const before = await heap()
-  await requests(18_000)
-  await until(1_000, () => pool.info().idle === 1)
-  const grown = (await heap()) - before
+  const after = async (count: number): Promise<number> => {
+    await requests(count)
+    await until(1_000, () => pool.info().idle === 1)
+    return heap()
+  }
+  const heaps = [await after(2_000)]
+  for (let stretch = 0; stretch < 5; stretch++) heaps.push(await after(6_000))
+  const grown = heaps.slice(1).map((now, at) => now - (heaps[at] ?? 0))
   t.equal(watching, 0, 'nobody watches it any more')
   t.equal(lease.connection.lost, null, 'and it is the same one')
-  // One closure of 100 bytes kept per statement would be 1,800 KiB.
-  t.ok(grown < 600, `grew by ${Math.round(grown)} KiB`)
+  // One closure of 100 bytes kept per statement is 600 KiB in every stretch. What the engine compiles, caches and frees
+  // moves the heap by as much in one of them, not in most.
+  const usual = [...grown].sort((one, other) => one - other)[2] ?? 0
+  t.ok(usual < 400, `grew by ${grown.map(Math.round).join(', ')} KiB`)
 })
