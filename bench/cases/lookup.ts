@@ -14,8 +14,8 @@ import { comparePairs } from './paired.js'
 const KNOWN = 10_000
 const JUNK = 100_000
 const HEAP_BYTES = 20 * 2 ** 20
-const HEAP_ROUNDS = 3
-const DEATHS = 7
+const HEAP_ROUNDS = 2
+const DEATHS = 5
 
 const HEAP = (known: number, junk: number) => `directory heap, ${known} known and ${junk} junk ids: ours vs 20 MiB`
 const DEATH = 'Redis killed under load, p99 after the first second: ours vs before'
@@ -38,7 +38,7 @@ export async function benchLookup(options: BenchOptions): Promise<{ config: Conf
       options,
     )
     const { found, share } = await foundInRedis(arms.arm('in redis'))
-    if (cases.length > 0 && share < 0.99) throw new Error(`Redis answered ${share} of the lookups only: ${found}`)
+    if (cases.length > 0 && share < 0.9) throw new Error(`Redis answered ${share} of the lookups only: ${found}`)
     for (const [name, arm] of [
       [DEATH, 'in memory'],
       [DEATH_UNREMEMBERED, 'in redis'],
