@@ -52,6 +52,8 @@ export interface Tenancy extends HealthQuestions {
   readonly purger: Purger
   readonly deadLetters: DeadLetters
   readonly figures: (deadlineMs?: number) => Promise<Figures>
+  /** The oldest schema of a tenant that is served; 0 for any. */
+  readonly oldestSchema: number
   /** What migrations of all tenants work with. */
   readonly fleet: FleetParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
@@ -85,6 +87,8 @@ export function createTenancy(settings: Settings): Tenancy {
     readMigrations('central', settings.migrations.central),
   ]
   const tenantSets = [readMigrations('mark', ours('mark')), readMigrations('tenant', settings.migrations.tenant)]
+  const schemaVersion = tenantSets.at(-1)?.version ?? 0
+  const oldestSchema = settings.outdatedTenants === 'refuse' ? schemaVersion : 0
 
   const credentials = createCredentials(settings.service, settings.roleKeys)
   const logins = createLogins(settings.service, credentials, id => mender.soon(id))
@@ -173,10 +177,10 @@ export function createTenancy(settings: Settings): Tenancy {
   let streams: Streams | null = null
   const figures = createFigures({
     central,
-    schemaVersion: tenantSets.at(-1)?.version ?? 0,
+    schemaVersion,
     streams: () => streams,
   })
-  const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
+  const health = createHealth({ settings, pools, directory, oldestSchema, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
@@ -192,7 +196,7 @@ export function createTenancy(settings: Settings): Tenancy {
         inspect: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
         repair,
         closeToPublic: name => pools.provisioning.session(sql => closeToPublic(sql, name)),
-        schemaVersion: tenantSets.at(-1)?.version ?? 0,
+        schemaVersion,
         drift: drift.report,
       }),
       drift,
@@ -231,6 +235,7 @@ export function createTenancy(settings: Settings): Tenancy {
     source,
     purger,
     deadLetters,
+    oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     origin,
     tell,
