@@ -282,9 +282,9 @@ function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRo
   }
 }
 
-function redisOf({ redis, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
+function redisOf({ redis, redisCa, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
   if (typeof redis !== 'string') return { redis, owned: false }
-  const client = connectRedis(redis, service)
+  const client = connectRedis(redis, service, redisCa)
   client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
   return { redis: client, owned: true }
 }
