@@ -17,7 +17,7 @@ export interface Command {
 
 export interface Done {
   readonly ms: number
-  /** Statements on the central database. */
+  /** Statements, wherever. */
   readonly queries: number
   /** Connections to tenants' databases. */
   readonly visits: number
@@ -40,7 +40,7 @@ export function make({ login, service, tenants }: ArmConfig): Arm {
     let visits = 0
     const silence = hear(
       step => {
-        if (step.area === 'query' && step.event.type === 'sent' && step.pool === 'central') queries++
+        if (step.area === 'query' && step.event.type === 'sent') queries++
         if (step.area === 'connection' && step.event.type === 'opened' && step.event.key.startsWith('tenant_')) visits++
       },
       undefined,
@@ -66,6 +66,7 @@ export function make({ login, service, tenants }: ArmConfig): Arm {
     measured(() =>
       withServices(targetsOf(command), async ([one]) => {
         if (!one) return 0
+        if (await one.tenancy.isUpToDate()) return 0
         await one.tenancy.prepare()
         const { concurrency } = command
         const { run, failed } = await migrateFleet(one.tenancy.fleet, concurrency ? { concurrency } : {})

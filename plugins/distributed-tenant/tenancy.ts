@@ -21,6 +21,7 @@ import { createRemote, type Remote } from './directory/remote.js'
 import { IdentityUnavailable } from './errors.js'
 import { createFigures } from './figures.js'
 import type { FleetParts } from './fleet/migrate.js'
+import { isUpToDate } from './fleet/up-to-date.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import type { ApplyOptions } from './provisioning/apply.js'
@@ -64,6 +65,8 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
+  /** Whether central database, template and every tenant are at this release: one query. */
+  isUpToDate(): Promise<boolean>
   /** What is wrong with which tenant here, from the catalogues alone. */
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
@@ -124,10 +127,11 @@ export function createTenancy(settings: Settings): Tenancy {
     heard: () => tell.heard('lookup'),
   })
   const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
+  const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({
     service: settings.service,
     wanted: settings.spares,
-    template: templateOf({ service: settings.service, sets: tenantSets }),
+    template,
     credentials,
     clone: cloner.clone,
     session: pools.provisioning.session,
@@ -245,6 +249,7 @@ export function createTenancy(settings: Settings): Tenancy {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(cloner.ensure)
     },
+    isUpToDate: () => isUpToDate({ service: settings.service, central, centralSets, template }),
     inspectFleet: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
     repairTenant: repair,
     consume() {
