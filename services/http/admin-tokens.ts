@@ -1,6 +1,7 @@
 // Owns which operator's tokens are good now: those the process began with, or those in the file of ADMIN_TOKEN_FILE, which
-// is read again every few seconds, so that a token is replaced without a restart. A file that is gone or holds no token
-// changes nothing: those known stay good, and the log says so once.
+// is read again every few seconds, so that a token is replaced without a restart. Only what was read twice counts, as a file
+// may be read while it is written. One that is gone or holds no token changes nothing: those known stay good, and the log
+// says so once.
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { type Bearers, bearersOf } from './admin.js'
@@ -29,7 +30,9 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
   let known = tokens
   let bearers = bearersOf(known.split(',').filter(Boolean))
   let flaw: string | null = null
+  let seen: string | null = null
   let timer: NodeJS.Timeout | undefined
+  let closed = false
 
   function told(now: string | null): void {
     if (now !== null && now !== flaw) {
@@ -51,20 +54,30 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
       return
     }
     told(null)
-    if (text === known) return
+    const settled = text === seen
+    seen = text
+    if (text === known || !settled) return
     known = text
     bearers = bearersOf(text.split(','))
     log.info('the tokens of the operator have changed')
     for (const listener of listeners) listener()
   }
 
-  if (path) timer = setInterval(() => void look(path), lookMs).unref()
+  /** One look after the other: an older one never has the last word. */
+  function lookLater(file: string): void {
+    timer = setTimeout(() => void look(file).then(() => closed || lookLater(file)), lookMs).unref()
+  }
+
+  if (path) lookLater(path)
   return {
     accepts: token => bearers.accepts(token),
     onChange(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    close: () => clearInterval(timer),
+    close() {
+      closed = true
+      clearTimeout(timer)
+    },
   }
 }
