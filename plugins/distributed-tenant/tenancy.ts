@@ -33,12 +33,13 @@ import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
 import { createFeed, type Feed } from './provisioning/feed.js'
 import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
-import { createPurger, type Purger, settlePurgeAfter } from './provisioning/purge.js'
+import { createPurger, type Purger, type PurgeStep, settlePurgeAfter } from './provisioning/purge.js'
 import { type ReconcileReport, type Reconciler, startReconciler } from './provisioning/reconciler.js'
 import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral } from './start.js'
+import type { TransferParts } from './transfer/parts.js'
 import type { Figures, RegistryRow, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
@@ -57,6 +58,8 @@ export interface Tenancy extends HealthQuestions {
   readonly oldestSchema: number
   /** What migrations of all tenants work with. */
   readonly fleet: FleetParts
+  /** What transfers of tenants' data work with. */
+  readonly transfer: TransferParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   readonly tell: Tell
@@ -164,12 +167,14 @@ export function createTenancy(settings: Settings): Tenancy {
     report: event => tell({ area: 'dead', event }),
   })
   const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
-  const purger = createPurger({
+  const purges = {
     service: settings.service,
     session: pools.provisioning.session,
-    confirm: confirmPurge(settings, feed),
-    report: event => tell({ area: 'purge', event }),
-  })
+    report: (event: { step: PurgeStep; id: TenantId }) => tell({ area: 'purge', event }),
+  }
+  const purger = createPurger({ ...purges, confirm: confirmPurge(settings, feed) })
+  // Its data is where it came from: there is nothing to keep.
+  const remover = createPurger({ ...purges, confirm: async () => true })
   const letGo = closeConnectionsOfDeleted({
     service: settings.service,
     central,
@@ -241,6 +246,16 @@ export function createTenancy(settings: Settings): Tenancy {
     deadLetters,
     oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
+    transfer: {
+      service: settings.service,
+      central,
+      database: settings.database,
+      session: pools.provisioning.session,
+      visit: pools.visit,
+      sets: tenantSets,
+      removeNow: remover.purge,
+      report: event => tell({ area: 'transfer', event }),
+    },
     origin,
     tell,
     ...health,
