@@ -45,7 +45,7 @@ export async function make(config: ArmConfig): Promise<Arm> {
     redis.disconnect()
   })
   const identifiers = [fromHeader(settings.header), fromDomain()]
-  addRequestHooks(app, { settings, directory, identifiers, clientFor, tell })
+  addRequestHooks(app, { settings, directory, identifiers, oldestSchema: tenancy.oldestSchema, clientFor, tell })
   addRoutes(app, request => request.sql as Client)
   await app.ready()
   return {

@@ -30,7 +30,7 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   suspension  from the admin's call to the last replica's refusal, normally and with NATS and Redis dead
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
   burst    300 tenants at once, and what existing tenants feel of them
-  fleet    creating, listing and reconciling with 1000 tenants against 10
+  fleet    creating, listing, reconciling, doctor and migrate with 1000 tenants against 10 and bare loops
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round

@@ -19,6 +19,7 @@ const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   pgbouncer: () => import('./baselines/pgbouncer.js'),
   bare: () => import('./baselines/bare.js'),
   'no plugin': () => import('./baselines/no-plugin.js'),
+  operator: () => import('./operator/process.js'),
   hunted: () => import('./leak-hunt/routes.js'),
 }
 

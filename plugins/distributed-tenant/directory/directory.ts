@@ -195,5 +195,6 @@ const settled = (entry: DirectoryEntry): boolean => entry.lifecycle !== 'active'
 
 export function entryOf(row: RegistryRow): DirectoryEntry {
   const { id, name, domain, settings, version, lifecycle, provisioned, revision } = row
-  return { id, name, domain, settings, version, lifecycle, provisioned, revision }
+  const schemaVersion = row.schemaVersion ?? 0
+  return { id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision }
 }
