@@ -546,13 +546,13 @@ export function attacks(tokens: Tokens): Attack[] {
   for (const place of ['x', '-1', '1e9', '0x10', "1' or '1'='1", '9'.repeat(19), '1;2']) {
     hear(`a place ${place}`, [operator, `Last-Event-ID: ${place}`], 400, 'CURSOR_INVALID')
   }
-  for (const [method, ...answer] of [
+  for (const [method, status, code] of [
     ['POST', 404, 'ROUTE_NOT_FOUND'],
     ['PUT', 404, 'ROUTE_NOT_FOUND'],
     ['DELETE', 404, 'TENANT_NOT_FOUND'],
     ['PATCH', 400, 'REQUEST_INVALID'],
   ] as const) {
-    admin(47, `${method} a stream`, { method, target: stream, lines: [operator], body: '{}' }, ...answer)
+    admin(47, `${method} a stream`, { method, target: stream, lines: [operator], body: '{}' }, status, code)
   }
   for (const field of [
     'status',
