@@ -18,6 +18,7 @@ import type { RelayReport } from './provisioning/relay.js'
 import type { RetryReport } from './provisioning/retry.js'
 import type { SourceReport } from './provisioning/source.js'
 import type { QueryReport } from './request/use.js'
+import type { TransferReport } from './transfer/parts.js'
 import type { ServiceName, TenantId } from './types.js'
 
 /** How a request's business with a tenant ended. Told while the request is at hand. */
@@ -57,6 +58,7 @@ export type Step =
   | { readonly area: 'first_user'; readonly event: { type: FirstUserStep; id: string } }
   | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'role'; readonly event: RoleReport }
+  | { readonly area: 'transfer'; readonly event: TransferReport }
   | { readonly area: 'spare'; readonly event: SpareReport }
   | { readonly area: 'relay'; readonly event: RelayReport }
   | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
@@ -102,6 +104,7 @@ export const areas = [
   'purge',
   'first_user',
   'role',
+  'transfer',
   'spare',
   'relay',
   'retry',

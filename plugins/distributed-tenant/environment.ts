@@ -114,6 +114,7 @@ export const environmentSchema = Type.Object({
     maximum: 1000,
     description: 'spare databases kept, 0 for none',
   }),
+  TENANT_OUTDATED: Type.Enum(['serve', 'refuse'], { default: 'serve', description: 'serve or refuse' }),
   TENANT_RETENTION_DAYS: Type.Integer({
     default: 30,
     minimum: 0,

@@ -72,6 +72,11 @@ export const TenantProvisioning = createError(
   'This tenant is known and not ready here yet: try again after Retry-After seconds.',
   503,
 )
+export const TenantSchemaOutdated = createError(
+  'TENANT_SCHEMA_OUTDATED',
+  'This tenant’s schema is behind what this release serves: run `distributed-tenant migrate`, then try again.',
+  503,
+)
 export const TenantLookupFailed = createError(
   'TENANT_LOOKUP_FAILED',
   'Whether this tenant exists cannot be told right now: try again after Retry-After seconds.',
@@ -133,6 +138,13 @@ export const TenantDisabled = createError(
   503,
 )
 export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
+export const TransferRefused = createError('TRANSFER_REFUSED', '%s', 409)
+export const TransferFailed = createError('TRANSFER_FAILED', '%s', 500)
+export const TransferNotFound = createError(
+  'TRANSFER_NOT_FOUND',
+  'No such run in this service: list them with `distributed-tenant import-hybrid --list`.',
+  404,
+)
 export const MigrationRunNotFound = createError(
   'MIGRATION_RUN_NOT_FOUND',
   'No such migration run in this service: list them with `distributed-tenant migrate --list`.',
@@ -151,6 +163,7 @@ export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */
 export const RETRY_AFTER: Readonly<Record<string, number>> = {
   TENANT_PROVISIONING: 1,
+  TENANT_SCHEMA_OUTDATED: 10,
   TENANT_LOOKUP_FAILED: 2,
   TENANT_DATABASE_UNAVAILABLE: 2,
   CENTRAL_DATABASE_UNAVAILABLE: 2,
@@ -162,6 +175,7 @@ export const RETRY_AFTER: Readonly<Record<string, number>> = {
 // Fastify's default error handler sends an error's `headers`; a handler of yours may do the same.
 for (const type of [
   TenantProvisioning,
+  TenantSchemaOutdated,
   TenantLookupFailed,
   TenantDatabaseUnavailable,
   CentralDatabaseUnavailable,

@@ -55,6 +55,11 @@ export interface DistributedTenantOptions {
   replicas?: number
   /** Spare databases kept ready; 0 for none. Default 3. */
   spares?: number
+  /**
+   * Tenants whose schema is behind this release's newest tenant migration: `serve` them, or `refuse` them with 503
+   * (TENANT_SCHEMA_OUTDATED) until they are migrated. Default `serve`.
+   */
+  outdatedTenants?: 'serve' | 'refuse'
   /** `k1:<secret>`, older keys after a comma: the passwords of tenants' roles derive from it. Required in production. */
   roleSecret?: string
   /** `null`: no events. A URL carries the credentials. */
@@ -112,6 +117,7 @@ export interface Settings {
   readonly idleTimeout: number
   readonly replicas: number
   readonly spares: number
+  readonly outdatedTenants: 'serve' | 'refuse'
   /** The current one first. */
   readonly roleKeys: readonly RoleKey[]
   /** There is no secret of its own: the keys were made from the service's password. */
@@ -194,6 +200,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     idleTimeout: above0('idleTimeout', options.idleTimeout ?? environment.DISTRIBUTED_IDLE_TIMEOUT * 1000),
     replicas: whole('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
     spares: notBelow0('spares', options.spares ?? environment.TENANT_SPARES),
+    outdatedTenants: options.outdatedTenants ?? environment.TENANT_OUTDATED,
     roleKeys: roleSecret === undefined ? [{ id: 'dev', secret: database.password ?? '' }] : parseRoleKeys(roleSecret),
     roleKeysImplied: roleSecret === undefined,
     nats,
