@@ -1,5 +1,6 @@
 // Owns visits to the databases of an instance that is not this service's: the source of a transfer. Each is one direct
 // connection of its own, closed with the visit. The instance gone: the visit fails, and says so.
+import { createArrayTypes } from '../connections/array-types.js'
 import { openConnection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
 import { connectionClosed, withCause } from '../connections/failures.js'
@@ -25,7 +26,15 @@ const CONNECT_MS = 10_000
 export function createInstance(address: DatabaseOptions): Instance {
   const { host, port, user, password } = address
   const label = `${host}:${port}/${address.database}`
-  const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0 }
+  const target = {
+    host,
+    port,
+    user,
+    password,
+    tls: tlsOptions(address),
+    statementTimeout: 0,
+    arrayTypes: createArrayTypes(),
+  }
   const builder = createBuilder({ host, port })
   return {
     address,
