@@ -178,14 +178,14 @@ t.test('import-hybrid', async t => {
         ['--import', crash],
       )
       t.equal(killed.code, 'SIGKILL', `${step}: ${killed.err}`)
-      const { runs } = JSON.parse((await command(['--json', 'import-hybrid', '--list'])).out)
-      const last = runs[0].run ?? runs[0].id
+      const [{ id: last } = { id: '' }] = await target('core')<{ id: string }[]>`
+        select id from transfers order by started_at desc limit 1`
       const resumed = await run('--resume', last)
       t.equal(resumed.code, 0, `${step} resumed: ${resumed.err}${resumed.out}`)
       const [count] = await target('core', name)`select count(*)::int as count from facts`
       t.equal(count?.count, 100, step)
-      // Deleting is slower: every other one is enough.
-      if (at % 3 > 0) continue
+      // A registered tenant is taken back alike wherever it was killed.
+      if (at % 5 > 0) continue
       const back = await run('--rollback', last)
       t.equal(back.code, 0, `${step} taken back: ${back.err}${back.out}`)
       t.same(await target('core')`select 1 from pg_database where datname = ${name}`, [])
