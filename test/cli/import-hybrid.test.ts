@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import t from 'tap'
-import type { serviceNames } from '../../stack/names.js'
+import { serviceNames } from '../../stack/names.js'
 import { startStack } from '../../stack/stack.js'
 import { awkwardNames, identifier, oldServer } from './import-source.js'
 
@@ -108,6 +108,18 @@ t.test('import-hybrid', async t => {
     )`select * from information_schema.columns where table_name = 'users'`
     t.ok(users.length > 5, 'brought to the newest version')
     t.equal((await command(['doctor'])).code, 0)
+    const verified = JSON.parse((await command(['--json', 'verify', 'acme'])).out)
+    t.match(
+      verified.tenants,
+      serviceNames
+        .map(service => ({ service, health: 'ready', problem: null }))
+        .sort((a, b) => (a.service < b.service ? -1 : 1)),
+    )
+    await target('core')`alter database tenant_acme_core rename to elsewhere`
+    const damaged = await command(['verify', '--all'])
+    t.equal(damaged.code, 3, damaged.out)
+    t.match(damaged.err, /1 of 3 are not as they should be/)
+    await target('core')`alter database elsewhere rename to tenant_acme_core`
     t.notOk(await openAndWritable('tenant_acme_employee'), 'stays frozen')
     t.match((await run('--dry-run', '--tenant', 'acme')).out, /exists at employee/)
   })
