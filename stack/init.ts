@@ -20,7 +20,7 @@ export async function initService(
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   try {
-    await run(process.execPath, [program, 'init', '--service', name], {
+    await run(process.execPath, [program, 'init', '--service', name, '--no-write-env'], {
       timeout: 30_000,
       env: {
         ...env,

@@ -5,23 +5,34 @@ import { parseServiceName } from '../../plugins/distributed-tenant/databases/nam
 import { readEnvironment, readSecret } from '../../plugins/distributed-tenant/environment.js'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import type { GlobalOptions } from '../context.js'
+import { mayWrite, newSecrets, randomSecret, writeEnvFile } from '../env-file.js'
 
 const about = `
 Makes, as a superuser and safe to repeat: the service's role (may create databases and roles, is no superuser), its
 central database with its mark, and takes CONNECT from PUBLIC on it, on postgres and on template1.
 
 Reads DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD (what to make), and INIT_SUPERUSER (default postgres)
-and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from the environment only.`
+and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from the environment only.
+
+Then writes .env with every variable explained, what the environment says filled in, and, for a service that is new, random
+secrets where it has none. A file that is there is left as it is.`
 
 export function initCommand(): Command {
-  return new Command('init')
-    .description('make a service’s role and central database, once, as superuser')
-    .addHelpText('after', about)
-    .action(init)
+  return (
+    new Command('init')
+      .description('make a service’s role and central database, once, as superuser')
+      // Not --env-file: Node.js 20 takes that for its own, also behind the program's name.
+      .option('--write-env <file>', 'the file to write, readable by its owner alone', '.env')
+      .option('--no-write-env', 'write none')
+      .addHelpText('after', about)
+      .action(init)
+  )
 }
 
+type InitOptions = GlobalOptions & { readonly writeEnv: string | false }
+
 async function init(_options: object, command: Command): Promise<void> {
-  const options = command.optsWithGlobals<GlobalOptions>()
+  const options = command.optsWithGlobals<InitOptions>()
   const environment = readEnvironment({
     ...process.env,
     ...(options.service ? { SERVICE_NAME: options.service } : {}),
@@ -37,8 +48,15 @@ async function init(_options: object, command: Command): Promise<void> {
       `DB_USERNAME is ${user}, the superuser itself: name the service’s own role there, like ${service}_service.`,
     )
   }
+  const { writeEnv: path } = options
+  const writes = path !== false && mayWrite(path)
+  const passwordOfNew = writes ? randomSecret() : undefined
   const done: string[] = []
-  await bootstrap({
+  const told = (line: string): void => {
+    done.push(line)
+    if (!options.quiet && !options.json) process.stdout.write(`${service}: ${line}\n`)
+  }
+  const made = await bootstrap({
     service,
     database: {
       host: environment.DB_HOST,
@@ -50,10 +68,21 @@ async function init(_options: object, command: Command): Promise<void> {
       sslRootCert: environment.DB_SSLROOTCERT,
     },
     superuser: { user: superuser, password: readSecret('INIT_PASSWORD') },
-    told: line => {
-      done.push(line)
-      if (!options.quiet && !options.json) process.stdout.write(`${service}: ${line}\n`)
-    },
+    passwordOfNew,
+    told,
   })
-  if (options.json) process.stdout.write(`${JSON.stringify({ service, done })}\n`)
+  let generated: string[] = []
+  if (path !== false && writes) {
+    // A service that was there has secrets somewhere, and its tenants' passwords derive from them: none is made up for it.
+    const secrets = made.central ? newSecrets(service, process.env) : {}
+    if (made.role && !environment.DB_PASSWORD && passwordOfNew) secrets.DB_PASSWORD = passwordOfNew
+    const named = { SERVICE_NAME: `${service}-service`, DB_USERNAME: user }
+    writeEnvFile(path, service, { ...process.env, ...named, ...secrets })
+    generated = Object.keys(secrets).sort()
+    told(`${path} written${generated.length > 0 ? `, with new secrets: ${generated.join(', ')}` : ''}`)
+  } else if (path !== false) {
+    told(`${path} is there and was left as it is`)
+  }
+  const envFile = writes ? path : null
+  if (options.json) process.stdout.write(`${JSON.stringify({ service, done, envFile, generated })}\n`)
 }

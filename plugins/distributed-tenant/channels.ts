@@ -37,6 +37,9 @@ export type AccessReport =
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'
 
+/** From the transaction that accepts a tenant, told before it commits, to the end of what was remembered. */
+export type FirstUserStep = 'remembered' | 'due' | 'made' | 'forgotten'
+
 /** What is told, by area. Durations in milliseconds. Keys of connections are database names. */
 export type Step =
   | { readonly area: 'connection'; readonly pool: PoolName; readonly event: PoolReport }
@@ -52,6 +55,7 @@ export type Step =
     }
   | { readonly area: 'change'; readonly event: SourceReport }
   | { readonly area: 'reconcile'; readonly event: ReconcileReport }
+  | { readonly area: 'first_user'; readonly event: { type: FirstUserStep; id: string } }
   | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'role'; readonly event: RoleReport }
   | { readonly area: 'transfer'; readonly event: TransferReport }
@@ -98,6 +102,7 @@ export const areas = [
   'change',
   'reconcile',
   'purge',
+  'first_user',
   'role',
   'transfer',
   'spare',

@@ -72,6 +72,11 @@ export const TenantProvisioning = createError(
   'This tenant is known and not ready here yet: try again after Retry-After seconds.',
   503,
 )
+export const TenantSchemaOutdated = createError(
+  'TENANT_SCHEMA_OUTDATED',
+  'This tenant’s schema is behind what this release serves: run `distributed-tenant migrate`, then try again.',
+  503,
+)
 export const TenantLookupFailed = createError(
   'TENANT_LOOKUP_FAILED',
   'Whether this tenant exists cannot be told right now: try again after Retry-After seconds.',
@@ -158,6 +163,7 @@ export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */
 export const RETRY_AFTER: Readonly<Record<string, number>> = {
   TENANT_PROVISIONING: 1,
+  TENANT_SCHEMA_OUTDATED: 10,
   TENANT_LOOKUP_FAILED: 2,
   TENANT_DATABASE_UNAVAILABLE: 2,
   CENTRAL_DATABASE_UNAVAILABLE: 2,
@@ -169,6 +175,7 @@ export const RETRY_AFTER: Readonly<Record<string, number>> = {
 // Fastify's default error handler sends an error's `headers`; a handler of yours may do the same.
 for (const type of [
   TenantProvisioning,
+  TenantSchemaOutdated,
   TenantLookupFailed,
   TenantDatabaseUnavailable,
   CentralDatabaseUnavailable,

@@ -15,6 +15,8 @@ export interface HealthParts {
   readonly settings: Settings
   readonly pools: Pools
   readonly directory: Directory
+  /** The oldest schema of a tenant that is served; 0 for any. */
+  readonly oldestSchema: number
   readonly remote: Remote | null
   readonly breaker: Breaker
   readonly streams: () => Streams | null
@@ -31,7 +33,7 @@ const PROBE_TTL_MS = 5_000
 const PROBE_DEADLINE_MS = 2_000
 
 export function createHealth(parts: HealthParts): HealthQuestions {
-  const { settings, pools, directory, remote } = parts
+  const { settings, pools, directory, oldestSchema, remote } = parts
   const probes = new LRUCache<string, Promise<TenantProbe>>({ max: 1_000, ttl: PROBE_TTL_MS })
 
   function connectionInfo(): ConnectionInfo {
@@ -50,6 +52,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       if (entry.lifecycle === 'suspended') return 'suspended'
       if (entry.provisioned === 'pending') return 'provisioning'
       if (entry.provisioned !== 'ready') return 'failed'
+      if (entry.schemaVersion < oldestSchema) return 'outdated'
       const info = pools.tenants.info()
       const mine = info.keys.get(name)
       if (info.open >= info.budget && !mine?.idle) return 'busy'

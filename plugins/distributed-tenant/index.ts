@@ -46,6 +46,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     settings,
     directory: tenancy.directory,
     identifiers,
+    oldestSchema: tenancy.oldestSchema,
     tell: tenancy.tell,
     clientFor: id => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service)),
   })

@@ -21,6 +21,7 @@ import { createRemote, type Remote } from './directory/remote.js'
 import { IdentityUnavailable } from './errors.js'
 import { createFigures } from './figures.js'
 import type { FleetParts } from './fleet/migrate.js'
+import { isUpToDate } from './fleet/up-to-date.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import type { ApplyOptions } from './provisioning/apply.js'
@@ -53,6 +54,8 @@ export interface Tenancy extends HealthQuestions {
   readonly purger: Purger
   readonly deadLetters: DeadLetters
   readonly figures: (deadlineMs?: number) => Promise<Figures>
+  /** The oldest schema of a tenant that is served; 0 for any. */
+  readonly oldestSchema: number
   /** What migrations of all tenants work with. */
   readonly fleet: FleetParts
   /** What transfers of tenants' data work with. */
@@ -65,6 +68,8 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
+  /** Whether central database, template and every tenant are at this release: one query. */
+  isUpToDate(): Promise<boolean>
   /** What is wrong with which tenant here, from the catalogues alone. */
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
@@ -88,6 +93,8 @@ export function createTenancy(settings: Settings): Tenancy {
     readMigrations('central', settings.migrations.central),
   ]
   const tenantSets = [readMigrations('mark', ours('mark')), readMigrations('tenant', settings.migrations.tenant)]
+  const schemaVersion = tenantSets.at(-1)?.version ?? 0
+  const oldestSchema = settings.outdatedTenants === 'refuse' ? schemaVersion : 0
 
   const credentials = createCredentials(settings.service, settings.roleKeys)
   const logins = createLogins(settings.service, credentials, id => mender.soon(id))
@@ -123,10 +130,11 @@ export function createTenancy(settings: Settings): Tenancy {
     heard: () => tell.heard('lookup'),
   })
   const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
+  const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({
     service: settings.service,
     wanted: settings.spares,
-    template: templateOf({ service: settings.service, sets: tenantSets }),
+    template,
     credentials,
     clone: cloner.clone,
     session: pools.provisioning.session,
@@ -178,10 +186,10 @@ export function createTenancy(settings: Settings): Tenancy {
   let streams: Streams | null = null
   const figures = createFigures({
     central,
-    schemaVersion: tenantSets.at(-1)?.version ?? 0,
+    schemaVersion,
     streams: () => streams,
   })
-  const health = createHealth({ settings, pools, directory, remote, breaker, streams: () => streams })
+  const health = createHealth({ settings, pools, directory, oldestSchema, remote, breaker, streams: () => streams })
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
@@ -197,7 +205,7 @@ export function createTenancy(settings: Settings): Tenancy {
         inspect: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
         repair,
         closeToPublic: name => pools.provisioning.session(sql => closeToPublic(sql, name)),
-        schemaVersion: tenantSets.at(-1)?.version ?? 0,
+        schemaVersion,
         drift: drift.report,
       }),
       drift,
@@ -236,6 +244,7 @@ export function createTenancy(settings: Settings): Tenancy {
     source,
     purger,
     deadLetters,
+    oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     transfer: {
       service: settings.service,
@@ -255,6 +264,7 @@ export function createTenancy(settings: Settings): Tenancy {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(cloner.ensure)
     },
+    isUpToDate: () => isUpToDate({ service: settings.service, central, centralSets, template }),
     inspectFleet: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
     repairTenant: repair,
     consume() {
@@ -292,9 +302,9 @@ function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRo
   }
 }
 
-function redisOf({ redis, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
+function redisOf({ redis, redisCa, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
   if (typeof redis !== 'string') return { redis, owned: false }
-  const client = connectRedis(redis, service)
+  const client = connectRedis(redis, service, redisCa)
   client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
   return { redis: client, owned: true }
 }

@@ -56,7 +56,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     purge: async id => purger.purge(parseTenantId(id)),
     async run(id, fn) {
       const entry = await directory.find(parseTenantId(id))
-      refuseUnlessReady(entry)
+      refuseUnlessReady(entry, tenancy.oldestSchema)
       const scope = pools.clientFor(tenantDatabaseName(entry.id, settings.service))
       try {
         return await fn({ tenant: tenantOf(entry), sql: scope.sql })

@@ -168,6 +168,8 @@ export type TenantProbe =
   | 'ready'
   | 'provisioning'
   | 'failed'
+  /** Its schema is behind, and such tenants are refused here. */
+  | 'outdated'
   | 'suspended'
   | 'not_found'
   | 'unavailable'

@@ -68,6 +68,7 @@ export const HealthBody = Type.Object(
             'ready',
             'provisioning',
             'failed',
+            'outdated',
             'suspended',
             'not_found',
             'unavailable',

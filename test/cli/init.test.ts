@@ -1,7 +1,12 @@
 import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseEnv } from 'node:util'
 import postgres from 'postgres'
 import t from 'tap'
+import { environmentSchema, readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
@@ -11,10 +16,13 @@ interface Outcome {
   out: string
 }
 
+const folder = mkdtempSync(join(tmpdir(), 'init-test-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
 function run(args: string[], env: Record<string, string> = {}): Promise<Outcome> {
   return new Promise(resolve => {
     const { PATH = '' } = process.env
-    execFile(process.execPath, [program, ...args], { env: { PATH, ...env } }, (error, stdout, stderr) => {
+    execFile(process.execPath, [program, ...args], { env: { PATH, ...env }, cwd: folder }, (error, stdout, stderr) => {
       resolve({ code: error ? Number(error.code) : 0, out: stdout + stderr })
     })
   })
@@ -57,10 +65,63 @@ t.test('distributed-tenant init', async t => {
     await t.rejects(connect('postgres', 'employee_service', env.DB_PASSWORD)`select 1`, { code: '42501' })
   })
 
-  await t.test('is safe to repeat, and says what it did as JSON', async t => {
+  const written = (name: string) => parseEnv(readFileSync(join(folder, name), 'utf8')) as Record<string, string>
+
+  await t.test('writes .env, for its owner alone, with what it was told and the secrets that were missing', async t => {
+    t.equal(statSync(join(folder, '.env')).mode & 0o777, 0o600)
+    const file = written('.env')
+    const { DB_HOST, DB_PORT, DB_USERNAME, DB_PASSWORD } = env
+    t.match(file, { SERVICE_NAME: 'employee-service', DB_HOST, DB_PORT, DB_USERNAME, DB_PASSWORD })
+    t.match(file.TENANT_ROLE_SECRET, /^k1:[0-9a-f]{64}$/)
+    t.match(file.AUDIT_SECRET, /^[0-9a-f]{64}$/)
+    t.notOk(file.ADMIN_TOKEN ?? file.SERVICE_TOKEN, 'the tokens are identity’s to make')
+    t.notOk(file.INIT_PASSWORD, 'the superuser’s password goes nowhere')
+    t.match(readEnvironment(file), { SERVICE_NAME: 'employee-service', DB_PASSWORD })
+    const text = readFileSync(join(folder, '.env'), 'utf8')
+    for (const name of Object.keys(environmentSchema.properties)) {
+      t.match(text, new RegExp(`^# .*\\n(# )?${name}=`, 'm'), `${name} is explained`)
+    }
+  })
+
+  await t.test('is safe to repeat, says what it did as JSON, and leaves a file that is there as it is', async t => {
+    writeFileSync(join(folder, '.env'), 'MINE=1')
     const outcome = await run(['init', '--service', 'employee', '--json'], env)
     t.equal(outcome.code, 0, outcome.out)
-    t.match(JSON.parse(outcome.out), { service: 'employee', done: Array })
+    t.match(JSON.parse(outcome.out), { service: 'employee', done: Array, envFile: null, generated: [] })
+    t.equal(readFileSync(join(folder, '.env'), 'utf8'), 'MINE=1')
+  })
+
+  await t.test('makes a password for a role that is new and has none, and says no secret', async t => {
+    const { DB_PASSWORD: _, ...rest } = env
+    writeFileSync(join(folder, 'nats.txt'), 'nats://identity:canary@localhost:4222')
+    const own = { ...rest, DB_USERNAME: 'identity_service', NATS_URL_FILE: 'nats.txt', REDIS_URL: '' }
+    const outcome = await run(['init', '--service', 'identity', '--write-env', 'identity.env', '--json'], own)
+    t.equal(outcome.code, 0, outcome.out)
+    const generated = ['ADMIN_TOKEN', 'AUDIT_SECRET', 'DB_PASSWORD', 'SERVICE_TOKEN', 'TENANT_ROLE_SECRET']
+    t.match(JSON.parse(outcome.out), { envFile: 'identity.env', generated })
+    const file = written('identity.env')
+    for (const name of generated) t.notMatch(outcome.out, file[name] ?? name)
+    t.match(file, { NATS_URL_FILE: 'nats.txt', REDIS_URL: '' })
+    t.equal(file.NATS_URL, undefined, 'a secret from a file stays there')
+    const mine = connect('identity_central', 'identity_service', file.DB_PASSWORD)
+    t.match(await mine`select current_user as me`, [{ me: 'identity_service' }])
+
+    const again = await run(['init', '--service', 'identity', '--write-env', 'again.env', '--json'], own)
+    t.match(JSON.parse(again.out), { envFile: 'again.env', generated: [] }, 'nothing is made up for one that is there')
+    t.match(await mine`select current_user as me`, [{ me: 'identity_service' }])
+    t.match(await connect('identity_central', 'identity_service', file.DB_PASSWORD)`select 1 as one`, [{ one: 1 }])
+  })
+
+  await t.test('writes none when it is told so, and makes nothing where it could not write', async t => {
+    const core = { ...env, DB_USERNAME: 'core_service' }
+    rmSync(join(folder, '.env'))
+    t.match(await run(['init', '--service', 'core', '--write-env', 'no/such/folder/.env'], core), {
+      code: 1,
+      out: /ENOENT.*--no-write-env/,
+    })
+    t.same([...(await connect('postgres')`select 1 from pg_roles where rolname = 'core_service'`)], [])
+    t.match(await run(['init', '--service', 'core', '--no-write-env'], core), { code: 0 })
+    t.throws(() => statSync(join(folder, '.env')), { code: 'ENOENT' })
   })
 
   await t.test('refuses another service’s central database', async t => {

@@ -35,7 +35,7 @@ t.test('the README’s service makes its tenants’ databases and serves them', 
     DB_USERNAME: 'billing_service',
     DB_PASSWORD: 'choose-one',
   }
-  const init = ['dist/cli/main.js', 'init', '--service', 'billing']
+  const init = ['dist/cli/main.js', 'init', '--service', 'billing', '--write-env', join(folder, '.env')]
   execFileSync(process.execPath, init, { env: { ...env, INIT_PASSWORD: server?.password }, stdio: 'pipe' })
 
   const connection = connectEvents({ url: servers.nats.url, name: 'test' })

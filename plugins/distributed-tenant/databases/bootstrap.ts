@@ -19,11 +19,19 @@ export interface BootstrapOptions {
   /** The service's instance, and the role and central database to make there. */
   readonly database: DatabaseOptions
   readonly superuser: { readonly user: string; readonly password: string | undefined }
+  /** For a role that is made now, when `database` has no password: one that is there keeps what it has. */
+  readonly passwordOfNew?: string | undefined
   readonly told: (line: string) => void
 }
 
+/** What was not there before. */
+export interface Bootstrapped {
+  readonly role: boolean
+  readonly central: boolean
+}
+
 /** @throws CONFIGURATION_INVALID when the central database is another service's, or the superuser is none */
-export async function bootstrap(options: BootstrapOptions): Promise<void> {
+export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped> {
   const { database, superuser } = options
   const pool = createPool({
     budget: 1,
@@ -57,7 +65,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   })
   const scope = client('postgres')
   try {
-    await scope.session(sql => make(sql, options))
+    return await scope.session(sql => make(sql, options))
   } catch (error) {
     throw explain(error, options)
   } finally {
@@ -66,11 +74,11 @@ export async function bootstrap(options: BootstrapOptions): Promise<void> {
   }
 }
 
-async function make(sql: SessionClient, options: BootstrapOptions): Promise<void> {
+async function make(sql: SessionClient, options: BootstrapOptions): Promise<Bootstrapped> {
   const { service, database, told } = options
   await requireSuperuser(sql, options)
   await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
-  await ensureRole(sql, options)
+  const role = await ensureRole(sql, options)
   await ensureGroup(sql, options)
   const [central] = await sql<{ comment: string | null }[]>`
     select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${database.database}`
@@ -87,6 +95,7 @@ async function make(sql: SessionClient, options: BootstrapOptions): Promise<void
   if (owner === null) await commentDatabase(sql, database.database, centralMarkText(service))
   for (const name of [database.database, 'postgres', 'template1']) await closeToPublic(sql, name)
   told('CONNECT is taken from PUBLIC')
+  return { role, central: !central }
 }
 
 async function requireSuperuser(sql: SessionClient, { superuser }: BootstrapOptions): Promise<void> {
@@ -97,19 +106,22 @@ async function requireSuperuser(sql: SessionClient, { superuser }: BootstrapOpti
   )
 }
 
-async function ensureRole(sql: SessionClient, { database, told }: BootstrapOptions): Promise<void> {
-  const { user, password } = database
+/** @returns whether it was made now */
+async function ensureRole(sql: SessionClient, { database, passwordOfNew, told }: BootstrapOptions): Promise<boolean> {
+  const { user } = database
   const [known] = await sql`select 1 from pg_roles where rolname = ${user}`
   if (!known) {
     await sql`create role ${sql(user)} login`
     told(`role ${user} made`)
   }
   await sql`alter role ${sql(user)} login createdb createrole nosuperuser noreplication nobypassrls`
-  if (password === undefined) return
+  const password = database.password ?? (known ? undefined : passwordOfNew)
+  if (password === undefined) return !known
   // The password goes as a parameter into format(), so that it stands in no statement of ours; the server hashes it.
   const [row] = await sql<{ statement: string }[]>`
     select format('alter role %I password %L', ${user}::text, ${password}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)
+  return !known
 }
 
 /** Made as the service's role, so that it may give the group to tenants' roles (PostgreSQL 16 asks who made it). */

@@ -14,6 +14,8 @@ export interface DirectoryEntry {
   readonly version: number
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
+  /** The tenant migration its database is at; 0 before the first. */
+  readonly schemaVersion: number
   readonly revision: number
 }
 
@@ -25,8 +27,11 @@ export interface Remote {
   ping(): Promise<number>
 }
 
-/** `garbage`: no entry at all. `foreign`: another tenant's or service's. `oversized`: longer than any entry may be. */
-export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized'
+/**
+ * `garbage`: no entry at all. `foreign`: another tenant's or service's. `oversized`: longer than any entry may be.
+ * `outdated`: right, and written by a release that did not know of schema versions yet.
+ */
+export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized' | 'outdated'
 export type RemoteReport = { type: 'remote_failed' | `remote_${RemoteFlaw}`; error?: unknown }
 
 /** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms. */
@@ -110,7 +115,7 @@ export function parseEntry(bytes: Buffer, id: TenantId, service: ServiceName): D
     return 'garbage'
   }
   if (typeof raw !== 'object' || raw === null) return 'garbage'
-  const { name, domain, settings, version, lifecycle, provisioned, revision } = raw
+  const { name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision } = raw
   const fits =
     typeof name === 'string' &&
     (domain === null || typeof domain === 'string') &&
@@ -120,8 +125,10 @@ export function parseEntry(bytes: Buffer, id: TenantId, service: ServiceName): D
     Number.isSafeInteger(version) &&
     Number.isSafeInteger(revision) &&
     lifecycles.has(lifecycle) &&
-    provisionedStates.has(provisioned)
+    provisionedStates.has(provisioned) &&
+    (schemaVersion === undefined || Number.isSafeInteger(schemaVersion))
   if (!fits) return 'garbage'
   if (raw.id !== id || raw.service !== service) return 'foreign'
-  return { id, name, domain, settings, version, lifecycle, provisioned, revision } as DirectoryEntry
+  if (schemaVersion === undefined) return 'outdated'
+  return { id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision } as DirectoryEntry
 }

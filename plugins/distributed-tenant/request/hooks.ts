@@ -15,6 +15,7 @@ import {
   TenantNotFound,
   TenantProvisioning,
   TenantRequired,
+  TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
 import type { Settings } from '../options.js'
@@ -26,6 +27,8 @@ export interface RequestParts {
   readonly settings: Settings
   readonly directory: Directory
   readonly identifiers: readonly Identifier[]
+  /** The oldest schema of a tenant that is served; 0 for any. */
+  readonly oldestSchema: number
   readonly clientFor: (id: TenantId) => ClientScope
   readonly tell: Tell
 }
@@ -54,11 +57,12 @@ type Carrier = { [kSlot]?: Slot }
 export const admittedTenant = (request: FastifyRequest): Tenant | null => (request as Carrier)[kSlot]?.tenant ?? null
 
 /** @throws the 403, 404 or 503 that the tenant's state asks for */
-export function refuseUnlessReady(entry: DirectoryEntry | null): asserts entry is DirectoryEntry {
+export function refuseUnlessReady(entry: DirectoryEntry | null, oldestSchema: number): asserts entry is DirectoryEntry {
   if (!entry || entry.lifecycle === 'deleted') throw new TenantNotFound()
   if (entry.lifecycle === 'suspended') throw new TenantSuspended()
   if (entry.provisioned === 'foreign') throw new TenantDatabaseUnavailable()
   if (entry.provisioned !== 'ready') throw new TenantProvisioning()
+  if (entry.schemaVersion < oldestSchema) throw new TenantSchemaOutdated()
 }
 
 const tenants = new WeakMap<DirectoryEntry, Tenant>()
@@ -93,7 +97,7 @@ function settle(slot: Slot, tenant: Tenant): void {
 }
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
-  const { settings, directory, identifiers, clientFor, tell } = parts
+  const { settings, directory, identifiers, oldestSchema, clientFor, tell } = parts
   const vary = `Host, ${settings.header}, Authorization`
 
   function slotOf(request: FastifyRequest): Slot & { tenant: Tenant } {
@@ -206,7 +210,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
   }
 
   function found(request: FastifyRequest, slot: Slot, entry: DirectoryEntry | null): void | Promise<void> {
-    refuseUnlessReady(entry)
+    refuseUnlessReady(entry, oldestSchema)
     const tenant = tenantOf(entry)
     if (settings.authorizeTenant) return authorize(settings.authorizeTenant, request, slot, tenant)
     settle(slot, tenant)

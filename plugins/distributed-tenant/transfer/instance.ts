@@ -26,15 +26,8 @@ const CONNECT_MS = 10_000
 export function createInstance(address: DatabaseOptions): Instance {
   const { host, port, user, password } = address
   const label = `${host}:${port}/${address.database}`
-  const target = {
-    host,
-    port,
-    user,
-    password,
-    tls: tlsOptions(address),
-    statementTimeout: 0,
-    arrayTypes: createArrayTypes(),
-  }
+  const arrayTypes = createArrayTypes()
+  const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
   const builder = createBuilder({ host, port })
   return {
     address,

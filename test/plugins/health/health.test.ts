@@ -148,6 +148,7 @@ t.test('a named tenant gets its word, and the status that fits it', async t => {
     ['suspended', 200],
     ['provisioning', 503],
     ['failed', 503],
+    ['outdated', 503],
     ['unavailable', 503],
     ['busy', 503],
     ['unknown', 503],

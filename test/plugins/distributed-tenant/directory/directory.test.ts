@@ -73,6 +73,7 @@ t.test('looking a tenant up', async t => {
       'name',
       'provisioned',
       'revision',
+      'schemaVersion',
       'service',
       'settings',
       'version',
@@ -116,6 +117,8 @@ t.test('looking a tenant up', async t => {
       ['another service', JSON.stringify({ ...right, service: 'core', name: 'Core' }), 'foreign'],
       ['10 MB', JSON.stringify({ ...right, name: 'x'.repeat(10_000_000) }), 'oversized'],
       ['an older revision', JSON.stringify({ ...right, revision: 1, lifecycle: 'suspended' }), 'outdated'],
+      ['no schema version', JSON.stringify({ ...right, name: 'Old', schemaVersion: undefined }), 'outdated'],
+      ['a schema version that is none', JSON.stringify({ ...right, schemaVersion: '1' }), 'garbage'],
     ]
     for (const [what, value, counted] of cases) {
       const fresh = await trusting()

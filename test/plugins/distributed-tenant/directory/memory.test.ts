@@ -11,6 +11,7 @@ const entry = (id: string, more: Partial<DirectoryEntry> = {}): DirectoryEntry =
   version: 1,
   lifecycle: 'active',
   provisioned: 'ready',
+  schemaVersion: 1,
   revision: 1,
   ...more,
 })
