@@ -5,6 +5,6 @@ const ours = new Set<string>(secretVariables.flatMap(name => [name, `${name}_FIL
 
 export function inherited(): NodeJS.ProcessEnv {
   return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !ours.has(name) && !/_DB_PASSWORD/.test(name)),
+    Object.entries(process.env).filter(([name]) => !ours.has(name) && !/_DB_PASSWORD|^SOURCE_PASSWORD/.test(name)),
   )
 }

@@ -13,6 +13,7 @@ import { purgeCommands } from './commands/purge.js'
 import { runCommands } from './commands/run.js'
 import { statusCommand } from './commands/status.js'
 import { tenantCommands } from './commands/tenants.js'
+import { verifyCommand } from './commands/verify.js'
 import { withGlobalOptions } from './context.js'
 import { exitCodeOf, exitCodes, sentenceOf } from './outcome.js'
 
@@ -35,6 +36,7 @@ const commands = [
   doctorCommand(),
   migrateCommand(),
   importCommand(),
+  verifyCommand(),
   ...runCommands(),
   ...monitorCommands(),
   deadCommand(),

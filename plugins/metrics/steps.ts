@@ -10,7 +10,16 @@ const reasons = ['idle', 'taken', 'yielded', 'released', 'lost', 'shutdown']
 
 const counted = ['connection', 'provision', 'relay', 'events', 'cache', 'listener'] as const satisfies readonly Area[]
 /** Rare ones, each of a few steps: counted by their names, new ones too. */
-const byName = ['change', 'retry', 'dead', 'reconcile', 'purge', 'spare', 'role'] as const satisfies readonly Area[]
+const byName = [
+  'change',
+  'retry',
+  'dead',
+  'reconcile',
+  'purge',
+  'spare',
+  'role',
+  'transfer',
+] as const satisfies readonly Area[]
 
 /** @returns how to stop */
 export function countSteps({ registry, origin }: CountOptions): () => void {

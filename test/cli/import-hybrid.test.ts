@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import t from 'tap'
-import type { serviceNames } from '../../stack/names.js'
+import { serviceNames } from '../../stack/names.js'
 import { startStack } from '../../stack/stack.js'
 import { awkwardNames, identifier, oldServer } from './import-source.js'
 
@@ -108,6 +108,18 @@ t.test('import-hybrid', async t => {
     )`select * from information_schema.columns where table_name = 'users'`
     t.ok(users.length > 5, 'brought to the newest version')
     t.equal((await command(['doctor'])).code, 0)
+    const verified = JSON.parse((await command(['--json', 'verify', 'acme'])).out)
+    t.match(
+      verified.tenants,
+      serviceNames
+        .map(service => ({ service, health: 'ready', problem: null }))
+        .sort((a, b) => (a.service < b.service ? -1 : 1)),
+    )
+    await target('core')`alter database tenant_acme_core allow_connections false`
+    const damaged = await command(['verify', '--all'])
+    t.equal(damaged.code, 3, damaged.out)
+    t.match(damaged.err, /1 of 3 are not as they should be/)
+    await target('core')`alter database tenant_acme_core allow_connections true`
     t.notOk(await openAndWritable('tenant_acme_employee'), 'stays frozen')
     t.match((await run('--dry-run', '--tenant', 'acme')).out, /exists at employee/)
   })
@@ -164,33 +176,51 @@ t.test('import-hybrid', async t => {
       'registered',
       'ready',
     ]
-    for (const [at, step] of steps.entries()) {
-      const id = `killed${at}`
-      const name = `tenant_${id}_core`
-      await old.database(
-        name,
-        'create table facts (n int primary key)',
-        'insert into facts select generate_series(1, 100)',
-      )
-      const killed = await command(
-        ['import-hybrid', '--from', old.url, '--yes', '--tenant', id],
-        { FAULT: `transfer.${step}` },
-        ['--import', crash],
-      )
-      t.equal(killed.code, 'SIGKILL', `${step}: ${killed.err}`)
-      const { runs } = JSON.parse((await command(['--json', 'import-hybrid', '--list'])).out)
-      const last = runs[0].run ?? runs[0].id
-      const resumed = await run('--resume', last)
-      t.equal(resumed.code, 0, `${step} resumed: ${resumed.err}${resumed.out}`)
-      const [count] = await target('core', name)`select count(*)::int as count from facts`
-      t.equal(count?.count, 100, step)
-      // Deleting is slower: every other one is enough.
-      if (at % 3 > 0) continue
-      const back = await run('--rollback', last)
-      t.equal(back.code, 0, `${step} taken back: ${back.err}${back.out}`)
-      t.same(await target('core')`select 1 from pg_database where datname = ${name}`, [])
-      t.ok(await openAndWritable(name), `${step}: the source is open`)
+    const name = 'tenant_killed_core'
+    const gone = () => target('core')`select 1 from pg_database where datname = ${name}`
+    const last = async (): Promise<string> => {
+      const [row] = await target('core')<{ id: string }[]>`select id from transfers order by started_at desc limit 1`
+      return row?.id ?? ''
     }
+    const killedAt = async (step: string, how: readonly string[]): Promise<void> => {
+      const args = ['import-hybrid', '--from', old.url, '--yes', ...how]
+      const { code, out, err } = await command(args, { FAULT: `transfer.${step}` }, ['--import', crash])
+      t.equal(code, 'SIGKILL', `${step}: ${out}${err}`)
+    }
+    await old.database(
+      name,
+      'create table facts (n int primary key)',
+      'insert into facts select generate_series(1, 100)',
+    )
+
+    await killedAt('restored', ['--tenant', 'killed'])
+    const early = await run('--rollback', await last())
+    t.equal(early.code, 0, early.out + early.err)
+    t.same(await gone(), [])
+    t.ok(await openAndWritable(name), 'the source is open')
+
+    // Each process goes on with what the one before left, and dies one step later.
+    for (const [at, step] of steps.entries()) {
+      await killedAt(step, at === 0 ? ['--tenant', 'killed'] : ['--resume', await last()])
+    }
+    const resumed = await run('--resume', await last())
+    t.equal(resumed.code, 0, resumed.out + resumed.err)
+    const [count] = await target('core', name)`select count(*)::int as count from facts`
+    t.equal(count?.count, 100)
+
+    const inside = target('core', name)
+    await inside`insert into facts values (101)`
+    const written = await run('--rollback', await last())
+    t.equal(written.code, 1)
+    t.match(written.out, /written to in core/)
+    await inside`delete from facts where n = 101`
+    await inside.end()
+    const back = await run('--rollback', await last())
+    t.equal(back.code, 0, back.out + back.err)
+    t.same(await gone(), [])
+    t.ok(await openAndWritable(name), 'the source is open')
+    const source = old.look(name)
+    t.match(await source`select count(*)::int as count, sum(n)::int as sum from facts`, [{ count: 100, sum: 5050 }])
   })
 
   await t.test('undoes a tenant that cannot be brought, and leaves a foreign database alone', async t => {

@@ -119,6 +119,6 @@ const revoke = (sql: QueryClient, database: string, role: string | null) =>
 
 /** Names may hold anything, so the server quotes them itself. */
 async function say(sql: QueryClient, statement: string, ...names: string[]): Promise<void> {
-  const [row] = await sql<{ text: string }[]>`select format(${statement}, variadic ${sql.array(names)}::text[]) as text`
+  const [row] = await sql<{ text: string }[]>`select format(${statement}, variadic ${names}::text[]) as text`
   await sql.unsafe((row as { text: string }).text)
 }
