@@ -44,6 +44,11 @@ export const BUDGET = 50
 /** Clients of the load generator. */
 export const CONNECTIONS = 64
 
+/** Kinds that connect otherwise than the plugin. */
+const rivals = new Set(['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer', 'bare', 'no plugin'])
+/** Kinds that want a token, and make one when they are asked. */
+const wantToken = new Set(['tokens', 'claim checked', 'jwt alone', 'jwt with cache'])
+
 export async function startArms(names: readonly string[], options: BenchOptions): Promise<Arms> {
   const fleet = await startFleet({ tenants: options.tenants, durable: true, progress: options.progress })
   const running = new Map<string, ArmProcess>()
@@ -53,7 +58,7 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     const kind = more.kind ?? name
     const budget = more.budget ?? BUDGET
     // The plugin uses the service's own login. An arm with another of the same kind is told apart on the server.
-    let login = kind === 'ours' || kind === 'observed' ? fleet.ours : await fleet.loginFor(name)
+    let login = rivals.has(kind) ? await fleet.loginFor(name) : fleet.ours
     if (kind === 'pgbouncer') {
       pooler = await startPooler(login, fleet.dir, budget)
       if (!pooler) throw new NoPooler()
@@ -62,7 +67,11 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     const config = fleet.configFor(login, options.tenants, budget, more.options)
     const arm = await startArm(name, kind, config, more.execArgv)
     running.set(name, arm)
-    if (kind !== 'bare' && kind !== 'no plugin') await refuseWrongAnswer(arm, config.tenants)
+    if (kind !== 'bare' && kind !== 'no plugin') {
+      const [tenant = ''] = config.tenants
+      const token = wantToken.has(kind) ? await arm.ask<string>('token', tenant) : undefined
+      await refuseWrongAnswer(arm, tenant, token)
+    }
     return arm
   }
 
@@ -108,10 +117,10 @@ export async function startArms(names: readonly string[], options: BenchOptions)
 }
 
 /** An arm that is fast because it does something else is no rival. */
-async function refuseWrongAnswer(arm: ArmProcess, [tenant = '']: readonly string[]): Promise<void> {
+async function refuseWrongAnswer(arm: ArmProcess, tenant: string, token: string | undefined): Promise<void> {
   const connection = new HttpConnection(arm.port, true)
   const { body } = await new Promise<HttpReply>(resolve =>
-    connection.send(request('/read/7', tenantHeader, tenant), resolve),
+    connection.send(request('/read/7', tenantHeader, tenant, token), resolve),
   )
   connection.cut()
   if (!body.startsWith(ITEM_SEVEN)) throw new Error(`${arm.name} answers ${body} where ${ITEM_SEVEN} is right`)

@@ -16,7 +16,10 @@ export interface Measure {
 }
 
 export interface Load {
+  /** Begins to record, and forgets what was recorded. */
   record(): void
+  /** What was recorded, while it goes on. */
+  soFar(): Measure
   /** Sends nothing more, waits for what is under way, tells what was recorded. */
   stop(): Promise<Measure>
 }
@@ -59,6 +62,7 @@ export function startLoad(port: number, connections: number, nextRequest: () => 
       began = performance.now()
       recording = true
     },
+    soFar: () => measured(latencies, statuses, (performance.now() - began) / 1000),
     async stop() {
       recording = false
       const seconds = (performance.now() - began) / 1000
@@ -90,6 +94,7 @@ function measured(latencies: number[], statuses: Record<string, number>, seconds
   }
 }
 
-export function request(path: string, header: string, tenant: string): string {
-  return `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${header}: ${tenant}\r\n\r\n`
+export function request(path: string, header: string, tenant: string, token?: string): string {
+  const proof = token === undefined ? '' : `authorization: Bearer ${token}\r\n`
+  return `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${header}: ${tenant}\r\n${proof}\r\n`
 }

@@ -3,18 +3,21 @@
 import { parseArgs } from 'node:util'
 import { processWatch } from '../stack/watch.js'
 import type { BenchOptions } from './arms.js'
+import { benchAuth } from './cases/auth.js'
 import { benchBurst } from './cases/burst.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
 import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
+import { benchLookup } from './cases/lookup.js'
 import { benchObserve } from './cases/observe.js'
 import { benchProvision } from './cases/provision.js'
 import { benchRequest } from './cases/request.js'
+import { benchSuspension } from './cases/suspension.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe [--json]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension [--json]
          [--rounds N] [--seconds S] [--tenants N] [--only TEXT] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
@@ -22,9 +25,12 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   cold     the first query of a tenant without a connection
   idle     heap of a known idle tenant, driver instances and sockets alive
   observe  the plugin with metrics on and tracing off against both off
+  lookup   a tenant found in memory and in Redis against one in the code, heap of the directory, Redis killed under load
+  auth     tokens against @fastify/jwt alone, everything audited against nothing, 404 against 403
+  suspension  from the admin's call to the last replica's refusal, normally and with NATS and Redis dead
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
   burst    300 tenants at once, and what existing tenants feel of them
-  fleet    creating, listing and reconciling with 1000 tenants against 10
+  fleet    creating, listing, reconciling, doctor and migrate with 1000 tenants against 10 and bare loops
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
@@ -47,6 +53,9 @@ const benches: Readonly<Record<string, Bench>> = {
   cap: { run: benchCap, rounds: 5, seconds: 2, tenants: 1_000, quickTenants: 60 },
   cold: { run: benchCold, rounds: 15, seconds: 1, tenants: 50, quickTenants: 12 },
   observe: { run: benchObserve, rounds: 25, seconds: 1.5, tenants: 10, quickTenants: 5 },
+  lookup: { run: benchLookup, rounds: 25, seconds: 1, tenants: 10, quickTenants: 5 },
+  auth: { run: benchAuth, rounds: 25, seconds: 1, tenants: 10, quickTenants: 5 },
+  suspension: { run: benchSuspension, rounds: 5, seconds: 10, tenants: 20, quickTenants: 4 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
   provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
   burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },

@@ -42,6 +42,19 @@ export function compareTurns(name: string, ours: readonly Turn[], rival: readonl
   }
 }
 
+/** For targets near 1: the ratio is that of the CPU per request, ours over the rival's, so that less is better. */
+export function compareCpu(name: string, ours: readonly Turn[], rival: readonly Turn[]): Case {
+  const cpu = (turns: readonly Turn[]) => turns.map(turn => turn.cpuPerRequest)
+  const used = ratios(cpu(ours), cpu(rival))
+  const { low, high } = interval(used)
+  return {
+    ...compareTurns(name, ours, rival),
+    ratio: spread(used),
+    better: 'lower',
+    note: `of CPU, 95 %: ${low.toFixed(3)}-${high.toFixed(3)}`,
+  }
+}
+
 function figures(turns: readonly Turn[]): { rps: number; p50: number; p99: number; failed: number } {
   const of = (key: 'rps' | 'p50' | 'p99') => median(turns.map(turn => turn[key]))
   const failed = turns.reduce((sum, turn) => sum + turn.failed, 0)

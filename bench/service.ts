@@ -5,6 +5,13 @@ import type { Arm, ArmConfig, MakeArm, Usage } from './arm.js'
 const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   ours: () => import('./ours.js'),
   observed: () => import('./observed.js'),
+  audited: () => import('./audited.js'),
+  'from redis': () => import('./from-redis.js'),
+  tokens: () => import('./tokens.js'),
+  'claim checked': () => import('./tokens.js').then(({ makeChecked: make }) => ({ make })),
+  'hard-coded': () => import('./baselines/hard-coded.js'),
+  'jwt alone': () => import('./baselines/jwt.js'),
+  'jwt with cache': () => import('./baselines/jwt.js').then(({ makeWithCache: make }) => ({ make })),
   single: () => import('./baselines/single.js'),
   'map-postgres': () => import('./baselines/map-postgres.js'),
   'map-pg': () => import('./baselines/map-pg.js'),
@@ -12,6 +19,7 @@ const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   pgbouncer: () => import('./baselines/pgbouncer.js'),
   bare: () => import('./baselines/bare.js'),
   'no plugin': () => import('./baselines/no-plugin.js'),
+  operator: () => import('./operator/process.js'),
   hunted: () => import('./leak-hunt/routes.js'),
 }
 

@@ -19,8 +19,18 @@ export interface Workload {
 export const nameOf = ({ tenants, distribution, route }: Workload): string =>
   `${tenants} tenants ${distribution}, ${route}`
 
-export function requests({ tenants, distribution, route }: Workload, names: readonly string[], seed: number) {
+/** `tokens`: one for each of the names, where the arm wants one. */
+export function requests(
+  { tenants, distribution, route }: Workload,
+  names: readonly string[],
+  seed: number,
+  tokens: readonly string[] = [],
+) {
   const choose = chooser(distribution, tenants, seed)
   const next = random(seed + 1)
-  return (): string => request(paths[route] + (1 + Math.floor(next() * 1000)), tenantHeader, names[choose()] as string)
+  return (): string => {
+    const path = paths[route] + (1 + Math.floor(next() * 1000))
+    const at = choose()
+    return request(path, tenantHeader, names[at] as string, tokens[at])
+  }
 }

@@ -1,6 +1,7 @@
 // Owns what `doctor` looks at in one service, and what each finding means to an operator. A part that cannot be asked is a
 // problem of its own and hides no other.
 import { connectEvents, readConsumerLag, readStreamState, tenantsDurable } from '../events/index.js'
+import { readAuthorities } from '../plugins/distributed-tenant/authorities.js'
 import { type Finding, repairable } from '../plugins/distributed-tenant/databases/inventory.js'
 import { appliedVersion } from '../plugins/distributed-tenant/databases/migrations.js'
 import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
@@ -125,7 +126,8 @@ async function stores({ name, tenancy }: OpenService): Promise<Problem[]> {
 
 async function stream({ name, target }: OpenService): Promise<Problem[]> {
   if (!target.nats) return []
-  const connection = connectEvents({ url: target.nats, name })
+  const ca = readAuthorities('NATS_CA_FILE', process.env.NATS_CA_FILE, target.nats)
+  const connection = connectEvents({ url: target.nats, ca, name })
   try {
     if (!(await connection.ready(NATS_PATIENCE_MS))) throw new Error(`NATS does not answer: ${connection.lastError()}`)
     const found: Problem[] = []
@@ -154,7 +156,7 @@ async function streamThere(connection: ReturnType<typeof connectEvents>): Promis
 async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
   if (!url) return []
   const { service } = tenancy.settings
-  const redis = connectRedis(url, 'doctor')
+  const redis = connectRedis(url, 'doctor', readAuthorities('REDIS_CA_FILE', process.env.REDIS_CA_FILE, url))
   redis.on('error', () => {})
   try {
     await new Promise<void>((resolve, reject) => {

@@ -19,6 +19,16 @@ export interface TenantView {
   readonly createdAt: string
 }
 
+/** A refusal of identity's, in its own words. */
+export class ApiError extends Error {
+  readonly status: number
+
+  constructor(message: string, status: number) {
+    super(message)
+    this.status = status
+  }
+}
+
 export interface IdentityApi {
   call<T>(method: string, path: string, options?: { body?: object; headers?: Record<string, string> }): Promise<T>
   /** Every tenant, page by page. */
@@ -59,7 +69,9 @@ export function identityApi({ identityUrl, adminToken, from }: Targets): Identit
     }
     const text = await response.text()
     const answer = text === '' ? null : JSON.parse(text)
-    if (!response.ok) throw new Error(answer?.message ?? `identity answered ${response.status}.`)
+    if (!response.ok) {
+      throw new ApiError(answer?.message ?? `identity answered ${response.status}.`, response.status)
+    }
     return answer as T
   }
 

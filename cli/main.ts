@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander'
 import { auditCommand } from './commands/audit.js'
 import { deadCommand } from './commands/dead.js'
 import { doctorCommand } from './commands/doctor.js'
+import { importCommand } from './commands/import-hybrid.js'
 import { initCommand } from './commands/init.js'
 import { migrateCommand } from './commands/migrate.js'
 import { monitorCommands } from './commands/monitor.js'
@@ -33,6 +34,7 @@ const commands = [
   statusCommand(),
   doctorCommand(),
   migrateCommand(),
+  importCommand(),
   ...runCommands(),
   ...monitorCommands(),
   deadCommand(),

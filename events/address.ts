@@ -4,6 +4,8 @@
 export interface Address {
   /** host:port of each server, without credentials: safe to show. */
   readonly servers: string[]
+  /** The same without their ports, an IPv6 address without its brackets: what a certificate must name. */
+  readonly hosts: string[]
   readonly credentials: { user: string; pass: string } | { token: string } | null
   readonly tls: boolean
   /** Removes the credentials from a text, should a library ever quote them. */
@@ -25,6 +27,7 @@ export function parseAddress(urls: string): Address {
   const secrets = [pass === '' ? user : pass, withUser?.password ?? ''].filter(secret => secret.length > 2)
   return {
     servers: parsed.map(url => `${url.hostname}:${url.port || '4222'}`),
+    hosts: parsed.map(url => url.hostname.replace(/^\[|\]$/g, '')),
     credentials: user === '' ? null : pass === '' ? { token: user } : { user, pass },
     tls,
     redact: text => secrets.reduce((out, secret) => out.replaceAll(secret, '***'), text),

@@ -8,12 +8,15 @@ import { EventsUnavailable } from './failures.js'
 import { pause } from './pause.js'
 import { describe, guardReport, type Report } from './report.js'
 import { inboxOf, isServiceName } from './subjects.js'
+import { serverCheck } from './tls.js'
 
 export type ConnectionStatus = 'connecting' | 'connected' | 'reconnecting' | 'closed'
 
 export interface ConnectOptions {
   /** `nats://user:password@host:port`, several separated by commas. */
   url: string
+  /** Certificates of the authorities to believe for tls://, in PEM. Default: those Node knows. */
+  ca?: string | undefined
   /** Shown in the server's monitoring, e.g. `employee`; a service's short name also names its inbox. */
   name: string
   report?: Report
@@ -110,7 +113,7 @@ export function connectEvents(options: ConnectOptions): EventsConnection {
     let again = false
     for (let attempt = 1; !closing.signal.aborted; attempt++) {
       try {
-        const nc = await connect(clientOptions(address, options.name, timeout, delay))
+        const nc = await connect(clientOptions(address, options, timeout, delay))
         if (closing.signal.aborted) return await nc.close()
         await liveThrough(nc, again)
         again = true
@@ -171,10 +174,10 @@ export function connectEvents(options: ConnectOptions): EventsConnection {
   }
 }
 
-function clientOptions(address: Address, name: string, timeout: number, delay: () => number) {
+function clientOptions(address: Address, { name, ca }: ConnectOptions, timeout: number, delay: () => number) {
   return {
     ...address.credentials,
-    ...(address.tls && { tls: {} }),
+    ...(address.tls && { tls: serverCheck(address, ca) }),
     servers: address.servers,
     name,
     // An inbox of its own, so that a NATS user can be kept from hearing what others are answered.

@@ -11,6 +11,7 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import audit from '../plugins/audit/index.js'
+import { readAuthorities } from '../plugins/distributed-tenant/authorities.js'
 import { type Environment, readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
 import drain from '../plugins/drain.js'
@@ -105,7 +106,10 @@ async function compose(
   // Before the tenant plugin, whose lookups it follows. Nothing without an OpenTelemetry SDK in the process.
   await app.register(tracing)
   const cache = tenancy.redis === undefined ? environment.REDIS_URL || null : tenancy.redis
-  if (typeof cache === 'string') await app.register(redis, { url: cache, connectionName: `${name}-service` })
+  if (typeof cache === 'string') {
+    const ca = readAuthorities('REDIS_CA_FILE', tenancy.redisCaFile ?? environment.REDIS_CA_FILE, cache)
+    await app.register(redis, { url: cache, ca, connectionName: `${name}-service` })
+  }
   const client = typeof cache === 'string' ? app.redis : cache
   const { perAddress, perTenant } = rateLimits(environment)
   await app.register(limits, { redis: client, perAddress })

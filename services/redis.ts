@@ -14,6 +14,8 @@ declare module 'fastify' {
 
 export interface RedisPluginOptions {
   url: string
+  /** Certificates of the authorities to believe for rediss://, in PEM. Default: those Node knows. */
+  ca?: string | undefined
   /** How the client calls itself in `CLIENT LIST`. */
   connectionName: string
   /** Milliseconds the start waits for Redis. Default 500. */
@@ -21,7 +23,7 @@ export interface RedisPluginOptions {
 }
 
 async function redisPlugin(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
-  const client = connectRedis(options.url, options.connectionName)
+  const client = connectRedis(options.url, options.connectionName, options.ca)
   watch(client, app)
   app.addHook('onClose', async () => client.disconnect())
   if (await becomesReady(client, options.patience ?? 500)) {
@@ -36,7 +38,9 @@ async function redisPlugin(app: FastifyInstance, options: RedisPluginOptions): P
 function watch(client: Redis, app: FastifyInstance): void {
   let down = false
   client.on('error', error => {
-    if (!down) app.log.warn({ code: (error as NodeJS.ErrnoException).code }, 'redis connection failed')
+    // Not the error itself, which may hold the command it was about, and so the password.
+    const { code, message } = error as NodeJS.ErrnoException
+    if (!down) app.log.warn({ code, reason: message }, 'redis connection failed')
     down = true
   })
   client.on('ready', () => {

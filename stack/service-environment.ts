@@ -12,7 +12,7 @@ export interface StackSecrets {
 
 // A test runner's loaders do not belong into the processes it tests, nor npm's settings into any of them.
 const launchersOwn =
-  /^(DB_(HOST|PORT|DATABASE|USERNAME|PASSWORD).*|[A-Z]+_DB_HOST|TENANT_DB_.*|INIT_.*|npm_.*|_?TAP.*|(ADMIN_TOKEN|SERVICE_TOKEN|METRICS_TOKEN|TENANT_ROLE_SECRET|NATS_URL|REDIS_URL)(_FILE)?)$/
+  /^(DB_(HOST|PORT|DATABASE|USERNAME|PASSWORD).*|[A-Z]+_DB_HOST|TENANT_DB_.*|(NATS|REDIS)_CA_FILE|INIT_.*|npm_.*|_?TAP.*|(ADMIN_TOKEN|SERVICE_TOKEN|METRICS_TOKEN|TENANT_ROLE_SECRET|NATS_URL|REDIS_URL)(_FILE)?)$/
 
 export function inheritedEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const kept = Object.entries(env).filter(([key]) => !launchersOwn.test(key))

@@ -1,5 +1,6 @@
-// `fleet`: creating, listing and reconciling with 1,000 tenants against the same with 10. Identity alone, which does all
-// three and holds one database for each tenant; the other two services are stopped. The tenants are made by the product.
+// `fleet`: creating, listing and reconciling with 1,000 tenants against the same with 10, and what the operator's command
+// does with them. Identity alone, which does all of it and holds one database for each tenant; the other two services are
+// stopped. The tenants are made by the product.
 
 import type { BenchOptions } from '../arms.js'
 import { HttpConnection } from '../http-connection.js'
@@ -8,11 +9,14 @@ import { versionsOf } from '../provisioning/versions.js'
 import { type Case, type Config, compareNumbers, machine } from '../report.js'
 import { paired, type Results, rounds } from '../rounds.js'
 import { median } from '../statistics.js'
+import { benchOperator } from './operator.js'
 
 const FEW = 10
 const CLIENTS = 16
 const CREATES = 5
 const LISTS = 20
+/** A machine that does something else meanwhile takes its time. */
+const LONGEST_FILL_MS = 1_800_000
 
 /** A pass of the reconciler, as the bench service tells it. */
 interface Pass {
@@ -54,6 +58,7 @@ export async function benchFleet(options: BenchOptions): Promise<{ config: Confi
         better: 'lower',
         as: 'p50',
       })
+    const operator = await benchOperator({ large, small, many, few: FEW, options })
     const opened = [...passes.values()].flat().reduce((sum, pass) => sum + pass.opened, 0)
     return {
       config: {
@@ -64,16 +69,18 @@ export async function benchFleet(options: BenchOptions): Promise<{ config: Confi
         spares: 3,
         schema: '20 tables, one migration',
         visits: `${opened} connections to tenant databases during ${options.rounds * 2 + 2} passes`,
+        ...operator.config,
       },
       cases: [
         compare('create', created),
         compare('list the first 10', listed),
         compare('reconcile a clean fleet', reconciled),
+        ...operator.cases,
       ],
     }
   } finally {
     progress.say('removing the databases')
-    for (const stage of stages) await stage.stop()
+    await Promise.all(stages.map(stage => stage.stop()))
   }
 }
 
@@ -100,7 +107,7 @@ async function fill(stage: Stage, count: number, { progress }: BenchOptions): Pr
       for (; shown < (row?.ready ?? 0); shown++) progress.step(`${shown + 1} ready`)
       return row?.ready === count
     },
-    600_000,
+    LONGEST_FILL_MS,
   )
 }
 

@@ -50,7 +50,7 @@ export async function benchIdle(options: BenchOptions): Promise<{ config: Config
 }
 
 /** Rows only: no database stands behind them, and none is looked for. */
-async function registerIdle({ fleet }: Arms, count: number): Promise<void> {
+export async function registerIdle({ fleet }: Arms, count: number): Promise<void> {
   const central = fleet.central()
   try {
     await central`

@@ -107,11 +107,11 @@ export const getRequest = (path: string, headers: Record<string, string>): strin
 export const tenantRequest = (path: string, id: string): string => getRequest(path, { [tenantHeader]: id })
 
 /** A state that may take as long as the machine needs. */
-export async function until(what: string, ask: () => Promise<boolean>, ms = 120_000): Promise<void> {
+export async function until(what: string, ask: () => Promise<boolean>, ms = 120_000, everyMs = 20): Promise<void> {
   const deadline = performance.now() + ms
   while (!(await ask())) {
     if (performance.now() > deadline) throw new Error(`not within ${ms / 1000} s: ${what}`)
-    await new Promise(resolve => setTimeout(resolve, 20))
+    await new Promise(resolve => setTimeout(resolve, everyMs))
   }
 }
 

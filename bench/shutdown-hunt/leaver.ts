@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { inheritedEnvironment } from '../../stack/service-environment.js'
 import { processWatch } from '../../stack/watch.js'
 
+const LAST_LINES = 30
 const program = fileURLToPath(new URL('./service.js', import.meta.url))
 
 export interface Leaver {
@@ -15,6 +16,8 @@ export interface Leaver {
   readonly closing: Promise<void>
   /** What it said that nobody wants to read: errors, and lines that are no JSON. */
   readonly complaints: readonly string[]
+  /** The last lines of its log, whatever they say. */
+  readonly lastLines: readonly string[]
   signal(signal: NodeJS.Signals): void
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
@@ -27,6 +30,7 @@ export async function startLeaver(env: Record<string, string>): Promise<Leaver> 
   if (child.pid) processWatch().group(child.pid, 'service')
   const accepted = new Set<string>()
   const complaints: string[] = []
+  const lastLines: string[] = []
   let tellClosing: () => void = () => {}
   const closing = new Promise<void>(resolve => {
     tellClosing = resolve
@@ -41,12 +45,14 @@ export async function startLeaver(env: Record<string, string>): Promise<Leaver> 
   const port = new Promise<number>((resolve, reject) => {
     heardPort = resolve
     void ended.then(({ code, signal }) => {
-      const why = complaints.join('\n') || 'it said nothing'
-      reject(new Error(`the service ended before it was ready, by ${signal ?? `exit code ${code}`}: ${why}`))
+      const said = lastLines.join('\n') || 'nothing'
+      reject(new Error(`the service ended before it was ready, by ${signal ?? `exit code ${code}`}. It said:\n${said}`))
     })
   })
 
   const hear = (line: string): void => {
+    lastLines.push(line)
+    if (lastLines.length > LAST_LINES) lastLines.shift()
     let said: { msg?: string; level?: number; req?: { url: string } }
     try {
       said = JSON.parse(line)
@@ -70,6 +76,7 @@ export async function startLeaver(env: Record<string, string>): Promise<Leaver> 
     accepted,
     closing,
     complaints,
+    lastLines,
     signal: signal => void child.kill(signal),
     ended,
   }

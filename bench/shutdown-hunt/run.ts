@@ -142,7 +142,10 @@ async function round(
     late.abort()
     const ms = performance.now() - begun
     if (!ended) leaver.signal('SIGKILL')
-    if (ended?.code !== 0) violated(`ended with ${ended ? (ended.signal ?? ended.code) : 'nothing'}`)
+    if (ended?.code !== 0) {
+      const how = ended ? (ended.signal ?? ended.code) : 'nothing'
+      violated(`ended with ${how}. Its last lines:\n${leaver.lastLines.join('\n')}`)
+    }
     if (ms > LONGEST_MS) violated(`took ${Math.round(ms)} ms`)
     // Answers that are on their way through our own event loop.
     await sleep(100)

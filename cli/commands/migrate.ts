@@ -4,6 +4,7 @@ import { Command, Option } from 'commander'
 import {
   type MigrateOptions,
   migrateFleet,
+  NOTHING_TO_DO,
   type RunResult,
   resumeRun,
   rollBackRun,
@@ -119,8 +120,9 @@ async function runOne(
   }
   try {
     if (options.rollback) return await rollBackRun(tenancy.fleet, options.rollback, how)
-    // New tenants are cloned from the template: it must not be behind what the others are brought to.
     if (options.resume) return await resumeRun(tenancy.fleet, options.resume, how)
+    if (await tenancy.isUpToDate()) return NOTHING_TO_DO
+    // New tenants are cloned from the template: it must not be behind what the others are brought to.
     await tenancy.prepare()
     return await migrateFleet(tenancy.fleet, how)
   } finally {

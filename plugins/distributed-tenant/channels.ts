@@ -18,6 +18,7 @@ import type { RelayReport } from './provisioning/relay.js'
 import type { RetryReport } from './provisioning/retry.js'
 import type { SourceReport } from './provisioning/source.js'
 import type { QueryReport } from './request/use.js'
+import type { TransferReport } from './transfer/parts.js'
 import type { ServiceName, TenantId } from './types.js'
 
 /** How a request's business with a tenant ended. Told while the request is at hand. */
@@ -36,6 +37,9 @@ export type AccessReport =
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'
 
+/** From the transaction that accepts a tenant, told before it commits, to the end of what was remembered. */
+export type FirstUserStep = 'remembered' | 'due' | 'made' | 'forgotten'
+
 /** What is told, by area. Durations in milliseconds. Keys of connections are database names. */
 export type Step =
   | { readonly area: 'connection'; readonly pool: PoolName; readonly event: PoolReport }
@@ -51,8 +55,10 @@ export type Step =
     }
   | { readonly area: 'change'; readonly event: SourceReport }
   | { readonly area: 'reconcile'; readonly event: ReconcileReport }
+  | { readonly area: 'first_user'; readonly event: { type: FirstUserStep; id: string } }
   | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'role'; readonly event: RoleReport }
+  | { readonly area: 'transfer'; readonly event: TransferReport }
   | { readonly area: 'spare'; readonly event: SpareReport }
   | { readonly area: 'relay'; readonly event: RelayReport }
   | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
@@ -96,7 +102,9 @@ export const areas = [
   'change',
   'reconcile',
   'purge',
+  'first_user',
   'role',
+  'transfer',
   'spare',
   'relay',
   'retry',

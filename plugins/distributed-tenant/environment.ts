@@ -88,11 +88,13 @@ export const environmentSchema = Type.Object({
     pattern: '^(nats|tls)://',
     description: 'a URL like nats://user:password@host:4222',
   }),
+  NATS_CA_FILE: Type.Optional(text('the path of the CA certificates for tls://')),
   REDIS_URL: Type.String({
     default: 'redis://localhost:6379',
     pattern: '^$|^rediss?://',
     description: 'a URL like redis://:password@host:6379, or empty for a memory cache only',
   }),
+  REDIS_CA_FILE: Type.Optional(text('the path of the CA certificates for rediss://')),
   TENANT_CACHE_TTL: seconds(3600, 'how long a lookup stays in Redis'),
   TENANT_HEADER: Type.String({
     default: 'HRMS-Client-ID',

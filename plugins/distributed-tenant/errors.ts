@@ -138,6 +138,13 @@ export const TenantDisabled = createError(
   503,
 )
 export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
+export const TransferRefused = createError('TRANSFER_REFUSED', '%s', 409)
+export const TransferFailed = createError('TRANSFER_FAILED', '%s', 500)
+export const TransferNotFound = createError(
+  'TRANSFER_NOT_FOUND',
+  'No such run in this service: list them with `distributed-tenant import-hybrid --list`.',
+  404,
+)
 export const MigrationRunNotFound = createError(
   'MIGRATION_RUN_NOT_FOUND',
   'No such migration run in this service: list them with `distributed-tenant migrate --list`.',

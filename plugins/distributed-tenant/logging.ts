@@ -45,6 +45,9 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         if (told.event.step === 'removed') log.info({ tenant: told.event.id }, 'database of a deleted tenant dropped')
         else log.debug({ tenant: told.event.id, step: told.event.step }, 'purge step done')
         return
+      case 'first_user':
+        log.debug({ tenant: told.event.id, step: told.event.type }, 'first user step done')
+        return
       case 'role': {
         const { type, id, error } = told.event
         if (type === 'mended') log.info({ tenant: id }, 'the tenant’s role is as it must be again')

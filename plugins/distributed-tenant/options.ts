@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { StatusEvent } from '../../events/index.js'
+import { readAuthorities } from './authorities.js'
 import { parseRoleKeys, type RoleKey } from './databases/credentials.js'
 import { parseServiceName } from './databases/names.js'
 import { type Environment, readEnvironment } from './environment.js'
@@ -63,8 +64,12 @@ export interface DistributedTenantOptions {
   roleSecret?: string
   /** `null`: no events. A URL carries the credentials. */
   nats?: string | null
+  /** The path of the CA certificates for a `tls://` URL; default: the authorities Node knows. Verified in any case. */
+  natsCaFile?: string
   /** A client of yours (not closed by us), a URL, or `null` for memory only. Default: `fastify.redis`, then REDIS_URL. */
   redis?: Redis | string | null
+  /** The path of the CA certificates for a `rediss://` URL; default: the authorities Node knows. Verified in any case. */
+  redisCaFile?: string
   /** Milliseconds a lookup stays in Redis. Default 3,600,000. */
   cacheTtl?: number
   /** One source or several; those that disagree refuse the request. A scope or a route may have its own. */
@@ -118,7 +123,10 @@ export interface Settings {
   /** There is no secret of its own: the keys were made from the service's password. */
   readonly roleKeysImplied: boolean
   readonly nats: string | null
+  /** Certificates in PEM. */
+  readonly natsCa: string | undefined
   readonly redis: Redis | string | null
+  readonly redisCa: string | undefined
   readonly cacheTtl: number
   readonly header: string
   readonly baseDomain: string | null
@@ -167,6 +175,8 @@ export function settle(options: DistributedTenantOptions, environment: Environme
   }
   const tenantHost = options.tenantDatabase?.host ?? environment.TENANT_DB_HOST
   const database = settleDatabase(options, environment, service, production)
+  const nats = options.nats === undefined ? environment.NATS_URL : options.nats
+  const redis = options.redis === undefined ? environment.REDIS_URL || null : options.redis
   return {
     service,
     migrations: { central: folder(options.migrations?.central), tenant: folder(options.migrations?.tenant) },
@@ -193,8 +203,14 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     outdatedTenants: options.outdatedTenants ?? environment.TENANT_OUTDATED,
     roleKeys: roleSecret === undefined ? [{ id: 'dev', secret: database.password ?? '' }] : parseRoleKeys(roleSecret),
     roleKeysImplied: roleSecret === undefined,
-    nats: options.nats === undefined ? environment.NATS_URL : options.nats,
-    redis: options.redis === undefined ? environment.REDIS_URL || null : options.redis,
+    nats,
+    natsCa: readAuthorities('NATS_CA_FILE', options.natsCaFile ?? environment.NATS_CA_FILE, nats),
+    redis,
+    // A client that is passed in was made by somebody who knows whom to believe.
+    redisCa:
+      typeof redis === 'string'
+        ? readAuthorities('REDIS_CA_FILE', options.redisCaFile ?? environment.REDIS_CA_FILE, redis)
+        : undefined,
     cacheTtl: above0('cacheTtl', options.cacheTtl ?? environment.TENANT_CACHE_TTL * 1000),
     header: options.header ?? environment.TENANT_HEADER,
     baseDomain: options.baseDomain ?? environment.TENANT_BASE_DOMAIN ?? null,

@@ -21,6 +21,7 @@ import { createRemote, type Remote } from './directory/remote.js'
 import { IdentityUnavailable } from './errors.js'
 import { createFigures } from './figures.js'
 import type { FleetParts } from './fleet/migrate.js'
+import { isUpToDate } from './fleet/up-to-date.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
 import type { ApplyOptions } from './provisioning/apply.js'
@@ -32,12 +33,13 @@ import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
 import { createFeed, type Feed } from './provisioning/feed.js'
 import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
-import { createPurger, type Purger, settlePurgeAfter } from './provisioning/purge.js'
+import { createPurger, type Purger, type PurgeStep, settlePurgeAfter } from './provisioning/purge.js'
 import { type ReconcileReport, type Reconciler, startReconciler } from './provisioning/reconciler.js'
 import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral } from './start.js'
+import type { TransferParts } from './transfer/parts.js'
 import type { Figures, RegistryRow, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
@@ -56,6 +58,8 @@ export interface Tenancy extends HealthQuestions {
   readonly oldestSchema: number
   /** What migrations of all tenants work with. */
   readonly fleet: FleetParts
+  /** What transfers of tenants' data work with. */
+  readonly transfer: TransferParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   readonly tell: Tell
@@ -64,6 +68,8 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
+  /** Whether central database, template and every tenant are at this release: one query. */
+  isUpToDate(): Promise<boolean>
   /** What is wrong with which tenant here, from the catalogues alone. */
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
@@ -124,10 +130,11 @@ export function createTenancy(settings: Settings): Tenancy {
     heard: () => tell.heard('lookup'),
   })
   const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
+  const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({
     service: settings.service,
     wanted: settings.spares,
-    template: templateOf({ service: settings.service, sets: tenantSets }),
+    template,
     credentials,
     clone: cloner.clone,
     session: pools.provisioning.session,
@@ -160,12 +167,14 @@ export function createTenancy(settings: Settings): Tenancy {
     report: event => tell({ area: 'dead', event }),
   })
   const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
-  const purger = createPurger({
+  const purges = {
     service: settings.service,
     session: pools.provisioning.session,
-    confirm: confirmPurge(settings, feed),
-    report: event => tell({ area: 'purge', event }),
-  })
+    report: (event: { step: PurgeStep; id: TenantId }) => tell({ area: 'purge', event }),
+  }
+  const purger = createPurger({ ...purges, confirm: confirmPurge(settings, feed) })
+  // Its data is where it came from: there is nothing to keep.
+  const remover = createPurger({ ...purges, confirm: async () => true })
   const letGo = closeConnectionsOfDeleted({
     service: settings.service,
     central,
@@ -237,6 +246,16 @@ export function createTenancy(settings: Settings): Tenancy {
     deadLetters,
     oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
+    transfer: {
+      service: settings.service,
+      central,
+      database: settings.database,
+      session: pools.provisioning.session,
+      visit: pools.visit,
+      sets: tenantSets,
+      removeNow: remover.purge,
+      report: event => tell({ area: 'transfer', event }),
+    },
     origin,
     tell,
     ...health,
@@ -245,6 +264,7 @@ export function createTenancy(settings: Settings): Tenancy {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(cloner.ensure)
     },
+    isUpToDate: () => isUpToDate({ service: settings.service, central, centralSets, template }),
     inspectFleet: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
     repairTenant: repair,
     consume() {
@@ -282,9 +302,9 @@ function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRo
   }
 }
 
-function redisOf({ redis, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
+function redisOf({ redis, redisCa, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
   if (typeof redis !== 'string') return { redis, owned: false }
-  const client = connectRedis(redis, service)
+  const client = connectRedis(redis, service, redisCa)
   client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
   return { redis: client, owned: true }
 }

@@ -3,7 +3,7 @@
 // can be measured. Without a token configured nobody may.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
-import type { onRequestAsyncHookHandler } from 'fastify'
+import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 
 export const Unauthenticated = createError(
   'UNAUTHENTICATED',
@@ -20,29 +20,45 @@ export const ServiceUnauthenticated = createError(
 
 const digest = (value: string) => createHash('sha256').update(value).digest()
 
+export interface Bearers {
+  /** In constant time. */
+  accepts(token: string): boolean
+}
+
+export function bearersOf(tokens: readonly string[]): Bearers {
+  const expected = tokens.map(digest)
+  return {
+    accepts(token) {
+      const seen = digest(token)
+      // All of them, so that which one it was cannot be measured either.
+      return expected.map(one => timingSafeEqual(seen, one)).includes(true)
+    },
+  }
+}
+
+/** The token a request brings along. */
+export const bearerOf = ({ headers }: FastifyRequest): string | undefined =>
+  /^Bearer +([^\s]+) *$/i.exec(headers.authorization ?? '')?.[1]
+
 /**
  * An `onRequest` hook that lets only the bearer of one of `tokens` pass.
- * @param tokens one, or several separated by commas
+ * @param tokens one, or several separated by commas; or who knows which are good now
  * @throws UNAUTHENTICATED with WWW-Authenticate
  */
-export function requireAdmin(tokens: string | undefined): onRequestAsyncHookHandler {
-  return requireBearer((tokens ?? '').split(',').filter(Boolean), () => new Unauthenticated())
+export function requireAdmin(tokens: string | undefined | Bearers): onRequestAsyncHookHandler {
+  const bearers = typeof tokens === 'object' ? tokens : bearersOf((tokens ?? '').split(',').filter(Boolean))
+  return requireBearer(bearers, () => new Unauthenticated())
 }
 
 /** As {@link requireAdmin}, for services. Several tokens are good at once while they are replaced. */
 export function requireService(tokens: readonly string[]): onRequestAsyncHookHandler {
-  return requireBearer(tokens, () => new ServiceUnauthenticated())
+  return requireBearer(bearersOf(tokens), () => new ServiceUnauthenticated())
 }
 
-function requireBearer(tokens: readonly string[], refusal: () => Error): onRequestAsyncHookHandler {
-  const expected = tokens.map(digest)
+function requireBearer(bearers: Bearers, refusal: () => Error): onRequestAsyncHookHandler {
   return async (request, reply) => {
-    const given = /^Bearer +([^\s]+) *$/i.exec(request.headers.authorization ?? '')?.[1]
-    if (given !== undefined) {
-      const seen = digest(given)
-      // All of them, so that which one it was cannot be measured either.
-      if (expected.map(one => timingSafeEqual(seen, one)).includes(true)) return
-    }
+    const given = bearerOf(request)
+    if (given !== undefined && bearers.accepts(given)) return
     reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"')
     throw refusal()
   }

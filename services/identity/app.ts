@@ -1,8 +1,11 @@
 // Owns what the identity service is: where tenants are made, the ledger of how far they are, and each tenant's users,
 // who sign in here.
 import type { FastifyInstance } from 'fastify'
+import { createTell } from '../../plugins/distributed-tenant/channels.js'
+import { parseServiceName } from '../../plugins/distributed-tenant/databases/names.js'
 import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { createService, type ServiceOptions } from '../create-service.js'
+import { createAdminTokens } from '../http/admin-tokens.js'
 import { createFirstUsers } from './first-users.js'
 import { createIdempotency } from './idempotency.js'
 import { applyStatus, createLedger } from './ledger.js'
@@ -20,6 +23,10 @@ import { createWatch } from './watch.js'
 export interface IdentityOptions extends ServiceOptions {
   /** Default: ADMIN_TOKEN. Without one the admin routes let nobody pass. */
   adminToken?: string
+  /** A file of tokens that is read again while the service runs. Default: ADMIN_TOKEN_FILE, unless `adminToken` is passed. */
+  adminTokenFile?: string
+  /** Milliseconds between those looks. Default 5,000. */
+  adminTokenLook?: number
   /** The bearers the feed is told to, all good at once. Default: SERVICE_TOKEN. Without one it is told to nobody. */
   serviceTokens?: readonly string[]
   /** The services a tenant needs before it is ready. Default: REQUIRED_SERVICES. */
@@ -32,6 +39,7 @@ export interface IdentityOptions extends ServiceOptions {
 export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyInstance> {
   const { environment = readEnvironment() } = options
   const adminToken = options.adminToken ?? environment.ADMIN_TOKEN
+  const { adminTokenFile = options.adminToken === undefined ? process.env.ADMIN_TOKEN_FILE : undefined } = options
   const serviceTokens = options.serviceTokens ?? environment.SERVICE_TOKEN?.split(',') ?? []
   const passwords = createPasswords(options.passwordCost)
   const keys = createSigningKeys()
@@ -52,10 +60,19 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           app.log.warn(
             'SERVICE_TOKEN is not set: the other services cannot read what they missed; set one for all of them',
           )
+        const adminTokens = createAdminTokens({
+          tokens: adminToken,
+          path: adminTokenFile,
+          log: app.log,
+          ...(options.adminTokenLook && { lookMs: options.adminTokenLook }),
+        })
+        const tell = createTell(parseServiceName('identity'), app.tenants.origin)
         const ledger = createLedger(app.central, required)
         const present = createPresentation(ledger)
         const readiness = createReadiness(ledger.ready, app.notifications, app.log)
-        const firstUsers = createFirstUsers(app.central, app.tenants, app.notifications, app.log)
+        const firstUsers = createFirstUsers(app.central, app.tenants, app.notifications, app.log, (type, id) =>
+          tell({ area: 'first_user', event: { type, id } }),
+        )
         await keys.open(app.central, error => app.log.warn({ err: error }, 'the signing keys cannot be looked at'))
         const idempotency = createIdempotency(app.central, error =>
           app.log.warn({ err: error }, 'old idempotency keys could not be swept; they are next time'),
@@ -67,6 +84,7 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           onError: error => app.log.warn({ err: error }, 'changes cannot be read for the event streams; they wait'),
         })
         app.addHook('preClose', async () => {
+          adminTokens.close()
           readiness.close()
           watch.close()
           idempotency.close()
@@ -74,10 +92,10 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           keys.close()
         })
         await app.register(changeRoutes, { prefix: '/api/tenants/changes', serviceTokens })
-        await app.register(eventRoutes, { prefix: '/api/tenants/events', adminToken, watch })
+        await app.register(eventRoutes, { prefix: '/api/tenants/events', adminTokens, watch })
         await app.register(tenantRoutes, {
           prefix: '/api/tenants',
-          adminToken,
+          adminTokens,
           present,
           readiness,
           idempotency,

@@ -3,6 +3,7 @@
 // tenant; no event carries them. Made at least once, and the second time changes nothing: whatever is killed, nobody is
 // missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
 import type { FastifyBaseLogger } from 'fastify'
+import type { FirstUserStep } from '../../plugins/distributed-tenant/channels.js'
 import type { Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { createCredentials } from './credentials.js'
 import { LEDGER_CHANNEL } from './ledger.js'
@@ -30,6 +31,7 @@ export function createFirstUsers(
   tenants: Tenants,
   notifications: Notifications,
   log: FastifyBaseLogger,
+  told: (step: FirstUserStep, tenantId: string) => void,
 ): FirstUsers {
   const running = new Map<string, Promise<void>>()
 
@@ -38,11 +40,13 @@ export function createFirstUsers(
       select email, display_name as "displayName", password_hash as "passwordHash"
       from first_users where tenant_id = ${tenantId}`
     if (!waiting) return
+    told('due', tenantId)
     try {
       await tenants.run(tenantId, async ({ sql }) => {
         const { passwordHash, ...user } = waiting
         await createCredentials(sql).create({ ...user, role: 'admin' }, passwordHash)
       })
+      told('made', tenantId)
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === 'TENANT_PROVISIONING' || code === 'TENANT_SUSPENDED') return
@@ -50,6 +54,7 @@ export function createFirstUsers(
       if (!(error instanceof UserExists) && code !== 'TENANT_NOT_FOUND') throw error
     }
     await central`delete from first_users where tenant_id = ${tenantId}`
+    told('forgotten', tenantId)
   }
 
   function make(tenantId: string): Promise<void> {
@@ -85,6 +90,7 @@ export function createFirstUsers(
           await sql`
             insert into first_users (tenant_id, email, display_name, password_hash)
             values (${tenantId}, ${email}, ${displayName}, ${passwordHash}) on conflict do nothing`
+          told('remembered', tenantId)
         }
         return earlier
       }

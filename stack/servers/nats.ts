@@ -20,6 +20,8 @@ export interface NatsOptions {
   name?: string
   port?: number
   users?: NatsUser[]
+  /** Paths of PEM files: clients must speak TLS. */
+  tls?: { key: string; cert: string } | undefined
   watch?: Watch | undefined
 }
 
@@ -35,7 +37,7 @@ export interface NatsServer extends ServerProcess {
 }
 
 export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
-  const { name = 'nats', users = [{ name: 'operator' }], watch = processWatch() } = options
+  const { name = 'nats', users = [{ name: 'operator' }], tls, watch = processWatch() } = options
   const command = findServers().nats
   const folder = makeFolder(options.dir, watch)
   const data = join(folder.path, name)
@@ -47,7 +49,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
     const { process, port } = await onPort(options.port, async port => {
       // The server tells its name to whoever connects: so we know that it is ours and not another one on that port.
       const serverName = `${name}-${randomPassword().slice(0, 12)}`
-      const text = configuration({ port, serverName, data, users, passwords })
+      const text = configuration({ port, serverName, data, users, passwords, tls })
       writeFileSync(config, text, { mode: 0o600 })
       const program: Program = {
         name: 'NATS',
@@ -63,7 +65,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
       }
       return { process: await startProcess(program), port }
     })
-    const urlOf = (user: string) => `nats://${user}:${passwords.get(user)}@127.0.0.1:${port}`
+    const urlOf = (user: string) => `${tls ? 'tls' : 'nats'}://${user}:${passwords.get(user)}@127.0.0.1:${port}`
     const known = users.map(user => [user.name, { password: passwords.get(user.name) ?? '', url: urlOf(user.name) }])
     const [first] = users
     if (!first) throw new Error('startNats needs at least one user: leave `users` out, or name one.')
@@ -99,6 +101,7 @@ function configuration(how: {
   data: string
   users: NatsUser[]
   passwords: Map<string, string>
+  tls: NatsOptions['tls']
 }): string {
   const users = how.users.map(user => ({
     user: user.name,
@@ -118,6 +121,7 @@ function configuration(how: {
       server_name: how.serverName,
       jetstream: { store_dir: how.data },
       authorization: { users },
+      ...(how.tls && { tls: { cert_file: how.tls.cert, key_file: how.tls.key } }),
     },
     null,
     2,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { processWatch, type Watch } from '../watch.js'
 import { findServers } from './find.js'
 import { makeFolder, randomPassword } from './folder.js'
-import { onPort } from './ports.js'
+import { freePort, onPort } from './ports.js'
 import { answers } from './probe.js'
 import { type Program, type ServerProcess, startProcess } from './server-process.js'
 
@@ -12,6 +12,8 @@ export interface RedisOptions {
   dir?: string
   name?: string
   port?: number
+  /** Paths of PEM files: there is a port for TLS too, and `url` leads to it. */
+  tls?: { key: string; cert: string } | undefined
   watch?: Watch | undefined
 }
 
@@ -24,15 +26,18 @@ export interface RedisServer extends ServerProcess {
 }
 
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  const { name = 'redis', watch = processWatch() } = options
+  const { name = 'redis', tls, watch = processWatch() } = options
   const command = findServers().redis
   const folder = makeFolder(options.dir, watch)
   const config = join(folder.path, `${name}.conf`)
   const log = join(folder.path, `${name}.log`)
   const password = randomPassword()
+  const tlsPort = tls && (await freePort())
   try {
     const { process, port } = await onPort(options.port, async port => {
       const lines = ['bind 127.0.0.1', `port ${port}`, `dir ${folder.path}`, 'save ""', 'appendonly no']
+      if (tls)
+        lines.push(`tls-port ${tlsPort}`, `tls-cert-file ${tls.cert}`, `tls-key-file ${tls.key}`, 'tls-auth-clients no')
       writeFileSync(config, `${[...lines, `requirepass ${password}`].join('\n')}\n`, { mode: 0o600 })
       const program: Program = {
         name: 'Redis',
@@ -54,7 +59,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       host: '127.0.0.1',
       port,
       password,
-      url: `redis://:${password}@127.0.0.1:${port}`,
+      url: tls ? `rediss://:${password}@127.0.0.1:${tlsPort}` : `redis://:${password}@127.0.0.1:${port}`,
       log,
       get pid() {
         return process.pid

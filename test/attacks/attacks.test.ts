@@ -10,7 +10,7 @@ import { logFormat } from '../../services/serve.js'
 import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from '../plugins/tokens/issuer.js'
 import { adminToken, serviceRig } from '../services/rig.js'
 import { attacks } from './rows.js'
-import { send } from './wire.js'
+import { type Answer, send } from './wire.js'
 
 t.test('the attack table', async t => {
   const key = makeKey('one')
@@ -42,7 +42,14 @@ t.test('the attack table', async t => {
     employee: (apps.employee.server.address() as AddressInfo).port,
     identity: (apps.identity.server.address() as AddressInfo).port,
   }
-  for (const id of ['acme', 'globex']) await apps.employee.tenants.create({ id, name: id })
+  const { employee } = apps
+  for (const id of ['acme', 'globex', 'suspended', 'deleted']) await employee.tenants.create({ id, name: id })
+  await employee.tenants.suspend('suspended')
+  await employee.tenants.remove('deleted')
+  // As one whose attempt has failed and is due again in a while.
+  await look('employee', 'employee_central')`
+    insert into tenants (id, version, name, lifecycle, provisioned, attempts, next_attempt_at)
+    values ('provisioning', 1, 'Provisioning', 'active', 'failed', 9, now() + interval '1 hour')`
 
   const stranger = makeKey('one')
   const token = (more: object, header?: object) => tokenOf(key, claims(more), header)
@@ -50,6 +57,9 @@ t.test('the attack table', async t => {
     acme: token({ tenant: 'acme' }),
     globex: token({ tenant: 'globex', roles: ['member'] }),
     operator: adminToken,
+    suspended: token({ tenant: 'suspended' }),
+    deleted: token({ tenant: 'deleted' }),
+    provisioning: token({ tenant: 'provisioning' }),
     forged: [
       ['unsigned', unsignedToken('one')],
       ['unsigned EdDSA', unsignedToken('one', 'EdDSA')],
@@ -96,7 +106,7 @@ t.test('the attack table', async t => {
 
   const inputs = new Set<string>()
   const byRow = new Map<number, number>()
-  for (const { row, what, to, request, status, code } of rows) {
+  for (const { row, what, to, request, status, code, head } of rows) {
     inputs.add(JSON.stringify([to, request]))
     byRow.set(row, (byRow.get(row) ?? 0) + 1)
     const answer = await send(ports[to], request)
@@ -104,6 +114,7 @@ t.test('the attack table', async t => {
     if (answer.status !== status || answer.code !== code) {
       t.same({ status: answer.status, code: answer.code }, { status, code }, `${name}\n${answer.body.slice(0, 300)}`)
     }
+    if (head && !head.test(answer.head)) t.fail(`${name}: ${answer.head}`)
     if (/globex|evil|DROP|passwd|<script/i.test(answer.body)) t.fail(`${name}: the answer repeats it: ${answer.body}`)
     if (/\n\s+at |node_modules|postgres\b.*:|select /i.test(answer.body)) t.fail(`${name}: it tells what is inside`)
   }
@@ -118,6 +129,50 @@ t.test('the attack table', async t => {
     t.same(leased(), connected, 'no connection to another tenant')
     for (const app of Object.values(apps)) t.equal(app.tenants.connectionInfo().inUse, 0)
   })
+
+  await t.test(
+    'row 49: who is refused cannot tell who is there from who is not, by anything but the clock',
+    async t => {
+      const names = [
+        'globex',
+        'nobody',
+        'suspended',
+        'deleted',
+        'provisioning',
+        'a-40-byte-name-that-belongs-to-nobody-x',
+        'admin',
+      ]
+      const shown = ({ status, head, body }: Answer) => ({
+        status,
+        head: head.replace(/^(date|x-request-id): .*$/gim, '$1'),
+        body,
+      })
+      for (const [what, lines] of [
+        ['with another’s token', [`Authorization: Bearer ${token({ tenant: 'acme' })}`]],
+        ['without one', []],
+      ] as const) {
+        const medians: string[] = []
+        const first = await send(ports.employee, {
+          target: '/api/employees',
+          lines: [...lines, 'HRMS-Client-ID: globex'],
+        })
+        for (const name of names) {
+          const times: number[] = []
+          for (const way of [`HRMS-Client-ID: ${name}`, `Host: ${name}.hrms.example.com`]) {
+            for (let n = 0; n < 15; n++) {
+              const began = performance.now()
+              const answer = await send(ports.employee, { target: '/api/employees', lines: [...lines, way] })
+              times.push(performance.now() - began)
+              if (n === 0) t.same(shown(answer), shown(first), `${name} ${what}`)
+            }
+          }
+          times.sort((a, b) => a - b)
+          medians.push(`${name} ${times[times.length >> 1]?.toFixed(2)} ms`)
+        }
+        t.comment(`medians ${what}: ${medians.join(', ')}`)
+      }
+    },
+  )
 
   await t.test('could not forge a line of the log', async t => {
     const lines = log.trim().split('\n')

@@ -10,6 +10,8 @@ export interface Attack {
   readonly status: number
   /** Absent: Node's own refusal, before there is anything of ours. */
   readonly code?: string
+  /** What the head of the answer must hold. */
+  readonly head?: RegExp
 }
 
 export interface Tokens {
@@ -17,6 +19,10 @@ export interface Tokens {
   readonly acme: string
   readonly globex: string
   readonly operator: string
+  /** Of users of tenants in another state than ready. */
+  readonly suspended: string
+  readonly deleted: string
+  readonly provisioning: string
   readonly forged: readonly (readonly [what: string, token: string])[]
 }
 
@@ -330,6 +336,35 @@ export function attacks(tokens: Tokens): Attack[] {
   ask(27, 'the operator’s token', [as(tokens.operator), header('acme')], 401, 'UNAUTHENTICATED')
   ask(27, 'a role that may not', [as(tokens.globex)], 403, 'ROLE_FORBIDDEN', { method: 'POST', body: '{}' })
 
+  const states = [
+    ['suspended', tokens.suspended, 403, 'TENANT_SUSPENDED'],
+    ['deleted', tokens.deleted, 404, 'TENANT_NOT_FOUND'],
+    ['provisioning', tokens.provisioning, 503, 'TENANT_PROVISIONING'],
+  ] as const
+  for (const [id, token, status, code] of states) {
+    const head = status === 503 ? { head: /^retry-after: \d+\r?$/im } : {}
+    const says = (what: string, lines: readonly string[], more: Partial<Request> = {}) =>
+      rows.push({
+        row: 29,
+        what: `${id}, ${what}`,
+        to: 'employee',
+        request: { target: LIST, lines: [as(token), ...lines], ...more },
+        status,
+        code,
+        ...head,
+      })
+    says('by its token', [])
+    says('by its header', [header(id)])
+    says('by its host', [`Host: ${id}.${BASE}`])
+    says('by header and host', [header(id), `Host: ${id}.${BASE}`])
+    says('reading one', [], { target: `${LIST}/00000000-0000-4000-8000-000000000000` })
+    says('writing', [], { method: 'POST', body: '{}' })
+    says('deleting', [], { method: 'DELETE', target: `${LIST}/00000000-0000-4000-8000-000000000000` })
+    ask(29, `${id}, without a token`, [header(id)], 401, 'UNAUTHENTICATED')
+    ask(29, `${id}, by another’s user`, [mine, header(id)], 403, 'TENANT_FORBIDDEN')
+    ask(29, `another, by a user of the ${id}`, [as(token), header('acme')], 403, 'TENANT_FORBIDDEN')
+  }
+
   for (const query of [
     'tenant=globex',
     'tenantId=globex',
@@ -477,6 +512,48 @@ export function attacks(tokens: Tokens): Attack[] {
     )
   }
   admin(46, 'the token in the query', { target: `${tenants}?token=${tokens.operator}` }, 401, 'UNAUTHENTICATED')
+  const stream = `${tenants}/events`
+  const hear = (what: string, lines: readonly string[], status: number, code: string, target = stream) =>
+    admin(47, what, { target, lines: ['Accept: text/event-stream', ...lines] }, status, code)
+  hear('a stream without a token', [], 401, 'UNAUTHENTICATED')
+  for (const [what, token] of [
+    ['an admin of acme', tokens.acme],
+    ['a user of globex', tokens.globex],
+    ['half the operator', tokens.operator.slice(0, -1)],
+    ['more than the operator', `${tokens.operator}x`],
+  ] as const) {
+    hear(`a stream for ${what}`, [as(token)], 401, 'UNAUTHENTICATED')
+    hear(`a stream of acme for ${what}`, [as(token)], 401, 'UNAUTHENTICATED', `${stream}?tenant=acme`)
+    hear(`a stream for ${what}, of a tenant by header`, [as(token), header('acme')], 401, 'UNAUTHENTICATED')
+    hear(`a stream for ${what}, cross-origin`, [as(token), 'Origin: https://evil.example'], 401, 'UNAUTHENTICATED')
+  }
+  for (const parameter of ['token', 'access_token', 'authorization', 'admin_token', 'key', 'jwt']) {
+    const target = `${stream}?${parameter}=${tokens.operator}`
+    hear(`the token in the query as ${parameter}`, [], 401, 'UNAUTHENTICATED', target)
+    hear(`the token there too as ${parameter}`, [operator], 400, 'REQUEST_INVALID', target)
+  }
+  for (const line of [
+    `Cookie: token=${tokens.operator}`,
+    `X-Admin-Token: ${tokens.operator}`,
+    `Authorization: Basic ${tokens.operator}`,
+  ]) {
+    hear(`a stream with ${line.split(' ')[0]}`, [line], 401, 'UNAUTHENTICATED')
+    hear(`a stream with ${line.split(' ')[0]}, cross-origin`, [line, 'Origin: null'], 401, 'UNAUTHENTICATED')
+  }
+  for (const id of ['ACME', '../acme', 'acme,globex', '*', "acme' or '1'='1", 'acme%00']) {
+    hear(`a stream of ${id}`, [operator], 400, 'TENANT_ID_INVALID', `${stream}?tenant=${encodeURIComponent(id)}`)
+  }
+  for (const place of ['x', '-1', '1e9', '0x10', "1' or '1'='1", '9'.repeat(19), '1;2']) {
+    hear(`a place ${place}`, [operator, `Last-Event-ID: ${place}`], 400, 'CURSOR_INVALID')
+  }
+  for (const [method, status, code] of [
+    ['POST', 404, 'ROUTE_NOT_FOUND'],
+    ['PUT', 404, 'ROUTE_NOT_FOUND'],
+    ['DELETE', 404, 'TENANT_NOT_FOUND'],
+    ['PATCH', 400, 'REQUEST_INVALID'],
+  ] as const) {
+    admin(47, `${method} a stream`, { method, target: stream, lines: [operator], body: '{}' }, status, code)
+  }
   for (const field of [
     'status',
     'version',

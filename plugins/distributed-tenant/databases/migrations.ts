@@ -101,15 +101,31 @@ export async function appliedVersion(sql: SqlClient, set: string): Promise<numbe
  */
 export async function migrate(sql: SqlClient, set: MigrationSet): Promise<number[]> {
   await prepare(sql)
-  return migratePrepared(sql, set)
+  return migratePrepared(sql, [set])
 }
 
-/** {@link migrate} for a database that has been migrated before: it needs no look at whether our own table is there. */
-export async function migratePrepared(sql: SqlClient, set: MigrationSet): Promise<number[]> {
+/**
+ * {@link migrate} for a database that has been migrated before, set after set: what all of them have applied is one
+ * question, and whether our own table is there is none.
+ */
+export async function migratePrepared(sql: SqlClient, sets: readonly MigrationSet[]): Promise<number[]> {
+  const recorded = await sql<{ set: string; version: number; checksum: string }[]>`
+    select set, version, checksum from distributed_tenant.schema_migrations
+    where set = any(${sets.map(({ name }) => name)}::text[])`
   const done: number[] = []
-  const recorded = await sql<{ version: number; checksum: string }[]>`
-    select version, checksum from distributed_tenant.schema_migrations where set = ${set.name}`
-  const applied = new Map(recorded.map(row => [row.version, row.checksum]))
+  for (const set of sets) {
+    const rows = recorded.filter(row => row.set === set.name)
+    done.push(...(await applyMissing(sql, set, new Map(rows.map(row => [row.version, row.checksum])))))
+  }
+  return done
+}
+
+async function applyMissing(
+  sql: SqlClient,
+  set: MigrationSet,
+  applied: ReadonlyMap<number, string>,
+): Promise<number[]> {
+  const done: number[] = []
   for (const migration of set.migrations) {
     const checksum = applied.get(migration.version)
     if (checksum !== undefined && checksum !== migration.checksum) throw changed(set, migration)
@@ -141,17 +157,20 @@ async function prepare(sql: SqlClient): Promise<void> {
   })
 }
 
+/** Several runners at once: the row that one has inserted holds up the others until it is committed or gone. */
 async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
   return sql.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
-    const [row] = await tx<{ checksum: string }[]>`
-      select checksum from distributed_tenant.schema_migrations
-      where set = ${set.name} and version = ${migration.version}`
-    if (row && row.checksum !== migration.checksum) throw changed(set, migration)
-    if (row) return false
-    await tx`
+    const { count } = await tx`
       insert into distributed_tenant.schema_migrations (set, version, name, checksum)
-      values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum})`
+      values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum})
+      on conflict (set, version) do nothing`
+    if (count === 0) {
+      const [row] = await tx<{ checksum: string }[]>`
+        select checksum from distributed_tenant.schema_migrations
+        where set = ${set.name} and version = ${migration.version}`
+      if (row?.checksum !== migration.checksum) throw changed(set, migration)
+      return false
+    }
     await runFile(tx, migration.do, `${set.name} migration ${migration.version} (${migration.name})`)
     return true
   })

@@ -25,6 +25,8 @@ export interface DirectoryOptions {
   readonly central: SqlClient
   readonly remote: Remote | null
   readonly notifications: Notifications
+  /** What is remembered of ids. Default: a memory of this process. */
+  readonly memory?: Memory
   /** Milliseconds a lookup lives in Redis: so long must revisions be remembered. */
   readonly cacheTtl: number
   readonly report: (event: DirectoryReport) => void
@@ -48,8 +50,7 @@ const ABSENT_MS = 2_000
 const UNREADY_MS = 250
 
 export function createDirectory(options: DirectoryOptions): Directory {
-  const { central, remote, notifications, report } = options
-  const memory = createMemory()
+  const { central, remote, notifications, memory = createMemory(), report } = options
   const domains = createMemory()
   const flights = new Map<string, Promise<DirectoryEntry | null>>()
   /** The newest revision heard of for each tenant changed within the life of a Redis entry. */

@@ -56,13 +56,13 @@ const CONCURRENCY = 4
 const STOP_AT = 0.05
 const LONGEST_ERROR = 500
 
-const NOTHING: RunResult = { run: null, failed: [] }
+export const NOTHING_TO_DO: RunResult = { run: null, failed: [] }
 
 /** Brings every tenant that is behind to this release's schema. One query when there is none. */
 export async function migrateFleet(parts: FleetParts, options: MigrateOptions = {}): Promise<RunResult> {
   const target = targetOf(parts)
   const ids = await tenantsBehind(parts.central, target, options.only)
-  if (ids.length === 0) return NOTHING
+  if (ids.length === 0) return NOTHING_TO_DO
   const id = await beginRun(parts.central, target, ids)
   return carryOut(parts, id, ['pending'], options)
 }
@@ -123,7 +123,7 @@ async function carryOut(
   const tenants = await runTenants(parts.central, id, states)
   options.onBegin?.({ id, tenants: tenants.length, target })
   const apply = async (inside: SqlClient): Promise<Outcome> => {
-    for (const set of parts.sets) await migratePrepared(inside, set)
+    await migratePrepared(inside, parts.sets)
     return { state: 'done', version: target }
   }
   // Whoever wants to go on past every failure wants no first one to stop it.

@@ -62,7 +62,7 @@ export function startStreams(options: {
     // Whoever made the stream: what it should hold is compared at once.
     if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
   }
-  const connection = connectEvents({ url: options.url, name: service, report })
+  const connection = connectEvents({ url: options.url, ca: settings.natsCa, name: service, report })
   const publisher = createPublisher(connection, { mayCreate: settings.source, report })
 
   const relay: Relay = startRelay({

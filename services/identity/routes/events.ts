@@ -1,13 +1,15 @@
 // Owns /api/tenants/events, the operator's live view: server-sent events, one for every change of a tenant or of what a
 // service says about it, each with the tenant's whole state. A client that comes back names its place and is told what it
-// missed. Streams hold no database connection, are capped, and end when the service closes.
+// missed. Streams hold no database connection, are capped, and end when the service closes or the token they were asked
+// for with is good no more.
 import createError from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
-import { requireAdmin } from '../../http/admin.js'
+import { bearerOf, requireAdmin } from '../../http/admin.js'
+import type { AdminTokens } from '../../http/admin-tokens.js'
 import { CursorInvalid } from '../../http/paging.js'
 import { errors } from '../../http/schemas.js'
 import type { Watch } from '../watch.js'
@@ -19,7 +21,7 @@ export const TooManyStreams = createError(
 )
 
 export interface EventRouteOptions {
-  adminToken: string | undefined
+  adminTokens: AdminTokens
   watch: Watch
   /** Streams at a time. Default 100. */
   most?: number
@@ -34,13 +36,18 @@ const RETRY_MS = 2_000
 
 export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
   app,
-  { adminToken, watch, most = 100 },
+  { adminTokens, watch, most = 100 },
 ) => {
   await app.register(fastifySSE, { heartbeatInterval: HEARTBEAT_MS })
-  app.addHook('onRequest', requireAdmin(adminToken))
-  const open = new Set<FastifyReply>()
+  app.addHook('onRequest', requireAdmin(adminTokens))
+  /** Each stream with the token that opened it. */
+  const open = new Map<FastifyReply, string>()
+  const off = adminTokens.onChange(() => {
+    for (const [reply, token] of open) if (!adminTokens.accepts(token)) reply.sse.close()
+  })
   app.addHook('preClose', async () => {
-    for (const reply of open) reply.sse.close()
+    off()
+    for (const reply of open.keys()) reply.sse.close()
   })
 
   app.get(
@@ -67,7 +74,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
       const only = tenant === undefined ? undefined : parseTenantId(tenant)
       const place = placeOf(reply.sse.lastEventId)
       if (open.size >= most) throw new TooManyStreams()
-      open.add(reply)
+      open.set(reply, bearerOf(request) ?? '')
       let leave = (): void => {}
       let over = false
       reply.raw.once('close', () => {
@@ -83,7 +90,9 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
         open.delete(reply)
         throw error
       }
-      reply.sse.keepAlive()
+      // The token may have been taken away while the stream was opened.
+      if (adminTokens.accepts(bearerOf(request) ?? '')) reply.sse.keepAlive()
+      else reply.sse.close()
     },
   )
 }

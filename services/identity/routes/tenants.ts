@@ -5,6 +5,7 @@ import type { FastifyReply } from 'fastify'
 import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
 import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
+import type { AdminTokens } from '../../http/admin-tokens.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'
 import { errors, pageOf } from '../../http/schemas.js'
 import type { FirstUsers } from '../first-users.js'
@@ -21,7 +22,7 @@ import { firstUserRoutes } from './first-user.js'
 import { lifecycleRoutes } from './lifecycle.js'
 
 export interface TenantRouteOptions {
-  adminToken: string | undefined
+  adminTokens: AdminTokens
   present: Presentation
   readiness: Readiness
   idempotency: Idempotency
@@ -35,8 +36,8 @@ const config = { tenant: false, audit: 'admin' } as const
 const ACTOR = 'admin'
 
 export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async (app, options) => {
-  const { adminToken, present, readiness, idempotency, firstUsers, passwords } = options
-  app.addHook('onRequest', requireAdmin(adminToken))
+  const { adminTokens, present, readiness, idempotency, firstUsers, passwords } = options
+  app.addHook('onRequest', requireAdmin(adminTokens))
 
   await app.register(lifecycleRoutes, { present, actor: ACTOR })
   await app.register(firstUserRoutes, { passwords })

@@ -1,7 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { applyStatus } from '../../../services/identity/ledger.js'
 import { until } from '../../rig.js'
-import { admin, asAdmin, serviceRig } from '../rig.js'
+import { admin, adminToken, asAdmin, serviceRig } from '../rig.js'
 
 interface Event {
   id: string
@@ -117,3 +120,57 @@ t.test('the live view of tenants', async t => {
     await until('all have ended', 20_000, () => streams.every(stream => stream.ended()))
   })
 })
+
+t.test('a token that is taken away ends the streams it opened', async t => {
+  const { service } = await serviceRig(t, ['identity'])
+  const folder = mkdtempSync(join(tmpdir(), 'admin-token-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const adminTokenFile = join(folder, 'token')
+  const next = 'the-next-token-of-the-tests'
+  const write = (text: string) => writeFileSync(adminTokenFile, text)
+  write(`${adminToken}\n`)
+  let log = ''
+  const stream = {
+    write(line: string) {
+      log += line
+    },
+  }
+  const options = { adminTokenFile, adminTokenLook: 50, logger: { level: 'info', stream } }
+  const app = await service('identity', {}, options)
+  const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/api/tenants/events`
+  const renewed = { authorization: `Bearer ${next}` }
+  const old = await listen(url)
+  t.equal(old.status, 200)
+  t.equal((await listen(url, renewed)).status, 401)
+
+  write(`${next},${adminToken}`)
+  await until('both are good', 5_000, async () => (await listenOnce(url, renewed)) === 200)
+  const fresh = await listen(url, renewed)
+  t.equal(fresh.status, 200)
+  t.notOk(old.ended(), 'while both are good neither stream ends')
+
+  for (const useless of ['', 'short', 'with a blank in it and long']) {
+    write(useless)
+    const before = log.length
+    await until('the log says so', 5_000, () => /holds no tokens/.test(log))
+    t.notOk(log.slice(before).includes(useless || next))
+    t.equal(await listenOnce(url), 200, 'what is no token takes none away')
+  }
+  rmSync(adminTokenFile)
+  await until('the log says that it is gone', 5_000, () => /ENOENT/.test(log))
+  t.equal(await listenOnce(url, renewed), 200)
+
+  write(next)
+  await until('the old one has ended', 5_000, () => old.ended())
+  t.equal(await listenOnce(url), 401)
+  t.notOk(fresh.ended(), 'the other goes on')
+  t.notOk(log.includes(next) || log.includes(adminToken))
+  await fresh.leave()
+})
+
+/** The status of a stream that is left again. */
+async function listenOnce(url: string, headers?: Record<string, string>): Promise<number> {
+  const stream = await listen(url, headers)
+  await stream.leave()
+  return stream.status
+}

@@ -1,58 +1,8 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { freePort } from '../../../stack/servers/ports.js'
-import { inheritedEnvironment } from '../../../stack/service-environment.js'
-import { type Rig, rig, until } from '../../rig.js'
-import { adminToken, asAdmin } from '../rig.js'
-
-const main = fileURLToPath(new URL('../../../services/identity/main.js', import.meta.url))
-
-/** Ends the process with SIGKILL at a step of a change, as a power cut would. */
-const dieAt = (type: string): string =>
-  `data:text/javascript,${encodeURIComponent(`
-    import { subscribe } from 'node:diagnostics_channel'
-    subscribe('distributed-tenant:change', ({ event }) => {
-      if (event.type === '${type}') process.kill(process.pid, 'SIGKILL')
-    })`)}`
-
-async function identity(t: Test, { database, servers }: Rig, port: number, fault?: string) {
-  const { host, port: databasePort, user, password } = database('identity')
-  const child = spawn(process.execPath, [...(fault ? ['--import', dieAt(fault)] : []), main], {
-    env: {
-      ...inheritedEnvironment(process.env),
-      DOCKER_ENABLED: 'false',
-      DB_HOST: host,
-      DB_PORT: String(databasePort),
-      DB_USERNAME: user,
-      DB_PASSWORD: password ?? '',
-      NATS_URL: servers.nats.url,
-      REDIS_URL: servers.redis.url,
-      ADMIN_TOKEN: adminToken,
-      PORT: String(port),
-    },
-    stdio: 'ignore',
-  })
-  const ended = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
-  await until('identity answers', 60_000, () =>
-    fetch(`http://127.0.0.1:${port}/api/health/live`, { headers: { connection: 'close' } }).then(
-      ({ ok }) => ok,
-      () => false,
-    ),
-  )
-  return {
-    ended,
-    async stop() {
-      child.kill('SIGTERM')
-      await ended
-    },
-  }
-}
+import { rig, until } from '../../rig.js'
+import { asAdmin } from '../rig.js'
+import { identity } from './process.js'
 
 t.test('a creation whose process is killed', async t => {
   const made = await rig(t, ['identity'])
@@ -70,7 +20,7 @@ t.test('a creation whose process is killed', async t => {
     ['accepted', 1],
   ] as const) {
     await t.test(`${step === 'written' ? 'before' : 'after'} the commit is made once by a repeat`, async t => {
-      const doomed = await identity(t, made, port, step)
+      const doomed = await identity(t, made, port, `change.${step}`)
       await t.rejects(create(step))
       t.match(await doomed.ended, [null, 'SIGKILL'])
       const keys = await central<{ id: string }[]>`select tenant_id as id from idempotency_keys where key = ${step}`
@@ -88,6 +38,48 @@ t.test('a creation whose process is killed', async t => {
           (select count(*)::int from outbox where tenant_id = ${id} and subject = 'tenant.created') as events,
           (select count(*)::int from tenants) as tenants`
       t.same(count, { keys: 1, events: 1, tenants: left + 1 })
+      await next.stop()
+    })
+  }
+})
+
+t.test('the making of a first user whose process is killed', async t => {
+  const made = await rig(t, ['identity'])
+  const central = made.look('identity', 'identity_central')
+  const port = await freePort()
+  const ada = { email: 'ada@example.com', password: 'correct horse battery' }
+  const post = (path: string, body: object, headers: Record<string, string>) =>
+    fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json', connection: 'close' },
+      body: JSON.stringify(body),
+    })
+
+  for (const step of ['remembered', 'due', 'made', 'forgotten']) {
+    await t.test(`at ${step} is done by the next, once`, async t => {
+      const id = `killed-${step}`
+      const create = () =>
+        post('/api/tenants', { id, name: id, admin: ada }, { ...asAdmin, 'idempotency-key': id }).catch(() => null)
+      const env = { REQUIRED_SERVICES: 'identity' }
+      const doomed = await identity(t, made, port, `first_user.${step}`, env)
+      const first = await create()
+      if (step === 'remembered') t.equal(first, null, 'nobody was answered')
+      t.match(await doomed.ended, [null, 'SIGKILL'])
+
+      const next = await identity(t, made, port, undefined, env)
+      t.equal((await create())?.status, 202, 'a repeat is answered as the first')
+      const login = (password: string) => post('/api/login', { ...ada, password }, { 'hrms-client-id': id })
+      await until(
+        'nobody waits',
+        30_000,
+        async () => (await central`select 1 from first_users where tenant_id = ${id}`).length === 0,
+      )
+      t.equal((await login(ada.password)).status, 200, 'she may sign in')
+      t.equal((await login('not her password')).status, 401)
+      const own = made.look('identity', `tenant_${id}_identity`)
+      const [count] = await own`
+        select (select count(*)::int from users) as users, (select count(*)::int from credentials) as credentials`
+      t.same(count, { users: 1, credentials: 1 })
       await next.stop()
     })
   }

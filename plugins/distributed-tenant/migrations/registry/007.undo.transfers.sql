@@ -1,0 +1,2 @@
+drop table transfer_tenants;
+drop table transfers;

@@ -1,0 +1,124 @@
+// Owns closing a source database to writers, and opening it again as it was. Frozen: every new transaction is read only,
+// nobody but superusers (and the transfer's own role) may connect, and every session from before is gone, which is proved and not hoped.
+// Invariant: what is needed to undo it is with the caller before anything is changed. All of it is said from another
+// database of the same instance. The instance gone in between: both directions are safe to repeat.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TransferFailed, TransferRefused } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { QueryClient } from '../types.js'
+
+/** How a database was: who might connect, and its own default for transactions. */
+export interface Before {
+  /** Null stands for everybody. */
+  readonly connect: readonly { readonly role: string | null; readonly grantable: boolean }[]
+  readonly readOnly: string | null
+  /** From when on it was closed, as the server writes it; absent while it is not. */
+  readonly at?: string
+}
+
+const SETTING = 'default_transaction_read_only'
+
+/** @throws TRANSFER_REFUSED when it is not there */
+export async function readBefore(sql: QueryClient, database: string): Promise<Before> {
+  const [found] = await sql<{ readOnly: string | null }[]>`
+    select (select split_part(entry, '=', 2) from pg_db_role_setting, unnest(setconfig) as entry
+            where setdatabase = d.oid and setrole = 0 and entry like ${`${SETTING}=%`}) as "readOnly"
+    from pg_database d where datname = ${database}`
+  if (!found) throw new TransferRefused(`The source has no database ${database}: was it renamed? Make the plan again.`)
+  const connect = await grants(sql, database)
+  return { connect, readOnly: found.readOnly }
+}
+
+const grants = (sql: QueryClient, database: string) => sql<{ role: string | null; grantable: boolean }[]>`
+  select rolname as role, bool_or(is_grantable) as grantable
+  from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) left join pg_roles on pg_roles.oid = grantee
+  where datname = ${database} and privilege_type = 'CONNECT' and (grantee = 0 or rolname is not null)
+  group by rolname`
+
+const PROOF_MS = 20_000
+const BETWEEN_LOOKS_MS = 100
+
+/**
+ * Closes it and proves that no session from before is left.
+ * @returns from when on it is closed
+ * @throws TRANSFER_FAILED, TRANSFER_REFUSED; it may be closed in part then
+ */
+export async function freeze(sql: SessionClient, database: string): Promise<string> {
+  const [prepared] = await sql`select 1 from pg_prepared_xacts where database = ${database}`
+  if (prepared) {
+    throw new TransferRefused(
+      `${database} has prepared transactions, which survive every closing: commit or roll them back first.`,
+    )
+  }
+  await sql.begin(async tx => {
+    await say(tx, `alter database %I set ${SETTING} = on`, database)
+    for (const { role } of await grants(tx, database)) await revoke(tx, database, role)
+    const [me] = await tx<
+      { superuser: boolean }[]
+    >`select rolsuper as superuser from pg_roles where rolname = current_user`
+    // Who may do all this without being a superuser must still be able to copy.
+    if (!me?.superuser) await tx`grant connect on database ${tx(database)} to current_user`
+  })
+  const [now] = await sql<{ at: string }[]>`select clock_timestamp()::text as at`
+  const { at } = now as { at: string }
+  await endSessions(sql, database, at)
+  return at
+}
+
+/** A session that was starting while we closed the door shows only later, so two looks in a row must find nothing. */
+async function endSessions(sql: SessionClient, database: string, before: string): Promise<void> {
+  const deadline = performance.now() + PROOF_MS
+  for (let clean = 0; clean < 2; ) {
+    const left = await sessionsFrom(sql, database, before)
+    clean = left.length === 0 ? clean + 1 : 0
+    if (clean === 2) return
+    if (performance.now() > deadline) {
+      throw new TransferFailed(
+        `Sessions of ${database} do not end (process ${left.join(', ')}): end them by hand, then go on with --resume.`,
+      )
+    }
+    for (const pid of left) await sql`select pg_terminate_backend(${pid})`
+    await sleep(BETWEEN_LOOKS_MS)
+  }
+}
+
+/** Process ids of what may still write: whatever began before the database was closed. */
+export async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
+  const rows = await sql<{ pid: number }[]>`
+    select pid from pg_stat_activity
+    where datname = ${database} and pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender', 'logical replication worker')
+      and backend_start <= ${before}::timestamptz`
+  return rows.map(({ pid }) => pid)
+}
+
+/** Opens it as it was; a database that is gone is fine. */
+export async function thaw(sql: SessionClient, database: string, before: Before): Promise<void> {
+  const [found] = await sql`select 1 from pg_database where datname = ${database}`
+  if (!found) return
+  await sql.begin(async tx => {
+    if (before.readOnly === null) await say(tx, `alter database %I reset ${SETTING}`, database)
+    else await say(tx, `alter database %I set ${SETTING} = %L`, database, before.readOnly)
+    const roles = new Set((await tx<{ name: string }[]>`select rolname as name from pg_roles`).map(({ name }) => name))
+    for (const { role } of await grants(tx, database)) {
+      if (!before.connect.some(one => one.role === role)) await revoke(tx, database, role)
+    }
+    for (const { role, grantable } of before.connect) {
+      // One that was dropped meanwhile needs none.
+      if (role === null) await tx`grant connect on database ${tx(database)} to public`
+      else if (roles.has(role)) {
+        await say(tx, `grant connect on database %I to %I ${grantable ? 'with grant option' : ''}`, database, role)
+      }
+    }
+  })
+}
+
+const revoke = (sql: QueryClient, database: string, role: string | null) =>
+  role === null
+    ? sql`revoke connect on database ${sql(database)} from public`
+    : say(sql, 'revoke connect on database %I from %I', database, role)
+
+/** Names may hold anything, so the server quotes them itself. */
+async function say(sql: QueryClient, statement: string, ...names: string[]): Promise<void> {
+  const [row] = await sql<{ text: string }[]>`select format(${statement}, variadic ${sql.array(names)}::text[]) as text`
+  await sql.unsafe((row as { text: string }).text)
+}

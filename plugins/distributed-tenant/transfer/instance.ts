@@ -1,0 +1,68 @@
+// Owns visits to the databases of an instance that is not this service's: the source of a transfer. Each is one direct
+// connection of its own, closed with the visit. The instance gone: the visit fails, and says so.
+import { createArrayTypes } from '../connections/array-types.js'
+import { openConnection } from '../connections/connection.js'
+import { createBuilder } from '../connections/driver.js'
+import { connectionClosed, withCause } from '../connections/failures.js'
+import { createPool } from '../connections/pool.js'
+import { tlsOptions } from '../connections/target.js'
+import { TransferFailed } from '../errors.js'
+import type { DatabaseOptions } from '../options.js'
+import { createClients, type SessionClient } from '../request/client.js'
+
+export interface Instance {
+  /** `database` is the one from which the instance as a whole is asked. */
+  readonly address: DatabaseOptions
+  /** For messages and the journal: host, port and database, nothing secret. */
+  readonly label: string
+  /** One session in a database; without a name in the address's own. @throws TRANSFER_FAILED when it cannot be reached */
+  visit<T>(fn: (sql: SessionClient) => Promise<T>, database?: string): Promise<T>
+}
+
+/** Longer than any checksum of a tenant's largest table. */
+const LONGEST_STATEMENT_MS = 6 * 3_600_000
+const CONNECT_MS = 10_000
+
+export function createInstance(address: DatabaseOptions): Instance {
+  const { host, port, user, password } = address
+  const label = `${host}:${port}/${address.database}`
+  const arrayTypes = createArrayTypes()
+  const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
+  const builder = createBuilder({ host, port })
+  return {
+    address,
+    label,
+    async visit(fn, database = address.database) {
+      const pool = createPool({
+        budget: 1,
+        perKey: 1,
+        acquireTimeout: CONNECT_MS,
+        idleTimeout: CONNECT_MS,
+        maxOpening: 1,
+        pooling: true,
+        open: name => openConnection({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
+        refusal: () => connectionClosed('no connection'),
+        report: () => {},
+      })
+      const unavailable = () =>
+        new TransferFailed(
+          `The source ${host}:${port} cannot be reached or was cut off: check it, then go on with --resume.`,
+        )
+      const scope = createClients({ pool, builder, queryTimeout: LONGEST_STATEMENT_MS, unavailable })(database)
+      try {
+        return await scope.session(fn)
+      } catch (error) {
+        throw refusedAtTheDoor(error) ? withCause(unavailable(), error as Error) : error
+      } finally {
+        scope.release()
+        await pool.close(5_000)
+      }
+    },
+  }
+}
+
+/** How a transfer's own sessions are known in `pg_stat_activity`. */
+export const APPLICATION = 'distributed-tenant-transfer'
+
+/** Classes 08, 28 and 57P: connection, authorization, and a server that is going or coming. */
+const refusedAtTheDoor = (error: unknown): boolean => /^(08|28|57P|53300)/.test((error as { code?: string }).code ?? '')

@@ -1,0 +1,26 @@
+// Owns what a transfer works with in one service: its central database, its instance, and who may be told. Types only.
+import type { MigrationSet } from '../databases/migrations.js'
+import type { DatabaseOptions } from '../options.js'
+import type { SessionClient } from '../request/client.js'
+import type { RegistryRow, ServiceName, SqlClient, TenantId } from '../types.js'
+import type { TransferStep } from './journal.js'
+
+/** Told after a step is written down, and between: `created` and `closed` are done and not yet written. */
+export interface TransferReport {
+  readonly type: TransferStep | 'created' | 'closed' | 'restored' | 'handed_over' | 'registered' | 'removed' | 'thawed'
+  readonly id: TenantId
+}
+
+export interface TransferParts {
+  readonly service: ServiceName
+  readonly central: SqlClient
+  /** This service's instance and login. */
+  readonly database: DatabaseOptions
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  /** Our own tables inside a tenant database, then the service's. */
+  readonly sets: readonly MigrationSet[]
+  /** Drops what a deleted tenant left, now: for one whose data is where it came from. */
+  readonly removeNow: (id: TenantId) => Promise<RegistryRow>
+  readonly report: (event: TransferReport) => void
+}

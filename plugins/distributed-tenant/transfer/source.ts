@@ -1,0 +1,147 @@
+// Owns the look at a shared server: which databases hold which tenant of which service, what stands in each one's way, and
+// what its central tables say of the tenants. It changes nothing, and its sessions are read only.
+import { TransferRefused } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
+import type { JsonObject, ServiceName } from '../types.js'
+import type { Instance } from './instance.js'
+import type { TenantFacts } from './journal.js'
+import { readSchema, type SchemaFacts } from './schema-version.js'
+
+export interface SourceDatabase {
+  readonly name: string
+  readonly service: ServiceName
+  /** As it stands in the name: any text. */
+  readonly oldId: string
+  readonly bytes: number
+}
+
+export interface SourceServer {
+  readonly major: number
+  readonly superuser: boolean
+  readonly databases: readonly SourceDatabase[]
+  /** Named like a tenant's, and of none of our services. */
+  readonly others: readonly string[]
+  /** By the id in the database's name. */
+  readonly facts: ReadonlyMap<string, TenantFacts>
+  readonly busy: readonly { readonly database: string; readonly count: number; readonly since: Date }[]
+  /** Databases with prepared transactions, and roles that read-only does not bind. */
+  readonly prepared: readonly string[]
+  readonly unbound: readonly string[]
+}
+
+export async function surveyServer(
+  instance: Instance,
+  services: readonly ServiceName[],
+  query: string | null,
+): Promise<SourceServer> {
+  return instance.visit(async sql => {
+    const [server] = await sql<{ version: number; superuser: boolean }[]>`
+      select current_setting('server_version_num')::int as version, rolsuper as superuser
+      from pg_roles where rolname = current_user`
+    const { version, superuser } = server as { version: number; superuser: boolean }
+    const found = await sql<{ name: string; bytes: number }[]>`
+      select datname as name, pg_database_size(oid)::float8 as bytes from pg_database
+      where starts_with(datname, 'tenant_') and datallowconn and not datistemplate order by datname`
+    const databases = found.flatMap(one => ofService(one, services))
+    const known = new Set(databases.map(({ name }) => name))
+    return {
+      major: Math.floor(version / 10_000),
+      superuser,
+      databases,
+      others: found.map(({ name }) => name).filter(name => !known.has(name)),
+      facts: await readFacts(sql, query),
+      busy: await sql`
+        select datname as database, count(*)::int as count, min(xact_start) as since from pg_stat_activity
+        where starts_with(datname, 'tenant_') and xact_start is not null and backend_type = 'client backend'
+        group by datname order by datname`,
+      prepared: (await sql<{ name: string }[]>`select distinct database as name from pg_prepared_xacts`).map(
+        one => one.name,
+      ),
+      unbound: (
+        await sql<{ name: string }[]>`
+          select distinct rolname as name from pg_db_role_setting join pg_roles on pg_roles.oid = setrole, unnest(setconfig) as entry
+          where entry like 'default_transaction_read_only=%'`
+      ).map(one => one.name),
+    }
+  })
+}
+
+/** The id is whatever stands between; a service's name holds no `_`, so the last one separates. */
+function ofService(
+  { name, bytes }: { name: string; bytes: number },
+  services: readonly ServiceName[],
+): SourceDatabase[] {
+  const at = name.lastIndexOf('_')
+  const service = services.find(one => one === name.slice(at + 1))
+  const oldId = name.slice('tenant_'.length, at)
+  return service && oldId !== '' ? [{ name, service, oldId, bytes }] : []
+}
+
+interface FactsRow {
+  readonly id: unknown
+  readonly name?: unknown
+  readonly domain?: unknown
+  readonly settings?: unknown
+  readonly is_active?: unknown
+}
+
+/** By a query of the operator's, or from a table `tenants` with `id`, where there is one. */
+async function readFacts(sql: SessionClient, query: string | null): Promise<Map<string, TenantFacts>> {
+  const text = query?.trim().replace(/;$/, '') ?? (await guess(sql))
+  if (text === null) return new Map()
+  const rows = await sql
+    .begin(async tx => {
+      await tx.unsafe('set transaction read only')
+      return tx.unsafe<{ row: FactsRow }[]>(`select to_jsonb(facts) as row from (${text}) as facts`)
+    })
+    .catch(error => {
+      throw new TransferRefused(
+        `The query for the tenants failed (${(error as Error).message}): correct it, see --tenants-query.`,
+      )
+    })
+  return new Map(rows.map(({ row }) => [String(row.id), factsOf(row)]))
+}
+
+async function guess(sql: SessionClient): Promise<string | null> {
+  const columns = await sql<{ name: string }[]>`
+    select attname as name from pg_attribute where attrelid = to_regclass('public.tenants') and attnum > 0 and not attisdropped`
+  const known = new Set(columns.map(({ name }) => name))
+  if (!known.has('id')) return null
+  return `select ${['id', 'name', 'domain', 'settings', 'is_active'].filter(name => known.has(name)).join(', ')} from public.tenants`
+}
+
+function factsOf({ id, name, domain, settings, is_active: active }: FactsRow): TenantFacts {
+  const object = typeof settings === 'object' && settings !== null && !Array.isArray(settings)
+  return {
+    name: typeof name === 'string' && name !== '' ? name : String(id),
+    domain: typeof domain === 'string' && domain !== '' ? domain : null,
+    settings: object ? (settings as JsonObject) : {},
+    active: active !== false && active !== 0,
+  }
+}
+
+/** What one source database holds that matters before it is copied. */
+export interface DatabaseFacts extends SchemaFacts {
+  readonly extensions: readonly string[]
+  /** What only a superuser may make at the target, so that a copy would fail or be less than the original. */
+  readonly forSuperusers: readonly string[]
+}
+
+export async function surveyDatabase(instance: Instance, name: string): Promise<DatabaseFacts> {
+  return instance.visit(async sql => {
+    const extensions = await sql<{ name: string }[]>`
+      select extname as name from pg_extension where extname <> 'plpgsql' order by 1`
+    const forSuperusers = await sql<{ what: string }[]>`
+      select 'event trigger ' || quote_ident(evtname) as what from pg_event_trigger
+      union all select 'foreign server ' || quote_ident(srvname) from pg_foreign_server
+      union all select 'subscription ' || quote_ident(subname) from pg_subscription
+        where subdbid = (select oid from pg_database where datname = current_database())
+      union all select 'language ' || quote_ident(lanname) from pg_language where lanispl and not lanpltrusted
+      order by 1`
+    return {
+      ...(await readSchema(sql)),
+      extensions: extensions.map(one => one.name),
+      forSuperusers: forSuperusers.map(one => one.what),
+    }
+  }, name)
+}

@@ -1,0 +1,83 @@
+// Owns which operator's tokens are good now: those the process began with, or those in the file of ADMIN_TOKEN_FILE, which
+// is read again every few seconds, so that a token is replaced without a restart. Only what was read twice counts, as a file
+// may be read while it is written. One that is gone or holds no token changes nothing: those known stay good, and the log
+// says so once.
+import { readFile } from 'node:fs/promises'
+import type { FastifyBaseLogger } from 'fastify'
+import { type Bearers, bearersOf } from './admin.js'
+
+export interface AdminTokens extends Bearers {
+  /** Calls back when the tokens have changed; returns how to stop that. */
+  onChange(listener: () => void): () => void
+  close(): void
+}
+
+/** As ADMIN_TOKEN in the environment. */
+const TOKENS = /^[\x21-\x2b\x2d-\x7e]{16,}(,[\x21-\x2b\x2d-\x7e]{16,})*$/
+
+export interface AdminTokenOptions {
+  /** Several are separated by commas. Without one nobody may. */
+  readonly tokens: string | undefined
+  /** Where they are read again. */
+  readonly path: string | undefined
+  readonly log: FastifyBaseLogger
+  /** Default 5,000. */
+  readonly lookMs?: number
+}
+
+export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: AdminTokenOptions): AdminTokens {
+  const listeners = new Set<() => void>()
+  let known = tokens
+  let bearers = bearersOf(known.split(',').filter(Boolean))
+  let flaw: string | null = null
+  let seen: string | null = null
+  let timer: NodeJS.Timeout | undefined
+  let closed = false
+
+  function told(now: string | null): void {
+    if (now !== null && now !== flaw) {
+      log.warn({ reason: now }, 'ADMIN_TOKEN_FILE holds no tokens; those known stay good')
+    }
+    flaw = now
+  }
+
+  async function look(file: string): Promise<void> {
+    let text: string
+    try {
+      text = (await readFile(file, 'utf8')).replace(/\r?\n$/, '')
+    } catch (error) {
+      told((error as NodeJS.ErrnoException).code ?? 'unknown')
+      return
+    }
+    if (!TOKENS.test(text)) {
+      told('not random tokens of 16 characters or more, separated by commas')
+      return
+    }
+    told(null)
+    const settled = text === seen
+    seen = text
+    if (text === known || !settled) return
+    known = text
+    bearers = bearersOf(text.split(','))
+    log.info('the tokens of the operator have changed')
+    for (const listener of listeners) listener()
+  }
+
+  /** One look after the other: an older one never has the last word. */
+  function lookLater(file: string): void {
+    timer = setTimeout(() => void look(file).then(() => closed || lookLater(file)), lookMs).unref()
+  }
+
+  if (path) lookLater(path)
+  return {
+    accepts: token => bearers.accepts(token),
+    onChange(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    close() {
+      closed = true
+      clearTimeout(timer)
+    },
+  }
+}

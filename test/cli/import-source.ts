@@ -1,0 +1,77 @@
+// Owns the shared server of the old kind that imports are tested against: one instance with `tenant_{id}_{service}`
+// databases, a central table of tenants, and names of objects that a shell or a careless quoting would trip over.
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { startServers } from '../../stack/servers/start.js'
+
+export interface OldServer {
+  readonly url: string
+  readonly password: string
+  readonly host: string
+  readonly port: number
+  /** As superuser, ended with the test. */
+  look(database: string): postgres.Sql
+  /** Makes `tenant_{id}_{service}` and fills it by these statements. */
+  database(name: string, ...statements: string[]): Promise<void>
+}
+
+export async function oldServer(t: Pick<Test, 'teardown'>): Promise<OldServer> {
+  const servers = await startServers<string>({ services: ['old'] })
+  const looks: postgres.Sql[] = []
+  t.teardown(async () => {
+    for (const sql of looks) await sql.end({ timeout: 1 })
+    await servers.stop()
+  })
+  const { host, port, user, password } = servers.postgres.old as NonNullable<(typeof servers.postgres)[string]>
+  const look = (database: string): postgres.Sql => {
+    const sql = postgres({ host, port, user, password, database, max: 1, onnotice() {}, idle_timeout: 1 })
+    looks.push(sql)
+    return sql
+  }
+  const central = look('postgres')
+  await central`create table tenants (id text primary key, name text not null, domain text, is_active boolean not null default true)`
+  return {
+    url: `postgres://${user}@${host}:${port}/postgres`,
+    password: password as string,
+    host,
+    port,
+    look,
+    async database(name, ...statements) {
+      await central`create database ${central(name)} template template0`
+      const sql = look(name)
+      for (const statement of statements) await sql.unsafe(statement)
+      await sql.end()
+    },
+  }
+}
+
+const pieces = [
+  `"`,
+  `'`,
+  '\n',
+  '$(touch /tmp/owned)',
+  '`id`',
+  '\\',
+  '%s',
+  ';--',
+  'ü',
+  '漢',
+  ' ',
+  '$1',
+  '=',
+  '\t',
+  '.',
+  '{}',
+  '|',
+  '&&',
+]
+
+/** So many distinct names, each with something that must be quoted. */
+export const awkwardNames = (count: number): string[] =>
+  Array.from({ length: count }, (_, at) => {
+    const a = pieces[at % pieces.length]
+    const b = pieces[Math.floor(at / pieces.length) % pieces.length]
+    return `${a}x${b}${at}`
+  })
+
+export const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`

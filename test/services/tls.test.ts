@@ -1,0 +1,168 @@
+// TLS to real NATS and Redis servers: a good certificate is used, and one of another host, of yesterday or of nobody we
+// believe is refused, named in the log without a secret, while the service does without as its design says.
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { settle } from '../../plugins/distributed-tenant/options.js'
+import { startNats } from '../../stack/servers/nats.js'
+import { startRedis } from '../../stack/servers/redis.js'
+import { type Certificate, makeCertificates } from '../certificates.js'
+import { until } from '../rig.js'
+import { admin, as, serviceRig } from './rig.js'
+
+/** A server's certificate where it can be replaced. */
+function place(t: Test, first: Certificate) {
+  const folder = mkdtempSync(join(tmpdir(), 'tls-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const files = { key: join(folder, 'server.key'), cert: join(folder, 'server.crt') }
+  const put = ({ key, cert }: Certificate) => {
+    copyFileSync(key, files.key)
+    copyFileSync(cert, files.cert)
+  }
+  put(first)
+  return { files, put }
+}
+
+t.test('TLS to NATS and Redis', async t => {
+  const { service } = await serviceRig(t, ['identity', 'employee'])
+  const made = makeCertificates(t)
+  /** What the test plants and no line may hold. */
+  const secrets: string[] = []
+
+  async function start(name: 'identity' | 'employee', tenancy: { nats: string } | { redis: string }, ca: string) {
+    let log = ''
+    const stream = {
+      write(line: string) {
+        log += line
+      },
+    }
+    const files = 'nats' in tenancy ? { natsCaFile: ca } : { redisCaFile: ca }
+    const options = { requiredServices: ['identity'], logger: { level: 'trace', stream } }
+    const app = await service(name, { ...tenancy, ...files }, options)
+    t.teardown(() => app.close())
+    return {
+      app,
+      part: async (name: 'nats' | 'redis') => (await app.inject('/api/health')).json().checks[name].status as string,
+      log: () => log,
+    }
+  }
+
+  async function serves(t: Test, app: FastifyInstance, id: string) {
+    await app.tenants.create({ id, name: id })
+    t.equal((await as(app, id)('GET', '/api/employees')).statusCode, 200, 'tenants are served')
+  }
+
+  const flaws = [
+    ['another host', made.wrongHost, made.ca, /ERR_TLS_CERT_ALTNAME_INVALID.*10\.9\.8\.7/],
+    ['yesterday', made.expired, made.ca, /CERT_HAS_EXPIRED/],
+    ['an authority that is not believed', made.good, made.foreignCa, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
+  ] as const
+
+  await t.test('NATS with a good certificate is used, by address and by name', async t => {
+    const server = await startNats({ tls: made.good })
+    t.teardown(() => server.stop())
+    secrets.push(server.password)
+    for (const [id, url] of [
+      ['by-address', server.url],
+      ['by-name', server.url.replace('127.0.0.1', 'localhost')],
+    ] as const) {
+      const { app, part, log } = await start('identity', { nats: url }, made.ca)
+      await until('connected', 10_000, async () => (await part('nats')) === 'up')
+      const created = await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', { id, name: id })
+      t.equal(created.statusCode, 201, 'the tenant is ready, which events told')
+      for (const secret of secrets) t.notOk(log().includes(secret))
+      await app.close()
+    }
+  })
+
+  for (const [what, certificate, ca, reason] of flaws) {
+    await t.test(`NATS with a certificate of ${what} is refused, and taken when it is replaced`, async t => {
+      const { files, put } = place(t, certificate)
+      const server = await startNats({ tls: files })
+      t.teardown(() => server.stop())
+      secrets.push(server.password)
+      const { app, part, log } = await start('employee', { nats: server.url }, ca)
+      await until('the log says why', 10_000, () => reason.test(log()))
+      t.match(log(), /NATS does not answer/)
+      t.equal(await part('nats'), 'down')
+      await serves(t, app, `nats-${what.replace(/ .*/, '')}`)
+      t.equal(await part('nats'), 'down', 'and still is')
+      for (const secret of secrets) t.notOk(log().includes(secret))
+      if (ca !== made.ca) return
+      await server.kill()
+      put(made.good)
+      await server.restart()
+      await until('tried again', 20_000, async () => (await part('nats')) === 'up')
+    })
+  }
+
+  await t.test('a NATS that offers no TLS is not spoken to where the URL says tls://', async t => {
+    const server = await startNats()
+    t.teardown(() => server.stop())
+    const { app, part, log } = await start('employee', { nats: server.url.replace('nats:', 'tls:') }, made.ca)
+    await until('refused', 10_000, () => /NATS does not answer/.test(log()))
+    t.equal(await part('nats'), 'down')
+    t.notOk(log().includes(server.password))
+    await app.close()
+  })
+
+  await t.test('Redis with a good certificate is used, by address and by name', async t => {
+    const server = await startRedis({ tls: made.good })
+    t.teardown(() => server.stop())
+    secrets.push(server.password)
+    for (const url of [server.url, server.url.replace('127.0.0.1', 'localhost'), `${server.url}?tls=none`]) {
+      const { app, part, log } = await start('employee', { redis: url }, made.ca)
+      t.equal(await part('redis'), 'up')
+      t.equal(await app.redis.ping(), 'PONG')
+      for (const secret of secrets) t.notOk(log().includes(secret))
+      await app.close()
+    }
+  })
+
+  for (const [what, certificate, ca, reason] of flaws) {
+    await t.test(`Redis with a certificate of ${what} is refused, and taken when it is replaced`, async t => {
+      const { files, put } = place(t, certificate)
+      const server = await startRedis({ tls: files })
+      t.teardown(() => server.stop())
+      secrets.push(server.password)
+      const { app, part, log } = await start('employee', { redis: server.url }, ca)
+      await until('the log says why', 10_000, () => reason.test(log()))
+      t.match(log(), /redis connection failed/)
+      t.equal(await part('redis'), 'down')
+      await serves(t, app, `redis-${what.replace(/ .*/, '')}`)
+      for (const secret of secrets) t.notOk(log().includes(secret))
+      if (ca !== made.ca) return
+      await server.kill()
+      put(made.good)
+      await server.restart()
+      await until('tried again', 20_000, async () => (await part('redis')) === 'up')
+    })
+  }
+
+  await t.test('a CA file that would be in vain refuses the start', async t => {
+    const cases = [
+      [{ NATS_URL: 'nats://u:hunter2@localhost', NATS_CA_FILE: made.ca }, /NATS_CA_FILE is set but/],
+      [
+        { NATS_URL: 'tls://u:hunter2@localhost', NATS_CA_FILE: '/nowhere.pem' },
+        /NATS_CA_FILE cannot be read \(ENOENT\)/,
+      ],
+      [{ NATS_URL: 'tls://u:hunter2@localhost', NATS_CA_FILE: made.good.key }, /NATS_CA_FILE holds no certificate/],
+      [{ REDIS_URL: 'redis://:hunter2@localhost', REDIS_CA_FILE: made.ca }, /REDIS_CA_FILE is set but/],
+      [{ REDIS_URL: 'rediss://:hunter2@localhost', REDIS_CA_FILE: '/' }, /REDIS_CA_FILE cannot be read \(EISDIR\)/],
+    ] as const
+    for (const [env, message] of cases) {
+      const error = (() => {
+        try {
+          return settle({ service: 'employee' }, readEnvironment(env))
+        } catch (error) {
+          return error as Error
+        }
+      })()
+      t.match(error, { code: 'CONFIGURATION_INVALID', message })
+      t.notMatch(String(error), /hunter2/)
+    }
+  })
+})
