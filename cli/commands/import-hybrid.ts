@@ -83,7 +83,7 @@ export function importCommand(): Command {
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
-      const context = contextOf(command)
+      const context = await contextOf(command)
       await withServices(context.targets, async services => {
         if (options.list) return list(services, context.output)
         const source = createInstance(sourceAddress(options.from))
