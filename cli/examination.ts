@@ -7,6 +7,7 @@ import { appliedVersion } from '../plugins/distributed-tenant/databases/migratio
 import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
 import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
 import { parseEntry } from '../plugins/distributed-tenant/directory/remote.js'
+import { readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import { sentenceOf } from './outcome.js'
 import type { OpenService } from './services.js'
@@ -126,7 +127,7 @@ async function stores({ name, tenancy }: OpenService): Promise<Problem[]> {
 
 async function stream({ name, target }: OpenService): Promise<Problem[]> {
   if (!target.nats) return []
-  const ca = readAuthorities('NATS_CA_FILE', process.env.NATS_CA_FILE, target.nats)
+  const ca = readAuthorities('NATS_CA_FILE', readEnvironment().NATS_CA_FILE, target.nats)
   const connection = connectEvents({ url: target.nats, ca, name })
   try {
     if (!(await connection.ready(NATS_PATIENCE_MS))) throw new Error(`NATS does not answer: ${connection.lastError()}`)
@@ -156,7 +157,7 @@ async function streamThere(connection: ReturnType<typeof connectEvents>): Promis
 async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
   if (!url) return []
   const { service } = tenancy.settings
-  const redis = connectRedis(url, 'doctor', readAuthorities('REDIS_CA_FILE', process.env.REDIS_CA_FILE, url))
+  const redis = connectRedis(url, 'doctor', readAuthorities('REDIS_CA_FILE', readEnvironment().REDIS_CA_FILE, url))
   redis.on('error', () => {})
   try {
     await new Promise<void>((resolve, reject) => {

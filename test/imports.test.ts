@@ -18,13 +18,11 @@ const below: Record<(typeof product)[number], readonly string[]> = {
 /** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */
 const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/' }
 
-/** Where the product reads `process.env`: the list of variables, and who needs the path of a file rather than its text. */
+/** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
 const readersOfTheEnvironment = [
   'plugins/distributed-tenant/environment.ts',
   'cli/commands/init.ts',
-  'cli/examination.ts',
   'cli/inherited.ts',
-  'services/identity/app.ts',
   'cli/targets.ts',
 ]
 

@@ -104,7 +104,9 @@ export function createWriter(options: WriterOptions): AuditWriter {
 
   async function work(): Promise<void> {
     try {
-      while (waiting() > 0 || gap) await writeBatch()
+      if (waiting() > 0 || gap) await writeBatch()
+      // Less than a batch waits for its interval: written at once, a few rows at a time, each costs many round trips.
+      while (buffer.length >= BATCH) await writeBatch()
       while (inbox) await writeChanges()
       lastError = null
     } catch (error) {

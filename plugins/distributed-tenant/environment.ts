@@ -270,6 +270,14 @@ export function readSecret(
   }
 }
 
+/** Where a secret is read from, for who reads it again while the process runs. */
+export function secretPath(
+  name: (typeof secretVariables)[number],
+  source: Readonly<Record<string, string | undefined>> = process.env,
+): string | undefined {
+  return source[`${name}_FILE`] || undefined
+}
+
 function describe(error: unknown): string {
   const first = (error as { errors?: { instancePath: string }[] }).errors?.[0]
   const name = first?.instancePath.slice(1) as keyof typeof environmentSchema.properties | undefined

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import { createTell } from '../../plugins/distributed-tenant/channels.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/databases/names.js'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { readEnvironment, secretPath } from '../../plugins/distributed-tenant/environment.js'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { createAdminTokens } from '../http/admin-tokens.js'
 import { createFirstUsers } from './first-users.js'
@@ -39,7 +39,7 @@ export interface IdentityOptions extends ServiceOptions {
 export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyInstance> {
   const { environment = readEnvironment() } = options
   const adminToken = options.adminToken ?? environment.ADMIN_TOKEN
-  const { adminTokenFile = options.adminToken === undefined ? process.env.ADMIN_TOKEN_FILE : undefined } = options
+  const { adminTokenFile = options.adminToken === undefined ? secretPath('ADMIN_TOKEN') : undefined } = options
   const serviceTokens = options.serviceTokens ?? environment.SERVICE_TOKEN?.split(',') ?? []
   const passwords = createPasswords(options.passwordCost)
   const keys = createSigningKeys()

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { connectRedis } from '../../plugins/distributed-tenant/directory/redis.js'
 import redis from '../../services/redis.js'
 import { freePort } from '../../stack/servers/ports.js'
 import { startRedis } from '../../stack/servers/redis.js'
@@ -68,6 +70,16 @@ t.test('a Redis that hangs costs a command its deadline', async t => {
   t.ok(performance.now() - begun < 400)
   server.thaw()
   t.ok(await within(3000, () => answers(made)), 'and serves again after')
+})
+
+t.test('the error of a refused login does not hold the password', async t => {
+  const server = await startRedis()
+  t.teardown(() => server.stop())
+  const client = connectRedis(server.url.replace(server.password, 'hunter2'), 'test')
+  t.teardown(() => client.disconnect())
+  const error = await new Promise<Error>(resolve => client.once('error', resolve))
+  t.match(error, { message: /WRONGPASS/ })
+  t.notMatch(inspect(error, { depth: 9 }), /hunter2/)
 })
 
 t.test('no password is in the log', async t => {

@@ -42,16 +42,12 @@ export interface Entry<L> {
   readonly tally: Tally
   /** After a connect that failed beside connections that work, no other is tried before (`performance.now()`). */
   growAfter: number
-  /** When a connection of it was lent last (`performance.now()`). */
-  lentAt: number
 }
 
 export interface PoolState<L> {
   readonly budget: number
   readonly perKey: number
   readonly maxOpening: number
-  /** Every key that has a connection or waits for one. */
-  readonly entries: ReadonlyMap<string, Entry<L>>
   /** Keys with waiters, in the order of their turn. */
   readonly turns: ReadonlySet<Entry<L>>
   /** Idle members, the one idle for longest first. */
@@ -62,8 +58,6 @@ export interface PoolState<L> {
   readonly closing: number
   /** How often a key was used of late. */
   readonly usesOf: (entry: Entry<L>) => number
-  /** Leases for each connection opened, of late. */
-  readonly usesPerOpen: number
 }
 
 export type Move<L> =
@@ -78,31 +72,16 @@ const GROW_AFTER_MS = 5
 /** How many seats may be on their way back beyond those that can be opened at once, so that an open need not wait for one. */
 const CLOSING_AHEAD = 1
 
-/** From so many leases for each connection opened, most requests find theirs open, and opening is what slows them. */
-const MOSTLY_FOUND = 4
-
-/** A connection that was lent within this is back soon. */
-const SOON_BACK_MS = 20
-
-/**
- * Connects under way at a time. One when most requests find their connection open and the others take them: a connect costs
- * as much as forty statements, and those who wait for it may wait a little longer for the good of all.
- */
-function gate<L>({ total, budget, maxOpening, usesPerOpen }: PoolState<L>): number {
-  const room = total + maxOpening <= budget
-  return room || usesPerOpen < MOSTLY_FOUND ? maxOpening : 1
-}
-
 /**
  * Whether another connection may be closed for somebody. One that is closed long before its seat can be used would have
  * served its own key meanwhile (simulated, 100 tenants by Zipf on 50: 1.6 times the requests).
  */
-const mayClose = <L>(state: PoolState<L>): boolean =>
-  state.closing < Math.max(0, gate(state) - state.opening) + CLOSING_AHEAD
+const mayClose = <L>({ opening, maxOpening, closing }: PoolState<L>): boolean =>
+  closing < Math.max(0, maxOpening - opening) + CLOSING_AHEAD
 
 /** What to do next, null when nobody can be helped now. */
 export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
-  const mayOpen = state.opening < gate(state)
+  const mayOpen = state.opening < state.maxOpening
   if (state.turns.size === 0 || !(mayOpen || mayClose(state))) return null
   // Each seat on its way back is promised to the next in turn, who takes nobody else's then.
   let promised = state.closing
@@ -127,10 +106,7 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
       // costs as much as forty statements (limits 3.1: 0.06 of the throughput).
       if (growing || !mayClose(state)) continue
       const victim = leastUsed(state)
-      if (!victim) continue
-      const ms = spareSoonBack(state, share(state, victim.entry), now)
-      if (ms === 0) return { type: 'take', victim }
-      wait = Math.min(wait, ms)
+      if (victim) return { type: 'take', victim }
     }
   }
   return wait === Number.POSITIVE_INFINITY ? null : { type: 'wait', ms: Math.ceil(wait) }
@@ -141,11 +117,11 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
  * of equal ones that which has been idle for longest. By frequency rather than by age alone, as most keys that come once
  * do not come again soon (simulated, 100 tenants by Zipf on 50: a fifth fewer misses).
  */
-function leastUsed<L>(state: PoolState<L>): Member<L> | undefined {
+function leastUsed<L>({ idle, usesOf }: PoolState<L>): Member<L> | undefined {
   let victim: Member<L> | undefined
   let least = Number.POSITIVE_INFINITY
-  for (const member of state.idle) {
-    const uses = share(state, member.entry)
+  for (const member of idle) {
+    const uses = usesOf(member.entry) / member.entry.live
     if (uses >= least) continue
     victim = member
     least = uses
@@ -153,37 +129,12 @@ function leastUsed<L>(state: PoolState<L>): Member<L> | undefined {
   return victim
 }
 
-/** How often each connection of a key was used of late. */
-const share = <L>({ usesOf }: PoolState<L>, entry: Entry<L>): number => usesOf(entry) / entry.live
-
-/**
- * Milliseconds within which a key that has more than one is expected to give one back that is used no more often than
- * this, 0 when none is. Where all keys fit, there is always one: taking a key's only connection instead makes it take
- * another's, and so on (40 tenants on 50 connections: 490 opens in two seconds, a quarter of the requests).
- */
-function spareSoonBack<L>(state: PoolState<L>, uses: number, now: number): number {
-  let ms = 0
-  for (const entry of state.entries.values()) {
-    if (entry.live < 2 || entry.inUse === 0 || share(state, entry) > uses) continue
-    ms = Math.max(ms, entry.lentAt + SOON_BACK_MS - now)
-  }
-  return ms
-}
-
 /**
  * True when a key gives up the connection it has just got back, because another without any has its turn before, or
- * because this one has more than one. Not while a seat can be had otherwise, of somebody who will miss it less.
+ * because this one has more than one. Not while a seat can be had otherwise.
  */
-export function givesWay<L>(state: PoolState<L>, entry: Entry<L>, now: number): boolean {
-  if (state.total < state.budget || !mayClose(state) || !comesAfterAnother(state, entry)) return false
-  const uses = share(state, entry)
-  const victim = leastUsed(state)
-  if (victim && (entry.live === 1 || share(state, victim.entry) <= uses)) return false
-  return entry.live > 1 || spareSoonBack(state, uses, now) === 0
-}
-
-/** Whether a key without a connection has its turn before, or anywhere when this one has more than one. */
-function comesAfterAnother<L>(state: PoolState<L>, entry: Entry<L>): boolean {
+export function givesWay<L>(state: PoolState<L>, entry: Entry<L>): boolean {
+  if (state.total < state.budget || state.idle.size > 0 || !mayClose(state)) return false
   let promised = state.closing
   for (const other of state.turns) {
     if (other === entry) {

@@ -17,7 +17,7 @@ function encrypted(url: string, ca: string | undefined) {
  */
 export function connectRedis(url: string, connectionName: string, ca?: string): Redis {
   const { url: address, ...tls } = /^rediss:/i.test(url) ? encrypted(url, ca) : { url }
-  return new Redis(address, {
+  const client = new Redis(address, {
     ...tls,
     connectionName,
     enableOfflineQueue: false,
@@ -27,4 +27,9 @@ export function connectRedis(url: string, connectionName: string, ca?: string): 
     connectTimeout: 500,
     retryStrategy: attempt => Math.min(50 * attempt, 500),
   })
+  // The first to hear: a refused login's error holds its command, and so the password, which a logger would print.
+  client.on('error', error => {
+    delete (error as { command?: unknown }).command
+  })
+  return client
 }

@@ -17,34 +17,18 @@ function entry(
   const { waiting = 0, since = now - 100, uses = 0, ...rest } = more
   const queue = { length: waiting, since } as Entry<null>['queue']
   const tally = { uses, era: 0 }
-  return {
-    key,
-    queue,
-    idle: [],
-    size: 0,
-    live: 0,
-    opening: 0,
-    inUse: 0,
-    gathering: null,
-    tally,
-    growAfter: 0,
-    lentAt: 0,
-    ...rest,
-  }
+  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, gathering: null, tally, growAfter: 0, ...rest }
 }
 
 const resting = (owner: Entry<null>, idleSince: number) => ({ entry: owner, idleSince, state: 'idle' }) as Member<null>
 
 function state(
-  more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf' | 'entries'>> & {
+  more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf'>> & {
     turns?: Entry<null>[]
     idle?: Member<null>[]
-    /** That neither wait nor rest. */
-    others?: Entry<null>[]
   },
 ) {
-  const { turns = [], idle = [], others = [], ...rest } = more
-  const all = [...turns, ...idle.map(({ entry }) => entry), ...others]
+  const { turns = [], idle = [], ...rest } = more
   return {
     budget: 10,
     perKey: 5,
@@ -52,10 +36,8 @@ function state(
     total: 10,
     opening: 0,
     closing: 0,
-    usesPerOpen: 0,
     usesOf: ({ tally }: Entry<null>) => tally.uses,
     ...rest,
-    entries: new Map(all.map(entry => [entry.key, entry])),
     turns: new Set(turns),
     idle: new Set(idle),
   }
@@ -118,24 +100,6 @@ t.test('the next move', async t => {
   await t.test('takes nothing for a key that has one, however long it was idle', async t => {
     t.equal(nextMove(state({ turns: [hot], idle: [resting(other, now - 3_600_000)] }), now), null)
   })
-  await t.test('opens one at a time when most find theirs open and the budget is spent', async t => {
-    const second = entry('second', { waiting: 1 })
-    const victim = resting(other, now - 99)
-    const found = { usesPerOpen: 9, turns: [cold, second], idle: [victim] }
-    t.same(nextMove(state({ ...found, opening: 1 }), now), { type: 'take', victim }, 'the next seat meanwhile')
-    t.equal(nextMove(state({ ...found, opening: 1, closing: 1 }), now), null)
-    t.equal(nextMove(state({ ...found, opening: 1, total: 9 }), now), null, 'nor into a seat just freed')
-    t.same(nextMove(state({ ...found, opening: 3, total: 5 }), now), { type: 'open', entry: cold }, 'but into room')
-  })
-  await t.test('takes no key’s only one while another has a spare one that is soon back', async t => {
-    const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
-    const spare = entry('spare', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 5 })
-    t.same(nextMove(state({ turns: [cold], idle: [only], others: [spare] }), now), { type: 'wait', ms: 15 })
-    const slow = entry('slow', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 25 })
-    t.same(nextMove(state({ turns: [cold], idle: [only], others: [slow] }), now), { type: 'take', victim: only })
-    const busy = entry('busy', { size: 2, live: 2, inUse: 2, uses: 400, lentAt: now - 5 })
-    t.same(nextMove(state({ turns: [cold], idle: [only], others: [busy] }), now), { type: 'take', victim: only })
-  })
   await t.test('takes nobody’s for a seat that is on its way back', async t => {
     const victim = resting(other, now - 99)
     t.equal(nextMove(state({ closing: 1, turns: [cold], idle: [victim] }), now), null)
@@ -151,37 +115,24 @@ t.test('a key that got a connection back', async t => {
   const rich = entry('rich', { waiting: 5, size: 3, live: 3 })
 
   await t.test('gives way to one without any whose turn is before', async t =>
-    t.ok(givesWay(state({ turns: [waiting, own] }), own, now)),
+    t.ok(givesWay(state({ turns: [waiting, own] }), own)),
   )
   await t.test('keeps it when its own turn is before', async t =>
-    t.notOk(givesWay(state({ turns: [own, waiting] }), own, now)),
+    t.notOk(givesWay(state({ turns: [own, waiting] }), own)),
   )
   await t.test('gives way all the same when it has more', async t =>
-    t.ok(givesWay(state({ turns: [rich, waiting] }), rich, now)),
+    t.ok(givesWay(state({ turns: [rich, waiting] }), rich)),
   )
   await t.test('gives way when nobody waits for its own', async t =>
-    t.ok(givesWay(state({ turns: [waiting] }), entry('done', { size: 1, live: 1 }), now)),
+    t.ok(givesWay(state({ turns: [waiting] }), entry('done', { size: 1, live: 1 }))),
   )
   await t.test('keeps it from one that has a connection', async t =>
-    t.notOk(givesWay(state({ turns: [rich, own] }), own, now)),
+    t.notOk(givesWay(state({ turns: [rich, own] }), own)),
   )
-  await t.test('gives a spare one rather than another’s only one, which is used as often', async t => {
-    const spare = entry('spare', { size: 2, live: 2, uses: 40 })
-    const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
-    t.ok(givesWay(state({ turns: [waiting], idle: [only], others: [spare] }), spare, now))
-    const seldom = resting(entry('seldom', { size: 1, live: 1, uses: 4 }), now - 99)
-    t.notOk(givesWay(state({ turns: [waiting], idle: [seldom], others: [spare] }), spare, now))
-  })
-  await t.test('keeps its only one while another has a spare one that is soon back', async t => {
-    const spare = entry('spare', { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
-    t.notOk(givesWay(state({ turns: [waiting, own], others: [spare] }), own, now))
-    const slow = entry('slow', { size: 2, live: 2, inUse: 2, lentAt: now - 25 })
-    t.ok(givesWay(state({ turns: [waiting, own], others: [slow] }), own, now))
-  })
   await t.test('keeps it while a seat can be had otherwise', async t => {
-    t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own, now))
-    t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own, now))
-    t.notOk(givesWay(state({ opening: 4, closing: 1, turns: [entry('a', { waiting: 1 }), waiting, own] }), own, now))
-    t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own, now))
+    t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own))
+    t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own))
+    t.notOk(givesWay(state({ opening: 4, closing: 1, turns: [entry('a', { waiting: 1 }), waiting, own] }), own))
+    t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own))
   })
 })
