@@ -1,7 +1,8 @@
-// Owns what every command is given: where things are, how to print, and the options all of them share.
+// Owns what every command is given: where things are, how to print, and the options all of them share. Whatever is large
+// is loaded when a command runs: its help and a wrong call cost the start of Node.js and little more.
 import { type Command, InvalidArgumentError } from 'commander'
 import { createOutput, type Output } from './output.js'
-import { readTargets, type Targets } from './targets.js'
+import type { Targets } from './targets.js'
 
 export interface GlobalOptions {
   readonly config?: string
@@ -25,8 +26,9 @@ export const withGlobalOptions = (command: Command): Command =>
     .option('--quiet', 'print nothing but errors')
 
 /** @throws UsageError when nothing says where the services are */
-export function contextOf(command: Command): Context {
+export async function contextOf(command: Command): Promise<Context> {
   const { config, service, json, quiet } = command.optsWithGlobals<GlobalOptions>()
+  const { readTargets } = await import('./targets.js')
   return {
     targets: readTargets({ config, service }),
     output: createOutput({ json, quiet }),

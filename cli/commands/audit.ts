@@ -4,10 +4,9 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { isGenuine, type Seal, sign, type Verdict, verify } from '../../plugins/audit/index.js'
+import { isGenuine, type Seal, sign } from '../../plugins/audit/heads.js'
 import { sealMonths } from '../../plugins/audit/store.js'
-import { readHeads, readRows } from '../../plugins/audit/verify.js'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { readHeads, readRows, type Verdict, verify } from '../../plugins/audit/verify.js'
 import { contextOf } from '../context.js'
 import { Drift, UsageError } from '../outcome.js'
 import { fromEach, type OpenService, withServices } from '../services.js'
@@ -20,8 +19,8 @@ export function auditCommand(): Command {
     .option('--heads <file>', 'seals that were kept outside, one JSON document a line')
     .addHelpText('after', '\nExit code 0: nothing was done to it. 3: something was.')
     .action(async (options: { heads?: string }, command: Command) => {
-      const { targets, output } = contextOf(command)
-      const seals = options.heads ? readSeals(options.heads) : []
+      const { targets, output } = await contextOf(command)
+      const seals = options.heads ? await readSeals(options.heads) : []
       await withServices(targets, async services => {
         const verdicts = await fromEach(services, ({ name, tenancy }) =>
           verify(
@@ -40,7 +39,7 @@ export function auditCommand(): Command {
     .command('export')
     .description('write every row as a line of JSON, by chain and place')
     .action(async (_options: object, command: Command) => {
-      const { targets } = contextOf(command)
+      const { targets } = await contextOf(command)
       await withServices(targets, async services => {
         for (const service of services) await exportRows(service)
       })
@@ -49,8 +48,8 @@ export function auditCommand(): Command {
     .command('seal')
     .description('print how far every chain had come at the end of each closed month, signed with AUDIT_SECRET')
     .action(async (_options: object, command: Command) => {
-      const { targets } = contextOf(command)
-      const secret = readEnvironment().AUDIT_SECRET
+      const { targets } = await contextOf(command)
+      const secret = await auditSecret()
       await withServices(targets, async services => {
         for (const { name, tenancy } of services) {
           const { central } = tenancy.fleet
@@ -67,9 +66,14 @@ function print(service: string, { rows, chains, open, flaws }: Verdict, line: (t
   for (const { chain, seq, what } of flaws) line(`  ${chain}, row ${seq}: ${what}`)
 }
 
+async function auditSecret(): Promise<string | undefined> {
+  const { readEnvironment } = await import('../../plugins/distributed-tenant/environment.js')
+  return readEnvironment().AUDIT_SECRET
+}
+
 /** @throws UsageError when a seal is not what was signed */
-function readSeals(path: string): Seal[] {
-  const secret = readEnvironment().AUDIT_SECRET
+async function readSeals(path: string): Promise<Seal[]> {
+  const secret = await auditSecret()
   let seals: Seal[]
   try {
     seals = readFileSync(path, 'utf8')

@@ -14,7 +14,7 @@ export function deadCommand(): Command {
     .description('list them, with why')
     .option('--resolved', 'those that were replayed or dropped too')
     .action(async (options: { resolved?: boolean }, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const found = await fromEach(services, async ({ tenancy }) =>
           tenancy.deadLetters.list({ limit: PAGE, resolved: options.resolved ?? false }),
@@ -87,7 +87,7 @@ async function withOne(
   command: Command,
   work: (context: Context, service: OpenService) => Promise<void>,
 ): Promise<void> {
-  const context = contextOf(command)
+  const context = await contextOf(command)
   if (context.targets.services.length !== 1) throw new UsageError('Each service has its own: name one with --service.')
   await withServices(context.targets, ([service]) => work(context, service as OpenService))
 }

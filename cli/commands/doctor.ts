@@ -2,7 +2,7 @@
 // Redis; with --deep from the tenants' databases too. It changes nothing without --fix, and then only what is safe.
 import { Command } from 'commander'
 import { contextOf } from '../context.js'
-import { inspect, type Problem } from '../examination.js'
+import type { Problem } from '../examination.js'
 import { Drift, UsageError } from '../outcome.js'
 import { fromEach, type OpenService, withServices } from '../services.js'
 import type { Targets } from '../targets.js'
@@ -29,10 +29,11 @@ export function doctorCommand(): Command {
     )
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       if (options.fix) requireSecret(targets, '--fix')
       await withServices(targets, async services => {
         if (options.userList) return printUserList(services, targets)
+        const { inspect } = await import('../examination.js')
         const found = await fromEach(services, service => inspect(service, targets, options.deep ?? false))
         const problems = found.flatMap(([service, list]) => list.map(one => ({ service, ...one })))
         const left: (Problem & { service: string; mended?: boolean })[] = []

@@ -12,19 +12,17 @@ import {
 } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance, type Instance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import { createJournal } from '../../plugins/distributed-tenant/transfer/journal.js'
-import { type Plan, planImport } from '../../plugins/distributed-tenant/transfer/plan.js'
-import { createPrograms } from '../../plugins/distributed-tenant/transfer/programs.js'
+import type { Plan } from '../../plugins/distributed-tenant/transfer/plan.js'
+import { createPrograms, type Programs } from '../../plugins/distributed-tenant/transfer/programs.js'
 import { createTenantTransfer } from '../../plugins/distributed-tenant/transfer/tenant.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
 import { identityApi } from '../identity.js'
-import { inherited } from '../inherited.js'
 import { UsageError } from '../outcome.js'
 import { type Output, sizeOf } from '../output.js'
 import { type Progress, startProgress } from '../progress.js'
 import { registrarOf } from '../registrar.js'
 import { type OpenService, withServices } from '../services.js'
-import { sourceAddress } from '../source-address.js'
 
 interface Options {
   readonly from?: string
@@ -83,9 +81,10 @@ export function importCommand(): Command {
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
-      const context = contextOf(command)
+      const context = await contextOf(command)
       await withServices(context.targets, async services => {
         if (options.list) return list(services, context.output)
+        const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
         for (const { tenancy } of services) await tenancy.prepare()
         await alone(services, () => work(context, services, source, options))
@@ -159,11 +158,12 @@ async function work(
   )
 }
 
-function planOf(services: readonly OpenService[], source: Instance, options: Options): Promise<Plan> {
+async function planOf(services: readonly OpenService[], source: Instance, options: Options): Promise<Plan> {
+  const { planImport } = await import('../../plugins/distributed-tenant/transfer/plan.js')
   return planImport({
     source,
     services: services.map(({ tenancy }) => tenancy.transfer),
-    programs: programsOf(options),
+    programs: await programsOf(options),
     map: pairs('--map', options.map),
     only: options.tenant,
     tenantsQuery: options.tenantsQuery ? readFileSync(options.tenantsQuery, 'utf8') : null,
@@ -174,7 +174,10 @@ function planOf(services: readonly OpenService[], source: Instance, options: Opt
   })
 }
 
-const programsOf = ({ programs }: Options) => createPrograms({ folder: programs, environment: inherited() })
+async function programsOf({ programs }: Options): Promise<Programs> {
+  const { inherited } = await import('../inherited.js')
+  return createPrograms({ folder: programs, environment: inherited() })
+}
 
 function pairs(option: string, given: readonly string[] = []): Map<string, string> {
   return new Map(
@@ -200,6 +203,7 @@ async function carryOut(
   process.once('SIGTERM', interrupt)
   let progress: Progress | undefined
   try {
+    const programs = await programsOf(options)
     const outcomes = await how({
       id,
       registrar: registrarOf(identityApi(targets), id),
@@ -208,7 +212,6 @@ async function carryOut(
       services: services.map(({ name, tenancy: { transfer } }) => {
         const journal = createJournal(transfer.central)
         const { jobs, folder } = options
-        const programs = programsOf(options)
         return {
           service: name,
           central: transfer.central,

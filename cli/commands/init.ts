@@ -2,10 +2,8 @@
 import { Command } from 'commander'
 import { bootstrap } from '../../plugins/distributed-tenant/databases/bootstrap.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/databases/names.js'
-import { readEnvironment, readSecret } from '../../plugins/distributed-tenant/environment.js'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import type { GlobalOptions } from '../context.js'
-import { mayWrite, newSecrets, randomSecret, writeEnvFile } from '../env-file.js'
 
 const about = `
 Makes, as a superuser and safe to repeat: the service's role (may create databases and roles, is no superuser), its
@@ -33,6 +31,8 @@ type InitOptions = GlobalOptions & { readonly writeEnv: string | false }
 
 async function init(_options: object, command: Command): Promise<void> {
   const options = command.optsWithGlobals<InitOptions>()
+  const { readEnvironment, readSecret } = await import('../../plugins/distributed-tenant/environment.js')
+  const { mayWrite, newSecrets, randomSecret, writeEnvFile } = await import('../env-file.js')
   const environment = readEnvironment({
     ...process.env,
     ...(options.service ? { SERVICE_NAME: options.service } : {}),

@@ -52,7 +52,7 @@ export function migrateCommand(): Command {
     .option('--dry-run', 'say what would be done and do nothing')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
-      const { targets, output, showProgress } = contextOf(command)
+      const { targets, output, showProgress } = await contextOf(command)
       if ((options.resume || options.rollback) && targets.services.length > 1) {
         throw new UsageError('A run belongs to one service: name it with --service.')
       }

@@ -18,7 +18,7 @@ function sizes(): Command {
   return new Command('sizes')
     .description('show what each tenant database takes on disk, the largest first')
     .action(async (_options: object, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const found = await fromEach(services, async ({ name, tenancy }) => {
           const rows = await tenancy.fleet.central<{ database: string; bytes: string }[]>`
@@ -54,7 +54,7 @@ function activity(): Command {
   return new Command('activity')
     .description('show the connections to each database of each service, and the longest running statement')
     .action(async (_options: object, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const found = await fromEach(
           services,

@@ -2,8 +2,6 @@
 // every service every tenant's state once more.
 import { Command } from 'commander'
 import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
-import { dueForPurge } from '../../plugins/distributed-tenant/provisioning/purge.js'
-import { writeResync } from '../../plugins/distributed-tenant/provisioning/resync.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { contextOf } from '../context.js'
@@ -34,8 +32,9 @@ function purge(): Command {
       '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute.',
     )
     .action(async (tenant: string | undefined, options: { yes?: boolean; dryRun?: boolean }, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       const only = tenant === undefined ? null : parseTenantId(tenant)
+      const { dueForPurge } = await import('../../plugins/distributed-tenant/provisioning/purge.js')
       await withServices(targets, async services => {
         const due = await Promise.all(
           services.map(async service => ({
@@ -78,7 +77,7 @@ function resync(): Command {
     .description('publish every tenant’s state again; who knows it already changes nothing')
     .option('--yes', 'do not ask')
     .action(async (options: { yes?: boolean }, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const source = services.find(({ tenancy }) => tenancy.source !== null)
         if (!source)
@@ -86,6 +85,7 @@ function resync(): Command {
             'Only the service that makes tenants can tell of them: leave --service out, or name identity.',
           )
         await confirm('This publishes one event for each tenant', 'resync', options.yes)
+        const { writeResync } = await import('../../plugins/distributed-tenant/provisioning/resync.js')
         const events = await writeResync(source.tenancy.fleet.central)
         output.line(`${events} events wait in the outbox; identity publishes them now.`)
         output.document({ events })

@@ -6,7 +6,6 @@ import { Command } from 'commander'
 import { parseTenantId, tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { collect, contextOf, wholeNumber } from '../context.js'
-import { inherited } from '../inherited.js'
 import { UsageError } from '../outcome.js'
 import type { Output } from '../output.js'
 import { type OpenService, withServices } from '../services.js'
@@ -44,7 +43,7 @@ function run(): Command {
       '\nIts environment has PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE of the tenant’s database, TENANT_ID and\nTENANT_SERVICE. It runs as the service’s own role. Each line it prints is told with its tenant.',
     )
     .action(async (words: string[], options: RunOptions, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const jobs = await jobsOf(services, options.tenant)
         const ended = await runJobs(jobs, words, options, output)
@@ -108,12 +107,13 @@ function environmentOf({ name, tenancy }: OpenService, id: TenantId): NodeJS.Pro
   }
 }
 
-function runOne(
+async function runOne(
   service: OpenService,
   id: TenantId,
   words: readonly string[],
   said: (line: string) => void,
 ): Promise<number> {
+  const { inherited } = await import('../inherited.js')
   const [program = '', ...args] = words
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -135,12 +135,13 @@ function psql(): Command {
     .argument('<tenant>', 'its id')
     .argument('[arguments...]', 'after --: arguments for psql')
     .action(async (tenant: string, args: string[], _options: object, command: Command) => {
-      const { targets } = contextOf(command)
+      const { targets } = await contextOf(command)
       if (targets.services.length !== 1) {
         throw new UsageError('A tenant has a database in each service: name one with --service.')
       }
       await withServices(targets, async ([service]) => {
         const id = parseTenantId(tenant)
+        const { inherited } = await import('../inherited.js')
         const env = { ...inherited(), ...environmentOf(service as OpenService, id) }
         const code = await new Promise<number>((resolve, reject) => {
           const child = spawn('psql', args, { stdio: 'inherit', env })

@@ -24,7 +24,7 @@ export function statusCommand(): Command {
     .option('--problems', 'only tenants that are not ready, or behind, somewhere')
     .addHelpText('after', '\nExit code 0: all are ready and at this release’s schema. 3: some are not.')
     .action(async (options: { problems?: boolean }, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const target = new Map(services.map(({ name, tenancy }) => [name, tenancy.fleet.sets.at(-1)?.version ?? 0]))
         const columns = await fromEach(services, readAll)

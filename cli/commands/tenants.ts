@@ -14,7 +14,7 @@ function list(): Command {
     .description('list tenants')
     .option('--lifecycle <state>', 'only active, suspended or deleted ones')
     .action(async (options: { lifecycle?: string }, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       const tenants: TenantView[] = []
       for await (const tenant of identityApi(targets).tenants(options.lifecycle)) tenants.push(tenant)
       output.table(
@@ -39,7 +39,7 @@ function show(): Command {
     .description('show a tenant and how far each service is')
     .argument('<tenant>', 'its id')
     .action(async (id: string, _options: object, command: Command) => {
-      const context = contextOf(command)
+      const context = await contextOf(command)
       print(context, await identityApi(context.targets).call<TenantView>('GET', path(id)))
     })
 }
@@ -54,7 +54,7 @@ function create(): Command {
     .option('--wait <seconds>', 'wait until it is ready everywhere', wholeNumber(0), 30)
     .option('--idempotency-key <key>', 'a repeat with the same key makes no second tenant')
     .action(async (name: string, options: CreateOptions, command: Command) => {
-      const context = contextOf(command)
+      const context = await contextOf(command)
       const settings = options.settings === undefined ? undefined : readSettings(options.settings)
       const body = { name, id: options.id, domain: options.domain, settings }
       const tenant = await identityApi(context.targets).call<TenantView>('POST', '/api/tenants', {
@@ -97,7 +97,7 @@ function lifecycle(): Command[] {
       .description(description)
       .argument('<tenant>', 'its id')
       .action(async (id: string, _options: object, command: Command) => {
-        const context = contextOf(command)
+        const context = await contextOf(command)
         print(context, await identityApi(context.targets).call<TenantView>('POST', `${path(id)}/${verb}`))
       }),
   )
@@ -109,7 +109,7 @@ function remove(): Command {
     .argument('<tenant>', 'its id')
     .option('--yes', 'do not ask')
     .action(async (id: string, options: { yes?: boolean }, command: Command) => {
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       const api = identityApi(targets)
       await confirm(`This deletes the tenant ${id} in every service`, id, options.yes)
       await api.call('DELETE', path(id))
@@ -123,7 +123,7 @@ function retry(): Command {
     .description('let every service that has failed with a tenant try again now')
     .argument('<tenant>', 'its id')
     .action(async (id: string, _options: object, command: Command) => {
-      const context = contextOf(command)
+      const context = await contextOf(command)
       print(context, await identityApi(context.targets).call<TenantView>('POST', `${path(id)}/retry`))
     })
 }

@@ -103,8 +103,11 @@ export function createHealth(parts: HealthParts): HealthQuestions {
 
 /** Existing tenants are served; new ones wait until the instance is no longer spared. */
 function provisioningPart(breaker: Breaker): HealthPart {
-  const { open, reason } = breaker.state()
-  return open ? { status: 'down', detail: reason ?? 'its instance is spared' } : { status: 'up' }
+  const { open, reason, retryInMs } = breaker.state()
+  if (!open) return { status: 'up' }
+  // Nothing is tried for its own sake: an idle instance may have been well for long.
+  const next = retryInMs > 0 ? `tried again in ${Math.ceil(retryInMs / 1000)} s` : 'tried again by who needs it next'
+  return { status: 'down', detail: `${reason ?? 'its instance is spared'} (${next})` }
 }
 
 function eventsPart(streams: Streams | null): HealthPart {

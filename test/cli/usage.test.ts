@@ -1,8 +1,8 @@
 // How the operator's command is called: its help, and what it says when it is called wrongly. Nothing here connects.
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
@@ -87,4 +87,27 @@ t.test('what cannot be reached is told as that, and ends with 1', async t => {
   t.match(identity.err, /identity at .* does not answer/)
   const database = await bare(['--config', config, 'status', '--service', 'core'])
   t.equal(database.code, 1)
+})
+
+t.test('its help loads nothing large: what a command works with comes when it runs', t => {
+  const packages = new Set<string>()
+  const seen = new Set<string>()
+  const walk = (file: string): void => {
+    if (seen.has(file)) return
+    seen.add(file)
+    for (const [, to = ''] of readFileSync(file, 'utf8').matchAll(
+      /^(?:import|export)\s(?:[^'"();]*?\bfrom\s)?['"]([^'"]+)['"]/gm,
+    )) {
+      if (to.startsWith('.')) walk(join(dirname(file), to))
+      else packages.add(to.split('/')[0] as string)
+    }
+  }
+  walk(program)
+  t.ok(packages.has('commander') && seen.size > 15, 'the reading finds imports')
+  const large = ['env-schema', 'fastify', 'ioredis', 'nats', 'typebox']
+  t.same(
+    large.filter(name => packages.has(name)),
+    [],
+  )
+  t.end()
 })

@@ -64,10 +64,15 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
           reject(why())
           left()
         }
-        const timer = setTimeout(() => leave(() => refuse(waited())), deadlineMs)
+        let last: NodeJS.Immediate | undefined
+        // Behind a blocked event loop a connection that was given back meanwhile is still its own.
+        const timer = setTimeout(() => {
+          last = setImmediate(() => leave(() => refuse(waited())))
+        }, deadlineMs)
         const off = scope.onOver(() => leave(() => connectionClosed('the request was over before its turn came')))
         const settle = () => {
           clearTimeout(timer)
+          clearImmediate(last)
           off()
         }
         const place: Place<T> = { claim, since, settle, resolve, reject, waited }

@@ -1,6 +1,6 @@
 // Owns how ids become names: tenant, service, database and its role, template, spare. Injective, and at most 63 bytes, because PostgreSQL
 // cuts longer names without an error and two tenants would share a database.
-import { isTenantId, type TenantId } from '../../../events/index.js'
+import { isTenantId, type TenantId } from '../../../events/tenant-id.js'
 import { ConfigurationInvalid, TenantIdInvalid, TenantIdReserved } from '../errors.js'
 import type { ServiceName } from '../types.js'
 

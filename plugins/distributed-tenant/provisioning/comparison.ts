@@ -1,5 +1,6 @@
 // Owns comparing this registry with identity's feed: newer words are applied, forged ones are put back, rows nobody vouches
-// for are reported. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come.
+// for are reported. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come
+// or a row that cannot be read: that is told at every look at everything, so that no cursor hides it.
 import type { TenantId } from '../../../events/index.js'
 import type { SqlClient } from '../types.js'
 import type { Drift } from './drift.js'
@@ -43,6 +44,10 @@ export function createComparison(options: {
         return read(true)
       }
       for (const { id } of page.items) seen.push(id)
+      for (const { id, name, detail } of page.flawed) {
+        if (id) seen.push(id)
+        drift({ type: 'drift', kind: 'unreadable', id: name, action: 'reported', detail })
+      }
       await take(page.items, page.next)
       if (page.next >= page.head || page.next <= after) break
       after = page.next

@@ -1,9 +1,10 @@
 // Owns how identity's feed is read: HTTP with the service's token, one deadline per question, pages in the order of the
 // changes. It needs neither NATS nor Redis. Invariant: whatever is not a well-formed answer of identity (no answer, another
-// server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know".
+// server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know". One row of a
+// page that cannot be read is set apart and keeps nobody else's change from being read.
 import { Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
+import { isTenantId, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
 import type { JsonObject, Lifecycle } from '../types.js'
@@ -24,8 +25,19 @@ export interface Told {
   readonly purgeable: boolean
 }
 
+/** A row of a page that says nothing we can read. */
+export interface Flawed {
+  /** Null when even that cannot be read. */
+  readonly id: TenantId | null
+  /** The id, or else which change it is. */
+  readonly name: string
+  /** Which of its fields is wrong and which change it is; never a value. */
+  readonly detail: string
+}
+
 export interface FeedPage {
   readonly items: readonly Told[]
+  readonly flawed: readonly Flawed[]
   /** Send it as `after` for the next page. */
   readonly next: number
   /** The newest change there is: behind `after` when identity was restored from an older state. */
@@ -33,7 +45,7 @@ export interface FeedPage {
 }
 
 export interface Feed {
-  /** The changes behind `after`, each tenant once. @throws IDENTITY_UNAVAILABLE */
+  /** The changes behind `after`, each tenant once; what cannot be read is in `flawed`. @throws IDENTITY_UNAVAILABLE */
   changes(after: number, limit?: number): Promise<FeedPage>
   /** One tenant, null if identity never heard of it. @throws IDENTITY_UNAVAILABLE */
   tenant(id: TenantId): Promise<Told | null>
@@ -66,7 +78,7 @@ const ToldShape = Type.Object({
   purgeable: Type.Boolean(),
 })
 const toldShape = Compile(ToldShape)
-const pageShape = Compile(Type.Object({ items: Type.Array(ToldShape), next: Seq, head: Seq }))
+const pageShape = Compile(Type.Object({ items: Type.Array(Type.Unknown()), next: Seq, head: Seq }))
 
 export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions): Feed {
   const base = url.replace(/\/+$/, '')
@@ -90,7 +102,13 @@ export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions):
       const { status, body } = await ask(`?after=${after}&limit=${limit}`)
       if (status !== 200) throw unavailable(refusal(status))
       if (!pageShape.Check(body)) throw unavailable('its answer is not a page of the feed')
-      return body as unknown as FeedPage
+      const items: Told[] = []
+      const flawed: Flawed[] = []
+      for (const item of body.items) {
+        if (toldShape.Check(item)) items.push(item as unknown as Told)
+        else flawed.push(flawOf(item))
+      }
+      return { items, flawed, next: body.next, head: body.head }
     },
     async tenant(id) {
       const { status, body } = await ask(`/${id}`)
@@ -100,6 +118,18 @@ export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions):
       if (!toldShape.Check(body) || body.id !== id) throw unavailable('its answer is not this tenant')
       return body as unknown as Told
     },
+  }
+}
+
+function flawOf(item: unknown): Flawed {
+  const { id, seq } = (item ?? {}) as { id?: unknown; seq?: unknown }
+  const [first] = toldShape.Errors(item)
+  const where = Number.isSafeInteger(seq) ? `change ${seq}` : 'a change without a number'
+  const known = isTenantId(id) ? id : null
+  return {
+    id: known,
+    name: known ?? where,
+    detail: `${where} of identity’s feed cannot be read (${first?.instancePath || 'the row'}): the registry keeps what it has`,
   }
 }
 

@@ -43,6 +43,7 @@ t.test('metrics of real services', async t => {
     t.equal((await as(employee, 'nobody')('GET', '/api/employees')).statusCode, 404)
     const after = await ofEmployee()
     const grown = (name: string, labels = {}) => (value(after, name, labels) ?? 0) - (value(before, name, labels) ?? 0)
+    t.ok(grown('process_cpu_seconds_total') > 0, 'and costs processor time')
     t.equal(grown('fdt_lookups_total', { source: 'memory', outcome: 'found' }), 10)
     t.equal(grown('fdt_lookups_total', { source: 'registry', outcome: 'not_found' }), 1)
     t.equal(grown('fdt_leases_total', { pool: 'tenant', outcome: 'leased' }), 10)

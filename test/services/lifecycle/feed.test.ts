@@ -1,10 +1,27 @@
-import t from 'tap'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
 import { barePublish, until } from '../../rig.js'
 import { admin, as, serviceRig } from '../rig.js'
 import { reconcileSteps } from './steps.js'
 
 const token = 'a-token-of-the-services'
 const quick = { reconcileInterval: 150 }
+
+/** Identity, with the rows of one tenant made unreadable while `garble.id` names it. */
+async function between(t: Test, identity: string): Promise<{ url: string; garble: { id: string | null } }> {
+  const garble: { id: string | null } = { id: null }
+  const server = createServer(async ({ url = '/', headers: { authorization = '' } }, response) => {
+    const answer = await fetch(identity + url, { headers: { authorization } })
+    const body = (await answer.json()) as { items?: { id: string }[] }
+    const items = body.items?.map(item => (item.id === garble.id ? { ...item, name: 7 } : item))
+    response.writeHead(answer.status).end(JSON.stringify(items ? { ...body, items } : body))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => void server.close())
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, garble }
+}
 
 t.test('without NATS and Redis', async t => {
   const { service, look } = await serviceRig(t, ['identity', 'employee'])
@@ -17,7 +34,8 @@ t.test('without NATS and Redis', async t => {
   await operator('POST', '/api/tenants/b/suspend')
   await operator('DELETE', '/api/tenants/c')
 
-  const employee = await service('employee', { ...quick, identity: { url, token } })
+  const { url: told, garble } = await between(t, url)
+  const employee = await service('employee', { ...quick, identity: { url: told, token } })
   const row = (id: string) => employee.tenants.find(id as never)
 
   await t.test('a service that joins late has every tenant, as it is now', async t => {
@@ -80,6 +98,24 @@ t.test('without NATS and Redis', async t => {
     t.match(told(), [{ id: 'stranger', action: 'reported' }])
     t.equal(told().length, 1)
     t.match(await row('stranger'), { version: 3 })
+  })
+
+  await t.test('a row that cannot be read is told, holds up no other, and is not lost behind the cursor', async t => {
+    garble.id = 'a'
+    await operator('PATCH', '/api/tenants/a', { name: 'Unread' })
+    await operator('PATCH', '/api/tenants/d', { name: 'Read' })
+    await until('the other is read', 20_000, async () => (await row('d'))?.name === 'Read')
+    const unreadable = () =>
+      steps('employee').filter(event => event.type === 'drift' && event.kind === 'unreadable' && event.id === 'a')
+    await until('told', 20_000, () => unreadable().length > 0)
+    t.match(await row('a'), { name: 'Renamed', lifecycle: 'active', provisioned: 'ready' })
+    t.match(unreadable(), [{ action: 'reported', detail: /\/name/ }], 'and once')
+    t.same(
+      steps('employee').filter(event => event.type === 'drift' && event.kind === 'stranger' && event.id === 'a'),
+      [],
+    )
+    garble.id = null
+    await until('it is read after all', 20_000, async () => (await row('a'))?.name === 'Unread')
   })
 
   await t.test('identity gone is told once, and nothing is forgotten', async t => {

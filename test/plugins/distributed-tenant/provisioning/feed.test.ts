@@ -20,7 +20,7 @@ t.test('the feed’s client', async t => {
     server.close()
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-  const feed = createFeed({ url, token, deadline: 300 })
+  const feed = createFeed({ url, token })
   const unavailable = (message: RegExp) => ({ code: 'IDENTITY_UNAVAILABLE', statusCode: 503, message })
 
   await t.test('takes only identity’s own "not found" for one', async t => {
@@ -36,16 +36,43 @@ t.test('the feed’s client', async t => {
     const cases: [typeof answer, RegExp][] = [
       [{ status: 200, body: '<html>' }, /not JSON/],
       [{ status: 200, body: '{}' }, /not a page/],
-      [{ status: 200, body: '{"items":[{"seq":1,"id":"Bad Id"}],"next":1,"head":1}' }, /not a page/],
+      [{ status: 200, body: '{"items":{},"next":1,"head":1}' }, /not a page/],
       [{ status: 401, body: '{}' }, /refuses SERVICE_TOKEN/],
       [{ status: 500, body: '{}' }, /answers 500/],
       [{ status: 302, body: '', headers: { location: 'http://127.0.0.1:1/' } }, /redirect/],
-      [{ status: 0, body: '' }, /no answer within 300 ms/],
     ]
     for (const [said, reason] of cases) {
       answer = said
       await t.rejects(feed.changes(0), unavailable(reason), said.body)
     }
+    answer = { status: 0, body: '' }
+    const impatient = createFeed({ url, token, deadline: 300 })
+    await t.rejects(impatient.changes(0), unavailable(/no answer within 300 ms/))
+  })
+
+  await t.test('sets a row apart that cannot be read, and gives the others', async t => {
+    const good = {
+      seq: 1,
+      id: 'acme',
+      version: 1,
+      name: 'Acme',
+      domain: null,
+      settings: {},
+      lifecycle: 'active',
+      deletedAt: null,
+      purgeAfter: null,
+      purgeable: false,
+    }
+    const items = [good, { ...good, seq: 2, id: 'globex', name: 7 }, { seq: 3, id: 'Bad Id' }, null]
+    answer = { status: 200, body: JSON.stringify({ items, next: 3, head: 3 }) }
+    const page = await feed.changes(0)
+    t.same(page.items, [good])
+    t.match(page.flawed, [
+      { id: 'globex', detail: /^change 2 .*\/name/ },
+      { id: null, detail: /^change 3 / },
+      { id: null, detail: /^a change without a number / },
+    ])
+    t.equal(page.next, 3)
   })
 
   t.same(new Set(asked), new Set([`Bearer ${token}`]))

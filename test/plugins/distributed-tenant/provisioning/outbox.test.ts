@@ -85,6 +85,12 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
   t.equal(await sweepOutbox(central), 0)
   const [left] = await sql`select count(*)::int as rows from outbox`
   t.equal(left?.rows, ROWS - old?.rows)
+
+  // Every scrape counts the refused: a few rows by their index, not thirty days of all.
+  await sql`update outbox set refused_at = now() where seq = (select min(seq) from outbox)`
+  await sql`analyze outbox`
+  const plan = await sql`explain select count(*) from outbox where refused_at is not null`
+  t.match(JSON.stringify(plan), /outbox_refused/)
 })
 
 function relay(

@@ -1,0 +1,48 @@
+import { setImmediate as immediately, setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { rig } from '../../../rig.js'
+
+/** Nothing else happens in this process meanwhile. From an immediate: the timers come next, and only then the sockets. */
+async function block(ms: number): Promise<void> {
+  await immediately()
+  for (const end = performance.now() + ms; performance.now() < end; );
+}
+
+t.test('an event loop that was blocked for 2 s', async t => {
+  const { app: build } = await rig(t, ['employee'])
+  const app = await build('employee', { maxConnections: 1, queryTimeout: 1_000, acquireTimeout: 1_000 })
+  for (const id of ['acme', 'globex']) await app.tenants.create({ id, name: id })
+  await app.tenants.run('acme', ({ sql }) => sql`select 1`)
+
+  await t.test('loses no statement that was answered meanwhile', async t => {
+    const answer = app.tenants.run('acme', ({ sql }) => sql`select pg_backend_pid() as pid from pg_sleep(0.3)`)
+    await sleep(100)
+    await block(2_000)
+    const [row] = await answer
+    const [later] = await app.tenants.run('acme', ({ sql }) => sql`select pg_backend_pid() as pid`)
+    t.equal(later?.pid, row?.pid, 'and its connection is not given up')
+  })
+
+  await t.test('keeps a transaction that was under way', async t => {
+    const held = app.tenants.run('acme', ({ sql }) =>
+      sql.begin(async tx => {
+        await tx`insert into notes (body) values ('kept')`
+        await block(2_000)
+        await tx`insert into notes (body) values ('kept too')`
+      }),
+    )
+    await held
+    t.match(await app.tenants.run('acme', ({ sql }) => sql`select count(*)::int as notes from notes`), [{ notes: 2 }])
+  })
+
+  await t.test('refuses nobody who waits for what has become free meanwhile', async t => {
+    const first = app.tenants.run('acme', ({ sql }) => sql`select pg_sleep(0.3)`)
+    await sleep(100)
+    const second = app.tenants.run('acme', ({ sql }) => sql.begin(tx => tx`select 1 as one`))
+    await sleep(50)
+    t.equal(app.tenants.connectionInfo().waiting, 1)
+    await block(2_000)
+    t.match(await second, [{ one: 1 }])
+    await first
+  })
+})
