@@ -36,7 +36,7 @@ export function verifyCommand(): Command {
     )
     .action(async (tenant: string | undefined, options: { all?: boolean }, command: Command) => {
       if ((tenant === undefined) === (options.all !== true)) throw new UsageError('Name a tenant, or pass --all.')
-      const { targets, output } = contextOf(command)
+      const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
         const ids = tenant === undefined ? await everyone(services) : [parseTenantId(tenant)]
         const line = ids.flatMap(id => services.map(service => ({ id, service })))[Symbol.iterator]()
