@@ -1,9 +1,10 @@
 // Twenty thousand requests of the leak hunt, its service in a process of its own; any number by `npm run leak-hunt`.
+// Its limit of time is a guard of the runner, as no speed is asserted here: a slow machine took 208 s for the first, whose guard was 110 s.
 import t from 'tap'
 import { huntLeaks } from '../../bench/leak-hunt/run.js'
 import { silent } from '../../bench/progress.js'
 
-t.test('20,000 requests, aborted, killed and careless ones among them, leak nothing', { timeout: 110_000 }, async t => {
+t.test('20,000 requests, aborted, killed and careless ones among them, leak nothing', { timeout: 600_000 }, async t => {
   const found = await huntLeaks({ requests: 20_000, tenants: 100, progress: silent })
   t.same(found.violations, [], JSON.stringify(found.examples))
   t.equal(found.foreign, 0, 'no reply with the secret of another tenant')
