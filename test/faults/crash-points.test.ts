@@ -6,7 +6,7 @@ import { startFaultyStack } from './faulty-stack.js'
 
 t.setTimeout(300_000)
 
-t.test('killed at every step, everything is as it was accepted', { timeout: 290_000 }, async t => {
+t.test('killed at every step, everything is as it was accepted', { timeout: 890_000 }, async t => {
   const stack = await startFaultyStack()
   t.teardown(() => stack.stop())
   const { crashes, last } = await runCrashPoints(stack, {
