@@ -4,7 +4,7 @@ import t from 'tap'
 import { runCrashPoints } from './crash-run.js'
 import { startFaultyStack } from './faulty-stack.js'
 
-t.setTimeout(300_000)
+t.setTimeout(900_000)
 
 t.test('killed at every step, everything is as it was accepted', { timeout: 890_000 }, async t => {
   const stack = await startFaultyStack()
