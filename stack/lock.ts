@@ -52,10 +52,8 @@ function listen(address: string, answer: Answer): Promise<Lock | undefined> {
       if (error.code === 'EADDRINUSE') resolve(undefined)
       else reject(error)
     })
-    server.listen(address, () => {
-      server.unref()
-      resolve({ release: () => server.close() })
-    })
+    // Keeps its process alive, also when every service has ended: they can be started again.
+    server.listen(address, () => resolve({ release: () => server.close() }))
   })
 }
 

@@ -111,6 +111,24 @@ t.test('a service that dies is told, the others go on, and it can be started aga
   t.same(await launched.ended, [0, null])
 })
 
+t.test('the stack stays when every service has died, and each can be started again', async t => {
+  const folder = newFolder(t)
+  const launched = launch(t, folder)
+  await ready(launched)
+  const services = Object.entries(readStackFile(folder)?.services ?? {})
+  for (const [, { url }] of services) await fetch(`${url}/die`).catch(() => {})
+  while (launched.output.split('ended with exit code 7').length <= services.length) {
+    await once(launched.child.stderr ?? t, 'data')
+  }
+  for (const [name, { url }] of services) {
+    const start = launch(t, folder, ['start', name])
+    t.same(await start.ended, [0, null], start.output)
+    t.equal((await fetch(`${url}/api/health/ready`)).status, 200)
+  }
+  launched.child.kill('SIGINT')
+  t.same(await launched.ended, [0, null])
+})
+
 t.test('one service can be stopped and started while the stack runs', async t => {
   const folder = newFolder(t)
   const alone = launch(t, folder, ['stop', 'employee'])
