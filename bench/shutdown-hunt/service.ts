@@ -1,4 +1,4 @@
-// The process that is told to leave: a service as any, through the edge that every service has. Its routes are what a
+// The process that is told to leave: a service like every other, through the same edge. Its routes are what a
 // shutdown has to deal with: quick and slow queries, a stream that ends when asked to, and one that never does.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createService } from '../../services/create-service.js'

@@ -157,12 +157,16 @@ async function prepare(sql: SqlClient): Promise<void> {
   })
 }
 
-/** Several runners at once: the row that one has inserted holds up the others until it is committed or gone. */
+/**
+ * One runner at a time in a database, with {@link revertOne}, which would else find nothing to take back while the
+ * migration runs. Lock and row are one round trip; the lock comes first, as the insert reads its row from it.
+ */
 async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
   return sql.begin(async tx => {
     const { count } = await tx`
+      with held as materialized (select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0)))
       insert into distributed_tenant.schema_migrations (set, version, name, checksum)
-      values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum})
+      select ${set.name}, ${migration.version}::int, ${migration.name}, ${migration.checksum} from held
       on conflict (set, version) do nothing`
     if (count === 0) {
       const [row] = await tx<{ checksum: string }[]>`

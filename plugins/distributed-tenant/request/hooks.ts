@@ -268,7 +268,7 @@ function end(slot: Slot | undefined): void {
   slot.ended?.(slot)
 }
 
-/** A route's own sources, when it or its scope has any. */
+/** A route's own sources, when it or its scope names them. */
 export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
   request.routeOptions.config.identifyBy as readonly Identifier[] | undefined
 

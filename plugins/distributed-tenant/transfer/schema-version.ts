@@ -85,7 +85,7 @@ export function versionOf(
   const clash = [...tablesOf(versions.at(-1) as Columns)].find(table => !made.has(table) && present.has(table))
   return clash === undefined
     ? { version }
-    : { doubt: `${clash} is there, and is not as any version of our migrations makes it` }
+    : { doubt: `${clash} is there, and no version of our migrations makes it so` }
 }
 
 function ownVersion(

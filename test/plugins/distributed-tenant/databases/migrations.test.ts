@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { migrate, readMigrations } from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import { migrate, readMigrations, revert } from '../../../../plugins/distributed-tenant/databases/migrations.js'
 import { rig } from '../../../rig.js'
 
 t.test('a folder of migrations', async t => {
@@ -48,6 +49,20 @@ t.test('running migrations', async t => {
     const runs = await Promise.all(Array.from({ length: 20 }, () => migrate(central, set)))
     t.same(runs.flat(), [1])
     t.same(await central`select x from made`, [{ x: 1 }])
+  })
+
+  await t.test('taking one back waits for it while it is being applied', async t => {
+    const slow = t.testdir({
+      '001.do.slow.sql': 'create table slow (x int); select pg_sleep(1)',
+      '001.undo.slow.sql': 'drop table slow',
+    })
+    const set = readMigrations('slow', slow)
+    const applied = migrate(central, set)
+    const asleep = () => central`select from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'`
+    while ((await asleep()).count === 0) await setTimeout(10)
+    t.same(await revert(central, set, 0), [1])
+    t.same(await applied, [1])
+    t.same(await central`select to_regclass('slow') as slow`, [{ slow: null }])
   })
 
   await t.test('a failing one leaves nothing of itself and names itself', async t => {
