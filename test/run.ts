@@ -4,7 +4,7 @@
 // a file that is not there, before any test runs.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { folderInMemory } from './in-memory.js'
 import { TapCount } from './tap-count.js'
@@ -14,7 +14,7 @@ const tap = `${root}node_modules/tap/dist/esm/run.mjs`
 
 const wanted = process.argv.slice(2).map(compiled)
 const isTest = (argument: string) => /\.test\.[jt]s$/.test(argument)
-const missing = wanted.filter(argument => isTest(argument) && !existsSync(join(root, argument)))
+const missing = wanted.filter(argument => isTest(argument) && !existsSync(resolve(root, argument)))
 if (missing.length > 0) {
   process.stderr.write(`There is no test ${missing.join(', ')}: name it as it stands in the repository.\n`)
   process.exit(2)
