@@ -51,7 +51,7 @@ async function listen(url: string, headers: Record<string, string> = {}) {
 
 t.test('the live view of tenants', async t => {
   const { service } = await serviceRig(t, ['identity'])
-  const environment = readEnvironment({ EVENT_STREAMS_PER_TOKEN: '100' })
+  const environment = readEnvironment({ EVENT_STREAMS_PER_TOKEN: '200' })
   const app = await service('identity', {}, { requiredServices: ['employee'], environment })
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `${base}/api/tenants/events`
