@@ -6,8 +6,8 @@ import { type Finding, repairable } from '../plugins/distributed-tenant/database
 import { appliedVersion } from '../plugins/distributed-tenant/databases/migrations.js'
 import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
 import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
-import { readEntry } from '../plugins/distributed-tenant/directory/remote.js'
-import { createSeal } from '../plugins/distributed-tenant/directory/seal.js'
+import { parseEntry } from '../plugins/distributed-tenant/directory/remote.js'
+import { SEAL_BYTES } from '../plugins/distributed-tenant/directory/seal.js'
 import { readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import { sentenceOf } from './outcome.js'
@@ -154,12 +154,10 @@ async function streamThere(connection: ReturnType<typeof connectEvents>): Promis
   }
 }
 
-/** Entries that are another's, or newer than their row: what no service would have written. */
-async function cache({ tenancy }: OpenService, { redis: url, roleSecret }: Targets): Promise<Problem[]> {
-  // Without the secret what a service has sealed cannot be told from what it has not.
-  if (!url || roleSecret === null) return []
-  const { service, roleKeys, cacheTtl } = tenancy.settings
-  const seal = createSeal(service, roleKeys)
+/** Entries that are another's, or newer than their row: what no service would have written. The seal is the services' to check. */
+async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
+  if (!url) return []
+  const { service } = tenancy.settings
   const redis = connectRedis(url, 'doctor', readAuthorities('REDIS_CA_FILE', readEnvironment().REDIS_CA_FILE, url))
   redis.on('error', () => {})
   try {
@@ -176,7 +174,7 @@ async function cache({ tenancy }: OpenService, { redis: url, roleSecret }: Targe
         const value = values[index]
         if (!value) return
         const key = `fdt:v1:${service}:${id}`
-        const entry = readEntry(value, id, service, seal, Date.now() - cacheTtl)
+        const entry = parseEntry(value.subarray(SEAL_BYTES), id, service, 0)
         const cure = `delete the key ${key}, and find out who wrote it`
         if (typeof entry === 'string') found.push(problem(`cached lookup ${entry}`, id, cure))
         else if (entry.revision > Number(revision)) found.push(problem('cached lookup from the future', id, cure))
