@@ -24,6 +24,9 @@ export interface Programs {
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number }): Promise<void>
 }
 
+/** From this size on several jobs are worth a folder on the disk. */
+export const LARGE_BYTES = 256 * 1024 * 1024
+
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
 const dumped = [
   '--no-owner',

@@ -1,0 +1,144 @@
+// `import`: tenants out of one shared server into one server per service, against `pg_dump | psql` one by one; and what the
+// command itself needs for a large tenant. Each turn brings all of them and is taken back before the next.
+import { execFile } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { serviceNames } from '../../stack/names.js'
+import { makeFolder } from '../../stack/servers/folder.js'
+import type { Login } from '../arm.js'
+import { type ArmProcess, startArm } from '../arm-process.js'
+import type { BenchOptions } from '../arms.js'
+import { type Copy, copyByHand } from '../baselines/guide.js'
+import type { Import, Imported } from '../import/importer.js'
+import { databaseOf, type Source, startSource } from '../import/source.js'
+import { needSpace, type Stage, startStage } from '../provisioning/stage.js'
+import { versionsOf } from '../provisioning/versions.js'
+import { type Case, type Config, compareNumbers, machine } from '../report.js'
+import { paired, rounds } from '../rounds.js'
+import { median } from '../statistics.js'
+
+/** As the command has it unless told otherwise. */
+const PARALLEL = 2
+const LARGE_MEBIBYTES = 1_024
+const QUICK_MEBIBYTES = 32
+const MEMORY_MEBIBYTES = 150
+const MIB = 2 ** 20
+
+const cases = ['plain vs guide', 'verified vs guide', 'memory of the command, 1 GB tenant vs 150 MiB'] as const
+
+export async function benchImport(options: BenchOptions): Promise<{ config: Config; cases: Case[] }> {
+  const { tenants, progress, only } = options
+  const wanted = (name: string): boolean => name.includes(only)
+  needSpace(tenants * serviceNames.length * 3)
+  const folder = makeFolder()
+  let source: Source | undefined
+  let stage: Stage | undefined
+  let importer: ArmProcess | undefined
+  try {
+    source = await startSource(tenants, progress)
+    stage = await startStage({ name: 'import', spares: 0 })
+    const config = join(folder.path, 'stack.json')
+    writeFileSync(config, JSON.stringify(stage.stack.info), { mode: 0o600 })
+    importer = await startArm('the importer', 'importer', {
+      login: source.login,
+      service: 'core',
+      tenants: [],
+      budget: 0,
+    })
+    const speed =
+      wanted(cases[0]) || wanted(cases[1])
+        ? await benchSpeed({ source, stage, importer, config, options })
+        : { config: {}, cases: [] }
+    const memory = wanted(cases[2])
+      ? [await memoryOf(source, config, folder.path, options.quick ? QUICK_MEBIBYTES : LARGE_MEBIBYTES)]
+      : []
+    return {
+      config: {
+        ...machine(),
+        ...(await versionsOf(stage)),
+        tenants: `${tenants} x ${serviceNames.length} databases of ${(source.bytes / MIB).toFixed(1)} MiB`,
+        rounds: options.rounds,
+        ...speed.config,
+      },
+      cases: [...speed.cases, ...memory].filter(({ name }) => wanted(name)),
+    }
+  } finally {
+    progress.say('removing the databases')
+    await importer?.stop()
+    await stage?.stop()
+    await source?.stop()
+    folder.remove()
+  }
+}
+
+async function benchSpeed(given: {
+  source: Source
+  stage: Stage
+  importer: ArmProcess
+  config: string
+  options: BenchOptions
+}): Promise<{ config: Config; cases: Case[] }> {
+  const { source, stage, importer, config, options } = given
+  const plans: number[] = []
+  let turns = 0
+  const ours = (compare: boolean) => async (): Promise<number> => {
+    turns++
+    const ids = Object.fromEntries(source.tenants.map(id => [id, `${id}-${turns}`]))
+    const what: Import = { config, from: source.login, ids, parallel: PARALLEL, compare }
+    const { run, ms, planMs } = await importer.ask<Imported>('bring', what)
+    plans.push(planMs)
+    await importer.ask('take back', { ...what, run })
+    return ms
+  }
+  const results = await rounds({
+    what: 'importing',
+    rounds: options.rounds,
+    turns: { guide: () => byHand(source, stage), plain: ours(false), verified: ours(true) },
+    progress: options.progress,
+  })
+  const compare = (name: string, arm: string): Case => {
+    const rates = paired(results, arm, 'guide').map(side => side.map(ms => (source.tenants.length / ms) * 1000))
+    return compareNumbers(name, ...(rates as [number[], number[]]), { better: 'higher', as: 'rps' })
+  }
+  return {
+    config: { 'side by side': PARALLEL, 'plan, in it': `${Math.round(median(plans))} ms` },
+    cases: [compare(cases[0], 'plain'), compare(cases[1], 'verified')],
+  }
+}
+
+async function byHand(source: Source, stage: Stage): Promise<number> {
+  const copies = source.tenants.flatMap(tenant =>
+    serviceNames.map((service): Copy => {
+      const to = stage.stack.servers?.postgres[service] as Login
+      const toDatabase = `by_hand_${tenant}`
+      return { from: source.login, fromDatabase: databaseOf(tenant, service), to, toDatabase }
+    }),
+  )
+  const ms = await copyByHand(copies)
+  for (const service of serviceNames) {
+    const sql = stage.cluster[service]
+    for (const tenant of source.tenants) await sql`drop database ${sql(`by_hand_${tenant}`)} with (force)`
+  }
+  return ms
+}
+
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
+const peak = fileURLToPath(new URL('../import/peak.js', import.meta.url))
+
+/** The command itself, as an operator runs it. */
+async function memoryOf(source: Source, config: string, folder: string, mebibytes: number): Promise<Case> {
+  await source.makeLarge('large', mebibytes)
+  const { host, port, user, password } = source.login
+  const file = join(folder, 'peak')
+  const from = `postgres://${user}@${host}:${port}/postgres?sslmode=disable`
+  const args = ['--import', peak, program, '--config', config, 'import-hybrid', '--from', from, '--tenant', 'large']
+  await new Promise<void>((resolve, reject) => {
+    const env = { PATH: process.env.PATH, SOURCE_PASSWORD: password, BENCH_PEAK: file }
+    execFile(process.execPath, [...args, '--yes', '--folder', folder], { env }, (error, out, err) =>
+      error ? reject(new Error(`${out}${err}`)) : resolve(),
+    )
+  })
+  const most = Number(readFileSync(file, 'utf8')) / 1024
+  return compareNumbers(cases[2], [most], [MEMORY_MEBIBYTES], { better: 'lower', as: 'note', note: 'MiB resident' })
+}
