@@ -6,7 +6,12 @@ import { type Output, sizeOf } from './output.js'
 import type { OpenService } from './services.js'
 
 /** @throws what tells that not all is done, and how to go on */
-export function printOutcomes(id: string, outcomes: readonly ImportOutcome[], interrupted: boolean, output: Output): void {
+export function printOutcomes(
+  id: string,
+  outcomes: readonly ImportOutcome[],
+  interrupted: boolean,
+  output: Output,
+): void {
   output.table(
     ['tenant', 'state', 'seconds', 'error'],
     outcomes.map(one => [one.id, one.state, one.ms / 1000, one.error]),

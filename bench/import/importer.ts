@@ -30,7 +30,8 @@ export interface Imported {
 }
 
 export function make(): Arm {
-  const sourceOf = ({ from }: Import) => createInstance({ ...from, database: 'postgres', ssl: 'disable' })
+  const sourceOf = ({ from }: Import) =>
+    createInstance({ ...from, database: 'postgres', ssl: 'disable', sslRootCert: undefined })
 
   async function bring(what: Import): Promise<Imported> {
     const { config, ids, parallel, compare } = what

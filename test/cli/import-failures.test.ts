@@ -1,7 +1,7 @@
 // Imports under what goes wrong while they copy: writers that do not stop, a source that is cut off, a target's disk that is
 // full. Nothing that was accepted is lost, the source is as before, and the run goes on when the cause is gone.
 import { execFileSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -102,8 +102,10 @@ t.test('imports that are disturbed', async t => {
     const run = await stand.begin(['core'], ['full', 'small'])
     // No file of a session that begins from now on grows beyond this: the write fails as on a disk that is full.
     const limit = (bytes: string) => {
-      const server = stack.servers?.postgres.core
-      execFileSync('prlimit', ['--pid', String(server?.pid), `--fsize=${bytes}:`])
+      const pid = String(stack.servers?.postgres.core.pid)
+      // As whoever it runs as, who alone may say so.
+      const { uid, gid } = statSync(`/proc/${pid}`)
+      execFileSync('prlimit', ['--pid', pid, `--fsize=${bytes}:`], { uid, gid, cwd: '/' })
     }
     for (const how of [{}, { largeBytes: 10 * MIB }]) {
       limit(String(20 * MIB))

@@ -14,11 +14,7 @@ import { openTenancy } from '../../cli/open-tenancy.js'
 import { registrarOf } from '../../cli/registrar.js'
 import type { OpenService } from '../../cli/services.js'
 import { readTargets } from '../../cli/targets.js'
-import {
-  type ImportOptions,
-  type ImportOutcome,
-  runImport,
-} from '../../plugins/distributed-tenant/transfer/import.js'
+import { type ImportOptions, type ImportOutcome, runImport } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance, type Instance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import type { Plan } from '../../plugins/distributed-tenant/transfer/plan.js'
 import { createPrograms } from '../../plugins/distributed-tenant/transfer/programs.js'
@@ -78,7 +74,15 @@ export async function importStand(t: Test): Promise<ImportStand> {
   const of = (names: readonly ServiceName[]) => open.filter(({ name }) => (names as readonly string[]).includes(name))
   const programs = createPrograms({ environment: process.env })
   const sourceAt = (host: string, port: number) =>
-    createInstance({ host, port, user: old.user, password: old.password, database: 'postgres', ssl: 'prefer' })
+    createInstance({
+      host,
+      port,
+      user: old.user,
+      password: old.password,
+      database: 'postgres',
+      ssl: 'prefer',
+      sslRootCert: undefined,
+    })
   const source = sourceAt(old.host, old.port)
   const plan: ImportStand['plan'] = (names, choices = {}, from = source) =>
     planOf(of(names), from, { parallel: 2, folder, ...choices })

@@ -40,7 +40,11 @@ export async function programsInTheWay(
   ]
 }
 
-export function serverInTheWay(source: Instance, server: SourceServer, databases: readonly SourceDatabase[]): Obstacle[] {
+export function serverInTheWay(
+  source: Instance,
+  server: SourceServer,
+  databases: readonly SourceDatabase[],
+): Obstacle[] {
   const chosen = new Set(databases.map(({ name }) => name))
   const found = server.others.map(name => tell(name, 'is named like a tenant’s and of no service here: left alone'))
   if (databases.length === 0)

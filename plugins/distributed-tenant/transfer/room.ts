@@ -22,10 +22,7 @@ interface Room {
 }
 
 /** @param given what the operator says is free, in bytes, by service */
-export async function roomInTheWay(
-  coming: readonly Coming[],
-  given: ReadonlyMap<string, number>,
-): Promise<Obstacle[]> {
+export async function roomInTheWay(coming: readonly Coming[], given: ReadonlyMap<string, number>): Promise<Obstacle[]> {
   const found: Obstacle[] = []
   const disks = new Map<string, { room: Room; services: string[]; bytes: number }>()
   for (const { parts, bytes } of coming) {
