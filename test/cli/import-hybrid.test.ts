@@ -45,10 +45,7 @@ t.test('import-hybrid', async t => {
     t.match(little.obstacles, [
       { about: 'core', blocks: true, what: /has 10.0 MB free \(--room\), and 1\d.\d MB come/ },
     ])
-    t.same(
-      (await stand.plan(['core'], { room: ['core=1GB'] })).obstacles.map(told => told.blocks && told.what),
-      [false, false],
-    )
+    t.same((await stand.plan(['core'], { room: ['core=1GB'] })).obstacles, [])
     await t.rejects(stand.plan(['core'], { room: ['core=much'] }), /is no size: write it like core=50GB/)
     // Then it looks by itself, as the server is on this machine.
     const { host, port, user, password } = stack.servers?.postgres.core ?? {}
