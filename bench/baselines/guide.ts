@@ -11,23 +11,29 @@ export interface Copy {
 }
 
 /** @returns milliseconds for all of them */
-export async function copyByHand(copies: readonly Copy[]): Promise<number> {
+export async function copyByHand(copies: readonly Copy[], sideBySide = 1): Promise<number> {
   const began = performance.now()
-  for (const { from, fromDatabase, to, toDatabase } of copies) {
-    await ended(spawn('createdb', [toDatabase], { stdio: 'inherit', env: environmentOf(to, 'postgres') }), 'createdb')
-    const restore = spawn('psql', ['--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--output=/dev/null'], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-      env: environmentOf(to, toDatabase),
-    })
-    const restoring = ended(restore, 'psql')
-    const dump = spawn('pg_dump', [], {
-      stdio: ['ignore', restore.stdin, 'inherit'],
-      env: environmentOf(from, fromDatabase),
-    })
-    restore.stdin?.destroy()
-    await Promise.all([ended(dump, 'pg_dump'), restoring])
+  const line = copies[Symbol.iterator]()
+  const worker = async (): Promise<void> => {
+    for (const one of line) await copy(one)
   }
+  await Promise.all(Array.from({ length: sideBySide }, worker))
   return performance.now() - began
+}
+
+async function copy({ from, fromDatabase, to, toDatabase }: Copy): Promise<void> {
+  await ended(spawn('createdb', [toDatabase], { stdio: 'inherit', env: environmentOf(to, 'postgres') }), 'createdb')
+  const restore = spawn('psql', ['--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', '--output=/dev/null'], {
+    stdio: ['pipe', 'ignore', 'inherit'],
+    env: environmentOf(to, toDatabase),
+  })
+  const restoring = ended(restore, 'psql')
+  const dump = spawn('pg_dump', [], {
+    stdio: ['ignore', restore.stdin, 'inherit'],
+    env: environmentOf(from, fromDatabase),
+  })
+  restore.stdin?.destroy()
+  await Promise.all([ended(dump, 'pg_dump'), restoring])
 }
 
 const environmentOf = ({ host, port, user, password }: Login, database: string): NodeJS.ProcessEnv => ({

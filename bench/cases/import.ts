@@ -2,6 +2,7 @@
 // command itself needs for a large tenant. Each turn brings all of them and is taken back before the next.
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serviceNames } from '../../stack/names.js'
@@ -25,7 +26,12 @@ const QUICK_MEBIBYTES = 32
 const MEMORY_MEBIBYTES = 150
 const MIB = 2 ** 20
 
-const cases = ['plain vs guide', 'verified vs guide', 'memory of the command, 1 GB tenant vs 150 MiB'] as const
+const cases = [
+  'plain vs guide',
+  'verified vs guide',
+  'guide, six side by side vs guide',
+  'memory of the command, 1 GB tenant vs 150 MiB',
+] as const
 
 export async function benchImport(options: BenchOptions): Promise<{ config: Config; cases: Case[] }> {
   const { tenants, progress, only } = options
@@ -46,11 +52,10 @@ export async function benchImport(options: BenchOptions): Promise<{ config: Conf
       tenants: [],
       budget: 0,
     })
-    const speed =
-      wanted(cases[0]) || wanted(cases[1])
-        ? await benchSpeed({ source, stage, importer, config, options })
-        : { config: {}, cases: [] }
-    const memory = wanted(cases[2])
+    const speed = cases.slice(0, 3).some(wanted)
+      ? await benchSpeed({ source, stage, importer, config, options })
+      : { config: {}, cases: [] }
+    const memory = wanted(cases[3])
       ? [await memoryOf(source, config, folder.path, options.quick ? QUICK_MEBIBYTES : LARGE_MEBIBYTES)]
       : []
     return {
@@ -81,46 +86,84 @@ async function benchSpeed(given: {
 }): Promise<{ config: Config; cases: Case[] }> {
   const { source, stage, importer, config, options } = given
   const plans: number[] = []
+  const steps = new Map<string, Imported['steps']>()
+  const used = new Map<string, number[]>()
   let turns = 0
-  const ours = (compare: boolean) => async (): Promise<number> => {
+
+  /** Of the machine, as nearly all of it is not the command's. */
+  async function counted(name: string, work: () => Promise<number>): Promise<number> {
+    const before = cpuMs()
+    const ms = await work()
+    const each = (cpuMs() - before) / (source.tenants.length * serviceNames.length)
+    used.set(name, [...(used.get(name) ?? []), each])
+    return ms
+  }
+  const ours = (name: string, compare: boolean) => async (): Promise<number> => {
     turns++
     const ids = Object.fromEntries(source.tenants.map(id => [id, `${id}-${turns}`]))
     const what: Import = { config, from: source.login, ids, parallel: PARALLEL, compare }
-    const { run, ms, planMs } = await importer.ask<Imported>('bring', what)
-    plans.push(planMs)
+    let run = ''
+    const ms = await counted(name, async () => {
+      const imported = await importer.ask<Imported>('bring', what)
+      plans.push(imported.planMs)
+      steps.set(name, imported.steps)
+      run = imported.run
+      return imported.ms
+    })
     await importer.ask('take back', { ...what, run })
+    return ms
+  }
+  const guide = (name: string, sideBySide: number) => async (): Promise<number> => {
+    const copies = byHand(source, stage)
+    const ms = await counted(name, () => copyByHand(copies, sideBySide))
+    for (const service of serviceNames) {
+      const sql = stage.cluster[service]
+      for (const tenant of source.tenants) await sql`drop database ${sql(`by_hand_${tenant}`)} with (force)`
+    }
     return ms
   }
   const results = await rounds({
     what: 'importing',
     rounds: options.rounds,
-    turns: { guide: () => byHand(source, stage), plain: ours(false), verified: ours(true) },
+    turns: {
+      guide: guide('guide', 1),
+      plain: ours('plain', false),
+      verified: ours('verified', true),
+      six: guide('six side by side', 6),
+    },
     progress: options.progress,
   })
   const compare = (name: string, arm: string): Case => {
     const rates = paired(results, arm, 'guide').map(side => side.map(ms => (source.tenants.length / ms) * 1000))
     return compareNumbers(name, ...(rates as [number[], number[]]), { better: 'higher', as: 'rps' })
   }
+  const written = (figures: Readonly<Record<string, number>>): string =>
+    Object.entries(figures)
+      .map(([name, ms]) => `${name} ${Math.round(ms)}`)
+      .join(', ')
   return {
-    config: { 'side by side': PARALLEL, 'plan, in it': `${Math.round(median(plans))} ms` },
-    cases: [compare(cases[0], 'plain'), compare(cases[1], 'verified')],
+    config: {
+      'side by side': PARALLEL,
+      'plan, in it': `${Math.round(median(plans))} ms`,
+      'CPU ms/database': written(Object.fromEntries([...used].map(([name, each]) => [name, median(each)]))),
+      'steps, ms': written(steps.get('verified') ?? {}),
+    },
+    cases: [compare(cases[0], 'plain'), compare(cases[1], 'verified'), compare(cases[2], 'six')],
   }
 }
 
-async function byHand(source: Source, stage: Stage): Promise<number> {
-  const copies = source.tenants.flatMap(tenant =>
+function cpuMs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
+}
+
+function byHand(source: Source, stage: Stage): Copy[] {
+  return source.tenants.flatMap(tenant =>
     serviceNames.map((service): Copy => {
       const to = stage.stack.servers?.postgres[service] as Login
       const toDatabase = `by_hand_${tenant}`
       return { from: source.login, fromDatabase: databaseOf(tenant, service), to, toDatabase }
     }),
   )
-  const ms = await copyByHand(copies)
-  for (const service of serviceNames) {
-    const sql = stage.cluster[service]
-    for (const tenant of source.tenants) await sql`drop database ${sql(`by_hand_${tenant}`)} with (force)`
-  }
-  return ms
 }
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
@@ -140,5 +183,5 @@ async function memoryOf(source: Source, config: string, folder: string, mebibyte
     )
   })
   const most = Number(readFileSync(file, 'utf8')) / 1024
-  return compareNumbers(cases[2], [most], [MEMORY_MEBIBYTES], { better: 'lower', as: 'note', note: 'MiB resident' })
+  return compareNumbers(cases[3], [most], [MEMORY_MEBIBYTES], { better: 'lower', as: 'note', note: 'MiB resident' })
 }

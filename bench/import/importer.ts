@@ -8,9 +8,11 @@ import { beginRun, servicesOf } from '../../cli/import-run.js'
 import { registrarOf } from '../../cli/registrar.js'
 import { withServices } from '../../cli/services.js'
 import { readTargets } from '../../cli/targets.js'
+import { hear } from '../../plugins/distributed-tenant/index.js'
 import { rollBackImport, runImport } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import type { Arm, Login } from '../arm.js'
+import { median } from '../statistics.js'
 
 export interface Import {
   /** The file of --config. */
@@ -27,9 +29,12 @@ export interface Imported {
   readonly ms: number
   /** Of these the plan took. */
   readonly planMs: number
+  /** From the step before, in the median of all databases, milliseconds. */
+  readonly steps: Readonly<Record<string, number>>
 }
 
 export function make(): Arm {
+  // What it keeps is let go of within a second.
   const sourceOf = ({ from }: Import) =>
     createInstance({ ...from, database: 'postgres', ssl: 'disable', sslRootCert: undefined })
 
@@ -46,6 +51,7 @@ export function make(): Arm {
       if (blocking.length > 0) throw new Error(`in the way: ${JSON.stringify(blocking.slice(0, 3))}`)
       const run = await beginRun(services, source, plan)
       const planMs = performance.now() - began
+      const watch = watchSteps()
       const outcomes = await runImport({
         id: run,
         registrar: registrarOf(identityApi(targets), run),
@@ -61,7 +67,7 @@ export function make(): Arm {
       const failed = outcomes.filter(({ state }) => state !== 'ready')
       if (failed.length > 0 || outcomes.length !== Object.keys(ids).length)
         throw new Error(`${failed.length} of ${outcomes.length} failed: ${failed[0]?.error}`)
-      return { run, ms: performance.now() - began, planMs }
+      return { run, ms: performance.now() - began, planMs, steps: watch.end() }
     })
   }
 
@@ -89,6 +95,31 @@ export function make(): Arm {
     answers: {
       bring: argument => bring(argument as Import),
       'take back': argument => takeBack(argument as Import & { run: string }),
+    },
+  }
+}
+
+function watchSteps(): { end(): Record<string, number> } {
+  const last = new Map<string, number>()
+  const taken = new Map<string, number[]>()
+  const silence = hear(
+    step => {
+      if (step.area !== 'transfer') return
+      const key = `${step.service} ${step.event.id}`
+      const now = performance.now()
+      const before = last.get(key)
+      last.set(key, now)
+      if (before === undefined) return
+      const { type } = step.event
+      taken.set(type, [...(taken.get(type) ?? []), now - before])
+    },
+    undefined,
+    ['transfer'],
+  )
+  return {
+    end() {
+      silence()
+      return Object.fromEntries([...taken].map(([type, all]) => [type, Math.round(median(all))]))
     },
   }
 }

@@ -78,8 +78,12 @@ export function importCommand(): Command {
         if (options.list) return printRuns(services, context.output)
         const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
-        for (const { tenancy } of services) await tenancy.prepare()
-        await alone(services, () => work(context, services, source, options))
+        try {
+          for (const { tenancy } of services) await tenancy.prepare()
+          await alone(services, () => work(context, services, source, options))
+        } finally {
+          await source.close()
+        }
       })
     })
 }
