@@ -5,15 +5,17 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { serviceNames } from '../../stack/names.js'
+import postgres from 'postgres'
+import { perService, type ServiceName, serviceNames } from '../../stack/names.js'
 import { makeFolder } from '../../stack/servers/folder.js'
+import { type RunningStack, startStack } from '../../stack/stack.js'
 import type { Login } from '../arm.js'
 import { type ArmProcess, startArm } from '../arm-process.js'
 import type { BenchOptions } from '../arms.js'
 import { type Copy, copyByHand } from '../baselines/guide.js'
 import type { Import, Imported } from '../import/importer.js'
 import { databaseOf, type Source, startSource } from '../import/source.js'
-import { needSpace, type Stage, startStage } from '../provisioning/stage.js'
+import { needSpace } from '../provisioning/stage.js'
 import { versionsOf } from '../provisioning/versions.js'
 import { type Case, type Config, compareNumbers, machine } from '../report.js'
 import { paired, rounds } from '../rounds.js'
@@ -39,13 +41,13 @@ export async function benchImport(options: BenchOptions): Promise<{ config: Conf
   needSpace(tenants * serviceNames.length * 3)
   const folder = makeFolder()
   let source: Source | undefined
-  let stage: Stage | undefined
+  let targets: Targets | undefined
   let importer: ArmProcess | undefined
   try {
     source = await startSource(tenants, progress)
-    stage = await startStage({ name: 'import', spares: 0 })
+    targets = await startTargets()
     const config = join(folder.path, 'stack.json')
-    writeFileSync(config, JSON.stringify(stage.stack.info), { mode: 0o600 })
+    writeFileSync(config, JSON.stringify(targets.stack.info), { mode: 0o600 })
     importer = await startArm('the importer', 'importer', {
       login: source.login,
       service: 'core',
@@ -53,7 +55,7 @@ export async function benchImport(options: BenchOptions): Promise<{ config: Conf
       budget: 0,
     })
     const speed = cases.slice(0, 3).some(wanted)
-      ? await benchSpeed({ source, stage, importer, config, options })
+      ? await benchSpeed({ source, targets, importer, config, options })
       : { config: {}, cases: [] }
     const memory = wanted(cases[3])
       ? [await memoryOf(source, config, folder.path, options.quick ? QUICK_MEBIBYTES : LARGE_MEBIBYTES)]
@@ -61,7 +63,7 @@ export async function benchImport(options: BenchOptions): Promise<{ config: Conf
     return {
       config: {
         ...machine(),
-        ...(await versionsOf(stage)),
+        ...(await versionsOf(targets)),
         tenants: `${tenants} x ${serviceNames.length} databases of ${(source.bytes / MIB).toFixed(1)} MiB`,
         rounds: options.rounds,
         ...speed.config,
@@ -71,20 +73,49 @@ export async function benchImport(options: BenchOptions): Promise<{ config: Conf
   } finally {
     progress.say('removing the databases')
     await importer?.stop()
-    await stage?.stop()
+    await targets?.stop()
     await source?.stop()
     folder.remove()
   }
 }
 
+interface Targets {
+  readonly stack: RunningStack
+  /** The superuser on each instance. */
+  readonly cluster: Record<ServiceName, postgres.Sql>
+  stop(): Promise<void>
+}
+
+/** The product's own services, with durable servers of their own. */
+async function startTargets(): Promise<Targets> {
+  const stack = await startStack({ durable: true, serviceEnv: { LOG_LEVEL: 'error', TENANT_SPARES: '0' } })
+  const { servers } = stack
+  if (!servers) {
+    await stack.stop()
+    throw new Error('the benchmark needs servers of its own: unset IDENTITY_DB_HOST, NATS_URL and the like')
+  }
+  const cluster = perService(service => {
+    const { host, port, user, password } = servers.postgres[service]
+    return postgres({ host, port, user, password, database: 'postgres', max: 1, onnotice() {} })
+  })
+  return {
+    stack,
+    cluster,
+    async stop() {
+      await Promise.all(serviceNames.map(service => cluster[service].end({ timeout: 1 })))
+      await stack.stop()
+    },
+  }
+}
+
 async function benchSpeed(given: {
   source: Source
-  stage: Stage
+  targets: Targets
   importer: ArmProcess
   config: string
   options: BenchOptions
 }): Promise<{ config: Config; cases: Case[] }> {
-  const { source, stage, importer, config, options } = given
+  const { source, targets, importer, config, options } = given
   const plans: number[] = []
   const steps = new Map<string, Imported['steps']>()
   const used = new Map<string, number[]>()
@@ -114,10 +145,10 @@ async function benchSpeed(given: {
     return ms
   }
   const guide = (name: string, sideBySide: number) => async (): Promise<number> => {
-    const copies = byHand(source, stage)
+    const copies = byHand(source, targets)
     const ms = await counted(name, () => copyByHand(copies, sideBySide))
     for (const service of serviceNames) {
-      const sql = stage.cluster[service]
+      const sql = targets.cluster[service]
       for (const tenant of source.tenants) await sql`drop database ${sql(`by_hand_${tenant}`)} with (force)`
     }
     return ms
@@ -156,10 +187,10 @@ function cpuMs(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
 }
 
-function byHand(source: Source, stage: Stage): Copy[] {
+function byHand(source: Source, { stack }: Targets): Copy[] {
   return source.tenants.flatMap(tenant =>
     serviceNames.map((service): Copy => {
-      const to = stage.stack.servers?.postgres[service] as Login
+      const to = stack.servers?.postgres[service] as Login
       const toDatabase = `by_hand_${tenant}`
       return { from: source.login, fromDatabase: databaseOf(tenant, service), to, toDatabase }
     }),
