@@ -24,6 +24,9 @@ export interface Programs {
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number }): Promise<void>
 }
 
+/** From this size on several jobs are worth a folder on the disk. */
+export const LARGE_BYTES = 256 * 1024 * 1024
+
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
 const dumped = [
   '--no-owner',
@@ -34,6 +37,12 @@ const dumped = [
   '--exclude-schema=distributed_tenant',
   '--lock-wait-timeout=60000',
 ]
+/**
+ * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
+ * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
+ * No environment variable says it; the database's name is left to PGDATABASE.
+ */
+const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
 const restored = ['--no-owner', '--no-privileges', '--exit-on-error']
 
 export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
@@ -56,7 +65,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       return Math.min(dump as number, restore as number)
     },
     async pipe(from, to) {
-      const restore = start('pg_restore', [...restored, '--single-transaction', '--dbname', to.database], to, [
+      const restore = start('pg_restore', [...restored, '--single-transaction', connected], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -65,7 +74,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumped, '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumped, connected, '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -79,9 +88,15 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
-        const into = ['--format=directory', `--jobs=${jobs}`, '--compress=1', `--file=${join(place, 'dump')}`]
+        const into = [
+          connected,
+          '--format=directory',
+          `--jobs=${jobs}`,
+          '--compress=1',
+          `--file=${join(place, 'dump')}`,
+        ]
         await ended('pg_dump', start('pg_dump', [...dumped, ...into], from, ['ignore', 'ignore', 'pipe']))
-        const out = [`--jobs=${jobs}`, '--dbname', to.database, join(place, 'dump')]
+        const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
         await ended('pg_restore', start('pg_restore', [...restored, ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
@@ -90,7 +105,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
   }
 }
 
-/** PGDATABASE is a name and nothing else, where an argument of pg_dump might be read as a connection string. */
+/** PGDATABASE is a name and nothing else, where an argument with a name might be read as a connection string. */
 function environmentOf(environment: NodeJS.ProcessEnv, at: DatabaseOptions): NodeJS.ProcessEnv {
   const { host, port, user, password, database, ssl, sslRootCert } = at
   const kept = Object.entries(environment).filter(([name]) => !name.startsWith('PG'))
