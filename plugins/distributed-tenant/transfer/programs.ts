@@ -4,6 +4,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { TransferFailed, TransferRefused } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
 import { APPLICATION } from './instance.js'
@@ -22,6 +24,23 @@ export interface Programs {
   pipe(from: DatabaseOptions, to: DatabaseOptions): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number }): Promise<void>
+  /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
+  dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
+  /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
+  restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
+}
+
+export interface RestoreHow {
+  /** With our own schema, owners left to the target, and rights: for a service's central database. */
+  readonly everything?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface DumpHow extends RestoreHow {
+  /** Of a transaction that is kept open. */
+  readonly snapshot: string
+  /** `sql`: the definitions alone, as a script for people. */
+  readonly format: 'custom' | 'sql'
 }
 
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
@@ -34,6 +53,8 @@ const dumped = [
   '--exclude-schema=distributed_tenant',
   '--lock-wait-timeout=60000',
 ]
+/** A service's central database is restored for the same roles: their rights come along. */
+const dumpedWhole = ['--no-owner', '--no-tablespaces', '--lock-wait-timeout=60000']
 const restored = ['--no-owner', '--no-privileges', '--exit-on-error']
 
 export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
@@ -87,7 +108,51 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
         await rm(place, { recursive: true, force: true })
       }
     },
+    async dump(from, { snapshot, format, everything, signal }, take) {
+      const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
+      const args = [...(everything ? dumpedWhole : dumped), ...what, `--snapshot=${snapshot}`]
+      const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
+      const over = ended('pg_dump', child)
+      // Heard of below, also when taking fails first.
+      over.catch(() => {})
+      const stop = stopOn(signal, child)
+      try {
+        if (child.pid !== undefined) for await (const chunk of child.stdout as AsyncIterable<Buffer>) await take(chunk)
+      } catch (error) {
+        child.kill()
+        await over.catch(() => {})
+        throw error
+      } finally {
+        stop()
+      }
+      await over
+      signal?.throwIfAborted()
+    },
+    async restore(dump, to, { everything, signal }) {
+      const how = everything ? ['--no-owner', '--exit-on-error'] : restored
+      const args = [...how, '--single-transaction', '--dbname', to.database]
+      const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
+      const over = ended('pg_restore', child)
+      const stop = stopOn(signal, child)
+      try {
+        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin as NodeJS.WritableStream)
+        const [ending, feeding] = await Promise.allSettled([over, fed])
+        // A program that has given up no longer reads: what it says of it is the reason.
+        if (ending.status === 'rejected') throw ending.reason
+        if (feeding.status === 'rejected') throw feeding.reason
+      } finally {
+        stop()
+        dump.destroy()
+      }
+    },
   }
+}
+
+function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
+  const stop = (): void => void child.kill()
+  if (signal?.aborted) stop()
+  signal?.addEventListener('abort', stop)
+  return () => signal?.removeEventListener('abort', stop)
 }
 
 /** PGDATABASE is a name and nothing else, where an argument of pg_dump might be read as a connection string. */

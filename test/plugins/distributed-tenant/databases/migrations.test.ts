@@ -58,7 +58,8 @@ t.test('running migrations', async t => {
     })
     const set = readMigrations('slow', slow)
     const applied = migrate(central, set)
-    const asleep = () => central`select from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'`
+    const asleep = () =>
+      central`select from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'`
     while ((await asleep()).count === 0) await setTimeout(10)
     t.same(await revert(central, set, 0), [1])
     t.same(await applied, [1])
