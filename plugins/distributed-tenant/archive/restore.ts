@@ -77,8 +77,9 @@ export function createServiceRestore(
   let certificate: string | null = null
   let swapped = false
 
+  /** What an interrupted DROP has left is not there any more. */
   const there = async (sql: QueryClient, name: string): Promise<boolean> =>
-    (await inspectDatabase(sql, name)).state !== 'absent'
+    (await inspectDatabase(sql, name)).state === 'present'
 
   /** Names of this form are ours; one that another role owns is somebody's all the same. */
   async function dropOurs(sql: SessionClient, name: string): Promise<void> {
@@ -174,6 +175,7 @@ export function createServiceRestore(
     await place.session(async sql => {
       const replaces = await there(sql, place.name)
       if (replaces) await quiet(sql, place.name)
+      else await dropDatabase(sql, place.name)
       await quiet(sql, copy)
       await whenFree(() =>
         sql.begin(async tx => {
