@@ -54,7 +54,8 @@ async function asked(part: string, ask: () => Promise<Problem[]>): Promise<Probl
 
 const cures: Partial<Record<Finding, string>> = {
   database_missing: '`distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
-  database_invalid: 'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
+  database_invalid:
+    'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
   database_foreign: 'not owned by the service’s role: look into it, rename it, then `retry` the tenant',
   mark_missing: 'the service looks into it within a minute and marks it again if it is this tenant’s',
   mark_wrong: 'it is another tenant’s or was replaced: look into it, then `retry` the tenant',

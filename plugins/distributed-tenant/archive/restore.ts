@@ -25,9 +25,9 @@ import type { TransferParts } from '../transfer/parts.js'
 import type { Programs } from '../transfer/programs.js'
 import type { QueryClient, RegistryRow, TenantId } from '../types.js'
 import { refuseUnlessMarked } from './backup.js'
+import { unfit } from './fitness.js'
 import type { Part } from './manifest.js'
 import { copyName, pastName, placeOf } from './place.js'
-import { programsFor } from './snapshot.js'
 
 export interface ServiceRestore {
   readonly service: string
@@ -98,33 +98,7 @@ export function createServiceRestore(
   }
 
   async function obstacles(): Promise<string[]> {
-    const found: string[] = []
-    for (const { version, name, checksum } of part.migrations) {
-      const mine = tenantSet.migrations[version - 1]
-      if (!mine) {
-        found.push(
-          `its schema is at version ${part.migrations.length} (${part.migrations.at(-1)?.name}), this release ends at ${tenantSet.version}: restore it with the newer release`,
-        )
-        break
-      }
-      if (mine.checksum !== checksum) {
-        found.push(`its migration ${version} (${name}) is not this release’s: restore it with the release that made it`)
-        break
-      }
-    }
-    const [server] = await central<{ number: number }[]>`select current_setting('server_version_num')::int as number`
-    const major = Math.floor((server as { number: number }).number / 10_000)
-    const program = await programsFor(programs, { major })
-    if (program < part.program) {
-      found.push(
-        `it was written by pg_dump ${part.program}, pg_restore is ${program}: install postgresql-client-${part.program}`,
-      )
-    }
-    if (major < part.server.major) {
-      found.push(
-        `it is of PostgreSQL ${part.server.major}, the server is ${major}: restore it on a server that is as new`,
-      )
-    }
+    const found = await unfit(part, { central, set: tenantSet, programs })
     const { row, database } = await look()
     if (database && row?.certificate) await refuseUnlessMarked(parts, place, row)
     if (database && !row && !(await isUncommitted()))
