@@ -80,6 +80,10 @@ async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): P
   }
   for (const database of strayDatabases)
     found.push(problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'))
+  const left = await tenancy.fleet.central<{ database: string }[]>`
+    select datname as database from pg_database where datname ~ ${`^(copy|past)_${name}_`} order by 1`
+  for (const { database } of left)
+    found.push(problem('left by a restore', database, 'if none is running: run it again, which ends it'))
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
   for (const database of openDatabases)
     found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))

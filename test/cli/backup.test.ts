@@ -149,6 +149,12 @@ t.test('backup, restore, export', async t => {
     await sql.unsafe(`
       create table "notes; drop" (n int primary key, api_key text);
       insert into "notes; drop" values (1, 'geheim'), (2, 'geheim');
+      create table worded (a varchar(9) check (a in ('x', 'y')), b int, c numeric(9, 2) default 1.5 check ((b, c) is distinct from (1, 2)));
+      create function touched() returns trigger language plpgsql as $$ begin return new; end $$;
+      create trigger touched before update on worded for each row
+        when ((old.a, old.b, old.c) is distinct from (new.a, new.b, new.c)) execute function touched();
+      create view wording as select a from worded where a in ('x', 'y') and (a, b) is distinct from ('x', 1);
+      create index on worded (lower(a)) where a in ('x', 'z');
       create table kinds (a json, b bytea, c numeric, d float8, e timestamptz, f text[], g char(4));
       insert into kinds values (E'{"x":\\n 1}', '\\x00ff', 12345678901234567890.5, 'NaN', '2026-01-02 03:04:05+02', '{a,"b,c"}', 'ab');
       select lo_from_bytea(4711, 'large')`)

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { basename } from 'node:path'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { ArchiveInvalid } from '../errors.js'
 import { MANIFEST, type Manifest, type Part, parseManifest, SUMS, sumsText } from './manifest.js'
 import { type Entry, readEntries } from './tar.js'
@@ -25,6 +25,7 @@ export interface Archive {
 
 /** Long before this the shape of a database is no longer a tenant's. */
 const LARGEST_MANIFEST = 512 * 1024 * 1024
+const CHUNK = 256 * 1024
 
 /** @throws ARCHIVE_INVALID */
 export async function openArchive(path: string): Promise<Archive> {
@@ -56,19 +57,17 @@ async function readArchive(file: FileHandle, path: string): Promise<Archive> {
   if (entries.size !== files.length + 1)
     throw new ArchiveInvalid(path, 'it holds files that the manifest does not name')
 
-  const part = ({ file: name }: Part, read?: (bytes: number) => void): Readable => {
+  // Not the handle's own stream: destroying that one closes the handle.
+  async function* chunks(name: string, read?: (bytes: number) => void): AsyncGenerator<Buffer> {
     const { offset, size } = entries.get(name) as Entry
-    // An end before the start would read one byte of what comes after.
-    if (size === 0) throw new ArchiveInvalid(path, `${name} is empty`)
-    const stream = file.createReadStream({
-      start: offset,
-      end: offset + size - 1,
-      autoClose: false,
-      highWaterMark: 1 << 18,
-    })
-    // Paused: to be told of what is read must not be what starts the reading.
-    if (read) stream.on('data', chunk => read(chunk.length)).pause()
-    return stream
+    for (let done = 0; done < size; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size - done))
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + done)
+      if (bytesRead === 0) throw new ArchiveInvalid(path, `it ends in the middle of ${name}`)
+      done += bytesRead
+      read?.(bytesRead)
+      yield buffer.subarray(0, bytesRead)
+    }
   }
 
   return {
@@ -79,16 +78,13 @@ async function readArchive(file: FileHandle, path: string): Promise<Archive> {
     async check(read) {
       for (const one of manifest.services) {
         const hash = createHash('sha256')
-        for await (const chunk of part(one) as AsyncIterable<Buffer>) {
-          hash.update(chunk)
-          read(chunk.length)
-        }
+        for await (const chunk of chunks(one.file, read)) hash.update(chunk)
         if (hash.digest('hex') !== one.sha256) {
           throw new ArchiveInvalid(path, `${one.file} is not as it was written: its checksum differs`)
         }
       }
     },
-    part,
+    part: ({ file: name }, read) => Readable.from(chunks(name, read), { objectMode: false }),
     close: () => file.close(),
   }
 }
