@@ -85,7 +85,8 @@ async function bytesOf(services: readonly OpenService[], id: TenantId): Promise<
   let sum = 0
   for (const { tenancy } of services) {
     const name = tenantDatabaseName(id, tenancy.settings.service)
-    const [row] = await placeOf(tenancy.transfer, id).session(
+    const { session } = await placeOf(tenancy.transfer, id)
+    const [row] = await session(
       sql => sql<{ bytes: number }[]>`
         select sum(pg_database_size(oid))::float8 as bytes from pg_database where datname = ${name}`,
     )

@@ -127,11 +127,13 @@ async function restoreTenant(
   const recovery: RecoveryOptions = {
     id,
     archive,
-    services: matched.present.map(({ service, part }) => {
-      const parts = service.tenancy.transfer
-      const { sha256 } = archive
-      return { parts, restore: createServiceRestore(parts, id, { part, programs, sha256, signal }) }
-    }),
+    services: await Promise.all(
+      matched.present.map(async ({ service, part }) => {
+        const parts = service.tenancy.transfer
+        const { sha256 } = archive
+        return { parts, restore: await createServiceRestore(parts, id, { part, programs, sha256, signal }) }
+      }),
+    ),
     absent: matched.absent.map(({ tenancy }) => tenancy.transfer),
     authority: authorityOf(identityApi(targets)),
     as: options.as !== undefined,

@@ -49,7 +49,7 @@ export async function backUpTenant(id: TenantId, options: BackupOptions): Promis
   return write({ kind: 'tenant', tenant }, options, async parcel => {
     const services: Part[] = []
     for (const { parts, row: mine } of held) {
-      const place = placeOf(parts, id)
+      const place = await placeOf(parts, id)
       parts.report({ type: 'dumping', id })
       services.push(await dump(parcel, parts, place, { ...options, row: mine }))
       parts.report({ type: 'dumped', id })
@@ -103,7 +103,7 @@ async function rowOf(parts: TransferParts, id: TenantId): Promise<RegistryRow> {
       `${id} has no database in ${parts.service} (it is ${row.lifecycle} and ${row.provisioned}): see \`distributed-tenant show ${id}\`.`,
     )
   }
-  await refuseUnlessMarked(parts, placeOf(parts, id), row)
+  await refuseUnlessMarked(parts, await placeOf(parts, id), row)
   return row
 }
 
@@ -139,7 +139,7 @@ async function dump(
     const program = await programsFor(programs, snapshot.server)
     const counting = contentsOf(snapshot.tx)
     const writing = parcel.add(`${service}.dump`, take => {
-      const how = { snapshot: snapshot.id, format: 'custom', everything: central, signal } as const
+      const how = { snapshot: snapshot.id, format: 'custom', whole: central, signal } as const
       return programs.dump(place.addressOf(place.name), how, async chunk => {
         await take(chunk)
         onBytes?.(chunk.length)

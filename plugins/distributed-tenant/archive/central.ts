@@ -54,7 +54,7 @@ export async function restoreCentralDatabase(
       execute format('grant %I to %I', writer, current_user);
     end $$`)
   })
-  await programs.restore(options.dump(), database, { everything: true, signal })
+  await programs.restore(options.dump(), database, { whole: true, signal })
   const wrong = differences(part.contents, await visit(database.database, readContents))
   if (wrong.length > 0) {
     throw new TransferFailed(

@@ -73,7 +73,7 @@ const ROWS_AT_ONCE = 500
 export async function countTables(id: TenantId, services: readonly TransferParts[]): Promise<number> {
   let count = 0
   for (const parts of services) {
-    const place = placeOf(parts, id)
+    const place = await placeOf(parts, id)
     const row = await findTenant(parts.central, id)
     if (!row?.certificate || row.provisioned === 'removed') continue
     const [found] = await place.visit(place.name, sql =>
@@ -96,7 +96,7 @@ export async function exportTenant(id: TenantId, options: ExportOptions): Promis
     if (!row?.certificate || row.provisioned === 'removed') {
       throw new TransferRefused(`${id} has no database in ${parts.service}: see \`distributed-tenant show ${id}\`.`)
     }
-    await refuseUnlessMarked(parts, placeOf(parts, id), row)
+    await refuseUnlessMarked(parts, await placeOf(parts, id), row)
     tenant ??= { id, name: row.name, domain: row.domain, settings: row.settings }
     exported.push(await exportService(id, parts, options))
   }
@@ -139,7 +139,7 @@ async function exportService(
   { programs, format, leaveOut, keep, parcel, signal, onTable }: ExportOptions,
 ): Promise<ExportedService> {
   const { service, sets } = parts
-  const place = placeOf(parts, id)
+  const place = await placeOf(parts, id)
   return inSnapshot(place, { database: place.name, set: sets.at(-1)?.name ?? 'tenant', signal }, async snapshot => {
     await programsFor(programs, snapshot.server)
     const schema = await parcel.add(`${service}/schema.sql`, take =>

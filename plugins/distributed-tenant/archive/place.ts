@@ -12,7 +12,7 @@ export interface Place extends Pick<TransferParts, 'session' | 'visit'> {
   readonly addressOf: (database: string) => DatabaseOptions
 }
 
-export function placeOf({ service, database, session, visit }: TransferParts, id: TenantId): Place {
+export async function placeOf({ service, database, session, visit }: TransferParts, id: TenantId): Promise<Place> {
   return {
     name: tenantDatabaseName(id, service),
     addressOf: name => ({ ...database, database: name }),

@@ -57,7 +57,7 @@ const COPY = 'distributed-tenant:copy:v1'
 const SHOWN = 5
 const IN_USE = '55006'
 
-export function createServiceRestore(
+export async function createServiceRestore(
   parts: TransferParts,
   id: TenantId,
   options: {
@@ -67,10 +67,10 @@ export function createServiceRestore(
     readonly sha256: string
     readonly signal?: AbortSignal | undefined
   },
-): ServiceRestore {
+): Promise<ServiceRestore> {
   const { service, central, sets, report } = parts
   const { part, programs, sha256, signal } = options
-  const place = placeOf(parts, id)
+  const place = await placeOf(parts, id)
   const copy = copyName(id, service)
   const past = pastName(id, service)
   const tenantSet = sets.at(-1) as MigrationSet

@@ -21,18 +21,37 @@ export interface Programs {
   /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
   version(): Promise<number>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
-  pipe(from: DatabaseOptions, to: DatabaseOptions): Promise<void>
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
-  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number }): Promise<void>
+  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number } & Whole): Promise<void>
   /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
   dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
   /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
   restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
 }
 
-export interface RestoreHow {
-  /** With our own schema, owners left to the target, and rights: for a service's central database. */
-  readonly everything?: boolean
+const always = [
+  '--no-owner',
+  '--no-tablespaces',
+  '--no-publications',
+  '--no-subscriptions',
+  '--lock-wait-timeout=60000',
+]
+/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
+const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
+const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
+const restoredOf = (whole: boolean): string[] => [
+  '--no-owner',
+  '--exit-on-error',
+  ...(whole ? [] : ['--no-privileges']),
+]
+
+export interface Whole {
+  /** With rights and our own schema, for another instance of the same service, which has the same roles. */
+  readonly whole?: boolean
+}
+
+export interface RestoreHow extends Whole {
   readonly signal?: AbortSignal | undefined
 }
 
@@ -42,20 +61,6 @@ export interface DumpHow extends RestoreHow {
   /** `sql`: the definitions alone, as a script for people. */
   readonly format: 'custom' | 'sql'
 }
-
-/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
-const dumped = [
-  '--no-owner',
-  '--no-privileges',
-  '--no-tablespaces',
-  '--no-publications',
-  '--no-subscriptions',
-  '--exclude-schema=distributed_tenant',
-  '--lock-wait-timeout=60000',
-]
-/** A service's central database is restored for the same roles: their rights come along. */
-const dumpedWhole = ['--no-owner', '--no-tablespaces', '--lock-wait-timeout=60000']
-const restored = ['--no-owner', '--no-privileges', '--exit-on-error']
 
 export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
   const program = (name: string): string => (folder ? join(folder, name) : name)
@@ -76,8 +81,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       )
       return Math.min(dump as number, restore as number)
     },
-    async pipe(from, to) {
-      const restore = start('pg_restore', [...restored, '--single-transaction', '--dbname', to.database], to, [
+    async pipe(from, to, { whole = false } = {}) {
+      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', '--dbname', to.database], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -86,7 +91,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumped, '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumpedOf(whole), '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -96,21 +101,21 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
     },
-    async parallel(from, to, { folder: place, jobs }) {
+    async parallel(from, to, { folder: place, jobs, whole = false }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
         const into = ['--format=directory', `--jobs=${jobs}`, '--compress=1', `--file=${join(place, 'dump')}`]
-        await ended('pg_dump', start('pg_dump', [...dumped, ...into], from, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
         const out = [`--jobs=${jobs}`, '--dbname', to.database, join(place, 'dump')]
-        await ended('pg_restore', start('pg_restore', [...restored, ...out], to, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
       }
     },
-    async dump(from, { snapshot, format, everything, signal }, take) {
+    async dump(from, { snapshot, format, whole = false, signal }, take) {
       const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
-      const args = [...(everything ? dumpedWhole : dumped), ...what, `--snapshot=${snapshot}`]
+      const args = [...dumpedOf(whole), ...what, `--snapshot=${snapshot}`]
       const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
       const over = ended('pg_dump', child)
       // Heard of below, also when taking fails first.
@@ -128,9 +133,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       await over
       signal?.throwIfAborted()
     },
-    async restore(dump, to, { everything, signal }) {
-      const how = everything ? ['--no-owner', '--exit-on-error'] : restored
-      const args = [...how, '--single-transaction', '--dbname', to.database]
+    async restore(dump, to, { whole = false, signal }) {
+      const args = [...restoredOf(whole), '--single-transaction', '--dbname', to.database]
       const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
       const over = ended('pg_restore', child)
       const stop = stopOn(signal, child)
