@@ -442,6 +442,16 @@ select (select count(*) from back) || ' ' || (select count(*) from (select row(b
     t.notOk(existsSync(join(folder, 'bad')))
   })
 
+  await t.test('what was done is in an audit log that holds, also of those that were killed', async t => {
+    t.equal((await command(['audit', 'verify'])).code, 0)
+    const rows = await look('identity')`
+      select detail->>'command' as command, result, count(*)::int from audit_log
+      where kind = 'admin' and detail->>'command' is not null group by 1, 2 order by 1, 2`
+    const counted = Object.fromEntries(rows.map(row => [`${row.command} ${row.result}`, row.count]))
+    t.ok(counted['restore begun'] > counted['restore ok'], 'a killed one has begun')
+    t.match(counted, { 'export ok': 2, 'export TRANSFER_REFUSED': 1 })
+  })
+
   await t.test('all of it, and a central database into a server that is new', async t => {
     const all = join(folder, 'all')
     const { archives } = await json('backup', '--all', '--to', all)
