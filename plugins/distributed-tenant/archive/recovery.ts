@@ -141,20 +141,42 @@ async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {
     for (const { restore } of services) await restore.settle(live)
   })
   const plan = await planRecovery(options)
-  try {
+  await orSweep(services, async () => {
     for (const { restore } of services) {
       signal?.throwIfAborted()
       await restore.build(archive.part(restore.part, onBytes))
     }
     signal?.throwIfAborted()
+  })
+  await together(services, async () => {
+    await orSweep(services, () => refuseIfChanged(plan, options))
+    await replace(plan, options)
+  })
+  await ready(options)
+  for (const { parts, restore } of services) {
+    await restore.sweep()
+    parts.report({ type: 'finished', id })
+  }
+  return plan
+}
+
+/** Nothing is in its place yet: what was made beside it goes. */
+async function orSweep(services: RecoveryOptions['services'], work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
   } catch (error) {
-    for (const { restore } of services) await restore.settle(true).catch(second => both(error, restore, second))
+    for (const { restore } of services) await restore.sweep().catch(second => both(error, restore, second))
     throw error
   }
-  await together(services, () => replace(plan, options))
-  await ready(options)
-  for (const { restore } of services) await restore.sweep()
-  return plan
+}
+
+/** It may have taken hours, and others work on tenants too. */
+async function refuseIfChanged(plan: RecoveryPlan, options: RecoveryOptions): Promise<void> {
+  const now = await planRecovery(options)
+  if (now.case === plan.case) return
+  throw new TransferRefused(
+    `${options.id} has changed while it was restored (${plan.case}, now ${now.case}): nothing was put in its place.`,
+  )
 }
 
 /** A matter of moments: brought to its end, or taken back. */

@@ -224,7 +224,6 @@ export async function createServiceRestore(
         await dropOurs(sql, copy)
         await dropOurs(sql, past)
       })
-      report({ type: 'finished', id })
     },
   }
 }

@@ -103,7 +103,7 @@ t.test('a restore', async t => {
   await t.test('of which nobody can tell stays as it is, and the next run finds out', async t => {
     let asked = 0
     const silent = {
-      find: async () => (asked++ < 2 ? { ...word, lifecycle: 'deleted' as const } : Promise.reject(new Error('down'))),
+      find: async () => (asked++ < 3 ? { ...word, lifecycle: 'deleted' as const } : Promise.reject(new Error('down'))),
       restore: async () => Promise.reject(new Error('cut off')),
     }
     await t.rejects(restore(identity('deleted', silent)), {
@@ -126,12 +126,25 @@ t.test('a restore', async t => {
     await remove(4)
     let asked = 0
     const took = {
-      find: async () => ({ ...word, version: 5, lifecycle: asked++ < 2 ? ('deleted' as const) : ('active' as const) }),
+      find: async () => ({ ...word, version: 5, lifecycle: asked++ < 3 ? ('deleted' as const) : ('active' as const) }),
       restore: async () => Promise.reject(new Error('cut off')),
     }
     await serving(older, restore(identity('deleted', took)))
     t.same(await texts(), ['kept'])
     t.match(await findTenant(central, acme), { lifecycle: 'active', version: 5 })
+  })
+
+  await t.test('of a tenant that became another case meanwhile is not put in its place', async t => {
+    await inside(sql => sql`update notes set body = 'later'`)
+    let asked = 0
+    const changes = {
+      find: async () => ({ ...word, lifecycle: asked++ < 2 ? ('suspended' as const) : ('active' as const) }),
+    }
+    await t.rejects(restore(identity('suspended', changes), older, archive, { replace: true }), {
+      message: /is active/,
+    })
+    t.same(await texts(), ['later'])
+    t.same(await beside(), [])
   })
 
   await t.test('of an older schema is migrated, and one of a newer schema refused by name', async t => {
