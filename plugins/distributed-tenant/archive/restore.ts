@@ -75,7 +75,7 @@ export async function createServiceRestore(
   const past = pastName(id, service)
   const tenantSet = sets.at(-1) as MigrationSet
   let certificate: string | null = null
-  let swapped = false
+  let swapping = false
 
   /** What an interrupted DROP has left is not there any more. */
   const there = async (sql: QueryClient, name: string): Promise<boolean> =>
@@ -145,6 +145,7 @@ export async function createServiceRestore(
     await central`
       update tenants set provisioned = 'pending', step = 'restore', last_error = null, next_attempt_at = now() where id = ${id}`
     report({ type: 'pending', id })
+    swapping = true
     const mark = { tenant: id, service, certificate, ...(!final && { restore: sha256 }) }
     await place.session(async sql => {
       const replaces = await there(sql, place.name)
@@ -160,13 +161,14 @@ export async function createServiceRestore(
         }),
       )
     })
-    swapped = true
     report({ type: 'swapped', id })
   }
 
   async function undo(): Promise<void> {
-    const back = swapped || (await isUncommitted())
+    const uncommitted = await isUncommitted()
     await place.session(async sql => {
+      // Its transaction may have come to its end without our hearing of it; then the copy has the tenant's name.
+      const back = uncommitted || (swapping && !(await there(sql, copy)))
       const kept = await there(sql, past)
       if (back) {
         await quiet(sql, place.name)
@@ -189,7 +191,7 @@ export async function createServiceRestore(
         update tenants set provisioned = ${standing ? 'ready' : 'removed'}, next_attempt_at = null
         where id = ${id} and lifecycle = 'deleted' and step = 'restore' and provisioned = 'pending'`
     })
-    swapped = false
+    swapping = false
   }
 
   return {
