@@ -30,7 +30,13 @@ export async function make(config: ArmConfig): Promise<Arm> {
   const found: Record<string, number> = {}
   const directory = createDirectory({
     central: pools.central.sql,
-    remote: createRemote({ redis, service: settings.service, ttlMs: settings.cacheTtl, report() {} }),
+    remote: createRemote({
+      redis,
+      service: settings.service,
+      keys: settings.roleKeys,
+      ttlMs: settings.cacheTtl,
+      report() {},
+    }),
     notifications,
     memory: forgetful,
     cacheTtl: settings.cacheTtl,

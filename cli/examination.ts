@@ -7,6 +7,7 @@ import { appliedVersion } from '../plugins/distributed-tenant/databases/migratio
 import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
 import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
 import { parseEntry } from '../plugins/distributed-tenant/directory/remote.js'
+import { SEAL_BYTES } from '../plugins/distributed-tenant/directory/seal.js'
 import { readEnvironment } from '../plugins/distributed-tenant/environment.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import { sentenceOf } from './outcome.js'
@@ -158,7 +159,7 @@ async function streamThere(connection: ReturnType<typeof connectEvents>): Promis
   }
 }
 
-/** Entries that are another's, or newer than their row: what no service would have written. */
+/** Entries that are another's, or newer than their row: what no service would have written. The seal is the services' to check. */
 async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
   if (!url) return []
   const { service } = tenancy.settings
@@ -178,7 +179,7 @@ async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise
         const value = values[index]
         if (!value) return
         const key = `fdt:v1:${service}:${id}`
-        const entry = parseEntry(value, id, service)
+        const entry = parseEntry(value.subarray(SEAL_BYTES), id, service, 0)
         const cure = `delete the key ${key}, and find out who wrote it`
         if (typeof entry === 'string') found.push(problem(`cached lookup ${entry}`, id, cure))
         else if (entry.revision > Number(revision)) found.push(problem('cached lookup from the future', id, cure))

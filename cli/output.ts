@@ -27,7 +27,7 @@ export function createOutput(options: OutputOptions, out: NodeJS.WritableStream 
       if (people) out.write(`${text}\n`)
     },
     table(head, rows, empty = 'None.') {
-      if (people) out.write(rows.length === 0 ? `${empty}\n` : formatTable(head, rows))
+      if (people && (rows.length > 0 || empty)) out.write(rows.length > 0 ? formatTable(head, rows) : `${empty}\n`)
     },
     document(value) {
       if (json && !quiet) out.write(`${JSON.stringify(value)}\n`)

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = { initdb: 'postgresql', 'nats-server': 'nats-server', 'redis-server': 'redis-server' }
-const useful = { pgbouncer: 'pgbouncer' }
+// What tests use: a pooler to stand behind, and certificates that are expired or somebody else's.
+const useful = { pgbouncer: 'pgbouncer', openssl: 'openssl' }
 const given = ['IDENTITY_DB_HOST', 'EMPLOYEE_DB_HOST', 'CORE_DB_HOST', 'NATS_URL', 'REDIS_URL']
 const policyFile = '/usr/sbin/policy-rc.d'
 
@@ -37,7 +38,9 @@ function provideServers() {
   const packages = Object.values({ ...needed, ...useful }).join(' ')
   const canInstall = isRoot() && find('apt-get')
   if (!canInstall && missing.length === 0) {
-    return say('Servers: PostgreSQL, nats-server, redis-server are here; pgbouncer, which some tests use, is not.')
+    return say(
+      `Servers: PostgreSQL, nats-server, redis-server are here; ${missed.join(', ')}, which some tests need, not: those will fail or be skipped.`,
+    )
   }
   if (!canInstall) {
     const how = find('apt-get')
@@ -68,7 +71,8 @@ function install(packages) {
     const all = ['install', '-y', '-q', '--no-install-recommends']
     if (attempt('apt-get', [...all, ...packages], env) === 0) return keepFromBooting(packages)
     const required = packages.filter(name => Object.values(needed).includes(name))
-    if (required.length === 0) return say('pgbouncer could not be installed: the tests that use it are skipped.')
+    if (required.length === 0)
+      return say(`${packages.join(', ')} could not be installed: the tests that need it will fail or be skipped.`)
     if (required.length < packages.length && attempt('apt-get', [...all, ...required], env) === 0) {
       return keepFromBooting(required)
     }

@@ -1,24 +1,33 @@
-// `npm test`: tap over the compiled tests, its output passed through, and one line at the end: N passed, N failed.
-// Counts single tests (the subtests of a file); a file that fails without any counts as one. Arguments go to tap.
-// Exits 1 if anything failed or nothing passed.
+// `npm test`: the compiled tests, tap's output passed through, and one line at the end: N passed, N failed.
+// Counts single tests (the subtests of a file); a file that fails without any, has none, or never ended counts as failed.
+// Arguments are files; with options among them all go to `tap run`. Exits 1 if anything failed or nothing passed, and 2 for
+// a file that is not there, before any test runs.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { folderInMemory } from './in-memory.js'
 import { TapCount } from './tap-count.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tap = `${root}node_modules/tap/dist/esm/run.mjs`
 
+const wanted = process.argv.slice(2).map(compiled)
+const isTest = (argument: string) => /\.test\.[jt]s$/.test(argument)
+const missing = wanted.filter(argument => isTest(argument) && !existsSync(resolve(root, argument)))
+if (missing.length > 0) {
+  process.stderr.write(`There is no test ${missing.join(', ')}: name it as it stands in the repository.\n`)
+  process.exit(2)
+}
 buildRunner()
-const wanted = process.argv.slice(2)
-const hasFile = wanted.some(argument => /\.test\.[jt]s$/.test(argument))
-const files = hasFile ? [] : findTests()
+const files = wanted.some(isTest) ? wanted.filter(isTest) : findTests()
+const options = wanted.filter(argument => !isTest(argument))
+const command =
+  options.length > 0 ? [tap, 'run', '--reporter=tap', ...options, ...files] : [`${root}dist/test/suite.js`, ...files]
+const folder = folderInMemory()
 const count = new TapCount()
-const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', ...wanted.map(compiled), ...files], {
-  cwd: root,
-  stdio: ['ignore', 'pipe', 'inherit'],
-})
+const env = { ...process.env, ...(folder && { TMPDIR: folder.path }) }
+const child = spawn(process.execPath, command, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
 // While tap ends its tests, we stay to count and report them.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
 let rest = ''
@@ -29,10 +38,13 @@ child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
   for (const line of lines) count.read(line)
 })
 child.on('close', code => {
+  folder?.remove()
   count.read(rest)
   const { passed, skipped } = count
+  const silent = Math.max(0, new Set(files).size - count.files)
   // tap has seen something fail that no test line shows.
-  const failed = count.failed || (code === 0 ? 0 : 1)
+  const failed = count.failed + silent || (code === 0 ? 0 : 1)
+  if (silent > 0) process.stdout.write(`${silent} of ${files.length} files have not ended: each counts as failed\n`)
   process.stdout.write(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}\n`)
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0
 })

@@ -1,9 +1,9 @@
 // Arms that are told apart by a few microseconds: CPU of the service per request, paired by round, one read over ten
 // tenants. Every arm has its turn in every round.
-import { type Arms, type BenchOptions, CONNECTIONS } from '../arms.js'
+import type { Arms, BenchOptions } from '../arms.js'
 import { type Case, compareCpu } from '../report.js'
-import { paired, rounds, type Turn, turn } from '../rounds.js'
-import { requests } from '../workload.js'
+import { paired, rounds, type Turn } from '../rounds.js'
+import { workloadTurn } from '../workload-turn.js'
 
 const TENANTS = 10
 
@@ -25,14 +25,7 @@ export async function comparePairs(
   const names = [...new Set(wanted.flatMap(({ ours, rival }) => [ours, rival]))]
   const workload = { tenants: Math.min(TENANTS, options.tenants), distribution: 'fit', route: 'one read' } as const
   const { seconds } = options
-  const oneTurn = (name: string) => (round: number) =>
-    turn({
-      arm: arms.arm(name),
-      connections: CONNECTIONS,
-      seconds,
-      leadIn: Math.min(0.4, seconds / 2),
-      nextRequest: requests(workload, arms.fleet.tenants, 1 + round, tokens[name]),
-    })
+  const oneTurn = (name: string) => workloadTurn(arms, name, workload, seconds, tokens[name])
   const results = await rounds<Turn>({
     what: names.join(', '),
     rounds: options.rounds,

@@ -3,7 +3,8 @@
 import { type Arms, type BenchOptions, CONNECTIONS, startArms } from '../arms.js'
 import { type Case, type Config, compareTurns } from '../report.js'
 import { paired, rounds, type Turn, turn } from '../rounds.js'
-import { nameOf, requests, routes, type Workload } from '../workload.js'
+import { nameOf, routes, type Workload } from '../workload.js'
+import { workloadTurn } from '../workload-turn.js'
 
 const rivals = ['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer']
 /** The limit is what we are near to, so that every round counts; a third of them shows how far the others are. */
@@ -38,14 +39,7 @@ export async function compareArms(
   const present = rivals.filter(rival => arms.has(rival) && caseName(rival).includes(options.only))
   if (present.length === 0) return []
   const seconds = options.seconds
-  const oneTurn = (name: string) => (round: number) =>
-    turn({
-      arm: arms.arm(name),
-      connections: CONNECTIONS,
-      seconds,
-      leadIn: Math.min(0.4, seconds / 2),
-      nextRequest: requests(workload, arms.fleet.tenants, 1 + round),
-    })
+  const oneTurn = (name: string) => workloadTurn(arms, name, workload, seconds)
   const results = await rounds<Turn>({
     what: nameOf(workload),
     rounds: options.rounds,

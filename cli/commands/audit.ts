@@ -17,8 +17,9 @@ export function auditCommand(): Command {
     .command('verify')
     .description('look for rows that were changed, removed or inserted; names the first of each chain')
     .option('--heads <file>', 'seals that were kept outside, one JSON document a line')
+    .option('--months <n>', 'months beside the current one that must be there, as AUDIT_RETENTION_MONTHS says', months)
     .addHelpText('after', '\nExit code 0: nothing was done to it. 3: something was.')
-    .action(async (options: { heads?: string }, command: Command) => {
+    .action(async (options: { heads?: string; months?: number }, command: Command) => {
       const { targets, output } = await contextOf(command)
       const seals = options.heads ? await readSeals(options.heads) : []
       await withServices(targets, async services => {
@@ -26,6 +27,7 @@ export function auditCommand(): Command {
           verify(
             tenancy.fleet.central,
             seals.filter(({ service }) => service === name).flatMap(({ heads }) => heads),
+            options.months,
           ),
         )
         for (const [service, verdict] of verdicts) print(service, verdict, output.line)
@@ -64,6 +66,11 @@ export function auditCommand(): Command {
 function print(service: string, { rows, chains, open, flaws }: Verdict, line: (text: string) => void): void {
   line(`${service}: ${rows} rows in ${chains} chains, ${open.length} of them open, ${flaws.length} flaws`)
   for (const { chain, seq, what } of flaws) line(`  ${chain}, row ${seq}: ${what}`)
+}
+
+function months(text: string): number {
+  if (!/^\d{1,4}$/.test(text)) throw new UsageError(`--months is \`${text}\`: give a number of months.`)
+  return Number(text)
 }
 
 async function auditSecret(): Promise<string | undefined> {

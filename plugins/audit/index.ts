@@ -5,6 +5,7 @@ import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { hear } from '../distributed-tenant/index.js'
+import { endWithSocket } from '../distributed-tenant/request/pipeline.js'
 import { sign } from './heads.js'
 import { recordOf } from './hearing.js'
 import type { AuditRecord } from './rows.js'
@@ -88,14 +89,28 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     app.tenants.origin,
     ['access', 'connection'],
   )
+  /** Admin calls that have their row. */
+  const told = new WeakSet<FastifyRequest>()
   const off = app.notifications.subscribe('fdt_tenants', writer.changesWait, writer.changesWait)
 
   app.decorate('audit', { record: writer.record, status: writer.status })
-  app.addHook('onRequest', async request => {
-    if (request.routeOptions.config.audit === 'admin' && !writer.status().accepting) throw new AuditUnavailable()
+  const called = (request: FastifyRequest, reply: FastifyReply): void => {
+    if (!told.has(request)) writer.record(adminCall(request, reply, actor))
+    told.add(request)
+  }
+  // By callback: most routes are none of ours and wait for nothing.
+  app.addHook('onRequest', (request, reply, done) => {
+    if (request.routeOptions.config.audit !== 'admin') return done()
+    if (!writer.status().accepting) return done(new AuditUnavailable())
+    // `onResponse` does not come for a client that leaves first, and what it asked for may be done all the same.
+    const left = (): void => called(request, reply)
+    if (reply.raw.destroyed || request.raw.destroyed) left()
+    else if (!endWithSocket(reply.raw, left)) reply.raw.once('close', left)
+    done()
   })
-  app.addHook('onResponse', async (request, reply) => {
-    if (request.routeOptions.config.audit === 'admin') writer.record(adminCall(request, reply, actor))
+  app.addHook('onResponse', (request, reply, done) => {
+    if (request.routeOptions.config.audit === 'admin') called(request, reply)
+    done()
   })
   app.addHook('onClose', async () => {
     clearInterval(keeper)
@@ -111,13 +126,15 @@ function adminCall(
   actor: (request: FastifyRequest) => string | null,
 ): AuditRecord {
   const { id } = (request.params ?? {}) as { id?: string }
+  const status = reply.raw.headersSent ? reply.statusCode : null
   return {
     kind: 'admin',
-    result: reply.statusCode < 400 ? 'ok' : String(reply.statusCode),
+    result: status === null ? 'UNANSWERED' : status < 400 ? 'ok' : String(status),
     tenantId: id ?? null,
-    actor: actor(request),
+    // Who could not say who they are is nobody.
+    actor: status === 401 ? null : actor(request),
     requestId: request.id,
-    detail: { method: request.method, route: request.routeOptions.url, status: reply.statusCode, address: request.ip },
+    detail: { method: request.method, route: request.routeOptions.url, status, address: request.ip },
   }
 }
 

@@ -11,6 +11,15 @@ export function monthOf(of: Date, offset = 0): Date {
 const day = (date: Date): string => date.toISOString().slice(0, 10)
 const partitionName = (month: Date): string => `audit_log_${day(month).slice(0, 7).replace('-', '_')}`
 
+/** The first day of the oldest month there is a partition for, as in {@link Head.month}. */
+export async function oldestPartition(sql: QueryClient): Promise<string | null> {
+  const [row] = await sql<{ name: string | null }[]>`
+    select min(relname::text) as name from pg_inherits join pg_class on pg_class.oid = inhrelid
+    where inhparent = 'audit_log'::regclass`
+  const [, year, month] = /^audit_log_(\d{4})_(\d{2})$/.exec(row?.name ?? '') ?? []
+  return year === undefined ? null : `${year}-${month}-01`
+}
+
 /** Makes the partitions of this month and the next. */
 export async function ensurePartitions(sql: SqlClient, now: Date): Promise<void> {
   await sql.begin(async tx => {
@@ -23,6 +32,15 @@ export async function ensurePartitions(sql: SqlClient, now: Date): Promise<void>
       // Bounds take no parameters; both are dates of our own making.
       await tx.unsafe(`create table ${name} partition of audit_log
         for values from ('${day(from)}T00:00:00Z') to ('${day(monthOf(from, 1))}T00:00:00Z')`)
+    }
+    // A partition has the row triggers of its table, but not the one against TRUNCATE.
+    const open = await tx<{ name: string }[]>`
+      select relname as name from pg_inherits join pg_class on pg_class.oid = inhrelid
+      where inhparent = 'audit_log'::regclass and not exists (
+        select from pg_trigger where tgrelid = pg_class.oid and tgname = 'audit_log_no_truncate')`
+    for (const { name } of open) {
+      await tx`create trigger audit_log_no_truncate before truncate on ${tx(name)}
+        for each statement execute function audit_refuse()`
     }
   })
 }
@@ -39,17 +57,12 @@ export async function switchOn(sql: SqlClient): Promise<void> {
   })
 }
 
-const asJson = (rows: readonly AuditRow[]) =>
-  JSON.stringify(
-    rows.map(({ tenantId, requestId, ...row }) => ({ ...row, tenant_id: tenantId, request_id: requestId })),
-  )
-
 async function insert(tx: QueryClient, rows: readonly AuditRow[]): Promise<void> {
   await tx`
     insert into audit_log (chain, seq, at, kind, result, tenant_id, actor, request_id, detail, hash)
-    select chain, seq, at, kind, result, tenant_id, actor, request_id, detail::json, hash
-    from jsonb_to_recordset(${asJson(rows)}::text::jsonb) as
-      row(chain uuid, seq bigint, at timestamptz, kind text, result text, tenant_id text, actor text, request_id text,
+    select chain, seq, at, kind, result, "tenantId", actor, "requestId", detail::json, hash
+    from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as
+      row(chain uuid, seq bigint, at timestamptz, kind text, result text, "tenantId" text, actor text, "requestId" text,
           detail text, hash text)
     on conflict do nothing`
 }

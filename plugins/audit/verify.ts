@@ -1,8 +1,9 @@
 // Owns finding what was done to the audit log afterwards: walks every chain from its first row, or from the head sealed
-// before the first month that is left, and names the first row that does not fit. Reads in pages: the log may be large.
+// before the first month that is left, and names the first row that does not fit. Which month is the first is told by the
+// partitions, not by the rows: rows that are gone from a month that is there were taken. Reads in pages: the log may be large.
 import type { SqlClient } from '../distributed-tenant/index.js'
 import { type AuditRow, GENESIS, hashOf } from './rows.js'
-import type { Head } from './store.js'
+import { type Head, monthOf, oldestPartition } from './store.js'
 
 export interface Flaw {
   readonly chain: string
@@ -25,13 +26,15 @@ export interface Verdict {
 
 const PAGE = 5_000
 
-/** @param heads kept outside the database (`audit seal`): what a forger of rows and heads together cannot reach */
-export async function verify(sql: SqlClient, heads: readonly Head[] = []): Promise<Verdict> {
+/**
+ * @param heads kept outside the database (`audit seal`): what a forger of rows and heads together cannot reach
+ * @param keptMonths months beside the current one that must be there, so that a month that was dropped before its time shows
+ */
+export async function verify(sql: SqlClient, heads: readonly Head[] = [], keptMonths?: number): Promise<Verdict> {
   const sealed = await readHeads(sql)
   const vouched = new Map<string, Head[]>()
   for (const head of [...sealed, ...heads]) vouched.set(head.chain, [...(vouched.get(head.chain) ?? []), head])
-  const [oldest] = await sql<{ month: string | null }[]>`
-    select to_char(min(at) at time zone 'UTC', 'YYYY-MM-01') as month from audit_log`
+  const oldest = await oldestMonth(sql, keptMonths)
   const flaws: Flaw[] = []
   const open: string[] = []
   let rows = 0
@@ -54,7 +57,7 @@ export async function verify(sql: SqlClient, heads: readonly Head[] = []): Promi
     if (walk?.chain !== row.chain) {
       finish()
       chains++
-      walk = startWalk(row, vouched.get(row.chain) ?? [], oldest?.month ?? null)
+      walk = startWalk(row, vouched.get(row.chain) ?? [], oldest)
     }
     walk.step(row)
     const before = followedBy(row)
@@ -63,10 +66,20 @@ export async function verify(sql: SqlClient, heads: readonly Head[] = []): Promi
   finish()
   // Whole chains that a head of a month that is still here vouches for, and that are gone.
   for (const [chain, told] of vouched) {
-    const last = told.filter(({ month }) => oldest?.month && month >= oldest.month).sort((a, b) => b.seq - a.seq)[0]
+    const last = told.filter(({ month }) => month >= oldest).sort((a, b) => b.seq - a.seq)[0]
     if (last) flaws.push({ chain, seq: last.seq, what: 'cut' })
   }
   return { rows, chains, open: open.filter(chain => !followed.has(chain)), flaws }
+}
+
+/** Whose rows must be there, and those of every later month. */
+async function oldestMonth(sql: SqlClient, keptMonths: number | undefined): Promise<string> {
+  const there = await oldestPartition(sql)
+  if (there !== null && keptMonths === undefined) return there
+  const promised = monthOf(new Date(), -(keptMonths ?? 0))
+    .toISOString()
+    .slice(0, 10)
+  return there !== null && there < promised ? there : promised
 }
 
 interface Walk {
@@ -78,11 +91,9 @@ interface Walk {
   cutBy(): Flaw | null
 }
 
-function startWalk(first: AuditRow, heads: readonly Head[], oldestMonth: string | null): Walk {
+function startWalk(first: AuditRow, heads: readonly Head[], oldestMonth: string): Walk {
   const { chain } = first
-  const before = heads
-    .filter(({ month }) => oldestMonth !== null && month < oldestMonth)
-    .sort((a, b) => b.seq - a.seq)[0]
+  const before = heads.filter(({ month }) => month < oldestMonth).sort((a, b) => b.seq - a.seq)[0]
   const pinned = new Map(heads.map(head => [head.seq, head]))
   let at = before ? { seq: before.seq, hash: before.hash } : { seq: 0, hash: GENESIS }
   let flaw: Flaw | null = null
@@ -130,17 +141,19 @@ export async function readHeads(sql: SqlClient): Promise<Head[]> {
   return rows.map(row => ({ ...row, seq: Number(row.seq) }))
 }
 
-type Raw = Omit<AuditRow, 'seq' | 'at'> & { seq: string; at: Date }
+type Raw = Omit<AuditRow, 'seq'> & { seq: string }
 
 /** All rows, by chain and place. */
 export async function* readRows(sql: SqlClient): AsyncGenerator<AuditRow> {
-  let after = { chain: '00000000-0000-0000-0000-000000000000', seq: '0', at: new Date(0) }
+  let after = { chain: '00000000-0000-0000-0000-000000000000', seq: '0', at: '0001-01-01T00:00:00Z' }
   for (;;) {
     const page: Raw[] = await sql<Raw[]>`
-      select chain, seq, at, kind, result, tenant_id as "tenantId", actor, request_id as "requestId",
-        detail::text as detail, hash
-      from audit_log where (chain, seq, at) > (${after.chain}, ${after.seq}, ${after.at}) order by chain, seq, at limit ${PAGE}`
-    for (const row of page) yield { ...row, seq: Number(row.seq), at: row.at.toISOString() }
+      select chain, seq, to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as at, kind, result,
+        tenant_id as "tenantId", actor, request_id as "requestId", detail::text as detail, hash
+      from audit_log where (chain, seq, at) > (${after.chain}, ${after.seq}, ${after.at}::timestamptz)
+      order by chain, seq, audit_log.at limit ${PAGE}`
+    // Rows are written with milliseconds. Whatever else stands there must not be taken for them.
+    for (const row of page) yield { ...row, seq: Number(row.seq), at: row.at.replace(/000Z$/, 'Z') }
     const last = page.at(-1)
     if (!last || page.length < PAGE) return
     after = { chain: last.chain, seq: last.seq, at: last.at }

@@ -74,7 +74,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
       return
     }
     if (waiting() === 0) waitingSince = performance.now()
-    buffer.push({ ...record, at: record.at ?? new Date() })
+    buffer.push(record.at ? record : { ...record, at: new Date() })
     if (buffer.length >= BATCH) void flush()
     else schedule(intervalMs)
   }

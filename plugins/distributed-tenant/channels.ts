@@ -32,7 +32,10 @@ export type AccessReport =
       readonly type: 'refused'
       readonly request: FastifyRequest
       readonly error: unknown
+      /** The one it tried to reach. */
       readonly tenant: TenantId | null
+      /** The one its token is for. */
+      readonly holds: TenantId | null
     }
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'

@@ -167,6 +167,18 @@ export const environmentSchema = Type.Object({
   ),
   RATE_LIMIT_PER_ADDRESS: Type.Optional(perMinute('address')),
   RATE_LIMIT_PER_TENANT: Type.Optional(perMinute('tenant')),
+  EVENT_STREAMS: Type.Integer({
+    default: 100,
+    minimum: 1,
+    maximum: 100_000,
+    description: 'event streams open at a time in one process, 1 or more',
+  }),
+  EVENT_STREAMS_PER_TOKEN: Type.Integer({
+    default: 50,
+    minimum: 1,
+    maximum: 100_000,
+    description: 'event streams one token may have open in one process, 1 or more',
+  }),
   REQUIRED_SERVICES: Type.String({
     default: 'identity,employee,core',
     pattern: '^[a-z][a-z0-9]{0,14}(,[a-z][a-z0-9]{0,14})*$',

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import './augment.js'
 import { tenantDatabaseName } from './databases/names.js'
+import { ConfigurationInvalid } from './errors.js'
 import { logSteps } from './logging.js'
 import { type DistributedTenantOptions, settle } from './options.js'
 import { addRequestHooks } from './request/hooks.js'
@@ -18,6 +19,7 @@ import { createTenants } from './tenants.js'
 const QUIESCE_MS = 3_000
 
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
+  refuseTwice(fastify)
   const settings = settle(withRedis(fastify, options))
   refuseBlindTrust(fastify, settings)
   const tenancy = createTenancy(settings)
@@ -52,6 +54,14 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
   })
   fastify.addHook('onReady', async () => tenancy.consume())
   fastify.addHook('preClose', async () => tenancy.quiesce(QUIESCE_MS))
+}
+
+/** @throws CONFIGURATION_INVALID before anything is opened; Fastify would say it of a decorator, and after */
+function refuseTwice(fastify: FastifyInstance): void {
+  if (!fastify.hasDecorator('tenants')) return
+  throw new ConfigurationInvalid(
+    'The plugin is registered twice: once, on the instance whose routes have tenants, is for all scopes below it.',
+  )
 }
 
 /** Fastify gives up on a plugin after its `pluginTimeout` and says nothing of the cause: our own error must come first. */

@@ -117,6 +117,7 @@ export function createTenancy(settings: Settings): Tenancy {
     ? createRemote({
         redis,
         service: settings.service,
+        keys: settings.roleKeys,
         ttlMs: settings.cacheTtl,
         report: event => tell({ area: 'cache', event }),
       })

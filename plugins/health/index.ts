@@ -7,6 +7,7 @@ import { TenantNotFound } from '../distributed-tenant/index.js'
 import { underAnyPressure } from '../overload.js'
 import { watchHealth } from './background.js'
 import { createBudgetWatch } from './budget.js'
+import { createEventLoopWatch, TICK_MS } from './event-loop.js'
 import { createMonitor } from './monitor.js'
 import { ErrorBody, HealthBody, LiveBody, type Readiness, ReadyBody } from './schemas.js'
 
@@ -48,6 +49,11 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     onFailure,
   })
   const budget = createBudgetWatch()
+  const eventLoop = createEventLoopWatch(ms =>
+    app.log.warn({ ms }, 'the event loop stood still: a handler computes for long, or the processor is full'),
+  )
+  const ticking = setInterval(() => eventLoop.tick(performance.now()), TICK_MS).unref()
+  app.addHook('onClose', async () => clearInterval(ticking))
   if (background) watchHealth(app, full, interval)
 
   let closing = false
@@ -89,14 +95,15 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   app.get(
     '/api/health',
     {
-      config,
+      // Without a token it says whether a tenant exists: asked in thousands, that is a list of them.
+      config: { ...config, limits: 'apart' },
       logLevel,
       schema: {
         tags,
         summary: 'What this process stands on, and one tenant if the request names one',
         description: '200: healthy or degraded. 503: unhealthy, or the named tenant cannot be served now.',
         security: [{}, { tenant: [] }],
-        response: { 200: HealthBody, 503: HealthBody, 400: ErrorBody, 404: ErrorBody },
+        response: { 200: HealthBody, 503: HealthBody, 400: ErrorBody, 404: ErrorBody, 429: ErrorBody },
       },
     },
     async (request, reply) => {
@@ -105,7 +112,8 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
         figures.current(),
         tenantOf(app, request),
       ])
-      const status = judge(observed)
+      const loop = eventLoop.state(performance.now())
+      const status = judge(observed, loop)
       const served = !tenant || tenant.status === 'ready' || tenant.status === 'suspended'
       reply.code(status !== 'unhealthy' && served ? 200 : 503).header('cache-control', 'no-store')
       return {
@@ -117,6 +125,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
           redis: observed.cache,
           nats: observed.events,
           provisioning: observed.provisioning ?? { status: 'off' },
+          eventLoop: loop,
         },
         ...(stored && presentStored(stored)),
         ...(consumers && { consumers: presentConsumers(consumers) }),
@@ -128,9 +137,12 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
 }
 
 /** Without Redis or NATS existing tenants are served; without the central database nobody can be told apart. */
-function judge({ central, cache, events, provisioning }: Observed): 'healthy' | 'degraded' | 'unhealthy' {
+function judge(
+  { central, cache, events, provisioning }: Observed,
+  loop: { status: string },
+): 'healthy' | 'degraded' | 'unhealthy' {
   if (central.status !== 'up') return 'unhealthy'
-  return [cache, events, provisioning].some(part => part?.status === 'down') ? 'degraded' : 'healthy'
+  return [cache, events, provisioning, loop].some(part => part?.status === 'down') ? 'degraded' : 'healthy'
 }
 
 function presentStored(stored: NonNullable<Figures['stored']>) {

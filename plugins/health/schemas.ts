@@ -7,6 +7,15 @@ const Part = Type.Object({
   detail: Type.Optional(Type.String()),
 })
 
+const EventLoop = Type.Object({
+  status: Type.Enum(['up', 'down'], {
+    description: '`down`: it stood still for a second or more within the last minute.',
+  }),
+  latencyMs: Type.Number({ description: 'How late its timer was last.' }),
+  utilization: Type.Number({ description: 'Share of the last half second it was busy, 0 to 1.' }),
+  detail: Type.Optional(Type.String()),
+})
+
 const Connections = Type.Object({
   service: Type.String(),
   instance: Type.Object({ host: Type.String(), port: Type.Integer() }),
@@ -36,7 +45,7 @@ export const HealthBody = Type.Object(
     }),
     timestamp: Type.String({ format: 'date-time' }),
     uptimeSeconds: Type.Integer(),
-    checks: Type.Object({ database: Part, redis: Part, nats: Part, provisioning: Part }),
+    checks: Type.Object({ database: Part, redis: Part, nats: Part, provisioning: Part, eventLoop: EventLoop }),
     outbox: Type.Optional(
       Type.Object({ waiting: Type.Integer(), oldestSeconds: Type.Number(), refused: Type.Integer() }),
     ),

@@ -25,8 +25,8 @@ declare module 'fastify' {
     limit(limit: Limit): Limiter
   }
   interface FastifyContextConfig {
-    /** `false`: this route is not counted, like health. */
-    limits?: false
+    /** `false`: this route is not counted, like liveness. `apart`: counted, but not with the others: {@link APART}. */
+    limits?: false | 'apart'
   }
 }
 
@@ -38,6 +38,9 @@ export interface LimitsOptions {
 }
 
 const MINUTE = 60_000
+/** Of an address' requests a minute, the share of routes that are counted apart; never so few that a monitor is refused. */
+const APART = 1 / 20
+const FEWEST_APART = 60
 
 async function limitsPlugin(app: FastifyInstance, { redis, perAddress }: LimitsOptions): Promise<void> {
   const counters = createCounters(redis)
@@ -54,8 +57,11 @@ async function limitsPlugin(app: FastifyInstance, { redis, perAddress }: LimitsO
 
   if (perAddress === 0) return
   const limiter = app.limit({ name: 'address', max: perAddress, windowMs: MINUTE })
+  const max = Math.max(FEWEST_APART, Math.ceil(perAddress * APART))
+  const apart = app.limit({ name: 'apart', max, windowMs: MINUTE })
   app.addHook('onRequest', (request, reply, done) => {
-    if (request.routeOptions.config.limits !== false) limiter(request, reply)
+    const { limits } = request.routeOptions.config
+    if (limits !== false) (limits === 'apart' ? apart : limiter)(request, reply)
     done()
   })
 }

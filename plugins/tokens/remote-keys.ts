@@ -1,6 +1,7 @@
 // Owns the issuer's published keys as this process knows them. They are asked for again when they are old, in the
-// background, and when a token names one we do not know, at most once in ten seconds however many ask (twice a second until the first was read). An issuer that is
-// gone stops nothing for a day: what was fetched last stays good. (`get-jwks` asks once for every unknown key and forgets
+// background, or first of all when nobody has asked for so long that a key may have been withdrawn meanwhile; and when a
+// token names one we do not know, at most once in ten seconds however many ask (twice a second until the first was read).
+// An issuer that is gone stops nothing for a day: what was fetched last stays good. (`get-jwks` asks once for every unknown key and forgets
 // its keys two minutes after the issuer has gone, which is why it is not used here.)
 import { TokenKeysUnavailable } from './errors.js'
 import { type KeySet, parseKeySet, type VerifyingKey } from './key.js'
@@ -21,6 +22,8 @@ export interface RemoteKeys extends KeySet {
 }
 
 const FRESH_MS = 5 * 60_000
+/** Older than this they are asked for before anybody is believed, unless the issuer is known to be away. */
+const IDLE_MS = 2 * FRESH_MS
 const GOOD_MS = 24 * 3_600_000
 const COOLDOWN_MS = 10_000
 /** While no key was ever read: the issuer may be starting beside us. */
@@ -79,11 +82,12 @@ export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
       const calm = now() - triedAt > (keys.size > 0 ? COOLDOWN_MS : FIRST_COOLDOWN_MS)
       const known = keys.get(kid)
       if (known && age < GOOD_MS) {
+        if (age <= FRESH_MS || !(flight || calm)) return known
         // Never rejects.
-        if (age > FRESH_MS && calm) void refresh()
-        return known
-      }
-      if (flight || calm) await refresh()
+        const asked = refresh()
+        if (age <= IDLE_MS || failed) return known
+        await asked
+      } else if (flight || calm) await refresh()
       const fresh = keys.get(kid)
       if (fresh && now() - fetchedAt < GOOD_MS) return fresh
       // Unknown to an issuer that answers is a wrong token; one that does not answer may have made a new key.

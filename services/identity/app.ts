@@ -27,6 +27,8 @@ export interface IdentityOptions extends ServiceOptions {
   adminTokenFile?: string
   /** Milliseconds between those looks. Default 5,000. */
   adminTokenLook?: number
+  /** Milliseconds between looks at the keys that sign. Default a minute. */
+  signingKeyLook?: number
   /** The bearers the feed is told to, all good at once. Default: SERVICE_TOKEN. Without one it is told to nobody. */
   serviceTokens?: readonly string[]
   /** The services a tenant needs before it is ready. Default: REQUIRED_SERVICES. */
@@ -42,7 +44,7 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
   const { adminTokenFile = options.adminToken === undefined ? secretPath('ADMIN_TOKEN') : undefined } = options
   const serviceTokens = options.serviceTokens ?? environment.SERVICE_TOKEN?.split(',') ?? []
   const passwords = createPasswords(options.passwordCost)
-  const keys = createSigningKeys()
+  const keys = createSigningKeys(options.signingKeyLook)
   const required = [...new Set(options.requiredServices ?? environment.REQUIRED_SERVICES.split(','))]
 
   return createService(
@@ -92,7 +94,13 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           keys.close()
         })
         await app.register(changeRoutes, { prefix: '/api/tenants/changes', serviceTokens })
-        await app.register(eventRoutes, { prefix: '/api/tenants/events', adminTokens, watch })
+        await app.register(eventRoutes, {
+          prefix: '/api/tenants/events',
+          adminTokens,
+          watch,
+          most: environment.EVENT_STREAMS,
+          mostPerToken: environment.EVENT_STREAMS_PER_TOKEN,
+        })
         await app.register(tenantRoutes, {
           prefix: '/api/tenants',
           adminTokens,

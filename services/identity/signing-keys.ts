@@ -37,7 +37,8 @@ const COOLDOWN_MS = 1_000
 /** Whichever replica comes first; the number has no meaning. */
 const LOCK = 7_301_001
 
-export function createSigningKeys(): SigningKeys {
+/** @param lookMs between two looks at the table, which say what is to be made, to sign and to retire */
+export function createSigningKeys(lookMs = LOOK_MS): SigningKeys {
   let central: SqlClient | null = null
   let rows: readonly Row[] = []
   let verifying = new Map<string, VerifyingKey>()
@@ -91,7 +92,7 @@ export function createSigningKeys(): SigningKeys {
     async open(sql, onFailure) {
       central = sql
       await rotate()
-      timer = setInterval(() => rotate().catch(onFailure), LOOK_MS).unref()
+      timer = setInterval(() => rotate().catch(onFailure), lookMs).unref()
     },
     async find(kid) {
       const known = verifying.get(kid)

@@ -52,6 +52,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
         unix_socket_directories: '',
         max_connections: 200,
         shared_buffers: '64MB',
+        // In the data folder, which goes with the instance: a killed server would leave its segment in /dev/shm for ever.
+        dynamic_shared_memory_type: 'mmap',
         ...(durable ? {} : quick),
         ...options.settings,
       }

@@ -1,6 +1,7 @@
 // The attack table against running services, composed as for production, over sockets: each input gets its answer, and
 // nothing happens: no database, no role, no key in Redis, no connection to a tenant, no line of the log out of shape.
 
+import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
@@ -8,8 +9,9 @@ import t from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
 import { logFormat } from '../../services/serve.js'
 import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from '../plugins/tokens/issuer.js'
+import { until } from '../rig.js'
 import { adminToken, serviceRig } from '../services/rig.js'
-import { attacks } from './rows.js'
+import { attacks, elsewhere } from './rows.js'
 import { type Answer, send } from './wire.js'
 
 t.test('the attack table', async t => {
@@ -97,9 +99,13 @@ t.test('the attack table', async t => {
     tenants: await look('employee', 'employee_central')`select id, version, lifecycle from tenants order by id`,
     registered: await look('identity', 'identity_central')`select id from tenants`,
     events: await look('identity', 'identity_central')`select subject from outbox`,
-    // The counts of the rate limit name the address alone.
-    keys: (await redis.keys('*')).filter(name => !name.startsWith('fdt:v1:limit:address:127.0.0.1:')).sort(),
+    // The counts of the rate limit name the address alone, and the tenant that may ask; the next minute has the next count.
+    keys: [...new Set((await redis.keys('*')).filter(notOfTheAddress).map(withoutMinute))].sort(),
   })
+  // Told to Redis a tenth of a second after it was counted.
+  await until('the good request is counted', 5_000, async () =>
+    (await world()).keys.includes(withoutMinute(`${COUNT}1`)),
+  )
   const before = await world()
   const leased = () => Object.keys(apps.employee.tenants.connectionInfo().tenants)
   const connected = leased()
@@ -122,6 +128,14 @@ t.test('the attack table', async t => {
   await t.test('is large enough to be one', async t => {
     t.ok(inputs.size >= 300, `${inputs.size} different inputs in ${byRow.size} classes`)
     t.equal(inputs.size, rows.length, 'none is there twice')
+  })
+
+  await t.test('has each of its 52 classes here, or in the test that is named for it', async t => {
+    for (let row = 1; row <= 52; row++) {
+      const [file, test] = elsewhere[row] ?? []
+      if (file === undefined || test === undefined) t.ok(byRow.get(row), `row ${row}`)
+      else t.ok(readFileSync(file, 'utf8').includes(test), `row ${row}: ${file} has “${test}”`)
+    }
   })
 
   await t.test('left nothing behind', async t => {
@@ -185,7 +199,7 @@ t.test('the attack table', async t => {
     t.notOk(log.includes(token({ tenant: 'acme' })))
   })
 
-  await t.test('lies in Redis deny nothing and redirect nobody', async t => {
+  await t.test('row 40: lies in Redis deny nothing and redirect nobody', async t => {
     const lies = [
       'rubbish',
       '{}',
@@ -216,6 +230,24 @@ t.test('the attack table', async t => {
         lifecycle: 'deleted',
         provisioned: 'ready',
       }),
+      // Newer than anything heard, and whole: only its seal is not the service's.
+      ...(['suspended', 'deleted'] as const).map(lifecycle =>
+        'A'.repeat(43).concat(
+          JSON.stringify({
+            id: 'acme',
+            service: 'employee',
+            at: Date.now(),
+            name: 'x',
+            domain: null,
+            settings: {},
+            version: 9,
+            schemaVersion: 1,
+            revision: 9_999,
+            lifecycle,
+            provisioned: 'ready',
+          }),
+        ),
+      ),
     ]
     const other = await run('employee', {})
     const { port } = other.server.address() as AddressInfo
@@ -231,6 +263,12 @@ t.test('the attack table', async t => {
     t.same(Object.keys(other.tenants.connectionInfo().tenants), connected)
   })
 })
+
+const notOfTheAddress = (name: string): boolean => !name.startsWith('fdt:v1:limit:address:127.0.0.1:')
+
+/** What is counted of the tenant that may ask, by the minute. */
+const COUNT = 'fdt:v1:limit:tenant:acme:'
+const withoutMinute = (name: string): string => (name.startsWith(COUNT) ? name.replace(/\d+$/, '<minute>') : name)
 
 function isRecord(line: string): boolean {
   try {

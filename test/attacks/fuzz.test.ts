@@ -9,7 +9,7 @@ import type { ServiceName } from '../../plugins/distributed-tenant/types.js'
 import { parseKeySet } from '../../plugins/tokens/index.js'
 import { parsePrefer } from '../../services/identity/prefer.js'
 
-const parse = (text: string, id: string) => parseEntry(Buffer.from(text), id as TenantId, 'employee' as ServiceName)
+const parse = (text: string, id: string) => parseEntry(Buffer.from(text), id as TenantId, 'employee' as ServiceName, 0)
 
 const runs = { numRuns: 5000 }
 /** Text that is nearly right: the interesting kind of wrong. */
@@ -87,6 +87,7 @@ t.test('an event is whole or refused with a reason', async t => {
 t.test('an entry of the cache is this tenant’s or none', async t => {
   const good = {
     id: 'acme',
+    at: 1,
     service: 'employee',
     name: 'Acme',
     domain: null,

@@ -1,5 +1,5 @@
 // The attack table as data: each row a class of hostile input, each input with the answer it must get. Rows that are no
-// HTTP (SQL as the tenant's own role, events, the audit log, the command) are tested where those parts are.
+// HTTP (SQL as the tenant's own role, events, the audit log, misuse) are tested elsewhere, by name.
 import type { Request } from './wire.js'
 
 export interface Attack {
@@ -24,6 +24,32 @@ export interface Tokens {
   readonly deleted: string
   readonly provisioning: string
   readonly forged: readonly (readonly [what: string, token: string])[]
+}
+
+const roles = 'test/plugins/distributed-tenant/databases/roles.test.ts'
+
+/** The classes that are no HTTP to a running service: the test that stands for each, by file and name. */
+export const elsewhere: Readonly<Record<number, readonly [file: string, test: string]>> = {
+  25: [
+    'test/plugins/distributed-tenant/request/sources.test.ts',
+    'a forwarded host counts from a trusted proxy alone, and only one',
+  ],
+  31: ['test/attacks/sql.test.ts', 'row 31: '],
+  32: [roles, 'makes an extension that connects elsewhere'],
+  33: [roles, 'cannot connect to '],
+  34: [roles, 'runs a program'],
+  35: [roles, 'changes its session’s user'],
+  36: [roles, 'sees no query text of another'],
+  37: [roles, 'ends another’s session'],
+  38: ['test/attacks/sql.test.ts', 'row 38: '],
+  39: ['test/attacks/sql.test.ts', 'row 39: '],
+  40: ['test/attacks/attacks.test.ts', 'row 40: '],
+  42: ['test/plugins/distributed-tenant/request/sources.test.ts', 'no cache between us and the client may mix tenants'],
+  43: ['test/events/permissions.test.ts', 'a service speaks for itself alone and changes no stream'],
+  45: ['test/attacks/secrets.test.ts', 'secrets stay where they are'],
+  49: ['test/attacks/attacks.test.ts', 'row 49: '],
+  50: ['test/attacks/audit.test.ts', 'row 50: '],
+  52: ['test/attacks/misuse.test.ts', 'row 52: '],
 }
 
 const LIST = '/api/employees'

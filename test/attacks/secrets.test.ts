@@ -1,15 +1,10 @@
 // Row 45 of the attack table: a canary in every secret, and nothing of any of them in what a process says, answers, counts,
 // is called with or writes down, in production and in development, also when it cannot connect.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../../stack/servers/ports.js'
-import { inheritedEnvironment } from '../../stack/service-environment.js'
-import { rig, until } from '../rig.js'
-
-const main = fileURLToPath(new URL('../../services/identity/main.js', import.meta.url))
+import { rig } from '../rig.js'
+import { environmentOf, startService } from '../services/process.js'
 
 const planted = {
   ADMIN_TOKEN: 'canary-admin-5e1c7a90d2',
@@ -24,35 +19,14 @@ const wrong = 'canary-wrong-4d3c2b1a09'
 type Ask = (path: string, options?: RequestInit) => Promise<number>
 
 function start(t: Test, port: number, environment: Record<string, string>) {
-  const env = { ...inheritedEnvironment(process.env), DOCKER_ENABLED: 'false', LOG_LEVEL: 'trace', PORT: String(port) }
-  const child = spawn(process.execPath, [main], {
-    env: { ...env, ...planted, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', text => {
-      said += text
-    })
-  }
-  const ended = once(child, 'close')
+  const service = startService(t, 'identity', { LOG_LEVEL: 'trace', ...planted, ...environment })
   const bodies: string[] = []
   const ask: Ask = async (path, options) => {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, options).catch(() => null)
     bodies.push(`${JSON.stringify([...(response?.headers ?? [])])}${(await response?.text()) ?? ''}`)
     return response?.status ?? 0
   }
-  return {
-    ask,
-    said: () => said,
-    bodies,
-    ended,
-    async stop() {
-      child.kill('SIGTERM')
-      await ended
-    },
-  }
+  return { ...service, ask, bodies }
 }
 
 /** The command lines of every process of this machine that may be read. */
@@ -72,23 +46,19 @@ const commandLines = (): string =>
 t.test('secrets stay where they are', async t => {
   const made = await rig(t, ['identity'])
   const { nats, redis } = made.servers
-  const { host, port: databasePort, user, password: databasePassword = '' } = made.database('identity')
   const central = made.look('identity', 'identity_central')
-  const environment = {
-    DB_HOST: host,
-    DB_PORT: String(databasePort),
-    DB_USERNAME: user,
-    DB_PASSWORD: databasePassword,
+  const environment = (port: number, mode: string) => ({
+    ...environmentOf(made, 'identity', port),
     DB_SSLMODE: 'prefer',
-    NATS_URL: nats.url,
-    REDIS_URL: redis.url,
     REQUIRED_SERVICES: 'identity',
     AUDIT_STREAM: 'true',
     SHUTDOWN_NOTICE: '0',
-  }
+    NODE_ENV: mode,
+    IDENTITY_URL: `http://127.0.0.1:${port}`,
+  })
   const secrets = new Map<string, string>([
     ...Object.entries(planted).map(([name, value]) => [name, value.replace('k1:', '')] as const),
-    ['the database’s password', databasePassword],
+    ['the database’s password', made.database('identity').password as string],
     ['NATS’ password', nats.password],
     ['Redis’ password', redis.password],
     ['a user’s password', password],
@@ -116,9 +86,10 @@ t.test('secrets stay where they are', async t => {
   for (const mode of ['development', 'production']) {
     await t.test(`in ${mode}`, async t => {
       const port = await freePort()
-      const service = start(t, port, { ...environment, NODE_ENV: mode, IDENTITY_URL: `http://127.0.0.1:${port}` })
+      const service = start(t, port, environment(port, mode))
       const { ask } = service
-      await until('it is ready', 60_000, async () => (await ask('/api/health/ready')) === 200)
+      await service.answers('/api/health/ready')
+      t.equal(await ask('/api/health/ready'), 200)
       const id = `canary-${mode}`
       const json = { 'content-type': 'application/json' }
       const operator = { ...json, authorization: `Bearer ${planted.ADMIN_TOKEN}` }
@@ -169,19 +140,18 @@ t.test('secrets stay where they are', async t => {
         ['Redis', { REDIS_URL: at(redis.url) }],
       ] as const) {
         const port = await freePort()
-        const mine = { ...environment, NODE_ENV: mode, IDENTITY_URL: `http://127.0.0.1:${port}`, ...env }
-        const service = start(t, port, mine)
+        const service = start(t, port, { ...environment(port, mode), ...env })
         const reason = {
           database: /28P01|password authentication/,
           NATS: /NATS does not answer/,
           Redis: /redis connection failed/,
         }
-        await until(`${what} is said to refuse`, 60_000, () => reason[what].test(service.said()))
+        await service.says(reason[what])
         t.same(tells(commandLines()), [], 'no process is called with one')
         if (what === 'database') await service.ended
         else {
-          await until('it serves', 60_000, async () => (await service.ask('/api/health/live')) === 200)
-          await service.ask('/api/health')
+          await service.answers('/api/health/live')
+          for (const path of ['/api/health/live', '/api/health']) await service.ask(path)
           await service.stop()
         }
         t.same(tells(service.said() + service.bodies.join('\n')), [], what)

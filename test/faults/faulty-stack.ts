@@ -6,7 +6,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type ServiceName, serviceNames } from '../../stack/names.js'
 import { makeFolder } from '../../stack/servers/folder.js'
 import { type RunningStack, type StackOptions, startStack } from '../../stack/stack.js'
-import { checkLedger, type LedgerCheck, type LedgerCheckOptions } from './ledger-check.js'
+import {
+  checkLedger,
+  type LedgerCheck,
+  type LedgerCheckOptions,
+  type LedgerReading,
+  readLedger,
+} from './ledger-check.js'
 import { auditor } from './stream-facts.js'
 
 export interface FaultyStack extends RunningStack {
@@ -67,14 +73,30 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
   }
 }
 
+/** How often whoever waits asks again. */
+const PACE_MS = 100
+
+const readings = new WeakMap<RunningStack, Promise<LedgerReading>>()
+
+/** A reading that begins after this call, shared by all who have called by then: a dozen may wait for as many tenants. */
+function nextReading(stack: RunningStack): Promise<LedgerReading> {
+  const coming = readings.get(stack)
+  if (coming) return coming
+  const next = sleep(PACE_MS).then(() => {
+    readings.delete(stack)
+    return readLedger(stack)
+  })
+  readings.set(stack, next)
+  return next
+}
+
 export async function converge(stack: RunningStack, ms: number, how: LedgerCheckOptions = {}): Promise<LedgerCheck> {
   const deadline = performance.now() + ms
   for (;;) {
-    const check = await checkLedger(stack, how)
+    const check = await checkLedger(stack, how, nextReading(stack))
     if (check.differences.length === 0) return check
     if (performance.now() > deadline) {
       throw new Error(`not converged within ${ms} ms:\n  ${check.differences.slice(0, 40).join('\n  ')}`)
     }
-    await sleep(100)
   }
 }

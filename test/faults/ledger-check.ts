@@ -41,9 +41,18 @@ export interface LedgerCheck {
 
 export type Facts = Record<ServiceName, InstanceFacts>
 
-export async function checkLedger(stack: RunningStack, options: LedgerCheckOptions = {}): Promise<LedgerCheck> {
-  const differences: string[] = []
-  const ask = async <T>(what: string, question: Promise<T>): Promise<T | null> => {
+/** What everybody says at one moment; null for whom could not be asked. */
+export interface LedgerReading {
+  readonly instances: readonly (InstanceFacts | null)[]
+  readonly stream: Awaited<ReturnType<typeof readStream>> | null
+  readonly listed: readonly ListedTenant[] | null
+  readonly unasked: readonly string[]
+}
+
+/** @returns the answer, or null after telling `differences` why there is none */
+const asker =
+  (differences: string[]) =>
+  async <T>(what: string, question: Promise<T>): Promise<T | null> => {
     try {
       return await question
     } catch (error) {
@@ -51,11 +60,27 @@ export async function checkLedger(stack: RunningStack, options: LedgerCheckOptio
       return null
     }
   }
+
+export async function readLedger(stack: RunningStack): Promise<LedgerReading> {
+  const unasked: string[] = []
+  const ask = asker(unasked)
   const [instances, stream, listed] = await Promise.all([
     Promise.all(serviceNames.map(name => ask(`the instance of ${name}`, readInstance(stack, name)))),
     ask('the stream', readStream(stack)),
     ask('the API', listTenants(stack)),
   ])
+  return { instances, stream, listed, unasked }
+}
+
+/** @param reading of this stack, begun after what is to be checked was done; the tenants' databases are looked into here */
+export async function checkLedger(
+  stack: RunningStack,
+  options: LedgerCheckOptions = {},
+  reading: Promise<LedgerReading> = readLedger(stack),
+): Promise<LedgerCheck> {
+  const { instances, stream, listed, unasked } = await reading
+  const differences = [...unasked]
+  const ask = asker(differences)
   const [identity, employee, core] = instances
   if (!identity || !employee || !core || !stream || !listed) return { ...nothing, differences }
   const { only } = options

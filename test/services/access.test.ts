@@ -26,13 +26,22 @@ t.test('how often one may ask', async t => {
     return [...seen]
   }
 
-  await t.test('is bounded for an address, also for what is refused, and health is not counted', async t => {
+  await t.test('is bounded for an address, also for what is refused, and liveness is not counted', async t => {
     t.same(await statuses(20, () => ask('192.0.2.1', 'nobody')), [404])
     const refused = await ask('192.0.2.1', 'acme')
     t.match(refused.json(), { statusCode: 429, code: 'RATE_LIMITED' })
     t.ok(Number(refused.headers['retry-after']) > 0)
     t.equal((await ask('192.0.2.1', 'acme', '/api/health/live')).statusCode, 200)
     t.equal((await ask('192.0.2.2', 'acme')).statusCode, 200, 'another address')
+  })
+
+  await t.test('is bounded for health too, which tells of tenants without a token, apart from the rest', async t => {
+    t.same((await statuses(60, () => ask('192.0.2.7', 'nobody', '/api/health'))).sort(), [404])
+    t.match((await ask('192.0.2.7', 'acme', '/api/health')).json(), { statusCode: 429, code: 'RATE_LIMITED' })
+    t.equal((await ask('192.0.2.8', 'acme', '/api/health')).statusCode, 200)
+    t.equal((await ask('192.0.2.7', 'acme')).statusCode, 200)
+    for (const url of ['/api/health/live', '/api/health/ready'])
+      t.equal((await ask('192.0.2.7', 'acme', url)).statusCode, 200, url)
   })
 
   await t.test('an IPv6 network is one address', async t => {

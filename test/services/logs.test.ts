@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../../stack/servers/ports.js'
-import { inheritedEnvironment } from '../../stack/service-environment.js'
 import { barePublish, rig, until } from '../rig.js'
-
-const main = (name: string) => fileURLToPath(new URL(`../../services/${name}/main.js`, import.meta.url))
+import { environmentOf, startService } from './process.js'
 
 const planted = {
   ADMIN_TOKEN: 'canary-admin-5e1c7a90d2',
@@ -23,21 +19,8 @@ interface Line {
   readonly msg?: string
 }
 
-function run(t: Test, name: string, env: Record<string, string>) {
-  const child = spawn(process.execPath, [main(name)], {
-    env: { ...inheritedEnvironment(process.env), DOCKER_ENABLED: 'false', LOG_LEVEL: 'trace', ...planted, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', text => {
-      said += text
-    })
-  }
-  const ended = new Promise<number | null>(resolve => child.once('close', resolve))
-  return { child, ended, said: () => said }
-}
+const run = (t: Test, name: string, env: Record<string, string>) =>
+  startService(t, name, { LOG_LEVEL: 'trace', ...planted, ...env })
 
 t.test('what services say of themselves', async t => {
   const made = await rig(t, ['identity', 'employee'])
@@ -52,19 +35,10 @@ t.test('what services say of themselves', async t => {
   }
   const tells = (text: string) => Object.entries(secrets).flatMap(([name, value]) => (text.includes(value) ? name : []))
 
-  const environment = (name: string, port: number) => {
-    const { host, port: databasePort, user, password = '' } = made.database(name)
-    return {
-      DB_HOST: host,
-      DB_PORT: String(databasePort),
-      DB_USERNAME: user,
-      DB_PASSWORD: password,
-      NATS_URL: nats.url,
-      REDIS_URL: redis.url,
-      PORT: String(port),
-      REQUIRED_SERVICES: 'identity,employee',
-    }
-  }
+  const environment = (name: string, port: number) => ({
+    ...environmentOf(made, name, port),
+    REQUIRED_SERVICES: 'identity,employee',
+  })
 
   await t.test('a test run with failures of every kind tells no secret', { timeout: 100_000 }, async t => {
     const ports = { identity: await freePort(), employee: await freePort() }
@@ -86,9 +60,7 @@ t.test('what services say of themselves', async t => {
       body: JSON.stringify(body),
       headers,
     })
-    for (const name of ['identity', 'employee'] as const) {
-      await until(`${name} is ready`, 30_000, async () => (await ask(name, '/api/health/ready')) === 200)
-    }
+    for (const service of Object.values(services)) await service.answers('/api/health/ready')
 
     t.equal(
       await ask('identity', '/api/tenants', post({ id: 'acme', name: 'Acme' }, { ...admin, prefer: 'wait=30' })),
@@ -122,10 +94,7 @@ t.test('what services say of themselves', async t => {
       async () => (await ask('employee', '/api/employees', { headers: tenant })) < 500,
     )
 
-    for (const { child, ended } of Object.values(services)) {
-      child.kill('SIGTERM')
-      t.equal(await ended, 0)
-    }
+    for (const service of Object.values(services)) t.equal((await service.stop()).code, 0)
     for (const [name, { said }] of Object.entries(services)) {
       t.same(tells(said()), [], `${name}'s log`)
       const lines = said()
@@ -158,7 +127,7 @@ t.test('what services say of themselves', async t => {
     ]
     for (const env of wrong) {
       const { ended, said } = run(t, 'identity', { ...environment('identity', await freePort()), ...env })
-      t.equal(await ended, 1, Object.keys(env).join())
+      t.equal((await ended).code, 1, Object.keys(env).join())
       t.same(tells(said()), [])
       t.notMatch(said(), typed.token.slice(0, 10))
     }

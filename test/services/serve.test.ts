@@ -1,60 +1,9 @@
-import { spawn } from 'node:child_process'
 import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { freePort } from '../../stack/servers/ports.js'
-import { inheritedEnvironment } from '../../stack/service-environment.js'
-import { type Rig, rig, until } from '../rig.js'
-
-const main = (name: string) => fileURLToPath(new URL(`../../services/${name}/main.js`, import.meta.url))
-
-interface Ended {
-  code: number | null
-  out: string
-  err: string
-}
-
-function run(t: Test, name: string, env: Record<string, string>) {
-  const child = spawn(process.execPath, [main(name)], {
-    // What a container waits for is none of these tests' business.
-    env: { ...inheritedEnvironment(process.env), DOCKER_ENABLED: 'false', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  t.teardown(() => child.kill('SIGKILL'))
-  let out = ''
-  let err = ''
-  child.stdout.setEncoding('utf8').on('data', text => {
-    out += text
-  })
-  child.stderr.setEncoding('utf8').on('data', text => {
-    err += text
-  })
-  const ended = new Promise<Ended>(resolve => child.once('close', code => resolve({ code, out, err })))
-  return { child, ended, out: () => out }
-}
-
-function environment({ servers, database }: Rig, port: number): Record<string, string> {
-  const { host, port: databasePort, user, password } = database('employee')
-  return {
-    DB_HOST: host,
-    DB_PORT: String(databasePort),
-    DB_USERNAME: user,
-    DB_PASSWORD: password ?? '',
-    NATS_URL: servers.nats.url,
-    REDIS_URL: servers.redis.url,
-    PORT: String(port),
-  }
-}
-
-async function answers(url: string): Promise<boolean> {
-  for (let tries = 0; tries < 200; tries++) {
-    const response = await fetch(url, { headers: { connection: 'close' } }).catch(() => null)
-    if (response?.status === 200) return true
-    await sleep(50)
-  }
-  return false
-}
+import { rig } from '../rig.js'
+import { environmentOf, startService } from './process.js'
 
 const oneLine = /^[^\n]+\n$/
 
@@ -68,7 +17,7 @@ t.test('a wrong variable ends the start with one line that names it and the cure
   ]
   await Promise.all(
     wrong.map(async ([env, message]) => {
-      const { code, out, err } = await run(t, 'employee', env).ended
+      const { code, out, err } = await startService(t, 'employee', env).ended
       t.equal(code, 1, err)
       t.match(err, message)
       t.match(err, oneLine, 'one line, no stack')
@@ -78,7 +27,7 @@ t.test('a wrong variable ends the start with one line that names it and the cure
 })
 
 t.test('in production the tenant header alone is not enough to start', async t => {
-  const { code, err } = await run(t, 'employee', { NODE_ENV: 'production' }).ended
+  const { code, err } = await startService(t, 'employee', { NODE_ENV: 'production' }).ended
   t.equal(code, 1)
   t.match(err, /Tokens cannot be verified: set IDENTITY_URL/)
   t.match(err, oneLine)
@@ -86,7 +35,7 @@ t.test('in production the tenant header alone is not enough to start', async t =
 
 t.test('a database that is not there ends the start with one line and without the password', async t => {
   const env = { DB_PORT: String(await freePort()), DB_PASSWORD: 'hunter2', REDIS_URL: '' }
-  const { code, err } = await run(t, 'employee', env).ended
+  const { code, err } = await startService(t, 'employee', env).ended
   t.equal(code, 1)
   t.match(err, /central database .* cannot be used .*check DB_HOST/)
   t.match(err, oneLine)
@@ -95,16 +44,26 @@ t.test('a database that is not there ends the start with one line and without th
 
 t.test('a process', async t => {
   const made = await rig(t, ['employee'])
+  const start = async (t: Test) => {
+    const port = await freePort()
+    const service = startService(t, 'employee', environmentOf(made, 'employee', port))
+    await service.answers('/api/health/ready')
+    return { ...service, port }
+  }
+  /** A client that has asked and never sends what belongs to it. */
+  const holdOpen = (port: number, text: string) => {
+    const half = connect(port, '127.0.0.1')
+    half.on('error', () => {})
+    half.write(`POST /api/employees HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n${text}`)
+    return half
+  }
 
   await t.test('says where it is ready, serves, and ends by itself on SIGTERM', async t => {
-    const port = await freePort()
-    const { child, ended, out } = run(t, 'employee', environment(made, port))
-    t.ok(await answers(`http://127.0.0.1:${port}/api/health/ready`), out())
+    const { port, stop, says } = await start(t)
     // It may serve before the line has come through the pipe.
-    await until('it says where', 10_000, () => out().includes(`employee-service is ready at http://127.0.0.1:${port}`))
+    await says(new RegExp(`employee-service is ready at http://127\\.0\\.0\\.1:${port}`))
     const begun = performance.now()
-    child.kill('SIGTERM')
-    const { code, out: said, err } = await ended
+    const { code, out: said, err } = await stop()
     t.equal(code, 0, err)
     t.ok(performance.now() - begun < 6000)
     t.match(said, /closing/)
@@ -113,16 +72,11 @@ t.test('a process', async t => {
   })
 
   await t.test('with a client that holds its connection open ends all the same', async t => {
-    const port = await freePort()
-    const { child, ended } = run(t, 'employee', environment(made, port))
-    t.ok(await answers(`http://127.0.0.1:${port}/api/health/ready`))
-    const half = connect(port, '127.0.0.1')
-    half.on('error', () => {})
-    half.write('POST /api/employees HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n')
+    const { port, stop } = await start(t)
+    const half = holdOpen(port, '')
     await sleep(100)
     const begun = performance.now()
-    child.kill('SIGTERM')
-    t.equal((await ended).code, 0)
+    t.equal((await stop()).code, 0)
     t.ok(performance.now() - begun < 12_000)
     half.destroy()
   })
@@ -132,18 +86,13 @@ t.test('a process', async t => {
       ['SIGTERM', 143],
       ['SIGINT', 130],
     ] as const) {
-      const port = await freePort()
-      const { child, ended, out } = run(t, 'employee', environment(made, port))
-      t.ok(await answers(`http://127.0.0.1:${port}/api/health/ready`))
-      const half = connect(port, '127.0.0.1')
-      half.on('error', () => {})
-      half.write('POST /api/employees HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n')
-      await until('it was accepted', 10_000, () => out().includes('"url":"/api/employees"'))
+      const { port, process: child, says, stop } = await start(t)
+      const half = holdOpen(port, '\r\n')
+      await says(/"url":"\/api\/employees"/)
       child.kill(signal)
-      await until('it says that it closes', 10_000, () => /closing/.test(out()))
+      await says(/closing/)
       t.equal(child.exitCode, null, 'it waits for the request it accepted')
-      child.kill(signal)
-      t.equal((await ended).code, wanted)
+      t.equal((await stop(signal)).code, wanted)
       half.destroy()
     }
   })
@@ -152,7 +101,7 @@ t.test('a process', async t => {
     const port = await freePort()
     const taker = createServer().listen(port, '127.0.0.1')
     t.teardown(() => taker.close())
-    const { code, err } = await run(t, 'employee', environment(made, port)).ended
+    const { code, err } = await startService(t, 'employee', environmentOf(made, 'employee', port)).ended
     t.equal(code, 1)
     t.match(err, /port is in use: set PORT/)
     t.match(err, oneLine)

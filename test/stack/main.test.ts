@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+// `npm start` as a process, its services replaced by a stub: signals, the lock, services that die, and exit codes. A test
+// ends its stack with one of the signals that a user has, and each is looked at until nothing of it is left.
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -8,30 +9,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { descendants, waitGone } from '../../stack/processes.js'
+import { inheritedEnvironment } from '../../stack/service-environment.js'
 import { readStackFile } from '../../stack/stack-file.js'
+import { type Child, startChild } from '../child.js'
 
 const main = fileURLToPath(new URL('../../stack/main.js', import.meta.url))
 const stub = fileURLToPath(new URL('./stub-service.js', import.meta.url))
 
-function launch(t: Test, folder: string, args = ['--ports', '0'], more: NodeJS.ProcessEnv = {}) {
-  const env = { ...process.env, STACK_FOLDER: folder, STACK_SERVICE_PROGRAM: stub, npm_lifecycle_event: '', ...more }
-  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  t.teardown(() => child.kill('SIGKILL'))
-  const launched = { child, output: '', ended: once(child, 'close') as Promise<[number | null]> }
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', data => {
-      launched.output += data
-    })
-  }
-  return launched
+function launch(t: Test, folder: string, args = ['--ports', '0'], more: NodeJS.ProcessEnv = {}): Child {
+  const env = { ...inheritedEnvironment(process.env), STACK_FOLDER: folder, STACK_SERVICE_PROGRAM: stub, ...more }
+  return startChild(t, [main, ...args], env)
 }
 
-async function ready(launched: { child: ChildProcess; output: string }): Promise<void> {
-  while (!launched.output.includes('Ctrl-C ends everything')) {
-    if (launched.child.exitCode !== null) throw new Error(launched.output)
-    await once(launched.child.stdout ?? launched.child, 'data')
-  }
-}
+const ready = (launched: Child): Promise<void> => launched.says(/Ctrl-C ends everything/)
 
 function newFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'stack-test-'))
@@ -39,50 +29,46 @@ function newFolder(t: Test): string {
   return folder
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  t.test(`${signal} takes everything down with exit code 0`, async t => {
-    const folder = newFolder(t)
-    const launched = launch(t, folder)
-    await ready(launched)
-    const everyone = descendants(launched.child.pid as number)
-    launched.child.kill(signal)
-    t.same(await launched.ended, [0, null])
-    t.ok(await waitGone(everyone, 2000))
-    t.notOk(existsSync(join(folder, 'stack.json')))
-  })
+/** @param launched a stack that is ready */
+async function endsOn(t: Test, signal: NodeJS.Signals, launched: Child, folder: string): Promise<void> {
+  const everyone = descendants(launched.process.pid as number)
+  t.ok(everyone.length >= 8, 'three services, five servers')
+  const { code, err } = await launched.stop(signal)
+  t.equal(code, 0, `${signal}: ${err}`)
+  t.ok(await waitGone(everyone, 2000), `${signal} takes everything down`)
+  t.notOk(existsSync(join(folder, 'stack.json')))
 }
 
-t.test('a second start says what is running; after SIGKILL a new one starts', async t => {
+t.test('a second start says what is running; after SIGKILL a new one starts; SIGHUP takes it down', async t => {
   const folder = newFolder(t)
   const first = launch(t, folder)
   await ready(first)
   const info = readStackFile(folder)
   const second = launch(t, folder)
-  t.same(await second.ended, [1, null])
-  t.match(second.output, /already running/)
-  t.ok(second.output.includes(info?.services.core.url ?? '?'))
+  t.equal((await second.ended).code, 1)
+  t.match(second.said(), /already running/)
+  t.ok(second.said().includes(info?.services.core.url ?? '?'))
   t.same(readStackFile(folder), info)
 
-  const everyone = descendants(first.child.pid as number)
-  first.child.kill('SIGKILL')
+  const everyone = descendants(first.process.pid as number)
+  first.process.kill('SIGKILL')
   const third = launch(t, folder)
   await ready(third)
   t.ok(await waitGone(everyone, 10_000))
   t.not(readStackFile(folder)?.adminToken, info?.adminToken)
-  third.child.kill('SIGINT')
-  t.same(await third.ended, [0, null])
+  await endsOn(t, 'SIGHUP', third, folder)
 })
 
-t.test('of two simultaneous starts one goes on', async t => {
+t.test('of two simultaneous starts one goes on; SIGTERM takes it down', async t => {
   const folder = newFolder(t)
   const both = [launch(t, folder), launch(t, folder)]
-  const outcome = await Promise.race(both.map(one => one.ended.then(() => one)))
-  t.match(outcome.output, /another launcher|already running/)
-  const other = both.find(one => one !== outcome)
+  const loser = await Promise.race(both.map(one => one.ended.then(() => one)))
+  t.equal((await loser.ended).code, 1)
+  t.match(loser.said(), /another launcher|already running/)
+  const other = both.find(one => one !== loser)
   if (!other) throw new Error('unreachable')
   await ready(other)
-  other.child.kill('SIGTERM')
-  t.same(await other.ended, [0, null])
+  await endsOn(t, 'SIGTERM', other, folder)
 })
 
 t.test('a taken port is named before anything is started', async t => {
@@ -91,83 +77,76 @@ t.test('a taken port is named before anything is started', async t => {
   t.teardown(() => server.close())
   const { port } = server.address() as { port: number }
   const launched = launch(t, newFolder(t), ['--ports', String(port)])
-  t.same(await launched.ended, [1, null])
-  t.match(launched.output, new RegExp(`^Port ${port}.*npm start -- --ports 0`))
+  t.equal((await launched.ended).code, 1)
+  t.match(launched.said(), new RegExp(`^Port ${port}.*npm start -- --ports 0`))
 })
 
-t.test('a service that dies is told, the others go on, and it can be started again', async t => {
-  const folder = newFolder(t)
-  const launched = launch(t, folder)
-  await ready(launched)
-  const { employee, core } = readStackFile(folder)?.services ?? {}
-  await fetch(`${employee?.url}/die`).catch(() => {})
-  while (!launched.output.includes('ended with exit code 7')) await once(launched.child.stderr ?? t, 'data')
-  t.match(launched.output, /employee ended with exit code 7/)
-  t.equal((await fetch(`${core?.url}/api/health/ready`)).status, 200)
-  const start = launch(t, folder, ['start', 'employee'])
-  t.same(await start.ended, [0, null], start.output)
-  t.equal((await fetch(`${employee?.url}/api/health/ready`)).status, 200)
-  launched.child.kill('SIGINT')
-  t.same(await launched.ended, [0, null])
-})
-
-t.test('the stack stays when every service has died, and each can be started again', async t => {
-  const folder = newFolder(t)
-  const launched = launch(t, folder)
-  await ready(launched)
-  const services = Object.entries(readStackFile(folder)?.services ?? {})
-  for (const [, { url }] of services) await fetch(`${url}/die`).catch(() => {})
-  while (launched.output.split('ended with exit code 7').length <= services.length) {
-    await once(launched.child.stderr ?? t, 'data')
-  }
-  for (const [name, { url }] of services) {
-    const start = launch(t, folder, ['start', name])
-    t.same(await start.ended, [0, null], start.output)
-    t.equal((await fetch(`${url}/api/health/ready`)).status, 200)
-  }
-  launched.child.kill('SIGINT')
-  t.same(await launched.ended, [0, null])
-})
-
-t.test('one service can be stopped and started while the stack runs', async t => {
+t.test('services die, are stopped and are started again while the stack runs; SIGINT takes it down', async t => {
   const folder = newFolder(t)
   const alone = launch(t, folder, ['stop', 'employee'])
-  t.same(await alone.ended, [1, null])
-  t.match(alone.output, /No stack of this checkout is running/)
+  t.equal((await alone.ended).code, 1)
+  t.match(alone.said(), /No stack of this checkout is running/)
 
   const launched = launch(t, folder)
   await ready(launched)
-  const url = readStackFile(folder)?.services.employee.url
-  const stop = launch(t, folder, ['stop', 'employee'])
-  t.same(await stop.ended, [0, null], stop.output)
-  await t.rejects(fetch(`${url}/api/health/ready`))
-  const start = launch(t, folder, ['start', 'employee'])
-  t.same(await start.ended, [0, null], start.output)
-  t.equal((await fetch(`${url}/api/health/ready`)).status, 200)
-  launched.child.kill('SIGINT')
-  t.same(await launched.ended, [0, null])
+  const { identity, employee, core } = readStackFile(folder)?.services ?? {}
+  const isReady = async (url?: string) => (await fetch(`${url}/api/health/ready`)).status === 200
+  const told = async (verb: 'start' | 'stop', name: string) => {
+    const { code, out, err } = await launch(t, folder, [verb, name]).ended
+    t.equal(code, 0, out + err)
+  }
+
+  await t.test('one that dies is told, the others go on, and it can be started again', async t => {
+    await fetch(`${employee?.url}/die`).catch(() => {})
+    await launched.says(/employee ended with exit code 7/)
+    t.ok(await isReady(core?.url))
+    await told('start', 'employee')
+    t.ok(await isReady(employee?.url))
+  })
+
+  await t.test('one can be stopped and started', async t => {
+    await told('stop', 'employee')
+    await t.rejects(isReady(employee?.url))
+    await told('start', 'employee')
+    t.ok(await isReady(employee?.url))
+  })
+
+  await t.test('the stack stays when every service has died, and each can be started again', async t => {
+    const services = Object.entries({ identity, core, employee })
+    for (const [, one] of services) await fetch(`${one?.url}/die`).catch(() => {})
+    // The employee service for the second time.
+    await launched.says(/(ended with exit code 7[\s\S]*){4}/)
+    for (const [name, one] of services) {
+      await told('start', name)
+      t.ok(await isReady(one?.url))
+    }
+  })
+
+  await endsOn(t, 'SIGINT', launched, folder)
 })
 
 t.test('a second signal does not wait for a stubborn service, and leaves nothing either', async t => {
   const folder = newFolder(t)
   const launched = launch(t, folder, ['--ports', '0'], { STUB: 'stubborn' })
+  const { process: launcher } = launched
   await ready(launched)
-  const everyone = descendants(launched.child.pid as number)
-  launched.child.kill('SIGINT')
+  const everyone = descendants(launcher.pid as number)
+  launcher.kill('SIGINT')
   // npm repeats a terminal's Ctrl-C at once: that is no second one.
-  launched.child.kill('SIGINT')
+  launcher.kill('SIGINT')
   await sleep(1200)
-  t.equal(launched.child.exitCode, null)
+  t.equal(launcher.exitCode, null)
   const before = Date.now()
-  launched.child.kill('SIGINT')
-  t.same(await launched.ended, [0, null])
+  t.equal((await launched.stop('SIGINT')).code, 0)
   t.ok(Date.now() - before < 3000)
   t.ok(await waitGone(everyone, 2000))
 })
 
 t.test('a wrong option shows the usage', async t => {
-  for (const args of [['--ports', 'many'], ['--nonsense'], ['stop'], ['stop', 'payroll'], ['burn', 'core']]) {
-    const launched = launch(t, newFolder(t), args)
-    t.same(await launched.ended, [2, null])
-  }
+  const wrong = [['--ports', 'many'], ['--nonsense'], ['stop'], ['stop', 'payroll'], ['burn', 'core']]
+  const ended = await Promise.all(wrong.map(args => launch(t, newFolder(t), args).ended))
+  t.same(
+    ended.map(({ code }) => code),
+    wrong.map(() => 2),
+  )
 })

@@ -85,8 +85,13 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
   const socket = new CountedSocket(error => {
-    lose(error ?? connectionClosed('the server closed the connection'))
-    tellClosed()
+    const over = (): void => {
+      lose(error ?? connectionClosed('the server closed the connection'))
+      tellClosed()
+    }
+    // A certificate that is refused closes the socket under TLS without a word; the driver says why right after.
+    if (error || ready || !target.tls) over()
+    else socket.once('close', () => setImmediate(over))
   })
   // The driver listens later.
   socket.on('error', () => {})

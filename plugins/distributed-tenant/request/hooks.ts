@@ -1,8 +1,7 @@
 // Owns a request's way: identify, look up, authorise in `onRequest`; one client, made when it is first touched; dead when
 // the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, faults rule 1), but
-// for one that waits in a pipeline, which ends with its socket; `onResponse` only comes first in the ordinary ones.
-// Nothing here takes a connection: a query does.
-import { Socket } from 'node:net'
+// for one that waits in a pipeline, which ends with its socket; 'finish' only comes first in the ordinary ones, before
+// anybody's `onResponse`. Nothing here takes a connection: a query does. A route without a tenant is left alone.
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Tell } from '../channels.js'
 import type { Directory } from '../directory/directory.js'
@@ -21,7 +20,8 @@ import {
 import type { Settings } from '../options.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import type { ClientScope } from './client.js'
-import { type Identifier, identifyTenant } from './identify.js'
+import { type Heard, type Identifier, identifyTenant } from './identify.js'
+import { endWithSocket } from './pipeline.js'
 
 export interface RequestParts {
   readonly settings: Settings
@@ -33,9 +33,8 @@ export interface RequestParts {
   readonly tell: Tell
 }
 
-/** What a request carries. `none`: it names no tenant. `skipped`: its route wants none. */
-interface Slot {
-  state: 'none' | 'skipped' | 'tenant'
+/** What a request carries, unless its route wants no tenant. */
+interface Slot extends Heard {
   /** The tenant it names, admitted or not. */
   named: TenantId | null
   tenant: Tenant | null
@@ -43,13 +42,12 @@ interface Slot {
   over: boolean
   /** Whose end is told; null once it was, and for those who have nothing to tell. */
   ended: ((slot: Slot) => void) | null
-  /** Those that wait in the same pipeline, this one among them. */
-  pipeline: Set<Slot> | null
+  /** For one behind another in a pipeline: how it stops waiting for its socket's end. */
+  unwait: (() => void) | null
 }
 
 const kSlot = Symbol('distributed-tenant.slot')
 const kPolicy = Symbol('distributed-tenant.policy')
-const kPipeline = Symbol('distributed-tenant.pipeline')
 
 type Carrier = { [kSlot]?: Slot }
 
@@ -88,12 +86,7 @@ function authorize(allows: Authorize, request: FastifyRequest, slot: Slot, tenan
 
 function decide(allowed: boolean, slot: Slot, tenant: Tenant): void {
   if (allowed !== true) throw new TenantForbidden()
-  settle(slot, tenant)
-}
-
-function settle(slot: Slot, tenant: Tenant): void {
   slot.tenant = tenant
-  slot.state = 'tenant'
 }
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
@@ -102,8 +95,8 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
 
   function slotOf(request: FastifyRequest): Slot & { tenant: Tenant } {
     const slot = (request as Carrier)[kSlot]
-    if (!slot || slot.state === 'skipped') throw new TenantContextMissing()
-    if (slot.state === 'none' || !slot.tenant) throw new TenantRequired(settings.header)
+    if (!slot) throw new TenantContextMissing()
+    if (!slot.tenant) throw new TenantRequired(settings.header)
     return slot as Slot & { tenant: Tenant }
   }
 
@@ -139,23 +132,25 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
   // By callback: a route without a tenant then waits for nothing.
   fastify.addHook('onRequest', (request, reply, done) => {
     if (request.is404) return done()
-    const policy = request.routeOptions.config.tenant
+    // Once, as every look at `routeOptions` makes a new object.
+    const { tenant: policy, identifyBy } = request.routeOptions.config
+    if (policy === false) return done()
     const slot: Slot = {
-      state: policy === false ? 'skipped' : 'none',
+      claimed: null,
+      verified: null,
       named: null,
       tenant: null,
       client: null,
       over: false,
       ended: null,
-      pipeline: null,
+      unwait: null,
     }
     ;(request as Carrier)[kSlot] = slot
-    if (policy === false) return done()
     keepPrivate(reply, vary)
     releaseAtTheEnd(slot, reply)
     let admitted: void | Promise<void>
     try {
-      admitted = admit(request, reply, slot, policy)
+      admitted = admit(request, reply, slot, policy, ownIdentifiers(identifyBy) ?? identifiers)
     } catch (error) {
       return refuse(error as Error)
     }
@@ -174,8 +169,11 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     if (leases > 0 && tenant) tell({ area: 'access', event: { type: 'used', request, tenant: tenant.id, leases } })
   }
 
-  function tellRefused(request: FastifyRequest, { named }: Slot, error: unknown): void {
-    if (tell.heard('access')) tell({ area: 'access', event: { type: 'refused', request, error, tenant: named } })
+  /** A tenant that it claimed against its own token is the one it tried to reach. */
+  function tellRefused(request: FastifyRequest, { named, claimed, verified }: Slot, error: unknown): void {
+    if (!tell.heard('access')) return
+    const tenant = named ?? claimed ?? verified
+    tell({ area: 'access', event: { type: 'refused', request, error, tenant, holds: verified } })
   }
 
   function admit(
@@ -183,8 +181,9 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     reply: FastifyReply,
     slot: Slot,
     policy: TenantPolicy | undefined,
+    sources: readonly Identifier[],
   ): void | Promise<void> {
-    const id = identifyTenant(request, identifiersOf(request) ?? identifiers, directory.findDomain)
+    const id = identifyTenant(request, sources, directory.findDomain, slot)
     return id instanceof Promise
       ? id.then(late => identified(request, reply, slot, policy, late))
       : identified(request, reply, slot, policy, id)
@@ -213,13 +212,8 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     refuseUnlessReady(entry, oldestSchema)
     const tenant = tenantOf(entry)
     if (settings.authorizeTenant) return authorize(settings.authorizeTenant, request, slot, tenant)
-    settle(slot, tenant)
+    slot.tenant = tenant
   }
-
-  fastify.addHook('onResponse', (request, _reply, done) => {
-    end((request as Carrier)[kSlot])
-    done()
-  })
 }
 
 /** One address, many tenants: no cache between us and the client may take one's answer for another's. */
@@ -234,43 +228,33 @@ function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
     end(slot)
     return
   }
-  // Not `once`, which makes two closures for every request; what has ended has ended.
+  // Not `once`, which makes two closures for every request; what has ended has ended. In front of Fastify's own listener,
+  // so that no `onResponse` hook still has a client; as such a hook, every route there is would pay for one.
   ;(raw as Carrier)[kSlot] = slot
+  raw.prependListener('finish', endOfResponse)
   raw.on('close', endOfResponse)
-  // Behind another of its pipeline a response has no socket yet, and when the client leaves nobody closes it.
-  if (raw.socket === null && reply.request.raw.socket instanceof Socket) endWith(reply.request.raw.socket, slot)
+  if (raw.socket === null) slot.unwait = endWithSocket(raw, () => end(slot))
 }
 
 function endOfResponse(this: Carrier): void {
   end(this[kSlot])
 }
 
-/** One listener per socket, however many requests wait in its pipeline. */
-function endWith(socket: Socket & { [kPipeline]?: Set<Slot> }, slot: Slot): void {
-  let pipeline = socket[kPipeline]
-  if (!pipeline) {
-    const waiting = new Set<Slot>()
-    socket.once('close', () => {
-      for (const one of waiting) end(one)
-    })
-    socket[kPipeline] = waiting
-    pipeline = waiting
-  }
-  pipeline.add(slot)
-  slot.pipeline = pipeline
-}
-
 function end(slot: Slot | undefined): void {
   if (!slot || slot.over) return
   slot.over = true
-  slot.pipeline?.delete(slot)
+  slot.unwait?.()
   slot.client?.release()
   slot.ended?.(slot)
 }
 
 /** A route's own sources, when it or its scope names them. */
 export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
-  request.routeOptions.config.identifyBy as readonly Identifier[] | undefined
+  ownIdentifiers(request.routeOptions.config.identifyBy)
+
+/** A list, but for a route that was there before the plugin. */
+const ownIdentifiers = (by: FastifyContextConfig['identifyBy']): readonly Identifier[] | undefined =>
+  typeof by === 'function' ? [by] : by
 
 /** `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })`: a scope's word, for routes that say nothing. */
 function addScopePolicy(fastify: FastifyInstance): void {

@@ -51,10 +51,25 @@ export function hostOf(request: FastifyRequest): string | null {
       if ((++forwarded > 1 || rawHeaders[at + 1]?.includes(',')) && trusts(request)) throw new HostInvalid()
     }
   }
-  const host = parseHost(request.host)
+  const host = hostNamed(request.host)
   if (url?.startsWith('/') === false && url !== '*') {
     const target = URL.canParse(url) ? new URL(url).host : ''
     if (parseHost(target) !== host) throw new HostInvalid()
+  }
+  return host
+}
+
+/** What was read of the last names; few services have many, and reading one costs more than all else about it. */
+const read = new Map<string, string | null>()
+const MOST_READ = 1_000
+
+function hostNamed(value: string): string | null {
+  let host = read.get(value)
+  if (host === undefined) {
+    host = parseHost(value)
+    // Whoever sends others each time makes it slower, not larger.
+    if (read.size >= MOST_READ) read.clear()
+    read.set(value, host)
   }
   return host
 }

@@ -64,15 +64,15 @@ function pathOf(url: string): string {
 
 /**
  * Settles what the sources say, at once unless a source or a lookup has to be waited for. `findDomain` is asked for host
- * names only.
+ * names only. `heard` holds what was said, also when that is refused.
  * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with what is verified, and the 400s
  */
 export function identifyTenant(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
   findDomain: FindDomain,
+  heard: Heard = { claimed: null, verified: null },
 ): TenantId | null | Promise<TenantId | null> {
-  const heard: Heard = { claimed: null, verified: null }
   for (let at = 0; at < identifiers.length; at++) {
     const said = (identifiers[at] as Identifier)(request)
     if (said === null) continue
@@ -85,7 +85,7 @@ export function identifyTenant(
 type FindDomain = (domain: string) => DirectoryEntry | null | Promise<DirectoryEntry | null>
 
 /** What was said so far: by claims, and by what is verified. */
-interface Heard {
+export interface Heard {
   claimed: TenantId | null
   verified: TenantId | null
 }

@@ -1,12 +1,13 @@
 // Owns /api/tenants/events, the operator's live view: server-sent events, one for every change of a tenant or of what a
 // service says about it, each with the tenant's whole state. A client that comes back names its place and is told what it
-// missed. Streams hold no database connection, are capped, and end when the service closes or the token they were asked
-// for with is good no more.
+// missed. Streams hold no database connection, are capped in all and for each token, and end when the service closes or the
+// token they were asked for with is good no more.
 import createError from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { AuditRecord } from '../../../plugins/audit/index.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
 import { bearerOf, requireAdmin } from '../../http/admin.js'
 import type { AdminTokens } from '../../http/admin-tokens.js'
@@ -16,15 +17,23 @@ import type { Watch } from '../watch.js'
 
 export const TooManyStreams = createError(
   'TOO_MANY_STREAMS',
-  'All event streams of this process are taken: close one, or ask another replica.',
-  503,
+  'All %s event streams of this process are taken (EVENT_STREAMS): close one, or ask another replica.',
+  429,
+)
+
+/** The same code: what a client does about it is the same. */
+export const TooManyStreamsOfToken = createError(
+  'TOO_MANY_STREAMS',
+  'Your token has %s event streams open here, as many as one may (EVENT_STREAMS_PER_TOKEN): close one.',
+  429,
 )
 
 export interface EventRouteOptions {
   adminTokens: AdminTokens
   watch: Watch
-  /** Streams at a time. Default 100. */
-  most?: number
+  /** Streams at a time, of everybody and of one token. */
+  most: number
+  mostPerToken: number
 }
 
 /** Proxies drop what is silent for a minute. */
@@ -33,10 +42,12 @@ const HEARTBEAT_MS = 15_000
 const BEHIND_BYTES = 4 * 1024 * 1024
 /** What a browser waits before it comes back. */
 const RETRY_MS = 2_000
+/** Seconds after which one that was refused may ask again. */
+const FULL_RETRY = 10
 
 export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
   app,
-  { adminTokens, watch, most = 100 },
+  { adminTokens, watch, most, mostPerToken },
 ) => {
   await app.register(fastifySSE, { heartbeatInterval: HEARTBEAT_MS })
   app.addHook('onRequest', requireAdmin(adminTokens))
@@ -50,10 +61,18 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
     for (const reply of open.keys()) reply.sse.close()
   })
 
+  /** @throws TOO_MANY_STREAMS */
+  function refuseTooMany(token: string, reply: FastifyReply): void {
+    const own = [...open.values()].filter(one => one === token).length
+    if (open.size < most && own < mostPerToken) return
+    reply.header('retry-after', FULL_RETRY)
+    throw own < mostPerToken ? new TooManyStreams(most) : new TooManyStreamsOfToken(mostPerToken)
+  }
+
   app.get(
     '',
     {
-      config: { tenant: false },
+      config: { tenant: false, audit: 'admin' },
       // Not `only`: its refusal has neither our shape nor a cure.
       sse: 'manual',
       schema: {
@@ -66,15 +85,18 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
           { tenant: Type.Optional(Type.String({ maxLength: 1000, description: 'Only this tenant.' })) },
           { additionalProperties: false },
         ),
-        response: errors(400, 401),
+        response: errors(400, 401, 429),
       },
     },
     async (request, reply) => {
       const { tenant } = request.query
       const only = tenant === undefined ? undefined : parseTenantId(tenant)
       const place = placeOf(reply.sse.lastEventId)
-      if (open.size >= most) throw new TooManyStreams()
-      open.set(reply, bearerOf(request) ?? '')
+      const token = bearerOf(request) ?? ''
+      refuseTooMany(token, reply)
+      // Whose client has left already says `close` no more, and would keep its place for ever.
+      if (reply.raw.destroyed) return
+      open.set(reply, token)
       let leave = (): void => {}
       let over = false
       reply.raw.once('close', () => {
@@ -90,12 +112,22 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
         open.delete(reply)
         throw error
       }
+      // Its own row comes when it is over, which may be in a week.
+      app.audit.record(opened(request))
       // The token may have been taken away while the stream was opened.
-      if (adminTokens.accepts(bearerOf(request) ?? '')) reply.sse.keepAlive()
+      if (adminTokens.accepts(token)) reply.sse.keepAlive()
       else reply.sse.close()
     },
   )
 }
+
+const opened = (request: FastifyRequest): AuditRecord => ({
+  kind: 'admin',
+  result: 'ok',
+  actor: 'admin',
+  requestId: request.id,
+  detail: { method: request.method, route: request.routeOptions.url, stream: 'opened', address: request.ip },
+})
 
 function hear({ sse, raw }: FastifyReply, id: string, tenant: object | null): void {
   if (!sse.isConnected) return

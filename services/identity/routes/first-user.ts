@@ -13,7 +13,7 @@ export const firstUserRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }
   app.post(
     '/:id/users',
     {
-      config: { tenant: false },
+      config: { tenant: false, audit: 'admin' },
       schema: {
         tags: ['tenants'],
         security: [{ admin: [] }],

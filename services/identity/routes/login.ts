@@ -4,6 +4,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type { AuditRecord } from '../../../plugins/audit/index.js'
 import { addressOf } from '../../../plugins/limits/index.js'
 import { errors, tenantErrors } from '../../http/schemas.js'
 import { createCredentials } from '../credentials.js'
@@ -62,7 +64,10 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginRouteOptions> = async (
       const credentials = createCredentials(request.sql)
       const account = await credentials.find(email)
       const outcome = await passwords.check(password, account?.passwordHash)
-      if (!account || outcome === 'wrong') throw new LoginFailed()
+      if (!account || outcome === 'wrong') {
+        app.audit.record(failed(request))
+        throw new LoginFailed()
+      }
       if (outcome === 'outdated') {
         await credentials.renew(account.id, account.passwordHash, await passwords.hash(password))
       }
@@ -92,6 +97,15 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginRouteOptions> = async (
     },
   )
 }
+
+/** Who guesses at which tenant's passwords, and from where. Not for whom: people write passwords into the wrong field. */
+const failed = (request: FastifyRequest): AuditRecord => ({
+  kind: 'refused',
+  result: 'LOGIN_FAILED',
+  tenantId: request.tenantId,
+  requestId: request.id,
+  detail: { method: request.method, route: request.routeOptions.url, address: request.ip },
+})
 
 /** What is counted goes to Redis: not whose address it is. */
 const nameless = (email: string): string =>

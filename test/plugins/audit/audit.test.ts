@@ -1,7 +1,9 @@
+import { type AddressInfo, connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import audit, { type AuditOptions, isGenuine, type Seal, sign, verify } from '../../../plugins/audit/index.js'
 import { dropExpired, ensurePartitions, monthOf, sealMonths } from '../../../plugins/audit/store.js'
+import { fromClaim, fromHeader } from '../../../plugins/distributed-tenant/index.js'
 import metrics from '../../../plugins/metrics/index.js'
 import { rig, until } from '../../rig.js'
 import { scrape, value } from '../metrics/scrape.js'
@@ -88,6 +90,75 @@ t.test('the audit log', async t => {
     t.match(row, { actor: 'ada', result: 'ok', request_id: /./, detail: { method: 'GET', route: '/administered' } })
   })
 
+  await t.test('keeps a row of an administered call whose client leaves before its answer', async t => {
+    let go = (): void => {}
+    const gate = new Promise<void>(resolve => {
+      go = resolve
+    })
+    let inside = 0
+    const slow = await build('employee', {}, app => {
+      withAudit({ actor: () => 'ada' })(app)
+      app.post('/slow', { config: { tenant: false, audit: 'admin' } }, async () => {
+        inside++
+        await gate
+        return 'done'
+      })
+    })
+    await slow.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = slow.server.address() as AddressInfo
+    const body = '{"a":1}'
+    const head = `POST /slow HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`
+    const before = await count('admin')
+    // One alone, and three in a pipeline: two of them have no socket yet when it closes.
+    for (const requests of [1, 3]) {
+      const wanted = inside + requests
+      const socket = connect(port, '127.0.0.1')
+      socket.on('error', () => {}).write(`${head}${body}`.repeat(requests))
+      await until('they are under way', 5_000, () => inside === wanted)
+      socket.destroy()
+    }
+    await until('all have a row', 5_000, async () => (await count('admin')) - before === 4)
+    go()
+    const [row] = await central`select * from audit_log where kind = 'admin' order by at desc limit 1`
+    t.match(row, { actor: 'ada', result: 'UNANSWERED', detail: { method: 'POST', route: '/slow', status: null } })
+    await slow.close()
+    t.equal((await count('admin')) - before, 4, 'each once')
+  })
+
+  await t.test('names who tried which other tenant, and nobody for a call that could not say who it is', async t => {
+    const crossed = await build(
+      'employee',
+      { identifyBy: [fromHeader('HRMS-Client-ID'), fromClaim()] },
+      app => {
+        withAudit({ actor: ({ user }) => (user as { sub?: string } | undefined)?.sub ?? 'admin' })(app)
+        app.get('/closed', { config: { tenant: false, audit: 'admin' } }, async (_request, reply) =>
+          reply.code(401).send(),
+        )
+      },
+      async app => {
+        app.decorateRequest('user', null)
+        app.addHook('onRequest', async request => {
+          request.user = { sub: 'eve', tenant: 'acme' } as never
+        })
+      },
+    )
+    const answer = await crossed.inject({ url: '/read', headers: { 'hrms-client-id': 'globex' } })
+    t.match(answer.json(), { statusCode: 403, code: 'TENANT_FORBIDDEN' })
+    t.equal((await crossed.inject('/closed')).statusCode, 401)
+    await written(crossed)
+    const rows = await central`
+      select kind, result, tenant_id, actor, detail->>'holds' as holds from audit_log
+      where result in ('TENANT_FORBIDDEN', '401') order by seq`
+    t.same(
+      [...rows],
+      [
+        { kind: 'refused', result: 'TENANT_FORBIDDEN', tenant_id: 'globex', actor: 'eve', holds: 'acme' },
+        { kind: 'admin', result: '401', tenant_id: null, actor: null, holds: null },
+      ],
+    )
+    await crossed.close()
+  })
+
   await t.test('is written through a role that may insert and nothing else', async t => {
     await app.central.begin(async sql => {
       await sql.unsafe('set local role employee_service_audit')
@@ -118,8 +189,9 @@ t.test('the audit log', async t => {
   await t.test('verifies, and names the first row of each kind of tampering', async t => {
     for (let n = 0; n < 20; n++) app.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', detail: { n } })
     await written(app)
-    t.match(await verify(app.central), { flaws: [], chains: 1, open: [/./] })
-    const [last] = await central`select chain, max(seq)::int as seq from audit_log group by chain`
+    t.match(await verify(app.central), { flaws: [], chains: 3, open: [/./] })
+    const [last] = await central`
+      select chain, max(seq)::int as seq from audit_log group by chain order by bool_or(result = 'ended') limit 1`
     const { chain, seq } = last as { chain: string; seq: number }
     const middle = seq - 10
     const heads = [{ month: monthOf(new Date()).toISOString().slice(0, 10), chain, seq, hash: '' }]

@@ -1,4 +1,4 @@
-import Fastify from 'fastify'
+import Fastify, { type FastifyServerOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import t, { type Test } from 'tap'
 import {
@@ -75,8 +75,9 @@ async function app(
     probe = 'ready',
     figures = counted,
   }: State = {},
+  logger: FastifyServerOptions['logger'] = false,
 ) {
-  const app = Fastify()
+  const app = Fastify({ logger })
   t.teardown(() => app.close())
   const tenants = {
     health: async () => ({ central, cache, events, provisioning, connections }),
@@ -89,6 +90,22 @@ async function app(
   await app.register(health, { background: false })
   return app
 }
+
+t.test('a loop that stood still is degraded, and told in the log', async t => {
+  const lines: string[] = []
+  const here = await app(t, {}, { stream: { write: (line: string) => void lines.push(line) } })
+  await new Promise(resolve => setTimeout(resolve, 600))
+  const until = performance.now() + 1700
+  while (performance.now() < until);
+  await new Promise(resolve => setTimeout(resolve, 20))
+  const response = await here.inject('/api/health')
+  t.equal(response.statusCode, 200)
+  const { status, checks } = response.json()
+  t.equal(status, 'degraded')
+  t.match(checks.eventLoop, { status: 'down', detail: /^stood still for 1\.\d s, 0 s ago$/ })
+  t.match(lines.join(''), /"ms":1\d{3}.*the event loop stood still/)
+  t.equal((await here.inject('/api/health/ready')).statusCode, 200, 'it answers again')
+})
 
 const named = { url: '/api/health', headers: { 'hrms-client-id': 'acme' } }
 

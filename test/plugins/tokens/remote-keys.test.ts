@@ -69,6 +69,27 @@ t.test('a key that the issuer has withdrawn is unknown', async t => {
   t.equal(await keys.find('one'), null)
 })
 
+t.test(
+  'a key that was withdrawn while nobody asked lets nobody in, and an issuer that is away keeps nobody waiting',
+  async t => {
+    const { from, clock, keys } = await remote(t)
+    await keys.find('one')
+    from.keys = [two.jwk]
+    clock.now += 11 * MINUTE
+    t.same(await Promise.all([keys.find('one'), keys.find('one')]), [null, null], 'not even the first')
+    t.ok(await keys.find('two'))
+
+    clock.now += 11 * MINUTE
+    from.mood = 'error'
+    t.ok(await keys.find('two'), 'asked, and away')
+    from.mood = 'silent'
+    clock.now += 11_000
+    const began = performance.now()
+    t.ok(await keys.find('two'))
+    t.ok(performance.now() - began < 1_000, 'known to be away, it is asked beside')
+  },
+)
+
 t.test('without an issuer, or with a silent one, nobody can tell', async t => {
   const none = createRemoteKeys({ url: undefined })
   await t.rejects(none.find('one'), { code: 'TOKEN_KEYS_UNAVAILABLE' })

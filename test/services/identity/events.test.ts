@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { readEnvironment } from '../../../plugins/distributed-tenant/environment.js'
 import { applyStatus } from '../../../services/identity/ledger.js'
 import { until } from '../../rig.js'
 import { admin, adminToken, asAdmin, serviceRig } from '../rig.js'
@@ -50,7 +51,8 @@ async function listen(url: string, headers: Record<string, string> = {}) {
 
 t.test('the live view of tenants', async t => {
   const { service } = await serviceRig(t, ['identity'])
-  const app = await service('identity', {}, { requiredServices: ['employee'] })
+  const environment = readEnvironment({ EVENT_STREAMS_PER_TOKEN: '200' })
+  const app = await service('identity', {}, { requiredServices: ['employee'], environment })
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `${base}/api/tenants/events`
   const call = admin(app)
@@ -105,7 +107,9 @@ t.test('the live view of tenants', async t => {
 
   await t.test('holds no connection of the database, and has room for a hundred', async t => {
     const streams = await Promise.all(Array.from({ length: 100 }, () => listen(url)))
-    t.match((await call('GET', '/api/tenants/events')).json(), { statusCode: 503, code: 'TOO_MANY_STREAMS' })
+    const refused = await call('GET', '/api/tenants/events')
+    t.match(refused.json(), { statusCode: 429, code: 'TOO_MANY_STREAMS', message: /All 100 .*another replica/ })
+    t.equal(refused.headers['retry-after'], '10')
     t.equal((await call('GET', '/api/tenants/acme')).statusCode, 200, 'the database is there for others')
     await streams.pop()?.leave()
     const again = await until('a place is free', 20_000, async () => {
@@ -119,6 +123,45 @@ t.test('the live view of tenants', async t => {
     await app.close()
     await until('all have ended', 20_000, () => streams.every(stream => stream.ended()))
   })
+})
+
+t.test('one token has its share of the streams, and a client that leaves gives its place back', async t => {
+  const { service } = await serviceRig(t, ['identity'])
+  const other = 'another-token-of-the-tests'
+  const environment = readEnvironment({ EVENT_STREAMS: '4', EVENT_STREAMS_PER_TOKEN: '2' })
+  const app = await service('identity', {}, { environment, adminToken: `${adminToken},${other},a-third-of-the-tests` })
+  const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/api/tenants/events`
+  const as = (token: string) => ({ authorization: `Bearer ${token}` })
+  const refusal = async (headers: Record<string, string>) => (await fetch(url, { headers })).json()
+
+  const mine = [await listen(url), await listen(url, { authorization: `bearer  ${adminToken}` })]
+  t.same(
+    mine.map(({ status }) => status),
+    [200, 200],
+  )
+  t.match(await refusal(asAdmin), { statusCode: 429, code: 'TOO_MANY_STREAMS', message: /Your token has 2 / })
+  const theirs = [await listen(url, as(other)), await listen(url, as(other))]
+  t.same(
+    theirs.map(({ status }) => status),
+    [200, 200],
+    'another has its own share',
+  )
+  t.match(await refusal(as('a-third-of-the-tests')), {
+    statusCode: 429,
+    message: /All 4 event streams of this process/,
+  })
+
+  await mine.pop()?.leave()
+  await until('the place is free', 5_000, async () => (await listenOnce(url, as('a-third-of-the-tests'))) === 200)
+  // Some leave before they are answered: none of them may keep a place.
+  for (let n = 0; n < 40; n++) {
+    const leave = new AbortController()
+    const asked = fetch(url, { headers: asAdmin, signal: leave.signal }).catch(() => null)
+    setTimeout(() => leave.abort(), n % 5)
+    await asked
+  }
+  await until('all their places are free', 5_000, async () => (await listenOnce(url)) === 200)
+  for (const stream of [...mine, ...theirs]) await stream.leave()
 })
 
 t.test('a token that is taken away ends the streams it opened', async t => {

@@ -22,7 +22,7 @@ t.test('a creation whose process is killed', async t => {
     await t.test(`${step === 'written' ? 'before' : 'after'} the commit is made once by a repeat`, async t => {
       const doomed = await identity(t, made, port, `change.${step}`)
       await t.rejects(create(step))
-      t.match(await doomed.ended, [null, 'SIGKILL'])
+      t.match(await doomed.ended, { code: null, signal: 'SIGKILL' })
       const keys = await central<{ id: string }[]>`select tenant_id as id from idempotency_keys where key = ${step}`
       t.equal(keys.length, left, 'the key is there or not')
 
@@ -64,7 +64,7 @@ t.test('the making of a first user whose process is killed', async t => {
       const doomed = await identity(t, made, port, `first_user.${step}`, env)
       const first = await create()
       if (step === 'remembered') t.equal(first, null, 'nobody was answered')
-      t.match(await doomed.ended, [null, 'SIGKILL'])
+      t.match(await doomed.ended, { code: null, signal: 'SIGKILL' })
 
       const next = await identity(t, made, port, undefined, env)
       t.equal((await create())?.status, 202, 'a repeat is answered as the first')

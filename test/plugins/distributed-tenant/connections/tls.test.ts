@@ -1,65 +1,27 @@
 // TLS to a real server: connections are encrypted, counted, cut and cancelled as without it, and a wrong certificate is refused.
-import { execFileSync } from 'node:child_process'
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, copyFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { tlsOptions } from '../../../../plugins/distributed-tenant/connections/target.js'
+import { type Certificate, makeCertificates } from '../../../certificates.js'
 import { codeOf, stand, until } from '../stand.js'
 
-const hasOpenssl = (() => {
-  try {
-    execFileSync('openssl', ['version'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-})()
-
-t.test('a connection over TLS', { skip: hasOpenssl ? false : 'needs openssl to make a certificate' }, async t => {
-  const folder = mkdtempSync(join(tmpdir(), 'tls-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const certificate = (name: string) => {
-    const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.crt`)]
-    execFileSync(
-      'openssl',
-      [
-        'req',
-        '-new',
-        '-x509',
-        '-days',
-        '2',
-        '-nodes',
-        '-newkey',
-        'rsa:2048',
-        '-subj',
-        '/CN=localhost',
-        '-addext',
-        'subjectAltName=DNS:localhost,IP:127.0.0.1',
-        '-out',
-        cert,
-        '-keyout',
-        key,
-      ],
-      { stdio: 'ignore' },
-    )
-    return { key, cert }
-  }
-  const ours = certificate('ours')
-  const foreign = certificate('foreign')
+t.test('a connection over TLS', async t => {
+  const made = makeCertificates(t)
   const { server, look, pool: build } = await stand(t)
   const owner = statSync(server.dir)
-  chmodSync(folder, 0o755)
-  chmodSync(ours.key, 0o600)
-  for (const path of [ours.key, ours.cert]) chownSync(path, owner.uid, owner.gid)
-  for (const [name, value] of [
-    ['ssl_cert_file', ours.cert],
-    ['ssl_key_file', ours.key],
-    ['ssl', 'on'],
-  ]) {
-    await look.unsafe(`alter system set ${name} = '${value}'`)
+  /** The server's own names for them are server.crt and server.key. */
+  const use = async (certificate: Certificate) => {
+    for (const kind of ['cert', 'key'] as const) {
+      const path = join(server.dir, kind === 'cert' ? 'server.crt' : 'server.key')
+      copyFileSync(certificate[kind], path)
+      chmodSync(path, 0o600)
+      chownSync(path, owner.uid, owner.gid)
+    }
+    await look`select pg_reload_conf()`
   }
-  await look`select pg_reload_conf()`
+  await look`alter system set ssl = 'on'`
+  await use(made.good)
   const database = { host: '127.0.0.1', port: 1, database: 'x', user: 'x', password: 'x', sslRootCert: undefined }
   const secured = async (tls: false | string | object) => {
     const [row] = await build({ target: { tls } }).client()
@@ -73,15 +35,29 @@ t.test('a connection over TLS', { skip: hasOpenssl ? false : 'needs openssl to m
     t.equal(await secured(tlsOptions({ ...database, ssl: 'require' })), true)
     t.equal(await secured(tlsOptions({ ...database, ssl: 'disable' })), false)
   })
+  const verified = (ca: string, host = '127.0.0.1') =>
+    secured(tlsOptions({ ...database, host, ssl: 'verify-full', sslRootCert: ca }))
   await t.test('checks the certificate with verify-full', async t => {
-    t.equal(await secured(tlsOptions({ ...database, ssl: 'verify-full', sslRootCert: ours.cert })), true)
-    t.equal(
-      await codeOf(secured(tlsOptions({ ...database, ssl: 'verify-full', sslRootCert: foreign.cert }))),
-      'TENANT_DATABASE_UNAVAILABLE',
-    )
-    const elsewhere = { rejectUnauthorized: true, ca: readFileSync(ours.cert, 'utf8'), servername: 'elsewhere.example' }
-    t.equal(await codeOf(secured(elsewhere)), 'TENANT_DATABASE_UNAVAILABLE')
+    t.equal(await verified(made.ca), true)
+    t.equal(await verified(made.ca, 'localhost'), true)
+    t.match(await refusal(verified(made.foreignCa)), /UNABLE_TO_VERIFY_LEAF_SIGNATURE/)
+    t.match(await refusal(verified(made.ca, 'elsewhere.example')), /ERR_TLS_CERT_ALTNAME_INVALID/)
   })
+  await t.test(
+    'refuses one of another host and one of yesterday with verify-full, and takes a good one again',
+    async t => {
+      for (const [certificate, reason] of [
+        [made.wrongHost, /ERR_TLS_CERT_ALTNAME_INVALID/],
+        [made.expired, /CERT_HAS_EXPIRED/],
+      ] as const) {
+        await use(certificate)
+        await until(2_000, async () => reason.test(await refusal(verified(made.ca))))
+        t.equal(await secured('require'), true, 'encrypted all the same where nobody wants it checked')
+      }
+      await use(made.good)
+      await until(2_000, async () => (await verified(made.ca).catch(() => false)) === true)
+    },
+  )
   await t.test('is counted until the server has let go', async t => {
     const { client, pool } = build({ target: { tls: 'require', applicationName: 'tls' } })
     const alive = async () => (await look`select 1 from pg_stat_activity where application_name = 'tls'`).length
@@ -108,3 +84,14 @@ t.test('a connection over TLS', { skip: hasOpenssl ? false : 'needs openssl to m
     await until(1_000, () => pool.info().open === 1)
   })
 })
+
+/** Code and cause of a connection that is refused. */
+async function refusal(connecting: Promise<unknown>): Promise<string> {
+  try {
+    await connecting
+    return 'no error'
+  } catch (error) {
+    const { code, cause } = error as { code?: string; cause?: { code?: string } }
+    return `${code} ${cause?.code ?? cause}`
+  }
+}

@@ -1,8 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { parseRoleKeys } from '../../../../plugins/distributed-tenant/databases/credentials.js'
+import { parseServiceName } from '../../../../plugins/distributed-tenant/databases/names.js'
+import { createSeal } from '../../../../plugins/distributed-tenant/directory/seal.js'
 import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
-import { rig, until } from '../../../rig.js'
+import { rig, roleSecret, until } from '../../../rig.js'
 
 const serve = (app: FastifyInstance) => {
   app.get('/who', { config: { tenant: 'required' } }, async request => request.tenant)
@@ -11,8 +14,13 @@ const serve = (app: FastifyInstance) => {
 t.test('looking a tenant up', async t => {
   const { app: build, look, servers } = await rig(t, ['employee'])
   const { redis, postgres } = servers
-  const app = await build('employee', { redis: redis.url }, serve)
-  const replica = await build('employee', { redis: redis.url }, serve)
+  let replicas = 0
+  const start = () => {
+    replicas++
+    return build('employee', { redis: redis.url }, serve)
+  }
+  const app = await start()
+  const replica = await start()
   const client = new Redis(redis.url)
   client.on('error', () => {})
   t.teardown(() => client.disconnect())
@@ -30,18 +38,31 @@ t.test('looking a tenant up', async t => {
       return [step.event.type.slice('remote_'.length)]
     })
   const central = look('employee', 'employee_central')
-  /** Every replica forgets what it has in memory and fetches anew. */
+  const seal = createSeal(parseServiceName('employee'), parseRoleKeys(roleSecret))
+  /** What a service has put, without its seal. */
+  const entryOf = async (id: string) => {
+    const bytes = await client.getBuffer(`fdt:v1:employee:${id}`)
+    return JSON.parse((bytes && seal.open(bytes)?.toString()) ?? '{}')
+  }
+  /** Every replica forgets what it has in memory, fetches anew, and has put what it fetched into Redis. */
   const touch = async (id: string) => {
-    await central`update tenants set step = step where id = ${id}`
-    await until('the row is in Redis at its revision', 10_000, async () => {
-      const [row] = await central`select revision from tenants where id = ${id}`
-      return JSON.parse((await client.get(`fdt:v1:employee:${id}`)) ?? '{}').revision === Number(row?.revision)
+    const monitor = await client.monitor()
+    const puts: { from: string; revision: number }[] = []
+    monitor.on('monitor', (_time: string, [command, , , key, , revision]: string[], from: string) => {
+      if (command?.toLowerCase() === 'eval' && key === `fdt:v1:employee:${id}`)
+        puts.push({ from, revision: Number(revision) })
     })
+    const [row] = await central`update tenants set step = step where id = ${id} returning revision`
+    await until('each has asked to put it at its revision', 10_000, () => {
+      const fresh = puts.filter(({ revision }) => revision === Number(row?.revision))
+      return new Set(fresh.map(({ from }) => from)).size === replicas
+    })
+    monitor.disconnect()
   }
   /** A replica with nothing in memory, which can tell new entries in Redis from old. */
   const trusting = async () => {
     told.length = 0
-    const fresh = await build('employee', { redis: redis.url }, serve)
+    const fresh = await start()
     await until('Redis is trusted', 10_000, () =>
       told.some(({ area, event }) => area === 'lookup' && event.type === 'remote_trusted'),
     )
@@ -65,8 +86,8 @@ t.test('looking a tenant up', async t => {
   })
 
   await t.test('keeps no routing in Redis', async t => {
-    const entry = JSON.parse((await client.get('fdt:v1:employee:globex')) ?? '{}')
-    t.same(Object.keys(entry).sort(), [
+    t.same(Object.keys(await entryOf('globex')).sort(), [
+      'at',
       'domain',
       'id',
       'lifecycle',
@@ -82,7 +103,7 @@ t.test('looking a tenant up', async t => {
 
   await t.test('asks the registry once for a hundred at the same time', async t => {
     await client.flushall()
-    const fresh = await build('employee', { redis: redis.url }, serve)
+    const fresh = await start()
     told.length = 0
     const answers = await Promise.all(Array.from({ length: 100 }, () => who(fresh, 'acme')))
     t.same([...new Set(answers.map(answer => answer.statusCode))], [200])
@@ -107,18 +128,29 @@ t.test('looking a tenant up', async t => {
 
   await t.test('takes what is wrong in Redis for a miss', async t => {
     const key = 'fdt:v1:employee:acme'
-    const right = JSON.parse((await client.get(key)) ?? '{}')
+    const right = await entryOf('acme')
+    const sealed = (more: object) => seal.close(JSON.stringify({ ...right, ...more }))
+    const others = createSeal(parseServiceName('core'), parseRoleKeys(roleSecret))
+    const hour = 3_600_000
+    t.equal(right.id, 'acme')
     const cases: [what: string, value: string, counted: string][] = [
       ['no JSON', '{{{', 'garbage'],
       ['another type', '[]', 'garbage'],
-      ['a field missing', JSON.stringify({ id: 'acme' }), 'garbage'],
-      ['a prototype', '{"__proto__":{"id":"acme"}}', 'garbage'],
-      ['another tenant', JSON.stringify({ ...right, id: 'globex', name: 'Globex' }), 'foreign'],
-      ['another service', JSON.stringify({ ...right, service: 'core', name: 'Core' }), 'foreign'],
-      ['10 MB', JSON.stringify({ ...right, name: 'x'.repeat(10_000_000) }), 'oversized'],
-      ['an older revision', JSON.stringify({ ...right, revision: 1, lifecycle: 'suspended' }), 'outdated'],
-      ['no schema version', JSON.stringify({ ...right, name: 'Old', schemaVersion: undefined }), 'outdated'],
-      ['a schema version that is none', JSON.stringify({ ...right, schemaVersion: '1' }), 'garbage'],
+      ['a field missing', seal.close(JSON.stringify({ id: 'acme' })), 'garbage'],
+      ['a prototype', seal.close('{"__proto__":{"id":"acme"}}'), 'garbage'],
+      ['another tenant', sealed({ id: 'globex', name: 'Globex' }), 'foreign'],
+      ['another service', sealed({ service: 'core', name: 'Core' }), 'foreign'],
+      ['10 MB', sealed({ name: 'x'.repeat(10_000_000) }), 'oversized'],
+      ['an older revision', sealed({ revision: 1, lifecycle: 'suspended' }), 'outdated'],
+      ['one put back after an hour', sealed({ at: right.at - hour, lifecycle: 'deleted', revision: 1e9 }), 'outdated'],
+      ['no time', sealed({ at: undefined, name: 'Old' }), 'outdated'],
+      ['no schema version', sealed({ name: 'Old', schemaVersion: undefined }), 'outdated'],
+      ['a schema version that is none', sealed({ schemaVersion: '1' }), 'garbage'],
+      // By somebody who knows everything about an entry but the secret.
+      ['no seal', JSON.stringify({ ...right, lifecycle: 'deleted', revision: 1e9 }), 'garbage'],
+      ['another seal', `${'A'.repeat(43)}${JSON.stringify({ ...right, revision: 1e15 })}`, 'garbage'],
+      ['another service’s seal', others.close(JSON.stringify({ ...right, lifecycle: 'deleted' })), 'garbage'],
+      ['a byte more than was sealed', `${sealed({})} `, 'garbage'],
     ]
     for (const [what, value, counted] of cases) {
       const fresh = await trusting()
@@ -127,7 +159,10 @@ t.test('looking a tenant up', async t => {
       t.match((await who(fresh, 'acme')).json(), { id: 'acme', name: 'Acme', settings: { plan: 'large' } }, what)
       t.same(flaws(), [counted], `${what} is counted`)
       // Its put, late on a busy machine, would replace what the next case plants.
-      await until('what is right is written again', 10_000, async () => (await client.get(key)) !== value)
+      await until('what is right is written again', 10_000, async () => {
+        const now = await client.get(key)
+        return now !== null && now !== value
+      })
     }
     const fresh = await trusting()
     await client.del(key)
@@ -135,15 +170,15 @@ t.test('looking a tenant up', async t => {
     told.length = 0
     t.match((await who(fresh, 'acme')).json(), { id: 'acme' }, 'a Redis list')
     t.same(flaws(), ['garbage'])
-    await client.del(key)
+    await until('what is right is written again', 10_000, async () => (await client.type(key)) === 'string')
   })
 
   await t.test('never lets an older row replace a newer one in Redis', async t => {
     const key = 'fdt:v1:employee:acme'
-    await client.set(key, JSON.stringify({ revision: 1_000_000 }))
-    await who(app, 'acme')
-    await central`update tenants set step = step where id = 'globex'`
-    t.match(JSON.parse((await client.get(key)) ?? ''), { revision: 1_000_000 })
+    const right = await entryOf('acme')
+    await client.set(key, seal.close(JSON.stringify({ ...right, revision: 1_000_000 })))
+    await touch('acme')
+    t.match(await entryOf('acme'), { revision: 1_000_000 })
     await client.del(key)
   })
 
@@ -170,7 +205,7 @@ t.test('looking a tenant up', async t => {
     await redis.kill()
     await central`update tenants set step = step where id = 'acme'`
     t.equal((await who(app, 'acme')).statusCode, 200)
-    const late = await build('employee', { redis: redis.url }, serve)
+    const late = await start()
     t.equal((await who(late, 'acme')).statusCode, 200)
     t.match(await late.tenants.health(), { central: { status: 'up' }, cache: { status: 'down' } })
     await redis.restart()

@@ -1,0 +1,78 @@
+// Owns a program as a child of a test: what it says, how it ends, and that it ends with the test. Whoever waits for a word
+// of a child that ends without having said it fails with all it did say: nothing waits for the dead.
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Test } from 'tap'
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface Child {
+  readonly process: ChildProcess
+  /** Both streams, as they came. */
+  said(): string
+  /** Resolves once `said` fits. @throws with all it said, when it ends before that or `ms` are over */
+  says(what: RegExp, ms?: number): Promise<void>
+  /** Resolves, and never rejects, when it has ended and everything it said has been heard. */
+  readonly ended: Promise<Ended>
+  /** Asks it to end, and waits until it has. */
+  stop(signal?: NodeJS.Signals): Promise<Ended>
+}
+
+/** Longer than any start on a slow machine: nobody promises how soon a word comes. */
+const WORD_MS = 60_000
+
+/** @param args of node: the program first, or options of node before it */
+export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], env: NodeJS.ProcessEnv): Child {
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const heard = { out: '', err: '', both: '' }
+  const listeners = new Set<() => void>()
+  for (const [name, stream] of [
+    ['out', child.stdout],
+    ['err', child.stderr],
+  ] as const) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      heard[name] += text
+      heard.both += text
+      for (const listener of listeners) listener()
+    })
+  }
+  const ended = new Promise<Ended>(resolve => {
+    child.once('error', error => {
+      heard.both += String(error)
+    })
+    child.once('close', (code, signal) => resolve({ code, signal, out: heard.out, err: heard.err }))
+  })
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  return {
+    process: child,
+    said: () => heard.both,
+    says(what, ms = WORD_MS) {
+      return new Promise((resolve, reject) => {
+        const finish = (error?: Error) => {
+          clearTimeout(timer)
+          listeners.delete(look)
+          if (error) reject(error)
+          else resolve()
+        }
+        const look = () => what.test(heard.both) && finish()
+        const never = (why: string) => finish(new Error(`${why} without ${what}. It said:\n${heard.both}`))
+        const timer = setTimeout(() => never(`${ms} ms are over`), ms)
+        listeners.add(look)
+        look()
+        ended.then(({ code, signal }) => never(`it ended (${signal ?? `exit code ${code}`})`))
+      })
+    },
+    ended,
+    stop(signal = 'SIGTERM') {
+      child.kill(signal)
+      return ended
+    },
+  }
+}
