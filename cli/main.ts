@@ -9,6 +9,7 @@ import { importCommand } from './commands/import-hybrid.js'
 import { initCommand } from './commands/init.js'
 import { migrateCommand } from './commands/migrate.js'
 import { monitorCommands } from './commands/monitor.js'
+import { moveCommand } from './commands/move.js'
 import { purgeCommands } from './commands/purge.js'
 import { runCommands } from './commands/run.js'
 import { statusCommand } from './commands/status.js'
@@ -36,6 +37,7 @@ const commands = [
   doctorCommand(),
   migrateCommand(),
   importCommand(),
+  moveCommand(),
   verifyCommand(),
   ...runCommands(),
   ...monitorCommands(),

@@ -7,7 +7,16 @@ import type { TransferStep } from './journal.js'
 
 /** Told after a step is written down, and between: `created` and `closed` are done and not yet written. */
 export interface TransferReport {
-  readonly type: TransferStep | 'created' | 'closed' | 'restored' | 'handed_over' | 'registered' | 'removed' | 'thawed'
+  readonly type:
+    | TransferStep
+    | 'created'
+    | 'closed'
+    | 'restored'
+    | 'handed_over'
+    | 'registered'
+    | 'removed'
+    | 'thawed'
+    | 'closed_to_writers'
   readonly id: TenantId
 }
 

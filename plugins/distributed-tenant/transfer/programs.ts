@@ -19,22 +19,31 @@ export interface Programs {
   /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
   version(): Promise<number>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
-  pipe(from: DatabaseOptions, to: DatabaseOptions): Promise<void>
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
-  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number }): Promise<void>
+  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number } & Whole): Promise<void>
 }
 
-/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
-const dumped = [
+const always = [
   '--no-owner',
-  '--no-privileges',
   '--no-tablespaces',
   '--no-publications',
   '--no-subscriptions',
-  '--exclude-schema=distributed_tenant',
   '--lock-wait-timeout=60000',
 ]
-const restored = ['--no-owner', '--no-privileges', '--exit-on-error']
+/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
+const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
+const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
+const restoredOf = (whole: boolean): string[] => [
+  '--no-owner',
+  '--exit-on-error',
+  ...(whole ? [] : ['--no-privileges']),
+]
+
+export interface Whole {
+  /** With rights and our own schema, for another instance of the same service, which has the same roles. */
+  readonly whole?: boolean
+}
 
 export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
   const program = (name: string): string => (folder ? join(folder, name) : name)
@@ -55,8 +64,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       )
       return Math.min(dump as number, restore as number)
     },
-    async pipe(from, to) {
-      const restore = start('pg_restore', [...restored, '--single-transaction', '--dbname', to.database], to, [
+    async pipe(from, to, { whole = false } = {}) {
+      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', '--dbname', to.database], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -65,7 +74,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumped, '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumpedOf(whole), '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -75,14 +84,14 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
     },
-    async parallel(from, to, { folder: place, jobs }) {
+    async parallel(from, to, { folder: place, jobs, whole = false }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
         const into = ['--format=directory', `--jobs=${jobs}`, '--compress=1', `--file=${join(place, 'dump')}`]
-        await ended('pg_dump', start('pg_dump', [...dumped, ...into], from, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
         const out = [`--jobs=${jobs}`, '--dbname', to.database, join(place, 'dump')]
-        await ended('pg_restore', start('pg_restore', [...restored, ...out], to, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
       }
