@@ -275,8 +275,7 @@ const documentOf = ({ proposals, ...plan }: Plan): object => ({
 async function list(services: readonly OpenService[], output: Output): Promise<void> {
   const runs = []
   for (const { name, tenancy } of services) {
-    for (const run of await createJournal(tenancy.transfer.central).list(20, 'import'))
-      runs.push({ service: name, ...run })
+    for (const run of await createJournal(tenancy.transfer.central).list(20)) runs.push({ service: name, ...run })
   }
   output.table(
     ['service', 'run', 'source', 'state', 'started'],

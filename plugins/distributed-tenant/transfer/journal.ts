@@ -67,7 +67,8 @@ export interface Journal {
   begin(transfer: Pick<Transfer, 'id' | 'kind' | 'source'>, tenants: readonly Planned[]): Promise<void>
   /** @throws TRANSFER_NOT_FOUND */
   find(id: string): Promise<Transfer>
-  list(limit: number, kind: string): Promise<Transfer[]>
+  /** The newest first; of imports, unless another kind is named. */
+  list(limit: number, kind?: string): Promise<Transfer[]>
   tenants(id: string): Promise<TransferTenant[]>
   /** Writes a step and what goes with it. @returns the row as it is now */
   note(id: string, tenant: TenantId, change: Change): Promise<TransferTenant>
@@ -99,7 +100,7 @@ export function createJournal(central: SqlClient): Journal {
       if (!found) throw new TransferNotFound()
       return found
     },
-    list: async (limit, kind) =>
+    list: async (limit, kind = 'import') =>
       central<Transfer[]>`
         select id, kind, source, state, started_at as "startedAt" from transfers where kind = ${kind}
         order by started_at desc limit ${limit}`,
