@@ -148,12 +148,12 @@ t.test('distributed-tenant', async t => {
     await sql`insert into dead_events (subject, reason, data) values ('tenant.created', 'no JSON', ${Buffer.from('{')})`
     const damaged = await run('doctor')
     t.equal(damaged.code, 3)
-    t.match(damaged.out, /employee +role_closed +acme +doctor --fix/)
+    t.match(damaged.out, /employee +role closed +acme +doctor --fix/)
     t.match(damaged.out, /employee +stray database +tenant_stray_employee/)
     t.match(damaged.out, /employee +dead events +1/)
     const fixed = await run('doctor', '--fix')
     t.equal(fixed.code, 3, 'what is for people is left')
-    t.match(fixed.out, /role_closed +acme +mended/)
+    t.match(fixed.out, /role closed +acme +mended/)
     t.match(await sql`select rolcanlogin from pg_roles where rolname = 'tenant_acme_employee'`, [{ rolcanlogin: true }])
     await sql`drop database tenant_stray_employee`
 

@@ -20,6 +20,7 @@ import { provisionLock } from '../provisioning/attempts.js'
 import { findTenant } from '../provisioning/registry.js'
 import type { SessionClient } from '../request/client.js'
 import { adopt } from '../transfer/adoption.js'
+import { creation } from '../transfer/blank.js'
 import { differences, readContents } from '../transfer/contents.js'
 import type { TransferParts } from '../transfer/parts.js'
 import type { Programs } from '../transfer/programs.js'
@@ -246,14 +247,4 @@ async function whenFree<T>(work: () => Promise<T>): Promise<T> {
       await sleep(200 * attempt)
     }
   }
-}
-
-/** As the one that was backed up: text sorts and compares as it did, or the server says that it cannot. */
-export async function creation(sql: QueryClient, name: string, like: Part['database']): Promise<string> {
-  const icu = like.icuLocale === null ? '' : ' locale_provider icu icu_locale %5$L'
-  const form = `create database %1$I template template0 encoding %2$L lc_collate %3$L lc_ctype %4$L strategy wal_log${icu}`
-  const [row] = await sql<{ statement: string }[]>`
-    select format(${form}, ${name}::text, ${like.encoding}::text, ${like.collate}::text, ${like.ctype}::text,
-      ${like.icuLocale}::text) as statement`
-  return (row as { statement: string }).statement
 }

@@ -4,7 +4,7 @@
 import { closeToPublic, commentDatabase, dropDatabase, inspectDatabase, parseMark } from '../databases/databases.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import { TransferRefused } from '../errors.js'
-import type { QueryClient, SqlClient } from '../types.js'
+import { creation, isEmpty, localeOf } from './blank.js'
 import type { Instance } from './instance.js'
 import type { TransferTenant } from './journal.js'
 import type { TransferParts } from './parts.js'
@@ -40,7 +40,7 @@ export function createTarget({ service, session, visit, report, transfer, source
   return {
     async create(row) {
       const name = tenantDatabaseName(row.id, service)
-      const statement = await source.visit(sql => creation(sql, row.sourceDatabase, name))
+      const statement = await source.visit(async sql => creation(sql, name, await localeOf(sql, row.sourceDatabase)))
       await session(async sql => {
         await sql.unsafe(statement)
         await closeToPublic(sql, name)
@@ -63,24 +63,4 @@ export function createTarget({ service, session, visit, report, transfer, source
       })
     },
   }
-}
-
-async function isEmpty(sql: SqlClient): Promise<boolean> {
-  const rows = await sql`
-    select 1 from pg_class join pg_namespace n on n.oid = relnamespace
-    where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast' limit 1`
-  return rows.length === 0
-}
-
-/** As the source is: text sorts and compares as it did, or the server says that it cannot. */
-async function creation(sql: QueryClient, from: string, to: string): Promise<string> {
-  const [row] = await sql<{ statement: string }[]>`
-    select format('create database %I template template0 encoding %L lc_collate %L lc_ctype %L strategy wal_log', ${to}::text,
-        pg_encoding_to_char(encoding), datcollate, datctype)
-      || case when to_jsonb(d) ->> 'datlocprovider' = 'i'
-           then format(' locale_provider icu icu_locale %L', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))
-           else '' end as statement
-    from pg_database d where datname = ${from}`
-  if (!row) throw new TransferRefused(`The source has no database ${from} any more: make the plan again.`)
-  return row.statement
 }
