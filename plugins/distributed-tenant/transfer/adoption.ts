@@ -28,7 +28,7 @@ export async function adopt(inside: SqlClient, { name, sets, baseline, certifica
     if (set === tenantSet) applied = done
   }
   await refuseOtherOwners(inside, name)
-  await inside`analyze`
+  await analyze(inside)
   await inside`
     insert into distributed_tenant.certificate (certificate) values (${certificate}) on conflict (only_row) do nothing`
   return applied
@@ -41,6 +41,16 @@ async function noteApplied(sql: SqlClient, set: MigrationSet, version: number): 
       insert into distributed_tenant.schema_migrations (set, version, name, checksum)
       values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum}) on conflict do nothing`
   }
+}
+
+/** Its own tables; the catalogues, of which there are more, are the server's to look after. */
+async function analyze(sql: SqlClient): Promise<void> {
+  const [row] = await sql<{ tables: string | null }[]>`
+    select string_agg(format('%I.%I', nspname, relname), ', ') as tables
+    from pg_class join pg_namespace n on n.oid = relnamespace
+    where relkind in ('r', 'p', 'm') and not relispartition
+      and nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_(toast|temp)'`
+  if (row?.tables) await sql.unsafe(`analyze ${row.tables}`)
 }
 
 async function refuseOtherOwners(sql: SqlClient, name: string): Promise<void> {

@@ -30,6 +30,9 @@ export interface Programs {
   restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
 }
 
+/** From this size on several jobs are worth a folder on the disk. */
+export const LARGE_BYTES = 256 * 1024 * 1024
+
 const always = [
   '--no-owner',
   '--no-tablespaces',
@@ -37,6 +40,12 @@ const always = [
   '--no-subscriptions',
   '--lock-wait-timeout=60000',
 ]
+/**
+ * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
+ * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
+ * No environment variable says it; the database's name is left to PGDATABASE.
+ */
+const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
 const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
 const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
@@ -82,7 +91,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       return Math.min(dump as number, restore as number)
     },
     async pipe(from, to, { whole = false } = {}) {
-      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', '--dbname', to.database], to, [
+      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', connected], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -91,7 +100,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumpedOf(whole), '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumpedOf(whole), connected, '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -105,9 +114,15 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
-        const into = ['--format=directory', `--jobs=${jobs}`, '--compress=1', `--file=${join(place, 'dump')}`]
+        const into = [
+          connected,
+          '--format=directory',
+          `--jobs=${jobs}`,
+          '--compress=1',
+          `--file=${join(place, 'dump')}`,
+        ]
         await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
-        const out = [`--jobs=${jobs}`, '--dbname', to.database, join(place, 'dump')]
+        const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
         await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
@@ -115,7 +130,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
     },
     async dump(from, { snapshot, format, whole = false, signal }, take) {
       const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
-      const args = [...dumpedOf(whole), ...what, `--snapshot=${snapshot}`]
+      const args = [...dumpedOf(whole), connected, ...what, `--snapshot=${snapshot}`]
       const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
       const over = ended('pg_dump', child)
       // Heard of below, also when taking fails first.
@@ -134,7 +149,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       signal?.throwIfAborted()
     },
     async restore(dump, to, { whole = false, signal }) {
-      const args = [...restoredOf(whole), '--single-transaction', '--dbname', to.database]
+      const args = [...restoredOf(whole), '--single-transaction', connected]
       const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
       const over = ended('pg_restore', child)
       const stop = stopOn(signal, child)
@@ -159,7 +174,7 @@ function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => voi
   return () => signal?.removeEventListener('abort', stop)
 }
 
-/** PGDATABASE is a name and nothing else, where an argument of pg_dump might be read as a connection string. */
+/** PGDATABASE is a name and nothing else, where an argument with a name might be read as a connection string. */
 function environmentOf(environment: NodeJS.ProcessEnv, at: DatabaseOptions): NodeJS.ProcessEnv {
   const { host, port, user, password, database, ssl, sslRootCert } = at
   const kept = Object.entries(environment).filter(([name]) => !name.startsWith('PG'))
