@@ -310,7 +310,7 @@ t.test('backup, restore, export', async t => {
     writeFileSync(join(programs, 'pg_dump'), '#!/bin/sh\nexec pg_dump "$@"\n')
     writeFileSync(
       join(programs, 'pg_restore'),
-      '#!/bin/sh\ncase "$*" in --version) exec pg_restore "$@";; *copy_core_*) head -c 300 | pg_restore "$@";; *) exec pg_restore "$@";; esac\n',
+      '#!/bin/sh\ncase "$PGDATABASE" in copy_core_*) head -c 300 | pg_restore "$@";; *) exec pg_restore "$@";; esac\n',
     )
     for (const name of ['pg_dump', 'pg_restore']) chmodSync(join(programs, name), 0o755)
     await refused(/pg_restore failed/, 1, 'restore', archive, '--yes', '--programs', programs)

@@ -25,7 +25,7 @@ export interface Archive {
 
 /** Long before this the shape of a database is no longer a tenant's. */
 const LARGEST_MANIFEST = 512 * 1024 * 1024
-const CHUNK = 256 * 1024
+const CHUNK = 64 * 1024
 
 /** @throws ARCHIVE_INVALID */
 export async function openArchive(path: string): Promise<Archive> {
@@ -57,12 +57,13 @@ async function readArchive(file: FileHandle, path: string): Promise<Archive> {
   if (entries.size !== files.length + 1)
     throw new ArchiveInvalid(path, 'it holds files that the manifest does not name')
 
-  // Not the handle's own stream: destroying that one closes the handle.
-  async function* chunks(name: string, read?: (bytes: number) => void): AsyncGenerator<Buffer> {
+  // Not the handle's own stream: destroying that one closes the handle. Whoever is done with a chunk before the next lends
+  // one buffer for all of them.
+  async function* chunks(name: string, read?: (bytes: number) => void, lent?: Buffer): AsyncGenerator<Buffer> {
     const { offset, size } = entries.get(name) as Entry
     for (let done = 0; done < size; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size - done))
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + done)
+      const buffer = lent ?? Buffer.allocUnsafeSlow(CHUNK)
+      const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, size - done), offset + done)
       if (bytesRead === 0) throw new ArchiveInvalid(path, `it ends in the middle of ${name}`)
       done += bytesRead
       read?.(bytesRead)
@@ -76,9 +77,10 @@ async function readArchive(file: FileHandle, path: string): Promise<Archive> {
     manifest,
     bytes: manifest.services.reduce((sum, { bytes }) => sum + bytes, 0),
     async check(read) {
+      const lent = Buffer.allocUnsafeSlow(CHUNK)
       for (const one of manifest.services) {
         const hash = createHash('sha256')
-        for await (const chunk of chunks(one.file, read)) hash.update(chunk)
+        for await (const chunk of chunks(one.file, read, lent)) hash.update(chunk)
         if (hash.digest('hex') !== one.sha256) {
           throw new ArchiveInvalid(path, `${one.file} is not as it was written: its checksum differs`)
         }

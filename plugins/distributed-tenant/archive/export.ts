@@ -209,7 +209,7 @@ async function copyRows(
       ? // As COPY reads it: nothing is null, two quotes are the empty text.
         list.map(one => `coalesce('"' || replace(${one}::text, '"', '""') || '"', '')`).join(` || ',' || `) || `''`
       : // A line's end in JSON is only ever between its words: those of a column of type json are its writer's.
-        `(select translate(to_json(r)::text, E'\\n\\r', '  ') from (select ${list.join(', ')}) as r)`
+        `(select replace(replace(to_json(r)::text, E'\\n', ' '), E'\\r', ' ') from (select ${list.join(', ')}) as r)`
   const end = format === 'csv' ? '\r\n' : '\n'
   let rows = 0
   const query = tx.unsafe<{ line: string }[]>(`select ${line} as line from only ${name} as t`)
