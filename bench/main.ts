@@ -9,6 +9,7 @@ import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
 import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
+import { benchImport } from './cases/import.js'
 import { benchLookup } from './cases/lookup.js'
 import { benchObserve } from './cases/observe.js'
 import { benchProvision } from './cases/provision.js'
@@ -17,7 +18,7 @@ import { benchSuspension } from './cases/suspension.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension [--json]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import [--json]
          [--rounds N] [--seconds S] [--tenants N] [--only TEXT] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
@@ -31,6 +32,7 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
   burst    300 tenants at once, and what existing tenants feel of them
   fleet    creating, listing, reconciling, doctor and migrate with 1000 tenants against 10 and bare loops
+  import   50 tenants x 3 services out of one shared server, against pg_dump and psql one by one; memory of the command
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
@@ -59,6 +61,7 @@ const benches: Readonly<Record<string, Bench>> = {
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
   provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
   burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
+  import: { run: benchImport, rounds: 3, seconds: 1, tenants: 50, quickTenants: 2 },
   fleet: { run: benchFleet, rounds: 7, seconds: 1, tenants: 1_000, quickTenants: 20 },
 }
 

@@ -20,6 +20,7 @@ const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   bare: () => import('./baselines/bare.js'),
   'no plugin': () => import('./baselines/no-plugin.js'),
   operator: () => import('./operator/process.js'),
+  importer: () => import('./import/importer.js'),
   hunted: () => import('./leak-hunt/routes.js'),
 }
 

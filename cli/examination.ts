@@ -54,8 +54,9 @@ async function asked(part: string, ask: () => Promise<Problem[]>): Promise<Probl
 }
 
 const cures: Partial<Record<Finding, string>> = {
-  database_missing: 'restore it from a backup under its name, then `retry` the tenant',
-  database_invalid: 'an interrupted DROP left it: restore it from a backup, then `retry` the tenant',
+  database_missing: '`distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
+  database_invalid:
+    'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
   database_foreign: 'not owned by the service’s role: look into it, rename it, then `retry` the tenant',
   mark_missing: 'the service looks into it within a minute and marks it again if it is this tenant’s',
   mark_wrong: 'it is another tenant’s or was replaced: look into it, then `retry` the tenant',
@@ -80,6 +81,10 @@ async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): P
   }
   for (const database of strayDatabases)
     found.push(problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'))
+  const left = await tenancy.fleet.central<{ database: string }[]>`
+    select datname as database from pg_database where datname ~ ${`^(copy|past)_${name}_`} order by 1`
+  for (const { database } of left)
+    found.push(problem('left by a restore', database, 'if none is running: run it again, which ends it'))
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
   for (const database of openDatabases)
     found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))

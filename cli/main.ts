@@ -3,13 +3,16 @@
 // 2 usage, 3 drift). Each command lives in a file of its own.
 import { Command, CommanderError } from 'commander'
 import { auditCommand } from './commands/audit.js'
+import { backupCommand } from './commands/backup.js'
 import { deadCommand } from './commands/dead.js'
 import { doctorCommand } from './commands/doctor.js'
+import { exportCommand } from './commands/export.js'
 import { importCommand } from './commands/import-hybrid.js'
 import { initCommand } from './commands/init.js'
 import { migrateCommand } from './commands/migrate.js'
 import { monitorCommands } from './commands/monitor.js'
 import { purgeCommands } from './commands/purge.js'
+import { restoreCommand } from './commands/restore.js'
 import { runCommands } from './commands/run.js'
 import { statusCommand } from './commands/status.js'
 import { tenantCommands } from './commands/tenants.js'
@@ -37,6 +40,9 @@ const commands = [
   migrateCommand(),
   importCommand(),
   verifyCommand(),
+  backupCommand(),
+  restoreCommand(),
+  exportCommand(),
   ...runCommands(),
   ...monitorCommands(),
   deadCommand(),

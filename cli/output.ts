@@ -1,6 +1,8 @@
 // Owns what a command prints: tables and lines for people on stdout, one JSON document for machines, nothing with --quiet;
 // progress on stderr. What is printed never holds a password or a token: commands hand over what may be shown.
 
+export { sizeOf } from '../plugins/distributed-tenant/transfer/sizes.js'
+
 export interface OutputOptions {
   readonly json?: boolean | undefined
   readonly quiet?: boolean | undefined
@@ -57,12 +59,4 @@ function textOf(cell: Cell): string {
   if (cell instanceof Date) return cell.toISOString().slice(0, 19).replace('T', ' ')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
   return String(cell).replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
-}
-
-export const sizeOf = (bytes: number): string => {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  let at = 0
-  let value = bytes
-  for (; value >= 1024 && at < units.length - 1; at++) value /= 1024
-  return `${value >= 100 || at === 0 ? Math.round(value) : value.toFixed(1)} ${units[at]}`
 }

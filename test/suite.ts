@@ -24,7 +24,7 @@ const longest = [
   'plugins/distributed-tenant/connections/budget',
 ]
 
-/** Seconds without a word from a file, after which it is ended: a guard of the runner, which promises nothing. */
+/** Seconds a file may take before it is ended: a guard of the runner, which promises nothing. */
 const GUARD_S = 900
 
 const place = (file: string): number => {

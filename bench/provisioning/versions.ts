@@ -7,7 +7,7 @@ import type { Stage } from './stage.js'
 const versionOf = (program: string): string =>
   /\d+(\.\d+)+/.exec(execFileSync(program, ['--version'], { encoding: 'utf8' }))?.[0] ?? 'unknown'
 
-export async function versionsOf({ cluster }: Stage): Promise<Config> {
+export async function versionsOf({ cluster }: Pick<Stage, 'cluster'>): Promise<Config> {
   const [row] = await cluster.identity<{ postgres: string; fsync: string; sync: string; buffers: string }[]>`
     select current_setting('server_version') as postgres, current_setting('fsync') as fsync,
       current_setting('synchronous_commit') as sync, current_setting('shared_buffers') as buffers`

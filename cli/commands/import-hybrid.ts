@@ -1,6 +1,5 @@
 // Owns `distributed-tenant import-hybrid`: tenants out of one shared server into one server per service, by a plan, a
-// journal that lets it go on from anywhere, and a way back. What moves the data is in the plugin; this reads and prints.
-import { readFileSync } from 'node:fs'
+// journal that lets it go on from anywhere, and a way back. What moves the data is in the plugin.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
 import {
@@ -12,28 +11,20 @@ import {
 } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance, type Instance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import { createJournal } from '../../plugins/distributed-tenant/transfer/journal.js'
-import type { Plan } from '../../plugins/distributed-tenant/transfer/plan.js'
-import { createPrograms, type Programs } from '../../plugins/distributed-tenant/transfer/programs.js'
-import { createTenantTransfer } from '../../plugins/distributed-tenant/transfer/tenant.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
 import { identityApi } from '../identity.js'
+import { type PlanChoices, planOf, programsOf } from '../import-plan.js'
+import { documentOf, printOutcomes, printPlan, printRuns } from '../import-report.js'
+import { beginRun, servicesOf } from '../import-run.js'
 import { UsageError } from '../outcome.js'
-import { type Output, sizeOf } from '../output.js'
 import { type Progress, startProgress } from '../progress.js'
 import { registrarOf } from '../registrar.js'
 import { type OpenService, withServices } from '../services.js'
 
-interface Options {
+interface Options extends PlanChoices {
   readonly from?: string
-  readonly tenant?: readonly string[]
-  readonly map?: readonly string[]
-  readonly baseline?: readonly string[]
-  readonly tenantsQuery?: string
-  readonly parallel: number
   readonly jobs: number
-  readonly programs?: string
-  readonly folder: string
   readonly resume?: string
   readonly rollback?: string
   readonly thaw?: string
@@ -61,6 +52,7 @@ export function importCommand(): Command {
       collect,
     )
     .option('--tenants-query <file>', 'SQL that gives id, name, domain, settings, is_active of the tenants')
+    .option('--room <service=size>', 'how much a target’s disk has free, like core=50GB (repeat it)', collect)
     .option('--parallel <n>', 'tenants side by side', wholeNumber(1), 2)
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
     .option('--programs <folder>', 'where pg_dump and pg_restore are')
@@ -83,11 +75,15 @@ export function importCommand(): Command {
     .action(async (options: Options, command: Command) => {
       const context = await contextOf(command)
       await withServices(context.targets, async services => {
-        if (options.list) return list(services, context.output)
+        if (options.list) return printRuns(services, context.output)
         const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
-        for (const { tenancy } of services) await tenancy.prepare()
-        await alone(services, () => work(context, services, source, options))
+        try {
+          for (const { tenancy } of services) await tenancy.prepare()
+          await alone(services, () => work(context, services, source, options))
+        } finally {
+          await source.close()
+        }
       })
     })
 }
@@ -118,7 +114,7 @@ async function work(
   const run = options.resume ?? options.rollback ?? options.thaw
   if (run === undefined) {
     const plan = await planOf(services, source, options)
-    print(plan, output)
+    printPlan(plan, output)
     const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
     if (options.dryRun || blocked > 0) output.document(documentOf(plan))
     if (blocked > 0) throw new Error(`${blocked} things are in the way: see above. Nothing was changed.`)
@@ -128,11 +124,7 @@ async function work(
       'import',
       options.yes,
     )
-    const id = `${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${crypto.randomUUID().slice(0, 6)}`
-    for (const { name, tenancy } of services) {
-      const mine = plan.tenants.flatMap(({ databases }) => databases.filter(({ service }) => service === name))
-      await createJournal(tenancy.transfer.central).begin({ id, kind: 'import', source: source.label }, mine)
-    }
+    const id = await beginRun(services, source, plan)
     output.line(`Run ${id}.`)
     return carryOut(context, services, source, options, id, runImport)
   }
@@ -158,37 +150,6 @@ async function work(
   )
 }
 
-async function planOf(services: readonly OpenService[], source: Instance, options: Options): Promise<Plan> {
-  const { planImport } = await import('../../plugins/distributed-tenant/transfer/plan.js')
-  return planImport({
-    source,
-    services: services.map(({ tenancy }) => tenancy.transfer),
-    programs: await programsOf(options),
-    map: pairs('--map', options.map),
-    only: options.tenant,
-    tenantsQuery: options.tenantsQuery ? readFileSync(options.tenantsQuery, 'utf8') : null,
-    baselines: new Map(
-      [...pairs('--baseline', options.baseline)].map(([service, version]) => [service, Number(version)]),
-    ),
-    parallel: options.parallel,
-  })
-}
-
-async function programsOf({ programs }: Options): Promise<Programs> {
-  const { inherited } = await import('../inherited.js')
-  return createPrograms({ folder: programs, environment: inherited() })
-}
-
-function pairs(option: string, given: readonly string[] = []): Map<string, string> {
-  return new Map(
-    given.map(text => {
-      const at = text.lastIndexOf('=')
-      if (at < 1) throw new UsageError(`${option} ${text} is no pair: write it as old=new.`)
-      return [text.slice(0, at), text.slice(at + 1)]
-    }),
-  )
-}
-
 async function carryOut(
   { targets, output, showProgress }: Context,
   services: readonly OpenService[],
@@ -204,83 +165,23 @@ async function carryOut(
   let progress: Progress | undefined
   try {
     const programs = await programsOf(options)
+    const { jobs, folder } = options
     const outcomes = await how({
       id,
       registrar: registrarOf(identityApi(targets), id),
       parallel: options.parallel,
       signal: interrupted.signal,
-      services: services.map(({ name, tenancy: { transfer } }) => {
-        const journal = createJournal(transfer.central)
-        const { jobs, folder } = options
-        return {
-          service: name,
-          central: transfer.central,
-          journal,
-          transfer: createTenantTransfer({ ...transfer, transfer: id, source, programs, journal, folder, jobs }),
-          removeNow: transfer.removeNow,
-          report: transfer.report,
-        }
-      }),
+      services: servicesOf(services, id, { source, programs, folder, jobs }),
       onBegin: tenants => {
         progress = startProgress('tenants', tenants, { show: showProgress })
       },
       onTenant: () => progress?.step(),
     })
     progress?.end()
-    report(id, outcomes, interrupted.signal.aborted, output)
+    printOutcomes(id, outcomes, interrupted.signal.aborted, output)
   } finally {
     progress?.end()
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)
   }
-}
-
-function report(id: string, outcomes: readonly ImportOutcome[], interrupted: boolean, output: Output): void {
-  output.table(
-    ['tenant', 'state', 'seconds', 'error'],
-    outcomes.map(one => [one.id, one.state, one.ms / 1000, one.error]),
-    'Nothing to do.',
-  )
-  output.document({ run: id, interrupted, tenants: outcomes })
-  const failed = outcomes.filter(({ state }) => state === 'failed').length
-  if (failed > 0)
-    throw new Error(`${failed} of ${outcomes.length} failed: see above. Run ${id} goes on with --resume ${id}.`)
-  if (interrupted) throw new Error(`Run ${id} was interrupted: it goes on with --resume ${id}.`)
-}
-
-function print({ source, tenants, bytes, seconds, obstacles }: Plan, output: Output): void {
-  output.table(
-    ['tenant', 'as', 'name', 'databases', 'size'],
-    tenants.map(one => [
-      one.oldId,
-      one.id,
-      one.facts.name,
-      one.databases.map(({ service, baseline }) => `${service} v${baseline}`).join(', '),
-      sizeOf(one.bytes),
-    ]),
-    `No tenants at ${source} can be imported as they are.`,
-  )
-  output.line(`${tenants.length} tenants, ${sizeOf(bytes)}; roughly ${seconds} s.`)
-  output.table(
-    ['in the way', 'what', 'stops it'],
-    obstacles.map(one => [one.about, one.what, one.blocks]),
-    'Nothing is in the way.',
-  )
-}
-
-const documentOf = ({ proposals, ...plan }: Plan): object => ({
-  plan: { ...plan, proposals: Object.fromEntries(proposals) },
-})
-
-async function list(services: readonly OpenService[], output: Output): Promise<void> {
-  const runs = []
-  for (const { name, tenancy } of services) {
-    for (const run of await createJournal(tenancy.transfer.central).list(20)) runs.push({ service: name, ...run })
-  }
-  output.table(
-    ['service', 'run', 'source', 'state', 'started'],
-    runs.map(run => [run.service, run.id, run.source, run.state, run.startedAt]),
-    'No runs.',
-  )
-  output.document({ runs })
 }

@@ -145,6 +145,11 @@ export const TransferNotFound = createError(
   'No such run in this service: list them with `distributed-tenant import-hybrid --list`.',
   404,
 )
+export const ArchiveInvalid = createError(
+  'ARCHIVE_INVALID',
+  '%s cannot be restored: %s. Nothing was touched; take another archive.',
+  422,
+)
 export const MigrationRunNotFound = createError(
   'MIGRATION_RUN_NOT_FOUND',
   'No such migration run in this service: list them with `distributed-tenant migrate --list`.',

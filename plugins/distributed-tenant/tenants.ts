@@ -47,6 +47,14 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     suspend: (id, actor) => change(id, 'suspended', 'suspended', actor),
     activate: (id, actor) => change(id, 'activated', 'active', actor),
     remove: (id, actor) => change(id, 'deleted', 'deleted', actor),
+    async restore(id, how, actor) {
+      if (!source) {
+        throw new ConfigurationInvalid(
+          `${settings.service} is not where tenants are made: restore the tenant in the identity service.`,
+        )
+      }
+      return source.restore(id, how, actor)
+    },
     async retry(id, actor) {
       if (source) return source.retry(id, actor)
       const row = await provisioner.provision(parseTenantId(id))

@@ -114,6 +114,13 @@ export interface TenantPatch {
   readonly settings?: JsonObject | undefined
 }
 
+/** How a deleted tenant comes back. */
+export interface TenantRestoration {
+  readonly lifecycle: 'active' | 'suspended'
+  /** Null when it shall come back without one; left out: the one it had. */
+  readonly domain?: null
+}
+
 /**
  * `fastify.tenants`: the tenants of this service, outside a request too.
  *
@@ -135,6 +142,12 @@ export interface Tenants {
   activate(id: string, actor?: string): Promise<RegistryRow>
   /** Refuses the tenant from now on; its database is kept for the retention time. */
   remove(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Source only: takes a deletion back, as a new version. The services hear it by the feed, as no event brings a deleted
+   * tenant back. Databases that were dropped are not made again: `distributed-tenant restore` puts them there first.
+   * @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN
+   */
+  restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
   /**
    * Source: raises the version without a change, so that every service that is not ready tries at once.
    * Elsewhere: provisions it here, now. @throws TENANT_NOT_FOUND

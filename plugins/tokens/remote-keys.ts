@@ -42,14 +42,26 @@ export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
   let flight: Promise<void> | null = null
 
   async function load(from: string): Promise<Map<string, VerifyingKey>> {
-    const response = await ask(from, {
-      headers: { accept: 'application/json' },
-      redirect: 'error',
-      signal: AbortSignal.any([closing.signal, AbortSignal.timeout(DEADLINE_MS)]),
-    })
-    const text = await textOf(response)
-    if (!response.ok) throw new Error(`the key set answers ${response.status}`)
-    return parseKeySet(JSON.parse(text))
+    // Not AbortSignal.any with a timeout: the garbage collector may take that, and then it never fires (nodejs/node#57736).
+    const ending = new AbortController()
+    const close = () => ending.abort(closing.signal.reason)
+    const late = new DOMException(`the key set was not there within ${DEADLINE_MS} ms`, 'TimeoutError')
+    const timer = setTimeout(() => ending.abort(late), DEADLINE_MS)
+    closing.signal.addEventListener('abort', close)
+    try {
+      closing.signal.throwIfAborted()
+      const response = await ask(from, {
+        headers: { accept: 'application/json' },
+        redirect: 'error',
+        signal: ending.signal,
+      })
+      const text = await textOf(response)
+      if (!response.ok) throw new Error(`the key set answers ${response.status}`)
+      return parseKeySet(JSON.parse(text))
+    } finally {
+      clearTimeout(timer)
+      closing.signal.removeEventListener('abort', close)
+    }
   }
 
   async function fly(): Promise<void> {

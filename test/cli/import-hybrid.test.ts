@@ -1,81 +1,87 @@
-// Tenants out of one shared server into a running stack: whole, with a writer that does not stop, killed at every step of
-// the journal, refused for what is in the way, and back again.
-import { execFile } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+// The command that brings tenants out of one shared server: what it plans and refuses, a tenant with awkward names and our
+// own tables, the way on and back by its options, and programs that are missing, old or broken.
+import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import postgres from 'postgres'
 import t from 'tap'
+import { rollBackImport } from '../../plugins/distributed-tenant/transfer/import.js'
+import { createInstance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import { serviceNames } from '../../stack/names.js'
-import { startStack } from '../../stack/stack.js'
-import { awkwardNames, identifier, oldServer } from './import-source.js'
+import { awkwardNames, identifier } from './import-source.js'
+import { importStand } from './import-stand.js'
 
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
-const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
 const migration = (file: string): string =>
   readFileSync(fileURLToPath(new URL(`../../../services/${file}`, import.meta.url)), 'utf8')
 
-interface Outcome {
-  readonly code: number | string
-  readonly out: string
-  readonly err: string
-}
-
 t.test('import-hybrid', async t => {
-  const folder = mkdtempSync(join(tmpdir(), 'import-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const old = await oldServer(t)
-  const stack = await startStack({ folder })
-  t.teardown(() => stack.stop())
-
-  const command = (args: readonly string[], env: Record<string, string> = {}, preload: readonly string[] = []) =>
-    new Promise<Outcome>(resolve => {
-      const { PATH = '' } = process.env
-      const all = [...preload, program, '--config', join(folder, 'stack.json'), ...args]
-      const options = { cwd: folder, env: { PATH, SOURCE_PASSWORD: old.password, ...env } }
-      execFile(process.execPath, all, options, (error, out, err) => {
-        resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
-      })
-    })
-  const run = (...args: string[]) => command(['import-hybrid', '--from', old.url, '--yes', ...args])
-  const json = async (...args: string[]) => {
-    const { code, out, err } = await command(['--json', 'import-hybrid', '--from', old.url, '--yes', ...args])
-    t.equal(code, 0, err + out)
-    return JSON.parse(out)
-  }
-  const target = (service: (typeof serviceNames)[number], database?: string): postgres.Sql => {
-    const { host, port, user, password, name } = stack.info.services[service].database
-    const sql = postgres({ host, port, user, password, database: database ?? name, max: 1, onnotice() {} })
-    t.teardown(() => sql.end({ timeout: 1 }))
-    return sql
-  }
-  const openAndWritable = async (name: string): Promise<boolean> => {
-    const sql = old.look(name)
-    const [row] = await sql<{ open: boolean }[]>`
-      select current_setting('default_transaction_read_only') = 'off' and exists (
-        select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
-        where datname = current_database() and grantee = 0 and privilege_type = 'CONNECT') as open`
-    await sql.end()
-    return row?.open === true
-  }
+  const stand = await importStand(t)
+  const { old, stack, folder, target, exists } = stand
   const central = old.look('postgres')
+  const run = (...args: string[]) => stand.command(['import-hybrid', '--from', old.url, '--yes', ...args])
+  const told = ({ obstacles }: { obstacles: readonly { about: string; what: string }[] }): string =>
+    obstacles.map(({ about, what }) => `${about} ${what}`).join('\n')
 
   await t.test('plans, and names what is in the way', async t => {
     await old.database('tenant_Bad_Id_employee')
     const { code, out } = await run('--dry-run')
     t.equal(code, 1)
     t.match(out, /Bad_Id +its id breaks our rule; to import it as bad-id, say --map Bad_Id=bad-id/)
-    const mapped = await run('--dry-run', '--map', 'Bad_Id=fine')
-    t.equal(mapped.code, 0, mapped.out + mapped.err)
-    t.match(mapped.out, /Bad_Id +fine/)
+    const mapped = await stand.plan(['employee'], { map: ['Bad_Id=fine'] })
+    t.match(mapped.tenants, [{ oldId: 'Bad_Id', id: 'fine' }])
+    t.notOk(mapped.obstacles.some(({ blocks }) => blocks))
     await central`drop database "tenant_Bad_Id_employee"`
-    t.match((await run('--dry-run')).out, /holds no database/)
-    const secret = await command(['import-hybrid', '--from', 'postgres://postgres:geheim@localhost/x'])
+    t.match(told(await stand.plan(['core'])), /holds no database/)
+    const secret = await stand.command(['import-hybrid', '--from', 'postgres://postgres:geheim@localhost/x'])
     t.equal(secret.code, 2)
     t.notOk(secret.err.includes('geheim'))
-    t.equal((await command(['import-hybrid', '--from', 'postgres://postgres@127.0.0.1:1/x'])).code, 1)
+    const nowhere = createInstance({ ...stand.source.address, port: 1 })
+    await t.rejects(stand.plan(['core'], {}, nowhere), { code: 'TRANSFER_FAILED' })
+  })
+
+  await t.test('asks whether there is room', async t => {
+    await old.database('tenant_room_core', 'create table facts as select generate_series(1, 1000) n')
+    t.match(told(await stand.plan(['core'])), /core PostgreSQL does not tell how much room .* 1\d\.\d MB come/)
+    const little = await stand.plan(['core'], { room: ['core=10MB'] })
+    t.match(little.obstacles, [
+      { about: 'core', blocks: true, what: /has 10.0 MB free \(--room\), and 1\d.\d MB come/ },
+    ])
+    t.same((await stand.plan(['core'], { room: ['core=1GB'] })).obstacles, [])
+    await t.rejects(stand.plan(['core'], { room: ['core=much'] }), /is no size: write it like core=50GB/)
+    // Then it looks by itself, as the server is on this machine.
+    const { host, port, user, password } = stack.servers?.postgres.core ?? {}
+    const superuser = createInstance({ host, port, user, password, database: 'postgres', ssl: 'prefer' } as never)
+    await superuser.visit(sql => sql`grant pg_read_all_settings to core_service`)
+    t.notMatch(told(await stand.plan(['core'])), /how much room/)
+    await superuser.visit(sql => sql`revoke pg_read_all_settings from core_service`)
+    await central`drop database tenant_room_core`
+  })
+
+  await t.test('refuses wrong targets before anything', async t => {
+    await old.database('tenant_wrong_core')
+    const swapped = join(folder, 'swapped.json')
+    const { employee, core, ...others } = stack.info.services
+    const services = {
+      ...others,
+      employee: { ...employee, database: core.database },
+      core: { ...core, database: employee.database },
+    }
+    writeFileSync(swapped, JSON.stringify({ ...stack.info, services }))
+    const refused = await stand.command(['--config', swapped, 'import-hybrid', '--from', old.url, '--yes'])
+    t.equal(refused.code, 1)
+    t.match(refused.err, /Connected to the wrong database: .* belongs to core, this is employee/)
+    t.ok(await old.isOpen('tenant_wrong_core'))
+    t.same([...(await target('core')`select * from transfers`)], [])
+    await central`drop database tenant_wrong_core`
+
+    // The instance of a service as its own source, by the superuser.
+    const own = stack.servers?.postgres.core as NonNullable<typeof stack.servers>['postgres']['core']
+    const itself = createInstance({ ...stand.source.address, port: own.port, password: own.password })
+    await itself.visit(sql => sql`create database tenant_self_core template template0`)
+    const plan = await stand.plan(['core'], {}, itself)
+    t.match(plan.obstacles, [{ about: 'core', blocks: true, what: /is core’s own instance/ }])
+    const mapped = await stand.plan(['core'], { map: ['self=other'] }, itself)
+    t.match(told(mapped), /is core’s own instance/, 'also by another name')
+    await itself.visit(sql => sql`drop database tenant_self_core`)
   })
 
   await t.test('brings a tenant with 300 awkward names, and data of our own tables', async t => {
@@ -85,21 +91,24 @@ t.test('import-hybrid', async t => {
       'tenant_acme_employee',
       migration('employee/migrations/tenant/001.do.employees.sql'),
       'create extension citext',
-      ...names.map(
-        (name, at) =>
-          `create table ${identifier(name)} (${identifier(`id${name}`)} serial primary key, v text collate "C" default 'a''b', n numeric);
-           insert into ${identifier(name)} (v, n) select 'row ' || g, g / 7.0 from generate_series(1, ${at % 5}) g`,
-      ),
+      names
+        .map(
+          (name, at) =>
+            `create table ${identifier(name)} (${identifier(`id${name}`)} serial primary key, v text collate "C" default 'a''b', n numeric);
+             insert into ${identifier(name)} (v, n) select 'row ' || g, g / 7.0 from generate_series(1, ${at % 5}) g;`,
+        )
+        .join('\n'),
       `create view ${identifier('v"iew')} as select * from ${identifier(names[3] as string)}`,
     )
     await central`insert into tenants values ('acme', 'Acme "Corp"', 'acme.example', true)`
-    const { tenants } = await json()
-    t.match(tenants, [{ id: 'acme', state: 'ready', error: null }])
+    const brought = await stand.command(['--json', 'import-hybrid', '--from', old.url, '--yes'])
+    t.equal(brought.code, 0, brought.err + brought.out)
+    t.match(JSON.parse(brought.out).tenants, [{ id: 'acme', state: 'ready', error: null }])
     const inside = target('employee', 'tenant_acme_employee')
     const [counted] = await inside`select count(*)::int as tables from pg_tables where schemaname = 'public'`
     t.equal(counted?.tables, 301, 'employees and the awkward ones')
     t.notOk(existsSync('/tmp/owned'))
-    const shown = JSON.parse((await command(['--json', 'show', 'acme'])).out)
+    const shown = JSON.parse((await stand.command(['--json', 'show', 'acme'])).out)
     t.match(shown, { name: 'Acme "Corp"', domain: 'acme.example', status: 'ready' })
     t.match(shown.services, { identity: { status: 'ready' }, employee: { status: 'ready' }, core: { status: 'ready' } })
     const users = await target(
@@ -107,8 +116,8 @@ t.test('import-hybrid', async t => {
       'tenant_acme_identity',
     )`select * from information_schema.columns where table_name = 'users'`
     t.ok(users.length > 5, 'brought to the newest version')
-    t.equal((await command(['doctor'])).code, 0)
-    const verified = JSON.parse((await command(['--json', 'verify', 'acme'])).out)
+    t.equal((await stand.command(['doctor'])).code, 0)
+    const verified = JSON.parse((await stand.command(['--json', 'verify', 'acme'])).out)
     t.match(
       verified.tenants,
       serviceNames
@@ -116,116 +125,50 @@ t.test('import-hybrid', async t => {
         .sort((a, b) => (a.service < b.service ? -1 : 1)),
     )
     await target('core')`alter database tenant_acme_core allow_connections false`
-    const damaged = await command(['verify', '--all'])
+    const damaged = await stand.command(['verify', '--all'])
     t.equal(damaged.code, 3, damaged.out)
     t.match(damaged.err, /1 of 3 are not as they should be/)
     await target('core')`alter database tenant_acme_core allow_connections true`
-    t.notOk(await openAndWritable('tenant_acme_employee'), 'stays frozen')
-    t.match((await run('--dry-run', '--tenant', 'acme')).out, /exists at employee/)
+    t.notOk(await old.isOpen('tenant_acme_employee'), 'stays frozen')
+    t.match(told(await stand.plan(['employee'], { tenant: ['acme'] })), /exists at employee/)
   })
 
-  await t.test('loses nothing that a writer was told is written', async t => {
-    await old.database(
-      'tenant_busy_core',
-      'create table log (n int primary key)',
-      `insert into log select -g from generate_series(1, 20000) g`,
-    )
-    let writing = true
-    const accepted: number[] = []
-    let refused = 0
-    const writer = (async () => {
-      let sql = old.look('tenant_busy_core')
-      for (let n = 1; writing; n++) {
-        try {
-          await sql`insert into log values (${n})`
-          accepted.push(n)
-        } catch {
-          refused++
-          void sql.end({ timeout: 0 })
-          sql = old.look('tenant_busy_core')
-        }
-        await sleep(10)
-      }
-    })()
-    await sleep(100)
-    await json('--tenant', 'busy')
-    writing = false
-    await writer
-    const there = new Set((await target('core', 'tenant_busy_core')`select n from log where n > 0`).map(row => row.n))
-    t.ok(accepted.length > 0 && refused > 0, `${accepted.length} accepted, ${refused} refused`)
-    t.same(
-      accepted.filter(n => !there.has(n)),
-      [],
-    )
-    t.equal(there.size, accepted.length)
-  })
-
-  await t.test('is killed at every step, goes on, and is taken back', async t => {
-    const steps = [
-      'freezing',
-      'closed',
-      'frozen',
-      'copying',
-      'created',
-      'restored',
-      'copied',
-      'verified',
-      'handed_over',
-      'accepted',
-      'registering',
-      'registered',
-      'ready',
-    ]
-    const name = 'tenant_killed_core'
-    const gone = () => target('core')`select 1 from pg_database where datname = ${name}`
-    const last = async (): Promise<string> => {
-      const [row] = await target('core')<{ id: string }[]>`select id from transfers order by started_at desc limit 1`
-      return row?.id ?? ''
-    }
-    const killedAt = async (step: string, how: readonly string[]): Promise<void> => {
-      const args = ['import-hybrid', '--from', old.url, '--yes', ...how]
-      const { code, out, err } = await command(args, { FAULT: `transfer.${step}` }, ['--import', crash])
-      t.equal(code, 'SIGKILL', `${step}: ${out}${err}`)
-    }
-    await old.database(
-      name,
-      'create table facts (n int primary key)',
-      'insert into facts select generate_series(1, 100)',
-    )
-
-    await killedAt('restored', ['--tenant', 'killed'])
-    const early = await run('--rollback', await last())
-    t.equal(early.code, 0, early.out + early.err)
-    t.same(await gone(), [])
-    t.ok(await openAndWritable(name), 'the source is open')
-
-    // Each process goes on with what the one before left, and dies one step later.
-    for (const [at, step] of steps.entries()) {
-      await killedAt(step, at === 0 ? ['--tenant', 'killed'] : ['--resume', await last()])
-    }
-    const resumed = await run('--resume', await last())
+  await t.test('goes on, thaws and is taken back by its options, and not over what was written since', async t => {
+    await old.database('tenant_back_core', 'create table facts (n int)', 'insert into facts values (1)')
+    const id = await stand.begin(serviceNames, ['back'])
+    const resumed = await run('--resume', id)
     t.equal(resumed.code, 0, resumed.out + resumed.err)
-    const [count] = await target('core', name)`select count(*)::int as count from facts`
-    t.equal(count?.count, 100)
+    t.match((await stand.command(['import-hybrid', '--list'])).out, new RegExp(`core +${id} +.* done`))
+    t.equal((await run('--resume', 'none')).code, 1)
 
-    const inside = target('core', name)
-    await inside`insert into facts values (101)`
-    const written = await run('--rollback', await last())
-    t.equal(written.code, 1)
-    t.match(written.out, /written to in core/)
-    await inside`delete from facts where n = 101`
+    t.notOk(await old.isOpen('tenant_back_core'))
+    const thawed = await run('--thaw', id)
+    t.equal(thawed.code, 0, thawed.out + thawed.err)
+    t.ok(await old.isOpen('tenant_back_core'))
+    const there = old.look('tenant_back_core')
+    await there`insert into facts values (2)`
+    const inside = target('core', 'tenant_back_core')
+    t.same([...(await inside`select n from facts`)], [{ n: 1 }], 'what is written there stays there')
+
+    await inside`insert into facts values (3)`
+    const [written] = await stand.carryOut(id, serviceNames, rollBackImport)
+    t.match(written, { state: 'failed', error: /back has been written to in core/ })
+    t.ok(await exists('core', 'tenant_back_core'))
+    await inside`delete from facts where n = 3`
     await inside.end()
-    const back = await run('--rollback', await last())
+    const back = await run('--rollback', id)
     t.equal(back.code, 0, back.out + back.err)
-    t.same(await gone(), [])
-    t.ok(await openAndWritable(name), 'the source is open')
-    const source = old.look(name)
-    t.match(await source`select count(*)::int as count, sum(n)::int as sum from facts`, [{ count: 100, sum: 5050 }])
+    t.notOk(await exists('core', 'tenant_back_core'))
+    t.ok(await old.isOpen('tenant_back_core'))
+    t.same([...(await there`select n from facts order by n`)], [{ n: 1 }, { n: 2 }])
+    t.equal((await run('--resume', id)).code, 2, 'what was taken back is begun anew')
   })
 
-  await t.test('undoes a tenant that cannot be brought, and leaves a foreign database alone', async t => {
+  await t.test('names the programs that are missing or old, and undoes what a broken one has begun', async t => {
     await old.database('tenant_odd_core', 'create table facts (n int primary key)')
-    const away = await command(['import-hybrid', '--from', old.url, '--yes', '--tenant', 'odd'], { PATH: '/nowhere' })
+    const away = await stand.command(['import-hybrid', '--from', old.url, '--yes', '--tenant', 'odd'], {
+      PATH: '/nowhere',
+    })
     t.equal(away.code, 1)
     t.match(away.out, /install PostgreSQL/)
     const programs = mkdtempSync(join(folder, 'programs-'))
@@ -233,7 +176,7 @@ t.test('import-hybrid', async t => {
       writeFileSync(join(programs, name), '#!/bin/sh\necho "pg_dump (PostgreSQL) 9.6.24"\n')
       chmodSync(join(programs, name), 0o755)
     }
-    t.match((await run('--tenant', 'odd', '--programs', programs)).out, /install postgresql-client-\d+/)
+    t.match(told(await stand.plan(['core'], { tenant: ['odd'], programs })), /install postgresql-client-\d+/)
     writeFileSync(
       join(programs, 'pg_dump'),
       '#!/bin/sh\ncase "$1" in --version) echo "pg_dump (PostgreSQL) 99.1";; *) head -c 500 /dev/urandom; exit 1;; esac\n',
@@ -245,10 +188,10 @@ t.test('import-hybrid', async t => {
     const broken = await run('--tenant', 'odd', '--programs', programs)
     t.equal(broken.code, 1)
     t.match(broken.out, /odd +failed/)
-    t.ok(await openAndWritable('tenant_odd_core'), 'open again')
-    t.same(await target('core')`select 1 from pg_database where datname = 'tenant_odd_core'`, [])
+    t.ok(await old.isOpen('tenant_odd_core'), 'open again')
+    t.notOk(await exists('core', 'tenant_odd_core'))
     await target('core')`create database tenant_odd_core`
-    t.match((await run('--tenant', 'odd')).out, /exists at core/)
+    t.match(told(await stand.plan(['core'], { tenant: ['odd'] })), /exists at core/)
     await target('core')`drop database tenant_odd_core`
   })
 })

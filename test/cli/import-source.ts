@@ -2,27 +2,30 @@
 // databases, a central table of tenants, and names of objects that a shell or a careless quoting would trip over.
 import postgres from 'postgres'
 import type { Test } from 'tap'
-import { startServers } from '../../stack/servers/start.js'
+import { startPostgres } from '../../stack/servers/postgres.js'
 
 export interface OldServer {
   readonly url: string
   readonly password: string
   readonly host: string
   readonly port: number
+  readonly user: string
   /** As superuser, ended with the test. */
   look(database: string): postgres.Sql
   /** Makes `tenant_{id}_{service}` and fills it by these statements. */
   database(name: string, ...statements: string[]): Promise<void>
+  /** Whether everybody may connect to it and write. */
+  isOpen(name: string): Promise<boolean>
 }
 
 export async function oldServer(t: Pick<Test, 'teardown'>): Promise<OldServer> {
-  const servers = await startServers<string>({ services: ['old'] })
+  const server = await startPostgres({ name: 'old' })
   const looks: postgres.Sql[] = []
   t.teardown(async () => {
     for (const sql of looks) await sql.end({ timeout: 1 })
-    await servers.stop()
+    await server.stop()
   })
-  const { host, port, user, password } = servers.postgres.old as NonNullable<(typeof servers.postgres)[string]>
+  const { host, port, user, password } = server
   const look = (database: string): postgres.Sql => {
     const sql = postgres({ host, port, user, password, database, max: 1, onnotice() {}, idle_timeout: 1 })
     looks.push(sql)
@@ -32,15 +35,25 @@ export async function oldServer(t: Pick<Test, 'teardown'>): Promise<OldServer> {
   await central`create table tenants (id text primary key, name text not null, domain text, is_active boolean not null default true)`
   return {
     url: `postgres://${user}@${host}:${port}/postgres`,
-    password: password as string,
+    password,
     host,
     port,
+    user,
     look,
     async database(name, ...statements) {
       await central`create database ${central(name)} template template0`
       const sql = look(name)
       for (const statement of statements) await sql.unsafe(statement)
       await sql.end()
+    },
+    async isOpen(name) {
+      const sql = look(name)
+      const [row] = await sql<{ open: boolean }[]>`
+        select current_setting('default_transaction_read_only') = 'off' and exists (
+          select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
+          where datname = current_database() and grantee = 0 and privilege_type = 'CONNECT') as open`
+      await sql.end()
+      return row?.open === true
     },
   }
 }

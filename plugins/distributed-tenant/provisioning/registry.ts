@@ -117,6 +117,26 @@ export async function changeTenant(
   )
 }
 
+/**
+ * The source takes a deletion back: the id is the same tenant's again, under a higher version. Where its database was
+ * dropped the provisioner looks for it once more.
+ * @returns null when there is no deleted tenant of this id
+ */
+export async function restoreTenant(
+  sql: QueryClient,
+  id: TenantId,
+  change: { lifecycle: 'active' | 'suspended'; domain?: string | null },
+): Promise<RegistryRow | null> {
+  return first(
+    await sql<Raw[]>`
+      update tenants set version = version + 1, lifecycle = ${change.lifecycle}
+        ${change.domain !== undefined ? sql`, domain = ${change.domain}` : sql``}
+        , next_attempt_at = case when provisioned = 'removed' then now() else next_attempt_at end
+        , provisioned = case when provisioned = 'removed' then 'pending' else provisioned end
+      where id = ${id} and lifecycle = 'deleted' returning ${columns(sql)}`,
+  )
+}
+
 /** Whole milliseconds, as JSON carries them: the feed's readers compare what they have with what it says. */
 const after = (sql: QueryClient, ms: number) =>
   sql`date_trunc('milliseconds', now() + ${ms} * interval '1 millisecond')`
@@ -198,9 +218,9 @@ export async function recordDoubt(
 export async function tryAtOnce(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
   await sql`
     update tenants set next_attempt_at = now(),
-      provisioned = case provisioned when 'foreign' then 'pending' else provisioned end
+      provisioned = case when provisioned in ('foreign', 'removed') then 'pending' else provisioned end
     where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted'
-      and provisioned in ('pending', 'failed', 'foreign')`
+      and provisioned in ('pending', 'failed', 'foreign', 'removed')`
 }
 
 /** Tenants to be looked into again: tried when nothing else is due for them already. */

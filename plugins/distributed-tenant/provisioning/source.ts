@@ -20,9 +20,10 @@ import type {
   RegistryRow,
   SqlClient,
   TenantPatch,
+  TenantRestoration,
 } from '../types.js'
 import { writeOutbox } from './outbox.js'
-import { changeTenant, findTenant, insertTenant, type Word } from './registry.js'
+import { changeTenant, findTenant, insertTenant, restoreTenant, type Word } from './registry.js'
 
 /** `written`: all of it, in a transaction that is still to be committed. `accepted`: it is. */
 export type SourceReport = {
@@ -44,6 +45,8 @@ export interface Source {
   change(id: string, kind: 'suspended' | 'activated' | 'deleted', actor?: string): Promise<RegistryRow>
   /** A new version of the same words: every service that is not ready tries at once. @throws TENANT_NOT_FOUND */
   retry(id: string, actor?: string): Promise<RegistryRow>
+  /** Takes a deletion back. @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN */
+  restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
   /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
   record(request: { id: TenantId; name: string; domain: string | null; settings: JsonObject }): Promise<void>
 }
@@ -114,6 +117,21 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
     change: (id, kind, actor) =>
       changeAndTell(id, kind, { lifecycle: lifecycles[kind], ...(kind === 'deleted' ? { retention } : {}) }, actor),
     retry: (id, actor) => changeAndTell(id, 'updated', {}, actor),
+    async restore(id, how, actor) {
+      const tenantId = parseTenantId(id)
+      const kind = how.lifecycle === 'active' ? 'activated' : 'suspended'
+      const row = await tellDomain(
+        central.begin(async sql => {
+          const restored = await restoreTenant(sql, tenantId, how)
+          if (!restored) throw new TenantNotFound()
+          await tell(sql, kind, restored, actor)
+          report({ type: 'written', kind, id: tenantId })
+          return restored
+        }),
+      )
+      report({ type: 'accepted', kind, id: tenantId })
+      return row
+    },
     async record(request) {
       parseNewTenantId(request.id)
       const row = await insert({ ...request, version: 1, lifecycle: 'active' }, undefined)

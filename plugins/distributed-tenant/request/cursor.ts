@@ -13,29 +13,40 @@ export function readByCursor(native: Native, end: unknown, [rowsOrFn, maybeFn]: 
   return fn ? native(rows, fn as CursorFn) : batches(native, rows, end)
 }
 
+/** Not a race with the end: whatever a race was won by stays in memory for as long as the end has not come. */
 async function* batches(native: Native, rows: number, end: unknown): AsyncGenerator<unknown> {
-  let deliver: (batch: { rows: unknown } | null) => void = () => {}
+  let arrived: (batch: Promise<{ rows: unknown } | null> | { rows: unknown } | null) => void = () => {}
+  let over: Promise<null> | undefined
+  const coming = (): Promise<{ rows: unknown } | null> => {
+    const batch = new Promise<{ rows: unknown } | null>(resolve => {
+      arrived = resolve
+      if (over) resolve(over)
+    })
+    // Also heard when nobody waits for it any more.
+    batch.catch(() => {})
+    return batch
+  }
   let continueWith: (answer: unknown) => void = () => {}
-  let next = new Promise<{ rows: unknown } | null>(resolve => {
-    deliver = resolve
-  })
+  let next = coming()
   const all = native(rows, batch => {
     const answer = new Promise(resolve => {
       continueWith = resolve
     })
-    deliver({ rows: batch })
+    arrived({ rows: batch })
     return answer
   })
   const finished = all.then(() => null)
-  // Also heard when nobody is waiting for the next batch.
-  finished.catch(() => {})
+  // It may come while a batch is being read: then it is what is found next.
+  const ended = (): void => {
+    over = finished
+    arrived(finished)
+  }
+  finished.then(ended, ended)
   try {
     for (;;) {
-      const batch = await Promise.race([next, finished])
+      const batch = await next
       if (!batch) return
-      next = new Promise(resolve => {
-        deliver = resolve
-      })
+      next = coming()
       yield batch.rows
       continueWith(undefined)
     }

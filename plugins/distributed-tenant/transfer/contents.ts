@@ -26,13 +26,13 @@ export interface Contents {
 }
 
 /** Rows as text must not depend on how either side is set up. */
-const alike = `
+export const alike = `
   set local search_path = pg_catalog; set local extra_float_digits = 3; set local datestyle = 'ISO, YMD';
   set local intervalstyle = 'postgres'; set local timezone = 'UTC'; set local bytea_output = 'hex';
   set local lc_monetary = 'C'; set local row_security = off; set local statement_timeout = 0`
 
 /** Objects of an extension come with it; ours are not the tenant's. */
-const own = `n.nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and n.nspname !~ '^pg_(toast|temp)'
+export const own = `n.nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and n.nspname !~ '^pg_(toast|temp)'
   and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e')`
 
 /** Statements sent at once: one round trip, and still short enough for the server's parser. */
@@ -41,38 +41,43 @@ const AT_ONCE = 50
 export async function readContents(sql: Pick<SessionClient, 'begin'>): Promise<Contents> {
   return sql.begin(async tx => {
     await tx.unsafe('set transaction isolation level repeatable read, read only')
-    await tx.unsafe(alike)
-    const [facts] = await tx<{ probe: string; version: number }[]>`
+    return contentsOf(tx)
+  })
+}
+
+/** Of the snapshot that the transaction has, which must be one for all its statements. */
+export async function contentsOf(tx: TransactionClient): Promise<Contents> {
+  await tx.unsafe(alike)
+  const [facts] = await tx<{ probe: string; version: number }[]>`
       select hashtextextended('(1,"Ünïcode ""quoted""",)' collate "C", 0)::text as probe,
         current_setting('server_version_num')::int as version`
-    const { probe, version } = facts as { probe: string; version: number }
-    const tables = await each<TableContents>(
-      tx,
-      `select format('select %L as name, count(*)::int8::float8 as rows,
+  const { probe, version } = facts as { probe: string; version: number }
+  const tables = await each<TableContents>(
+    tx,
+    `select format('select %L as name, count(*)::int8::float8 as rows,
           coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
           format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relkind = 'r' and ${own} order by n.nspname, c.relname`,
-    )
-    const sequences = await each<{ name: string; state: string }>(
-      tx,
-      `select format('select %L as name, last_value || case when is_called then '' called'' else '''' end as state from %I.%I',
+  )
+  const sequences = await each<{ name: string; state: string }>(
+    tx,
+    `select format('select %L as name, last_value || case when is_called then '' called'' else '''' end as state from %I.%I',
           format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relkind = 'S' and ${own} order by n.nspname, c.relname`,
-    )
-    const objects = await tx<TableContents[]>`
+  )
+  const objects = await tx<TableContents[]>`
       select 'large objects' as name, count(*)::float8 as rows,
         coalesce(sum(hashtextextended(oid || ' ' || md5(lo_get(oid)), 0)), 0)::text as checksum
       from pg_largeobject_metadata having count(*) > 0`
-    return {
-      serverMajor: Math.floor(version / 10_000),
-      tables: [...tables, ...objects],
-      sequences,
-      shape: await readShape(tx),
-      probe,
-    }
-  })
+  return {
+    serverMajor: Math.floor(version / 10_000),
+    tables: [...tables, ...objects],
+    sequences,
+    shape: await readShape(tx),
+    probe,
+  }
 }
 
 async function each<Row>(tx: TransactionClient, list: string): Promise<Row[]> {
@@ -106,6 +111,15 @@ const worded: ReadonlySet<string> = new Set([
 ])
 
 /**
+ * An expression that was dumped and read again is worded anew by the same server: `s in ('a', 'b')` of a varchar has its
+ * casts elsewhere then, and a row's `is distinct from` fewer brackets. Types of columns stand in lines of their own.
+ */
+const CAST =
+  /::(?:"(?:[^"]|"")*"|\w+)(?:\.(?:"(?:[^"]|"")*"|\w+))?(?: varying| precision)?(?:\(\d+(?:,\s*\d+)?\))?(?: with(?:out)? time zone)?(?:\[\])*/g
+
+const loose = (definition: string): string => definition.replace(CAST, '').replace(/[()\s]+/g, '')
+
+/**
  * What the copy has otherwise than the original, one line each; empty when they are the same.
  * @throws TRANSFER_FAILED when the two servers hash one text differently, and nothing can be said
  */
@@ -118,7 +132,7 @@ export function differences(original: Contents, copy: Contents): string[] {
   const sameWords = original.serverMajor === copy.serverMajor
   const line = ({ kind, name, definition }: ShapeLine): readonly [string, string] => [
     `${kind} ${name}`,
-    sameWords || !worded.has(kind) ? definition : '',
+    sameWords || !worded.has(kind) ? loose(definition) : '',
   ]
   return [
     ...unlike(original.tables.map(rowsOf), copy.tables.map(rowsOf)),

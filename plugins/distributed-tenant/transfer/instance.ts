@@ -1,10 +1,11 @@
-// Owns visits to the databases of an instance that is not this service's: the source of a transfer. Each is one direct
-// connection of its own, closed with the visit. The instance gone: the visit fails, and says so.
+// Owns visits to the databases of an instance that is not this service's: the source of a transfer. A visit to a tenant's
+// database is one direct connection of its own, closed with it; those to the address's own, from which the instance as a whole
+// is asked again and again, are kept for a second. The instance gone: the visit fails, and says so.
 import { createArrayTypes } from '../connections/array-types.js'
 import { openConnection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
 import { connectionClosed, withCause } from '../connections/failures.js'
-import { createPool } from '../connections/pool.js'
+import { createPool, type Pool } from '../connections/pool.js'
 import { tlsOptions } from '../connections/target.js'
 import { TransferFailed } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
@@ -17,11 +18,18 @@ export interface Instance {
   readonly label: string
   /** One session in a database; without a name in the address's own. @throws TRANSFER_FAILED when it cannot be reached */
   visit<T>(fn: (sql: SessionClient) => Promise<T>, database?: string): Promise<T>
+  /** Closes what is kept; without it a process ends a second later. A visit after it fails. */
+  close(): Promise<void>
 }
 
 /** Longer than any checksum of a tenant's largest table. */
 const LONGEST_STATEMENT_MS = 6 * 3_600_000
 const CONNECT_MS = 10_000
+/** A freeze holds one while it looks, for each of the databases that are brought side by side. */
+const KEPT = 16
+const KEPT_MS = 1_000
+/** For one of them, when more are wanted at once: a visit is short, but for a freeze whose sessions do not end. */
+const WAIT_MS = 600_000
 
 export function createInstance(address: DatabaseOptions): Instance {
   const { host, port, user, password } = address
@@ -29,35 +37,48 @@ export function createInstance(address: DatabaseOptions): Instance {
   const arrayTypes = createArrayTypes()
   const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
   const builder = createBuilder({ host, port })
+  const poolOf = (budget: number, idleTimeout: number): Pool =>
+    createPool({
+      budget,
+      perKey: budget,
+      acquireTimeout: WAIT_MS,
+      idleTimeout,
+      maxOpening: budget,
+      pooling: true,
+      open: name => openConnection({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
+      refusal: () => connectionClosed('no connection'),
+      report: () => {},
+    })
+  const unavailable = () =>
+    new TransferFailed(
+      `The source ${host}:${port} cannot be reached or was cut off: check it, then go on with --resume.`,
+    )
+
+  async function within<T>(pool: Pool, database: string, fn: (sql: SessionClient) => Promise<T>): Promise<T> {
+    const scope = createClients({ pool, builder, queryTimeout: LONGEST_STATEMENT_MS, unavailable })(database)
+    try {
+      return await scope.session(fn)
+    } catch (error) {
+      throw refusedAtTheDoor(error) ? withCause(unavailable(), error as Error) : error
+    } finally {
+      scope.release()
+    }
+  }
+
+  const kept = poolOf(KEPT, KEPT_MS)
   return {
     address,
     label,
     async visit(fn, database = address.database) {
-      const pool = createPool({
-        budget: 1,
-        perKey: 1,
-        acquireTimeout: CONNECT_MS,
-        idleTimeout: CONNECT_MS,
-        maxOpening: 1,
-        pooling: true,
-        open: name => openConnection({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
-        refusal: () => connectionClosed('no connection'),
-        report: () => {},
-      })
-      const unavailable = () =>
-        new TransferFailed(
-          `The source ${host}:${port} cannot be reached or was cut off: check it, then go on with --resume.`,
-        )
-      const scope = createClients({ pool, builder, queryTimeout: LONGEST_STATEMENT_MS, unavailable })(database)
+      if (database === address.database) return within(kept, database, fn)
+      const pool = poolOf(1, CONNECT_MS)
       try {
-        return await scope.session(fn)
-      } catch (error) {
-        throw refusedAtTheDoor(error) ? withCause(unavailable(), error as Error) : error
+        return await within(pool, database, fn)
       } finally {
-        scope.release()
         await pool.close(5_000)
       }
     },
+    close: () => kept.close(5_000),
   }
 }
 

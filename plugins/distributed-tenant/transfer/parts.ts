@@ -5,9 +5,21 @@ import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient, TenantId } from '../types.js'
 import type { TransferStep } from './journal.js'
 
+/** Of a backup and a restore. `restored` is in its place and not served; `committed`: identity has it. */
+export type ArchiveStep = 'dumping' | 'dumped' | 'building' | 'built' | 'pending' | 'swapped' | 'committed' | 'finished'
+
 /** Told after a step is written down, and between: `created` and `closed` are done and not yet written. */
 export interface TransferReport {
-  readonly type: TransferStep | 'created' | 'closed' | 'restored' | 'handed_over' | 'registered' | 'removed' | 'thawed'
+  readonly type:
+    | TransferStep
+    | ArchiveStep
+    | 'created'
+    | 'closed'
+    | 'restored'
+    | 'handed_over'
+    | 'registered'
+    | 'removed'
+    | 'thawed'
   readonly id: TenantId
 }
 

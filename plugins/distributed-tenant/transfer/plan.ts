@@ -1,24 +1,26 @@
 // Owns the plan of an import: which tenants with which databases, how large, how long it may take, and what is in the way.
 // It reads both sides and changes nothing that stays.
-import { encode, lifecycleSubject, parseLifecycle } from '../../../events/index.js'
 import type { MigrationSet } from '../databases/migrations.js'
-import { tenantDatabaseName } from '../databases/names.js'
 import type { ServiceName, TenantId } from '../types.js'
 import { type Mapping, mapIds } from './ids.js'
 import type { Instance } from './instance.js'
 import type { Planned, TenantFacts } from './journal.js'
+import {
+  block,
+  factsInTheWay,
+  type Obstacle,
+  programsInTheWay,
+  serverInTheWay,
+  targetInTheWay,
+  tell,
+} from './obstacles.js'
 import type { TransferParts } from './parts.js'
-import type { Programs } from './programs.js'
+import { LARGE_BYTES, type Programs } from './programs.js'
+import { folderInTheWay, roomInTheWay } from './room.js'
 import { type Columns, versionOf, versionsOf } from './schema-version.js'
-import { type SourceDatabase, type SourceServer, surveyDatabase, surveyServer } from './source.js'
+import { type SourceDatabase, surveyDatabase, surveyServer } from './source.js'
 
-export interface Obstacle {
-  /** A tenant, a database, a server. */
-  readonly about: string
-  readonly what: string
-  /** Nothing is begun while one of these stands; the others are told. */
-  readonly blocks: boolean
-}
+export type { Obstacle } from './obstacles.js'
 
 export interface PlannedTenant {
   readonly id: TenantId
@@ -50,6 +52,10 @@ export interface PlanOptions {
   readonly tenantsQuery: string | null
   /** By service: the version of its tenant migrations that the source's schemas are at. */
   readonly baselines: ReadonlyMap<string, number>
+  /** By service: how much its disk has free, in bytes, where the operator knows it. */
+  readonly room: ReadonlyMap<string, number>
+  /** Where copies of large databases lie for a while. */
+  readonly folder: string
   readonly parallel: number
 }
 
@@ -71,45 +77,55 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
   const databases = server.databases.filter(chosen)
   const { ids, proposals } = mapIds([...new Set(databases.map(({ oldId }) => oldId))], map)
   const obstacles: Obstacle[] = [
-    ...(await programsInTheWay(options, server)),
+    ...(await programsInTheWay(options.programs, source, server)),
     ...serverInTheWay(source, server, databases),
     ...[...proposals].map(([old, proposal]) =>
       block(old, `its id breaks our rule; to import it as ${proposal}, say --map ${old}=${proposal}`),
     ),
   ]
   const tenants = new Map<TenantId, PlannedTenant>()
-  for (const parts of services) {
-    const mine = databases.filter(({ service, oldId }) => service === parts.service && ids.has(oldId))
-    obstacles.push(
-      ...(await targetInTheWay(
+  const perService = await Promise.all(
+    services.map(async parts => {
+      const mine = databases.filter(({ service, oldId }) => service === parts.service && ids.has(oldId))
+      const own = await targetInTheWay(
         parts,
+        source,
         server,
         mine.map(({ oldId }) => ids.get(oldId) as TenantId),
-      )),
-    )
-    const versions = mine.length > 0 ? await versionsOf(parts) : []
-    const trusted = await trustedExtensions(parts)
-    await eachOf(mine, async database => {
-      const id = ids.get(database.oldId) as TenantId
-      const { baseline, found } = await look(options, parts, database, versions, trusted)
-      obstacles.push(...found)
-      const facts = server.facts.get(database.oldId) ?? {
-        name: database.oldId,
-        domain: null,
-        settings: {},
-        active: true,
-      }
-      const before = tenants.get(id) ?? { id, oldId: database.oldId, facts, databases: [], bytes: 0 }
-      tenants.set(id, {
-        ...before,
-        databases: [
-          ...before.databases,
-          { service: parts.service, id, sourceDatabase: database.name, facts, baseline, bytes: database.bytes },
-        ],
-        bytes: before.bytes + database.bytes,
+      )
+      const versions = mine.length > 0 ? await versionsOf(parts) : []
+      const trusted = await trustedExtensions(parts)
+      await eachOf(mine, async database => {
+        const id = ids.get(database.oldId) as TenantId
+        const { baseline, found } = await look(options, parts, database, versions, trusted)
+        own.push(...found)
+        const facts = server.facts.get(database.oldId) ?? {
+          name: database.oldId,
+          domain: null,
+          settings: {},
+          active: true,
+        }
+        const before = tenants.get(id) ?? { id, oldId: database.oldId, facts, databases: [], bytes: 0 }
+        tenants.set(id, {
+          ...before,
+          databases: [
+            ...before.databases,
+            { service: parts.service, id, sourceDatabase: database.name, facts, baseline, bytes: database.bytes },
+          ],
+          bytes: before.bytes + database.bytes,
+        })
       })
-    })
-  }
+      return { obstacles: own, coming: { parts, bytes: mine.reduce((sum, one) => sum + one.bytes, 0) } }
+    }),
+  )
+  obstacles.push(
+    ...perService.flatMap(one => one.obstacles),
+    ...(await roomInTheWay(
+      perService.map(one => one.coming),
+      options.room,
+    )),
+    ...(await folderInTheWay(options.folder, largeAtOnce([...tenants.values()], options.parallel))),
+  )
   for (const { id, facts, databases: found } of tenants.values()) {
     obstacles.push(...factsInTheWay(id, facts))
     for (const { service } of services) {
@@ -131,70 +147,15 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
   }
 }
 
-const block = (about: string, what: string): Obstacle => ({ about, what, blocks: true })
-const tell = (about: string, what: string): Obstacle => ({ about, what, blocks: false })
-
-async function programsInTheWay({ programs, source }: PlanOptions, { major }: SourceServer): Promise<Obstacle[]> {
-  let version: number
-  try {
-    version = await programs.version()
-  } catch (error) {
-    return [block('pg_dump', (error as Error).message)]
-  }
-  if (version >= major) return []
-  return [
-    block(
-      'pg_dump',
-      `is version ${version}, and ${source.label} is PostgreSQL ${major}: install postgresql-client-${major}, or name its folder with --programs`,
-    ),
-  ]
-}
-
-function serverInTheWay(source: Instance, server: SourceServer, databases: readonly SourceDatabase[]): Obstacle[] {
-  const chosen = new Set(databases.map(({ name }) => name))
-  const found = server.others.map(name => tell(name, 'is named like a tenant’s and of no service here: left alone'))
-  if (databases.length === 0)
-    found.push(block(source.label, 'holds no database tenant_{id}_{service} of these services'))
-  if (!server.superuser)
-    found.push(
-      tell(source.label, 'the login is no superuser: it must own the databases and may be refused to end sessions'),
-    )
-  for (const { database, count, since } of server.busy) {
-    if (chosen.has(database)) {
-      found.push(
-        tell(database, `${count} open transactions, the oldest since ${since.toISOString()}: freezing ends them`),
-      )
-    }
-  }
-  for (const name of server.prepared) {
-    if (chosen.has(name)) found.push(block(name, 'has prepared transactions: commit or roll them back first'))
-  }
-  for (const name of server.unbound) {
-    found.push(block(name, 'this role has its own default_transaction_read_only, which beats the freeze: reset it'))
-  }
-  return found
-}
-
-/** Whatever holds a name already, finished or not. */
-async function targetInTheWay(
-  { service, central, database }: TransferParts,
-  server: SourceServer,
-  ids: readonly TenantId[],
-): Promise<Obstacle[]> {
-  const names = ids.map(id => tenantDatabaseName(id, service))
-  const found = await central<{ name: string; kind: string }[]>`
-    select datname as name, 'database' as kind from pg_database where datname = any(${names}::text[])
-    union all select rolname, 'role' from pg_roles where rolname = any(${names}::text[])
-    union all select id, 'registry row' from tenants where id = any(${[...ids]}::text[])`
-  const [target] = await central<{ version: number }[]>`select current_setting('server_version_num')::int as version`
-  const major = Math.floor((target?.version ?? 0) / 10_000)
-  const older = major < server.major
-  return [
-    ...found.map(({ name, kind }) =>
-      block(name, `exists at ${service} (${database.host}:${database.port}) already, as ${kind}`),
-    ),
-    ...(older ? [tell(service, `is PostgreSQL ${major}, older than the source: what is new there is refused`)] : []),
-  ]
+/** A tenant's services are copied at once, and so many tenants side by side. */
+function largeAtOnce(tenants: readonly PlannedTenant[], parallel: number): number {
+  const large = tenants.map(({ databases }) =>
+    databases.reduce((sum, { bytes }) => sum + (bytes < LARGE_BYTES ? 0 : bytes), 0),
+  )
+  return large
+    .sort((a, b) => b - a)
+    .slice(0, parallel)
+    .reduce((sum, bytes) => sum + bytes, 0)
 }
 
 async function trustedExtensions({ central }: TransferParts): Promise<ReadonlyMap<string, boolean>> {
@@ -230,20 +191,6 @@ async function look(
   if ('version' in version) return { baseline: version.version, found }
   found.push(block(name, `${version.doubt}: say at which version its schema is with --baseline ${service}=<version>`))
   return { baseline: 0, found }
-}
-
-/** By the very check that identity would refuse it by, after everything was copied. */
-function factsInTheWay(id: TenantId, { name, domain, settings, active }: TenantFacts): Obstacle[] {
-  const word = { id, version: 1, name, domain, is_active: active, settings }
-  const heard = parseLifecycle(lifecycleSubject('created'), encode(word))
-  return heard.ok
-    ? []
-    : [
-        block(
-          id,
-          `what the source says of it cannot be taken over (${heard.reason}): correct it there, or in --tenants-query`,
-        ),
-      ]
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

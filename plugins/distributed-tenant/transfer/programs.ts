@@ -4,6 +4,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { TransferFailed, TransferRefused } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
 import { APPLICATION } from './instance.js'
@@ -19,22 +21,55 @@ export interface Programs {
   /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
   version(): Promise<number>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
-  pipe(from: DatabaseOptions, to: DatabaseOptions): Promise<void>
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
-  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number }): Promise<void>
+  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number } & Whole): Promise<void>
+  /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
+  dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
+  /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
+  restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
 }
 
-/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
-const dumped = [
+/** From this size on several jobs are worth a folder on the disk. */
+export const LARGE_BYTES = 256 * 1024 * 1024
+
+const always = [
   '--no-owner',
-  '--no-privileges',
   '--no-tablespaces',
   '--no-publications',
   '--no-subscriptions',
-  '--exclude-schema=distributed_tenant',
   '--lock-wait-timeout=60000',
 ]
-const restored = ['--no-owner', '--no-privileges', '--exit-on-error']
+/**
+ * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
+ * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
+ * No environment variable says it; the database's name is left to PGDATABASE.
+ */
+const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
+/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
+const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
+const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
+const restoredOf = (whole: boolean): string[] => [
+  '--no-owner',
+  '--exit-on-error',
+  ...(whole ? [] : ['--no-privileges']),
+]
+
+export interface Whole {
+  /** With rights and our own schema, for another instance of the same service, which has the same roles. */
+  readonly whole?: boolean
+}
+
+export interface RestoreHow extends Whole {
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface DumpHow extends RestoreHow {
+  /** Of a transaction that is kept open. */
+  readonly snapshot: string
+  /** `sql`: the definitions alone, as a script for people. */
+  readonly format: 'custom' | 'sql'
+}
 
 export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
   const program = (name: string): string => (folder ? join(folder, name) : name)
@@ -55,8 +90,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       )
       return Math.min(dump as number, restore as number)
     },
-    async pipe(from, to) {
-      const restore = start('pg_restore', [...restored, '--single-transaction', '--dbname', to.database], to, [
+    async pipe(from, to, { whole = false } = {}) {
+      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', connected], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -65,7 +100,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumped, '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumpedOf(whole), connected, '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -75,22 +110,71 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
     },
-    async parallel(from, to, { folder: place, jobs }) {
+    async parallel(from, to, { folder: place, jobs, whole = false }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
-        const into = ['--format=directory', `--jobs=${jobs}`, '--compress=1', `--file=${join(place, 'dump')}`]
-        await ended('pg_dump', start('pg_dump', [...dumped, ...into], from, ['ignore', 'ignore', 'pipe']))
-        const out = [`--jobs=${jobs}`, '--dbname', to.database, join(place, 'dump')]
-        await ended('pg_restore', start('pg_restore', [...restored, ...out], to, ['ignore', 'ignore', 'pipe']))
+        const into = [
+          connected,
+          '--format=directory',
+          `--jobs=${jobs}`,
+          '--compress=1',
+          `--file=${join(place, 'dump')}`,
+        ]
+        await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
+        const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
+        await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
+      }
+    },
+    async dump(from, { snapshot, format, whole = false, signal }, take) {
+      const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
+      const args = [...dumpedOf(whole), connected, ...what, `--snapshot=${snapshot}`]
+      const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
+      const over = ended('pg_dump', child)
+      // Heard of below, also when taking fails first.
+      over.catch(() => {})
+      const stop = stopOn(signal, child)
+      try {
+        if (child.pid !== undefined) for await (const chunk of child.stdout as AsyncIterable<Buffer>) await take(chunk)
+      } catch (error) {
+        child.kill()
+        await over.catch(() => {})
+        throw error
+      } finally {
+        stop()
+      }
+      await over
+      signal?.throwIfAborted()
+    },
+    async restore(dump, to, { whole = false, signal }) {
+      const args = [...restoredOf(whole), '--single-transaction', connected]
+      const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
+      const over = ended('pg_restore', child)
+      const stop = stopOn(signal, child)
+      try {
+        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin as NodeJS.WritableStream)
+        const [ending, feeding] = await Promise.allSettled([over, fed])
+        // A program that has given up no longer reads: what it says of it is the reason.
+        if (ending.status === 'rejected') throw ending.reason
+        if (feeding.status === 'rejected') throw feeding.reason
+      } finally {
+        stop()
+        dump.destroy()
       }
     },
   }
 }
 
-/** PGDATABASE is a name and nothing else, where an argument of pg_dump might be read as a connection string. */
+function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
+  const stop = (): void => void child.kill()
+  if (signal?.aborted) stop()
+  signal?.addEventListener('abort', stop)
+  return () => signal?.removeEventListener('abort', stop)
+}
+
+/** PGDATABASE is a name and nothing else, where an argument with a name might be read as a connection string. */
 function environmentOf(environment: NodeJS.ProcessEnv, at: DatabaseOptions): NodeJS.ProcessEnv {
   const { host, port, user, password, database, ssl, sslRootCert } = at
   const kept = Object.entries(environment).filter(([name]) => !name.startsWith('PG'))

@@ -39,15 +39,15 @@ union all select 'constraint', format('%s %I', coalesce(relations.name, contypid
   from pg_constraint k join own on own.oid = connamespace left join relations on relations.oid = conrelid where contype <> 'n'
 union all select 'trigger', format('%s %I', name, tgname), concat_ws(' ', pg_get_triggerdef(pg_trigger.oid), tgenabled)
   from relations join pg_trigger on tgrelid = relations.oid where not tgisinternal
-union all select 'rule', format('%s %I', name, rulename), concat_ws(' ', md5(pg_get_ruledef(pg_rewrite.oid)), ev_enabled)
+union all select 'rule', format('%s %I', name, rulename), concat_ws(' ', pg_get_ruledef(pg_rewrite.oid), ev_enabled)
   from relations join pg_rewrite on ev_class = relations.oid where rulename <> '_RETURN'
-union all select 'view', name, md5(pg_get_viewdef(oid)) from relations where relkind in ('v', 'm')
+union all select 'view', name, pg_get_viewdef(oid) from relations where relkind in ('v', 'm')
 union all select 'policy', format('%s %I', name, polname), concat_ws(' ', polcmd, polpermissive, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
   from relations join pg_policy on polrelid = relations.oid
 union all select 'statistics', format('%I.%I', nspname, stxname), pg_get_statisticsobjdef(s.oid)
   from pg_statistic_ext s join own on own.oid = stxnamespace
 union all select 'function', format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)),
-    case when prokind = 'a' then '' else md5(pg_get_functiondef(p.oid)) end
+    case when prokind = 'a' then '' when prosqlbody is null then md5(pg_get_functiondef(p.oid)) else pg_get_functiondef(p.oid) end
   from pg_proc p join own on own.oid = pronamespace
   where not exists (select from pg_depend where classid = 'pg_proc'::regclass and objid = p.oid and deptype in ('e', 'i'))
 union all select 'type', format('%I.%I', nspname, typname), concat_ws(' ', typtype, format_type(nullif(typbasetype, 0), typtypmod), typnotnull, typdefault,

@@ -17,6 +17,8 @@ export interface SourceDatabase {
 
 export interface SourceServer {
   readonly major: number
+  /** Seconds since 1970, to the microsecond: which server it is, whatever address it was reached by. */
+  readonly startedAt: string
   readonly superuser: boolean
   readonly databases: readonly SourceDatabase[]
   /** Named like a tenant's, and of none of our services. */
@@ -35,10 +37,11 @@ export async function surveyServer(
   query: string | null,
 ): Promise<SourceServer> {
   return instance.visit(async sql => {
-    const [server] = await sql<{ version: number; superuser: boolean }[]>`
-      select current_setting('server_version_num')::int as version, rolsuper as superuser
+    const [server] = await sql<{ version: number; startedAt: string; superuser: boolean }[]>`
+      select current_setting('server_version_num')::int as version, rolsuper as superuser,
+        extract(epoch from pg_postmaster_start_time())::text as "startedAt"
       from pg_roles where rolname = current_user`
-    const { version, superuser } = server as { version: number; superuser: boolean }
+    const { version, startedAt, superuser } = server as { version: number; startedAt: string; superuser: boolean }
     const found = await sql<{ name: string; bytes: number }[]>`
       select datname as name, pg_database_size(oid)::float8 as bytes from pg_database
       where starts_with(datname, 'tenant_') and datallowconn and not datistemplate order by datname`
@@ -46,6 +49,7 @@ export async function surveyServer(
     const known = new Set(databases.map(({ name }) => name))
     return {
       major: Math.floor(version / 10_000),
+      startedAt,
       superuser,
       databases,
       others: found.map(({ name }) => name).filter(name => !known.has(name)),

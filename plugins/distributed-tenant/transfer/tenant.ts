@@ -4,25 +4,21 @@
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import {
-  closeToPublic,
-  commentDatabase,
-  dropDatabase,
-  inspectDatabase,
-  markText,
-  parseMark,
-} from '../databases/databases.js'
-import { type MigrationSet, migrate } from '../databases/migrations.js'
+import { commentDatabase, inspectDatabase, markText } from '../databases/databases.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import { TransferFailed, TransferRefused } from '../errors.js'
 import { findTenant } from '../provisioning/registry.js'
-import type { QueryClient, SqlClient, TenantId } from '../types.js'
+import type { SqlClient, TenantId } from '../types.js'
+import { adopt } from './adoption.js'
 import { contentsDigest, differences, readContents } from './contents.js'
 import { freeze, readBefore, sessionsFrom, thaw } from './freeze.js'
 import type { Instance } from './instance.js'
 import type { Change, Journal, TransferTenant } from './journal.js'
 import type { TransferParts } from './parts.js'
-import type { Programs } from './programs.js'
+import { LARGE_BYTES, type Programs } from './programs.js'
+import { createTarget } from './target.js'
+
+export { LARGE_BYTES } from './programs.js'
 
 export interface TenantTransferOptions extends TransferParts {
   readonly transfer: string
@@ -33,7 +29,12 @@ export interface TenantTransferOptions extends TransferParts {
   readonly folder: string
   /** Jobs on either side for a large one. */
   readonly jobs: number
-  /** False: the copy is believed. For measuring what comparing costs; the command never does it. */
+  /** From how many bytes on one is large; default 256 MB. */
+  readonly largeBytes?: number
+  /**
+   * False: the copy is believed, and as nothing is known of what was handed over, a registered tenant cannot be taken back.
+   * For measuring what comparing costs; the command never does it.
+   */
   readonly compare?: boolean
 }
 
@@ -51,16 +52,13 @@ export interface TenantTransfer {
   thaw(row: TransferTenant): Promise<TransferTenant>
 }
 
-/** From this size on several jobs are worth a folder on the disk. */
-export const LARGE_BYTES = 256 * 1024 * 1024
 const READY_MS = 90_000
 const POLL_MS = 50
 const SHOWN = 5
 
 export function createTenantTransfer(options: TenantTransferOptions): TenantTransfer {
   const { service, central, session, visit, sets, source, journal, transfer, report, compare = true } = options
-  const tenantSet = sets.at(-1) as MigrationSet
-  const comment = `distributed-tenant:transfer:v1 ${transfer}`
+  const target = createTarget(options)
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
 
   async function note(row: TransferTenant, change: Change): Promise<TransferTenant> {
@@ -84,48 +82,13 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     return note(begun, { step: 'frozen', frozen: { ...before, at } })
   }
 
-  /** @throws TRANSFER_REFUSED when its name is held by anything else than this transfer's own */
-  async function dropOwn(row: TransferTenant): Promise<void> {
-    const name = nameOf(row.id)
-    await session(async sql => {
-      const found = await inspectDatabase(sql, name)
-      if (found.state === 'absent') return
-      if (found.state === 'present' && !(await isOurs(row, name, found))) {
-        throw new TransferRefused(
-          `${name} at the target is not of this import and was left as it is: look into it, then go on.`,
-        )
-      }
-      await dropDatabase(sql, name)
-    })
-  }
-
-  async function isOurs(
-    { certificate }: TransferTenant,
-    name: string,
-    found: { comment: string | null; ours: boolean },
-  ): Promise<boolean> {
-    if (!found.ours) return false
-    if (found.comment === comment) return true
-    const mark = parseMark(found.comment)
-    if (mark) return certificate !== null && mark.certificate === certificate
-    // Killed between making it and writing the comment: it holds nothing yet.
-    return found.comment === null && (await visit(name, isEmpty))
-  }
-
   async function copy(row: TransferTenant): Promise<TransferTenant> {
     const begun = await note(row, { step: 'copying' })
-    await dropOwn(begun)
-    const name = nameOf(row.id)
-    const statement = await source.visit(sql => creation(sql, row.sourceDatabase, name))
-    await session(async sql => {
-      await sql.unsafe(statement)
-      await closeToPublic(sql, name)
-      report({ type: 'created', id: row.id })
-      await commentDatabase(sql, name, comment)
-    })
+    await target.drop(begun)
+    const name = await target.create(begun)
     const from = { ...source.address, database: row.sourceDatabase }
     const to = { ...options.database, database: name }
-    if (row.bytes < LARGE_BYTES) await options.programs.pipe(from, to)
+    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await options.programs.pipe(from, to)
     else {
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
       await options.programs.parallel(from, to, { folder, jobs: options.jobs })
@@ -136,7 +99,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 
   async function verify(row: TransferTenant, frozenAt: string): Promise<TransferTenant> {
     const name = nameOf(row.id)
-    if (!compare) return note(row, { step: 'verified', contents: await visit(name, digestOf) })
+    if (!compare) return note(row, { step: 'verified' })
     const [original, copied] = await Promise.all([
       source.visit(async sql => {
         const [state] = await sql<{ readOnly: string }[]>`
@@ -166,17 +129,8 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     const begun = await note(row, { certificate })
     const name = nameOf(row.id)
     const contents = await visit(name, async inside => {
-      let applied: number[] = []
-      for (const set of sets) {
-        if (set === tenantSet) await adopt(inside, set, row.baseline)
-        const done = await migrate(inside, set)
-        if (set === tenantSet) applied = done
-      }
-      await refuseOtherOwners(inside, name)
-      await inside`analyze`
-      await inside`
-        insert into distributed_tenant.certificate (certificate) values (${certificate}) on conflict (only_row) do nothing`
-      return applied.length > 0 ? digestOf(inside) : row.contents
+      const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
+      return compare && applied.length > 0 ? digestOf(inside) : row.contents
     })
     const handed = await note(begun, { contents })
     await session(sql => commentDatabase(sql, name, markText({ tenant: row.id, service, certificate })))
@@ -232,7 +186,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     async undo(row, step, error) {
       const begun = await note(row, { step: 'undoing', error })
       // What stands there and is not ours is none of our business: then there was never a copy.
-      await dropOwn(begun).catch(error => {
+      await target.drop(begun).catch(error => {
         if (!(error instanceof TransferRefused)) throw error
       })
       report({ type: 'removed', id: row.id })
@@ -248,44 +202,3 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 }
 
 const digestOf = async (sql: Pick<SqlClient, 'begin'>): Promise<string> => contentsDigest(await readContents(sql))
-
-async function isEmpty(sql: SqlClient): Promise<boolean> {
-  const rows = await sql`
-    select 1 from pg_class join pg_namespace n on n.oid = relnamespace
-    where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast' limit 1`
-  return rows.length === 0
-}
-
-/** As the source is: text sorts and compares as it did, or the server says that it cannot. */
-async function creation(sql: QueryClient, from: string, to: string): Promise<string> {
-  const [row] = await sql<{ statement: string }[]>`
-    select format('create database %I template template0 encoding %L lc_collate %L lc_ctype %L strategy wal_log', ${to}::text,
-        pg_encoding_to_char(encoding), datcollate, datctype)
-      || case when to_jsonb(d) ->> 'datlocprovider' = 'i'
-           then format(' locale_provider icu icu_locale %L', coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))
-           else '' end as statement
-    from pg_database d where datname = ${from}`
-  if (!row) throw new TransferRefused(`The source has no database ${from} any more: make the plan again.`)
-  return row.statement
-}
-
-/** The schema is at this version already: its migrations are noted as applied, and not run. */
-async function adopt(sql: SqlClient, set: MigrationSet, version: number): Promise<void> {
-  for (const migration of set.migrations.slice(0, version)) {
-    await sql`
-      insert into distributed_tenant.schema_migrations (set, version, name, checksum)
-      values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum}) on conflict do nothing`
-  }
-}
-
-async function refuseOtherOwners(sql: SqlClient, name: string): Promise<void> {
-  const [other] = await sql<{ what: string }[]>`
-    select format('%I.%I', nspname, relname) as what from pg_class c join pg_namespace n on n.oid = relnamespace
-    where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_(toast|temp)'
-      and relowner <> (select oid from pg_roles where rolname = current_user)
-      and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e') limit 1`
-  if (other)
-    throw new TransferFailed(
-      `${other.what} in ${name} does not belong to the service’s role: the copy was made by somebody else.`,
-    )
-}

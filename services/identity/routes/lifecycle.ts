@@ -1,10 +1,18 @@
 // Owns the operator's word on whether a tenant is served: suspended, active again, deleted. It is written down here and
 // reaches every service by event and by the feed; the databases are not touched. And the word to try again.
+import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
+import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { errors, nothing } from '../../http/schemas.js'
 import type { Presentation } from '../presentation.js'
-import { Tenant, TenantParams } from '../schemas/tenant.js'
+import { Tenant, TenantParams, TenantRestoration } from '../schemas/tenant.js'
+
+export const TenantPurged = createError(
+  'TENANT_PURGED',
+  'Databases of this deleted tenant were dropped: bring it back from an archive with `distributed-tenant restore`.',
+  409,
+)
 
 const tags = ['tenants']
 const security = [{ admin: [] }]
@@ -31,6 +39,33 @@ export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation;
       async request => present.one(await app.tenants[change](parseTenantId(request.params.id), actor)),
     )
   }
+
+  app.post(
+    '/:id/restore',
+    {
+      config,
+      schema: {
+        tags,
+        security,
+        summary: 'Take the deletion of a tenant back',
+        description:
+          'Under a new version; the services hear it by the feed within seconds. Refused once a service has dropped its database, unless `databases` says that they were put back: `distributed-tenant restore` does that and calls this.',
+        params: TenantParams,
+        body: TenantRestoration,
+        response: { 200: Tenant, ...errors(400, 401, 404, 409, 413, 415) },
+      },
+    },
+    async request => {
+      const id = parseTenantId(request.params.id)
+      const { lifecycle = 'active', domain, databases } = request.body
+      const row = await app.tenants.find(id)
+      if (row?.lifecycle !== 'deleted') throw new TenantNotFound()
+      const { services } = await present.one(row)
+      const dropped = Object.values(services).some(({ status }) => status === 'removed')
+      if (dropped && databases !== 'restored') throw new TenantPurged()
+      return present.one(await app.tenants.restore(id, { lifecycle, ...(domain === null && { domain }) }, actor))
+    },
+  )
 
   app.post(
     '/:id/retry',

@@ -78,6 +78,17 @@ export const TenantPatch = Type.Object(
   { title: 'TenantPatch', additionalProperties: false, minProperties: 1 },
 )
 
+export const TenantRestoration = Type.Object(
+  {
+    lifecycle: Type.Optional(Type.Enum(['active', 'suspended'], { description: 'Default: active.' })),
+    domain: Type.Optional(Type.Null({ description: 'Come back without the domain, which may be another’s by now.' })),
+    databases: Type.Optional(
+      Type.Literal('restored', { description: 'Those that were dropped have been put back from an archive.' }),
+    ),
+  },
+  { title: 'TenantRestoration', additionalProperties: false },
+)
+
 export const TenantQuery = Type.Object(
   { ...page, lifecycle: Type.Optional(lifecycle) },
   { additionalProperties: false },

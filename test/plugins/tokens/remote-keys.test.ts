@@ -1,3 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t, { type Test } from 'tap'
 import { createRemoteKeys } from '../../../plugins/tokens/index.js'
 import { issuer, makeKey } from './issuer.js'
@@ -96,6 +99,19 @@ t.test('without an issuer, or with a silent one, nobody can tell', async t => {
   const { from, keys } = await remote(t)
   from.mood = 'silent'
   await t.rejects(keys.find('one'), { code: 'TOKEN_KEYS_UNAVAILABLE' })
+})
+
+t.test('the deadline for a silent issuer outlives the garbage collector', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const { from, keys } = await remote(t)
+  from.mood = 'silent'
+  let told: unknown
+  keys.find('one').catch(error => {
+    told = error
+  })
+  for (const began = performance.now(); !told && performance.now() - began < 10_000; await sleep(50)) collect()
+  t.match(told, { code: 'TOKEN_KEYS_UNAVAILABLE' })
 })
 
 t.test('closing ends a question that nobody answers', async t => {

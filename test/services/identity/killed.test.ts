@@ -1,13 +1,15 @@
+// Identity killed in the middle of a creation, and of the making of a first user: the next process does it, once.
 import t from 'tap'
-import { freePort } from '../../../stack/servers/ports.js'
 import { rig, until } from '../../rig.js'
 import { asAdmin } from '../rig.js'
-import { identity } from './process.js'
+import { mortalIdentity } from './process.js'
 
 t.test('a creation whose process is killed', async t => {
   const made = await rig(t, ['identity'])
   const central = made.look('identity', 'identity_central')
-  const port = await freePort()
+  const identity = await mortalIdentity(t, made)
+  const { port } = identity
+  let running = await identity.start()
   const create = (key: string) =>
     fetch(`http://127.0.0.1:${port}/api/tenants`, {
       method: 'POST',
@@ -20,13 +22,13 @@ t.test('a creation whose process is killed', async t => {
     ['accepted', 1],
   ] as const) {
     await t.test(`${step === 'written' ? 'before' : 'after'} the commit is made once by a repeat`, async t => {
-      const doomed = await identity(t, made, port, `change.${step}`)
+      identity.arm(`change.${step}`)
       await t.rejects(create(step))
-      t.match(await doomed.ended, { code: null, signal: 'SIGKILL' })
+      t.match(await running.ended, { code: null, signal: 'SIGKILL' })
       const keys = await central<{ id: string }[]>`select tenant_id as id from idempotency_keys where key = ${step}`
       t.equal(keys.length, left, 'the key is there or not')
 
-      const next = await identity(t, made, port)
+      running = await identity.start()
       const answer = await create(step)
       t.equal(answer.status, 202)
       const { id } = (await answer.json()) as { id: string }
@@ -38,15 +40,17 @@ t.test('a creation whose process is killed', async t => {
           (select count(*)::int from outbox where tenant_id = ${id} and subject = 'tenant.created') as events,
           (select count(*)::int from tenants) as tenants`
       t.same(count, { keys: 1, events: 1, tenants: left + 1 })
-      await next.stop()
     })
   }
+  await running.stop()
 })
 
 t.test('the making of a first user whose process is killed', async t => {
   const made = await rig(t, ['identity'])
   const central = made.look('identity', 'identity_central')
-  const port = await freePort()
+  const identity = await mortalIdentity(t, made, { REQUIRED_SERVICES: 'identity' })
+  const { port } = identity
+  let running = await identity.start()
   const ada = { email: 'ada@example.com', password: 'correct horse battery' }
   const post = (path: string, body: object, headers: Record<string, string>) =>
     fetch(`http://127.0.0.1:${port}${path}`, {
@@ -60,13 +64,12 @@ t.test('the making of a first user whose process is killed', async t => {
       const id = `killed-${step}`
       const create = () =>
         post('/api/tenants', { id, name: id, admin: ada }, { ...asAdmin, 'idempotency-key': id }).catch(() => null)
-      const env = { REQUIRED_SERVICES: 'identity' }
-      const doomed = await identity(t, made, port, `first_user.${step}`, env)
+      identity.arm(`first_user.${step}`)
       const first = await create()
       if (step === 'remembered') t.equal(first, null, 'nobody was answered')
-      t.match(await doomed.ended, { code: null, signal: 'SIGKILL' })
+      t.match(await running.ended, { code: null, signal: 'SIGKILL' })
 
-      const next = await identity(t, made, port, undefined, env)
+      running = await identity.start()
       t.equal((await create())?.status, 202, 'a repeat is answered as the first')
       const login = (password: string) => post('/api/login', { ...ada, password }, { 'hrms-client-id': id })
       await until(
@@ -80,7 +83,7 @@ t.test('the making of a first user whose process is killed', async t => {
       const [count] = await own`
         select (select count(*)::int from users) as users, (select count(*)::int from credentials) as credentials`
       t.same(count, { users: 1, credentials: 1 })
-      await next.stop()
     })
   }
+  await running.stop()
 })

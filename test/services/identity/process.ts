@@ -1,19 +1,35 @@
-// Owns identity as a process of its own, which a fault may end at a step as a power cut would.
+// Owns identity as a process of its own, which can be told to end at a step as a power cut would end it.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Test } from 'tap'
+import { freePort } from '../../../stack/servers/ports.js'
 import type { Rig } from '../../rig.js'
 import { environmentOf, type ServiceProcess, startService } from '../process.js'
 import { adminToken } from '../rig.js'
 
 const crash = new URL('../../faults/crash.js', import.meta.url).href
 
-/** @param fault `<area>.<step>`: see test/faults/crash.ts */
-export async function identity(t: Test, made: Rig, port: number, fault?: string, env = {}): Promise<ServiceProcess> {
-  const service = startService(
-    t,
-    'identity',
-    { ...environmentOf(made, 'identity', port), ADMIN_TOKEN: adminToken, ...(fault && { FAULT: fault }), ...env },
-    fault ? ['--import', crash] : [],
-  )
-  await service.answers('/api/health/live')
-  return service
+export interface MortalIdentity {
+  readonly port: number
+  /** Starts it, once whoever ran before has ended. */
+  start(): Promise<ServiceProcess>
+  /** Whoever runs ends at this step, `<area>.<step>`: see test/faults/crash.ts. */
+  arm(step: string): void
+}
+
+export async function mortalIdentity(t: Test, made: Rig, env: Record<string, string> = {}): Promise<MortalIdentity> {
+  const orders = mkdtempSync(join(tmpdir(), 'orders-'))
+  t.teardown(() => rmSync(orders, { recursive: true, force: true }))
+  const port = await freePort()
+  const whole = { ...environmentOf(made, 'identity', port), ADMIN_TOKEN: adminToken, FAULT: `@${orders}`, ...env }
+  return {
+    port,
+    arm: step => writeFileSync(join(orders, 'identity'), step),
+    async start() {
+      const service = startService(t, 'identity', whole, ['--import', crash])
+      await service.answers('/api/health/live')
+      return service
+    },
+  }
 }

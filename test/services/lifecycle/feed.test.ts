@@ -2,6 +2,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import { parseTenantId } from '../../../plugins/distributed-tenant/databases/names.js'
+import { applyWord } from '../../../plugins/distributed-tenant/provisioning/registry.js'
 import { barePublish, until } from '../../rig.js'
 import { admin, as, serviceRig } from '../rig.js'
 import { reconcileSteps } from './steps.js'
@@ -48,6 +50,25 @@ t.test('without NATS and Redis', async t => {
       made.map(({ datname }) => datname),
       ['tenant_a_employee', 'tenant_b_employee'],
     )
+  })
+
+  await t.test('a deletion that is taken back reaches it, though no event could bring it', async t => {
+    await operator('POST', '/api/tenants', { id: 'gone', name: 'Gone', domain: 'gone.example' })
+    await until('ready', 30_000, async () => (await row('gone'))?.provisioned === 'ready')
+    t.equal((await operator('POST', '/api/tenants/gone/restore', {})).statusCode, 404, 'not deleted')
+    await operator('DELETE', '/api/tenants/gone')
+    await until('refused', 20_000, async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 404)
+    const forged = { id: 'gone', version: 99, name: 'Gone', is_active: true }
+    t.equal(await applyWord(employee.central, { ...forged, id: parseTenantId('gone'), lifecycle: 'active' }), null)
+    await operator('POST', '/api/tenants', { id: 'other', name: 'Other', domain: 'gone.example' })
+    const taken = await operator('POST', '/api/tenants/gone/restore', {})
+    t.match(taken.json(), { statusCode: 409, code: 'TENANT_DOMAIN_TAKEN' })
+    t.match((await row('gone'))?.lifecycle, 'deleted')
+    const back = await operator('POST', '/api/tenants/gone/restore', { domain: null })
+    t.match(back.json(), { lifecycle: 'active', version: 3, domain: null, deletedAt: null, purgeAfter: null })
+    await until('served', 20_000, async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 200)
+    t.match(await row('gone'), { version: 3, lifecycle: 'active', deletedAt: null, purgeAfter: null })
+    t.equal((await operator('POST', '/api/tenants', { id: 'gone', name: 'x' })).json().code, 'TENANT_ID_TAKEN')
   })
 
   await t.test('every change of identity’s reaches it', async t => {

@@ -1,6 +1,11 @@
 // Reading by cursor, in both forms, to the end, to a break and to a cut.
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { codeOf, stand, until } from '../stand.js'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
 
 t.test('a cursor', async t => {
   const { pool: build, look } = await stand(t)
@@ -20,6 +25,20 @@ t.test('a cursor', async t => {
       await free()
     })
   }
+
+  await t.test('keeps no batch that was read', async t => {
+    const batches: WeakRef<object>[] = []
+    let kept = 0
+    for await (const rows of numbers(200).cursor(10)) {
+      batches.push(new WeakRef(rows))
+      await new Promise(resolve => setImmediate(resolve))
+      collect()
+      kept = Math.max(kept, batches.filter(batch => batch.deref() !== undefined).length)
+    }
+    t.equal(batches.length, 20)
+    t.ok(kept < 5, `${kept} at once`)
+    await free()
+  })
 
   await t.test('gives batches to a function, and waits for the last one', async t => {
     const seen: number[] = []

@@ -1,0 +1,196 @@
+// Owns `backup`: one tenant into one archive, or all of them and the central databases into a folder. What takes the data
+// is in the plugin; this names files, writes down who did it, and prints.
+import { mkdir, readdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { Command } from 'commander'
+import { parseTenantId, tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
+import type { TransferParts } from '../../plugins/distributed-tenant/transfer/parts.js'
+import type { Programs } from '../../plugins/distributed-tenant/transfer/programs.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { type Context, contextOf } from '../context.js'
+import { interruptible } from '../interrupt.js'
+import { sentenceOf, UsageError } from '../outcome.js'
+import { sizeOf } from '../output.js'
+import { startProgress } from '../progress.js'
+import { release } from '../release.js'
+import { type OpenService, withServices } from '../services.js'
+import { underAudit } from '../trail.js'
+
+interface Options {
+  readonly all?: boolean
+  readonly to?: string
+  readonly programs?: string
+}
+
+const about = `
+The archive is a tar file: one pg_dump of each service, and a manifest with versions, sizes, checksums and the number and
+checksum of every table's rows. Each service is one snapshot. --all writes <tenant>.tar for every tenant that has databases
+and central.tar into a folder that must be new or empty. Archives hold customers' data, and central.tar the keys that sign
+tokens: they are written readable by their owner alone, and are not encrypted. See docs/backup.md.`
+
+export function backupCommand(): Command {
+  return new Command('backup')
+    .description('all databases of a tenant into one archive')
+    .argument('[tenant]', 'its id')
+    .option('--all', 'every tenant, and the central databases')
+    .option('--to <file or folder>', 'where; default <tenant>-<time>.tar here')
+    .option('--programs <folder>', 'where pg_dump is')
+    .addHelpText('after', about)
+    .action(async (tenant: string | undefined, options: Options, command: Command) => {
+      if ((tenant === undefined) === (options.all !== true)) throw new UsageError('Name a tenant, or pass --all.')
+      if (options.all && !options.to) throw new UsageError('--all needs a folder: pass --to <folder>.')
+      const context = await contextOf(command)
+      await withServices(context.targets, services =>
+        interruptible(async signal => {
+          const programs = await programsOf(options.programs)
+          if (tenant === undefined) return backUpAll(context, services, programs, options.to as string, signal)
+          const id = parseTenantId(tenant)
+          const stamp = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
+          const to = resolve(options.to ?? `${id}-${stamp}.tar`)
+          const total = await bytesOf(services, id)
+          const progress = startProgress('backup', total, { show: context.showProgress, bytes: true })
+          try {
+            const made = await backUpOne(services, programs, { id, to, signal, onBytes: progress.step })
+            progress.end()
+            context.output.table(
+              ['service', 'at', 'schema', 'tables', 'rows', 'size'],
+              made.services.map(one => [
+                one.service,
+                one.at,
+                one.schemaVersion,
+                one.tables,
+                one.rows,
+                sizeOf(one.bytes),
+              ]),
+            )
+            context.output.line(`${to}: ${sizeOf(made.services.reduce((sum, { bytes }) => sum + bytes, 0))}.`)
+            context.output.document(made)
+          } finally {
+            progress.end()
+          }
+        }),
+      )
+    })
+}
+
+export async function programsOf(folder: string | undefined): Promise<Programs> {
+  const { inherited } = await import('../inherited.js')
+  const { createPrograms } = await import('../../plugins/distributed-tenant/transfer/programs.js')
+  return createPrograms({ folder, environment: inherited() })
+}
+
+/** A guess at what will come: a dump is smaller than its database, by how much nobody knows before. */
+async function bytesOf(services: readonly OpenService[], id: TenantId): Promise<number> {
+  const { placeOf } = await import('../../plugins/distributed-tenant/archive/place.js')
+  let sum = 0
+  for (const { tenancy } of services) {
+    const name = tenantDatabaseName(id, tenancy.settings.service)
+    const { session } = await placeOf(tenancy.transfer, id)
+    const [row] = await session(
+      sql => sql<{ bytes: number }[]>`
+        select sum(pg_database_size(oid))::float8 as bytes from pg_database where datname = ${name}`,
+    )
+    sum += row?.bytes ?? 0
+  }
+  return sum
+}
+
+interface Made {
+  readonly archive: string
+  readonly sha256: string
+  readonly tenant: string | null
+  readonly services: readonly {
+    readonly service: string
+    readonly at: string
+    readonly schemaVersion: number
+    readonly tables: number
+    readonly rows: number
+    readonly bytes: number
+    readonly sha256: string
+  }[]
+}
+
+async function backUpOne(
+  services: readonly OpenService[],
+  programs: Programs,
+  how: { id: TenantId | null; to: string; signal: AbortSignal; onBytes?: (bytes: number) => void },
+): Promise<Made> {
+  const { backUpCentral, backUpTenant } = await import('../../plugins/distributed-tenant/archive/backup.js')
+  const { id, to, signal, onBytes } = how
+  return underAudit(services, { command: 'backup', tenant: id, detail: { to } }, async add => {
+    const parts: TransferParts[] = services.map(({ tenancy }) => tenancy.transfer)
+    const options = { services: parts, programs, release: release(), to, signal, onBytes }
+    const { archive, sha256, manifest } = id ? await backUpTenant(id, options) : await backUpCentral(options)
+    add({ sha256 })
+    return {
+      archive,
+      sha256,
+      tenant: id,
+      services: manifest.services.map(one => ({
+        service: one.service,
+        at: one.at,
+        schemaVersion: one.migrations.length,
+        tables: one.contents.tables.length,
+        rows: one.contents.tables.reduce((sum, { rows }) => sum + rows, 0),
+        bytes: one.bytes,
+        sha256: one.sha256,
+      })),
+    }
+  })
+}
+
+interface Outcome {
+  readonly archive: string
+  readonly bytes: number | null
+  readonly error: string | null
+}
+
+async function backUpAll(
+  { output, showProgress }: Context,
+  services: readonly OpenService[],
+  programs: Programs,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  if ((await readdir(folder)).length > 0) throw new UsageError(`${folder} is not empty: name a new folder.`)
+  const held = await tenantsOf(services)
+  const progress = startProgress('archives', held.size + 1, { show: showProgress })
+  const outcomes: Outcome[] = []
+  const one = async (id: TenantId | null, of: readonly OpenService[]): Promise<void> => {
+    const to = join(folder, `${id ?? 'central'}.tar`)
+    try {
+      const made = await backUpOne(of, programs, { id, to, signal })
+      outcomes.push({ archive: to, bytes: made.services.reduce((sum, { bytes }) => sum + bytes, 0), error: null })
+    } catch (error) {
+      signal.throwIfAborted()
+      outcomes.push({ archive: to, bytes: null, error: sentenceOf(error) })
+    }
+    progress.step()
+  }
+  try {
+    for (const [id, of] of held) await one(id, of)
+    // Last: whoever it knows has an archive, or was made while this ran and is named by `doctor` after a restore.
+    await one(null, services)
+  } finally {
+    progress.end()
+  }
+  output.table(
+    ['archive', 'size', 'error'],
+    outcomes.map(({ archive, bytes, error }) => [archive, bytes === null ? null : sizeOf(bytes), error]),
+  )
+  output.document({ archives: outcomes })
+  const failed = outcomes.filter(({ error }) => error !== null).length
+  if (failed > 0) throw new Error(`${failed} of ${outcomes.length} were not written: see above.`)
+}
+
+/** Every tenant with a database, and the services that have one. */
+async function tenantsOf(services: readonly OpenService[]): Promise<Map<TenantId, OpenService[]>> {
+  const held = new Map<TenantId, OpenService[]>()
+  for (const service of services) {
+    const rows = await service.tenancy.transfer.central<{ id: TenantId }[]>`
+      select id from tenants where certificate is not null and provisioned <> 'removed' order by id`
+    for (const { id } of rows) held.set(id, [...(held.get(id) ?? []), service])
+  }
+  return held
+}

@@ -1,0 +1,82 @@
+// Owns `export`: what a customer who leaves is given, in formats that anybody can read.
+import { resolve } from 'node:path'
+import { Command, Option } from 'commander'
+import type { ExportFormat } from '../../plugins/distributed-tenant/archive/export.js'
+import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
+import { collect, contextOf } from '../context.js'
+import { interruptible } from '../interrupt.js'
+import { sizeOf } from '../output.js'
+import { startProgress } from '../progress.js'
+import { release } from '../release.js'
+import { withServices } from '../services.js'
+import { underAudit } from '../trail.js'
+import { programsOf } from './backup.js'
+
+interface Options {
+  readonly to: string
+  readonly format: ExportFormat
+  readonly leaveOut?: readonly string[]
+  readonly keep?: readonly string[]
+  readonly programs?: string
+}
+
+const about = `
+For each service schema.sql and one file for each table, and a manifest with counts and checksums; a folder, or one tar file
+when the name ends in .tar. CSV is as COPY reads it. Columns that are named like secrets (password, token, …) are left out
+and the manifest names them; --leave-out and --keep take names like employee.public.employees.email. See docs/backup.md.`
+
+export function exportCommand(): Command {
+  return new Command('export')
+    .description('a tenant’s data in open formats, for somebody who leaves')
+    .argument('<tenant>', 'its id')
+    .requiredOption('--to <folder or file>', 'a new folder, or a file that ends in .tar')
+    .addOption(new Option('--format <format>', 'of the tables').choices(['jsonl', 'csv']).default('jsonl'))
+    .option('--leave-out <column>', 'leave this one out too (repeat it, or separate by commas)', collect)
+    .option('--keep <column>', 'it is no secret', collect)
+    .option('--programs <folder>', 'where pg_dump is')
+    .addHelpText('after', about)
+    .action(async (tenant: string, options: Options, command: Command) => {
+      const id = parseTenantId(tenant)
+      const { targets, output, showProgress } = await contextOf(command)
+      const to = resolve(options.to)
+      await withServices(targets, services =>
+        interruptible(async signal => {
+          const { exportTenant } = await import('../../plugins/distributed-tenant/archive/export.js')
+          const { createFolder, createTar } = await import('../../plugins/distributed-tenant/archive/parcel.js')
+          const { countTables } = await import('../../plugins/distributed-tenant/archive/export.js')
+          const parts = services.map(({ tenancy }) => tenancy.transfer)
+          const progress = startProgress('tables', await countTables(id, parts), { show: showProgress })
+          const deed = { command: 'export', tenant: id, detail: { to, format: options.format } }
+          const manifest = await underAudit(services, deed, async add => {
+            const parcel = to.endsWith('.tar') ? await createTar(to) : await createFolder(to)
+            try {
+              const made = await exportTenant(id, {
+                services: parts,
+                programs: await programsOf(options.programs),
+                release: release(),
+                format: options.format,
+                leaveOut: options.leaveOut ?? [],
+                keep: options.keep ?? [],
+                parcel,
+                signal,
+                onTable: progress.step,
+              })
+              add({ rows: made.services.flatMap(({ tables }) => tables).reduce((sum, { rows }) => sum + rows, 0) })
+              return made
+            } finally {
+              await parcel.abort()
+              progress.end()
+            }
+          })
+          output.table(
+            ['service', 'table', 'rows', 'size', 'left out'],
+            manifest.services.flatMap(({ service, tables }) =>
+              tables.map(one => [service, one.table, one.rows, sizeOf(one.bytes), one.leftOut.join(', ')]),
+            ),
+          )
+          output.line(`${to} is written.`)
+          output.document({ to, ...manifest })
+        }),
+      )
+    })
+}

@@ -1,0 +1,241 @@
+// Owns `restore`: a tenant out of an archive, as itself or as a new one, or the services' central databases. What moves the
+// data is in the plugin; this matches the archive with the services, asks, writes down who did it, and prints.
+import { Command, Option } from 'commander'
+import type { Archive } from '../../plugins/distributed-tenant/archive/archive.js'
+import type { RecoveryOptions } from '../../plugins/distributed-tenant/archive/recovery.js'
+import { parseNewTenantId, parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { confirm } from '../confirm.js'
+import { type Context, contextOf, type GlobalOptions } from '../context.js'
+import { identityApi } from '../identity.js'
+import { interruptible } from '../interrupt.js'
+import { UsageError } from '../outcome.js'
+import { sizeOf } from '../output.js'
+import { startProgress } from '../progress.js'
+import { type OpenService, withServices } from '../services.js'
+import { underAudit } from '../trail.js'
+import { programsOf } from './backup.js'
+
+interface Options {
+  readonly as?: string
+  readonly name?: string
+  readonly tenant?: string
+  readonly replace?: boolean
+  /** False with --no-domain. */
+  readonly domain: boolean
+  readonly central?: boolean
+  readonly programs?: string
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
+
+const about = `
+A deleted tenant comes back under its own id, whether its databases are still kept or were dropped. Another id is --as. Of a
+tenant that is live, databases that are missing are restored; those that are there only with --replace, while it is
+suspended. Everything is restored beside what is there, compared with the manifest, and then takes its name: what fails or
+is killed before that changes nothing, and the same command again finishes it or takes it back. An archive is run as SQL by
+the service's role: restore none that you do not trust. See docs/backup.md.`
+
+export function restoreCommand(): Command {
+  return new Command('restore')
+    .description('a tenant out of an archive')
+    .argument('<archive>', 'a file that backup has written')
+    .addOption(new Option('--as <id>', 'as a new tenant, without the domain').conflicts(['replace', 'central']))
+    .option('--name <name>', 'with --as: its name; default the one in the archive')
+    .option('--tenant <id>', 'refuse the archive unless it is of this tenant')
+    .option('--replace', 'replace the data of a tenant that is live and suspended')
+    .option('--no-domain', 'come back without the domain, which may be another tenant’s by now')
+    .addOption(
+      new Option('--central', 'the central databases of backup --all, into empty ones').conflicts([
+        'replace',
+        'tenant',
+      ]),
+    )
+    .option('--programs <folder>', 'where pg_restore is')
+    .option('--dry-run', 'read all of the archive, say what would be done, and do nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', about)
+    .action(async (path: string, options: Options, command: Command) => {
+      if (options.name !== undefined && options.as === undefined) throw new UsageError('--name is for --as.')
+      const as = options.as === undefined ? undefined : parseNewTenantId(options.as)
+      const expected = options.tenant === undefined ? undefined : parseTenantId(options.tenant)
+      const context = await contextOf(command)
+      const { openArchive } = await import('../../plugins/distributed-tenant/archive/archive.js')
+      const archive = await openArchive(path)
+      try {
+        const { tenant } = archive.manifest
+        if (expected !== undefined && tenant?.id !== expected) {
+          throw new UsageError(
+            `${path} is of ${tenant?.id ?? 'the central databases'}, not of ${expected}: nothing was done.`,
+          )
+        }
+        if ((tenant === null) !== (options.central === true)) {
+          throw new UsageError(
+            tenant
+              ? `${path} holds the tenant ${tenant.id}: leave --central out.`
+              : `${path} holds the central databases: pass --central.`,
+          )
+        }
+        await interruptible(async signal => {
+          await checked(archive, context)
+          await withServices(context.targets, services =>
+            tenant
+              ? restoreTenant(context, {
+                  archive,
+                  services,
+                  options,
+                  signal,
+                  id: as ?? parseTenantId(tenant.id),
+                  partial: command.optsWithGlobals<GlobalOptions>().service !== undefined,
+                })
+              : restoreCentral(context, { archive, services, options, signal }),
+          )
+        })
+      } finally {
+        await archive.close()
+      }
+    })
+}
+
+/** All of it, before anything is touched. */
+async function checked(archive: Archive, { showProgress }: Context): Promise<void> {
+  const progress = startProgress('checking', archive.bytes, { show: showProgress, bytes: true })
+  try {
+    await archive.check(progress.step)
+  } finally {
+    progress.end()
+  }
+}
+
+interface Work {
+  readonly archive: Archive
+  readonly services: readonly OpenService[]
+  readonly options: Options
+  readonly signal: AbortSignal
+}
+
+async function restoreTenant(
+  context: Context,
+  { archive, services, options, signal, id, partial }: Work & { readonly id: TenantId; readonly partial: boolean },
+): Promise<void> {
+  const { targets, showProgress } = context
+  const { recover, planRecovery } = await import('../../plugins/distributed-tenant/archive/recovery.js')
+  const { createServiceRestore } = await import('../../plugins/distributed-tenant/archive/restore.js')
+  const { authorityOf } = await import('../authority.js')
+  const programs = await programsOf(options.programs)
+  const matched = match(archive, services, partial)
+  const recovery: RecoveryOptions = {
+    id,
+    archive,
+    services: await Promise.all(
+      matched.present.map(async ({ service, part }) => {
+        const parts = service.tenancy.transfer
+        const { sha256 } = archive
+        return { parts, restore: await createServiceRestore(parts, id, { part, programs, sha256, signal }) }
+      }),
+    ),
+    absent: matched.absent.map(({ tenancy }) => tenancy.transfer),
+    authority: authorityOf(identityApi(targets)),
+    as: options.as !== undefined,
+    replace: options.replace === true,
+    partial,
+    withoutDomain: !options.domain,
+    name: options.name,
+    signal,
+  }
+  if (options.dryRun) {
+    const plan = await planRecovery(recovery)
+    print(context, { id, archive, done: `would be restored: ${words[plan.case]}`, case: plan.case, dryRun: true })
+    return
+  }
+  await confirm(`This restores ${id} as of ${archive.manifest.services[0]?.at}`, id, options.yes)
+  for (const { service } of matched.present) await service.tenancy.prepare()
+  const of = matched.present.map(({ service }) => service)
+  const detail = { archive: archive.label, sha256: archive.sha256, from: archive.manifest.tenant?.id ?? null }
+  const bytes = matched.present.reduce((sum, { part }) => sum + part.bytes, 0)
+  const progress = startProgress('restore', bytes, { show: showProgress, bytes: true })
+  try {
+    const plan = await underAudit(of, { command: 'restore', tenant: id, detail }, () =>
+      recover({ ...recovery, onBytes: progress.step }),
+    )
+    progress.end()
+    print(context, { id, archive, done: `is restored: ${words[plan.case]}`, case: plan.case, dryRun: false })
+  } finally {
+    progress.end()
+  }
+}
+
+const words = {
+  new: 'a new tenant',
+  deleted: 'its deletion is taken back',
+  missing: 'its missing databases',
+  replace: 'its data replaced; it is suspended as before',
+} as const
+
+function print(
+  { output }: Context,
+  told: { id: TenantId; archive: Archive; done: string; case: string; dryRun: boolean },
+): void {
+  const { services } = told.archive.manifest
+  output.table(
+    ['service', 'at', 'schema', 'tables', 'size'],
+    services.map(one => [one.service, one.at, one.migrations.length, one.contents.tables.length, sizeOf(one.bytes)]),
+  )
+  output.line(`${told.id} ${told.done}.`)
+  const { id, dryRun } = told
+  output.document({ tenant: id, case: told.case, dryRun, archive: told.archive.label, sha256: told.archive.sha256 })
+}
+
+/** @throws UsageError for a part whose service nobody has named */
+function match({ manifest }: Archive, services: readonly OpenService[], partial: boolean) {
+  const known = new Map(services.map(service => [service.name, service]))
+  const present = manifest.services.flatMap(part => {
+    const service = known.get(part.service)
+    if (!service && !partial) {
+      throw new UsageError(
+        `The archive holds ${part.service}, and nothing says where that is: name it in --config, or restore one service with --service.`,
+      )
+    }
+    return service ? [{ part, service }] : []
+  })
+  if (present.length === 0) {
+    throw new UsageError(
+      `The archive holds ${manifest.services.map(({ service }) => service).join(', ')}, and none of the named services.`,
+    )
+  }
+  const absent = services.filter(({ name }) => !present.some(({ part }) => part.service === name))
+  return { present, absent }
+}
+
+async function restoreCentral(context: Context, { archive, services, options, signal }: Work): Promise<void> {
+  const { output, showProgress } = context
+  const { restoreCentralDatabase } = await import('../../plugins/distributed-tenant/archive/central.js')
+  const programs = await programsOf(options.programs)
+  const { present } = match(archive, services, true)
+  const progress = startProgress('restore', archive.bytes, { show: showProgress && !options.dryRun, bytes: true })
+  if (!options.dryRun) await confirm('This fills the central databases', 'central', options.yes)
+  try {
+    for (const { part, service } of present) {
+      await restoreCentralDatabase(service.tenancy.transfer, {
+        part,
+        dump: () => archive.part(part, progress.step),
+        programs,
+        signal,
+        dryRun: options.dryRun === true,
+      })
+    }
+    const detail = { archive: archive.label, sha256: archive.sha256, central: true }
+    // Before it there was nothing to write into.
+    if (!options.dryRun)
+      await underAudit(
+        present.map(({ service }) => service),
+        { command: 'restore', tenant: null, detail },
+        async () => {},
+      )
+  } finally {
+    progress.end()
+  }
+  const names = present.map(({ part }) => part.service)
+  output.line(`The central databases of ${names.join(', ')} ${options.dryRun ? 'would be' : 'are'} restored.`)
+  output.document({ central: names, dryRun: options.dryRun === true, archive: archive.label, sha256: archive.sha256 })
+}

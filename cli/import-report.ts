@@ -1,0 +1,62 @@
+// Owns what an import says to people and machines: its plan, the outcome of each tenant, and the runs there were.
+import type { ImportOutcome } from '../plugins/distributed-tenant/transfer/import.js'
+import { createJournal } from '../plugins/distributed-tenant/transfer/journal.js'
+import type { Plan } from '../plugins/distributed-tenant/transfer/plan.js'
+import { type Output, sizeOf } from './output.js'
+import type { OpenService } from './services.js'
+
+/** @throws what tells that not all is done, and how to go on */
+export function printOutcomes(
+  id: string,
+  outcomes: readonly ImportOutcome[],
+  interrupted: boolean,
+  output: Output,
+): void {
+  output.table(
+    ['tenant', 'state', 'seconds', 'error'],
+    outcomes.map(one => [one.id, one.state, one.ms / 1000, one.error]),
+    'Nothing to do.',
+  )
+  output.document({ run: id, interrupted, tenants: outcomes })
+  const failed = outcomes.filter(({ state }) => state === 'failed').length
+  if (failed > 0)
+    throw new Error(`${failed} of ${outcomes.length} failed: see above. Run ${id} goes on with --resume ${id}.`)
+  if (interrupted) throw new Error(`Run ${id} was interrupted: it goes on with --resume ${id}.`)
+}
+
+export function printPlan({ source, tenants, bytes, seconds, obstacles }: Plan, output: Output): void {
+  output.table(
+    ['tenant', 'as', 'name', 'databases', 'size'],
+    tenants.map(one => [
+      one.oldId,
+      one.id,
+      one.facts.name,
+      one.databases.map(({ service, baseline }) => `${service} v${baseline}`).join(', '),
+      sizeOf(one.bytes),
+    ]),
+    `No tenants at ${source} can be imported as they are.`,
+  )
+  output.line(`${tenants.length} tenants, ${sizeOf(bytes)}; roughly ${seconds} s.`)
+  output.table(
+    ['in the way', 'what', 'stops it'],
+    obstacles.map(one => [one.about, one.what, one.blocks]),
+    'Nothing is in the way.',
+  )
+}
+
+export const documentOf = ({ proposals, ...plan }: Plan): object => ({
+  plan: { ...plan, proposals: Object.fromEntries(proposals) },
+})
+
+export async function printRuns(services: readonly OpenService[], output: Output): Promise<void> {
+  const runs = []
+  for (const { name, tenancy } of services) {
+    for (const run of await createJournal(tenancy.transfer.central).list(20)) runs.push({ service: name, ...run })
+  }
+  output.table(
+    ['service', 'run', 'source', 'state', 'started'],
+    runs.map(run => [run.service, run.id, run.source, run.state, run.startedAt]),
+    'No runs.',
+  )
+  output.document({ runs })
+}

@@ -1,0 +1,8 @@
+// Owns which release this is, as its own package says.
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+export function release(): string {
+  const path = fileURLToPath(new URL('../../package.json', import.meta.url))
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+}

@@ -1,0 +1,28 @@
+// Owns where a tenant's database of one service is, and how it is reached for backup, restore and export: the one place
+// that knows it. Names of what a restore has beside it are here too; `_` separates the service, so that rights inside find it.
+import { tenantDatabaseName } from '../databases/names.js'
+import type { DatabaseOptions } from '../options.js'
+import type { TransferParts } from '../transfer/parts.js'
+import type { ServiceName, TenantId } from '../types.js'
+
+export interface Place extends Pick<TransferParts, 'session' | 'visit'> {
+  /** The tenant's database. */
+  readonly name: string
+  /** For pg_dump and pg_restore. */
+  readonly addressOf: (database: string) => DatabaseOptions
+}
+
+export async function placeOf({ service, database, session, visit }: TransferParts, id: TenantId): Promise<Place> {
+  return {
+    name: tenantDatabaseName(id, service),
+    addressOf: name => ({ ...database, database: name }),
+    session,
+    visit,
+  }
+}
+
+/** What is being restored, until it takes the tenant's name: at most 61 bytes. */
+export const copyName = (id: TenantId, service: ServiceName): string => `copy_${service}_${id}`
+
+/** What had the tenant's name before, until the restore is over. */
+export const pastName = (id: TenantId, service: ServiceName): string => `past_${service}_${id}`

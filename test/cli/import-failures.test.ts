@@ -1,0 +1,214 @@
+// Imports under what goes wrong while they copy: writers that do not stop, a source that is cut off, a target's disk that is
+// full. Nothing that was accepted is lost, the source is as before, and the run goes on when the cause is gone.
+import { execFileSync } from 'node:child_process'
+import { readdirSync, statSync } from 'node:fs'
+import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import type { OldServer } from './import-source.js'
+import { importStand } from './import-stand.js'
+
+const MIB = 2 ** 20
+const mebibytes = (count: number): string[] => [
+  'create table filled (n int, text text)',
+  // As text it is as large as it says: random, so that nothing is compressed.
+  `insert into filled select n, string_agg(md5(n || ' ' || part), '') from generate_series(1, ${count * 256}) n,
+    generate_series(1, 128) part group by n`,
+  'alter table filled add primary key (n)',
+]
+
+t.test('imports that are disturbed', async t => {
+  const stand = await importStand(t)
+  const { old, stack, folder, target, exists } = stand
+
+  await t.test('several tenants under load lose nothing that a writer was told is written', async t => {
+    const names = ['a', 'b', 'c', 'd'].map(id => `tenant_load-${id}_core`)
+    names.push('tenant_load-a_employee')
+    await Promise.all(
+      names.map(name =>
+        old.database(
+          name,
+          'create table log (n int primary key)',
+          'insert into log select -g from generate_series(1, 5000) g',
+        ),
+      ),
+    )
+    const writers = names.map(name => startWriter(old, name))
+    await sleep(100)
+    const run = await stand.begin(
+      ['core', 'employee'],
+      ['a', 'b', 'c', 'd'].map(id => `load-${id}`),
+    )
+    const outcomes = await stand.carryOut(run, ['core', 'employee'])
+    t.same(
+      outcomes.map(({ id, state, error }) => `${id} ${state} ${error}`).sort(),
+      ['a', 'b', 'c', 'd'].map(id => `load-${id} ready null`),
+    )
+    for (const [at, name] of names.entries()) {
+      const { accepted, refused } = await (writers[at] as Writer).stop()
+      t.ok(accepted.length > 0 && refused > 0, `${name}: ${accepted.length} accepted, ${refused} refused`)
+      const service = name.endsWith('core') ? 'core' : 'employee'
+      const there = await target(service, name)<{ n: number }[]>`select n from log where n > 0 order by n`
+      t.same(
+        there.map(({ n }) => n),
+        accepted,
+      )
+    }
+  })
+
+  await t.test('a large one goes by a folder and several jobs, and leaves nothing there', async t => {
+    await old.database('tenant_large_core', ...mebibytes(4), 'create index on filled (left(text, 20))')
+    const before = readdirSync(folder).sort()
+    const run = await stand.begin(['core'], ['large'])
+    const [outcome] = await stand.carryOut(run, ['core'], undefined, { largeBytes: MIB })
+    t.match(outcome, { state: 'ready', error: null })
+    t.match(await target('core', 'tenant_large_core')`select count(*)::int as count from filled`, [{ count: 1024 }])
+    t.same(readdirSync(folder).sort(), before)
+  })
+
+  await t.test('a source that is cut in the middle of a copy is as before, and the run goes on', async t => {
+    const between = await cuttable(t, old)
+    const source = stand.sourceAt('127.0.0.1', between.port)
+    for (const [id, largeBytes] of [
+      ['cut', undefined],
+      ['cut-large', MIB],
+    ] as const) {
+      const name = `tenant_${id}_core`
+      await old.database(name, ...mebibytes(8))
+      const run = await stand.begin(['core'], [id], source)
+      const carryOut = () => stand.carryOut(run, ['core'], undefined, largeBytes ? { largeBytes } : {})
+
+      between.cutAfter(3 * MIB, 'once')
+      t.match(await carryOut(), [{ state: 'failed', error: /pg_dump failed: .*(connection|server)/ }])
+      t.equal(between.cuts(), 1)
+      t.ok(await old.isOpen(name), 'it is open again')
+      t.notOk(await exists('core', name))
+
+      between.cutAfter(3 * MIB, 'and refuse')
+      t.match(await carryOut(), [{ state: 'failed', error: /cannot be reached or was cut off/ }])
+      t.notOk(await old.isOpen(name), 'it could not be opened')
+      t.notOk(await exists('core', name))
+
+      between.heal()
+      t.match(await carryOut(), [{ state: 'ready', error: null }])
+      t.match(await target('core', name)`select count(*)::int as count from filled`, [{ count: 2048 }])
+    }
+  })
+
+  await t.test('a full disk at the target costs that tenant its turn, and no other', async t => {
+    await old.database('tenant_full_core', ...mebibytes(24))
+    await old.database('tenant_small_core', 'create table facts (n int)')
+    const before = readdirSync(folder).sort()
+    const run = await stand.begin(['core'], ['full', 'small'])
+    // No file of a session that begins from now on grows beyond this: the write fails as on a disk that is full.
+    const limit = (bytes: string) => {
+      const pid = String(stack.servers?.postgres.core.pid)
+      // As whoever it runs as, who alone may say so.
+      const { uid, gid } = statSync(`/proc/${pid}`)
+      execFileSync('prlimit', ['--pid', pid, `--fsize=${bytes}:`], { uid, gid, cwd: '/' })
+    }
+    for (const how of [{}, { largeBytes: 10 * MIB }]) {
+      limit(String(20 * MIB))
+      const outcomes = await stand.carryOut(run, ['core'], undefined, how)
+      limit('unlimited')
+      t.match(
+        outcomes.find(({ id }) => id === 'full'),
+        { state: 'failed', error: /could not extend file/ },
+      )
+      t.ok(await old.isOpen('tenant_full_core'), 'it is open again')
+      t.notOk(await exists('core', 'tenant_full_core'), 'and its room at the target is free again')
+      t.same(readdirSync(folder).sort(), before)
+    }
+    t.ok(await exists('core', 'tenant_small_core'))
+    t.match(await stand.carryOut(run, ['core']), [{ id: 'full', state: 'ready', error: null }])
+    t.match(await target('core', 'tenant_full_core')`select count(*)::int as count from filled`, [{ count: 6144 }])
+  })
+})
+
+interface Writer {
+  stop(): Promise<{ accepted: number[]; refused: number }>
+}
+
+/** One row every 10 ms, for as long as the server takes them. */
+function startWriter(old: OldServer, name: string): Writer {
+  let writing = true
+  const accepted: number[] = []
+  let refused = 0
+  const ended = (async () => {
+    let sql = old.look(name)
+    for (let n = 1; writing; n++) {
+      try {
+        await sql`insert into log values (${n})`
+        accepted.push(n)
+      } catch {
+        refused++
+        void sql.end({ timeout: 0 })
+        sql = old.look(name)
+      }
+      await sleep(10)
+    }
+  })()
+  return {
+    async stop() {
+      writing = false
+      await ended
+      return { accepted, refused }
+    },
+  }
+}
+
+/** A way to the server that is cut once a connection has brought so much. */
+async function cuttable(t: Test, server: { host: string; port: number }) {
+  let most = Number.POSITIVE_INFINITY
+  let how: 'once' | 'and refuse' = 'once'
+  let refusing = false
+  let cuts = 0
+  const sockets = new Set<Socket>()
+
+  const proxy = createServer(client => {
+    if (refusing) {
+      client.resetAndDestroy()
+      return
+    }
+    const upstream = connect(server.port, server.host)
+    let brought = 0
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        client.destroy()
+        upstream.destroy()
+      })
+    }
+    client.pipe(upstream)
+    upstream.on('data', chunk => {
+      brought += chunk.length
+      if (brought <= most) return
+      cuts++
+      most = Number.POSITIVE_INFINITY
+      refusing = how === 'and refuse'
+      for (const socket of refusing ? sockets : [client, upstream]) socket.resetAndDestroy()
+    })
+    upstream.pipe(client)
+  })
+  await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    proxy.close()
+  })
+  const address = proxy.address() as { port: number }
+  return {
+    port: address.port,
+    cuts: () => cuts,
+    cutAfter(bytes: number, then: typeof how) {
+      most = bytes
+      how = then
+      cuts = 0
+    },
+    heal() {
+      most = Number.POSITIVE_INFINITY
+      refusing = false
+    },
+  }
+}
