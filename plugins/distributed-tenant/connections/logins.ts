@@ -1,5 +1,6 @@
 // Owns by which password a tenant's database is entered: the current key's, and after a refusal the next older one's, so
-// that keys can be changed while everything runs. When all are refused, or the role may not come in, that is told once per
+// that keys can be changed while everything runs. While they are, another process may change a role back and forth between
+// two tries, so the round ends with the key it began with. When all are refused, or the role may not come in, that is told once per
 // refusal to whoever can mend it, and the connect fails as it is.
 import type { Credentials } from '../databases/credentials.js'
 import { tenantOfDatabase } from '../databases/names.js'
@@ -15,7 +16,7 @@ export interface Login {
 
 export interface Logins {
   of(database: string): Login
-  /** True when the last refusal left a password that has not been tried. */
+  /** True, once, when the last refusal left a password that is worth a try. */
   again(database: string): boolean
 }
 
@@ -29,20 +30,30 @@ export function createLogins(
   onKeptOut: (tenant: TenantId) => void,
 ): Logins {
   const { keys } = credentials
+  const most = keys.length > 1 ? keys.length + 1 : 1
+  /** Databases whose last refusal left something to try. */
+  const left = new Set<string>()
   /** Only of databases where the current key was refused: which key is next, and how many were refused in a row. */
   const refusals = new Map<string, { key: number; refused: number }>()
 
   function lost(database: string, tenant: TenantId, key: number, error: Error): void {
     const { code = '' } = error as { code?: string }
+    left.delete(database)
     if (KEPT_OUT.has(code)) onKeptOut(tenant)
     if (code !== WRONG_PASSWORD) return
     const state = refusals.get(database) ?? { key: 0, refused: 0 }
-    // Several were opened at once: the first refusal has moved on for all of them.
-    if (state.key !== key) return
+    // Several were opened at once: the first refusal has moved on for all of them, and this one tries what comes next.
+    if (state.key !== key) {
+      left.add(database)
+      return
+    }
     state.key = (key + 1) % keys.length
     state.refused++
     refusals.set(database, state)
-    if (state.refused < keys.length) return
+    if (state.refused < most) {
+      left.add(database)
+      return
+    }
     refusals.delete(database)
     onKeptOut(tenant)
   }
@@ -64,6 +75,6 @@ export function createLogins(
         },
       }
     },
-    again: database => (refusals.get(database)?.refused ?? 0) > 0,
+    again: database => left.delete(database),
   }
 }

@@ -1,6 +1,6 @@
 // Owns the seal on what we keep in Redis: a MAC by a key derived from the service's secret. Invariant: whoever can write
 // there, and does not have the secret, makes us ask the registry, and nothing else.
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { RoleKey } from '../databases/credentials.js'
 import type { ServiceName } from '../types.js'
 
@@ -15,10 +15,13 @@ export interface Seal {
 export const SEAL_BYTES = 43
 
 export function createSeal(service: ServiceName, secrets: readonly RoleKey[]): Seal {
-  const keys = secrets.map(({ secret }) => createHmac('sha256', secret).update(`redis\n${service}`).digest())
-  const mac = (key: Buffer, text: string | Buffer): string => createHmac('sha256', key).update(text).digest('base64url')
+  const keys = secrets.map(({ secret }) =>
+    createSecretKey(createHmac('sha256', secret).update(`redis\n${service}`).digest()),
+  )
+  const mac = (key: KeyObject, text: string | Buffer): string =>
+    createHmac('sha256', key).update(text).digest('base64url')
   return {
-    close: text => mac(keys[0] as Buffer, text) + text,
+    close: text => mac(keys[0] as KeyObject, text) + text,
     open(bytes) {
       if (bytes.length <= SEAL_BYTES) return null
       const given = bytes.subarray(0, SEAL_BYTES)

@@ -1,6 +1,8 @@
 // Changing the secret while everything runs: processes of the old and the new configuration serve the same tenants.
 import t from 'tap'
 import { hear, type Told } from '../../../../plugins/distributed-tenant/channels.js'
+import { createLogins, type Login } from '../../../../plugins/distributed-tenant/connections/logins.js'
+import { createCredentials, parseRoleKeys } from '../../../../plugins/distributed-tenant/databases/credentials.js'
 import {
   parseServiceName,
   parseTenantId,
@@ -9,6 +11,72 @@ import {
 import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { rig, roleSecret, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
+
+t.test('which password is next', async t => {
+  const service = parseServiceName('employee')
+  const database = tenantDatabaseName(parseTenantId('acme'), service)
+  const refusal = Object.assign(new Error('refused'), { code: '28P01' })
+  const make = (count: number) => {
+    const secrets = Array.from({ length: count }, (_, n) => `k${n}:${`the-secret-of-key-${n}-`.repeat(3)}`)
+    const credentials = createCredentials(service, parseRoleKeys(secrets.join()))
+    const keptOut: string[] = []
+    const logins = createLogins(service, credentials, id => keptOut.push(id))
+    const keyOf = (password: string) =>
+      credentials.keys.findIndex(key => credentials.password(parseTenantId('acme'), key) === password)
+    const refused = (login: Login) => {
+      login.lost(refusal)
+      return logins.again(database)
+    }
+    return { logins, keptOut, refused, keyOf, next: () => logins.of(database) }
+  }
+
+  await t.test('with one key there is no other', async t => {
+    const { keptOut, refused, next } = make(1)
+    t.notOk(refused(next()))
+    t.same(keptOut, ['acme'])
+  })
+
+  await t.test(
+    'the round ends with the key it began with, as a role may be changed back between two tries',
+    async t => {
+      const { keptOut, refused, next, keyOf } = make(2)
+      const tried: number[] = []
+      let more = true
+      while (more) {
+        const login = next()
+        tried.push(keyOf(login.password))
+        more = refused(login)
+      }
+      t.same(tried, [0, 1, 0])
+      t.same(keptOut, ['acme'])
+    },
+  )
+
+  await t.test('a refusal that comes late is tried again by the key that another has found', async t => {
+    const { keptOut, refused, next, keyOf } = make(2)
+    const [late, first] = [next(), next()]
+    t.ok(refused(first))
+    const found = next()
+    t.equal(keyOf(found.password), 1)
+    found.accepted()
+    t.ok(refused(late))
+    t.equal(keyOf(next().password), 1)
+    // And back: the role was changed to the current key meanwhile.
+    const [again, other] = [next(), next()]
+    t.ok(refused(other))
+    next().accepted()
+    t.ok(refused(again))
+    t.equal(keyOf(next().password), 0)
+    t.same(keptOut, [])
+  })
+
+  await t.test('a loss of another kind is not tried again', async t => {
+    const { logins, refused, next } = make(2)
+    t.ok(refused(next()))
+    next().lost(Object.assign(new Error('gone'), { code: 'ECONNREFUSED' }))
+    t.notOk(logins.again(database))
+  })
+})
 
 t.test('a new key', async t => {
   // Without their reconcilers, which would give every role the new key at once.
