@@ -19,6 +19,7 @@ import { LARGE_BYTES, type Programs } from './programs.js'
 import { createTarget } from './target.js'
 
 export { LARGE_BYTES } from './programs.js'
+export { creation, isEmpty } from './target.js'
 
 export interface TenantTransferOptions extends TransferParts {
   readonly transfer: string
