@@ -2,13 +2,14 @@
 // problem of its own and hides no other.
 import { connectEvents, readConsumerLag, readStreamState, tenantsDurable } from '../events/index.js'
 import { readAuthorities } from '../plugins/distributed-tenant/authorities.js'
-import { type Finding, repairable } from '../plugins/distributed-tenant/databases/inventory.js'
+import { type Finding, repairable, type Strays } from '../plugins/distributed-tenant/databases/inventory.js'
 import { appliedVersion } from '../plugins/distributed-tenant/databases/migrations.js'
 import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
 import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
 import { parseEntry } from '../plugins/distributed-tenant/directory/remote.js'
 import { SEAL_BYTES } from '../plugins/distributed-tenant/directory/seal.js'
 import { readEnvironment } from '../plugins/distributed-tenant/environment.js'
+import { HOME } from '../plugins/distributed-tenant/placement/instances.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import { sentenceOf } from './outcome.js'
 import type { OpenService } from './services.js'
@@ -18,6 +19,8 @@ export interface Problem {
   readonly what: string
   /** A tenant, a database, a part. */
   readonly about: string
+  /** Where it is, when it is of one instance. */
+  readonly instance?: string
   readonly cure: string
   /** Set where it is safe. */
   readonly fix: (() => Promise<void>) | null
@@ -60,14 +63,17 @@ const cures: Partial<Record<Finding, string>> = {
   database_foreign: 'not owned by the service’s role: look into it, rename it, then `retry` the tenant',
   mark_missing: 'the service looks into it within a minute and marks it again if it is this tenant’s',
   mark_wrong: 'it is another tenant’s or was replaced: look into it, then `retry` the tenant',
+  instance_unreachable: 'its instance cannot be asked: is it up, was `init` run with DB_INSTANCES?',
+  instance_unknown: 'name its instance in DB_INSTANCES',
 }
 
 async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): Promise<Problem[]> {
-  const { tenants, strayDatabases, strayRoles, openDatabases } = await tenancy.inspectFleet()
+  const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
   const target = tenancy.fleet.sets.at(-1)?.version ?? 0
   const found: Problem[] = []
-  for (const { id, lifecycle, provisioned, schemaVersion, findings } of tenants) {
+  for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
     if (provisioned === 'removed') continue
+    const before = found.length
     const living = lifecycle !== 'deleted'
     // Without the secret nobody can tell whether a verifier is of its key.
     const told = findings.filter(finding => roleSecret !== null || finding !== 'role_key')
@@ -78,17 +84,36 @@ async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): P
         problem('schema behind', id, `version ${schemaVersion ?? 0} of ${target}: \`migrate --service ${name}\``),
       )
     }
+    if (moving !== null) {
+      found.push(
+        problem(
+          'being moved',
+          id,
+          `it takes no writes; if no move runs: \`move --service ${name} --list\`, then --resume`,
+        ),
+      )
+    }
+    for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
   }
-  for (const database of strayDatabases)
-    found.push(problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'))
   const left = await tenancy.fleet.central<{ database: string }[]>`
     select datname as database from pg_database where datname ~ ${`^(copy|past)_${name}_`} order by 1`
   for (const { database } of left)
     found.push(problem('left by a restore', database, 'if none is running: run it again, which ends it'))
+  for (const place of [{ instance: HOME, ...home }, ...elsewhere]) found.push(...straysOf(name, place))
+  return found
+}
+
+function straysOf(
+  name: string,
+  { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
+): Problem[] {
+  const found: Problem[] = []
+  for (const database of strayDatabases)
+    found.push(problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'))
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
   for (const database of openDatabases)
     found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))
-  return found
+  return found.map(one => ({ ...one, instance }))
 }
 
 function findingOf(finding: Finding, id: TenantId, tenancy: OpenService['tenancy'], mayFix: boolean): Problem {

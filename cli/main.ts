@@ -11,6 +11,7 @@ import { importCommand } from './commands/import-hybrid.js'
 import { initCommand } from './commands/init.js'
 import { migrateCommand } from './commands/migrate.js'
 import { monitorCommands } from './commands/monitor.js'
+import { moveCommand } from './commands/move.js'
 import { purgeCommands } from './commands/purge.js'
 import { restoreCommand } from './commands/restore.js'
 import { runCommands } from './commands/run.js'
@@ -39,6 +40,7 @@ const commands = [
   doctorCommand(),
   migrateCommand(),
   importCommand(),
+  moveCommand(),
   verifyCommand(),
   backupCommand(),
   restoreCommand(),

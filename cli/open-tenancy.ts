@@ -6,13 +6,14 @@ import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenan
 import type { ServiceTarget, Targets } from './targets.js'
 
 export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken, roleSecret }: Targets): Tenancy {
-  const { name, database, migrations } = target
+  const { name, database, migrations, instances } = target
   return createTenancy(
     settle(
       {
         service: name,
         database,
         migrations,
+        ...(instances && { instances }),
         nats: null,
         redis: null,
         trustedGateway: true,

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseServiceName } from '../plugins/distributed-tenant/databases/names.js'
 import { type Environment, readEnvironment, readSecret } from '../plugins/distributed-tenant/environment.js'
 import type { DatabaseOptions } from '../plugins/distributed-tenant/options.js'
+import { parseInstances } from '../plugins/distributed-tenant/placement/instances.js'
 import { UsageError } from './outcome.js'
 
 export interface ServiceTarget {
@@ -13,6 +14,8 @@ export interface ServiceTarget {
   readonly url: string | null
   readonly database: Partial<DatabaseOptions>
   readonly migrations: { readonly central?: string; readonly tenant?: string }
+  /** Its other instances; null: as the environment says. */
+  readonly instances: Readonly<Record<string, { host: string; port?: number }>> | null
   /** With the service's own NATS user, where it has one. */
   readonly nats: string | null
 }
@@ -36,6 +39,8 @@ interface ConfigFile {
       readonly url?: string
       readonly database?: { host?: string; port?: number; user?: string; password?: string; name?: string }
       readonly migrations?: { central?: string; tenant?: string }
+      /** Like DB_INSTANCES: `b=db2.internal:5432,c=db3.internal`. */
+      readonly instances?: string
     }
   >
   readonly adminToken?: string
@@ -79,16 +84,19 @@ function fromFile(path: string): Targets {
   } catch (error) {
     throw new UsageError(`${path} cannot be read as JSON: check the path and the text.`, { cause: error })
   }
-  const services = Object.entries(file.services ?? {}).map(([name, { url, database = {}, migrations = {} }]) => {
-    const { name: databaseName, ...where } = database
-    return {
-      name: parseServiceName(name),
-      url: url ?? null,
-      database: { ...where, ...(databaseName ? { database: databaseName } : {}) },
-      migrations: withDefaults(name, relativeTo(path, migrations)),
-      nats: file.nats?.services?.[name] ?? null,
-    }
-  })
+  const services = Object.entries(file.services ?? {}).map(
+    ([name, { url, database = {}, migrations = {}, instances }]) => {
+      const { name: databaseName, ...where } = database
+      return {
+        name: parseServiceName(name),
+        url: url ?? null,
+        database: { ...where, ...(databaseName ? { database: databaseName } : {}) },
+        migrations: withDefaults(name, relativeTo(path, migrations)),
+        instances: instances ? parseInstances(instances) : {},
+        nats: file.nats?.services?.[name] ?? null,
+      }
+    },
+  )
   return {
     services,
     identityUrl: file.services?.identity?.url ?? null,
@@ -125,6 +133,7 @@ function fromEnvironment(): Targets | null {
 function fromPrefix(name: string, environment: Environment): ServiceTarget {
   const own = (variable: string): string | undefined => process.env[`${name.toUpperCase()}_${variable}`] || undefined
   const port = own('DB_PORT')
+  const instances = own('DB_INSTANCES')
   const password = readSecret(`${name.toUpperCase()}_DB_PASSWORD`) ?? environment.DB_PASSWORD
   return {
     name,
@@ -137,6 +146,7 @@ function fromPrefix(name: string, environment: Environment): ServiceTarget {
       ...(password === undefined ? {} : { password }),
     },
     migrations: withDefaults(name, {}),
+    instances: instances ? parseInstances(instances) : {},
     nats: readSecret(`${name.toUpperCase()}_NATS_URL`) ?? null,
   }
 }
@@ -148,7 +158,7 @@ const firstOf = (tokens: string | undefined): string | null => tokens?.split(','
 function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
   const name = parseServiceName(serviceName)
   const nats = process.env.NATS_URL || process.env.NATS_URL_FILE ? environment.NATS_URL : null
-  return { name, url: null, database: {}, migrations: withDefaults(name, {}), nats }
+  return { name, url: null, database: {}, migrations: withDefaults(name, {}), instances: null, nats }
 }
 
 function relativeTo(path: string, migrations: { central?: string; tenant?: string }): ServiceTarget['migrations'] {

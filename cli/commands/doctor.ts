@@ -42,8 +42,14 @@ export function doctorCommand(): Command {
           left.push({ ...problem, mended })
         }
         output.table(
-          ['service', 'what', 'about', 'cure'],
-          left.map(({ service, what, about: whom, cure, mended }) => [service, what, whom, mended ? 'mended' : cure]),
+          ['service', 'instance', 'what', 'about', 'cure'],
+          left.map(({ service, instance, what, about: whom, cure, mended }) => [
+            service,
+            instance,
+            what,
+            whom,
+            mended ? 'mended' : cure,
+          ]),
           'All is well.',
         )
         output.document({ problems: left.map(({ fix, ...one }) => ({ ...one, fixable: fix !== null })) })

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { bootstrap } from '../../plugins/distributed-tenant/databases/bootstrap.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/databases/names.js'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
+import { instancesOf, parseInstances } from '../../plugins/distributed-tenant/placement/instances.js'
 import type { GlobalOptions } from '../context.js'
 
 const about = `
@@ -10,7 +11,8 @@ Makes, as a superuser and safe to repeat: the service's role (may create databas
 central database with its mark, and takes CONNECT from PUBLIC on it, on postgres and on template1.
 
 Reads DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD (what to make), and INIT_SUPERUSER (default postgres)
-and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from the environment only.
+and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from the environment only. With DB_INSTANCES each
+of those gets the same role and a database {service}_instance; the superuser is the same everywhere.
 
 Then writes .env with every variable explained, what the environment says filled in, and, for a service that is new, random
 secrets where it has none. A file that is there is left as it is.`
@@ -56,21 +58,26 @@ async function init(_options: object, command: Command): Promise<void> {
     done.push(line)
     if (!options.quiet && !options.json) process.stdout.write(`${service}: ${line}\n`)
   }
-  const made = await bootstrap({
-    service,
-    database: {
-      host: environment.DB_HOST,
-      port: environment.DB_PORT,
-      database: environment.DB_DATABASE ?? `${service}_central`,
-      user,
-      password: environment.DB_PASSWORD,
-      ssl: environment.DB_SSLMODE ?? 'prefer',
-      sslRootCert: environment.DB_SSLROOTCERT,
-    },
-    superuser: { user: superuser, password: readSecret('INIT_PASSWORD') },
-    passwordOfNew,
-    told,
-  })
+  const database = {
+    host: environment.DB_HOST,
+    port: environment.DB_PORT,
+    database: environment.DB_DATABASE ?? `${service}_central`,
+    user,
+    password: environment.DB_PASSWORD,
+    ssl: environment.DB_SSLMODE ?? 'prefer',
+    sslRootCert: environment.DB_SSLROOTCERT,
+  }
+  const [, ...others] = instancesOf(database, environment.DB_INSTANCES ? parseInstances(environment.DB_INSTANCES) : {})
+  const how = { service, superuser: { user: superuser, password: readSecret('INIT_PASSWORD') }, passwordOfNew, told }
+  const made = await bootstrap({ ...how, database })
+  // One login for all: what the home instance was given now, or has.
+  const password = environment.DB_PASSWORD ?? (made.role ? passwordOfNew : undefined)
+  if (others.length > 0 && password === undefined) {
+    throw new ConfigurationInvalid('DB_INSTANCES needs DB_PASSWORD: the role gets the same password on every instance.')
+  }
+  for (const { name: instance, host, port } of others) {
+    await bootstrap({ ...how, database: { ...database, host, port, password }, instance })
+  }
   let generated: string[] = []
   if (path !== false && writes) {
     // A service that was there has secrets somewhere, and its tenants' passwords derive from them: none is made up for it.

@@ -1,15 +1,32 @@
 // Owns `sizes` and `activity`: what a service's tenant databases take on disk, and who is connected to them now. One query
-// on the central database of each service.
+// on each instance of each service.
 import { Command } from 'commander'
+import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
+import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
 import { sizeOf } from '../output.js'
-import { fromEach, withServices } from '../services.js'
+import { fromEach, type OpenService, withServices } from '../services.js'
 
 export function monitorCommands(): Command[] {
   return [sizes(), activity()]
 }
 
+/** The same question of every instance of a service. One that does not answer fails the command: half would look whole. */
+async function ofEachInstance<T extends object>(
+  { tenancy }: OpenService,
+  ask: (sql: QueryClient) => Promise<T[]>,
+): Promise<(T & { instance: string })[]> {
+  const answers = await Promise.all(
+    tenancy.settings.instances.map(async ({ name }) => {
+      const rows = await (name === HOME ? ask(tenancy.fleet.central) : tenancy.pools.sessionAt(name)(ask))
+      return rows.map(row => ({ ...row, instance: name }))
+    }),
+  )
+  return answers.flat()
+}
+
 interface Size {
+  readonly instance: string
   readonly database: string
   readonly bytes: number
 }
@@ -20,16 +37,21 @@ function sizes(): Command {
     .action(async (_options: object, command: Command) => {
       const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
-        const found = await fromEach(services, async ({ name, tenancy }) => {
-          const rows = await tenancy.fleet.central<{ database: string; bytes: string }[]>`
+        const found = await fromEach(services, async service => {
+          const rows = await ofEachInstance(
+            service,
+            sql => sql<{ database: string; bytes: string }[]>`
             select datname as database, pg_database_size(oid) as bytes from pg_database
-            where datname like ${`tenant\\_%\\_${name}`} and datconnlimit <> -2 order by 2 desc`
-          return rows.map(({ database, bytes }): Size => ({ database, bytes: Number(bytes) }))
+            where datname like ${`tenant\\_%\\_${service.name}`} and datconnlimit <> -2`,
+          )
+          return rows
+            .map(({ instance, database, bytes }): Size => ({ instance, database, bytes: Number(bytes) }))
+            .sort((a, b) => b.bytes - a.bytes)
         })
         const rows = found.flatMap(([service, list]) => list.map(one => ({ service, ...one })))
         output.table(
-          ['service', 'database', 'size'],
-          rows.map(({ service, database, bytes }) => [service, database, sizeOf(bytes)]),
+          ['service', 'instance', 'database', 'size'],
+          rows.map(({ service, instance, database, bytes }) => [service, instance, database, sizeOf(bytes)]),
           'No tenant databases.',
         )
         for (const [service, list] of found) {
@@ -43,6 +65,7 @@ function sizes(): Command {
 }
 
 interface Activity {
+  readonly instance: string
   readonly database: string
   readonly connections: number
   readonly active: number
@@ -56,9 +79,10 @@ function activity(): Command {
     .action(async (_options: object, command: Command) => {
       const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
-        const found = await fromEach(
-          services,
-          ({ tenancy }) => tenancy.fleet.central<(Activity & { limit: number })[]>`
+        const found = await fromEach(services, service =>
+          ofEachInstance(
+            service,
+            sql => sql<(Omit<Activity, 'instance'> & { limit: number })[]>`
             select datname as database, count(*)::int as connections,
               count(*) filter (where state = 'active')::int as active,
               count(*) filter (where state like 'idle in transaction%')::int as "idleInTransaction",
@@ -67,12 +91,14 @@ function activity(): Command {
               current_setting('max_connections')::int as limit
             from pg_stat_activity where datname is not null and pid <> pg_backend_pid()
             group by datname order by connections desc, datname`,
+          ),
         )
         const rows = found.flatMap(([service, list]) => list.map(({ limit: _, ...one }) => ({ service, ...one })))
         output.table(
-          ['service', 'database', 'connections', 'active', 'idle in transaction', 'longest s'],
+          ['service', 'instance', 'database', 'connections', 'active', 'idle in transaction', 'longest s'],
           rows.map(one => [
             one.service,
+            one.instance,
             one.database,
             one.connections,
             one.active,
@@ -82,8 +108,12 @@ function activity(): Command {
           'No connections.',
         )
         for (const [service, list] of found) {
-          const open = list.reduce((sum, { connections }) => sum + connections, 0)
-          if (list[0]) output.line(`${service}: ${open} of ${list[0].limit} connections`)
+          for (const instance of new Set(list.map(one => one.instance))) {
+            const here = list.filter(one => one.instance === instance)
+            const open = here.reduce((sum, { connections }) => sum + connections, 0)
+            const where = instance === HOME ? service : `${service} on ${instance}`
+            if (here[0]) output.line(`${where}: ${open} of ${here[0].limit} connections`)
+          }
         }
         output.document({ databases: rows })
       })

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Command } from 'commander'
 import { parseTenantId, tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
+import { findTenant } from '../../plugins/distributed-tenant/provisioning/registry.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { collect, contextOf, wholeNumber } from '../context.js'
 import { UsageError } from '../outcome.js'
@@ -23,6 +24,7 @@ interface RunOptions {
 interface Job {
   readonly service: OpenService
   readonly id: TenantId
+  readonly instance: string
 }
 
 interface Ended {
@@ -62,13 +64,13 @@ function run(): Command {
 async function jobsOf(services: readonly OpenService[], only: readonly string[] | undefined): Promise<Job[]> {
   const jobs: Job[] = []
   for (const service of services) {
-    const ids = await service.tenancy.fleet.central<{ id: TenantId }[]>`
-      select id from tenants where provisioned = 'ready' and lifecycle <> 'deleted' order by id`
+    const ids = await service.tenancy.fleet.central<{ id: TenantId; instance: string }[]>`
+      select id, instance from tenants where provisioned = 'ready' and lifecycle <> 'deleted' order by id`
     const known = new Set<string>(ids.map(({ id }) => id))
     for (const id of only ?? []) {
       if (!known.has(id)) throw new UsageError(`${service.name} has no ready tenant ${parseTenantId(id)}.`)
     }
-    for (const { id } of ids) if (!only || only.includes(id)) jobs.push({ service, id })
+    for (const { id, instance } of ids) if (!only || only.includes(id)) jobs.push({ service, id, instance })
   }
   return jobs
 }
@@ -83,8 +85,9 @@ async function runJobs(
   const line = jobs[Symbol.iterator]()
   let stopped = false
   async function worker(): Promise<void> {
-    for (const { service, id } of line) {
-      const code = await runOne(service, id, words, text => output.line(`${service.name} ${id}: ${text}`))
+    for (const { service, id, instance } of line) {
+      const environment = environmentOf(service, id, instance)
+      const code = await runOne(environment, words, text => output.line(`${service.name} ${id}: ${text}`))
       ended.push({ service: service.name, tenant: id, code })
       if (code !== 0 && !options.continue) stopped = true
       if (stopped) return
@@ -94,8 +97,13 @@ async function runJobs(
   return ended
 }
 
-function environmentOf({ name, tenancy }: OpenService, id: TenantId): NodeJS.ProcessEnv {
-  const { host, port, user, password } = tenancy.settings.database
+function environmentOf({ name, tenancy }: OpenService, id: TenantId, instance: string): NodeJS.ProcessEnv {
+  const { user, password } = tenancy.settings.database
+  const place = tenancy.settings.instances.find(one => one.name === instance)
+  if (!place) {
+    throw new UsageError(`${id} is on the instance ${instance} of ${name}, which DB_INSTANCES does not name: name it.`)
+  }
+  const { host, port } = place
   return {
     PGHOST: host,
     PGPORT: String(port),
@@ -108,8 +116,7 @@ function environmentOf({ name, tenancy }: OpenService, id: TenantId): NodeJS.Pro
 }
 
 async function runOne(
-  service: OpenService,
-  id: TenantId,
+  environment: NodeJS.ProcessEnv,
   words: readonly string[],
   said: (line: string) => void,
 ): Promise<number> {
@@ -118,7 +125,7 @@ async function runOne(
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...inherited(), ...environmentOf(service, id) },
+      env: { ...inherited(), ...environment },
     })
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', said)
     child.once('error', error => reject(cannotStart(program, error)))
@@ -139,10 +146,13 @@ function psql(): Command {
       if (targets.services.length !== 1) {
         throw new UsageError('A tenant has a database in each service: name one with --service.')
       }
-      await withServices(targets, async ([service]) => {
+      await withServices(targets, async services => {
+        const [service] = services as [OpenService]
         const id = parseTenantId(tenant)
+        const row = await findTenant(service.tenancy.fleet.central, id)
+        if (!row) throw new UsageError(`${service.name} has no tenant ${id}.`)
         const { inherited } = await import('../inherited.js')
-        const env = { ...inherited(), ...environmentOf(service as OpenService, id) }
+        const env = { ...inherited(), ...environmentOf(service, id, row.instance) }
         const code = await new Promise<number>((resolve, reject) => {
           const child = spawn('psql', args, { stdio: 'inherit', env })
           // Ctrl-C is psql's: it cancels a statement there.

@@ -1,6 +1,7 @@
 // Owns `distributed-tenant status`: how far every tenant is in every service, by each service's own registry. One query for
 // each thousand tenants of a service, and no connection to a tenant's database.
 import { Command } from 'commander'
+import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
 import { listTenants } from '../../plugins/distributed-tenant/provisioning/registry.js'
 import type { RegistryRow } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
@@ -8,6 +9,8 @@ import { Drift } from '../outcome.js'
 import { fromEach, type OpenService, withServices } from '../services.js'
 
 interface State {
+  readonly instance: string
+  readonly moving: string | null
   readonly lifecycle: string
   readonly provisioned: string
   readonly schemaVersion: number | null
@@ -22,7 +25,10 @@ export function statusCommand(): Command {
   return new Command('status')
     .description('show every tenant in every service, with schema versions')
     .option('--problems', 'only tenants that are not ready, or behind, somewhere')
-    .addHelpText('after', '\nExit code 0: all are ready and at this release’s schema. 3: some are not.')
+    .addHelpText(
+      'after',
+      '\n`@b`: its database is on the instance b of the service, not on the one of the central database.\nExit code 0: all are ready and at this release’s schema. 3: some are not.',
+    )
     .action(async (options: { problems?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
@@ -71,7 +77,18 @@ async function readAll({ tenancy }: OpenService): Promise<RegistryRow[]> {
   }
 }
 
-const stateOf = ({ lifecycle, provisioned, schemaVersion, attempts, step, lastError }: RegistryRow): State => ({
+const stateOf = ({
+  instance,
+  moving,
+  lifecycle,
+  provisioned,
+  schemaVersion,
+  attempts,
+  step,
+  lastError,
+}: RegistryRow): State => ({
+  instance,
+  moving,
   lifecycle,
   provisioned,
   schemaVersion,
@@ -88,5 +105,7 @@ function words(state: State | undefined, target: number): string {
   const provisioned = state.provisioned === 'ready' ? `ready ${state.schemaVersion ?? 0}` : state.provisioned
   const behind = state.provisioned === 'ready' && (state.schemaVersion ?? 0) < target ? ` (behind ${target})` : ''
   const failed = state.provisioned === 'failed' ? ` at ${state.step}, ${state.attempts} attempts` : ''
-  return `${state.lifecycle === 'suspended' ? 'suspended, ' : ''}${provisioned}${behind}${failed}`
+  const place = state.instance === HOME ? '' : ` @${state.instance}`
+  const moving = state.moving === null ? '' : ', moving'
+  return `${state.lifecycle === 'suspended' ? 'suspended, ' : ''}${provisioned}${behind}${failed}${place}${moving}`
 }

@@ -5,6 +5,7 @@ import envSchema from 'env-schema'
 import { type Static, Type } from 'typebox'
 import { ROLE_SECRET_PATTERN } from './databases/credentials.js'
 import { ConfigurationInvalid } from './errors.js'
+import { INSTANCES_PATTERN } from './placement/instances.js'
 
 const flag = (value: boolean, description: string) => Type.Boolean({ default: value, description })
 const seconds = (value: number, description: string) =>
@@ -58,6 +59,12 @@ export const environmentSchema = Type.Object({
     }),
   ),
   DB_SSLROOTCERT: Type.Optional(text('the path of the CA certificate for verify-full')),
+  DB_INSTANCES: Type.Optional(
+    Type.String({
+      pattern: INSTANCES_PATTERN,
+      description: 'more instances of this service as name=host:port, like b=db2.internal:5432,c=db3.internal',
+    }),
+  ),
   TENANT_DB_HOST: Type.Optional(text('the host of a pooler for tenant connections')),
   TENANT_DB_PORT: Type.Optional(port('the port of a pooler for tenant connections')),
   DISTRIBUTED_DATABASE_ENABLED: flag(true, 'true or false'),

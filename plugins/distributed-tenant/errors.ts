@@ -77,6 +77,11 @@ export const TenantSchemaOutdated = createError(
   'This tenant’s schema is behind what this release serves: run `distributed-tenant migrate`, then try again.',
   503,
 )
+export const TenantMoving = createError(
+  'TENANT_MOVING',
+  'This tenant’s database is being moved to another instance and takes no writes until it is there: try again after Retry-After seconds.',
+  503,
+)
 export const TenantLookupFailed = createError(
   'TENANT_LOOKUP_FAILED',
   'Whether this tenant exists cannot be told right now: try again after Retry-After seconds.',
@@ -142,7 +147,7 @@ export const TransferRefused = createError('TRANSFER_REFUSED', '%s', 409)
 export const TransferFailed = createError('TRANSFER_FAILED', '%s', 500)
 export const TransferNotFound = createError(
   'TRANSFER_NOT_FOUND',
-  'No such run in this service: list them with `distributed-tenant import-hybrid --list`.',
+  'No such run in this service: list them with `distributed-tenant import-hybrid --list` or `move --list`.',
   404,
 )
 export const ArchiveInvalid = createError(
@@ -169,6 +174,7 @@ export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 export const RETRY_AFTER: Readonly<Record<string, number>> = {
   TENANT_PROVISIONING: 1,
   TENANT_SCHEMA_OUTDATED: 10,
+  TENANT_MOVING: 5,
   TENANT_LOOKUP_FAILED: 2,
   TENANT_DATABASE_UNAVAILABLE: 2,
   CENTRAL_DATABASE_UNAVAILABLE: 2,
@@ -181,6 +187,7 @@ export const RETRY_AFTER: Readonly<Record<string, number>> = {
 for (const type of [
   TenantProvisioning,
   TenantSchemaOutdated,
+  TenantMoving,
   TenantLookupFailed,
   TenantDatabaseUnavailable,
   CentralDatabaseUnavailable,

@@ -2,11 +2,13 @@
 // one word, kept for 5 s, and takes no connection when the budget is spent.
 import { LRUCache } from 'lru-cache'
 import type { Pools } from './connections/pools.js'
+import type { KeyInfo } from './connections/seats.js'
 import { tenantDatabaseName } from './databases/names.js'
 import type { Directory } from './directory/directory.js'
 import type { Remote } from './directory/remote.js'
-import { TenantBusy, TenantLookupFailed } from './errors.js'
+import { TenantBusy, TenantLookupFailed, TenantMoving } from './errors.js'
 import type { Settings } from './options.js'
+import { HOME } from './placement/instances.js'
 import type { Breaker } from './provisioning/breaker.js'
 import type { Streams } from './provisioning/streams.js'
 import type { ConnectionInfo, HealthPart, TenancyHealth, TenantId, TenantProbe } from './types.js'
@@ -41,7 +43,35 @@ export function createHealth(parts: HealthParts): HealthQuestions {
     const { host, port } = settings.tenantDatabase ?? settings.database
     const names = new Set([...counted.keys(), ...keys.keys()])
     const tenants = [...names].map(name => [name, { ...NONE, ...keys.get(name), ...counted.get(name) }] as const)
-    return { service: settings.service, instance: { host, port }, ...info, tenants: Object.fromEntries(tenants) }
+    return {
+      service: settings.service,
+      instance: { host, port },
+      ...info,
+      tenants: Object.fromEntries(tenants),
+      instances: byInstance(keys, info),
+    }
+  }
+
+  /** With one instance it is all of it; with several each tenant counts where it was last known to be. */
+  function byInstance(keys: ReadonlyMap<string, KeyInfo>, all: KeyInfo): ConnectionInfo['instances'] {
+    const counts = new Map(
+      settings.instances.map(({ name, host, port }) => [
+        name,
+        { host, port, open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, budget: pools.share },
+      ]),
+    )
+    const add = (instance: string, { open, idle, inUse, opening, waiting }: KeyInfo): void => {
+      const one = counts.get(instance)
+      if (!one) return
+      one.open += open
+      one.idle += idle
+      one.inUse += inUse
+      one.opening += opening
+      one.waiting += waiting
+    }
+    if (counts.size === 1) add(HOME, all)
+    else for (const [name, info] of keys) add(pools.instanceOf(name), info)
+    return Object.fromEntries(counts)
   }
 
   async function ask(id: TenantId): Promise<TenantProbe> {
@@ -59,6 +89,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       return await reach(name)
     } catch (error) {
       if (error instanceof TenantBusy) return 'busy'
+      if (error instanceof TenantMoving) return 'moving'
       return error instanceof TenantLookupFailed ? 'unknown' : 'unavailable'
     }
   }
@@ -86,15 +117,22 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       return probe
     },
     async health(deadlineMs = 1_000) {
-      const [central, cache] = await Promise.all([
+      const others = settings.instances.slice(1)
+      const [central, cache, ...elsewhere] = await Promise.all([
         timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
         remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
+        ...others.map(({ name }) =>
+          timed(deadlineMs, () => pools.sessionAt(name)(async sql => void (await sql`select 1`))),
+        ),
       ])
       return {
         central,
         cache,
         events: eventsPart(parts.streams()),
         provisioning: provisioningPart(parts.breaker),
+        ...(others.length > 0 && {
+          instances: Object.fromEntries(others.map(({ name }, at) => [name, elsewhere[at] as HealthPart])),
+        }),
         connections: connectionInfo(),
       }
     },

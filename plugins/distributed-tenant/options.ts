@@ -10,6 +10,7 @@ import { parseRoleKeys, type RoleKey } from './databases/credentials.js'
 import { parseServiceName } from './databases/names.js'
 import { type Environment, readEnvironment } from './environment.js'
 import { ConfigurationInvalid } from './errors.js'
+import { type InstanceAddress, instancesOf, parseInstances } from './placement/instances.js'
 import type { Identifier } from './request/identify.js'
 import type { ServiceName, SqlClient, Tenant } from './types.js'
 
@@ -34,6 +35,8 @@ export interface DistributedTenantOptions {
   /** Folders with this service's own `NNN.do.name.sql` files. */
   migrations?: { central?: string | URL; tenant?: string | URL }
   database?: Partial<DatabaseOptions>
+  /** More instances for tenants' databases, by name; login, password and TLS are those of `database`. */
+  instances?: Readonly<Record<string, { host: string; port?: number | undefined }>>
   /** A pooler for tenant connections; everything else goes direct. */
   tenantDatabase?: { host: string; port?: number }
   /** `false`: tenant routes answer 503 and nothing is consumed. */
@@ -106,6 +109,8 @@ export interface Settings {
   readonly service: ServiceName
   readonly migrations: { readonly central: string | null; readonly tenant: string | null }
   readonly database: DatabaseOptions
+  /** Home, the instance of `database`, first. */
+  readonly instances: readonly InstanceAddress[]
   readonly tenantDatabase: { readonly host: string; readonly port: number } | null
   readonly enabled: boolean
   readonly pooling: boolean
@@ -175,12 +180,22 @@ export function settle(options: DistributedTenantOptions, environment: Environme
   }
   const tenantHost = options.tenantDatabase?.host ?? environment.TENANT_DB_HOST
   const database = settleDatabase(options, environment, service, production)
+  const instances = instancesOf(
+    database,
+    options.instances ?? (environment.DB_INSTANCES ? parseInstances(environment.DB_INSTANCES) : {}),
+  )
+  if (tenantHost && instances.length > 1) {
+    throw new ConfigurationInvalid(
+      'TENANT_DB_HOST stands in front of one instance, and DB_INSTANCES names more: leave one of them out.',
+    )
+  }
   const nats = options.nats === undefined ? environment.NATS_URL : options.nats
   const redis = options.redis === undefined ? environment.REDIS_URL || null : options.redis
   return {
     service,
     migrations: { central: folder(options.migrations?.central), tenant: folder(options.migrations?.tenant) },
     database,
+    instances,
     tenantDatabase: tenantHost
       ? { host: tenantHost, port: options.tenantDatabase?.port ?? environment.TENANT_DB_PORT ?? database.port }
       : null,

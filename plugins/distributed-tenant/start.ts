@@ -3,10 +3,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tell } from './channels.js'
 import type { Pools } from './connections/pools.js'
+import { shareOf } from './connections/shares.js'
 import { type MigrationSet, migrate } from './databases/migrations.js'
 import { powerfulRoles } from './databases/roles.js'
 import { ConfigurationInvalid } from './errors.js'
 import type { Settings } from './options.js'
+import { prepareAnchor } from './placement/anchor.js'
+import { HOME, type InstanceAddress } from './placement/instances.js'
 import type { SqlClient } from './types.js'
 
 export interface CentralMark {
@@ -54,6 +57,69 @@ export async function prepareCentral(
   checkBudget(settings, facts, tell)
   checkIdentity(settings, tell)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
+  await checkPlacements(settings, pools.central.sql)
+}
+
+/** A tenant on an instance that nobody named would look like one whose database is gone. */
+async function checkPlacements({ instances }: Settings, sql: SqlClient): Promise<void> {
+  const named = instances.map(({ name }) => name)
+  const rows = await sql<{ instance: string; tenants: number }[]>`
+    select instance, count(*)::int as tenants from tenants
+    where instance <> all(${named}::text[]) and provisioned <> 'removed' group by instance order by instance`
+  const [lost] = rows
+  if (!lost) return
+  throw new ConfigurationInvalid(
+    `${lost.tenants} tenant(s) are on the instance ${lost.instance}, which DB_INSTANCES does not name: name it, or move them first.`,
+  )
+}
+
+/**
+ * Makes the other instances ready, side by side. One that cannot be reached is told, and its tenants wait for it.
+ * @throws CONFIGURATION_INVALID when one is another service's
+ */
+export async function prepareInstances(
+  settings: Settings,
+  pools: Pools,
+  ensureTemplate: (instance: string) => Promise<unknown>,
+  tell: Tell,
+): Promise<void> {
+  await Promise.all(
+    settings.instances
+      .filter(({ name }) => name !== HOME)
+      .map(async address => {
+        try {
+          await prepareInstance(settings, pools, address, tell)
+          await ensureTemplate(address.name)
+        } catch (error) {
+          if (error instanceof ConfigurationInvalid) throw error
+          const { name, host, port } = address
+          const { message } = causeOf(error)
+          tell({
+            area: 'start',
+            event: {
+              type: 'warning',
+              message: `the instance ${name} (${host}:${port}) cannot be used (${message}): its tenants get 503 until it can; check DB_INSTANCES, or run \`distributed-tenant init --service ${settings.service}\`.`,
+            },
+          })
+        }
+      }),
+  )
+}
+
+async function prepareInstance(settings: Settings, pools: Pools, address: InstanceAddress, tell: Tell): Promise<void> {
+  const { name } = address
+  const facts = await pools.sessionAt(name)(at => prepareAnchor(at, pools.central.sql, settings.service, address))
+  tellPowerful(settings, facts.powerful, tell)
+  const wanted = (pools.share + BESIDE_SHARE) * settings.replicas
+  const allowed = facts.maxConnections - facts.reserved
+  if (wanted <= allowed) return
+  tell({
+    area: 'start',
+    event: {
+      type: 'warning',
+      message: `instance ${name}: ${settings.replicas} replica(s) x (share of the budget ${pools.share} + ${BESIDE_SHARE}) = ${wanted} connections, but it allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+    },
+  })
 }
 
 async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, patienceMs: number): Promise<Facts> {
@@ -120,7 +186,10 @@ function checkRole({ production, database, service, roleKeysImplied }: Settings,
 
 /** What every tenant's handlers run as. More than rows and a connection was given to it by hand. */
 async function checkTenantRoles({ production, service }: Settings, sql: SqlClient, tell: Tell): Promise<void> {
-  const powerful = await powerfulRoles(sql, service)
+  tellPowerful({ production }, await powerfulRoles(sql, service), tell)
+}
+
+function tellPowerful({ production }: Pick<Settings, 'production'>, powerful: readonly string[], tell: Tell): void {
   if (powerful.length === 0) return
   const message = `${powerful.slice(0, 5).join(', ')}${powerful.length > 5 ? ', …' : ''} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
   if (production) throw new ConfigurationInvalid(message)
@@ -137,16 +206,19 @@ function checkIdentity({ identity, source, enabled, nats }: Settings, tell: Tell
 
 /** Everything a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
 const BESIDE_BUDGET = 14
+/** The same on an instance that is not home: provisioning 4 with 4 visits. */
+const BESIDE_SHARE = 8
 
-function checkBudget({ maxConnections, replicas }: Settings, facts: Facts, tell: Tell): void {
-  const wanted = (maxConnections + BESIDE_BUDGET) * replicas
+function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, tell: Tell): void {
+  const budget = shareOf(maxConnections, instances.length)
+  const wanted = (budget + BESIDE_BUDGET) * replicas
   const allowed = facts.maxConnections - facts.reserved
   if (wanted <= allowed) return
   tell({
     area: 'start',
     event: {
       type: 'warning',
-      message: `${replicas} replica(s) x (budget ${maxConnections} + ${BESIDE_BUDGET}) = ${wanted} connections, but the server allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+      message: `${replicas} replica(s) x (budget ${budget} + ${BESIDE_BUDGET}) = ${wanted} connections, but the server allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
     },
   })
 }

@@ -9,12 +9,13 @@ import { createLogins } from './connections/logins.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createPools, type Pools } from './connections/pools.js'
 import { type Credentials, createCredentials } from './databases/credentials.js'
-import { closeToPublic } from './databases/databases.js'
+import { closeToPublic, inspectDatabase } from './databases/databases.js'
 import { type Inventory, inspectFleet, repairTenant } from './databases/inventory.js'
 import { createMender } from './databases/mender.js'
 import { readMigrations } from './databases/migrations.js'
+import { tenantDatabaseName } from './databases/names.js'
 import { createSpares, type Spares } from './databases/spares.js'
-import { createCloner, templateOf } from './databases/template.js'
+import { type Cloner, createCloner, templateOf } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
 import { connectRedis } from './directory/redis.js'
 import { createRemote, type Remote } from './directory/remote.js'
@@ -24,8 +25,9 @@ import type { FleetParts } from './fleet/migrate.js'
 import { isUpToDate } from './fleet/up-to-date.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import { HOME } from './placement/instances.js'
 import type { ApplyOptions } from './provisioning/apply.js'
-import { createBreaker } from './provisioning/breaker.js'
+import { type Breaker, createBreaker } from './provisioning/breaker.js'
 import { createComparison } from './provisioning/comparison.js'
 import { createDeadLetters, type DeadLetters } from './provisioning/dead-letters.js'
 import { createDriftReport } from './provisioning/drift.js'
@@ -38,7 +40,8 @@ import { type ReconcileReport, type Reconciler, startReconciler } from './provis
 import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
-import { prepareCentral } from './start.js'
+import { prepareCentral, prepareInstances } from './start.js'
+import type { MoveParts } from './transfer/move/parts.js'
 import type { TransferParts } from './transfer/parts.js'
 import type { Figures, RegistryRow, TenantId } from './types.js'
 
@@ -60,6 +63,8 @@ export interface Tenancy extends HealthQuestions {
   readonly fleet: FleetParts
   /** What transfers of tenants' data work with. */
   readonly transfer: TransferParts
+  /** What moves of tenants between instances work with. */
+  readonly move: MoveParts
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   readonly tell: Tell
@@ -104,6 +109,7 @@ export function createTenancy(settings: Settings): Tenancy {
       service: settings.service,
       credentials,
       session: pools.provisioning.session,
+      sessionAt: pools.sessionAt,
       provision: provisioner.provision,
     })
   const mender = createMender(repair, event => tell({ area: 'role', event }))
@@ -130,14 +136,30 @@ export function createTenancy(settings: Settings): Tenancy {
     report: event => tell({ area: 'lookup', event }),
     heard: () => tell.heard('lookup'),
   })
-  const cloner = createCloner({ service: settings.service, sets: tenantSets, visit: pools.visit })
+  const several = settings.instances.length > 1
+  const names = settings.instances.map(({ name }) => name)
+  const cloners = new Map(
+    names.map(name => {
+      const visit: Pools['visit'] = (database, fn) => pools.visit(database, fn, name)
+      return [name, createCloner({ service: settings.service, sets: tenantSets, visit })] as const
+    }),
+  )
+  const clonerOf = (instance: string): Cloner => cloners.get(instance) as Cloner
+  const breakers = new Map(names.map(name => [name, createBreaker(event => tell({ area: 'retry', event }))] as const))
+  const breaker = breakers.get(HOME) as Breaker
+  const inspect = () =>
+    inspectFleet(central, {
+      service: settings.service,
+      roleKey: credentials.current,
+      elsewhere: names.slice(1).map(instance => ({ instance, session: pools.sessionAt(instance) })),
+    })
   const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({
     service: settings.service,
     wanted: settings.spares,
     template,
     credentials,
-    clone: cloner.clone,
+    clone: clonerOf(HOME).clone,
     session: pools.provisioning.session,
     central,
     visit: pools.visit,
@@ -150,7 +172,13 @@ export function createTenancy(settings: Settings): Tenancy {
     spares,
     central,
     session: pools.provisioning.session,
-    clone: cloner.clone,
+    clone: (sql, name, instance) => clonerOf(instance).clone(sql, name),
+    elsewhere: several
+      ? {
+          sessionAt: pools.sessionAt,
+          candidates: () => names.filter(name => !breakers.get(name)?.state().open),
+        }
+      : null,
     sets: tenantSets,
     visit: pools.visit,
     report: event => tell({ area: 'provision', event }),
@@ -158,8 +186,13 @@ export function createTenancy(settings: Settings): Tenancy {
   const source = settings.source
     ? createSource({ central, retention: settings.retention, report: event => tell({ area: 'change', event }) })
     : null
-  const breaker = createBreaker(event => tell({ area: 'retry', event }))
-  const retry = { central, provisioner, breaker, report: (event: RetryReport) => tell({ area: 'retry', event }) }
+  const retry = {
+    central,
+    provisioner,
+    breaker,
+    ...(several && { breakerOf: (instance: string) => breakers.get(instance) ?? breaker }),
+    report: (event: RetryReport) => tell({ area: 'retry', event }),
+  }
   const attempt = createAttempt(retry)
   const apply: ApplyOptions = { central, attempt, breaker, source }
   const deadLetters = createDeadLetters({
@@ -171,6 +204,8 @@ export function createTenancy(settings: Settings): Tenancy {
   const purges = {
     service: settings.service,
     session: pools.provisioning.session,
+    instances: names,
+    sessionAt: pools.sessionAt,
     report: (event: { step: PurgeStep; id: TenantId }) => tell({ area: 'purge', event }),
   }
   const purger = createPurger({ ...purges, confirm: confirmPurge(settings, feed) })
@@ -182,6 +217,9 @@ export function createTenancy(settings: Settings): Tenancy {
     notifications,
     tenants: pools.tenants,
   })
+  const unheard = pools.placements?.listen(notifications, id => {
+    void pools.tenants.evict(tenantDatabaseName(id, settings.service))
+  })
   let retries: Retries | null = null
   let reconciler: Reconciler | null = null
   let streams: Streams | null = null
@@ -191,6 +229,16 @@ export function createTenancy(settings: Settings): Tenancy {
     streams: () => streams,
   })
   const health = createHealth({ settings, pools, directory, oldestSchema, remote, breaker, streams: () => streams })
+  const transfer: TransferParts = {
+    service: settings.service,
+    central,
+    database: settings.database,
+    session: pools.provisioning.session,
+    visit: pools.visit,
+    sets: tenantSets,
+    removeNow: remover.purge,
+    report: event => tell({ area: 'transfer', event }),
+  }
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
@@ -203,9 +251,9 @@ export function createTenancy(settings: Settings): Tenancy {
       fleet: createFleet({
         service: settings.service,
         central,
-        inspect: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
+        inspect,
         repair,
-        closeToPublic: name => pools.provisioning.session(sql => closeToPublic(sql, name)),
+        closeToPublic: (name, instance) => pools.sessionAt(instance)(sql => closeToPublic(sql, name)),
         schemaVersion,
         drift: drift.report,
       }),
@@ -226,6 +274,7 @@ export function createTenancy(settings: Settings): Tenancy {
     await quiesce(5_000)
     await streams?.close()
     letGo()
+    unheard?.()
     const kept = spares.close()
     directory.close()
     await notifications.close()
@@ -247,26 +296,23 @@ export function createTenancy(settings: Settings): Tenancy {
     deadLetters,
     oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
-    transfer: {
-      service: settings.service,
-      central,
-      database: settings.database,
-      session: pools.provisioning.session,
-      visit: pools.visit,
-      sets: tenantSets,
-      removeNow: remover.purge,
-      report: event => tell({ area: 'transfer', event }),
-    },
+    transfer,
+    move: { ...transfer, visit: pools.visit, instances: settings.instances, sessionAt: pools.sessionAt, credentials },
     origin,
     tell,
     ...health,
     figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
-      await pools.provisioning.session(cloner.ensure)
+      await pools.provisioning.session(clonerOf(HOME).ensure)
+      await prepareInstances(settings, pools, name => pools.sessionAt(name)(clonerOf(name).ensure), tell)
     },
-    isUpToDate: () => isUpToDate({ service: settings.service, central, centralSets, template }),
-    inspectFleet: () => inspectFleet(central, { service: settings.service, roleKey: credentials.current }),
+    async isUpToDate() {
+      if (!(await isUpToDate({ service: settings.service, central, centralSets, template }))) return false
+      const others = names.slice(1).map(name => pools.sessionAt(name)(sql => inspectDatabase(sql, template.name)))
+      return (await Promise.all(others)).every(found => found.state === 'present' && found.comment === template.mark)
+    },
+    inspectFleet: inspect,
     repairTenant: repair,
     consume() {
       if (!settings.enabled) return

@@ -39,6 +39,10 @@ export interface TenantSettings extends JsonObject {}
 export interface RegistryRow extends Tenant {
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
+  /** The instance its database is on; `main` is the one of the central database. */
+  readonly instance: string
+  /** While it is moved: `frozen`: it takes no writes. `closing`: nobody is let in, until the switch. */
+  readonly moving: 'frozen' | 'closing' | null
   /** The newest tenant migration applied to its database, null before the first. */
   readonly schemaVersion: number | null
   /** The random certificate written into the database and bound to it by its comment. */
@@ -184,6 +188,8 @@ export type TenantProbe =
   /** Its schema is behind, and such tenants are refused here. */
   | 'outdated'
   | 'suspended'
+  /** It is between two instances, and is let in again in a moment. */
+  | 'moving'
   | 'not_found'
   | 'unavailable'
   | 'busy'
@@ -203,6 +209,8 @@ export interface TenancyHealth {
   readonly events: HealthPart
   /** Down while the instance is short of something and is spared: new tenants wait. */
   readonly provisioning: HealthPart
+  /** The instances beside the one of the central database, where there are any. */
+  readonly instances?: Readonly<Record<string, HealthPart>>
   readonly connections: ConnectionInfo
 }
 
@@ -265,6 +273,20 @@ export interface ConnectionInfo {
    * (of more than 10,000 the newest). `taken`: its connections that were closed for another.
    */
   readonly tenants: Readonly<Record<string, TenantConnections>>
+  /** By name of the instance; `main` is the one of the central database. */
+  readonly instances: Readonly<Record<string, InstanceConnections>>
+}
+
+/** As in {@link ConnectionInfo}, of one instance. `budget`: the most of this process's that it may have. */
+export interface InstanceConnections {
+  readonly host: string
+  readonly port: number
+  readonly open: number
+  readonly idle: number
+  readonly inUse: number
+  readonly opening: number
+  readonly waiting: number
+  readonly budget: number
 }
 
 /** As in {@link ConnectionInfo}, of one tenant. */

@@ -127,6 +127,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
           provisioning: observed.provisioning ?? { status: 'off' },
           eventLoop: loop,
         },
+        ...(observed.instances && { instances: observed.instances }),
         ...(stored && presentStored(stored)),
         ...(consumers && { consumers: presentConsumers(consumers) }),
         ...(observed.connections && { connections: withoutTenants(observed.connections) }),
@@ -138,11 +139,12 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
 
 /** Without Redis or NATS existing tenants are served; without the central database nobody can be told apart. */
 function judge(
-  { central, cache, events, provisioning }: Observed,
+  { central, cache, events, provisioning, instances = {} }: Observed,
   loop: { status: string },
 ): 'healthy' | 'degraded' | 'unhealthy' {
   if (central.status !== 'up') return 'unhealthy'
-  return [cache, events, provisioning, loop].some(part => part?.status === 'down') ? 'degraded' : 'healthy'
+  const beside = [cache, events, provisioning, loop, ...Object.values(instances)]
+  return beside.some(part => part?.status === 'down') ? 'degraded' : 'healthy'
 }
 
 function presentStored(stored: NonNullable<Figures['stored']>) {

@@ -28,6 +28,20 @@ const Connections = Type.Object({
   opened: Type.Integer({ description: 'Since the start, as the two below.' }),
   taken: Type.Integer({ description: 'Closed while idle to make room for another tenant.' }),
   refused: Type.Integer({ description: 'Waits for a connection that ended in 503.' }),
+  instances: Type.Record(
+    Type.String(),
+    Type.Object({
+      host: Type.String(),
+      port: Type.Integer(),
+      open: Type.Integer(),
+      idle: Type.Integer(),
+      inUse: Type.Integer(),
+      opening: Type.Integer(),
+      waiting: Type.Integer(),
+      budget: Type.Integer({ description: 'The most that this process may have there.' }),
+    }),
+    { description: 'The same by instance of PostgreSQL; `main` is the one of the central database.' },
+  ),
 })
 
 const Consumer = Type.Object({
@@ -46,6 +60,11 @@ export const HealthBody = Type.Object(
     timestamp: Type.String({ format: 'date-time' }),
     uptimeSeconds: Type.Integer(),
     checks: Type.Object({ database: Part, redis: Part, nats: Part, provisioning: Part, eventLoop: EventLoop }),
+    instances: Type.Optional(
+      Type.Record(Type.String(), Part, {
+        description: 'The instances beside the one of the central database; one that is down costs its own tenants.',
+      }),
+    ),
     outbox: Type.Optional(
       Type.Object({ waiting: Type.Integer(), oldestSeconds: Type.Number(), refused: Type.Integer() }),
     ),
@@ -79,6 +98,7 @@ export const HealthBody = Type.Object(
             'failed',
             'outdated',
             'suspended',
+            'moving',
             'not_found',
             'unavailable',
             'busy',

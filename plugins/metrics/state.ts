@@ -49,6 +49,12 @@ function gaugeConnections({ registry, tenants, tenantOf }: StateOptions): () => 
   const connections = gauge(registry, 'fdt_connections', 'Tenant connections of this process, by state.', ['state'])
   const budget = gauge(registry, 'fdt_connections_budget', 'The most tenant connections this process may have.')
   const waiting = gauge(registry, 'fdt_waiting', 'Claims that wait for a tenant connection.')
+  const byInstance = gauge(
+    registry,
+    'fdt_instance_connections',
+    'Tenant connections of this process, by instance of PostgreSQL and state.',
+    ['instance', 'state'],
+  )
   const chosen = gauge(
     registry,
     'fdt_tenant_connections',
@@ -64,6 +70,11 @@ function gaugeConnections({ registry, tenants, tenantOf }: StateOptions): () => 
     connections.set({ state: 'closing' }, Math.max(0, open - idle - inUse - opening))
     budget.set(info.budget)
     waiting.set(info.waiting)
+    for (const [instance, counts] of Object.entries(info.instances)) {
+      byInstance.set({ instance, state: 'idle' }, counts.idle)
+      byInstance.set({ instance, state: 'in_use' }, counts.inUse)
+      byInstance.set({ instance, state: 'opening' }, counts.opening)
+    }
     chosen.reset()
     for (const [database, counts] of Object.entries(info.tenants)) {
       const tenant = tenantOf(database)

@@ -18,6 +18,12 @@ const isStatementTimeout = (error: unknown): boolean => codeOf(error) === '57014
 /** True when a write met a server that takes none: a failover went past us, and a new connection may find the primary. */
 export const isReadOnlyServer = (error: unknown): boolean => codeOf(error) === '25006'
 
+/** Refused before anything else: no such database or role, a wrong password, no right to connect, closed to everybody. */
+export const atTheDoor = (error: unknown): boolean => /^(3D000|28P01|28000|42501|55000)$/.test(codeOf(error))
+
+/** A tenant's statement may be refused so while its database is moved: no rights to write, or a session that reads only. */
+export const isRefusedWrite = (error: unknown): boolean => /^(42501|25006)$/.test(codeOf(error))
+
 /** Where the server refuses a prepared statement only because it is out of date: prepared anew it would run. */
 const staleRoutines: ReadonlySet<unknown> = new Set([
   'FetchPreparedStatement',

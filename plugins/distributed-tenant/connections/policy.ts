@@ -58,6 +58,17 @@ export interface PoolState<L> {
   readonly closing: number
   /** How often a key was used of late. */
   readonly usesOf: (entry: Entry<L>) => number
+  /** Where keys are of several instances; without it they are of one, which may have the whole budget. */
+  readonly instances?: InstanceShares | undefined
+}
+
+/** What of the budget the instance of a key may have. */
+export interface InstanceShares {
+  /** Whether it takes one more connect now. */
+  mayOpen(key: string): boolean
+  /** Whether it has all it may have: then only its own give way to its keys. */
+  full(key: string): boolean
+  same(key: string, other: string): boolean
 }
 
 export type Move<L> =
@@ -81,6 +92,7 @@ const mayClose = <L>({ opening, maxOpening, closing }: PoolState<L>): boolean =>
 
 /** What to do next, null when nobody can be helped now. */
 export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
+  const { instances } = state
   const mayOpen = state.opening < state.maxOpening
   if (state.turns.size === 0 || !(mayOpen || mayClose(state))) return null
   // Each seat on its way back is promised to the next in turn, who takes nobody else's then.
@@ -97,7 +109,10 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
         wait = Math.min(wait, due - now)
         continue
       }
-      if (state.total < state.budget) return mayOpen ? { type: 'open', entry } : null
+      // One instance's trouble holds up its own keys.
+      if (instances && !instances.mayOpen(entry.key)) continue
+      const full = instances?.full(entry.key) ?? false
+      if (state.total < state.budget && !full) return mayOpen ? { type: 'open', entry } : null
       if (promised > 0) {
         promised--
         continue
@@ -105,7 +120,7 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
       // Never for a key that has one: ten keys that want ten each would take each other's fifty in turn, and a connection
       // costs as much as forty statements (limits 3.1: 0.06 of the throughput).
       if (growing || !mayClose(state)) continue
-      const victim = leastUsed(state)
+      const victim = leastUsed(state, full ? other => instances?.same(entry.key, other) === true : null)
       if (victim) return { type: 'take', victim }
     }
   }
@@ -117,10 +132,11 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
  * of equal ones that which has been idle for longest. By frequency rather than by age alone, as most keys that come once
  * do not come again soon (simulated, 100 tenants by Zipf on 50: a fifth fewer misses).
  */
-function leastUsed<L>({ idle, usesOf }: PoolState<L>): Member<L> | undefined {
+function leastUsed<L>({ idle, usesOf }: PoolState<L>, among: ((key: string) => boolean) | null): Member<L> | undefined {
   let victim: Member<L> | undefined
   let least = Number.POSITIVE_INFINITY
   for (const member of idle) {
+    if (among && !among(member.entry.key)) continue
     const uses = usesOf(member.entry) / member.entry.live
     if (uses >= least) continue
     victim = member

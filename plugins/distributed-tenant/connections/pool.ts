@@ -7,7 +7,7 @@ import type { Claim } from './company.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
 import { Hold, type Lease } from './hold.js'
-import { type CloseReason, type Entry, givesWay, type Member, nextMove } from './policy.js'
+import { type CloseReason, type Entry, givesWay, type InstanceShares, type Member, nextMove } from './policy.js'
 import type { Scope, Waiter } from './queue.js'
 import { createSeats, type PoolInfo } from './seats.js'
 import type { Aftermath } from './state.js'
@@ -42,6 +42,8 @@ export interface PoolOptions {
   readonly pooling: boolean
   /** Milliseconds within which an answer is fast: what is slower shares no connection (company.ts). */
   readonly fastMs?: number
+  /** Where keys are of several instances. */
+  readonly instances?: InstanceShares | undefined
   readonly open: (key: string) => Connection
   /** After a connect that failed: whether another one at once may do better. */
   readonly again?: (key: string) => boolean

@@ -1,18 +1,25 @@
 // Owns which pools one service process has, and the stated allowance of each: tenants by the budget, the central
 // database 5, provisioning 4 sessions with one visit to a new database each, the listener 1. Poolers are for tenants only.
-// Tenants are reached by a login of their own each, everything else by the service's.
+// Tenants are reached by a login of their own each, everything else by the service's. Where the service has more instances,
+// tenants of all share the budget, and each other one has provisioning sessions of its own.
 
 import type { PoolName, Tell } from '../channels.js'
-import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable } from '../errors.js'
+import { tenantOfDatabase } from '../databases/names.js'
+import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable, TenantMoving } from '../errors.js'
 import type { Settings } from '../options.js'
-import { type ClientScope, createClients } from '../request/client.js'
+import { HOME, instanceDatabaseName } from '../placement/instances.js'
+import { createPlacements, type Placements } from '../placement/placements.js'
+import { type ClientScope, createClients, type SessionClient } from '../request/client.js'
 import { createFollow } from '../request/follow.js'
-import type { SqlClient } from '../types.js'
+import type { SqlClient, TenantId } from '../types.js'
 import { createArrayTypes } from './array-types.js'
+import { openAwaited } from './awaited.js'
 import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
+import { atTheDoor } from './failures.js'
 import type { Logins } from './logins.js'
 import { createPool, type Pool, type PoolReport, type ReportLease } from './pool.js'
+import { createShares } from './shares.js'
 import { type Target, tlsOptions } from './target.js'
 
 export const CENTRAL_CONNECTIONS = 5
@@ -21,6 +28,11 @@ export const PROVISIONING_SESSIONS = 4
 const PROVISIONING_TIMEOUT_MS = 3_600_000
 /** A provisioning waits for its turn rather than fail: its event would only come again. */
 const PROVISIONING_WAIT_MS = 600_000
+/** Connects under way at a time to one instance. */
+const MAX_OPENING = 4
+
+/** Runs statements that must share a session. */
+export type Session = <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
 
 export interface Pools {
   readonly tenants: Pool
@@ -28,8 +40,19 @@ export interface Pools {
   readonly provisioning: ClientScope
   /** A client of a tenant's database, within the budget. */
   clientFor(database: string): ClientScope
-  /** A direct client of any database of this instance, outside the budget; closed when the function has settled. */
-  visit<T>(database: string, fn: (sql: SqlClient) => Promise<T>): Promise<T>
+  /**
+   * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
+   * where the registry has the tenant of that name, else at home.
+   */
+  visit<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
+  /** A session for provisioning on an instance; at home it is one on the central database. */
+  sessionAt(instance: string): Session
+  /** Where tenants are; null where there is one instance, and nothing to ask. */
+  readonly placements: Placements | null
+  /** The instance of a tenant database with a connection, as last known. */
+  instanceOf(database: string): string
+  /** The most tenant connections that one instance may have. */
+  readonly share: number
   /** A connection that hears notifications, always direct. */
   openListener(onNotify: Target['onNotify']): Connection
   close(deadlineMs: number): Promise<void>
@@ -50,6 +73,19 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
   const pooled = settings.tenantDatabase
     ? { ...direct, ...settings.tenantDatabase, pooler: true, applicationName: `${service}-service` }
     : direct
+  /** Where an instance is, over what else a connection to it is told. */
+  const places = new Map(
+    settings.instances.map(({ name, host, port }) => [
+      name,
+      { host, port, tls: name === HOME ? direct.tls : tlsOptions({ ...database, host, port }) },
+    ]),
+  )
+  const placeOf = (instance: string) => {
+    const place = places.get(instance)
+    // Put there by a process that knows it.
+    if (!place) throw new TenantDatabaseUnavailable()
+    return place
+  }
   const builder = createBuilder()
   const provision = { ...direct, statementTimeout: 0, applicationName: `${service}-provisioning` }
 
@@ -60,26 +96,6 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     }) satisfies ReportLease,
   })
 
-  const tenants = createPool({
-    budget: settings.maxConnections,
-    perKey: settings.maxConnectionsPerTenant,
-    acquireTimeout: settings.acquireTimeout,
-    idleTimeout: settings.idleTimeout,
-    maxOpening: 4,
-    pooling: settings.pooling,
-    open(name) {
-      const login = logins.of(name)
-      const { user, password } = login
-      const connection = openConnection({ ...pooled, database: name, user, password }, settings.connectTimeout)
-      // Before the pool hears of it, which then asks `again`.
-      connection.watch(login.lost)
-      connection.opened.then(login.accepted, () => {})
-      return connection
-    },
-    again: logins.again,
-    refusal: () => new TenantBusy(),
-    ...reports('tenant'),
-  })
   const small = (
     size: number,
     target: Omit<Target, 'database'>,
@@ -106,16 +122,128 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
   const noCentral = () => new CentralDatabaseUnavailable()
   const noTenant = () => new TenantDatabaseUnavailable()
   const central = clients(centralPool, 'central', settings.queryTimeout, noCentral)(database.database)
+  const several = settings.instances.length > 1
+  const placements = several ? createPlacements({ central: central.sql, patience: settings.acquireTimeout }) : null
+  const shares = createShares({
+    budget: settings.maxConnections,
+    instances: settings.instances.length,
+    maxOpening: MAX_OPENING,
+  })
+  /** Of tenants that were not where they were remembered to be: the next connect asks the registry. */
+  const doubted = new Set<string>()
+  const tenantOf = (name: string): TenantId | null => tenantOfDatabase(name, service)
+  const instanceOf = (name: string): string | undefined => {
+    const id = placements && tenantOf(name)
+    return id === null || id === undefined ? HOME : placements?.known(id)
+  }
+
+  /** Where a tenant is must be known before its connection is begun; where it is remembered that costs nothing. */
+  function openPlaced(name: string, target: Target, lost: (error: Error) => void, by: Placements): Connection {
+    const id = tenantOf(name) as TenantId
+    const place = by.of(id)
+    const known = typeof place === 'string' ? places.get(place) : undefined
+    const remembered = typeof place === 'string'
+    const connection = known
+      ? openConnection({ ...target, ...known }, settings.connectTimeout)
+      : openAwaited(
+          Promise.resolve(place).then(instance => ({ ...target, ...placeOf(instance) })),
+          name,
+          settings.connectTimeout,
+        )
+    let opened = false
+    connection.watch(error => {
+      doubted.delete(name)
+      if (opened || !remembered || !atTheDoor(error)) return lost(error)
+      by.forget(id)
+      doubted.add(name)
+    })
+    if (remembered) shares.opens(place, connection)
+    else place.then(instance => shares.opens(instance, connection)).catch(() => {})
+    connection.opened.then(
+      () => {
+        opened = true
+        doubted.delete(name)
+      },
+      () => {},
+    )
+    return connection
+  }
+
+  const tenants = createPool({
+    budget: settings.maxConnections,
+    perKey: settings.maxConnectionsPerTenant,
+    acquireTimeout: settings.acquireTimeout,
+    idleTimeout: settings.idleTimeout,
+    maxOpening: MAX_OPENING * settings.instances.length,
+    pooling: settings.pooling,
+    open(name) {
+      const login = logins.of(name)
+      const { user, password } = login
+      const target = { ...pooled, database: name, user, password }
+      // Before the pool hears of it, which then asks `again`.
+      if (placements) {
+        const connection = openPlaced(name, target, login.lost, placements)
+        connection.opened.then(login.accepted, () => {})
+        return connection
+      }
+      const connection = openConnection(target, settings.connectTimeout)
+      connection.watch(login.lost)
+      connection.opened.then(login.accepted, () => {})
+      return connection
+    },
+    again: name => logins.again(name) || doubted.has(name),
+    instances: placements
+      ? {
+          mayOpen: name => shares.mayOpen(instanceOf(name) ?? ''),
+          full: name => shares.full(instanceOf(name) ?? ''),
+          same: (name, other) => instanceOf(name) === instanceOf(other),
+        }
+      : undefined,
+    refusal: () => new TenantBusy(),
+    ...reports('tenant'),
+  })
+  const others = new Map(
+    settings.instances.slice(1).map(({ name }) => {
+      const pool = small(
+        PROVISIONING_SESSIONS,
+        { ...provision, ...placeOf(name) },
+        { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' },
+      )
+      const scope = clients(pool, 'provisioning', PROVISIONING_TIMEOUT_MS, noTenant)(instanceDatabaseName(service))
+      return [name, { pool, scope }] as const
+    }),
+  )
   const provisioning = clients(sessions, 'provisioning', PROVISIONING_TIMEOUT_MS, noCentral)(database.database)
 
   return {
     tenants,
     central,
     provisioning,
-    clientFor: clients(tenants, 'tenant', settings.queryTimeout, noTenant),
-    async visit(name, fn) {
+    clientFor: createClients({
+      pool: tenants,
+      builder,
+      queryTimeout: settings.queryTimeout,
+      unavailable: noTenant,
+      follow: createFollow(tell, 'tenant'),
+      ...(placements && { refusedWrite: name => movingError(placements, tenantOf(name)) }),
+    }),
+    placements,
+    instanceOf: name => instanceOf(name) ?? HOME,
+    share: shares.each,
+    sessionAt(instance) {
+      if (instance === HOME) return provisioning.session
+      placeOf(instance)
+      return fn => (others.get(instance) as { scope: ClientScope }).scope.session(fn)
+    },
+    async visit(name, fn, instance) {
+      const id = placements && tenantOf(name)
+      const at = instance ?? (id && placements ? await placements.of(id) : HOME)
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.
-      const pool = small(1, provision, { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' })
+      const pool = small(
+        1,
+        { ...provision, ...placeOf(at) },
+        { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' },
+      )
       const scope = clients(pool, 'provisioning', PROVISIONING_TIMEOUT_MS, noTenant)(name)
       try {
         return await fn(scope.sql)
@@ -138,8 +266,17 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       await tenants.close(deadlineMs)
       provisioning.release()
       await sessions.close(deadlineMs)
+      for (const { pool, scope } of others.values()) {
+        scope.release()
+        await pool.close(deadlineMs)
+      }
       central.release()
       await centralPool.close(deadlineMs)
     },
   }
+}
+
+/** What a refused write of a tenant's is told, when it is refused because the tenant is being moved. */
+async function movingError(placements: Placements, id: TenantId | null): Promise<Error | null> {
+  return id !== null && (await placements.moving(id)) ? new TenantMoving() : null
 }

@@ -4,7 +4,7 @@ import { createCompany } from './company.js'
 import type { Connection } from './connection.js'
 import { type Counters, createCount } from './counters.js'
 import { createFrequency } from './frequency.js'
-import type { CloseReason, Entry, Member, PoolState } from './policy.js'
+import type { CloseReason, Entry, InstanceShares, Member, PoolState } from './policy.js'
 import { createQueue } from './queue.js'
 
 /** `opened`, `taken` and `refused` are counted since the start. */
@@ -70,12 +70,14 @@ export interface SeatsOptions {
   readonly maxOpening: number
   readonly acquireTimeout: number
   readonly fastMs?: number
+  readonly instances?: InstanceShares | undefined
 }
 
 /** Uses for each seat of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
 const ERA_PER_SEAT = 50
 
-export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fastMs }: SeatsOptions): Seats<L> {
+export function createSeats<L>(options: SeatsOptions): Seats<L> {
+  const { budget, perKey, maxOpening, acquireTimeout, fastMs, instances } = options
   const entries = new Map<string, Entry<L>>()
   const members = new Set<Member<L>>()
   const idle = new Set<Member<L>>()
@@ -95,7 +97,7 @@ export function createSeats<L>({ budget, perKey, maxOpening, acquireTimeout, fas
   return {
     members,
     entries,
-    state: () => ({ budget, perKey, maxOpening, turns, idle, usesOf, ...counts }),
+    state: () => ({ budget, perKey, maxOpening, turns, idle, usesOf, instances, ...counts }),
     entry(key) {
       let entry = entries.get(key)
       if (!entry) {

@@ -8,6 +8,7 @@ import { createPool } from '../connections/pool.js'
 import { tlsOptions } from '../connections/target.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
+import { instanceDatabaseName, instanceMarkText, parseInstanceMark } from '../placement/instances.js'
 import { createClients, type SessionClient } from '../request/client.js'
 import { centralMarkText, parseCentralMark } from '../start.js'
 import type { ServiceName } from '../types.js'
@@ -22,6 +23,8 @@ export interface BootstrapOptions {
   /** For a role that is made now, when `database` has no password: one that is there keeps what it has. */
   readonly passwordOfNew?: string | undefined
   readonly told: (line: string) => void
+  /** Another instance of the service, which `database` then says: it gets a database for our functions, no central one. */
+  readonly instance?: string | undefined
 }
 
 /** What was not there before. */
@@ -30,7 +33,7 @@ export interface Bootstrapped {
   readonly central: boolean
 }
 
-/** @throws CONFIGURATION_INVALID when the central database is another service's, or the superuser is none */
+/** @throws CONFIGURATION_INVALID when the database is another service's, or the superuser is none */
 export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped> {
   const { database, superuser } = options
   const pool = createPool({
@@ -75,26 +78,30 @@ export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped
 }
 
 async function make(sql: SessionClient, options: BootstrapOptions): Promise<Bootstrapped> {
-  const { service, database, told } = options
+  const { service, database, told, instance } = options
+  const name = instance === undefined ? database.database : instanceDatabaseName(service)
+  const what = instance === undefined ? `central database ${name}` : `database ${name} on the instance ${instance}`
+  const parse = instance === undefined ? parseCentralMark : parseInstanceMark
   await requireSuperuser(sql, options)
   await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
   const role = await ensureRole(sql, options)
   await ensureGroup(sql, options)
   const [central] = await sql<{ comment: string | null }[]>`
-    select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${database.database}`
-  const owner = parseCentralMark(central?.comment ?? null)
+    select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${name}`
+  const owner = parse(central?.comment ?? null)
   if (owner !== null && owner !== service) {
     throw new ConfigurationInvalid(
-      `${database.database} is the central database of ${owner}, not of ${service}: check DB_HOST, DB_PORT and DB_DATABASE.`,
+      `${name} is the ${instance === undefined ? 'central database' : 'instance'} of ${owner}, not of ${service}: check ${instance === undefined ? 'DB_HOST, DB_PORT and DB_DATABASE' : 'DB_INSTANCES'}.`,
     )
   }
   if (!central) {
-    await sql`create database ${sql(database.database)} owner ${sql(database.user)} template template0`
-    told(`central database ${database.database} made`)
+    await sql`create database ${sql(name)} owner ${sql(database.user)} template template0`
+    told(`${what} made`)
   }
-  if (owner === null) await commentDatabase(sql, database.database, centralMarkText(service))
-  for (const name of [database.database, 'postgres', 'template1']) await closeToPublic(sql, name)
-  told('CONNECT is taken from PUBLIC')
+  const text = instance === undefined ? centralMarkText(service) : instanceMarkText(service)
+  if (owner === null) await commentDatabase(sql, name, text)
+  for (const one of [name, 'postgres', 'template1']) await closeToPublic(sql, one)
+  told(`CONNECT is taken from PUBLIC${instance === undefined ? '' : ` on the instance ${instance}`}`)
   return { role, central: !central }
 }
 

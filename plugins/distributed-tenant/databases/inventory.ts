@@ -1,14 +1,16 @@
 // Owns the look at the whole fleet: what the catalogues say of each tenant's database, mark, rights and role, compared with
-// the registry. A constant number of queries on the central database and no connection to a tenant's; it changes nothing.
+// the registry. A constant number of queries on each instance and no connection to a tenant's; it changes nothing. An instance
+// that cannot be asked hides no other.
 // Beside it the repair of one tenant's rights and role.
 import type { TenantId } from '../../../events/index.js'
 import { DatabaseForeign } from '../errors.js'
+import { HOME } from '../placement/instances.js'
 import type { SessionClient } from '../request/client.js'
-import type { Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
+import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
 import type { Credentials } from './credentials.js'
 import { inspectDatabase, markFits, parseMark } from './databases.js'
 import { tenantDatabaseName, tenantGroupName } from './names.js'
-import { openRole, prepareRole } from './roles.js'
+import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
 
 /** What is wrong with one tenant here. */
 export type Finding =
@@ -32,10 +34,17 @@ export type Finding =
   | 'role_settings'
   /** Its verifier is of an older key. */
   | 'role_key'
+  /** Its instance cannot be asked, so nothing is known of its database. */
+  | 'instance_unreachable'
+  /** It is on an instance that this process was not told of. */
+  | 'instance_unknown'
 
 export interface TenantStanding {
   readonly id: TenantId
   readonly database: string
+  readonly instance: string
+  /** It is being moved: its rights and its role are not as they are otherwise, and nobody else touches them. */
+  readonly moving: 'frozen' | 'closing' | null
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
   readonly schemaVersion: number | null
@@ -43,14 +52,21 @@ export interface TenantStanding {
   readonly findings: readonly Finding[]
 }
 
-export interface Inventory {
-  /** Every tenant of the registry, in order of id, deleted ones too. */
-  readonly tenants: readonly TenantStanding[]
+/** What an instance holds that is no tenant's there. */
+export interface Strays {
   /** Of a tenant's name and in no row of the registry. */
   readonly strayDatabases: readonly string[]
   readonly strayRoles: readonly string[]
   /** Databases of this instance that everybody may connect to. */
   readonly openDatabases: readonly string[]
+}
+
+/** Strays are the home instance's. */
+export interface Inventory extends Strays {
+  /** Every tenant of the registry, in order of id, deleted ones too. */
+  readonly tenants: readonly TenantStanding[]
+  /** The other instances', of those that could be asked. */
+  readonly elsewhere: readonly (Strays & { readonly instance: string })[]
 }
 
 /** What {@link repairTenant} cures. The rest is for people: it may hide data that is gone or somebody else's. */
@@ -67,6 +83,8 @@ export const repairable: ReadonlySet<Finding> = new Set([
 
 interface Row {
   readonly id: TenantId
+  readonly instance: string
+  readonly moving: TenantStanding['moving']
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
   readonly schemaVersion: number | null
@@ -84,14 +102,61 @@ interface Row {
   readonly settings: boolean
 }
 
-export async function inspectFleet(
-  sql: QueryClient,
-  { service, roleKey }: { service: ServiceName; roleKey: string },
-): Promise<Inventory> {
-  const pattern = `^tenant_[^_]*_${service}$`
-  const rows = await sql<Row[]>`
-    with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from tenants)
-    select id, lifecycle, provisioned, schema_version as "schemaVersion", certificate, role_key as "roleKey",
+export interface InspectOptions {
+  readonly service: ServiceName
+  readonly roleKey: string
+  /** The other instances, and a session on each. */
+  readonly elsewhere?: readonly {
+    readonly instance: string
+    readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  }[]
+}
+
+export async function inspectFleet(sql: QueryClient, options: InspectOptions): Promise<Inventory> {
+  const { elsewhere = [] } = options
+  const rows = await readRows(sql, options, null)
+  const tenants = rows.filter(({ instance }) => instance === HOME).map(row => standingOf(row, options))
+  const strays = await readStrays(sql, options, null)
+  const others = await Promise.all(
+    elsewhere.map(async ({ instance, session }) => {
+      const mine = rows.filter(row => row.instance === instance)
+      try {
+        return await session(async at => ({
+          standing: (await readRows(at, options, mine)).map(row => standingOf(row, options)),
+          strays: [{ instance, ...(await readStrays(at, options, await named(sql, at, options), instance)) }],
+        }))
+      } catch {
+        return { standing: mine.map(row => unknown(row, options, 'instance_unreachable')), strays: [] }
+      }
+    }),
+  )
+  const told = new Set([HOME, ...elsewhere.map(({ instance }) => instance)])
+  const lost = rows.filter(({ instance }) => !told.has(instance)).map(row => unknown(row, options, 'instance_unknown'))
+  const all = [...tenants, ...others.flatMap(({ standing }) => standing), ...lost]
+  return {
+    ...strays,
+    tenants: all.length === tenants.length ? tenants : all.sort((a, b) => (a.id < b.id ? -1 : 1)),
+    elsewhere: others.flatMap(one => one.strays),
+  }
+}
+
+/** Where there is no registry its rows are handed over, and the catalogues are the server's own. */
+const rowsFrom = (sql: QueryClient, rows: readonly object[] | null) =>
+  rows === null
+    ? sql`tenants`
+    : sql`jsonb_to_recordset(${sql.json(rows as unknown as JsonValue as never)}) as tenants(id text, instance text,
+        moving text, lifecycle text, provisioned text, schema_version integer, certificate text, role_key text)`
+
+async function readRows(sql: QueryClient, { service }: InspectOptions, given: readonly Row[] | null): Promise<Row[]> {
+  if (given?.length === 0) return []
+  const rows = given?.map(({ schemaVersion, roleKey, ...row }) => ({
+    ...row,
+    schema_version: schemaVersion,
+    role_key: roleKey,
+  }))
+  return sql<Row[]>`
+    with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from ${rowsFrom(sql, rows ?? null)})
+    select id, instance, moving, lifecycle, provisioned, schema_version as "schemaVersion", certificate, role_key as "roleKey",
       datconnlimit as connections, pg_has_role(current_user, datdba, 'MEMBER') as ours,
       shobj_description(database.oid, 'pg_database') as comment,
       coalesce(rights.to_public, false) as "toPublic", coalesce(rights.to_others, false) as "toOthers",
@@ -110,30 +175,53 @@ export async function inspectFleet(
         bool_or(grantee = role.oid and privilege_type = 'CONNECT') as to_role
       from aclexplode(coalesce(datacl, acldefault('d', datdba)))) rights on datname is not null
     order by id`
+}
+
+const patternOf = (service: ServiceName): string => `^tenant_[^_]*_${service}$`
+
+/** The registry's rows of the tenants that another instance has something of, by its names. */
+async function named(sql: QueryClient, at: QueryClient, { service }: InspectOptions): Promise<object[]> {
+  const names = await at<{ name: string }[]>`
+    select datname as name from pg_database where datname ~ ${patternOf(service)}
+    union select rolname from pg_roles where rolname ~ ${patternOf(service)}`
+  return sql<{ id: TenantId; instance: string }[]>`
+    select id, instance from tenants where 'tenant_' || id || '_' || ${service}::text = any(${names.map(one => one.name)}::text[])`
+}
+
+async function readStrays(
+  sql: QueryClient,
+  { service }: InspectOptions,
+  given: readonly object[] | null,
+  instance: string = HOME,
+): Promise<Strays> {
+  const pattern = patternOf(service)
   const others = await sql<{ kind: 'database' | 'role' | 'open'; name: string }[]>`
     select 'database' as kind, datname as name from pg_database
-    where datname ~ ${pattern} and not exists (select from tenants where datname = format('tenant_%s_%s', id, ${service}::text))
+    where datname ~ ${pattern}
+      and not exists (select from ${rowsFrom(sql, given)}
+        where datname = format('tenant_%s_%s', id, ${service}::text) and instance = ${instance})
     union all
     select 'role', rolname from pg_roles
-    where rolname ~ ${pattern} and not exists (select from tenants where rolname = format('tenant_%s_%s', id, ${service}::text))
+    where rolname ~ ${pattern}
+      and not exists (select from ${rowsFrom(sql, given)} where rolname = format('tenant_%s_%s', id, ${service}::text))
     union all
     select distinct 'open', datname from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
     where grantee = 0 and privilege_type = 'CONNECT' and datallowconn
     order by 1, 2`
   const of = (kind: string) => others.filter(other => other.kind === kind).map(other => other.name)
-  return {
-    tenants: rows.map(row => ({
-      id: row.id,
-      database: tenantDatabaseName(row.id, service),
-      lifecycle: row.lifecycle,
-      provisioned: row.provisioned,
-      schemaVersion: row.schemaVersion,
-      findings: findingsOf(row, service, roleKey),
-    })),
-    strayDatabases: of('database'),
-    strayRoles: of('role'),
-    openDatabases: of('open'),
-  }
+  return { strayDatabases: of('database'), strayRoles: of('role'), openDatabases: of('open') }
+}
+
+function standingOf(row: Row, { service, roleKey }: InspectOptions): TenantStanding {
+  const { id, instance, moving, lifecycle, provisioned, schemaVersion } = row
+  const database = tenantDatabaseName(id, service)
+  const findings = moving === null ? findingsOf(row, service, roleKey) : []
+  return { id, database, instance, moving, lifecycle, provisioned, schemaVersion, findings }
+}
+
+function unknown(row: Row, options: InspectOptions, finding: Finding): TenantStanding {
+  const standing = standingOf({ ...row, certificate: null }, options)
+  return { ...standing, findings: row.certificate === null ? [] : [finding] }
 }
 
 function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] {
@@ -167,6 +255,8 @@ export interface RepairOptions {
   readonly service: ServiceName
   readonly credentials: Credentials
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  /** A session on an instance that is not home. */
+  readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
   readonly provision: (id: TenantId) => Promise<unknown>
 }
 
@@ -186,18 +276,33 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
   const name = tenantDatabaseName(id, service)
   return sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
-    const [row] = await tx<{ certificate: string | null; key: string | null }[]>`
-      select certificate, role_key as key from tenants where id = ${id}`
-    const found = await inspectDatabase(tx, name)
-    const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
-    if (!mark || !markFits(mark, { tenant: id, service, certificate: row?.certificate ?? null })) {
-      throw new DatabaseForeign(
-        `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
-      )
+    const [row] = await tx<
+      { certificate: string | null; key: string | null; instance: string; moving: string | null }[]
+    >`
+      select certificate, role_key as key, instance, moving from tenants where id = ${id}`
+    // They are what the move has made them.
+    if (row && row.moving !== null) return true
+    const mend = async (at: QueryClient, open: () => Promise<void>): Promise<boolean> => {
+      const found = await inspectDatabase(at, name)
+      const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
+      if (!mark || !markFits(mark, { tenant: id, service, certificate: row?.certificate ?? null })) {
+        throw new DatabaseForeign(
+          `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
+        )
+      }
+      if (!row?.key) return false
+      await prepareRole(at, name, service)
+      await open()
+      return true
     }
-    if (!row?.key) return false
-    await prepareRole(tx, name, service)
-    await openRole(tx, id, options)
-    return true
+    if (!row || row.instance === HOME) return mend(tx, () => openRole(tx, id, options))
+    return options.sessionAt(row.instance)(session =>
+      session.begin(at =>
+        mend(at, async () => {
+          await openRoleAt(at, tx, id, options)
+          await noteKey(tx, id, options)
+        }),
+      ),
+    )
   })
 }

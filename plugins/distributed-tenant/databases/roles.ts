@@ -30,16 +30,44 @@ export async function prepareRole(sql: QueryClient, database: string, service: S
  * does not have: two processes with different secrets would lock each other out in turns, and every request of both.
  * @throws TENANT_ROLE_KEY_UNKNOWN
  */
-export async function openRole(
-  sql: QueryClient,
-  id: TenantId,
-  { service, credentials }: { service: ServiceName; credentials: Credentials },
-): Promise<void> {
-  const [row] = await sql<{ key: string | null }[]>`select role_key as key from tenants where id = ${id}`
-  const key = row?.key ?? credentials.current
-  if (!credentials.keys.includes(key)) throw new RoleKeyUnknown(key)
+export async function openRole(sql: QueryClient, id: TenantId, options: RoleOptions): Promise<void> {
+  const { service, credentials } = options
+  await requireKey(sql, id, credentials)
   const role = tenantDatabaseName(id, service)
   await sql`select open_tenant_role(${id}, ${role}, ${credentials.verifier(id)}, ${credentials.current})`
+}
+
+export interface RoleOptions {
+  readonly service: ServiceName
+  readonly credentials: Credentials
+}
+
+/**
+ * {@link openRole} on an instance that is not the registry's, in two parts: the key is noted by {@link noteKey}. Each can
+ * be repeated. @throws TENANT_ROLE_KEY_UNKNOWN
+ */
+export async function openRoleAt(
+  at: QueryClient,
+  central: QueryClient,
+  id: TenantId,
+  { service, credentials }: RoleOptions,
+): Promise<void> {
+  await requireKey(central, id, credentials)
+  const role = tenantDatabaseName(id, service)
+  // The server quotes it, as ALTER ROLE takes no parameters; a verifier is no password.
+  const [row] = await at<{ statement: string }[]>`
+    select format('alter role %I login password %L', ${role}::text, ${credentials.verifier(id)}::text) as statement`
+  await at.unsafe((row as { statement: string }).statement)
+}
+
+export async function noteKey(central: QueryClient, id: TenantId, { credentials }: RoleOptions): Promise<void> {
+  await central`update tenants set role_key = ${credentials.current} where id = ${id}`
+}
+
+async function requireKey(central: QueryClient, id: TenantId, credentials: Credentials): Promise<void> {
+  const [row] = await central<{ key: string | null }[]>`select role_key as key from tenants where id = ${id}`
+  const key = row?.key ?? credentials.current
+  if (!credentials.keys.includes(key)) throw new RoleKeyUnknown(key)
 }
 
 /** Roles of tenants that could do more than work in their database; there are none unless somebody made them so. */

@@ -63,7 +63,8 @@ export interface Spares {
   /** Begins to keep them; safe to call twice. */
   start(): void
   /** One round trip: makes a spare this tenant's, if there is one and the tenant has nothing yet. */
-  take(id: TenantId): Promise<Taking>
+  /** `holder`: the session that holds the tenant's lock, if its caller does. */
+  take(id: TenantId, holder?: SessionClient): Promise<Taking>
   info(): SparesInfo
   /** Finishes the one being made and stops. */
   close(): Promise<void>
@@ -205,12 +206,13 @@ export function createSpares(options: SparesOptions): Spares {
     start() {
       running ??= loop()
     },
-    async take(id) {
+    async take(id, holder) {
+      const sql = holder ?? central
       report({ type: 'taking', id })
       const headers: Record<string, string> = {}
       carry({ subject: options.readySubject, tenantId: id, headers })
       try {
-        const [row] = await central<{ outcome: string }[]>`
+        const [row] = await sql<{ outcome: string }[]>`
           select take_spare(${id}, ${service}, ${template.mark}, ${template.version}, ${credentials.verifier(id)},
             ${credentials.current}, ${MARK_PREFIX}, ${options.readySubject}, ${central.json(headers)}, ${new Date()}) as outcome`
         const { outcome } = row as { outcome: string }

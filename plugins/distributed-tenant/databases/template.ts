@@ -19,7 +19,7 @@ export interface TemplateOptions {
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   /** A client on the named database, closed when the function is done. */
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string) => Promise<T>
 }
 
 const LOCK = 'distributed_tenant.template'

@@ -30,6 +30,7 @@ export async function tenantsBehind(sql: QueryClient, target: number, only?: rea
   const rows = await sql<{ id: TenantId }[]>`
     select id from tenants
     where provisioned = 'ready' and lifecycle <> 'deleted' and coalesce(schema_version, 0) < ${target}
+      and moving is null
       ${only ? sql`and id in ${sql([...only])}` : sql``}
     order by id`
   return rows.map(({ id }) => id)

@@ -2,7 +2,8 @@
 // must not be served, reports the rest; old schemas too, since a migration run has canaries and a look here has none.
 // Invariant: a database that is gone is never made again empty, and one that nobody owns is never dropped.
 import type { TenantId } from '../../../events/index.js'
-import { type Finding, type Inventory, repairable, type TenantStanding } from '../databases/inventory.js'
+import { type Finding, type Inventory, repairable, type Strays, type TenantStanding } from '../databases/inventory.js'
+import { HOME } from '../placement/instances.js'
 import type { ServiceName, SqlClient } from '../types.js'
 import type { Drift } from './drift.js'
 import { recordDoubt, tryInTurn } from './registry.js'
@@ -14,7 +15,7 @@ export interface FleetOptions {
   readonly inspect: () => Promise<Inventory>
   readonly repair: (id: TenantId) => Promise<void>
   /** Takes CONNECT from PUBLIC on one of our own databases. */
-  readonly closeToPublic: (database: string) => Promise<void>
+  readonly closeToPublic: (database: string, instance: string) => Promise<void>
   /** The newest tenant migration of this release. */
   readonly schemaVersion: number
   readonly drift: (drift: Drift) => void
@@ -32,11 +33,11 @@ export function createFleet(options: FleetOptions): Fleet {
   const { service, central, inspect, repair, closeToPublic, schemaVersion, drift } = options
 
   async function check(): Promise<void> {
-    const { tenants, strayDatabases, strayRoles, openDatabases } = await inspect()
+    const { tenants, elsewhere, ...home } = await inspect()
     const again: TenantId[] = []
     let behind = 0
     for (const one of tenants) {
-      if (one.lifecycle === 'deleted' || one.provisioned !== 'ready') continue
+      if (one.lifecycle === 'deleted' || one.provisioned !== 'ready' || one.moving !== null) continue
       if (one.findings.length > 0) {
         if (await judge(one)) again.push(one.id)
       } else if ((one.schemaVersion ?? 0) < schemaVersion) {
@@ -51,17 +52,28 @@ export function createFleet(options: FleetOptions): Fleet {
         `tenants are behind version ${schemaVersion}: run distributed-tenant migrate`,
       )
     }
-    for (const name of strayDatabases) tell('stray_database', name, 'reported', 'no tenant of this registry owns it')
-    for (const name of strayRoles) tell('stray_role', name, 'reported', 'no tenant of this registry owns it')
+    for (const place of [{ instance: HOME, ...home }, ...elsewhere]) await judgeStrays(place, tenants)
+    if (again.length > 0) await tryInTurn(central, again)
+  }
+
+  async function judgeStrays(
+    { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
+    tenants: readonly TenantStanding[],
+  ): Promise<void> {
+    const where = instance === HOME ? '' : ` (on the instance ${instance})`
+    for (const name of strayDatabases)
+      tell('stray_database', name, 'reported', `no tenant of this registry owns it${where}`)
+    for (const name of strayRoles) tell('stray_role', name, 'reported', `no tenant of this registry owns it${where}`)
     const ours = new Set(
-      tenants.filter(({ findings }) => !findings.includes('database_foreign')).map(one => one.database),
+      tenants
+        .filter(one => one.instance === instance && !one.findings.includes('database_foreign'))
+        .map(one => one.database),
     )
     for (const name of openDatabases) {
       // A creation was killed before its first revoke, and its tenant deleted since: nobody else would come back to it.
-      if (ours.has(name)) await closeToPublic(name)
-      tell('open_database', name, ours.has(name) ? 'repaired' : 'reported', 'PUBLIC may connect to it')
+      if (ours.has(name)) await closeToPublic(name, instance)
+      tell('open_database', name, ours.has(name) ? 'repaired' : 'reported', `PUBLIC may connect to it${where}`)
     }
-    if (again.length > 0) await tryInTurn(central, again)
   }
 
   /** @returns whether provisioning it again may cure it */

@@ -1,7 +1,7 @@
 // Owns making a tenant usable here: a spare taken in one statement, or claim, database, certificate, rights, schema, ready.
 // Every step can be run again after a kill at any moment; one tenant is worked on by one process at a time (advisory lock on
-// the central database). "Ready", the mark, the role's login and the status event are one transaction. A failure is recorded
-// with its step and thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
+// the central database). "Ready", the mark, the role's login and the status event are one transaction; on another instance
+// than the registry's the mark and the login come first, and can be repeated. A failure is recorded with its step and thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import type { Credentials } from '../databases/credentials.js'
@@ -17,9 +17,11 @@ import {
 } from '../databases/databases.js'
 import { appliedVersion, type MigrationSet, migrate } from '../databases/migrations.js'
 import { tenantDatabaseName } from '../databases/names.js'
-import { openRole, prepareRole } from '../databases/roles.js'
+import { noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
 import { DatabaseForeign, DatabaseMissing } from '../errors.js'
+import { settlePlace } from '../placement/choose.js'
+import { HOME } from '../placement/instances.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
 import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from './attempts.js'
@@ -35,11 +37,16 @@ export interface ProvisionerOptions {
   readonly central: SqlClient
   /** A session on the central database: DDL and session locks need one. */
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** Clones the template under a name; on the caller's session, so that it never waits for another. */
-  readonly clone: (sql: SessionClient, name: string) => Promise<boolean>
+  /** Where the service has more instances: a session on one of them, and those that take new tenants now. */
+  readonly elsewhere: {
+    readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+    readonly candidates: () => readonly string[]
+  } | null
+  /** Clones an instance's template under a name; on the caller's session, so that it never waits for another. */
+  readonly clone: (sql: SessionClient, name: string, instance: string) => Promise<boolean>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string) => Promise<T>
   readonly report: (event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }) => void
 }
 
@@ -50,13 +57,16 @@ export interface Provisioner {
    *   own is gone, else what a step failed with
    */
   provision(id: TenantId): Promise<RegistryRow | null>
+  /** Where it is or shall be. The same for ever but for a move: it is decided once, under the tenant's lock. */
+  place(id: TenantId): Promise<string>
 }
 
 export function createProvisioner(options: ProvisionerOptions): Provisioner {
-  const { service, credentials, session, sets, visit } = options
+  const { service, credentials, session, sets, visit, elsewhere } = options
   const tenantSet = sets.at(-1) as MigrationSet
 
   async function provision(id: TenantId): Promise<RegistryRow | null> {
+    if (elsewhere) return stepByStep(id)
     const at = performance.now()
     const taking = await options.spares.take(id)
     if (taking === 'gone') return null
@@ -64,28 +74,58 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     return taking === 'no' ? stepByStep(id) : findTenant(options.central, id)
   }
 
-  async function stepByStep(id: TenantId): Promise<RegistryRow | null> {
+  function locked<T>(id: TenantId, work: (sql: SessionClient) => Promise<T>): Promise<T> {
     return session(async sql => {
       const lock = provisionLock(id)
       await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
       try {
-        const row = await findTenant(sql, id)
-        if (!row || row.lifecycle === 'deleted') return null
-        // A newer release may have migrated it already while this one still runs.
-        const inPlace = row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version
-        if (inPlace && (await roleStands(sql, id))) return row
-        return await work(sql, row)
+        return await work(sql)
       } finally {
         await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
       }
     })
   }
 
+  const stepByStep = (id: TenantId): Promise<RegistryRow | null> =>
+    locked(id, async sql => {
+      const row = await findTenant(sql, id)
+      if (!row || row.lifecycle === 'deleted') return null
+      // Its databases and role are the move's until it is over.
+      if (row.moving !== null) return row
+      // A newer release may have migrated it already while this one still runs.
+      const inPlace = row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version
+      if (inPlace && (await roleStands(sql, row))) return row
+      if (!elsewhere) return work(sql, row)
+      const instance = await settlePlace(sql, row, { service, candidates: elsewhere.candidates })
+      const began = performance.now()
+      const taking = instance === HOME ? await options.spares.take(id, sql) : 'no'
+      if (taking === 'no') return work(sql, { ...row, instance })
+      if (taking === 'taken') options.report({ step: 'ready', id, ms: performance.now() - began })
+      return taking === 'gone' ? null : findTenant(sql, id)
+    })
+
+  async function place(id: TenantId): Promise<string> {
+    if (!elsewhere) return HOME
+    return locked(id, async sql => {
+      const row = await findTenant(sql, id)
+      return row ? settlePlace(sql, row, { service, candidates: elsewhere.candidates }) : HOME
+    })
+  }
+
+  /** Work on the instance where a tenant is; at home on the session that there is. */
+  function thereOf<T>(instance: string, sql: SessionClient, fn: (sql: SessionClient) => Promise<T>): Promise<T> {
+    return instance === HOME || !elsewhere ? fn(sql) : elsewhere.sessionAt(instance)(fn)
+  }
+
   /** By what the registry and the catalogues say; rights and attributes are the reconciler's to compare. */
-  async function roleStands(sql: SessionClient, id: TenantId): Promise<boolean> {
-    const rows = await sql`
-      select 1 from tenants join pg_roles on rolname = ${tenantDatabaseName(id, service)}
-      where id = ${id} and role_key = ${credentials.current} and rolcanlogin`
+  async function roleStands(sql: SessionClient, { id, instance }: RegistryRow): Promise<boolean> {
+    const noted = await sql`select 1 from tenants where id = ${id} and role_key = ${credentials.current}`
+    if (noted.length === 0) return false
+    const rows = await thereOf(
+      instance,
+      sql,
+      there => there`select 1 from pg_roles where rolname = ${tenantDatabaseName(id, service)} and rolcanlogin`,
+    )
     return rows.length > 0
   }
 
@@ -103,20 +143,36 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       await recordAttempt(sql, row.id, ATTEMPT_LEASE_MS)
       done('database')
       const name = tenantDatabaseName(row.id, service)
-      await ensureDatabase(sql, row, name)
-      done('certificate')
-      const certificate = await visit(name, async inside => {
-        const known = await certify(inside, row, name)
-        done('rights')
-        await prepareRole(sql, name, service)
-        done('schema')
-        await migrateInside(inside)
+      const roles = { service, credentials }
+      const certificate = await thereOf(row.instance, sql, async there => {
+        await ensureDatabase(there, row, name)
+        done('certificate')
+        const known = await visit(
+          name,
+          async inside => {
+            const written = await certify(inside, row, name)
+            done('rights')
+            await prepareRole(there, name, service)
+            done('schema')
+            await migrateInside(inside)
+            return written
+          },
+          row.instance,
+        )
+        done('ready')
+        if (there !== sql) {
+          await there.begin(async tx => {
+            await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate: known }))
+            await openRoleAt(tx, sql, row.id, roles)
+          })
+        }
         return known
       })
-      done('ready')
       const ready = await sql.begin(async tx => {
-        await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
-        await openRole(tx, row.id, { service, credentials })
+        if (row.instance === HOME) {
+          await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
+          await openRole(tx, row.id, roles)
+        } else await noteKey(tx, row.id, roles)
         const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
         await writeStatus(tx, service, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
@@ -139,7 +195,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       found = { state: 'absent' }
     }
     if (found.state === 'absent') {
-      const made = await options.clone(sql, name)
+      const made = await options.clone(sql, name, row.instance)
       // Nobody may wander in before it is certified; one that we only found is first looked into.
       if (made) await closeToPublic(sql, name)
       // Whoever made it, if we lost a race: look before it is taken for ours.
@@ -211,7 +267,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     }
   }
 
-  return { provision }
+  return { provision, place }
 }
 
 const foreign = (name: string): Error =>

@@ -4,7 +4,9 @@
 import type { TenantId } from '../../../events/index.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
 import { tenantDatabaseName } from '../databases/names.js'
-import { TenantNotFound, TenantRetained } from '../errors.js'
+import { TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
+import { HOME } from '../placement/instances.js'
+import { dropKept } from '../placement/kept.js'
 import type { SessionClient } from '../request/client.js'
 import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
 import { provisionLock } from './attempts.js'
@@ -16,6 +18,9 @@ export type PurgeStep = 'confirmed' | 'dropped' | 'removed'
 export interface PurgeOptions {
   readonly service: ServiceName
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  /** Every instance of the service, and a session on each but home. */
+  readonly instances: readonly string[]
+  readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
   /** Whether identity says, now, that it is deleted and the retention over. @throws IDENTITY_UNAVAILABLE */
   readonly confirm: (row: RegistryRow) => Promise<boolean>
   readonly report: (event: { step: PurgeStep; id: TenantId }) => void
@@ -34,9 +39,13 @@ export function createPurger(options: PurgeOptions): Purger {
     if (!row) throw new TenantNotFound()
     if (row.lifecycle !== 'deleted') throw new TenantRetained()
     if (row.provisioned === 'removed') return row
+    if (row.moving !== null) throw new TenantMoving()
     if (!(await confirm(row))) throw new TenantRetained()
     report({ step: 'confirmed', id })
-    await dropOwn(sql, row)
+    if (row.instance === HOME) await dropOwn(sql, row)
+    else await options.sessionAt(row.instance)(there => dropOwn(there, row))
+    // What its moves have left behind is the customer's data too.
+    if (options.instances.length > 1) await dropAllKept(sql, row)
     report({ step: 'dropped', id })
     const removed = await sql.begin(async tx => {
       const now = await recordRemoved(tx, id)
@@ -45,6 +54,13 @@ export function createPurger(options: PurgeOptions): Purger {
     })
     report({ step: 'removed', id })
     return removed
+  }
+
+  async function dropAllKept(sql: SessionClient, { id }: RegistryRow): Promise<void> {
+    for (const instance of options.instances) {
+      const drop = (there: SessionClient) => dropKept(there, id, service)
+      await (instance === HOME ? drop(sql) : options.sessionAt(instance)(drop))
+    }
   }
 
   async function dropOwn(sql: SessionClient, { id, provisioned, certificate }: RegistryRow): Promise<void> {

@@ -11,7 +11,7 @@ const row = (raw: Raw): RegistryRow => ({ ...raw, version: Number(raw.version), 
 const first = (rows: readonly Raw[]): RegistryRow | null => (rows[0] ? row(rows[0]) : null)
 
 const columns = (sql: QueryClient) => sql`
-  id, name, domain, settings, version, lifecycle, provisioned, schema_version as "schemaVersion", certificate, revision,
+  id, name, domain, settings, version, lifecycle, provisioned, instance, moving, schema_version as "schemaVersion", certificate, revision,
   attempts, step, last_error as "lastError", next_attempt_at as "nextAttemptAt", created_at as "createdAt",
   updated_at as "updatedAt", ready_at as "readyAt", deleted_at as "deletedAt", purge_after as "purgeAfter"`
 

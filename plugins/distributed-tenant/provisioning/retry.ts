@@ -19,7 +19,10 @@ export type RetryReport =
 export interface RetryOptions {
   readonly central: SqlClient
   readonly provisioner: Provisioner
+  /** The home instance's: without it not even a row can be read. */
   readonly breaker: Breaker
+  /** An instance's own. */
+  readonly breakerOf?: (instance: string) => Breaker
   readonly report: (event: RetryReport) => void
   /** Milliseconds between looks for due tenants. Default 1,000. */
   readonly pollMs?: number
@@ -28,8 +31,10 @@ export interface RetryOptions {
 /** @throws TENANT_DATABASE_FOREIGN, and what kept even the failure from being written down */
 export type Attempt = (id: TenantId) => Promise<void>
 
-export function createAttempt({ central, provisioner, breaker, report }: RetryOptions): Attempt {
+export function createAttempt(options: RetryOptions): Attempt {
+  const { central, provisioner, report } = options
   return async id => {
+    const breaker = options.breakerOf?.(await provisioner.place(id)) ?? options.breaker
     // Else a tenant that is ready long since would pass for a try that went well.
     if (breaker.state().open && !(await needsAttempt(central, id))) return
     if (!breaker.admits()) {

@@ -21,6 +21,8 @@ export interface ClientsOptions {
   readonly queryTimeout: number
   readonly unavailable: () => Error
   readonly follow?: Follow
+  /** After a write that the server refused: what its caller is told instead, if there is more to say. */
+  readonly refusedWrite?: UseOptions['refusedWrite']
 }
 
 /** A client and the end of its life. */
@@ -49,7 +51,7 @@ interface Shared extends UseOptions {
 
 /** Makes clients of one pool; the key of each is its database. */
 export function createClients(options: ClientsOptions): (key: string) => ClientScope {
-  const { pool, builder, queryTimeout, unavailable, follow } = options
+  const { pool, builder, queryTimeout, unavailable, follow, refusedWrite } = options
   const shared: Shared = {
     pool,
     unavailable,
@@ -57,6 +59,7 @@ export function createClients(options: ClientsOptions): (key: string) => ClientS
     deadlines: createDeadlines(queryTimeout + GRACE_MS),
     end: builder.CLOSE,
     follow,
+    refusedWrite,
     onReadOnly: database => void pool.evict(database),
   }
   return key => new Client(shared, key)

@@ -4,7 +4,7 @@
 import { Stream } from 'node:stream'
 import type { Heard } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
-import { cancelledByCaller, connectionClosed, isStale } from '../connections/failures.js'
+import { cancelledByCaller, connectionClosed, isRefusedWrite, isStale, withCause } from '../connections/failures.js'
 import { TenantClientMethod } from '../errors.js'
 import { type Reader, watchReader } from './cursor.js'
 import type { Expiring } from './deadlines.js'
@@ -25,6 +25,8 @@ export class Statement implements Heard, Expiring {
   #cancelled = false
   /** Its caller has had an answer of ours. */
   #left = false
+  /** Why it was refused is being asked. */
+  #asking = false
 
   constructor(use: Use, query: DriverQuery, ending: Ending | null) {
     this.#use = use
@@ -75,7 +77,22 @@ export class Statement implements Heard, Expiring {
       this.#again(error)
       return
     }
-    const seen = this.#over || this.#left ? error : this.#use.failure(error, this.#cancelled)
+    if (this.#asking) return
+    const { refusedWrite } = this.#use.options
+    if (refusedWrite && !this.#over && !this.#left && isRefusedWrite(error)) void this.#ask(error, refusedWrite)
+    else this.#fail(error, null)
+  }
+
+  /** Of a tenant that is being moved the caller is told that, and its readers keep their connections. */
+  async #ask(error: unknown, refusedWrite: (database: string) => Promise<Error | null>): Promise<void> {
+    this.#asking = true
+    const told = await refusedWrite(this.#use.connection.database)
+    this.#asking = false
+    this.#fail(error, told && withCause(told, error))
+  }
+
+  #fail(error: unknown, told: Error | null): void {
+    const seen = told ?? (this.#over || this.#left ? error : this.#use.failure(error, this.#cancelled))
     this.#finish(seen)
     if (!this.#left) this.#reject(seen)
   }

@@ -33,6 +33,8 @@ export interface UseOptions {
   /** A write to this database met a server that takes none. */
   readonly onReadOnly: (database: string) => void
   readonly follow?: Follow | undefined
+  /** Asked after a refused write of a database; null when there is nothing more to say. Never rejects. */
+  readonly refusedWrite?: ((database: string) => Promise<Error | null>) | undefined
 }
 
 /** Whose use it is. */

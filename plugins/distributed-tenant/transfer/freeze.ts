@@ -14,6 +14,8 @@ export interface Before {
   readonly readOnly: string | null
   /** From when on it was closed, as the server writes it; absent while it is not. */
   readonly at?: string
+  /** Of a move: how many rows had ever been written there. */
+  readonly written?: string | null
 }
 
 const SETTING = 'default_transaction_read_only'

@@ -8,6 +8,8 @@ import type { Before } from './freeze.js'
 /** How far a tenant has come in one service; each is written when what it names is done, those with -ing before. */
 export type TransferStep =
   | 'pending'
+  | 'preparing'
+  | 'prepared'
   | 'freezing'
   | 'frozen'
   | 'copying'
@@ -16,6 +18,10 @@ export type TransferStep =
   | 'accepted'
   | 'registering'
   | 'ready'
+  | 'closing'
+  | 'closed'
+  | 'switched'
+  | 'dropped'
   | 'undoing'
   | 'failed'
   | 'undone'
@@ -42,6 +48,8 @@ export interface TransferTenant {
   readonly certificate: string | null
   readonly contents: string | null
   readonly error: string | null
+  /** Of a move that was switched: milliseconds for which writers were refused. */
+  readonly frozenMs: number | null
 }
 
 export interface Transfer {
@@ -59,7 +67,8 @@ export interface Journal {
   begin(transfer: Pick<Transfer, 'id' | 'kind' | 'source'>, tenants: readonly Planned[]): Promise<void>
   /** @throws TRANSFER_NOT_FOUND */
   find(id: string): Promise<Transfer>
-  list(limit: number): Promise<Transfer[]>
+  /** The newest first; of imports, unless another kind is named. */
+  list(limit: number, kind?: string): Promise<Transfer[]>
   tenants(id: string): Promise<TransferTenant[]>
   /** Writes a step and what goes with it. @returns the row as it is now */
   note(id: string, tenant: TenantId, change: Change): Promise<TransferTenant>
@@ -71,7 +80,7 @@ export type Change = Partial<Pick<TransferTenant, 'step' | 'frozen' | 'certifica
 export function createJournal(central: SqlClient): Journal {
   const columns = (sql: QueryClient) => sql`
     tenant_id as id, source_database as "sourceDatabase", step, facts, baseline, bytes::float8 as bytes, frozen,
-    certificate, contents, error`
+    certificate, contents, error, frozen_ms as "frozenMs"`
   const transfers = (sql: QueryClient) => sql<Transfer[]>`
     select id, kind, source, state, started_at as "startedAt" from transfers`
 
@@ -91,9 +100,10 @@ export function createJournal(central: SqlClient): Journal {
       if (!found) throw new TransferNotFound()
       return found
     },
-    list: async limit =>
+    list: async (limit, kind = 'import') =>
       central<Transfer[]>`
-        select id, kind, source, state, started_at as "startedAt" from transfers order by started_at desc limit ${limit}`,
+        select id, kind, source, state, started_at as "startedAt" from transfers where kind = ${kind}
+        order by started_at desc limit ${limit}`,
     tenants: async id =>
       central<TransferTenant[]>`
         select ${columns(central)} from transfer_tenants where transfer_id = ${id} order by tenant_id`,

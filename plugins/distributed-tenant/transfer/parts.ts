@@ -20,6 +20,7 @@ export interface TransferReport {
     | 'registered'
     | 'removed'
     | 'thawed'
+    | 'closed_to_writers'
   readonly id: TenantId
 }
 

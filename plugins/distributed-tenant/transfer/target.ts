@@ -65,7 +65,7 @@ export function createTarget({ service, session, visit, report, transfer, source
   }
 }
 
-async function isEmpty(sql: SqlClient): Promise<boolean> {
+export async function isEmpty(sql: SqlClient): Promise<boolean> {
   const rows = await sql`
     select 1 from pg_class join pg_namespace n on n.oid = relnamespace
     where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast' limit 1`
@@ -73,7 +73,7 @@ async function isEmpty(sql: SqlClient): Promise<boolean> {
 }
 
 /** As the source is: text sorts and compares as it did, or the server says that it cannot. */
-async function creation(sql: QueryClient, from: string, to: string): Promise<string> {
+export async function creation(sql: QueryClient, from: string, to: string): Promise<string> {
   const [row] = await sql<{ statement: string }[]>`
     select format('create database %I template template0 encoding %L lc_collate %L lc_ctype %L strategy wal_log', ${to}::text,
         pg_encoding_to_char(encoding), datcollate, datctype)

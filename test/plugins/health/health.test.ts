@@ -29,6 +29,9 @@ const connections = {
   instance: { host: 'localhost', port: 5432 },
   ...counters,
   tenants: { acme: { ...{ open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0 }, opened: 9, taken: 4, refused: 2 } },
+  instances: {
+    main: { host: 'localhost', port: 5432, open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0, budget: 50 },
+  },
 }
 
 interface State {

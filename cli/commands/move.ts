@@ -1,0 +1,216 @@
+// Owns `distributed-tenant move`: one tenant's database from one instance of a service to another, by a plan, a journal that
+// lets it go on from anywhere, and a way back. What moves the data is in the plugin; this reads and prints.
+import { tmpdir } from 'node:os'
+import { Command, Option } from 'commander'
+import { confirm } from '../confirm.js'
+import { type Context, contextOf, wholeNumber } from '../context.js'
+import { UsageError } from '../outcome.js'
+import { type Output, sizeOf } from '../output.js'
+import { startProgress } from '../progress.js'
+import { type OpenService, withServices } from '../services.js'
+
+interface Options {
+  readonly to?: string
+  readonly jobs: number
+  readonly programs?: string
+  readonly folder: string
+  readonly resume?: string
+  readonly rollback?: string
+  readonly dropSource?: boolean
+  readonly list?: boolean
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+}
+
+const about = `
+The tenant's readers are served all the while. Its writers get 503 TENANT_MOVING from when the copy begins until the
+registry says where it is now; how long that was is printed. Nothing is restarted. The database it came from is kept on its
+instance, closed, as moved_{id}_{service}, until --drop-source, or until the tenant is purged. See docs/placement.md.
+
+Exit code 0: it is there. 1: it is where it was, or the message says how to go on.`
+
+export function moveCommand(): Command {
+  return new Command('move')
+    .description('move a tenant’s database to another instance of its service')
+    .argument('[tenant]', 'its id')
+    .option('--to <instance>', 'where to: a name in DB_INSTANCES, or main')
+    .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
+    .option('--programs <folder>', 'where pg_dump and pg_restore are')
+    .option('--folder <folder>', 'where the copy of a large database lies for a while', tmpdir())
+    .addOption(new Option('--resume <run>', 'go on with a run').conflicts(['rollback', 'to', 'dryRun']))
+    .addOption(
+      new Option('--rollback <run>', 'take a run back that was not switched yet').conflicts([
+        'to',
+        'dryRun',
+        'dropSource',
+      ]),
+    )
+    .option('--drop-source', 'drop the database it came from, for good: after a move, or one that is left from before')
+    .option('--list', 'show the last runs and do nothing')
+    .option('--dry-run', 'show the plan and do nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', about)
+    .action(async (tenant: string | undefined, options: Options, command: Command) => {
+      const context = await contextOf(command)
+      if (context.targets.services.length !== 1) {
+        throw new UsageError('Instances belong to one service: name it with --service.')
+      }
+      await withServices(context.targets, async services => {
+        const [service] = services as [OpenService]
+        await (options.list ? list(service, context.output) : work(context, service, tenant, options))
+      })
+    })
+}
+
+async function work(
+  context: Context,
+  service: OpenService,
+  tenant: string | undefined,
+  options: Options,
+): Promise<void> {
+  const { parseTenantId } = await import('../../plugins/distributed-tenant/databases/names.js')
+  const run = options.resume ?? options.rollback
+  if (run === undefined && tenant === undefined)
+    throw new UsageError('Name a tenant, or a run with --resume or --rollback.')
+  if (run !== undefined && tenant !== undefined) throw new UsageError('A run names its tenant itself: leave it out.')
+  const id = tenant === undefined ? undefined : parseTenantId(tenant)
+  if (id !== undefined && options.to === undefined && !options.dropSource) {
+    throw new UsageError('--to is missing: name the instance to move it to.')
+  }
+  await service.tenancy.prepare()
+  await alone(service, async () => {
+    if (run !== undefined) return carryOut(context, service, options, run)
+    if (id !== undefined && options.to !== undefined) return begin(context, service, options, id, options.to)
+    const { runToDrop } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+    const left = await runToDrop(service.tenancy.move, id as NonNullable<typeof id>)
+    await confirm(`This drops the database that ${tenant} was moved from, for good`, tenant as string, options.yes)
+    await drop(context, service, options, left)
+  })
+}
+
+async function begin(
+  context: Context,
+  service: OpenService,
+  options: Options,
+  id: Parameters<typeof import('../../plugins/distributed-tenant/transfer/move/plan.js').planMove>[2],
+  to: string,
+): Promise<void> {
+  const { output } = context
+  const { planMove } = await import('../../plugins/distributed-tenant/transfer/move/plan.js')
+  const { beginMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+  const how = await howTo(service, options)
+  const { row: _, ...plan } = await planMove(service.tenancy.move, how.programs, id, to)
+  output.line(
+    `${plan.tenant}: ${plan.from} -> ${plan.to}, ${sizeOf(plan.bytes)}; writers are refused for roughly ${plan.seconds} s.`,
+  )
+  output.table(
+    ['in the way', 'what', 'stops it'],
+    plan.obstacles.map(one => [one.about, one.what, one.blocks]),
+    'Nothing is in the way.',
+  )
+  const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
+  if (options.dryRun || blocked > 0) output.document({ plan })
+  if (blocked > 0) throw new Error(`${blocked} things are in the way: see above. Nothing was changed.`)
+  if (options.dryRun) return
+  await confirm(`This moves ${id} from ${plan.from} to ${to}; its writers are refused meanwhile`, id, options.yes)
+  const run = await beginMove(how.journal, { ...plan, row: _ })
+  output.line(`Run ${run}.`)
+  await carryOut(context, service, options, run)
+}
+
+async function howTo({ tenancy }: OpenService, options: Options, signal?: AbortSignal) {
+  const { inherited } = await import('../inherited.js')
+  const { createPrograms } = await import('../../plugins/distributed-tenant/transfer/programs.js')
+  const { createJournal } = await import('../../plugins/distributed-tenant/transfer/journal.js')
+  return {
+    programs: createPrograms({ folder: options.programs, environment: inherited() }),
+    journal: createJournal(tenancy.move.central),
+    folder: options.folder,
+    jobs: options.jobs,
+    signal,
+  }
+}
+
+async function carryOut(context: Context, service: OpenService, options: Options, run: string): Promise<void> {
+  const { MOVE_STEPS } = await import('../../plugins/distributed-tenant/transfer/move/move.js')
+  const { carryOutMove, rollBackMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+  const { hear } = await import('../../plugins/distributed-tenant/channels.js')
+  const interrupted = new AbortController()
+  const interrupt = () => interrupted.abort()
+  process.once('SIGINT', interrupt)
+  process.once('SIGTERM', interrupt)
+  const progress = startProgress('steps', MOVE_STEPS, { show: context.showProgress })
+  const silence = hear(() => progress.step(), service.tenancy.origin, ['transfer'])
+  try {
+    const how = await howTo(service, options, interrupted.signal)
+    const outcome = await (options.rollback ? rollBackMove : carryOutMove)(service.tenancy.move, run, how)
+    progress.end()
+    if (outcome.state === 'moved' && options.dropSource) return await drop(context, service, options, run)
+    print(outcome, context.output)
+  } finally {
+    silence()
+    progress.end()
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}
+
+async function drop(context: Context, service: OpenService, options: Options, run: string): Promise<void> {
+  const { dropMoved } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+  print(await dropMoved(service.tenancy.move, run, await howTo(service, options)), context.output)
+}
+
+function print(
+  outcome: import('../../plugins/distributed-tenant/transfer/move/run.js').MoveOutcome,
+  output: Output,
+): void {
+  const { tenant, from, to, state, frozenMs } = outcome
+  const refused = frozenMs === null ? '' : ` Writers were refused for ${Math.round(frozenMs)} ms.`
+  const memory = process.resourceUsage().maxRSS * 1024
+  const said = {
+    moved: `${tenant} is on ${to} now; what it had on ${from} is kept there, closed.${refused}`,
+    taken_back: `${tenant} is on ${from}, as before.`,
+    source_dropped: `${tenant} is on ${to}; what it had on ${from} is dropped.${refused}`,
+  }
+  output.line(`${said[state]} This command took ${sizeOf(memory)} of memory.`)
+  output.document({ ...outcome, memoryBytes: memory })
+}
+
+/** One at a time for each service, imports included: its lock is the session's, and goes with a process that is killed. */
+async function alone({ name, tenancy }: OpenService, fn: () => Promise<void>): Promise<void> {
+  await tenancy.move.session(async sql => {
+    const [lock] = await sql<{ mine: boolean }[]>`
+      select pg_try_advisory_lock(hashtextextended('distributed_tenant.transfer', 0)) as mine`
+    if (!lock?.mine) throw new Error(`Another move or import is running on ${name}: wait for its end.`)
+    try {
+      await fn()
+    } finally {
+      await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.transfer', 0))`
+    }
+  })
+}
+
+async function list({ name, tenancy }: OpenService, output: Output): Promise<void> {
+  const { createJournal } = await import('../../plugins/distributed-tenant/transfer/journal.js')
+  const journal = createJournal(tenancy.move.central)
+  const runs = []
+  for (const run of await journal.list(20, 'move')) {
+    const [row] = await journal.tenants(run.id)
+    runs.push({ ...run, tenant: row?.id, step: row?.step, frozenMs: row?.frozenMs ?? null, error: row?.error ?? null })
+  }
+  output.table(
+    ['run', 'tenant', 'from>to', 'state', 'step', 'frozen ms', 'started', 'error'],
+    runs.map(one => [
+      one.id,
+      one.tenant,
+      one.source,
+      one.state,
+      one.step,
+      one.frozenMs === null ? null : Math.round(one.frozenMs),
+      one.startedAt,
+      one.error,
+    ]),
+    `No moves in ${name}.`,
+  )
+  output.document({ service: name, runs })
+}

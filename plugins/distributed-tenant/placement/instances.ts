@@ -1,0 +1,69 @@
+// Owns which PostgreSQL instances a service has and what they are called. Invariants: `main` is always there and always
+// first, the instance of the central database; the others have the same login, and hold tenants' databases alone.
+// Pure: nothing here connects.
+import { ConfigurationInvalid } from '../errors.js'
+import type { ServiceName } from '../types.js'
+
+/** The instance of the central database: a tenant is there unless its registry row says otherwise. */
+export const HOME = 'main'
+
+/** Where an instance is. Login, password and TLS are those of the home instance. */
+export interface InstanceAddress {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+}
+
+export const INSTANCES_PATTERN = '^[a-z][a-z0-9]{0,14}=[^\\s,=]+(,[a-z][a-z0-9]{0,14}=[^\\s,=]+)*$'
+
+const NAME = /^[a-z][a-z0-9]{0,14}$/
+/** A host name or an address, an IPv6 one in brackets, and a port unless it is PostgreSQL's own. */
+const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[^\s,=:[\]]+)(?::(\d{1,5}))?$/
+
+/** Reads `b=db2.internal:5432,c=[fd00::3]`. @throws CONFIGURATION_INVALID naming DB_INSTANCES and the cure */
+export function parseInstances(text: string): Record<string, { host: string; port: number }> {
+  const found: Record<string, { host: string; port: number }> = {}
+  for (const part of text.split(',')) {
+    const at = part.indexOf('=')
+    const name = part.slice(0, at)
+    const [, host, port = '5432'] = ADDRESS.exec(part.slice(at + 1)) ?? []
+    if (at < 1 || !host) throw refused(`${part} is no name=host:port`)
+    if (name in found) throw refused(`${name} is there twice`)
+    found[name] = { host: host.replace(/^\[|\]$/g, ''), port: Number(port) }
+  }
+  return found
+}
+
+/** All instances of a service, home first. @throws CONFIGURATION_INVALID */
+export function instancesOf(
+  home: { readonly host: string; readonly port: number },
+  others: Readonly<Record<string, { readonly host: string; readonly port?: number | undefined }>>,
+): readonly InstanceAddress[] {
+  const instances: InstanceAddress[] = [{ name: HOME, host: home.host, port: home.port }]
+  for (const [name, { host, port = 5432 }] of Object.entries(others)) {
+    if (!NAME.test(name))
+      throw refused(`the name ${name} is not usable: 1 to 15 of a-z and 0-9, beginning with a letter`)
+    if (name === HOME) throw refused(`${HOME} is the instance of DB_HOST and is not named there`)
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) throw refused(`${name} has no port from 1 to 65535`)
+    const same = instances.find(one => one.host === host && one.port === port)
+    if (same) throw refused(`${name} and ${same.name} are the same server, ${host}:${port}`)
+    instances.push({ name, host, port })
+  }
+  return instances
+}
+
+const refused = (why: string): Error =>
+  new ConfigurationInvalid(`DB_INSTANCES is not usable (${why}): write it like b=db2.internal:5432,c=db3.internal.`)
+
+/** What a service's role comes in by on an instance that is not its home: our functions and nobody's data are there. */
+export const instanceDatabaseName = (service: ServiceName): string => `${service}_instance`
+
+const PREFIX = 'distributed-tenant:instance:v1 '
+
+export const instanceMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
+
+/** The service an instance's own database belongs to; null when nobody has marked it. */
+export function parseInstanceMark(comment: string | null): string | null {
+  if (!comment?.startsWith(PREFIX)) return null
+  return (JSON.parse(comment.slice(PREFIX.length)) as { service: string }).service
+}
