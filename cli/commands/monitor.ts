@@ -18,7 +18,7 @@ async function ofEachInstance<T extends object>(
 ): Promise<(T & { instance: string })[]> {
   const answers = await Promise.all(
     tenancy.settings.instances.map(async ({ name }) => {
-      const rows = await (name === HOME ? ask(tenancy.fleet.central) : tenancy.pools.sessionAt(name)(ask))
+      const rows = await (name === HOME ? ask(tenancy.fleet.central) : tenancy.pools.lookAt(name)(ask))
       return rows.map(row => ({ ...row, instance: name }))
     }),
   )

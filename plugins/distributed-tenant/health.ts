@@ -122,7 +122,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
         timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
         remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
         ...others.map(({ name }) =>
-          timed(deadlineMs, () => pools.sessionAt(name)(async sql => void (await sql`select 1`))),
+          timed(deadlineMs, () => pools.lookAt(name)(async sql => void (await sql`select 1`))),
         ),
       ])
       return {

@@ -206,8 +206,8 @@ function checkIdentity({ identity, source, enabled, nats }: Settings, tell: Tell
 
 /** Everything a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
 const BESIDE_BUDGET = 14
-/** The same on an instance that is not home: provisioning 4 with 4 visits. */
-const BESIDE_SHARE = 8
+/** The same on an instance that is not home: provisioning 4 with 4 visits, looks 2. */
+const BESIDE_SHARE = 10
 
 function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, tell: Tell): void {
   const budget = shareOf(maxConnections, instances.length)

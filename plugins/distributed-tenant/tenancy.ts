@@ -151,7 +151,7 @@ export function createTenancy(settings: Settings): Tenancy {
     inspectFleet(central, {
       service: settings.service,
       roleKey: credentials.current,
-      elsewhere: names.slice(1).map(instance => ({ instance, session: pools.sessionAt(instance) })),
+      elsewhere: names.slice(1).map(instance => ({ instance, session: pools.lookAt(instance) })),
     })
   const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({

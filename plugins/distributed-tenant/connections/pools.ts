@@ -28,6 +28,14 @@ export const PROVISIONING_SESSIONS = 4
 const PROVISIONING_TIMEOUT_MS = 3_600_000
 /** A provisioning waits for its turn rather than fail: its event would only come again. */
 const PROVISIONING_WAIT_MS = 600_000
+/**
+ * The same on another instance than home: shorter than a migration, which has visits of its own, since a frozen instance
+ * would else hold up the provisioning of all the others.
+ */
+const ELSEWHERE_TIMEOUT_MS = 120_000
+const ELSEWHERE_WAIT_MS = 10_000
+/** Connections of looks at another instance: its health, and what the catalogues say. */
+const LOOKS = 2
 /** Connects under way at a time to one instance. */
 const MAX_OPENING = 4
 
@@ -47,6 +55,8 @@ export interface Pools {
   visit<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
   /** A session for provisioning on an instance; at home it is one on the central database. */
   sessionAt(instance: string): Session
+  /** The same for looks, which wait for nobody and take no longer than a request may; home has its central database. */
+  lookAt(instance: string): Session
   /** Where tenants are; null where there is one instance, and nothing to ask. */
   readonly placements: Placements | null
   /** The instance of a tenant database with a connection, as last known. */
@@ -204,13 +214,14 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
   })
   const others = new Map(
     settings.instances.slice(1).map(({ name }) => {
-      const pool = small(
-        PROVISIONING_SESSIONS,
-        { ...provision, ...placeOf(name) },
-        { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' },
-      )
-      const scope = clients(pool, 'provisioning', PROVISIONING_TIMEOUT_MS, noTenant)(instanceDatabaseName(service))
-      return [name, { pool, scope }] as const
+      const at = (size: number, target: typeof direct, waitMs: number, timeoutMs: number) => {
+        const pool = small(size, { ...target, ...placeOf(name) }, { acquireTimeout: waitMs, name: 'provisioning' })
+        const scope = clients(pool, 'provisioning', timeoutMs, noTenant)(instanceDatabaseName(service))
+        return { pool, scope }
+      }
+      const work = at(PROVISIONING_SESSIONS, provision, ELSEWHERE_WAIT_MS, ELSEWHERE_TIMEOUT_MS)
+      const looks = at(LOOKS, direct, settings.acquireTimeout, settings.queryTimeout)
+      return [name, { work, looks }] as const
     }),
   )
   const provisioning = clients(sessions, 'provisioning', PROVISIONING_TIMEOUT_MS, noCentral)(database.database)
@@ -233,7 +244,12 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     sessionAt(instance) {
       if (instance === HOME) return provisioning.session
       placeOf(instance)
-      return fn => (others.get(instance) as { scope: ClientScope }).scope.session(fn)
+      return fn => (others.get(instance) as Elsewhere).work.scope.session(fn)
+    },
+    lookAt(instance) {
+      if (instance === HOME) return central.session
+      placeOf(instance)
+      return fn => (others.get(instance) as Elsewhere).looks.scope.session(fn)
     },
     async visit(name, fn, instance) {
       const id = placements && tenantOf(name)
@@ -266,7 +282,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       await tenants.close(deadlineMs)
       provisioning.release()
       await sessions.close(deadlineMs)
-      for (const { pool, scope } of others.values()) {
+      for (const { pool, scope } of [...others.values()].flatMap(({ work, looks }) => [work, looks])) {
         scope.release()
         await pool.close(deadlineMs)
       }
@@ -274,6 +290,11 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       await centralPool.close(deadlineMs)
     },
   }
+}
+
+interface Elsewhere {
+  readonly work: { readonly pool: Pool; readonly scope: ClientScope }
+  readonly looks: { readonly pool: Pool; readonly scope: ClientScope }
 }
 
 /** What a refused write of a tenant's is told, when it is refused because the tenant is being moved. */

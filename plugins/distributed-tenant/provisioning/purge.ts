@@ -42,10 +42,10 @@ export function createPurger(options: PurgeOptions): Purger {
     if (row.moving !== null) throw new TenantMoving()
     if (!(await confirm(row))) throw new TenantRetained()
     report({ step: 'confirmed', id })
+    // What its moves have left behind is the customer's data too, and holds its roles.
+    if (options.instances.length > 1) await dropAllKept(sql, row)
     if (row.instance === HOME) await dropOwn(sql, row)
     else await options.sessionAt(row.instance)(there => dropOwn(there, row))
-    // What its moves have left behind is the customer's data too.
-    if (options.instances.length > 1) await dropAllKept(sql, row)
     report({ step: 'dropped', id })
     const removed = await sql.begin(async tx => {
       const now = await recordRemoved(tx, id)

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { tenantDatabaseName } from '../../databases/names.js'
 import { TransferFailed, TransferRefused } from '../../errors.js'
+import { findTenant } from '../../provisioning/registry.js'
 import type { TenantId } from '../../types.js'
 import type { Journal, TransferTenant } from '../journal.js'
 import { createMove, type Move, type MoveOptions } from './move.js'
@@ -51,7 +52,7 @@ export async function carryOutMove(parts: MoveParts, run: string, how: HowToMove
   try {
     moved = await move.carryOut(row)
   } catch (error) {
-    throw await takeBack(move, run, row.id, journal, error as Error)
+    throw await takeBack(parts, move, { run, id: row.id, journal }, error as Error)
   }
   // What the planner goes by is not copied. The tenant is served meanwhile.
   await parts.visit(tenantDatabaseName(row.id, parts.service), async inside => void (await inside`analyze`), route.to)
@@ -59,7 +60,12 @@ export async function carryOutMove(parts: MoveParts, run: string, how: HowToMove
   return { run, tenant: row.id, ...route, state: 'moved', frozenMs: moved.frozenMs }
 }
 
-async function takeBack(move: Move, run: string, id: TenantId, journal: Journal, error: Error): Promise<Error> {
+async function takeBack(
+  { central }: MoveParts,
+  move: Move,
+  { run, id, journal }: { run: string; id: TenantId; journal: Journal },
+  error: Error,
+): Promise<Error> {
   try {
     const row = await rowOf(journal, run)
     if (row.step === 'switched') return error
@@ -68,6 +74,12 @@ async function takeBack(move: Move, run: string, id: TenantId, journal: Journal,
     return new TransferFailed(`${error.message} The move of ${id} was taken back: it is served where it was.`)
   } catch (second) {
     await journal.end(run, 'stopped').catch(() => {})
+    const known = await findTenant(central, id).catch(() => null)
+    if (known && known.moving === null) {
+      return new TransferFailed(
+        `${error.message} It is served where it was; what was begun at the other instance is still there (${(second as Error).message}): drop it with --rollback ${run}.`,
+      )
+    }
     return new TransferFailed(
       `${error.message} It could not be taken back either (${(second as Error).message}): go on with --resume ${run}, or --rollback ${run}; until then ${id} takes no writes.`,
     )

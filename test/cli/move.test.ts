@@ -1,0 +1,161 @@
+// The command `move` as an operator types it, beside a running service: killed at every step of its journal and gone on
+// with, killed and taken back, and what it says.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { codeOf, severalInstances } from '../plugins/distributed-tenant/placement/several.js'
+import { notes, roleSecret } from '../rig.js'
+
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
+const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
+
+/** In the order in which they are told; some are done and not yet written down. */
+const steps = [
+  'preparing',
+  'created',
+  'prepared',
+  'freezing',
+  'closed_to_writers',
+  'frozen',
+  'copying',
+  'restored',
+  'copied',
+  'verified',
+  'handed_over',
+  'accepted',
+  'closing',
+  'closed',
+  'switched',
+]
+
+t.test('move', async t => {
+  const { app: build, database, look, instances } = await severalInstances(t)
+  const folder = mkdtempSync(join(tmpdir(), 'move-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const app = await build('employee', { instances })
+  const central = look('employee', 'employee_central')
+  const { host, port, user, password, database: name } = database('employee')
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({
+      services: {
+        employee: {
+          database: { host, port, user, password, name },
+          migrations: { tenant: notes },
+          instances: `b=${instances.b?.host}:${instances.b?.port}`,
+        },
+      },
+      tenantRoleSecret: roleSecret,
+    }),
+  )
+  const command = (args: readonly string[], fault?: string) =>
+    new Promise<{ code: number | string; out: string; err: string }>(resolve => {
+      const { PATH = '' } = process.env
+      const preload = fault ? ['--import', crash] : []
+      const all = [...preload, program, '--config', join(folder, 'config.json'), ...args]
+      const options = { cwd: folder, env: { PATH, ...(fault && { FAULT: `transfer.${fault}` }) } }
+      execFile(process.execPath, all, options, (error, out, err) => {
+        resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
+      })
+    })
+  const killedAt = async (step: string, ...args: string[]): Promise<void> => {
+    const { code, out, err } = await command(['move', ...args, '--yes'], step)
+    t.equal(code, 'SIGKILL', `${step}: ${out}${err}`)
+  }
+  const last = async (): Promise<string> =>
+    (await central<{ id: string }[]>`select id from transfers order by started_at desc limit 1`)[0]?.id ?? ''
+  const place = async (id: string) =>
+    (
+      await central<
+        { instance: string; moving: string | null }[]
+      >`select instance, moving from tenants where id = ${id}`
+    )[0]
+  const write = (id: string, body: string) =>
+    codeOf(app.tenants.run(id, ({ sql }) => sql`insert into notes (body) values (${body})`))
+  const count = (id: string) =>
+    app.tenants.run(id, async ({ sql }) => (await sql<{ n: number }[]>`select count(*)::int as n from notes`)[0]?.n)
+
+  await app.tenants.create({ id: 'acme', name: 'Acme' })
+  for (const body of ['one', 'two', 'three']) await write('acme', body)
+
+  await t.test('says what it would do, and what is wrong with the call', async t => {
+    const { code, out } = await command(['move', 'acme', '--to', 'b', '--dry-run'])
+    t.equal(code, 0, out)
+    t.match(out, /acme: main -> b, .* writers are refused for roughly \d+ s/)
+    t.match(out, /Nothing is in the way/)
+    t.equal((await command(['move', 'acme'])).code, 2)
+    t.equal((await command(['move', '--to', 'b'])).code, 2)
+    const unasked = await command(['move', 'acme', '--to', 'b'])
+    t.equal(unasked.code, 2)
+    t.match(unasked.err, /pass --yes/)
+    const nowhere = await command(['move', 'acme', '--to', 'c', '--yes'])
+    t.equal(nowhere.code, 1)
+    t.match(nowhere.err, /no instance c/)
+    t.same(await place('acme'), { instance: 'main', moving: null })
+  })
+
+  await t.test('killed at every step, it goes on', async t => {
+    for (const [at, step] of steps.entries()) {
+      await killedAt(step, ...(at === 0 ? ['acme', '--to', 'b'] : ['--resume', await last()]))
+      if (step === 'copied') {
+        t.equal(await count('acme'), 3, 'readers are served while nobody goes on')
+        t.equal(await write('acme', 'refused'), 'TENANT_MOVING')
+      }
+    }
+    const { code, out, err } = await command(['--json', 'move', '--resume', await last(), '--yes'])
+    t.equal(code, 0, out + err)
+    const said = JSON.parse(out)
+    t.match(said, { tenant: 'acme', from: 'main', to: 'b', state: 'moved' })
+    t.ok(said.frozenMs > 0 && said.memoryBytes > 0, out)
+    t.same(await place('acme'), { instance: 'b', moving: null })
+    t.equal(await count('acme'), 3)
+    t.equal(await write('acme', 'four'), null)
+    t.match((await command(['move', '--list'])).out, /acme +main>b +done +switched/)
+    t.match((await command(['status'])).out, /acme +ready 1 @b/)
+    t.match((await command(['sizes'])).out, /employee +b +tenant_acme_employee/)
+    t.match((await command(['run', '--', 'sh', '-c', 'echo $PGPORT'])).out, new RegExp(`acme: ${instances.b?.port}`))
+    const late = await command(['move', '--rollback', await last(), '--yes'])
+    t.equal(late.code, 1)
+    t.match(late.err, /on the instance b already: to have it back, move it to main/)
+  })
+
+  await t.test('drops what is left when it is told to', async t => {
+    const { code, out, err } = await command(['move', 'acme', '--drop-source', '--yes'])
+    t.equal(code, 0, out + err)
+    t.same(await look('employee')`select 1 from pg_database where datname ~ 'acme'`, [])
+    t.equal((await command(['move', 'acme', '--drop-source', '--yes'])).code, 1)
+  })
+
+  await t.test('killed before the switch, it is taken back from anywhere', async t => {
+    for (const step of ['prepared', 'closed_to_writers', 'restored', 'accepted', 'closing', 'closed']) {
+      await killedAt(step, 'acme', '--to', 'main')
+      const { code, out, err } = await command(['move', '--rollback', await last(), '--yes'])
+      t.equal(code, 0, `${step}: ${out}${err}`)
+      t.same(await place('acme'), { instance: 'b', moving: null }, step)
+      t.equal(await write('acme', `after ${step}`), null, step)
+      t.same(await look('employee')`select 1 from pg_database where datname ~ 'acme'`, [], step)
+    }
+    t.equal(await count('acme'), 10)
+    const { code, out } = await command(['doctor'])
+    t.notMatch(out, /acme/, `${code}`)
+  })
+
+  await t.test('a copy that fails is taken back by itself', async t => {
+    const programs = mkdtempSync(join(folder, 'programs-'))
+    for (const name of ['pg_dump', 'pg_restore']) {
+      const text =
+        name === 'pg_dump'
+          ? '#!/bin/sh\ncase "$1" in --version) echo "pg_dump (PostgreSQL) 99.1";; *) head -c 500 /dev/urandom; exit 1;; esac\n'
+          : '#!/bin/sh\ncase "$1" in --version) echo "pg_restore (PostgreSQL) 99.1";; *) exec pg_restore "$@";; esac\n'
+      writeFileSync(join(programs, name), text, { mode: 0o755 })
+    }
+    const { code, err } = await command(['move', 'acme', '--to', 'main', '--yes', '--programs', programs])
+    t.equal(code, 1)
+    t.match(err, /failed.*was taken back: it is served where it was/s)
+    t.equal(await write('acme', 'after the failure'), null)
+    t.same(await place('acme'), { instance: 'b', moving: null })
+  })
+})
