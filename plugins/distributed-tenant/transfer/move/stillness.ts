@@ -50,15 +50,11 @@ export async function endSessions(
   }
 }
 
-/**
- * How many rows were ever written in this database, as the server counts them; null where it counts too late to be relied
- * on (before PostgreSQL 15). Exact once the sessions that wrote are over.
- */
-export async function rowsWritten(inside: QueryClient): Promise<string | null> {
-  const [row] = await inside<{ written: string | null }[]>`
-    select case when current_setting('server_version_num')::int >= 150000 then
-      (select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::text from pg_stat_user_tables) end as written`
-  return row?.written ?? null
+/** How many rows were ever written in this database, as the server counts them: exact once the sessions that wrote are over. */
+export async function rowsWritten(inside: QueryClient): Promise<string> {
+  const [row] = await inside<{ written: string }[]>`
+    select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::text as written from pg_stat_user_tables`
+  return (row as { written: string }).written
 }
 
 export const readPid = async (sql: QueryClient): Promise<number> => {
