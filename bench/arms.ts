@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly quick: boolean
   /** Only cases whose name holds this text. */
   readonly only: string
+  /** Of the tenant that is moved; its bench has a default. */
+  readonly megabytes?: number | undefined
   readonly progress: Progress
 }
 

@@ -11,6 +11,7 @@ import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
 import { benchImport } from './cases/import.js'
 import { benchLookup } from './cases/lookup.js'
+import { benchMove } from './cases/move.js'
 import { benchObserve } from './cases/observe.js'
 import { benchProvision } from './cases/provision.js'
 import { benchRequest } from './cases/request.js'
@@ -18,8 +19,8 @@ import { benchSuspension } from './cases/suspension.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import [--json]
-         [--rounds N] [--seconds S] [--tenants N] [--only TEXT] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import|move [--json]
+         [--rounds N] [--seconds S] [--tenants N] [--megabytes N] [--only TEXT] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
@@ -30,6 +31,7 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   auth     tokens against @fastify/jwt alone, everything audited against nothing, 404 against 403
   suspension  from the admin's call to the last replica's refusal, normally and with NATS and Redis dead
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
+  move     the freeze while a tenant of 1 GB is moved between instances, against a bare parallel copy
   burst    300 tenants at once, and what existing tenants feel of them
   fleet    creating, listing, reconciling, doctor and migrate with 1000 tenants against 10 and bare loops
   import   50 tenants x 3 services out of one shared server, against pg_dump and psql one by one; memory of the command
@@ -37,6 +39,7 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
   --tenants N   at most so many tenants
+  --megabytes N move: how large the tenant is
   --only TEXT   only cases whose name holds this text
   --quick       few tenants and two short rounds: shows that it runs, measures nothing
   --json        ends with one line of JSON
@@ -60,6 +63,7 @@ const benches: Readonly<Record<string, Bench>> = {
   suspension: { run: benchSuspension, rounds: 5, seconds: 10, tenants: 20, quickTenants: 4 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
   provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
+  move: { run: benchMove, rounds: 5, seconds: 1, tenants: 1, quickTenants: 1 },
   burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
   import: { run: benchImport, rounds: 3, seconds: 1, tenants: 50, quickTenants: 2 },
   fleet: { run: benchFleet, rounds: 7, seconds: 1, tenants: 1_000, quickTenants: 20 },
@@ -80,6 +84,7 @@ function readOptions() {
         rounds: { type: 'string' },
         seconds: { type: 'string' },
         tenants: { type: 'string' },
+        megabytes: { type: 'string' },
         only: { type: 'string', default: '' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -116,6 +121,7 @@ async function main(): Promise<void> {
     rounds: Math.ceil(above0('rounds', values.rounds, values.quick ? 2 : bench.rounds)),
     seconds: above0('seconds', values.seconds, values.quick ? 0.4 : bench.seconds),
     tenants: Math.ceil(above0('tenants', values.tenants, values.quick ? bench.quickTenants : bench.tenants)),
+    megabytes: values.megabytes === undefined ? undefined : above0('megabytes', values.megabytes, 1024),
     quick: values.quick,
     only: values.only,
     progress,
