@@ -150,12 +150,17 @@ function leastUsed<L>({ idle, usesOf }: PoolState<L>, among: ((key: string) => b
  * because this one has more than one. Not while a seat can be had otherwise.
  */
 export function givesWay<L>(state: PoolState<L>, entry: Entry<L>): boolean {
-  if (state.total < state.budget || state.idle.size > 0 || !mayClose(state)) return false
+  const { instances, idle } = state
+  const full = instances?.full(entry.key) ?? false
+  if ((state.total < state.budget && !full) || !mayClose(state)) return false
+  // In an instance that has all it may have, only its own can use the seat.
+  const concerns = (key: string): boolean => !full || instances?.same(entry.key, key) === true
+  if (idle.size > 0 && (!full || [...idle].some(member => concerns(member.entry.key)))) return false
   let promised = state.closing
   for (const other of state.turns) {
     if (other === entry) {
       if (entry.live === 1) return false
-    } else if (other.live === 0 && other.size < state.perKey && promised-- <= 0) {
+    } else if (other.live === 0 && other.size < state.perKey && concerns(other.key) && promised-- <= 0) {
       return true
     }
   }

@@ -106,6 +106,18 @@ t.test('the next move', async t => {
     const second = entry('second', { waiting: 1 })
     t.same(nextMove(state({ closing: 1, turns: [cold, second], idle: [victim] }), now), { type: 'take', victim })
   })
+  await t.test('keeps one instance’s trouble and hunger from the others', async t => {
+    const [here, there] = [entry('b cold', { waiting: 1 }), entry('a cold', { waiting: 1 })]
+    const same = (key: string, other: string) => key[0] === other[0]
+    const stuck = { mayOpen: (key: string) => key[0] !== 'b', full: () => false, same }
+    const move = (instances: PoolState<null>['instances'], idle: Member<null>[] = []) =>
+      nextMove(state({ total: 5, turns: [here, there], idle, instances }), now)
+    t.same(move(stuck), { type: 'open', entry: there }, 'a connect that hangs holds up its own instance')
+    const hungry = { mayOpen: () => true, full: (key: string) => key[0] === 'b', same }
+    t.same(move(hungry), { type: 'open', entry: there }, 'an instance that has its share opens no more')
+    const [own, others] = [resting(entry('b old', { live: 1 }), 0), resting(entry('a old', { live: 1 }), 0)]
+    t.same(move(hungry, [others, own]), { type: 'take', victim: own }, 'and takes from its own')
+  })
   await t.test('is none when nobody waits', async t => t.equal(nextMove(state({ total: 0 }), now), null))
 })
 
@@ -129,6 +141,13 @@ t.test('a key that got a connection back', async t => {
   await t.test('keeps it from one that has a connection', async t =>
     t.notOk(givesWay(state({ turns: [rich, own] }), own)),
   )
+  await t.test('gives way within its instance, when that has its share', async t => {
+    const instances = { mayOpen: () => true, full: () => true, same: (a: string, b: string) => a[0] === b[0] }
+    const mine = entry('b mine', { size: 1, live: 1 })
+    const near = entry('b near', { waiting: 1 })
+    t.ok(givesWay(state({ total: 5, turns: [near], instances }), mine))
+    t.notOk(givesWay(state({ total: 5, turns: [entry('a far', { waiting: 1 })], instances }), mine))
+  })
   await t.test('keeps it while a seat can be had otherwise', async t => {
     t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own))
     t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own))
