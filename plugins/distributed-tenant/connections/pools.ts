@@ -253,7 +253,8 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     },
     async visit(name, fn, instance) {
       const id = placements && tenantOf(name)
-      const at = instance ?? (id && placements ? await placements.of(id) : HOME)
+      // One that is not registered yet is being brought here, to the home instance.
+      const at = instance ?? (id && placements ? ((await placements.find(id)) ?? HOME) : HOME)
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.
       const pool = small(
         1,

@@ -28,15 +28,17 @@ export interface ChooseOptions {
   readonly candidates: () => readonly string[]
 }
 
+/** Whether nothing was begun for it yet, anywhere. */
+export const isUnplaced = (row: RegistryRow): boolean =>
+  row.attempts === 0 && row.certificate === null && row.provisioned === 'pending' && row.instance === HOME
+
 /** Says where a tenant that has nothing yet shall be, and writes it down; any other stays where it is. */
 export async function settlePlace(
   sql: SessionClient,
   row: RegistryRow,
   { service, candidates }: ChooseOptions,
 ): Promise<string> {
-  if (row.attempts > 0 || row.certificate !== null || row.provisioned !== 'pending' || row.instance !== HOME) {
-    return row.instance
-  }
+  if (!isUnplaced(row)) return row.instance
   const found = await inspectDatabase(sql, tenantDatabaseName(row.id, service))
   if (found.state !== 'absent') return HOME
   const chosen = leastFull(candidates(), await fullness(sql))

@@ -9,6 +9,8 @@ import type { Notifications, SqlClient, TenantId } from '../types.js'
 export interface Placements {
   /** At once when it is known. @throws TENANT_MOVING when it stays between two places, TENANT_DATABASE_UNAVAILABLE */
   of(id: TenantId): string | Promise<string>
+  /** The same; null for a tenant that the registry does not have. */
+  find(id: TenantId): Promise<string | null>
   /** What was last known, for counting. */
   known(id: TenantId): string | undefined
   /** It was not there: the next one asks the registry. */
@@ -37,14 +39,14 @@ export function createPlacements(options: {
 }): Placements {
   const { central, patience } = options
   const memory = new LRUCache<TenantId, Known>({ max: MAX_KNOWN })
-  const flights = new Map<TenantId, Promise<string>>()
+  const flights = new Map<TenantId, Promise<string | null>>()
   /** What is remembered of an earlier age may be wrong: words were missed since. */
   let age = 0
   let listening = false
   /** Raised by every word: an answer that was asked for before it is not remembered. */
   let era = 0
 
-  async function ask(id: TenantId): Promise<string> {
+  async function ask(id: TenantId): Promise<string | null> {
     const until = performance.now() + patience
     for (;;) {
       const began = era
@@ -53,7 +55,7 @@ export function createPlacements(options: {
         if (!last) throw error
         return { instance: last.instance, moving: null, since: null }
       })
-      if (!row) throw new TenantDatabaseUnavailable()
+      if (!row) return null
       if (row.moving !== 'closing') {
         if (era === began) memory.set(id, { instance: row.instance, age })
         return row.instance
@@ -71,17 +73,26 @@ export function createPlacements(options: {
     return row
   }
 
+  function remembered(id: TenantId): string | undefined {
+    const known = memory.get(id)
+    return listening && known?.age === age ? known.instance : undefined
+  }
+
+  /** One question for one tenant, however many ask. */
+  function fly(id: TenantId): Promise<string | null> {
+    let flight = flights.get(id)
+    if (!flight) {
+      flight = ask(id).finally(() => flights.delete(id))
+      flights.set(id, flight)
+    }
+    return flight
+  }
+
   return {
     of(id) {
-      const known = memory.get(id)
-      if (listening && known?.age === age) return known.instance
-      let flight = flights.get(id)
-      if (!flight) {
-        flight = ask(id).finally(() => flights.delete(id))
-        flights.set(id, flight)
-      }
-      return flight
+      return remembered(id) ?? fly(id).then(instance => instance ?? nowhere())
     },
+    find: async id => remembered(id) ?? fly(id),
     known: id => memory.peek(id)?.instance,
     forget(id) {
       era++
@@ -114,4 +125,8 @@ export function createPlacements(options: {
       )
     },
   }
+}
+
+function nowhere(): never {
+  throw new TenantDatabaseUnavailable()
 }

@@ -1,7 +1,8 @@
 // Owns making a tenant usable here: a spare taken in one statement, or claim, database, certificate, rights, schema, ready.
 // Every step can be run again after a kill at any moment; one tenant is worked on by one process at a time (advisory lock on
 // the central database). "Ready", the mark, the role's login and the status event are one transaction; on another instance
-// than the registry's the mark and the login come first, and can be repeated. A failure is recorded with its step and thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
+// than the registry's the mark and the login come first, and can be repeated. A failure is recorded with its step and
+// thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import type { Credentials } from '../databases/credentials.js'
@@ -19,8 +20,8 @@ import { appliedVersion, type MigrationSet, migrate } from '../databases/migrati
 import { tenantDatabaseName } from '../databases/names.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
-import { DatabaseForeign, DatabaseMissing } from '../errors.js'
-import { settlePlace } from '../placement/choose.js'
+import { DatabaseForeign, DatabaseMissing, TenantDatabaseUnavailable } from '../errors.js'
+import { isUnplaced, settlePlace } from '../placement/choose.js'
 import { HOME } from '../placement/instances.js'
 import type { SessionClient } from '../request/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
@@ -95,7 +96,11 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       // A newer release may have migrated it already while this one still runs.
       const inPlace = row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version
       if (inPlace && (await roleStands(sql, row))) return row
-      if (!elsewhere) return work(sql, row)
+      if (!elsewhere) {
+        // Placed by a process that knows of more instances: made here it would be two.
+        if (row.instance !== HOME) throw new TenantDatabaseUnavailable()
+        return work(sql, row)
+      }
       const instance = await settlePlace(sql, row, { service, candidates: elsewhere.candidates })
       const began = performance.now()
       const taking = instance === HOME ? await options.spares.take(id, sql) : 'no'
@@ -106,6 +111,8 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
 
   async function place(id: TenantId): Promise<string> {
     if (!elsewhere) return HOME
+    const known = await findTenant(options.central, id)
+    if (!known || !isUnplaced(known)) return known?.instance ?? HOME
     return locked(id, async sql => {
       const row = await findTenant(sql, id)
       return row ? settlePlace(sql, row, { service, candidates: elsewhere.candidates }) : HOME
