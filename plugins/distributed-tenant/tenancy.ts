@@ -25,6 +25,7 @@ import type { FleetParts } from './fleet/migrate.js'
 import { isUpToDate } from './fleet/up-to-date.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
+import { answers } from './placement/answers.js'
 import { HOME } from './placement/instances.js'
 import type { ApplyOptions } from './provisioning/apply.js'
 import { type Breaker, createBreaker } from './provisioning/breaker.js'
@@ -177,6 +178,7 @@ export function createTenancy(settings: Settings): Tenancy {
       ? {
           sessionAt: pools.sessionAt,
           candidates: () => names.filter(name => !breakers.get(name)?.state().open),
+          answers: name => answers(pools.lookAt(name), error => breakers.get(name)?.blame(error)),
         }
       : null,
     sets: tenantSets,

@@ -1,6 +1,6 @@
 // Owns where a new tenant goes: to the least full instance, once and for all. Full is counted by the registry: tenants whose
 // database was begun there and not dropped yet, whatever their lifecycle. Of equal ones the first as configured, and none
-// that is spared now. A database that is there already keeps its tenant at home. The caller holds the tenant's lock.
+// that is spared now or does not answer. A database that is there already keeps its tenant at home. The caller holds the tenant's lock.
 import { inspectDatabase } from '../databases/databases.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import type { SessionClient } from '../request/client.js'
@@ -26,6 +26,8 @@ export interface ChooseOptions {
   readonly service: ServiceName
   /** Those that take new tenants now. */
   readonly candidates: () => readonly string[]
+  /** Whether another instance answers, within a moment. Never rejects. */
+  readonly answers: (instance: string) => Promise<boolean>
 }
 
 /** Whether nothing was begun for it yet, anywhere. */
@@ -36,12 +38,18 @@ export const isUnplaced = (row: RegistryRow): boolean =>
 export async function settlePlace(
   sql: SessionClient,
   row: RegistryRow,
-  { service, candidates }: ChooseOptions,
+  { service, candidates, answers }: ChooseOptions,
 ): Promise<string> {
   if (!isUnplaced(row)) return row.instance
   const found = await inspectDatabase(sql, tenantDatabaseName(row.id, service))
   if (found.state !== 'absent') return HOME
-  const chosen = leastFull(candidates(), await fullness(sql))
+  const counts = await fullness(sql)
+  let left = candidates()
+  let chosen = leastFull(left, counts)
+  while (chosen !== HOME && !(await answers(chosen))) {
+    left = left.filter(one => one !== chosen)
+    chosen = leastFull(left, counts)
+  }
   if (chosen !== HOME) await sql`update tenants set instance = ${chosen} where id = ${row.id}`
   return chosen
 }

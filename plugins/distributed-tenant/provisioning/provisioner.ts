@@ -42,6 +42,7 @@ export interface ProvisionerOptions {
   readonly elsewhere: {
     readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
     readonly candidates: () => readonly string[]
+    readonly answers: (instance: string) => Promise<boolean>
   } | null
   /** Clones an instance's template under a name; on the caller's session, so that it never waits for another. */
   readonly clone: (sql: SessionClient, name: string, instance: string) => Promise<boolean>
@@ -101,7 +102,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         if (row.instance !== HOME) throw new TenantDatabaseUnavailable()
         return work(sql, row)
       }
-      const instance = await settlePlace(sql, row, { service, candidates: elsewhere.candidates })
+      const instance = await settlePlace(sql, row, { service, ...elsewhere })
       const began = performance.now()
       const taking = instance === HOME ? await options.spares.take(id, sql) : 'no'
       if (taking === 'no') return work(sql, { ...row, instance })
@@ -115,7 +116,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     if (!known || !isUnplaced(known)) return known?.instance ?? HOME
     return locked(id, async sql => {
       const row = await findTenant(sql, id)
-      return row ? settlePlace(sql, row, { service, candidates: elsewhere.candidates }) : HOME
+      return row ? settlePlace(sql, row, { service, ...elsewhere }) : HOME
     })
   }
 

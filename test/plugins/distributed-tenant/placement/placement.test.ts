@@ -170,7 +170,8 @@ t.test('placement', async t => {
     t.same(tenants.find(({ id }) => id === 'one')?.findings, [])
     const late = await parts('employee', { instances })
     t.ok(late, 'a process starts without it')
-    await app.tenants.create({ id: 'late', name: 'Late' }).catch(() => {})
+    for (const id of ['late', 'later', 'latest']) await app.tenants.create({ id, name: id })
+    t.same(await Promise.all(['late', 'later', 'latest'].map(place)), ['main', 'main', 'main'])
     t.match(await central`select provisioned, instance from tenants where id = 'two'`, [
       { provisioned: 'ready', instance: 'b' },
     ])

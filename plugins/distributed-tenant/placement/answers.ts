@@ -1,0 +1,25 @@
+// Owns asking another instance whether it is there, before a new tenant is sent to it. Never waits for long, never rejects.
+import type { SessionClient } from '../request/client.js'
+
+const ANSWER_MS = 2_000
+
+/** One that does not answer is told to `blame`, and spared for a while. */
+export async function answers(
+  look: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>,
+  blame: (error: unknown) => void,
+): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const slow = Object.assign(new Error(`no answer within ${ANSWER_MS} ms`), { code: 'CONNECT_TIMEOUT' })
+    timer = setTimeout(() => reject(slow), ANSWER_MS)
+  })
+  try {
+    await Promise.race([look(async sql => void (await sql`select 1`)), late])
+    return true
+  } catch (error) {
+    blame(error)
+    return false
+  } finally {
+    clearTimeout(timer)
+  }
+}
