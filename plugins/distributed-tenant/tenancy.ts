@@ -10,10 +10,11 @@ import { createNotifications, type NotificationsHandle } from './connections/not
 import { createPools, type Pools } from './connections/pools.js'
 import { type Credentials, createCredentials } from './databases/credentials.js'
 import { closeToPublic, inspectDatabase } from './databases/databases.js'
-import { type Inventory, inspectFleet, repairTenant } from './databases/inventory.js'
+import { type Inventory, inspectFleet } from './databases/inventory.js'
 import { createMender } from './databases/mender.js'
 import { readMigrations } from './databases/migrations.js'
 import { tenantDatabaseName } from './databases/names.js'
+import { repairTenant } from './databases/repair.js'
 import { createSpares, type Spares } from './databases/spares.js'
 import { type Cloner, createCloner, templateOf } from './databases/template.js'
 import { createDirectory, type Directory } from './directory/directory.js'
@@ -147,6 +148,7 @@ export function createTenancy(settings: Settings): Tenancy {
   )
   const clonerOf = (instance: string): Cloner => cloners.get(instance) as Cloner
   const breakers = new Map(names.map(name => [name, createBreaker(event => tell({ area: 'retry', event }))] as const))
+  const breakerOf = (instance: string): Breaker => breakers.get(instance) ?? breaker
   const breaker = breakers.get(HOME) as Breaker
   const inspect = () =>
     inspectFleet(central, {
@@ -177,8 +179,8 @@ export function createTenancy(settings: Settings): Tenancy {
     elsewhere: several
       ? {
           sessionAt: pools.sessionAt,
-          candidates: () => names.filter(name => !breakers.get(name)?.state().open),
-          answers: name => answers(pools.lookAt(name), error => breakers.get(name)?.blame(error)),
+          candidates: () => names.filter(name => breakerOf(name).state().retryInMs === 0),
+          answers: name => answers(pools.lookAt(name), breakerOf(name)),
         }
       : null,
     sets: tenantSets,
@@ -192,7 +194,7 @@ export function createTenancy(settings: Settings): Tenancy {
     central,
     provisioner,
     breaker,
-    ...(several && { breakerOf: (instance: string) => breakers.get(instance) ?? breaker }),
+    ...(several && { breakerOf }),
     report: (event: RetryReport) => tell({ area: 'retry', event }),
   }
   const attempt = createAttempt(retry)

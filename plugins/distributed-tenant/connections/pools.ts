@@ -13,13 +13,12 @@ import { type ClientScope, createClients, type SessionClient } from '../request/
 import { createFollow } from '../request/follow.js'
 import type { SqlClient, TenantId } from '../types.js'
 import { createArrayTypes } from './array-types.js'
-import { openAwaited } from './awaited.js'
 import { type Connection, openConnection } from './connection.js'
 import { createBuilder } from './driver.js'
-import { atTheDoor } from './failures.js'
 import type { Logins } from './logins.js'
+import { createPlaced } from './placed.js'
 import { createPool, type Pool, type PoolReport, type ReportLease } from './pool.js'
-import { createShares } from './shares.js'
+import { shareOf } from './shares.js'
 import { type Target, tlsOptions } from './target.js'
 
 export const CENTRAL_CONNECTIONS = 5
@@ -134,50 +133,17 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
   const central = clients(centralPool, 'central', settings.queryTimeout, noCentral)(database.database)
   const several = settings.instances.length > 1
   const placements = several ? createPlacements({ central: central.sql, patience: settings.acquireTimeout }) : null
-  const shares = createShares({
-    budget: settings.maxConnections,
-    instances: settings.instances.length,
-    maxOpening: MAX_OPENING,
-  })
-  /** Of tenants that were not where they were remembered to be: the next connect asks the registry. */
-  const doubted = new Set<string>()
-  const tenantOf = (name: string): TenantId | null => tenantOfDatabase(name, service)
-  const instanceOf = (name: string): string | undefined => {
-    const id = placements && tenantOf(name)
-    return id === null || id === undefined ? HOME : placements?.known(id)
-  }
-
-  /** Where a tenant is must be known before its connection is begun; where it is remembered that costs nothing. */
-  function openPlaced(name: string, target: Target, lost: (error: Error) => void, by: Placements): Connection {
-    const id = tenantOf(name) as TenantId
-    const place = by.of(id)
-    const known = typeof place === 'string' ? places.get(place) : undefined
-    const remembered = typeof place === 'string'
-    const connection = known
-      ? openConnection({ ...target, ...known }, settings.connectTimeout)
-      : openAwaited(
-          Promise.resolve(place).then(instance => ({ ...target, ...placeOf(instance) })),
-          name,
-          settings.connectTimeout,
-        )
-    let opened = false
-    connection.watch(error => {
-      doubted.delete(name)
-      if (opened || !remembered || !atTheDoor(error)) return lost(error)
-      by.forget(id)
-      doubted.add(name)
+  const placed =
+    placements &&
+    createPlaced({
+      service,
+      placements,
+      places,
+      budget: settings.maxConnections,
+      maxOpening: MAX_OPENING,
+      connectTimeout: settings.connectTimeout,
+      unknown: noTenant,
     })
-    if (remembered) shares.opens(place, connection)
-    else place.then(instance => shares.opens(instance, connection)).catch(() => {})
-    connection.opened.then(
-      () => {
-        opened = true
-        doubted.delete(name)
-      },
-      () => {},
-    )
-    return connection
-  }
 
   const tenants = createPool({
     budget: settings.maxConnections,
@@ -190,25 +156,16 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       const login = logins.of(name)
       const { user, password } = login
       const target = { ...pooled, database: name, user, password }
+      const connection = placed
+        ? placed.open(name, target, login.lost)
+        : openConnection(target, settings.connectTimeout)
       // Before the pool hears of it, which then asks `again`.
-      if (placements) {
-        const connection = openPlaced(name, target, login.lost, placements)
-        connection.opened.then(login.accepted, () => {})
-        return connection
-      }
-      const connection = openConnection(target, settings.connectTimeout)
-      connection.watch(login.lost)
+      if (!placed) connection.watch(login.lost)
       connection.opened.then(login.accepted, () => {})
       return connection
     },
-    again: name => logins.again(name) || doubted.has(name),
-    instances: placements
-      ? {
-          mayOpen: name => shares.mayOpen(instanceOf(name) ?? ''),
-          full: name => shares.full(instanceOf(name) ?? ''),
-          same: (name, other) => instanceOf(name) === instanceOf(other),
-        }
-      : undefined,
+    again: name => logins.again(name) || (placed?.again(name) ?? false),
+    instances: placed?.shares,
     refusal: () => new TenantBusy(),
     ...reports('tenant'),
   })
@@ -236,11 +193,11 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       queryTimeout: settings.queryTimeout,
       unavailable: noTenant,
       follow: createFollow(tell, 'tenant'),
-      ...(placements && { refusedWrite: name => movingError(placements, tenantOf(name)) }),
+      ...(placements && { refusedWrite: name => movingError(placements, tenantOfDatabase(name, service)) }),
     }),
     placements,
-    instanceOf: name => instanceOf(name) ?? HOME,
-    share: shares.each,
+    instanceOf: name => placed?.instanceOf(name) ?? HOME,
+    share: shareOf(settings.maxConnections, settings.instances.length),
     sessionAt(instance) {
       if (instance === HOME) return provisioning.session
       placeOf(instance)
@@ -252,7 +209,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       return fn => (others.get(instance) as Elsewhere).looks.scope.session(fn)
     },
     async visit(name, fn, instance) {
-      const id = placements && tenantOf(name)
+      const id = placements && tenantOfDatabase(name, service)
       // One that is not registered yet is being brought here, to the home instance.
       const at = instance ?? (id && placements ? ((await placements.find(id)) ?? HOME) : HOME)
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.

@@ -1,6 +1,6 @@
 // Owns how the budget is shared between the instances of a service, so that one that is frozen or slow costs its own
-// tenants alone: each may have all but a tenth for every other one, and four connects under way. With one instance there
-// is nothing to share, and nothing is counted. It counts connections and opens none.
+// tenants alone: each may have all but a tenth for every other one, and some connects under way. It counts connections and
+// opens none; with one instance there is nothing to share, and nobody makes this.
 import type { Connection } from './connection.js'
 
 export interface Shares {
@@ -10,8 +10,6 @@ export interface Shares {
   mayOpen(instance: string): boolean
   /** Whether an instance has all it may have. */
   full(instance: string): boolean
-  /** The most that one instance may have. */
-  readonly each: number
 }
 
 export function createShares(options: { budget: number; instances: number; maxOpening: number }): Shares {
@@ -24,9 +22,7 @@ export function createShares(options: { budget: number; instances: number; maxOp
   }
 
   return {
-    each,
     opens(instance, connection) {
-      if (instances === 1) return
       let under = true
       const over = (): void => {
         if (under) add(opening, instance, -1)

@@ -1,16 +1,12 @@
 // Owns the look at the whole fleet: what the catalogues say of each tenant's database, mark, rights and role, compared with
 // the registry. A constant number of queries on each instance and no connection to a tenant's; it changes nothing. An instance
 // that cannot be asked hides no other.
-// Beside it the repair of one tenant's rights and role.
 import type { TenantId } from '../../../events/index.js'
-import { DatabaseForeign } from '../errors.js'
 import { HOME } from '../placement/instances.js'
 import type { SessionClient } from '../request/client.js'
 import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
-import type { Credentials } from './credentials.js'
-import { inspectDatabase, markFits, parseMark } from './databases.js'
+import { markFits, parseMark } from './databases.js'
 import { tenantDatabaseName, tenantGroupName } from './names.js'
-import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
 
 /** What is wrong with one tenant here. */
 export type Finding =
@@ -69,7 +65,7 @@ export interface Inventory extends Strays {
   readonly elsewhere: readonly (Strays & { readonly instance: string })[]
 }
 
-/** What {@link repairTenant} cures. The rest is for people: it may hide data that is gone or somebody else's. */
+/** What `repairTenant` (repair.ts) cures. The rest is for people: it may hide data that is gone or somebody else's. */
 export const repairable: ReadonlySet<Finding> = new Set([
   'open_to_public',
   'open_to_others',
@@ -250,59 +246,3 @@ function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] 
 }
 
 const told = (wrong: [boolean, Finding][]): Finding[] => wrong.flatMap(([is, finding]) => (is ? [finding] : []))
-
-export interface RepairOptions {
-  readonly service: ServiceName
-  readonly credentials: Credentials
-  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** A session on an instance that is not home. */
-  readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  readonly provision: (id: TenantId) => Promise<unknown>
-}
-
-/**
- * Makes the rights on a tenant's database, its role and its verifier what they must be. Safe to repeat. A tenant of a
- * release before there were roles is provisioned instead: its group's rights inside are missing too.
- * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark, TENANT_ROLE_KEY_UNKNOWN
- */
-export async function repairTenant(id: TenantId, options: RepairOptions): Promise<void> {
-  const mended = await options.session(sql => mendRole(sql, id, options))
-  if (!mended) await options.provision(id)
-}
-
-/** @returns false for a tenant that never had a role, and then nothing was done */
-async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
-  const { service } = options
-  const name = tenantDatabaseName(id, service)
-  return sql.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
-    const [row] = await tx<
-      { certificate: string | null; key: string | null; instance: string; moving: string | null }[]
-    >`
-      select certificate, role_key as key, instance, moving from tenants where id = ${id}`
-    // They are what the move has made them.
-    if (row && row.moving !== null) return true
-    const mend = async (at: QueryClient, open: () => Promise<void>): Promise<boolean> => {
-      const found = await inspectDatabase(at, name)
-      const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
-      if (!mark || !markFits(mark, { tenant: id, service, certificate: row?.certificate ?? null })) {
-        throw new DatabaseForeign(
-          `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
-        )
-      }
-      if (!row?.key) return false
-      await prepareRole(at, name, service)
-      await open()
-      return true
-    }
-    if (!row || row.instance === HOME) return mend(tx, () => openRole(tx, id, options))
-    return options.sessionAt(row.instance)(session =>
-      session.begin(at =>
-        mend(at, async () => {
-          await openRoleAt(at, tx, id, options)
-          await noteKey(tx, id, options)
-        }),
-      ),
-    )
-  })
-}

@@ -1,12 +1,13 @@
 // Owns asking another instance whether it is there, before a new tenant is sent to it. Never waits for long, never rejects.
+import type { Breaker } from '../provisioning/breaker.js'
 import type { SessionClient } from '../request/client.js'
 
 const ANSWER_MS = 2_000
 
-/** One that does not answer is told to `blame`, and spared for a while. */
+/** One that does not answer is spared for a while. */
 export async function answers(
   look: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>,
-  blame: (error: unknown) => void,
+  breaker: Pick<Breaker, 'blame' | 'reached'>,
 ): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
@@ -15,9 +16,10 @@ export async function answers(
   })
   try {
     await Promise.race([look(async sql => void (await sql`select 1`)), late])
+    breaker.reached()
     return true
   } catch (error) {
-    blame(error)
+    breaker.blame(error)
     return false
   } finally {
     clearTimeout(timer)
