@@ -69,12 +69,14 @@ async function init(_options: object, command: Command): Promise<void> {
   }
   const [, ...others] = instancesOf(database, environment.DB_INSTANCES ? parseInstances(environment.DB_INSTANCES) : {})
   const how = { service, superuser: { user: superuser, password: readSecret('INIT_PASSWORD') }, passwordOfNew, told }
+  const needsPassword = (): never => {
+    throw new ConfigurationInvalid('DB_INSTANCES needs DB_PASSWORD: the role gets the same password on every instance.')
+  }
+  if (others.length > 0 && !environment.DB_PASSWORD && !writes) needsPassword()
   const made = await bootstrap({ ...how, database })
   // One login for all: what the home instance was given now, or has.
   const password = environment.DB_PASSWORD ?? (made.role ? passwordOfNew : undefined)
-  if (others.length > 0 && password === undefined) {
-    throw new ConfigurationInvalid('DB_INSTANCES needs DB_PASSWORD: the role gets the same password on every instance.')
-  }
+  if (others.length > 0 && password === undefined) needsPassword()
   for (const { name: instance, host, port } of others) {
     await bootstrap({ ...how, database: { ...database, host, port, password }, instance })
   }

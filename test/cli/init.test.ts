@@ -65,6 +65,36 @@ t.test('distributed-tenant init', async t => {
     await t.rejects(connect('postgres', 'employee_service', env.DB_PASSWORD)`select 1`, { code: '42501' })
   })
 
+  await t.test('makes every other instance ready too, by the same login', async t => {
+    const other = await startPostgres({ password: server.password })
+    t.teardown(() => other.stop())
+    const instances = { ...env, DB_INSTANCES: `b=${other.host}:${other.port}` }
+    const outcome = await run(['init', '--service', 'employee', '--no-write-env'], instances)
+    t.equal(outcome.code, 0, outcome.out)
+    t.match(outcome.out, /database employee_instance on the instance b made/)
+    t.equal((await run(['init', '--service', 'employee', '--no-write-env'], instances)).code, 0, 'and again')
+    const { host, port } = other
+    const at = (database: string, user: string, password: string) => {
+      const sql = postgres({ host, port, database, user, password, max: 1, onnotice() {} })
+      t.teardown(() => sql.end({ timeout: 1 }))
+      return sql
+    }
+    const mine = at('employee_instance', 'employee_service', env.DB_PASSWORD)
+    t.match(
+      await mine`select shobj_description(oid, 'pg_database') as mark from pg_database where datname = current_database()`,
+      [{ mark: 'distributed-tenant:instance:v1 {"service":"employee"}' }],
+    )
+    t.match(await mine`select rolname from pg_roles where rolname = 'employee_tenant'`, [
+      { rolname: 'employee_tenant' },
+    ])
+    await t.rejects(at('postgres', 'employee_service', env.DB_PASSWORD)`select 1`, { code: '42501' })
+    const core = { ...instances, DB_DATABASE: 'core_central', DB_USERNAME: 'core_service' }
+    const { DB_PASSWORD: _, ...nameless } = core
+    const without = await run(['init', '--service', 'core', '--no-write-env'], nameless)
+    t.equal(without.code, 1)
+    t.match(without.out, /DB_INSTANCES needs DB_PASSWORD/)
+  })
+
   const written = (name: string) => parseEnv(readFileSync(join(folder, name), 'utf8')) as Record<string, string>
 
   await t.test('writes .env, for its owner alone, with what it was told and the secrets that were missing', async t => {
