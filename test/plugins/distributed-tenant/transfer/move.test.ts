@@ -44,6 +44,14 @@ t.test('move', async t => {
     )
     return carryOutMove(tenancy.move, await beginMove(journal, plan), how)
   }
+  /** What moves have left behind. */
+  const dropLeft = async () => {
+    const runs = await central<{ run: string }[]>`
+      select transfer_id as run from transfer_tenants where step = 'switched'`
+    const outcomes = []
+    for (const { run } of runs) outcomes.push(await dropMoved(tenancy.move, run, how))
+    return outcomes
+  }
   const write = (app: FastifyInstance, body: string) =>
     app.inject({ method: 'POST', url: '/notes', headers, payload: { body } })
   const place = async () =>
@@ -129,9 +137,7 @@ t.test('move', async t => {
     const kept = () => server`select datallowconn as open from pg_database where datname = 'moved_acme_employee'`
     t.match(await kept(), [{ open: false }])
     t.same(await server`select 1 from pg_database where datname = 'tenant_acme_employee'`, [])
-    const [{ run } = { run: '' }] = await central<{ run: string }[]>`
-      select transfer_id as run from transfer_tenants where step = 'switched'`
-    t.match(await dropMoved(tenancy.move, run, how), { state: 'source_dropped' })
+    t.match(await dropLeft(), [{ state: 'source_dropped' }])
     t.same(await kept(), [])
     t.same(await server`select 1 from pg_roles where rolname = 'tenant_acme_employee'`, [])
   })
@@ -187,6 +193,29 @@ t.test('move', async t => {
     t.equal(row?.n, 2)
     t.same(await look('b')`select 1 from pg_database where datname = 'tenant_acme_employee'`, [])
     t.same((await tenancy.inspectFleet()).tenants[0]?.findings, [])
+  })
+
+  await t.test('a replica that missed the word of the switch looks again by itself', async t => {
+    await dropLeft()
+    await central`alter table tenants disable trigger tenants_changed`
+    const read = () => replica.inject({ url: '/notes', headers })
+    let seen: ReturnType<typeof read> | undefined
+    const silence = hear(
+      told => {
+        if (told.area === 'transfer' && told.event.type === 'copied') seen = read()
+      },
+      tenancy.origin,
+      ['transfer'],
+    )
+    await move('b')
+    silence()
+    await central`alter table tenants enable trigger tenants_changed`
+    t.equal((await seen)?.statusCode, 200, 'it remembers the old place since the freeze')
+    t.equal((await read()).statusCode, 200)
+    t.equal((await write(replica, 'heard by nobody')).statusCode, 200)
+    t.match(replica.tenants.connectionInfo().instances, { main: { open: 0 }, b: { open: 1 } })
+    await dropLeft()
+    await move('main')
   })
 
   await t.test('is refused for what is in the way, and changes nothing', async t => {
