@@ -313,8 +313,13 @@ export function createTenancy(settings: Settings): Tenancy {
     },
     async isUpToDate() {
       if (!(await isUpToDate({ service: settings.service, central, centralSets, template }))) return false
-      const others = names.slice(1).map(name => pools.sessionAt(name)(sql => inspectDatabase(sql, template.name)))
-      return (await Promise.all(others)).every(found => found.state === 'present' && found.comment === template.mark)
+      // One that cannot be asked is not known to be: the long way says which.
+      const others = names.slice(1).map(name =>
+        pools
+          .lookAt(name)(sql => inspectDatabase(sql, template.name))
+          .catch(() => null),
+      )
+      return (await Promise.all(others)).every(found => found?.state === 'present' && found.comment === template.mark)
     },
     inspectFleet: inspect,
     repairTenant: repair,

@@ -10,6 +10,7 @@ import { createJournal } from '../../../../plugins/distributed-tenant/transfer/j
 import { planMove } from '../../../../plugins/distributed-tenant/transfer/move/plan.js'
 import { beginMove, carryOutMove, dropMoved } from '../../../../plugins/distributed-tenant/transfer/move/run.js'
 import { createPrograms } from '../../../../plugins/distributed-tenant/transfer/programs.js'
+import { until } from '../../../rig.js'
 import { severalInstances } from '../placement/several.js'
 
 const headers = { 'HRMS-Client-ID': 'acme' }
@@ -95,9 +96,11 @@ t.test('move', async t => {
       }
     }
     const work = [writer(replica, 'a'), writer(deaf, 'b'), reader(replica, 'hearing'), reader(deaf, 'deaf')]
-    await sleep(300)
+    const wrote = (name: string) => accepted.filter(body => body.startsWith(name)).length
+    await until('both write', 10_000, () => wrote('a') > 20 && wrote('b') > 20)
     const outcome = await move('b')
-    await sleep(500)
+    const before = [wrote('a'), wrote('b')] as const
+    await until('both write there', 10_000, () => wrote('a') > before[0] + 5 && wrote('b') > before[1] + 5)
     going = false
     await Promise.all(work)
 
