@@ -3,7 +3,7 @@
 // copies it bare once more from where it is then. Both instances write durably; nobody else uses them.
 import { execFile } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { bootstrap } from '../../plugins/distributed-tenant/databases/bootstrap.js'
@@ -185,19 +185,8 @@ async function makeTenant(
 }
 
 async function move(config: string, to: string): Promise<{ frozenMs: number; memoryBytes: number }> {
-  const args = [
-    '--config',
-    config,
-    '--json',
-    'move',
-    'large',
-    '--to',
-    to,
-    '--jobs',
-    String(JOBS),
-    '--drop-source',
-    '--yes',
-  ]
+  const how = ['--jobs', String(JOBS), '--folder', dirname(config), '--drop-source', '--yes']
+  const args = ['--config', config, '--json', 'move', 'large', '--to', to, ...how]
   return JSON.parse(await run(process.execPath, [program, ...args], {}))
 }
 
