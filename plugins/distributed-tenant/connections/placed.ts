@@ -28,14 +28,12 @@ export function createPlaced(options: {
   readonly placements: Placements
   readonly places: ReadonlyMap<string, Place>
   readonly budget: number
-  /** Connects under way at a time to one instance. */
-  readonly maxOpening: number
   readonly connectTimeout: number
   /** What an instance that this process was not told of is answered with. */
   readonly unknown: () => Error
 }): Placed {
-  const { service, placements, places, budget, maxOpening, connectTimeout } = options
-  const shares = createShares({ budget, instances: places.size, maxOpening })
+  const { service, placements, places, budget, connectTimeout } = options
+  const shares = createShares({ budget, instances: places.size })
   const doubted = new Set<string>()
   const instanceOf = (database: string): string | undefined => {
     const id = tenantOfDatabase(database, service)
@@ -91,7 +89,7 @@ export function createPlaced(options: {
     again: database => doubted.has(database),
     instanceOf,
     shares: {
-      mayOpen: database => shares.mayOpen(instanceOf(database) ?? ''),
+      opening: database => shares.opening(instanceOf(database) ?? ''),
       full: database => shares.full(instanceOf(database) ?? ''),
       same: (database, other) => instanceOf(database) === instanceOf(other),
     },

@@ -64,8 +64,8 @@ export interface PoolState<L> {
 
 /** What of the budget the instance of a key may have. */
 export interface InstanceShares {
-  /** Whether it takes one more connect now. */
-  mayOpen(key: string): boolean
+  /** Connects under way to it: so many may be under way to each instance. */
+  opening(key: string): number
   /** Whether it has all it may have: then only its own give way to its keys. */
   full(key: string): boolean
   same(key: string, other: string): boolean
@@ -93,8 +93,8 @@ const mayClose = <L>({ opening, maxOpening, closing }: PoolState<L>): boolean =>
 /** What to do next, null when nobody can be helped now. */
 export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
   const { instances } = state
-  const mayOpen = state.opening < state.maxOpening
-  if (state.turns.size === 0 || !(mayOpen || mayClose(state))) return null
+  const mayOpen = (key: string): boolean => (instances?.opening(key) ?? state.opening) < state.maxOpening
+  if (state.turns.size === 0 || !(instances || mayOpen('') || mayClose(state))) return null
   // Each seat on its way back is promised to the next in turn, who takes nobody else's then.
   let promised = state.closing
   let wait = Number.POSITIVE_INFINITY
@@ -110,9 +110,9 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
         continue
       }
       // One instance's trouble holds up its own keys.
-      if (instances && !instances.mayOpen(entry.key)) continue
+      if (instances && !mayOpen(entry.key)) continue
       const full = instances?.full(entry.key) ?? false
-      if (state.total < state.budget && !full) return mayOpen ? { type: 'open', entry } : null
+      if (state.total < state.budget && !full) return mayOpen(entry.key) ? { type: 'open', entry } : null
       if (promised > 0) {
         promised--
         continue

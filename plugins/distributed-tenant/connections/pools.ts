@@ -140,7 +140,6 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       placements,
       places,
       budget: settings.maxConnections,
-      maxOpening: MAX_OPENING,
       connectTimeout: settings.connectTimeout,
       unknown: noTenant,
     })
@@ -150,7 +149,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     perKey: settings.maxConnectionsPerTenant,
     acquireTimeout: settings.acquireTimeout,
     idleTimeout: settings.idleTimeout,
-    maxOpening: MAX_OPENING * settings.instances.length,
+    maxOpening: MAX_OPENING,
     pooling: settings.pooling,
     open(name) {
       const login = logins.of(name)

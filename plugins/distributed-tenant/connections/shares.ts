@@ -6,14 +6,14 @@ import type { Connection } from './connection.js'
 export interface Shares {
   /** A connection to an instance was begun. */
   opens(instance: string, connection: Connection): void
-  /** Whether an instance takes one more connect now. */
-  mayOpen(instance: string): boolean
+  /** Connects under way to an instance. */
+  opening(instance: string): number
   /** Whether an instance has all it may have. */
   full(instance: string): boolean
 }
 
-export function createShares(options: { budget: number; instances: number; maxOpening: number }): Shares {
-  const { budget, instances, maxOpening } = options
+export function createShares(options: { budget: number; instances: number }): Shares {
+  const { budget, instances } = options
   const each = shareOf(budget, instances)
   const open = new Map<string, number>()
   const opening = new Map<string, number>()
@@ -37,7 +37,7 @@ export function createShares(options: { budget: number; instances: number; maxOp
         add(open, instance, -1)
       })
     },
-    mayOpen: instance => (opening.get(instance) ?? 0) < maxOpening,
+    opening: instance => opening.get(instance) ?? 0,
     full: instance => (open.get(instance) ?? 0) >= each,
   }
 }

@@ -109,11 +109,11 @@ t.test('the next move', async t => {
   await t.test('keeps one instance’s trouble and hunger from the others', async t => {
     const [here, there] = [entry('b cold', { waiting: 1 }), entry('a cold', { waiting: 1 })]
     const same = (key: string, other: string) => key[0] === other[0]
-    const stuck = { mayOpen: (key: string) => key[0] !== 'b', full: () => false, same }
+    const stuck = { opening: (key: string) => (key[0] === 'b' ? 4 : 0), full: () => false, same }
     const move = (instances: PoolState<null>['instances'], idle: Member<null>[] = []) =>
-      nextMove(state({ total: 5, turns: [here, there], idle, instances }), now)
+      nextMove(state({ total: 5, opening: 4, turns: [here, there], idle, instances }), now)
     t.same(move(stuck), { type: 'open', entry: there }, 'a connect that hangs holds up its own instance')
-    const hungry = { mayOpen: () => true, full: (key: string) => key[0] === 'b', same }
+    const hungry = { opening: () => 0, full: (key: string) => key[0] === 'b', same }
     t.same(move(hungry), { type: 'open', entry: there }, 'an instance that has its share opens no more')
     const [own, others] = [resting(entry('b old', { live: 1 }), 0), resting(entry('a old', { live: 1 }), 0)]
     t.same(move(hungry, [others, own]), { type: 'take', victim: own }, 'and takes from its own')
@@ -142,7 +142,7 @@ t.test('a key that got a connection back', async t => {
     t.notOk(givesWay(state({ turns: [rich, own] }), own)),
   )
   await t.test('gives way within its instance, when that has its share', async t => {
-    const instances = { mayOpen: () => true, full: () => true, same: (a: string, b: string) => a[0] === b[0] }
+    const instances = { opening: () => 0, full: () => true, same: (a: string, b: string) => a[0] === b[0] }
     const mine = entry('b mine', { size: 1, live: 1 })
     const near = entry('b near', { waiting: 1 })
     t.ok(givesWay(state({ total: 5, turns: [near], instances }), mine))
