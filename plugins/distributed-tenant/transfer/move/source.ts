@@ -33,7 +33,7 @@ export interface Source {
 /** While writers are refused: a transaction that began before may still commit. */
 const FREEZING: Patience = { restMs: 1_000, graceMs: 5_000 }
 /** While nobody is let in: whoever waits to be let in waits for two seconds. */
-const CLOSING: Patience = { restMs: 250, graceMs: 1_000 }
+const CLOSING: Patience = { restMs: 500, graceMs: 1_000 }
 const MIGRATION_LOCK = 'distributed_tenant.migrate'
 const MIGRATION_MS = 10_000
 const BETWEEN_TRIES_MS = 100
