@@ -132,15 +132,25 @@ async function howTo({ tenancy }: OpenService, options: Options, signal?: AbortS
 }
 
 async function carryOut(context: Context, service: OpenService, options: Options, run: string): Promise<void> {
-  const { MOVE_STEPS } = await import('../../plugins/distributed-tenant/transfer/move/move.js')
+  const { MOVE_REPORTS } = await import('../../plugins/distributed-tenant/transfer/move/move.js')
   const { carryOutMove, rollBackMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
   const { hear } = await import('../../plugins/distributed-tenant/channels.js')
   const interrupted = new AbortController()
   const interrupt = () => interrupted.abort()
   process.once('SIGINT', interrupt)
   process.once('SIGTERM', interrupt)
-  const progress = startProgress('steps', MOVE_STEPS, { show: context.showProgress })
-  const silence = hear(() => progress.step(), service.tenancy.origin, ['transfer'])
+  const progress = startProgress('steps', MOVE_REPORTS.length, { show: context.showProgress })
+  const told = new Set<string>()
+  const silence = hear(
+    ({ area, event }) => {
+      // After a kill some are told again.
+      if (area !== 'transfer' || !MOVE_REPORTS.includes(event.type) || told.has(event.type)) return
+      told.add(event.type)
+      progress.step()
+    },
+    service.tenancy.origin,
+    ['transfer'],
+  )
   try {
     const how = await howTo(service, options, interrupted.signal)
     const outcome = await (options.rollback ? rollBackMove : carryOutMove)(service.tenancy.move, run, how)

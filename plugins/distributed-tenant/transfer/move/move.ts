@@ -10,8 +10,11 @@ import type { SessionClient } from '../../request/client.js'
 import type { TenantId } from '../../types.js'
 import { contentsDigest, differences, readContents } from '../contents.js'
 import type { Change, Journal, TransferStep, TransferTenant } from '../journal.js'
+
+import type { TransferReport } from '../parts.js'
 import { LARGE_BYTES, type Programs } from '../programs.js'
 import { creation } from '../target.js'
+
 import type { MoveParts } from './parts.js'
 import { instanceAt } from './place.js'
 import { switchPlace } from './registry.js'
@@ -179,7 +182,23 @@ const order: readonly TransferStep[] = [
   'dropped',
 ]
 
-/** How many steps there are until the switch. */
-export const MOVE_STEPS = order.indexOf('switched')
+/** What a move that nothing stops tells, in this order: steps of its journal, and what is done between. */
+export const MOVE_REPORTS: readonly TransferReport['type'][] = [
+  'preparing',
+  'created',
+  'prepared',
+  'freezing',
+  'closed_to_writers',
+  'frozen',
+  'copying',
+  'restored',
+  'copied',
+  'verified',
+  'handed_over',
+  'accepted',
+  'closing',
+  'closed',
+  'switched',
+]
 
 const isBefore = ({ step }: TransferTenant, other: TransferStep): boolean => order.indexOf(step) < order.indexOf(other)
