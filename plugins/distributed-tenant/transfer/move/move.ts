@@ -92,7 +92,7 @@ export function createMove(options: MoveOptions): Move {
     if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true })
     else {
       const folder = join(options.folder, `${run}-${row.id}-${service}`)
-      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true })
+      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, compress: 0 })
     }
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })
