@@ -27,7 +27,7 @@ const MIB = 2 ** 20
 /** What the command may take at most. */
 const MEMORY_MIB = 150
 /** A row of the filling, with its share of the index. */
-const ROW_BYTES = 310
+const ROW_BYTES = 235
 
 interface Copied {
   readonly ms: number

@@ -239,6 +239,11 @@ export function createTenancy(settings: Settings): Tenancy {
     database: settings.database,
     session: pools.provisioning.session,
     visit: pools.visit,
+    placeAt: instance => ({
+      database: { ...settings.database, ...pools.addressOf(instance) },
+      session: pools.sessionAt(instance),
+      visit: (name, fn) => pools.visit(name, fn, instance),
+    }),
     sets: tenantSets,
     removeNow: remover.purge,
     report: event => tell({ area: 'transfer', event }),

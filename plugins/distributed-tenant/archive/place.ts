@@ -2,6 +2,8 @@
 // that knows it. Names of what a restore has beside it are here too; `_` separates the service, so that rights inside find it.
 import { tenantDatabaseName } from '../databases/names.js'
 import type { DatabaseOptions } from '../options.js'
+import { HOME } from '../placement/instances.js'
+import { findTenant } from '../provisioning/registry.js'
 import type { TransferParts } from '../transfer/parts.js'
 import type { ServiceName, TenantId } from '../types.js'
 
@@ -12,7 +14,10 @@ export interface Place extends Pick<TransferParts, 'session' | 'visit'> {
   readonly addressOf: (database: string) => DatabaseOptions
 }
 
-export async function placeOf({ service, database, session, visit }: TransferParts, id: TenantId): Promise<Place> {
+/** On the instance that the registry says; one that it does not know is brought to the home instance. */
+export async function placeOf({ service, central, placeAt }: TransferParts, id: TenantId): Promise<Place> {
+  const row = await findTenant(central, id)
+  const { database, session, visit } = placeAt(row?.instance ?? HOME)
   return {
     name: tenantDatabaseName(id, service),
     addressOf: name => ({ ...database, database: name }),

@@ -101,6 +101,7 @@ export async function createServiceRestore(
   async function obstacles(): Promise<string[]> {
     const found = await unfit(part, { central, set: tenantSet, programs })
     const { row, database } = await look()
+    if (row && row.moving !== null) found.push(movingNow(id))
     if (database && row?.certificate) await refuseUnlessMarked(parts, place, row)
     if (database && !row && !(await isUncommitted()))
       found.push(`a database ${place.name} is there, and no tenant of the registry owns it`)
@@ -141,6 +142,8 @@ export async function createServiceRestore(
   }
 
   async function swap(final: boolean): Promise<void> {
+    // Under the tenant's lock, which a move takes to begin: from here on it finds the tenant pending, and is refused.
+    if ((await findTenant(central, id))?.moving) throw new TransferRefused(movingNow(id))
     // First the registry: whoever is served now waits, and after a kill from here on the provisioner looks again at whatever
     // stands there, and gives it what it lacks.
     await central`
@@ -230,6 +233,9 @@ export async function createServiceRestore(
     },
   }
 }
+
+const movingNow = (id: TenantId): string =>
+  `${id} is being moved to another instance: end that with \`move --resume\` or \`move --rollback\` first`
 
 /** Nobody comes in, and who was in is out. */
 async function quiet(sql: SessionClient, name: string): Promise<void> {

@@ -56,6 +56,8 @@ export interface Pools {
   sessionAt(instance: string): Session
   /** The same for looks, which wait for nobody and take no longer than a request may; home has its central database. */
   lookAt(instance: string): Session
+  /** Where an instance is. @throws TENANT_DATABASE_UNAVAILABLE when this process was not told of it */
+  addressOf(instance: string): { readonly host: string; readonly port: number }
   /** Where tenants are; null where there is one instance, and nothing to ask. */
   readonly placements: Placements | null
   /** The instance of a tenant database with a connection, as last known. */
@@ -195,6 +197,10 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       ...(placements && { refusedWrite: name => movingError(placements, tenantOfDatabase(name, service)) }),
     }),
     placements,
+    addressOf(instance) {
+      const { host, port } = placeOf(instance)
+      return { host, port }
+    },
     instanceOf: name => placed?.instanceOf(name) ?? HOME,
     share: shareOf(settings.maxConnections, settings.instances.length),
     sessionAt(instance) {

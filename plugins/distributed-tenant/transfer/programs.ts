@@ -23,7 +23,7 @@ export interface Programs {
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
   pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
-  parallel(from: DatabaseOptions, to: DatabaseOptions, how: { folder: string; jobs: number } & Whole): Promise<void>
+  parallel(from: DatabaseOptions, to: DatabaseOptions, how: ParallelHow): Promise<void>
   /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
   dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
   /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
@@ -58,6 +58,13 @@ const restoredOf = (whole: boolean): string[] => [
 export interface Whole {
   /** With rights and our own schema, for another instance of the same service, which has the same roles. */
   readonly whole?: boolean
+}
+
+export interface ParallelHow extends Whole {
+  readonly folder: string
+  readonly jobs: number
+  /** 0 to 9, default 1. Without it the folder takes what the tables do, and the copy is sooner over. */
+  readonly compress?: number
 }
 
 export interface RestoreHow extends Whole {
@@ -110,7 +117,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
     },
-    async parallel(from, to, { folder: place, jobs, whole = false }) {
+    async parallel(from, to, { folder: place, jobs, whole = false, compress = 1 }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
@@ -118,7 +125,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
           connected,
           '--format=directory',
           `--jobs=${jobs}`,
-          '--compress=1',
+          `--compress=${compress}`,
           `--file=${join(place, 'dump')}`,
         ]
         await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))

@@ -12,8 +12,8 @@ import { creation, localeOf } from '../blank.js'
 import { contentsDigest, differences, readContents } from '../contents.js'
 import type { Change, Journal, TransferStep, TransferTenant } from '../journal.js'
 import type { TransferReport } from '../parts.js'
-import type { Programs } from '../programs.js'
-import { LARGE_BYTES } from '../programs.js'
+import { LARGE_BYTES, type Programs } from '../programs.js'
+
 import type { MoveParts } from './parts.js'
 import { instanceAt } from './place.js'
 import { switchPlace } from './registry.js'
@@ -91,7 +91,7 @@ export function createMove(options: MoveOptions): Move {
     if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true })
     else {
       const folder = join(options.folder, `${run}-${row.id}-${service}`)
-      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true })
+      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, compress: 0 })
     }
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })

@@ -1,6 +1,7 @@
 // A service with two instances: where tenants are made and served, what each part finds there, and that an instance which
 // is down or frozen costs its own tenants alone.
 import t from 'tap'
+import { placeOf } from '../../../../plugins/distributed-tenant/archive/place.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { fixture, until } from '../../../rig.js'
@@ -79,6 +80,9 @@ t.test('placement', async t => {
     const inside = look('b', 'tenant_two_employee')
     t.match(await inside`select body from notes`, [{ body: 'two' }])
     await inside.end()
+    const place = await placeOf(tenancy.transfer, parseTenantId('two'))
+    t.match(place.addressOf(place.name), { ...instances.b, database: 'tenant_two_employee' }, 'for backups too')
+    t.match(await place.visit(place.name, sql => sql`select body from notes`), [{ body: 'two' }])
     const info = app.tenants.connectionInfo()
     t.match(info.instances, { main: { open: 1, idle: 1, budget: 9 }, b: { open: 1, idle: 1, budget: 9 } })
     t.equal(info.open, 2)
