@@ -22,8 +22,8 @@ import { paired, rounds } from '../rounds.js'
 import { median } from '../statistics.js'
 
 /** As the command has it unless told otherwise. */
-const PARALLEL = 2
-const MORE = 4
+const PARALLEL = 4
+const MORE = 8
 const LARGE_MEBIBYTES = 1_024
 const QUICK_MEBIBYTES = 32
 const MEMORY_MEBIBYTES = 150
@@ -33,7 +33,7 @@ const cases = [
   'plain vs guide',
   'verified vs guide',
   'guide, six side by side vs guide',
-  'verified, four tenants side by side vs two',
+  'verified, eight tenants side by side vs four',
   'memory of the command, 1 GB tenant vs 150 MiB',
 ] as const
 
@@ -168,7 +168,7 @@ async function benchSpeed(given: {
       guide: guide('guide', 1),
       plain: ours('plain', false, PARALLEL),
       verified: ours('verified', true, PARALLEL),
-      more: ours('verified, four', true, MORE),
+      more: ours('verified, eight', true, MORE),
       six: guide('six side by side', 6),
     },
     progress: options.progress,

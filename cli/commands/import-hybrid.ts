@@ -53,7 +53,7 @@ export function importCommand(): Command {
     )
     .option('--tenants-query <file>', 'SQL that gives id, name, domain, settings, is_active of the tenants')
     .option('--room <service=size>', 'how much a target’s disk has free, like core=50GB (repeat it)', collect)
-    .option('--parallel <n>', 'tenants side by side', wholeNumber(1), 2)
+    .option('--parallel <n>', 'tenants side by side', wholeNumber(1), 4)
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
     .option('--programs <folder>', 'where pg_dump and pg_restore are')
     .option('--folder <folder>', 'where copies of large databases lie for a while', tmpdir())
