@@ -41,11 +41,12 @@ export function doctorCommand(): Command {
           const mended = options.fix === true && problem.fix !== null && (await mend(problem.fix))
           left.push({ ...problem, mended })
         }
+        const several = services.some(({ tenancy }) => tenancy.settings.instances.length > 1)
         output.table(
-          ['service', 'instance', 'what', 'about', 'cure'],
+          ['service', ...(several ? ['instance'] : []), 'what', 'about', 'cure'],
           left.map(({ service, instance, what, about: whom, cure, mended }) => [
             service,
-            instance,
+            ...(several ? [instance] : []),
             what,
             whom,
             mended ? 'mended' : cure,

@@ -2,7 +2,7 @@
 // Invariant: no process outlives stop(); kill, freeze and thaw act on that one process alone.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,7 +54,10 @@ export async function startNats(options: { dir: string; port?: number; config?: 
     port,
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
-    freeze: () => void child?.kill('SIGSTOP'),
+    freeze() {
+      // Its threads stop one by one after the signal was sent; until then one of them could still answer.
+      if (child?.kill('SIGSTOP')) while (!isStopped(child.pid as number));
+    },
     thaw: () => void child?.kill('SIGCONT'),
     async restart() {
       await end('SIGTERM')
@@ -90,4 +93,11 @@ function answers(port: number): Promise<boolean> {
     socket.once('error', () => settle(false))
     socket.setTimeout(500, () => settle(false))
   })
+}
+
+/** Where the system does not tell, it is believed. */
+function isStopped(pid: number): boolean {
+  if (!existsSync('/proc/self/task')) return true
+  const threads = readdirSync(`/proc/${pid}/task`)
+  return threads.every(thread => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')))
 }
