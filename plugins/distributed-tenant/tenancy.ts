@@ -1,35 +1,32 @@
 // Owns the assembly: builds every part bottom-up, without Fastify, so that services and the operator's command share it.
-// Only this file constructs. Closing goes the other way round and is safe to call twice.
+// Only this file and `assembly/` construct. Closing goes the other way round and is safe to call twice.
 import { fileURLToPath } from 'node:url'
-import type { Redis } from 'ioredis'
 import { statusSubject } from '../../events/index.js'
+import { assembleInstances } from './assembly/instances.js'
+import { assembleLookups } from './assembly/lookups.js'
+import { assemblePurgers } from './assembly/purgers.js'
 import { createTell, type Tell } from './channels.js'
 import { assertDriver } from './connections/driver.js'
 import { createLogins } from './connections/logins.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createPools, type Pools } from './connections/pools.js'
 import { type Credentials, createCredentials } from './databases/credentials.js'
-import { closeToPublic, inspectDatabase } from './databases/databases.js'
+import { closeToPublic } from './databases/databases.js'
 import { type Inventory, inspectFleet } from './databases/inventory.js'
 import { createMender } from './databases/mender.js'
 import { readMigrations } from './databases/migrations.js'
 import { tenantDatabaseName } from './databases/names.js'
 import { repairTenant } from './databases/repair.js'
 import { createSpares, type Spares } from './databases/spares.js'
-import { type Cloner, createCloner, templateOf } from './databases/template.js'
-import { createDirectory, type Directory } from './directory/directory.js'
-import { connectRedis } from './directory/redis.js'
-import { createRemote, type Remote } from './directory/remote.js'
-import { IdentityUnavailable } from './errors.js'
+import { templateOf } from './databases/template.js'
+import type { Directory } from './directory/directory.js'
 import { createFigures } from './figures.js'
 import type { FleetParts } from './fleet/migrate.js'
 import { isUpToDate } from './fleet/up-to-date.js'
 import { createHealth, type HealthQuestions } from './health.js'
 import type { Settings } from './options.js'
-import { answers } from './placement/answers.js'
 import { HOME } from './placement/instances.js'
 import type { ApplyOptions } from './provisioning/apply.js'
-import { type Breaker, createBreaker } from './provisioning/breaker.js'
 import { createComparison } from './provisioning/comparison.js'
 import { createDeadLetters, type DeadLetters } from './provisioning/dead-letters.js'
 import { createDriftReport } from './provisioning/drift.js'
@@ -37,7 +34,7 @@ import { closeConnectionsOfDeleted } from './provisioning/farewell.js'
 import { createFeed, type Feed } from './provisioning/feed.js'
 import { createFleet } from './provisioning/fleet.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
-import { createPurger, type Purger, type PurgeStep, settlePurgeAfter } from './provisioning/purge.js'
+import { type Purger, settlePurgeAfter } from './provisioning/purge.js'
 import { type ReconcileReport, type Reconciler, startReconciler } from './provisioning/reconciler.js'
 import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
@@ -45,7 +42,7 @@ import { createHandler, type Streams, startStreams } from './provisioning/stream
 import { prepareCentral, prepareInstances } from './start.js'
 import type { MoveParts } from './transfer/move/parts.js'
 import type { TransferParts } from './transfer/parts.js'
-import type { Figures, RegistryRow, TenantId } from './types.js'
+import type { Figures, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -120,36 +117,10 @@ export function createTenancy(settings: Settings): Tenancy {
     open: pools.openListener,
     report: event => tell({ area: 'listener', event }),
   })
-  const { redis, owned } = redisOf(settings, tell)
-  const remote: Remote | null = redis
-    ? createRemote({
-        redis,
-        service: settings.service,
-        keys: settings.roleKeys,
-        ttlMs: settings.cacheTtl,
-        report: event => tell({ area: 'cache', event }),
-      })
-    : null
-  const directory = createDirectory({
-    central,
-    remote,
-    notifications,
-    cacheTtl: settings.cacheTtl,
-    report: event => tell({ area: 'lookup', event }),
-    heard: () => tell.heard('lookup'),
-  })
-  const several = settings.instances.length > 1
-  const names = settings.instances.map(({ name }) => name)
-  const cloners = new Map(
-    names.map(name => {
-      const visit: Pools['visit'] = (database, fn) => pools.visit(database, fn, name)
-      return [name, createCloner({ service: settings.service, sets: tenantSets, visit })] as const
-    }),
-  )
-  const clonerOf = (instance: string): Cloner => cloners.get(instance) as Cloner
-  const breakers = new Map(names.map(name => [name, createBreaker(event => tell({ area: 'retry', event }))] as const))
-  const breakerOf = (instance: string): Breaker => breakers.get(instance) ?? breaker
-  const breaker = breakers.get(HOME) as Breaker
+  const lookups = assembleLookups(settings, { central, notifications, tell })
+  const { directory, remote } = lookups
+  const instances = assembleInstances(settings, { pools, sets: tenantSets, tell })
+  const { names, breaker, breakerOf, clonerOf } = instances
   const inspect = () =>
     inspectFleet(central, {
       service: settings.service,
@@ -176,13 +147,7 @@ export function createTenancy(settings: Settings): Tenancy {
     central,
     session: pools.provisioning.session,
     clone: (sql, name, instance) => clonerOf(instance).clone(sql, name),
-    elsewhere: several
-      ? {
-          sessionAt: pools.sessionAt,
-          candidates: () => names.filter(name => breakerOf(name).state().retryInMs === 0),
-          answers: name => answers(pools.lookAt(name), breakerOf(name)),
-        }
-      : null,
+    elsewhere: instances.elsewhere,
     sets: tenantSets,
     visit: pools.visit,
     report: event => tell({ area: 'provision', event }),
@@ -194,7 +159,7 @@ export function createTenancy(settings: Settings): Tenancy {
     central,
     provisioner,
     breaker,
-    ...(several && { breakerOf }),
+    ...(instances.several && { breakerOf }),
     report: (event: RetryReport) => tell({ area: 'retry', event }),
   }
   const attempt = createAttempt(retry)
@@ -205,16 +170,7 @@ export function createTenancy(settings: Settings): Tenancy {
     report: event => tell({ area: 'dead', event }),
   })
   const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
-  const purges = {
-    service: settings.service,
-    session: pools.provisioning.session,
-    instances: names,
-    sessionAt: pools.sessionAt,
-    report: (event: { step: PurgeStep; id: TenantId }) => tell({ area: 'purge', event }),
-  }
-  const purger = createPurger({ ...purges, confirm: confirmPurge(settings, feed) })
-  // Its data is where it came from: there is nothing to keep.
-  const remover = createPurger({ ...purges, confirm: async () => true })
+  const { purger, remover } = assemblePurgers(settings, { pools, instances: names, feed, tell })
   const letGo = closeConnectionsOfDeleted({
     service: settings.service,
     central,
@@ -289,7 +245,7 @@ export function createTenancy(settings: Settings): Tenancy {
     await notifications.close()
     await pools.close(5_000)
     await kept
-    if (owned) redis?.disconnect()
+    lookups.disconnect()
   }
 
   return {
@@ -318,13 +274,7 @@ export function createTenancy(settings: Settings): Tenancy {
     },
     async isUpToDate() {
       if (!(await isUpToDate({ service: settings.service, central, centralSets, template }))) return false
-      // One that cannot be asked is not known to be: the long way says which.
-      const others = names.slice(1).map(name =>
-        pools
-          .lookAt(name)(sql => inspectDatabase(sql, template.name))
-          .catch(() => null),
-      )
-      return (await Promise.all(others)).every(found => found?.state === 'present' && found.comment === template.mark)
+      return instances.haveTemplate(template)
     },
     inspectFleet: inspect,
     repairTenant: repair,
@@ -352,20 +302,4 @@ export function createTenancy(settings: Settings): Tenancy {
       return closed
     },
   }
-}
-
-/** Where tenants are made the row itself is the word; elsewhere identity is asked, and without an address nobody can be. */
-function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRow) => Promise<boolean> {
-  if (source) return async ({ purgeAfter }) => purgeAfter !== null && purgeAfter.getTime() <= Date.now()
-  return async ({ id }) => {
-    if (!feed) throw new IdentityUnavailable('IDENTITY_URL or SERVICE_TOKEN is not set')
-    return (await feed.tenant(id))?.purgeable ?? false
-  }
-}
-
-function redisOf({ redis, redisCa, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
-  if (typeof redis !== 'string') return { redis, owned: false }
-  const client = connectRedis(redis, service, redisCa)
-  client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
-  return { redis: client, owned: true }
 }

@@ -1,0 +1,65 @@
+// Owns what there is once for each PostgreSQL instance of the service: a cloner with its template, and a breaker. Whoever asks
+// for an instance that is not known gets the home instance's breaker, and no cloner.
+import type { Tell } from '../channels.js'
+import type { Pools } from '../connections/pools.js'
+import { inspectDatabase } from '../databases/databases.js'
+import type { MigrationSet } from '../databases/migrations.js'
+import { type Cloner, createCloner, type Template } from '../databases/template.js'
+import type { Settings } from '../options.js'
+import { answers } from '../placement/answers.js'
+import { HOME } from '../placement/instances.js'
+import { type Breaker, createBreaker } from '../provisioning/breaker.js'
+import type { ProvisionerOptions } from '../provisioning/provisioner.js'
+
+export interface Instances {
+  /** The home instance is the first. */
+  readonly names: readonly string[]
+  readonly several: boolean
+  readonly breaker: Breaker
+  clonerOf(instance: string): Cloner
+  breakerOf(instance: string): Breaker
+  /** Whether each of the others has this template; one that cannot be asked is not known to. */
+  haveTemplate(template: Template): Promise<boolean>
+  /** What provisioning works with beyond home, null when there is nothing beyond. */
+  readonly elsewhere: ProvisionerOptions['elsewhere']
+}
+
+export function assembleInstances(
+  { service, instances }: Settings,
+  { pools, sets, tell }: { pools: Pools; sets: readonly MigrationSet[]; tell: Tell },
+): Instances {
+  const names = instances.map(({ name }) => name)
+  const several = names.length > 1
+  const cloners = new Map(
+    names.map(name => {
+      const visit: Pools['visit'] = (database, fn) => pools.visit(database, fn, name)
+      return [name, createCloner({ service, sets, visit })] as const
+    }),
+  )
+  const breakers = new Map(names.map(name => [name, createBreaker(event => tell({ area: 'retry', event }))] as const))
+  const breaker = breakers.get(HOME) as Breaker
+  const breakerOf = (instance: string): Breaker => breakers.get(instance) ?? breaker
+
+  return {
+    names,
+    several,
+    breaker,
+    clonerOf: instance => cloners.get(instance) as Cloner,
+    breakerOf,
+    async haveTemplate({ name, mark }) {
+      const found = names.slice(1).map(instance =>
+        pools
+          .lookAt(instance)(sql => inspectDatabase(sql, name))
+          .catch(() => null),
+      )
+      return (await Promise.all(found)).every(one => one?.state === 'present' && one.comment === mark)
+    },
+    elsewhere: several
+      ? {
+          sessionAt: pools.sessionAt,
+          candidates: () => names.filter(name => breakerOf(name).state().retryInMs === 0),
+          answers: name => answers(pools.lookAt(name), breakerOf(name)),
+        }
+      : null,
+  }
+}

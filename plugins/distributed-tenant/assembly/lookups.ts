@@ -1,0 +1,55 @@
+// Owns how lookups are put together: memory, then Redis, then the registry. A Redis client made here is closed here; one that
+// was passed in is its owner's.
+import type { Redis } from 'ioredis'
+import type { Tell } from '../channels.js'
+import type { NotificationsHandle } from '../connections/notifications.js'
+import { createDirectory, type Directory } from '../directory/directory.js'
+import { connectRedis } from '../directory/redis.js'
+import { createRemote, type Remote } from '../directory/remote.js'
+import type { Settings } from '../options.js'
+import type { SqlClient } from '../types.js'
+
+export interface Lookups {
+  readonly directory: Directory
+  readonly remote: Remote | null
+  /** Closes the client of Redis if it is ours. */
+  disconnect(): void
+}
+
+export function assembleLookups(
+  settings: Settings,
+  { central, notifications, tell }: { central: SqlClient; notifications: NotificationsHandle; tell: Tell },
+): Lookups {
+  const { redis, owned } = redisOf(settings, tell)
+  const remote = redis
+    ? createRemote({
+        redis,
+        service: settings.service,
+        keys: settings.roleKeys,
+        ttlMs: settings.cacheTtl,
+        report: event => tell({ area: 'cache', event }),
+      })
+    : null
+  const directory = createDirectory({
+    central,
+    remote,
+    notifications,
+    cacheTtl: settings.cacheTtl,
+    report: event => tell({ area: 'lookup', event }),
+    heard: () => tell.heard('lookup'),
+  })
+  return {
+    directory,
+    remote,
+    disconnect() {
+      if (owned) redis?.disconnect()
+    },
+  }
+}
+
+function redisOf({ redis, redisCa, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
+  if (typeof redis !== 'string') return { redis, owned: false }
+  const client = connectRedis(redis, service, redisCa)
+  client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
+  return { redis: client, owned: true }
+}

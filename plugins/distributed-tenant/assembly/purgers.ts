@@ -1,0 +1,35 @@
+// Owns who may drop a tenant's database: the purger asks first, as the data is gone then; the remover takes back what was
+// brought here, whose data is where it came from.
+import type { Tell } from '../channels.js'
+import type { Pools } from '../connections/pools.js'
+import { IdentityUnavailable } from '../errors.js'
+import type { Settings } from '../options.js'
+import type { Feed } from '../provisioning/feed.js'
+import { createPurger, type Purger, type PurgeStep } from '../provisioning/purge.js'
+import type { RegistryRow, TenantId } from '../types.js'
+
+export function assemblePurgers(
+  settings: Settings,
+  { pools, instances, feed, tell }: { pools: Pools; instances: readonly string[]; feed: Feed | null; tell: Tell },
+): { readonly purger: Purger; readonly remover: Purger } {
+  const purges = {
+    service: settings.service,
+    session: pools.provisioning.session,
+    instances,
+    sessionAt: pools.sessionAt,
+    report: (event: { step: PurgeStep; id: TenantId }) => tell({ area: 'purge', event }),
+  }
+  return {
+    purger: createPurger({ ...purges, confirm: confirmPurge(settings, feed) }),
+    remover: createPurger({ ...purges, confirm: async () => true }),
+  }
+}
+
+/** Where tenants are made the row itself is the word; elsewhere identity is asked, and without an address nobody can be. */
+function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRow) => Promise<boolean> {
+  if (source) return async ({ purgeAfter }) => purgeAfter !== null && purgeAfter.getTime() <= Date.now()
+  return async ({ id }) => {
+    if (!feed) throw new IdentityUnavailable('IDENTITY_URL or SERVICE_TOKEN is not set')
+    return (await feed.tenant(id))?.purgeable ?? false
+  }
+}
