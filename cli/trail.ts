@@ -6,7 +6,7 @@ import { ensurePartitions, writeRows } from '../plugins/audit/store.js'
 import type { OpenService } from './services.js'
 
 export interface Deed {
-  /** `backup`, `restore`, `export`. */
+  /** `backup`, `restore`, `export`, `move`. */
   readonly command: string
   readonly tenant: string | null
   /** Nothing secret. */

@@ -78,14 +78,20 @@ async function work(
     throw new UsageError('--to is missing: name the instance to move it to.')
   }
   await service.tenancy.prepare()
-  await alone(service, async () => {
+  const doIt = async (): Promise<void> => {
     if (run !== undefined) return carryOut(context, service, options, run)
     if (id !== undefined && options.to !== undefined) return begin(context, service, options, id, options.to)
     const { runToDrop } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
     const left = await runToDrop(service.tenancy.move, id as NonNullable<typeof id>)
     await confirm(`This drops the database that ${tenant} was moved from, for good`, tenant as string, options.yes)
     await drop(context, service, options, left)
-  })
+  }
+  const { to, resume, rollback, dropSource } = options
+  const detail = { to, resume, rollback, dropSource }
+  const { underAudit } = await import('../trail.js')
+  await alone(service, () =>
+    options.dryRun ? doIt() : underAudit([service], { command: 'move', tenant: id ?? null, detail }, doIt),
+  )
 }
 
 async function begin(

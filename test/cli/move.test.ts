@@ -112,6 +112,22 @@ t.test('move', async t => {
     t.equal((await command(['move', 'acme', '--drop-source', '--yes'])).code, 1)
   })
 
+  await t.test('is written down, before it begins and with its end, also when it was killed', async t => {
+    const rows = await central<{ result: string; to: string | null }[]>`
+      select result, detail->>'to' as to from audit_log
+      where detail->>'command' = 'move' and kind = 'admin' and tenant_id = 'acme' order by at`
+    t.match(rows[0], { result: 'begun' })
+    t.ok(
+      rows.some(({ to }) => to === 'b'),
+      'where to',
+    )
+    t.ok(rows.some(({ result }) => result === 'ok'))
+    t.ok(
+      rows.filter(({ result }) => result === 'begun').length > rows.filter(({ result }) => result !== 'begun').length,
+      'one that was killed has no end',
+    )
+  })
+
   await t.test('killed before the switch, it is taken back from anywhere', async t => {
     for (const step of ['prepared', 'closed_to_writers', 'restored', 'accepted', 'closing', 'closed']) {
       await killedAt(step, 'acme', '--to', 'main')
