@@ -1,5 +1,6 @@
 // Owns what a restore asks of identity, by its API. A refusal of identity's own is told apart from an answer that got lost.
-import type { Authority, Word } from '../plugins/distributed-tenant/archive/recovery.js'
+import type { Authority } from '../plugins/distributed-tenant/archive/recovery.js'
+import type { Word } from '../plugins/distributed-tenant/provisioning/registry.js'
 import { ApiError, type IdentityApi } from './identity.js'
 
 export function authorityOf(api: IdentityApi): Authority {

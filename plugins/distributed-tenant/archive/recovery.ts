@@ -5,22 +5,12 @@
 // each service is its own end. Identity not answering: nothing is concluded from that, and the next run asks again.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed, TransferRefused } from '../errors.js'
-import { findTenant } from '../provisioning/registry.js'
+import { findTenant, type Word } from '../provisioning/registry.js'
 import { applyTold } from '../provisioning/truth.js'
 import type { TransferParts } from '../transfer/parts.js'
-import type { JsonObject, Lifecycle, TenantId } from '../types.js'
+import type { JsonObject, TenantId } from '../types.js'
 import type { Archive } from './archive.js'
 import type { ServiceRestore } from './restore.js'
-
-/** What identity says of a tenant. */
-export interface Word {
-  readonly id: TenantId
-  readonly version: number
-  readonly name: string
-  readonly domain: string | null
-  readonly settings: JsonObject
-  readonly lifecycle: Lifecycle
-}
 
 /** Identity, by its API. */
 export interface Authority {
