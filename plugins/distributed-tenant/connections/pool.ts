@@ -180,7 +180,7 @@ export function createPool(options: PoolOptions): Pool {
     if (!connection.lost) {
       if (closed) dismiss(member, 'shutdown')
       else if (!options.pooling || member.retiring || connection.worn) dismiss(member, 'released')
-      else if (seats.someoneWaits() && givesWay(seats.state(), entry)) dismiss(member, 'yielded')
+      else if (seats.someoneWaits() && givesWay(seats.state(), entry, performance.now())) dismiss(member, 'yielded')
       else offer(member)
     }
     pump()

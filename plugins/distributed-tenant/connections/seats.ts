@@ -76,6 +76,9 @@ export interface SeatsOptions {
 /** Uses for each seat of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
 const ERA_PER_SEAT = 50
 
+/** What the latest open weighs among those before it: ten change the picture. */
+const OPENS_REMEMBERED = 0.1
+
 export function createSeats<L>(options: SeatsOptions): Seats<L> {
   const { budget, perKey, maxOpening, acquireTimeout, fastMs, instances } = options
   const entries = new Map<string, Entry<L>>()
@@ -86,6 +89,13 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
   const count = createCount()
   const frequency = createFrequency(budget * ERA_PER_SEAT)
   const usesOf = (entry: Entry<L>): number => frequency.of(entry.tally)
+  let usesPerOpen = 0
+  let usesSinceOpen = 0
+
+  function used(entry: Entry<L>): void {
+    frequency.count(entry.tally)
+    usesSinceOpen++
+  }
 
   function tidy(entry: Entry<L>): void {
     if (entry.queue.length > 0) return
@@ -97,14 +107,14 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
   return {
     members,
     entries,
-    state: () => ({ budget, perKey, maxOpening, turns, idle, usesOf, instances, ...counts }),
+    state: () => ({ budget, perKey, maxOpening, entries, turns, idle, usesOf, usesPerOpen, instances, ...counts }),
     entry(key) {
       let entry = entries.get(key)
       if (!entry) {
         const queue = createQueue<L>(acquireTimeout)
         const tally = frequency.begin(key)
         const counts = { size: 0, live: 0, opening: 0, inUse: 0 }
-        entry = { key, queue, idle: [], ...counts, gathering: null, tally, growAfter: 0 }
+        entry = { key, queue, idle: [], ...counts, gathering: null, tally, growAfter: 0, lentAt: 0 }
         entries.set(key, entry)
       }
       return entry
@@ -129,6 +139,8 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
         retiring: false,
         closing: null,
       }
+      usesPerOpen += (usesSinceOpen - usesPerOpen) * OPENS_REMEMBERED
+      usesSinceOpen = 0
       members.add(member)
       counts.total++
       counts.opening++
@@ -155,9 +167,10 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
       idle.delete(member)
       member.state = 'leased'
       member.entry.inUse++
-      frequency.count(member.entry.tally)
+      member.entry.lentAt = performance.now()
+      used(member.entry)
     },
-    joined: member => frequency.count(member.entry.tally),
+    joined: member => used(member.entry),
     returned(member) {
       member.entry.inUse--
       if (member.entry.gathering === member) member.entry.gathering = null

@@ -17,18 +17,34 @@ function entry(
   const { waiting = 0, since = now - 100, uses = 0, ...rest } = more
   const queue = { length: waiting, since } as Entry<null>['queue']
   const tally = { uses, era: 0 }
-  return { key, queue, idle: [], size: 0, live: 0, opening: 0, inUse: 0, gathering: null, tally, growAfter: 0, ...rest }
+  return {
+    key,
+    queue,
+    idle: [],
+    size: 0,
+    live: 0,
+    opening: 0,
+    inUse: 0,
+    gathering: null,
+    tally,
+    growAfter: 0,
+    lentAt: 0,
+    ...rest,
+  }
 }
 
 const resting = (owner: Entry<null>, idleSince: number) => ({ entry: owner, idleSince, state: 'idle' }) as Member<null>
 
 function state(
-  more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf'>> & {
+  more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf' | 'entries'>> & {
     turns?: Entry<null>[]
     idle?: Member<null>[]
+    /** That neither wait nor rest. */
+    others?: Entry<null>[]
   },
 ) {
-  const { turns = [], idle = [], ...rest } = more
+  const { turns = [], idle = [], others = [], ...rest } = more
+  const all = [...turns, ...idle.map(({ entry }) => entry), ...others]
   return {
     budget: 10,
     perKey: 5,
@@ -36,8 +52,10 @@ function state(
     total: 10,
     opening: 0,
     closing: 0,
+    usesPerOpen: 0,
     usesOf: ({ tally }: Entry<null>) => tally.uses,
     ...rest,
+    entries: new Map(all.map(entry => [entry.key, entry])),
     turns: new Set(turns),
     idle: new Set(idle),
   }
@@ -100,6 +118,24 @@ t.test('the next move', async t => {
   await t.test('takes nothing for a key that has one, however long it was idle', async t => {
     t.equal(nextMove(state({ turns: [hot], idle: [resting(other, now - 3_600_000)] }), now), null)
   })
+  await t.test('opens one at a time when most find theirs open and the budget is spent', async t => {
+    const second = entry('second', { waiting: 1 })
+    const victim = resting(other, now - 99)
+    const found = { usesPerOpen: 9, turns: [cold, second], idle: [victim] }
+    t.same(nextMove(state({ ...found, opening: 1 }), now), { type: 'take', victim }, 'the next seat meanwhile')
+    t.equal(nextMove(state({ ...found, opening: 1, closing: 1 }), now), null)
+    t.equal(nextMove(state({ ...found, opening: 1, total: 9 }), now), null, 'nor into a seat just freed')
+    t.same(nextMove(state({ ...found, opening: 3, total: 5 }), now), { type: 'open', entry: cold }, 'but into room')
+  })
+  await t.test('takes no key’s only one while another has a spare one that is soon back', async t => {
+    const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
+    const spare = entry('spare', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 5 })
+    t.same(nextMove(state({ turns: [cold], idle: [only], others: [spare] }), now), { type: 'wait', ms: 15 })
+    const slow = entry('slow', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 25 })
+    t.same(nextMove(state({ turns: [cold], idle: [only], others: [slow] }), now), { type: 'take', victim: only })
+    const busy = entry('busy', { size: 2, live: 2, inUse: 2, uses: 400, lentAt: now - 5 })
+    t.same(nextMove(state({ turns: [cold], idle: [only], others: [busy] }), now), { type: 'take', victim: only })
+  })
   await t.test('takes nobody’s for a seat that is on its way back', async t => {
     const victim = resting(other, now - 99)
     t.equal(nextMove(state({ closing: 1, turns: [cold], idle: [victim] }), now), null)
@@ -117,6 +153,11 @@ t.test('the next move', async t => {
     t.same(move(hungry), { type: 'open', entry: there }, 'an instance that has its share opens no more')
     const [own, others] = [resting(entry('b old', { live: 1 }), 0), resting(entry('a old', { live: 1 }), 0)]
     t.same(move(hungry, [others, own]), { type: 'take', victim: own }, 'and takes from its own')
+    const spare = (key: string) => entry(key, { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
+    const waits = (key: string) =>
+      nextMove(state({ total: 5, turns: [here], idle: [own], others: [spare(key)], instances: hungry }), now)
+    t.same(waits('b spare'), { type: 'wait', ms: 15 }, 'or waits for a spare one of its own')
+    t.same(waits('a spare'), { type: 'take', victim: own }, 'and not for another instance’s')
   })
   await t.test('is none when nobody waits', async t => t.equal(nextMove(state({ total: 0 }), now), null))
 })
@@ -127,31 +168,44 @@ t.test('a key that got a connection back', async t => {
   const rich = entry('rich', { waiting: 5, size: 3, live: 3 })
 
   await t.test('gives way to one without any whose turn is before', async t =>
-    t.ok(givesWay(state({ turns: [waiting, own] }), own)),
+    t.ok(givesWay(state({ turns: [waiting, own] }), own, now)),
   )
   await t.test('keeps it when its own turn is before', async t =>
-    t.notOk(givesWay(state({ turns: [own, waiting] }), own)),
+    t.notOk(givesWay(state({ turns: [own, waiting] }), own, now)),
   )
   await t.test('gives way all the same when it has more', async t =>
-    t.ok(givesWay(state({ turns: [rich, waiting] }), rich)),
+    t.ok(givesWay(state({ turns: [rich, waiting] }), rich, now)),
   )
   await t.test('gives way when nobody waits for its own', async t =>
-    t.ok(givesWay(state({ turns: [waiting] }), entry('done', { size: 1, live: 1 }))),
+    t.ok(givesWay(state({ turns: [waiting] }), entry('done', { size: 1, live: 1 }), now)),
   )
   await t.test('keeps it from one that has a connection', async t =>
-    t.notOk(givesWay(state({ turns: [rich, own] }), own)),
+    t.notOk(givesWay(state({ turns: [rich, own] }), own, now)),
   )
   await t.test('gives way within its instance, when that has its share', async t => {
     const instances = { opening: () => 0, full: () => true, same: (a: string, b: string) => a[0] === b[0] }
     const mine = entry('b mine', { size: 1, live: 1 })
     const near = entry('b near', { waiting: 1 })
-    t.ok(givesWay(state({ total: 5, turns: [near], instances }), mine))
-    t.notOk(givesWay(state({ total: 5, turns: [entry('a far', { waiting: 1 })], instances }), mine))
+    t.ok(givesWay(state({ total: 5, turns: [near], instances }), mine, now))
+    t.notOk(givesWay(state({ total: 5, turns: [entry('a far', { waiting: 1 })], instances }), mine, now))
+  })
+  await t.test('gives a spare one rather than another’s only one, which is used as often', async t => {
+    const spare = entry('spare', { size: 2, live: 2, uses: 40 })
+    const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
+    t.ok(givesWay(state({ turns: [waiting], idle: [only], others: [spare] }), spare, now))
+    const seldom = resting(entry('seldom', { size: 1, live: 1, uses: 4 }), now - 99)
+    t.notOk(givesWay(state({ turns: [waiting], idle: [seldom], others: [spare] }), spare, now))
+  })
+  await t.test('keeps its only one while another has a spare one that is soon back', async t => {
+    const spare = entry('spare', { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
+    t.notOk(givesWay(state({ turns: [waiting, own], others: [spare] }), own, now))
+    const slow = entry('slow', { size: 2, live: 2, inUse: 2, lentAt: now - 25 })
+    t.ok(givesWay(state({ turns: [waiting, own], others: [slow] }), own, now))
   })
   await t.test('keeps it while a seat can be had otherwise', async t => {
-    t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own))
-    t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own))
-    t.notOk(givesWay(state({ opening: 4, closing: 1, turns: [entry('a', { waiting: 1 }), waiting, own] }), own))
-    t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own))
+    t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own, now))
+    t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own, now))
+    t.notOk(givesWay(state({ opening: 4, closing: 1, turns: [entry('a', { waiting: 1 }), waiting, own] }), own, now))
+    t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own, now))
   })
 })
