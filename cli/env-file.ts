@@ -6,8 +6,8 @@ import { accessSync, constants, existsSync, readFileSync, writeFileSync } from '
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
-import { secretVariables } from '../plugins/distributed-tenant/environment.js'
 import { ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
+import { secretVariables } from '../plugins/distributed-tenant/variables.js'
 
 const EXAMPLE = fileURLToPath(new URL('../../.env.example', import.meta.url))
 

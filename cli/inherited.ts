@@ -1,5 +1,5 @@
 // Owns the environment that a program started by this command inherits: ours without our own secrets.
-import { secretVariables } from '../plugins/distributed-tenant/environment.js'
+import { secretVariables } from '../plugins/distributed-tenant/variables.js'
 
 const ours = new Set<string>(secretVariables.flatMap(name => [name, `${name}_FILE`]))
 

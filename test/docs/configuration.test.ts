@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import t from 'tap'
-import { environmentSchema, readEnvironment, secretVariables } from '../../plugins/distributed-tenant/environment.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { environmentSchema, secretVariables } from '../../plugins/distributed-tenant/variables.js'
 import { quoted, rows, section } from './documents.js'
 
 /** Name to default as text; null without one. */
