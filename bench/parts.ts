@@ -2,8 +2,8 @@
 // built as the plugin builds them, with the same options.
 import type { FastifyInstance } from 'fastify'
 import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
-import { settle } from '../plugins/distributed-tenant/options.js'
 import type { ClientScope } from '../plugins/distributed-tenant/request/client.js'
+import { settle } from '../plugins/distributed-tenant/settings.js'
 import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import type { ArmConfig } from './arm.js'

@@ -1,7 +1,7 @@
 // Owns how the command builds a service's tenancy: as the service itself does, but without Redis, NATS and Fastify. It opens
 // nothing yet; whoever builds one closes it.
 import { readEnvironment } from '../plugins/distributed-tenant/environment.js'
-import { settle } from '../plugins/distributed-tenant/options.js'
+import { settle } from '../plugins/distributed-tenant/settings.js'
 import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { ServiceTarget, Targets } from './targets.js'
 

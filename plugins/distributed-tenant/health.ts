@@ -7,10 +7,10 @@ import { tenantDatabaseName } from './databases/names.js'
 import type { Directory } from './directory/directory.js'
 import type { Remote } from './directory/remote.js'
 import { TenantBusy, TenantLookupFailed, TenantMoving } from './errors.js'
-import type { Settings } from './options.js'
 import { HOME } from './placement/instances.js'
 import type { Breaker } from './provisioning/breaker.js'
 import type { Streams } from './provisioning/streams.js'
+import type { Settings } from './settings.js'
 import type { ConnectionInfo, HealthPart, TenancyHealth, TenantId, TenantProbe } from './types.js'
 
 export interface HealthParts {

@@ -7,9 +7,9 @@ import { shareOf } from './connections/shares.js'
 import { type MigrationSet, migrate } from './databases/migrations.js'
 import { powerfulRoles } from './databases/roles.js'
 import { ConfigurationInvalid } from './errors.js'
-import type { Settings } from './options.js'
 import { prepareAnchor } from './placement/anchor.js'
 import { HOME, type InstanceAddress } from './placement/instances.js'
+import type { Settings } from './settings.js'
 import type { SqlClient } from './types.js'
 
 export interface CentralMark {

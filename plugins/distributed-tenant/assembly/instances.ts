@@ -5,11 +5,11 @@ import type { Pools } from '../connections/pools.js'
 import { inspectDatabase } from '../databases/databases.js'
 import type { MigrationSet } from '../databases/migrations.js'
 import { type Cloner, createCloner, type Template } from '../databases/template.js'
-import type { Settings } from '../options.js'
 import { answers } from '../placement/answers.js'
 import { HOME } from '../placement/instances.js'
 import { type Breaker, createBreaker } from '../provisioning/breaker.js'
 import type { ProvisionerOptions } from '../provisioning/provisioner.js'
+import type { Settings } from '../settings.js'
 
 export interface Instances {
   /** The home instance is the first. */

@@ -6,7 +6,7 @@ import type { NotificationsHandle } from '../connections/notifications.js'
 import { createDirectory, type Directory } from '../directory/directory.js'
 import { connectRedis } from '../directory/redis.js'
 import { createRemote, type Remote } from '../directory/remote.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 import type { SqlClient } from '../types.js'
 
 export interface Lookups {

@@ -3,9 +3,9 @@
 import type { Tell } from '../channels.js'
 import type { Pools } from '../connections/pools.js'
 import { IdentityUnavailable } from '../errors.js'
-import type { Settings } from '../options.js'
 import type { Feed } from '../provisioning/feed.js'
 import { createPurger, type Purger, type PurgeStep } from '../provisioning/purge.js'
+import type { Settings } from '../settings.js'
 import type { RegistryRow, TenantId } from '../types.js'
 
 export function assemblePurgers(

@@ -28,7 +28,7 @@ import {
   tenantsDurable,
 } from '../../../events/index.js'
 import type { Tell } from '../channels.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 import type { Notifications, SqlClient } from '../types.js'
 import { type ApplyOptions, applyLifecycle } from './apply.js'
 import type { DeadLetters } from './dead-letters.js'

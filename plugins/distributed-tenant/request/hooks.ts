@@ -17,7 +17,7 @@ import {
   TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import type { ClientScope } from './client.js'
 import { type Heard, type Identifier, identifyTenant } from './identify.js'

@@ -3,7 +3,7 @@
 import net from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ConfigurationInvalid, HostInvalid } from '../errors.js'
-import type { Settings } from '../options.js'
+import type { Settings } from '../settings.js'
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const addressLiteral = /^\[[0-9a-f:.]+\]$/

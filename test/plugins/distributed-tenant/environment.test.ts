@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { readEnvironment } from '../../../plugins/distributed-tenant/environment.js'
-import { settle } from '../../../plugins/distributed-tenant/options.js'
+import { settle } from '../../../plugins/distributed-tenant/settings.js'
 import { environmentSchema } from '../../../plugins/distributed-tenant/variables.js'
 
 t.test('an empty environment gives the documented defaults', async t => {

@@ -6,7 +6,7 @@ import t from 'tap'
 import { readEnvironment } from '../../../../plugins/distributed-tenant/environment.js'
 import { migrateFleet, resumeRun, rollBackRun } from '../../../../plugins/distributed-tenant/fleet/migrate.js'
 import { listRuns } from '../../../../plugins/distributed-tenant/fleet/runs.js'
-import { settle } from '../../../../plugins/distributed-tenant/options.js'
+import { settle } from '../../../../plugins/distributed-tenant/settings.js'
 import { createTenancy, type Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { notes, rig } from '../../../rig.js'
 

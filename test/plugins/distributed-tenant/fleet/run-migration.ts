@@ -2,7 +2,7 @@
 // for each tenant that is done.
 import { readEnvironment } from '../../../../plugins/distributed-tenant/environment.js'
 import { migrateFleet } from '../../../../plugins/distributed-tenant/fleet/migrate.js'
-import { settle } from '../../../../plugins/distributed-tenant/options.js'
+import { settle } from '../../../../plugins/distributed-tenant/settings.js'
 import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 
 const { database, migrations } = JSON.parse(process.env.OPTIONS ?? '{}')

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { hear } from '../../../../plugins/distributed-tenant/index.js'
-import { settle } from '../../../../plugins/distributed-tenant/options.js'
+import { settle } from '../../../../plugins/distributed-tenant/settings.js'
 import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { notes, rig } from '../../../rig.js'
 

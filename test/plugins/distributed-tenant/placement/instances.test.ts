@@ -2,9 +2,9 @@
 import t from 'tap'
 import { shareOf } from '../../../../plugins/distributed-tenant/connections/shares.js'
 import { readEnvironment } from '../../../../plugins/distributed-tenant/environment.js'
-import { settle } from '../../../../plugins/distributed-tenant/options.js'
 import { leastFull } from '../../../../plugins/distributed-tenant/placement/choose.js'
 import { instancesOf, parseInstances } from '../../../../plugins/distributed-tenant/placement/instances.js'
+import { settle } from '../../../../plugins/distributed-tenant/settings.js'
 
 t.test('DB_INSTANCES', async t => {
   t.same(parseInstances('b=db2.internal:5433,c=db3'), {
