@@ -10,8 +10,9 @@ import { TenantBusy, TenantLookupFailed, TenantMoving } from './errors.js'
 import { HOME } from './placement/instances.js'
 import type { Breaker } from './provisioning/breaker.js'
 import type { Streams } from './provisioning/streams.js'
+import type { ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from './reports.js'
 import type { Settings } from './settings.js'
-import type { ConnectionInfo, HealthPart, TenancyHealth, TenantId, TenantProbe } from './types.js'
+import type { TenantId } from './types.js'
 
 export interface HealthParts {
   readonly settings: Settings

@@ -96,6 +96,7 @@ export {
 } from './channels.js'
 export * from './errors.js'
 export type { DistributedTenantOptions } from './options.js'
+export type * from './reports.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
 export {
   fromDomain,

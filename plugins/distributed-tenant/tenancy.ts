@@ -38,11 +38,12 @@ import { type ReconcileReport, type Reconciler, startReconciler } from './provis
 import { createAttempt, type Retries, type RetryReport, startRetries } from './provisioning/retry.js'
 import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
+import type { Figures } from './reports.js'
 import type { Settings } from './settings.js'
 import { prepareCentral, prepareInstances } from './start.js'
 import type { MoveParts } from './transfer/move/parts.js'
 import type { TransferParts } from './transfer/parts.js'
-import type { Figures, TenantId } from './types.js'
+import type { TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings

@@ -2,7 +2,8 @@
 // Types only: nothing here runs.
 import type { FastifyRequest } from 'fastify'
 import type postgres from 'postgres'
-import type { ConsumerLag, TenantId } from '../../events/index.js'
+import type { TenantId } from '../../events/index.js'
+import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from './reports.js'
 
 export type { TenantId }
 
@@ -181,64 +182,6 @@ export interface Tenants {
   readonly origin: object
 }
 
-export type TenantProbe =
-  | 'ready'
-  | 'provisioning'
-  | 'failed'
-  /** Its schema is behind, and such tenants are refused here. */
-  | 'outdated'
-  | 'suspended'
-  /** It is between two instances, and is let in again in a moment. */
-  | 'moving'
-  | 'not_found'
-  | 'unavailable'
-  | 'busy'
-  | 'unknown'
-
-/** `off`: not configured, so it cannot be down. */
-export interface HealthPart {
-  readonly status: 'up' | 'down' | 'off'
-  readonly latencyMs?: number
-  /** Why it is down, without secrets. */
-  readonly detail?: string
-}
-
-export interface TenancyHealth {
-  readonly central: HealthPart
-  readonly cache: HealthPart
-  readonly events: HealthPart
-  /** Down while the instance is short of something and is spared: new tenants wait. */
-  readonly provisioning: HealthPart
-  /** The instances beside the one of the central database, where there are any. */
-  readonly instances?: Readonly<Record<string, HealthPart>>
-  readonly connections: ConnectionInfo
-}
-
-/** Numbers that take a question. What could not be told within the deadline is null. */
-export interface Figures {
-  readonly stored: {
-    readonly registry: readonly {
-      readonly lifecycle: Lifecycle
-      readonly provisioned: Provisioned
-      readonly count: number
-    }[]
-    /** Ready tenants whose schema is older than this release's. */
-    readonly schemaBehind: number
-    /** Rows that wait in the outbox, and the age of the oldest in seconds. */
-    readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
-    /** Rows that the stream will never take. */
-    readonly outboxRefused: number
-    /** Set aside for an operator. */
-    readonly deadEvents: number
-    /** Set aside until a newer release runs, which replays them by itself. */
-    readonly parkedEvents: number
-    readonly spares: number
-    readonly centralBytes: number
-  } | null
-  /** By durable. One that is not there yet is null; without NATS all of it is. */
-  readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
-}
-
 /**
  * Hears `NOTIFY` on the central database. A lost connection is made again: `onLost` says at once that words may be missed,
  * `onReset` that they are heard again, and that some were missed.
@@ -250,55 +193,6 @@ export interface Notifications {
     onReset?: () => void,
     onLost?: () => void,
   ): () => void
-}
-
-export interface ConnectionInfo {
-  readonly service: string
-  readonly instance: { readonly host: string; readonly port: number }
-  /** Connections counted at the socket, from before connect until the server has let go. */
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
-  readonly budget: number
-  /** Connections opened since the start. */
-  readonly opened: number
-  /** Idle connections closed since the start to make room for another tenant. */
-  readonly taken: number
-  /** Waits since the start that ended in TENANT_BUSY. */
-  readonly refused: number
-  /**
-   * By name of the database: every tenant that has a connection or waits for one, and those that had one since the start
-   * (of more than 10,000 the newest). `taken`: its connections that were closed for another.
-   */
-  readonly tenants: Readonly<Record<string, TenantConnections>>
-  /** By name of the instance; `main` is the one of the central database. */
-  readonly instances: Readonly<Record<string, InstanceConnections>>
-}
-
-/** As in {@link ConnectionInfo}, of one instance. `budget`: the most of this process's that it may have. */
-export interface InstanceConnections {
-  readonly host: string
-  readonly port: number
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
-  readonly budget: number
-}
-
-/** As in {@link ConnectionInfo}, of one tenant. */
-export interface TenantConnections {
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
-  readonly opened: number
-  readonly taken: number
-  readonly refused: number
 }
 
 /** Route and scope policy: `required` refuses in `onRequest`; `false` skips all; unset resolves when the request names one. */
