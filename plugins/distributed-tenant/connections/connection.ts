@@ -66,7 +66,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   let givenUp = false
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
-  /** The query handed last: it knows its backend, and whether it is running. */
+  /** The query handed last, while it has no answer: it knows its backend, and whether it is running. */
   let latest: DriverQuery | null = null
   let tellClosed: () => void
   const watchers = new Set<(error: Error) => void>()
@@ -149,6 +149,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     const settled = (): void => {
       if (over) return
       over = true
+      // A session that rests holds on to nobody's query.
+      if (latest === query) latest = null
       // One that was never sent must not be sent any more.
       if (query.state === null) query.cancelled = true
       else wire.answered()
