@@ -66,10 +66,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   let givenUp = false
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
-  /** The query handed last: it knows its backend, and whether it is running. */
+  /** The query handed last, while it has no answer: it knows its backend, and whether it is running. */
   let latest: DriverQuery | null = null
   let tellClosed: () => void
-  const watchers = new Set<(error: Error) => void>()
+  // Not a Set, see deadlines.ts: every transaction watches.
+  const watchers: ((error: Error) => void)[] = []
   const closed = new Promise<void>(resolve => {
     tellClosed = resolve
   })
@@ -79,8 +80,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     lost = error
     clearTimeout(timer)
     for (const query of wire.drain()) query.reject(error)
-    for (const onLost of watchers) onLost(error)
-    watchers.clear()
+    for (const onLost of watchers.splice(0)) onLost(error)
   }
 
   // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
@@ -149,6 +149,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     const settled = (): void => {
       if (over) return
       over = true
+      // A session that rests holds on to nobody's query.
+      if (latest === query) latest = null
       // One that was never sent must not be sent any more.
       if (query.state === null) query.cancelled = true
       else wire.answered()
@@ -206,10 +208,14 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
 
-  async function run(text: string): Promise<readonly unknown[] & { command: string }> {
+  function run(text: string): Promise<{ command: string }> {
     const query = sql.unsafe(text) as unknown as DriverQuery
-    query.handler = execute
-    return (await query) as readonly unknown[] & { command: string }
+    query.executed = true
+    return new Promise((resolve, reject) => {
+      Object.assign(query, { resolve, reject })
+      // Not yet: the driver may still be busy with the answer before.
+      queueMicrotask(() => execute(query))
+    })
   }
 
   const timer = setTimeout(
@@ -262,8 +268,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     },
     watch(onLost) {
       if (lost) onLost(lost)
-      else watchers.add(onLost)
-      return () => watchers.delete(onLost)
+      else watchers.push(onLost)
+      return () => {
+        const at = watchers.indexOf(onLost)
+        if (at >= 0) watchers.splice(at, 1)
+      }
     },
     execute,
     run,

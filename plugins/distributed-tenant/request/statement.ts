@@ -13,6 +13,8 @@ import type { Ending, Use } from './use.js'
 
 export class Statement implements Heard, Expiring {
   due = 0
+  before: Expiring | null = null
+  behind: Expiring | null = null
   readonly #use: Use
   readonly #query: DriverQuery
   readonly #ending: Ending | null

@@ -84,7 +84,7 @@ export class Use {
   async command(text: string): Promise<string> {
     this.#running++
     const { deadlines } = this.options
-    const timer: Expiring = { due: 0, expire: () => this.expire() }
+    const timer: Expiring = { due: 0, before: null, behind: null, expire: () => this.expire() }
     deadlines.add(timer)
     try {
       return (await this.connection.run(text)).command

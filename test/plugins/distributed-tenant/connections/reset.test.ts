@@ -1,6 +1,7 @@
 // Nothing that one user of a tenant leaves in a session reaches the next user of that tenant.
 import t from 'tap'
-import { codeOf, stand, until } from '../stand.js'
+import { RESET } from '../../../../plugins/distributed-tenant/connections/pool.js'
+import { APPLICATION, codeOf, stand, until } from '../stand.js'
 
 t.test('the next user of a connection', async t => {
   const { pool: build, look } = await stand(t)
@@ -75,6 +76,54 @@ t.test('the next user of a connection', async t => {
     const before = await pid()
     await left(sql => sql.unsafe('begin; set role other; create temp table x (a int)'))
     t.equal(await pid(), before)
+  })
+  await t.test('gets a connection as a transaction of plain statements left it, without a reset', async t => {
+    const lastText = async () =>
+      (await look`select query from pg_stat_activity where application_name = ${APPLICATION}`)[0]?.query
+    const count = async () => (await look`select count(*)::int as n from things`)[0]?.n
+    await left(sql => sql.begin(sql => sql`insert into things values (1)`))
+    t.equal(await lastText(), 'commit')
+    await left(sql =>
+      sql.begin(async sql => {
+        await sql.savepoint(sql => sql`insert into things values (2)`)
+        await sql.savepoint(sql => sql`select 1 / 0`).catch(() => {})
+      }),
+    )
+    t.equal(await lastText(), 'commit')
+    await left(sql =>
+      sql.begin(async sql => {
+        await sql`insert into things values (3)`
+        throw new Error('of the user')
+      }),
+    )
+    t.equal(await lastText(), 'rollback')
+    await left(sql => sql.begin(sql => sql`select 1 / 0`))
+    t.equal(await lastText(), 'rollback')
+    t.same([...(await next`select now() = statement_timestamp() as alone`.simple())], [{ alone: true }])
+    t.equal(await count(), 2)
+    await look`truncate things`
+  })
+  await t.test('gets a connection that was reset when a transaction may have set something', async t => {
+    const lastText = async () =>
+      (await look`select query from pg_stat_activity where application_name = ${APPLICATION}`)[0]?.query
+    await left(sql => sql.begin(sql => sql`select set_config('my.user', 'ann', false)`))
+    t.equal(await lastText(), RESET)
+    await left(sql => sql.begin(sql => sql.savepoint(sql => sql.unsafe(`set my.user = 'ben'`))))
+    t.equal(await lastText(), RESET)
+    t.notOk((await next`select current_setting('my.user', true) as mine`)[0]?.mine)
+  })
+  await t.test('never gets the connection of a transaction that was cut short', async t => {
+    const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid
+    const before = await pid()
+    const scope = client()
+    const cut = scope.sql.begin(async sql => {
+      await sql`insert into things values (1)`
+      scope.release()
+      await sql`insert into things values (2)`
+    })
+    t.equal(await codeOf(cut), 'TENANT_CLIENT_RELEASED')
+    t.not(await pid(), before)
+    t.same([...(await look`select a from things`)], [])
   })
   await t.test('gets a new connection when the old one has prepared a thousand statements', async t => {
     const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid

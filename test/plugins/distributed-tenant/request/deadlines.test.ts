@@ -1,0 +1,68 @@
+// The one clock of all statements: each ends at its time, in order, and what was taken out is not heard of again.
+import t from 'tap'
+import { createDeadlines, type Expiring } from '../../../../plugins/distributed-tenant/request/deadlines.js'
+import { until } from '../stand.js'
+
+t.test('deadlines', async t => {
+  const expired: string[] = []
+  const one = (name: string, expire = () => {}): Expiring => ({
+    due: 0,
+    before: null,
+    behind: null,
+    expire() {
+      expired.push(name)
+      expire()
+    },
+  })
+  t.beforeEach(() => {
+    expired.length = 0
+  })
+
+  await t.test('end in the order in which they began, never early', async t => {
+    const deadlines = createDeadlines(20)
+    const began = performance.now()
+    for (const name of ['a', 'b', 'c']) deadlines.add(one(name))
+    await until(2_000, () => expired.length === 3)
+    t.ok(performance.now() - began >= 20)
+    t.same(expired, ['a', 'b', 'c'])
+  })
+
+  await t.test('do not come for what was taken out, once or twice, by somebody or by another’s end', async t => {
+    const deadlines = createDeadlines(20)
+    const [gone, behind] = [one('gone'), one('behind')]
+    const first = one('first', () => deadlines.delete(behind))
+    const last = one('last')
+    for (const all of [gone, first, behind, last]) deadlines.add(all)
+    deadlines.delete(gone)
+    deadlines.delete(gone)
+    await until(2_000, () => expired.includes('last'))
+    t.same(expired, ['first', 'last'])
+  })
+
+  await t.test('begin anew for what is put in again, and after a rest', async t => {
+    const deadlines = createDeadlines(20)
+    const again = one('again')
+    const other = one('other')
+    deadlines.add(again)
+    deadlines.add(other)
+    deadlines.delete(again)
+    deadlines.add(again)
+    await until(2_000, () => expired.length === 2)
+    t.same(expired, ['other', 'again'])
+    deadlines.add(again)
+    await until(2_000, () => expired.length === 3)
+    t.same(expired, ['other', 'again', 'again'])
+  })
+
+  await t.test('keep nothing that was taken out', async t => {
+    const deadlines = createDeadlines(10_000)
+    const stays = one('stays')
+    deadlines.add(stays)
+    const goes = one('goes')
+    deadlines.add(goes)
+    deadlines.delete(goes)
+    t.same([goes.before, goes.behind], [null, null])
+    t.not(stays.behind, goes)
+    deadlines.delete(stays)
+  })
+})
