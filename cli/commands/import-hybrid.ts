@@ -11,6 +11,7 @@ import {
 } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance, type Instance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import { createJournal } from '../../plugins/distributed-tenant/transfer/journal.js'
+import { alone } from '../alone.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
 import { identityApi } from '../identity.js'
@@ -31,6 +32,11 @@ interface Options extends PlanChoices {
   readonly list?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
+}
+
+interface Work extends Options {
+  /** Aborted when somebody else may begin. */
+  readonly lost: AbortSignal
 }
 
 const about = `
@@ -80,7 +86,7 @@ export function importCommand(): Command {
         const source = createInstance(sourceAddress(options.from))
         try {
           for (const { tenancy } of services) await tenancy.prepare()
-          await alone(services, () => work(context, services, source, options))
+          await alone(services, lost => work(context, services, source, { ...options, lost }))
         } finally {
           await source.close()
         }
@@ -88,27 +94,11 @@ export function importCommand(): Command {
     })
 }
 
-/** One at a time for each service: its lock is the session's, and goes with a process that is killed. */
-async function alone(services: readonly OpenService[], fn: () => Promise<void>): Promise<void> {
-  const [first, ...rest] = services
-  if (!first) return fn()
-  await first.tenancy.transfer.session(async sql => {
-    const [lock] = await sql<{ mine: boolean }[]>`
-      select pg_try_advisory_lock(hashtextextended('distributed_tenant.transfer', 0)) as mine`
-    if (!lock?.mine) throw new Error(`Another import is running on ${first.name}: wait for its end.`)
-    try {
-      await alone(rest, fn)
-    } finally {
-      await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.transfer', 0))`
-    }
-  })
-}
-
 async function work(
   context: Context,
   services: readonly OpenService[],
   source: Instance,
-  options: Options,
+  options: Work,
 ): Promise<void> {
   const { output } = context
   const run = options.resume ?? options.rollback ?? options.thaw
@@ -154,7 +144,7 @@ async function carryOut(
   { targets, output, showProgress }: Context,
   services: readonly OpenService[],
   source: Instance,
-  options: Options,
+  options: Work,
   id: string,
   how: (options: ImportOptions) => Promise<ImportOutcome[]>,
 ): Promise<void> {
@@ -170,7 +160,7 @@ async function carryOut(
       id,
       registrar: registrarOf(identityApi(targets), id),
       parallel: options.parallel,
-      signal: interrupted.signal,
+      signal: AbortSignal.any([interrupted.signal, options.lost]),
       services: servicesOf(services, id, { source, programs, folder, jobs }),
       onBegin: tenants => {
         progress = startProgress('tenants', tenants, { show: showProgress })

@@ -2,6 +2,7 @@
 import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
+import { parseRoute } from '../../plugins/distributed-tenant/transfer/move/parts.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { OpenService } from '../services.js'
 import type { Targets } from '../targets.js'
@@ -24,6 +25,7 @@ const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
 export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): Promise<Problem[]> {
   const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
   const target = tenancy.fleet.sets.at(-1)?.version ?? 0
+  const moves = await unfinishedMoves(tenancy)
   const found: Problem[] = []
   for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
     if (provisioned === 'removed') continue
@@ -43,13 +45,13 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
         problem(
           'being moved',
           id,
-          `it takes no writes; if no move runs: \`move --service ${name} --list\`, then --resume`,
+          `it takes no writes; if no move runs: ${wayOn(name, moves.find(one => one.id === id)?.run)}`,
         ),
       )
     }
     for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
   }
-  for (const place of [{ instance: HOME, ...home }, ...elsewhere]) found.push(...straysOf(name, place, found))
+  for (const place of [{ instance: HOME, ...home }, ...elsewhere]) found.push(...straysOf(name, place, found, moves))
   return [...found, ...(await leftByRestores(name, tenancy))]
 }
 
@@ -57,10 +59,17 @@ function straysOf(
   name: string,
   { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
   told: readonly Problem[],
+  moves: readonly UnfinishedMove[],
 ): Problem[] {
   const found: Problem[] = []
-  for (const database of strayDatabases)
-    found.push(problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'))
+  for (const database of strayDatabases) {
+    const move = moves.find(({ to, id }) => to === instance && tenantDatabaseName(id, name as ServiceName) === database)
+    found.push(
+      move
+        ? problem('left by a move', database, `if it does not run: ${wayOn(name, move.run)}`)
+        : problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'),
+    )
+  }
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
   // A tenant's own, or one that is astray, is told once.
   const known = new Set(strayDatabases)
@@ -70,6 +79,26 @@ function straysOf(
     found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))
   return found.map(one => ({ ...one, instance }))
 }
+
+interface UnfinishedMove {
+  readonly run: string
+  readonly id: TenantId
+  readonly to: string
+}
+
+/** Killed, running, or taken back but for what lies at the target. */
+async function unfinishedMoves({ move }: OpenService['tenancy']): Promise<UnfinishedMove[]> {
+  const rows = await move.central<{ run: string; id: TenantId; route: string }[]>`
+    select transfer_id as run, tenant_id as id, source as route
+    from transfer_tenants join transfers on transfers.id = transfer_id
+    where kind = 'move' and step not in ('pending', 'switched', 'dropped', 'undone') order by started_at desc`
+  return rows.map(({ run, id, route }) => ({ run, id, to: parseRoute(route).to }))
+}
+
+const wayOn = (service: string, run: string | undefined): string =>
+  run === undefined
+    ? `\`move --service ${service} --list\`, then --resume`
+    : `\`move --service ${service} --rollback ${run}\`, or --resume ${run}`
 
 /** What a restore makes beside a tenant's database, and removes at its end. */
 async function leftByRestores(name: string, { fleet }: OpenService['tenancy']): Promise<Problem[]> {

@@ -41,6 +41,7 @@ import { createSource, type Source } from './provisioning/source.js'
 import { createHandler, type Streams, startStreams } from './provisioning/streams.js'
 import { prepareCentral, prepareInstances } from './start.js'
 import type { MoveParts } from './transfer/move/parts.js'
+import { namingInstances } from './transfer/move/place.js'
 import type { TransferParts } from './transfer/parts.js'
 import type { Figures, TenantId } from './types.js'
 
@@ -262,7 +263,13 @@ export function createTenancy(settings: Settings): Tenancy {
     oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     transfer,
-    move: { ...transfer, visit: pools.visit, instances: settings.instances, sessionAt: pools.sessionAt, credentials },
+    move: namingInstances({
+      ...transfer,
+      visit: pools.visit,
+      instances: settings.instances,
+      sessionAt: pools.sessionAt,
+      credentials,
+    }),
     origin,
     tell,
     ...health,
