@@ -18,6 +18,7 @@ import { identityApi } from '../identity.js'
 import { type PlanChoices, planOf, programsOf } from '../import-plan.js'
 import { documentOf, printOutcomes, printPlan, printRuns } from '../import-report.js'
 import { beginRun, servicesOf } from '../import-run.js'
+import { servicesInTheWay } from '../import-services.js'
 import { UsageError } from '../outcome.js'
 import { type Progress, startProgress } from '../progress.js'
 import { registrarOf } from '../registrar.js'
@@ -85,7 +86,7 @@ export function importCommand(): Command {
         const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
         try {
-          for (const { tenancy } of services) await tenancy.prepare()
+          for (const { tenancy } of services) await tenancy.prepare(0)
           await alone(services, lost => work(context, services, source, { ...options, lost }))
         } finally {
           await source.close()
@@ -100,10 +101,14 @@ async function work(
   source: Instance,
   options: Work,
 ): Promise<void> {
-  const { output } = context
+  const { output, targets } = context
   const run = options.resume ?? options.rollback ?? options.thaw
+  // Known to be missing before anything is begun, not when the first tenant is to be registered.
+  identityApi(targets)
+  const silent = options.rollback || options.thaw ? [] : await servicesInTheWay(services, targets)
   if (run === undefined) {
-    const plan = await planOf(services, source, options)
+    const planned = await planOf(services, source, options)
+    const plan = { ...planned, obstacles: [...silent, ...planned.obstacles] }
     printPlan(plan, output)
     const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
     if (options.dryRun || blocked > 0) output.document(documentOf(plan))
@@ -117,6 +122,9 @@ async function work(
     const id = await beginRun(services, source, plan)
     output.line(`Run ${id}.`)
     return carryOut(context, services, source, options, id, runImport)
+  }
+  if (silent.length > 0) {
+    throw new Error(`${silent.map(({ about: name, what }) => `${name} ${what}`).join('; ')}. Nothing was changed.`)
   }
   for (const { name, tenancy } of services) {
     const known = await createJournal(tenancy.transfer.central).find(run)

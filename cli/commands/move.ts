@@ -2,6 +2,7 @@
 // lets it go on from anywhere, and a way back. What moves the data is in the plugin; this reads and prints.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { alone } from '../alone.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, wholeNumber } from '../context.js'
@@ -9,6 +10,7 @@ import { UsageError } from '../outcome.js'
 import { type Output, sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantId } from '../tenant-id.js'
 
 interface Options {
   readonly to?: string
@@ -33,7 +35,7 @@ Exit code 0: it is there. 1: it is where it was, or the message says how to go o
 export function moveCommand(): Command {
   return new Command('move')
     .description('move a tenant’s database to another instance of its service')
-    .argument('[tenant]', 'its id')
+    .argument('[tenant]', 'its id', tenantId)
     .option('--to <instance>', 'where to: a name in DB_INSTANCES, or main')
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
     .option('--programs <folder>', 'where pg_dump and pg_restore are')
@@ -51,7 +53,7 @@ export function moveCommand(): Command {
     .option('--dry-run', 'show the plan and do nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
-    .action(async (tenant: string | undefined, options: Options, command: Command) => {
+    .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {
       const context = await contextOf(command)
       if (context.targets.services.length !== 1) {
         throw new UsageError('Instances belong to one service: name it with --service.')
@@ -63,29 +65,22 @@ export function moveCommand(): Command {
     })
 }
 
-async function work(
-  context: Context,
-  service: OpenService,
-  tenant: string | undefined,
-  options: Options,
-): Promise<void> {
-  const { parseTenantId } = await import('../../plugins/distributed-tenant/databases/names.js')
+async function work(context: Context, service: OpenService, id: TenantId | undefined, options: Options): Promise<void> {
   const run = options.resume ?? options.rollback
-  if (run === undefined && tenant === undefined)
+  if (run === undefined && id === undefined)
     throw new UsageError('Name a tenant, or a run with --resume or --rollback.')
-  if (run !== undefined && tenant !== undefined) throw new UsageError('A run names its tenant itself: leave it out.')
-  const id = tenant === undefined ? undefined : parseTenantId(tenant)
+  if (run !== undefined && id !== undefined) throw new UsageError('A run names its tenant itself: leave it out.')
   if (id !== undefined && options.to === undefined && !options.dropSource) {
     throw new UsageError('--to is missing: name the instance to move it to.')
   }
-  await service.tenancy.prepare()
+  await service.tenancy.prepare(0)
   const doIt = async (lost: AbortSignal): Promise<void> => {
     if (run !== undefined) return carryOut(context, service, options, { run, lost })
     if (id !== undefined && options.to !== undefined)
       return begin(context, service, options, { id, to: options.to, lost })
     const { runToDrop } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
-    const left = await runToDrop(service.tenancy.move, id as NonNullable<typeof id>)
-    await confirm(`This drops the database that ${tenant} was moved from, for good`, tenant as string, options.yes)
+    const left = await runToDrop(service.tenancy.move, id as TenantId)
+    await confirm(`This drops the database that ${id} was moved from, for good`, id as string, options.yes)
     await drop(context, service, options, left)
   }
   const { to, resume, rollback, dropSource } = options
@@ -107,7 +102,7 @@ async function begin(
     to,
     lost,
   }: {
-    id: Parameters<typeof import('../../plugins/distributed-tenant/transfer/move/plan.js').planMove>[2]
+    id: TenantId
     to: string
     lost: AbortSignal
   },
