@@ -160,7 +160,14 @@ async function restoreTenant(
   const progress = startProgress('restore', bytes, { show: showProgress, bytes: true })
   try {
     const plan = await underAudit(of, { command: 'restore', tenant: id, detail }, () =>
-      recover({ ...recovery, onBytes: progress.step }),
+      recover({
+        ...recovery,
+        onBytes: progress.step,
+        onSettled: left => {
+          progress.end()
+          context.output.line(`A restore of ${id} was killed: what it had left (${left.join(', ')}) is settled now.`)
+        },
+      }),
     )
     progress.end()
     print(context, { id, archive, done: `is restored: ${words[plan.case]}`, case: plan.case, dryRun: false })
@@ -174,6 +181,7 @@ const words = {
   deleted: 'its deletion is taken back',
   missing: 'its missing databases',
   replace: 'its data replaced; it is suspended as before',
+  finished: 'the run that was killed had come so far; nothing of this archive was read into it now',
 } as const
 
 function print(

@@ -1,4 +1,5 @@
 // Owns what is wrong with tenants' databases, roles and rights, from the catalogues alone, and what nobody owns.
+import { leftByRestores } from '../../plugins/distributed-tenant/archive/leftovers.js'
 import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
@@ -52,7 +53,7 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
     for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
   }
   for (const place of [{ instance: HOME, ...home }, ...elsewhere]) found.push(...straysOf(name, place, found, moves))
-  return [...found, ...(await leftByRestores(name, tenancy))]
+  return [...found, ...(await restores(tenancy))]
 }
 
 function straysOf(
@@ -101,12 +102,22 @@ const wayOn = (service: string, run: string | undefined): string =>
     : `\`move --service ${service} --rollback ${run}\`, or --resume ${run}`
 
 /** What a restore makes beside a tenant's database, and removes at its end. */
-async function leftByRestores(name: string, { fleet }: OpenService['tenancy']): Promise<Problem[]> {
-  const left = await fleet.central<{ database: string }[]>`
-    select datname as database from pg_database where datname ~ ${`^(copy|past)_${name}_`} order by 1`
-  return left.map(({ database }) =>
-    problem('left by a restore', database, 'if none is running: run it again, which ends it'),
+async function restores({ transfer, settings }: OpenService['tenancy']): Promise<Problem[]> {
+  const left = await Promise.all(
+    // One that cannot be asked is told with its tenants.
+    settings.instances.map(({ name }) => leftByRestores(transfer, name).catch(() => [])),
   )
+  return left.flat().map(({ database, instance, remove }) => ({
+    ...problem(
+      'left by a restore',
+      database,
+      remove
+        ? 'the restore is over and its tenant active: doctor --fix drops it'
+        : 'if none is running: run it again, which ends it',
+      remove,
+    ),
+    instance,
+  }))
 }
 
 function findingOf(finding: Finding, id: TenantId, tenancy: OpenService['tenancy'], mayFix: boolean): Problem {
