@@ -26,7 +26,7 @@ const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
 export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): Promise<Problem[]> {
   const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
   const target = tenancy.fleet.sets.at(-1)?.version ?? 0
-  const moves = await unfinishedMoves(tenancy)
+  const transfers = await unfinishedTransfers(tenancy)
   const found: Problem[] = []
   for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
     if (provisioned === 'removed') continue
@@ -46,13 +46,20 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
         problem(
           'being moved',
           id,
-          `it takes no writes; if no move runs: ${wayOn(name, moves.find(one => one.id === id)?.run)}`,
+          `it takes no writes; if no move runs: ${wayOn(
+            name,
+            transfers.find(one => one.kind === 'move' && one.id === id),
+          )}`,
         ),
       )
     }
     for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
   }
-  for (const place of [{ instance: HOME, ...home }, ...elsewhere]) found.push(...straysOf(name, place, found, moves))
+  for (const one of transfers.filter(({ kind }) => kind === 'import')) {
+    found.push(problem('being imported', one.id, `its source takes no writes; if no import runs: ${wayOn(name, one)}`))
+  }
+  for (const place of [{ instance: HOME, ...home }, ...elsewhere])
+    found.push(...straysOf(name, place, found, transfers))
   return [...found, ...(await restores(tenancy))]
 }
 
@@ -60,14 +67,17 @@ function straysOf(
   name: string,
   { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
   told: readonly Problem[],
-  moves: readonly UnfinishedMove[],
+  transfers: readonly Unfinished[],
 ): Problem[] {
   const found: Problem[] = []
   for (const database of strayDatabases) {
-    const move = moves.find(({ to, id }) => to === instance && tenantDatabaseName(id, name as ServiceName) === database)
+    const transfer = transfers.find(
+      ({ to, id }) => to === instance && tenantDatabaseName(id, name as ServiceName) === database,
+    )
+    if (transfer?.kind === 'import') continue
     found.push(
-      move
-        ? problem('left by a move', database, `if it does not run: ${wayOn(name, move.run)}`)
+      transfer
+        ? problem('left by a move', database, `if it does not run: ${wayOn(name, transfer)}`)
         : problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'),
     )
   }
@@ -81,25 +91,30 @@ function straysOf(
   return found.map(one => ({ ...one, instance }))
 }
 
-interface UnfinishedMove {
+interface Unfinished {
   readonly run: string
+  readonly kind: 'import' | 'move'
   readonly id: TenantId
+  /** The instance it leads to. */
   readonly to: string
 }
 
 /** Killed, running, or taken back but for what lies at the target. */
-async function unfinishedMoves({ move }: OpenService['tenancy']): Promise<UnfinishedMove[]> {
-  const rows = await move.central<{ run: string; id: TenantId; route: string }[]>`
-    select transfer_id as run, tenant_id as id, source as route
+async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promise<Unfinished[]> {
+  const rows = await transfer.central<(Omit<Unfinished, 'to'> & { source: string })[]>`
+    select transfer_id as run, kind, tenant_id as id, source
     from transfer_tenants join transfers on transfers.id = transfer_id
-    where kind = 'move' and step not in ('pending', 'switched', 'dropped', 'undone') order by started_at desc`
-  return rows.map(({ run, id, route }) => ({ run, id, to: parseRoute(route).to }))
+    where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'dropped', 'undone', 'failed')
+    order by started_at desc`
+  return rows.map(({ source, ...one }) => ({ ...one, to: one.kind === 'move' ? parseRoute(source).to : HOME }))
 }
 
-const wayOn = (service: string, run: string | undefined): string =>
-  run === undefined
-    ? `\`move --service ${service} --list\`, then --resume`
-    : `\`move --service ${service} --rollback ${run}\`, or --resume ${run}`
+function wayOn(service: string, transfer: Unfinished | undefined): string {
+  if (!transfer) return `\`move --service ${service} --list\`, then --resume`
+  const { run, kind } = transfer
+  const command = kind === 'move' ? `move --service ${service}` : 'import-hybrid --from …'
+  return `\`${command} --rollback ${run}\`, or --resume ${run}`
+}
 
 /** What a restore makes beside a tenant's database, and removes at its end. */
 async function restores({ transfer, settings }: OpenService['tenancy']): Promise<Problem[]> {
