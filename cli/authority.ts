@@ -10,7 +10,7 @@ export function authorityOf(api: IdentityApi): Authority {
       try {
         return await api.call<Word>('GET', `${path(id)}?lifecycle=deleted`)
       } catch (error) {
-        if (error instanceof ApiError && error.status === 404) return null
+        if (error instanceof ApiError && error.statusCode === 404) return null
         throw error
       }
     },
@@ -18,6 +18,6 @@ export function authorityOf(api: IdentityApi): Authority {
     create: ({ id, name, domain, settings }) =>
       api.call<Word>('POST', '/api/tenants', { body: { id, name, settings, ...(domain !== null && { domain }) } }),
     suspend: id => api.call<Word>('POST', `${path(id)}/suspend`),
-    refused: error => error instanceof ApiError && error.status < 500,
+    refused: error => error instanceof ApiError && error.statusCode < 500,
   }
 }

@@ -21,11 +21,13 @@ export interface TenantView {
 
 /** A refusal of identity's, in its own words. */
 export class ApiError extends Error {
-  readonly status: number
+  readonly statusCode: number
+  readonly code: string | undefined
 
-  constructor(message: string, status: number) {
+  constructor(message: string, statusCode: number, code?: string) {
     super(message)
-    this.status = status
+    this.statusCode = statusCode
+    this.code = code
   }
 }
 
@@ -70,7 +72,7 @@ export function identityApi({ identityUrl, adminToken, from }: Targets): Identit
     const text = await response.text()
     const answer = text === '' ? null : JSON.parse(text)
     if (!response.ok) {
-      throw new ApiError(answer?.message ?? `identity answered ${response.status}.`, response.status)
+      throw new ApiError(answer?.message ?? `identity answered ${response.status}.`, response.status, answer?.code)
     }
     return answer as T
   }

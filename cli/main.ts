@@ -19,7 +19,7 @@ import { statusCommand } from './commands/status.js'
 import { tenantCommands } from './commands/tenants.js'
 import { verifyCommand } from './commands/verify.js'
 import { withGlobalOptions } from './context.js'
-import { exitCodeOf, exitCodes, sentenceOf } from './outcome.js'
+import { exitCodeOf, exitCodes, lastWords } from './outcome.js'
 
 const about = `
 Where the services are: --config <file>, else the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each),
@@ -68,7 +68,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   } else {
-    process.stderr.write(`distributed-tenant: ${sentenceOf(error)}\n`)
+    process.stderr.write(`distributed-tenant: ${lastWords(error)}\n`)
     process.exitCode = exitCodeOf(error)
   }
 }

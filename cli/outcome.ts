@@ -17,6 +17,16 @@ export function exitCodeOf(error: unknown): number {
 /** One line: what went wrong and the cure. Causes are named, stacks are not. */
 export function sentenceOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  const cause = error.cause instanceof Error && !error.message.includes(error.cause.message) ? error.cause.message : ''
-  return cause ? `${error.message} (${cause})` : error.message
+  // That header is for clients of the services; here nobody sees it.
+  const message = error.message.replace('try again after Retry-After seconds', 'try again')
+  const cause = error.cause instanceof Error && !message.includes(error.cause.message) ? error.cause.message : ''
+  return cause ? `${message} (${cause})` : message
+}
+
+/** The same with the code that docs/troubleshooting.md lists, where the error has one of ours. */
+export function lastWords(error: unknown): string {
+  const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
+  return typeof code === 'string' && typeof statusCode === 'number'
+    ? `${code}: ${sentenceOf(error)}`
+    : sentenceOf(error)
 }

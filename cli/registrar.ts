@@ -28,7 +28,7 @@ async function known(ask: () => Promise<unknown>): Promise<boolean> {
     await ask()
     return true
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return false
+    if (error instanceof ApiError && error.statusCode === 404) return false
     throw error
   }
 }

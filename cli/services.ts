@@ -19,9 +19,30 @@ export async function withServices<T>(
     for (const target of targets.services)
       open.push({ name: target.name, target, tenancy: openTenancy(target, targets) })
     return await work(open)
+  } catch (error) {
+    throw await namingWho(error, open, targets)
   } finally {
     await Promise.all(open.map(({ tenancy }) => tenancy.close()))
   }
+}
+
+/** Which of several does not answer, its clients are not told; whoever operates them is. */
+async function namingWho(error: unknown, services: readonly OpenService[], { from }: Targets): Promise<unknown> {
+  if (!(error instanceof Error) || (error as { code?: unknown }).code !== 'CENTRAL_DATABASE_UNAVAILABLE') return error
+  const asked = await fromEach(services, ({ tenancy }) =>
+    tenancy.transfer.central`select 1`.then(
+      () => true,
+      () => false,
+    ),
+  )
+  const silent = asked.filter(([, answers]) => !answers).map(([name]) => name)
+  const places = services
+    .filter(({ name }) => silent.includes(name))
+    .map(({ name, tenancy: { settings } }) => `${name} (${settings.database.host}:${settings.database.port})`)
+  if (places.length > 0) {
+    error.message = `The central database of ${places.join(', ')} cannot be reached: check that it runs, and what ${from} says of it.`
+  }
+  return error
 }
 
 /** One after the other would be as slow as the slowest of each: all at once, and the first failure is thrown. */

@@ -47,15 +47,17 @@ export async function underAudit<T>(
   const deed = (result: string): AuditRecord => ({ kind: 'admin', result, tenantId: tenant, actor, detail: said })
   for (const { central } of chains) await ensurePartitions(central, new Date())
   await write({ kind: 'process', result: 'started', detail: { command, pid: process.pid } }, deed('begun'))
-  let result = 'ok'
+  const end = (result: string): Promise<void> => write(deed(result), { kind: 'process', result: 'ended' })
+  let done: T
   try {
-    return await work(more => {
+    done = await work(more => {
       said = { ...said, ...more }
     })
   } catch (error) {
-    result = (error as { code?: string }).code ?? 'failed'
+    // It often fails together with the database that this is written to, and its own reason is the one to read.
+    await end(String((error as { code?: string }).code ?? 'failed')).catch(() => {})
     throw error
-  } finally {
-    await write(deed(String(result)), { kind: 'process', result: 'ended' })
   }
+  await end('ok')
+  return done
 }

@@ -3,7 +3,7 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
-import { parseTenantId, tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import type { TransferParts } from '../../plugins/distributed-tenant/transfer/parts.js'
 import type { Programs } from '../../plugins/distributed-tenant/transfer/programs.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
@@ -14,6 +14,7 @@ import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { release } from '../release.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantId } from '../tenant-id.js'
 import { underAudit } from '../trail.js'
 
 interface Options {
@@ -31,12 +32,12 @@ tokens: they are written readable by their owner alone, and are not encrypted. S
 export function backupCommand(): Command {
   return new Command('backup')
     .description('all databases of a tenant into one archive')
-    .argument('[tenant]', 'its id')
+    .argument('[tenant]', 'its id', tenantId)
     .option('--all', 'every tenant, and the central databases')
     .option('--to <file or folder>', 'where; default <tenant>-<time>.tar here')
     .option('--programs <folder>', 'where pg_dump is')
     .addHelpText('after', about)
-    .action(async (tenant: string | undefined, options: Options, command: Command) => {
+    .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {
       if ((tenant === undefined) === (options.all !== true)) throw new UsageError('Name a tenant, or pass --all.')
       if (options.all && !options.to) throw new UsageError('--all needs a folder: pass --to <folder>.')
       const context = await contextOf(command)
@@ -44,7 +45,7 @@ export function backupCommand(): Command {
         interruptible(async signal => {
           const programs = await programsOf(options.programs)
           if (tenant === undefined) return backUpAll(context, services, programs, options.to as string, signal)
-          const id = parseTenantId(tenant)
+          const id = tenant
           const stamp = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
           const to = resolve(options.to ?? `${id}-${stamp}.tar`)
           const total = await bytesOf(services, id)

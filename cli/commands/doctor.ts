@@ -15,8 +15,8 @@ interface Options {
 
 const about = `
 Looks at databases, marks, owners, rights, roles, schema versions, spares, outbox, dead events, stream, consumers and
-cached lookups. --fix mends what is safe: a tenant's rights, role and password. Everything else is for people, and each
-problem says what to do. Exit code 0: all is well. 3: something is not.`
+cached lookups. --fix mends what is safe: a tenant's rights, role and password, and what a
+restore that is over has left. Everything else is for people, and each problem says what to do. Exit code 0: all is well. 3: something is not.`
 
 export function doctorCommand(): Command {
   return new Command('doctor')

@@ -2,13 +2,14 @@
 import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import type { ExportFormat } from '../../plugins/distributed-tenant/archive/export.js'
-import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { collect, contextOf } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { release } from '../release.js'
 import { withServices } from '../services.js'
+import { tenantId } from '../tenant-id.js'
 import { underAudit } from '../trail.js'
 import { programsOf } from './backup.js'
 
@@ -28,15 +29,14 @@ and the manifest names them; --leave-out and --keep take names like employee.pub
 export function exportCommand(): Command {
   return new Command('export')
     .description('a tenant’s data in open formats, for somebody who leaves')
-    .argument('<tenant>', 'its id')
+    .argument('<tenant>', 'its id', tenantId)
     .requiredOption('--to <folder or file>', 'a new folder, or a file that ends in .tar')
     .addOption(new Option('--format <format>', 'of the tables').choices(['jsonl', 'csv']).default('jsonl'))
     .option('--leave-out <column>', 'leave this one out too (repeat it, or separate by commas)', collect)
     .option('--keep <column>', 'it is no secret', collect)
     .option('--programs <folder>', 'where pg_dump is')
     .addHelpText('after', about)
-    .action(async (tenant: string, options: Options, command: Command) => {
-      const id = parseTenantId(tenant)
+    .action(async (id: TenantId, options: Options, command: Command) => {
       const { targets, output, showProgress } = await contextOf(command)
       const to = resolve(options.to)
       await withServices(targets, services =>

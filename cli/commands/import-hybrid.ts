@@ -11,12 +11,14 @@ import {
 } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance, type Instance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import { createJournal } from '../../plugins/distributed-tenant/transfer/journal.js'
+import { alone } from '../alone.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
 import { identityApi } from '../identity.js'
 import { type PlanChoices, planOf, programsOf } from '../import-plan.js'
 import { documentOf, printOutcomes, printPlan, printRuns } from '../import-report.js'
 import { beginRun, servicesOf } from '../import-run.js'
+import { servicesInTheWay } from '../import-services.js'
 import { UsageError } from '../outcome.js'
 import { type Progress, startProgress } from '../progress.js'
 import { registrarOf } from '../registrar.js'
@@ -31,6 +33,11 @@ interface Options extends PlanChoices {
   readonly list?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
+}
+
+interface Work extends Options {
+  /** Aborted when somebody else may begin. */
+  readonly lost: AbortSignal
 }
 
 const about = `
@@ -79,8 +86,8 @@ export function importCommand(): Command {
         const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
         try {
-          for (const { tenancy } of services) await tenancy.prepare()
-          await alone(services, () => work(context, services, source, options))
+          for (const { tenancy } of services) await tenancy.prepare(0)
+          await alone(services, lost => work(context, services, source, { ...options, lost }))
         } finally {
           await source.close()
         }
@@ -88,32 +95,20 @@ export function importCommand(): Command {
     })
 }
 
-/** One at a time for each service: its lock is the session's, and goes with a process that is killed. */
-async function alone(services: readonly OpenService[], fn: () => Promise<void>): Promise<void> {
-  const [first, ...rest] = services
-  if (!first) return fn()
-  await first.tenancy.transfer.session(async sql => {
-    const [lock] = await sql<{ mine: boolean }[]>`
-      select pg_try_advisory_lock(hashtextextended('distributed_tenant.transfer', 0)) as mine`
-    if (!lock?.mine) throw new Error(`Another import is running on ${first.name}: wait for its end.`)
-    try {
-      await alone(rest, fn)
-    } finally {
-      await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.transfer', 0))`
-    }
-  })
-}
-
 async function work(
   context: Context,
   services: readonly OpenService[],
   source: Instance,
-  options: Options,
+  options: Work,
 ): Promise<void> {
-  const { output } = context
+  const { output, targets } = context
   const run = options.resume ?? options.rollback ?? options.thaw
+  // Known to be missing before anything is begun, not when the first tenant is to be registered.
+  identityApi(targets)
+  const silent = options.rollback || options.thaw ? [] : await servicesInTheWay(services, targets)
   if (run === undefined) {
-    const plan = await planOf(services, source, options)
+    const planned = await planOf(services, source, options)
+    const plan = { ...planned, obstacles: [...silent, ...planned.obstacles] }
     printPlan(plan, output)
     const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
     if (options.dryRun || blocked > 0) output.document(documentOf(plan))
@@ -127,6 +122,9 @@ async function work(
     const id = await beginRun(services, source, plan)
     output.line(`Run ${id}.`)
     return carryOut(context, services, source, options, id, runImport)
+  }
+  if (silent.length > 0) {
+    throw new Error(`${silent.map(({ about: name, what }) => `${name} ${what}`).join('; ')}. Nothing was changed.`)
   }
   for (const { name, tenancy } of services) {
     const known = await createJournal(tenancy.transfer.central).find(run)
@@ -154,7 +152,7 @@ async function carryOut(
   { targets, output, showProgress }: Context,
   services: readonly OpenService[],
   source: Instance,
-  options: Options,
+  options: Work,
   id: string,
   how: (options: ImportOptions) => Promise<ImportOutcome[]>,
 ): Promise<void> {
@@ -170,7 +168,7 @@ async function carryOut(
       id,
       registrar: registrarOf(identityApi(targets), id),
       parallel: options.parallel,
-      signal: interrupted.signal,
+      signal: AbortSignal.any([interrupted.signal, options.lost]),
       services: servicesOf(services, id, { source, programs, folder, jobs }),
       onBegin: tenants => {
         progress = startProgress('tenants', tenants, { show: showProgress })

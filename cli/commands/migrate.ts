@@ -11,11 +11,12 @@ import {
   type TenantOutcome,
 } from '../../plugins/distributed-tenant/fleet/migrate.js'
 import { listRuns, tenantsBehind } from '../../plugins/distributed-tenant/fleet/runs.js'
-import { collect, contextOf, wholeNumber } from '../context.js'
+import { contextOf, wholeNumber } from '../context.js'
 import { UsageError } from '../outcome.js'
 import type { Output } from '../output.js'
 import { type Progress, startProgress } from '../progress.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantIds } from '../tenant-id.js'
 
 interface Options {
   readonly tenant?: readonly string[]
@@ -39,8 +40,12 @@ Exit code 0: all tenants are at this release's schema. 1: some failed, or the ru
 export function migrateCommand(): Command {
   return new Command('migrate')
     .description('bring every tenant’s database to this release’s schema')
-    .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', collect)
-    .option('--canary <id>', 'these first, alone; a failure among them stops the run (default: the first one)', collect)
+    .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', tenantIds)
+    .option(
+      '--canary <id>',
+      'these first, alone; a failure among them stops the run (default: the first one)',
+      tenantIds,
+    )
     .option('--concurrency <n>', 'tenants side by side', wholeNumber(1), 4)
     .option('--max-failures <percent>', 'stop when more than this share has failed', percent, 5)
     .addOption(new Option('--skip-failing', 'go on past every failure').conflicts('maxFailures'))

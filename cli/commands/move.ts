@@ -2,12 +2,15 @@
 // lets it go on from anywhere, and a way back. What moves the data is in the plugin; this reads and prints.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { alone } from '../alone.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, wholeNumber } from '../context.js'
 import { UsageError } from '../outcome.js'
 import { type Output, sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantId } from '../tenant-id.js'
 
 interface Options {
   readonly to?: string
@@ -32,7 +35,7 @@ Exit code 0: it is there. 1: it is where it was, or the message says how to go o
 export function moveCommand(): Command {
   return new Command('move')
     .description('move a tenant’s database to another instance of its service')
-    .argument('[tenant]', 'its id')
+    .argument('[tenant]', 'its id', tenantId)
     .option('--to <instance>', 'where to: a name in DB_INSTANCES, or main')
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
     .option('--programs <folder>', 'where pg_dump and pg_restore are')
@@ -50,7 +53,7 @@ export function moveCommand(): Command {
     .option('--dry-run', 'show the plan and do nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
-    .action(async (tenant: string | undefined, options: Options, command: Command) => {
+    .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {
       const context = await contextOf(command)
       if (context.targets.services.length !== 1) {
         throw new UsageError('Instances belong to one service: name it with --service.')
@@ -62,35 +65,31 @@ export function moveCommand(): Command {
     })
 }
 
-async function work(
-  context: Context,
-  service: OpenService,
-  tenant: string | undefined,
-  options: Options,
-): Promise<void> {
-  const { parseTenantId } = await import('../../plugins/distributed-tenant/databases/names.js')
+async function work(context: Context, service: OpenService, id: TenantId | undefined, options: Options): Promise<void> {
   const run = options.resume ?? options.rollback
-  if (run === undefined && tenant === undefined)
+  if (run === undefined && id === undefined)
     throw new UsageError('Name a tenant, or a run with --resume or --rollback.')
-  if (run !== undefined && tenant !== undefined) throw new UsageError('A run names its tenant itself: leave it out.')
-  const id = tenant === undefined ? undefined : parseTenantId(tenant)
+  if (run !== undefined && id !== undefined) throw new UsageError('A run names its tenant itself: leave it out.')
   if (id !== undefined && options.to === undefined && !options.dropSource) {
     throw new UsageError('--to is missing: name the instance to move it to.')
   }
-  await service.tenancy.prepare()
-  const doIt = async (): Promise<void> => {
-    if (run !== undefined) return carryOut(context, service, options, run)
-    if (id !== undefined && options.to !== undefined) return begin(context, service, options, id, options.to)
+  await service.tenancy.prepare(0)
+  const doIt = async (lost: AbortSignal): Promise<void> => {
+    if (run !== undefined) return carryOut(context, service, options, { run, lost })
+    if (id !== undefined && options.to !== undefined)
+      return begin(context, service, options, { id, to: options.to, lost })
     const { runToDrop } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
-    const left = await runToDrop(service.tenancy.move, id as NonNullable<typeof id>)
-    await confirm(`This drops the database that ${tenant} was moved from, for good`, tenant as string, options.yes)
+    const left = await runToDrop(service.tenancy.move, id as TenantId)
+    await confirm(`This drops the database that ${id} was moved from, for good`, id as string, options.yes)
     await drop(context, service, options, left)
   }
   const { to, resume, rollback, dropSource } = options
   const detail = { to, resume, rollback, dropSource }
   const { underAudit } = await import('../trail.js')
-  await alone(service, () =>
-    options.dryRun ? doIt() : underAudit([service], { command: 'move', tenant: id ?? null, detail }, doIt),
+  await alone([service], lost =>
+    options.dryRun
+      ? doIt(lost)
+      : underAudit([service], { command: 'move', tenant: id ?? null, detail }, () => doIt(lost)),
   )
 }
 
@@ -98,8 +97,15 @@ async function begin(
   context: Context,
   service: OpenService,
   options: Options,
-  id: Parameters<typeof import('../../plugins/distributed-tenant/transfer/move/plan.js').planMove>[2],
-  to: string,
+  {
+    id,
+    to,
+    lost,
+  }: {
+    id: TenantId
+    to: string
+    lost: AbortSignal
+  },
 ): Promise<void> {
   const { output } = context
   const { planMove } = await import('../../plugins/distributed-tenant/transfer/move/plan.js')
@@ -121,7 +127,7 @@ async function begin(
   await confirm(`This moves ${id} from ${plan.from} to ${to}; its writers are refused meanwhile`, id, options.yes)
   const run = await beginMove(how.journal, { ...plan, row: _ })
   output.line(`Run ${run}.`)
-  await carryOut(context, service, options, run)
+  await carryOut(context, service, options, { run, lost })
 }
 
 async function howTo({ tenancy }: OpenService, options: Options, signal?: AbortSignal) {
@@ -137,7 +143,12 @@ async function howTo({ tenancy }: OpenService, options: Options, signal?: AbortS
   }
 }
 
-async function carryOut(context: Context, service: OpenService, options: Options, run: string): Promise<void> {
+async function carryOut(
+  context: Context,
+  service: OpenService,
+  options: Options,
+  { run, lost }: { run: string; lost: AbortSignal },
+): Promise<void> {
   const { MOVE_REPORTS } = await import('../../plugins/distributed-tenant/transfer/move/move.js')
   const { carryOutMove, rollBackMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
   const { hear } = await import('../../plugins/distributed-tenant/channels.js')
@@ -158,7 +169,7 @@ async function carryOut(context: Context, service: OpenService, options: Options
     ['transfer'],
   )
   try {
-    const how = await howTo(service, options, interrupted.signal)
+    const how = await howTo(service, options, AbortSignal.any([interrupted.signal, lost]))
     const outcome = await (options.rollback ? rollBackMove : carryOutMove)(service.tenancy.move, run, how)
     progress.end()
     if (outcome.state === 'moved' && options.dropSource) return await drop(context, service, options, run)
@@ -190,20 +201,6 @@ function print(
   }
   output.line(`${said[state]} This command took ${sizeOf(memory)} of memory.`)
   output.document({ ...outcome, memoryBytes: memory })
-}
-
-/** One at a time for each service, imports included: its lock is the session's, and goes with a process that is killed. */
-async function alone({ name, tenancy }: OpenService, fn: () => Promise<void>): Promise<void> {
-  await tenancy.move.session(async sql => {
-    const [lock] = await sql<{ mine: boolean }[]>`
-      select pg_try_advisory_lock(hashtextextended('distributed_tenant.transfer', 0)) as mine`
-    if (!lock?.mine) throw new Error(`Another move or import is running on ${name}: wait for its end.`)
-    try {
-      await fn()
-    } finally {
-      await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.transfer', 0))`
-    }
-  })
 }
 
 async function list({ name, tenancy }: OpenService, output: Output): Promise<void> {

@@ -1,12 +1,12 @@
 // Owns `purge` and `resync`: dropping what deleted tenants left, each service after identity has confirmed it, and telling
 // every service every tenant's state once more.
 import { Command } from 'commander'
-import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { contextOf } from '../context.js'
 import { sentenceOf, UsageError } from '../outcome.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantId } from '../tenant-id.js'
 
 export function purgeCommands(): Command[] {
   return [purge(), resync()]
@@ -24,16 +24,15 @@ const DUE = 1_000
 function purge(): Command {
   return new Command('purge')
     .description('drop the databases of deleted tenants whose retention is over')
-    .argument('[tenant]', 'only this one; default all that are due')
+    .argument('[tenant]', 'only this one; default all that are due', tenantId)
     .option('--yes', 'do not ask')
     .option('--dry-run', 'say what would be dropped and do nothing')
     .addHelpText(
       'after',
       '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute.',
     )
-    .action(async (tenant: string | undefined, options: { yes?: boolean; dryRun?: boolean }, command: Command) => {
+    .action(async (only: TenantId | undefined, options: { yes?: boolean; dryRun?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)
-      const only = tenant === undefined ? null : parseTenantId(tenant)
       const { dueForPurge } = await import('../../plugins/distributed-tenant/provisioning/purge.js')
       await withServices(targets, async services => {
         const due = await Promise.all(

@@ -3,7 +3,7 @@
 import { Command, Option } from 'commander'
 import type { Archive } from '../../plugins/distributed-tenant/archive/archive.js'
 import type { RecoveryOptions } from '../../plugins/distributed-tenant/archive/recovery.js'
-import { parseNewTenantId, parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
+import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, type GlobalOptions } from '../context.js'
@@ -13,13 +13,14 @@ import { UsageError } from '../outcome.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { type OpenService, withServices } from '../services.js'
+import { newTenantId, tenantId } from '../tenant-id.js'
 import { underAudit } from '../trail.js'
 import { programsOf } from './backup.js'
 
 interface Options {
-  readonly as?: string
+  readonly as?: TenantId
   readonly name?: string
-  readonly tenant?: string
+  readonly tenant?: TenantId
   readonly replace?: boolean
   /** False with --no-domain. */
   readonly domain: boolean
@@ -40,9 +41,13 @@ export function restoreCommand(): Command {
   return new Command('restore')
     .description('a tenant out of an archive')
     .argument('<archive>', 'a file that backup has written')
-    .addOption(new Option('--as <id>', 'as a new tenant, without the domain').conflicts(['replace', 'central']))
+    .addOption(
+      new Option('--as <id>', 'as a new tenant, without the domain')
+        .argParser(newTenantId)
+        .conflicts(['replace', 'central']),
+    )
     .option('--name <name>', 'with --as: its name; default the one in the archive')
-    .option('--tenant <id>', 'refuse the archive unless it is of this tenant')
+    .option('--tenant <id>', 'refuse the archive unless it is of this tenant', tenantId)
     .option('--replace', 'replace the data of a tenant that is live and suspended')
     .option('--no-domain', 'come back without the domain, which may be another tenant’s by now')
     .addOption(
@@ -57,8 +62,7 @@ export function restoreCommand(): Command {
     .addHelpText('after', about)
     .action(async (path: string, options: Options, command: Command) => {
       if (options.name !== undefined && options.as === undefined) throw new UsageError('--name is for --as.')
-      const as = options.as === undefined ? undefined : parseNewTenantId(options.as)
-      const expected = options.tenant === undefined ? undefined : parseTenantId(options.tenant)
+      const { as, tenant: expected } = options
       const context = await contextOf(command)
       const { openArchive } = await import('../../plugins/distributed-tenant/archive/archive.js')
       const archive = await openArchive(path)
@@ -149,14 +153,21 @@ async function restoreTenant(
     return
   }
   await confirm(`This restores ${id} as of ${archive.manifest.services[0]?.at}`, id, options.yes)
-  for (const { service } of matched.present) await service.tenancy.prepare()
+  for (const { service } of matched.present) await service.tenancy.prepare(0)
   const of = matched.present.map(({ service }) => service)
   const detail = { archive: archive.label, sha256: archive.sha256, from: archive.manifest.tenant?.id ?? null }
   const bytes = matched.present.reduce((sum, { part }) => sum + part.bytes, 0)
   const progress = startProgress('restore', bytes, { show: showProgress, bytes: true })
   try {
     const plan = await underAudit(of, { command: 'restore', tenant: id, detail }, () =>
-      recover({ ...recovery, onBytes: progress.step }),
+      recover({
+        ...recovery,
+        onBytes: progress.step,
+        onSettled: left => {
+          progress.end()
+          context.output.line(`A restore of ${id} was killed: what it had left (${left.join(', ')}) is settled now.`)
+        },
+      }),
     )
     progress.end()
     print(context, { id, archive, done: `is restored: ${words[plan.case]}`, case: plan.case, dryRun: false })
@@ -170,6 +181,7 @@ const words = {
   deleted: 'its deletion is taken back',
   missing: 'its missing databases',
   replace: 'its data replaced; it is suspended as before',
+  finished: 'the run that was killed had come so far; nothing of this archive was read into it now',
 } as const
 
 function print(

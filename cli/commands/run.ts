@@ -3,13 +3,14 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Command } from 'commander'
-import { parseTenantId, tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/provisioning/registry.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
-import { collect, contextOf, wholeNumber } from '../context.js'
+import { contextOf, wholeNumber } from '../context.js'
 import { UsageError } from '../outcome.js'
 import type { Output } from '../output.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantId, tenantIds } from '../tenant-id.js'
 
 export function runCommands(): Command[] {
   return [run(), psql()]
@@ -37,7 +38,7 @@ function run(): Command {
   return new Command('run')
     .description('run a command for each tenant: distributed-tenant run -- psql -c "analyze"')
     .argument('<command...>', 'after --: the program and its arguments')
-    .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', collect)
+    .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', tenantIds)
     .option('--concurrency <n>', 'side by side', wholeNumber(1), 4)
     .option('--continue', 'go on after a failure; default: stop')
     .addHelpText(
@@ -68,7 +69,7 @@ async function jobsOf(services: readonly OpenService[], only: readonly string[] 
       select id, instance from tenants where provisioned = 'ready' and lifecycle <> 'deleted' order by id`
     const known = new Set<string>(ids.map(({ id }) => id))
     for (const id of only ?? []) {
-      if (!known.has(id)) throw new UsageError(`${service.name} has no ready tenant ${parseTenantId(id)}.`)
+      if (!known.has(id)) throw new UsageError(`${service.name} has no ready tenant ${id}.`)
     }
     for (const { id, instance } of ids) if (!only || only.includes(id)) jobs.push({ service, id, instance })
   }
@@ -139,16 +140,15 @@ const cannotStart = (program: string, error: Error): Error =>
 function psql(): Command {
   return new Command('psql')
     .description('open psql on a tenant’s database, as the service’s own role')
-    .argument('<tenant>', 'its id')
+    .argument('<tenant>', 'its id', tenantId)
     .argument('[arguments...]', 'after --: arguments for psql')
-    .action(async (tenant: string, args: string[], _options: object, command: Command) => {
+    .action(async (id: TenantId, args: string[], _options: object, command: Command) => {
       const { targets } = await contextOf(command)
       if (targets.services.length !== 1) {
         throw new UsageError('A tenant has a database in each service: name one with --service.')
       }
       await withServices(targets, async services => {
         const [service] = services as [OpenService]
-        const id = parseTenantId(tenant)
         const row = await findTenant(service.tenancy.fleet.central, id)
         if (!row) throw new UsageError(`${service.name} has no tenant ${id}.`)
         const { inherited } = await import('../inherited.js')

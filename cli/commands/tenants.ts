@@ -4,6 +4,7 @@ import { confirm } from '../confirm.js'
 import { type Context, contextOf, wholeNumber } from '../context.js'
 import { identityApi, type TenantView } from '../identity.js'
 import { UsageError } from '../outcome.js'
+import { newTenantId, tenantId } from '../tenant-id.js'
 
 export function tenantCommands(): Command[] {
   return [list(), show(), create(), ...lifecycle(), remove(), retry()]
@@ -37,7 +38,7 @@ function list(): Command {
 function show(): Command {
   return new Command('show')
     .description('show a tenant and how far each service is')
-    .argument('<tenant>', 'its id')
+    .argument('<tenant>', 'its id', tenantId)
     .action(async (id: string, _options: object, command: Command) => {
       const context = await contextOf(command)
       print(context, await identityApi(context.targets).call<TenantView>('GET', path(id)))
@@ -48,7 +49,7 @@ function create(): Command {
   return new Command('create')
     .description('create a tenant in every service')
     .argument('<name>', 'its name, like "Acme Corporation"')
-    .option('--id <id>', 'its id; default made from the name')
+    .option('--id <id>', 'its id; default made from the name', newTenantId)
     .option('--domain <domain>', 'its own domain')
     .option('--settings <json>', 'a JSON object')
     .option('--wait <seconds>', 'wait until it is ready everywhere', wholeNumber(0), 30)
@@ -95,7 +96,7 @@ function lifecycle(): Command[] {
   return Object.entries(described).map(([verb, description]) =>
     new Command(verb)
       .description(description)
-      .argument('<tenant>', 'its id')
+      .argument('<tenant>', 'its id', tenantId)
       .action(async (id: string, _options: object, command: Command) => {
         const context = await contextOf(command)
         print(context, await identityApi(context.targets).call<TenantView>('POST', `${path(id)}/${verb}`))
@@ -106,7 +107,7 @@ function lifecycle(): Command[] {
 function remove(): Command {
   return new Command('remove')
     .description('delete a tenant: refused at once everywhere, its databases are kept for the retention time')
-    .argument('<tenant>', 'its id')
+    .argument('<tenant>', 'its id', tenantId)
     .option('--yes', 'do not ask')
     .action(async (id: string, options: { yes?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)
@@ -121,7 +122,7 @@ function remove(): Command {
 function retry(): Command {
   return new Command('retry')
     .description('let every service that has failed with a tenant try again now')
-    .argument('<tenant>', 'its id')
+    .argument('<tenant>', 'its id', tenantId)
     .action(async (id: string, _options: object, command: Command) => {
       const context = await contextOf(command)
       print(context, await identityApi(context.targets).call<TenantView>('POST', `${path(id)}/retry`))

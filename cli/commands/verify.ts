@@ -1,13 +1,14 @@
 // Owns `distributed-tenant verify`: the guide's last step, for one tenant or all. Each service is asked for the tenant's
 // health over HTTP, as a client would, and its database is counted: what the service says and what is there must agree.
 import { Command } from 'commander'
-import { parseTenantId, tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import { findTenant, listTenants } from '../../plugins/distributed-tenant/provisioning/registry.js'
 import { contentsDigest, readContents } from '../../plugins/distributed-tenant/transfer/contents.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
 import { Drift, sentenceOf, UsageError } from '../outcome.js'
 import { type OpenService, withServices } from '../services.js'
+import { tenantId } from '../tenant-id.js'
 
 interface Verdict {
   readonly tenant: TenantId
@@ -28,17 +29,17 @@ const DEADLINE_MS = 10_000
 export function verifyCommand(): Command {
   return new Command('verify')
     .description('ask every service for a tenant as a client would, and count what its databases hold')
-    .argument('[tenant]', 'its id')
+    .argument('[tenant]', 'its id', tenantId)
     .option('--all', 'every active tenant')
     .addHelpText(
       'after',
       '\nGET /api/health with the tenant’s header on each service, and the rows and a checksum of each database.\nExit code 3: something is wrong, and named.',
     )
-    .action(async (tenant: string | undefined, options: { all?: boolean }, command: Command) => {
+    .action(async (tenant: TenantId | undefined, options: { all?: boolean }, command: Command) => {
       if ((tenant === undefined) === (options.all !== true)) throw new UsageError('Name a tenant, or pass --all.')
       const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
-        const ids = tenant === undefined ? await everyone(services) : [parseTenantId(tenant)]
+        const ids = tenant === undefined ? await everyone(services) : [tenant]
         const line = ids.flatMap(id => services.map(service => ({ id, service })))[Symbol.iterator]()
         const verdicts: Verdict[] = []
         const worker = async (): Promise<void> => {

@@ -1,7 +1,9 @@
 // Owns what is wrong with tenants' databases, roles and rights, from the catalogues alone, and what nobody owns.
+import { leftByRestores } from '../../plugins/distributed-tenant/archive/leftovers.js'
 import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
 import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
+import { parseRoute } from '../../plugins/distributed-tenant/transfer/move/parts.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { OpenService } from '../services.js'
 import type { Targets } from '../targets.js'
@@ -24,6 +26,7 @@ const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
 export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): Promise<Problem[]> {
   const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
   const target = tenancy.fleet.sets.at(-1)?.version ?? 0
+  const transfers = await unfinishedTransfers(tenancy)
   const found: Problem[] = []
   for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
     if (provisioned === 'removed') continue
@@ -43,24 +46,41 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
         problem(
           'being moved',
           id,
-          `it takes no writes; if no move runs: \`move --service ${name} --list\`, then --resume`,
+          `it takes no writes; if no move runs: ${wayOn(
+            name,
+            transfers.find(one => one.kind === 'move' && one.id === id),
+          )}`,
         ),
       )
     }
     for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
   }
-  for (const place of [{ instance: HOME, ...home }, ...elsewhere]) found.push(...straysOf(name, place, found))
-  return [...found, ...(await leftByRestores(name, tenancy))]
+  for (const one of transfers.filter(({ kind }) => kind === 'import')) {
+    found.push(problem('being imported', one.id, `its source takes no writes; if no import runs: ${wayOn(name, one)}`))
+  }
+  for (const place of [{ instance: HOME, ...home }, ...elsewhere])
+    found.push(...straysOf(name, place, found, transfers))
+  return [...found, ...(await restores(tenancy))]
 }
 
 function straysOf(
   name: string,
   { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
   told: readonly Problem[],
+  transfers: readonly Unfinished[],
 ): Problem[] {
   const found: Problem[] = []
-  for (const database of strayDatabases)
-    found.push(problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'))
+  for (const database of strayDatabases) {
+    const transfer = transfers.find(
+      ({ to, id }) => to === instance && tenantDatabaseName(id, name as ServiceName) === database,
+    )
+    if (transfer?.kind === 'import') continue
+    found.push(
+      transfer
+        ? problem('left by a move', database, `if it does not run: ${wayOn(name, transfer)}`)
+        : problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'),
+    )
+  }
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
   // A tenant's own, or one that is astray, is told once.
   const known = new Set(strayDatabases)
@@ -71,13 +91,48 @@ function straysOf(
   return found.map(one => ({ ...one, instance }))
 }
 
+interface Unfinished {
+  readonly run: string
+  readonly kind: 'import' | 'move'
+  readonly id: TenantId
+  /** The instance it leads to. */
+  readonly to: string
+}
+
+/** Killed, running, or taken back but for what lies at the target. */
+async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promise<Unfinished[]> {
+  const rows = await transfer.central<(Omit<Unfinished, 'to'> & { source: string })[]>`
+    select transfer_id as run, kind, tenant_id as id, source
+    from transfer_tenants join transfers on transfers.id = transfer_id
+    where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'dropped', 'undone', 'failed')
+    order by started_at desc`
+  return rows.map(({ source, ...one }) => ({ ...one, to: one.kind === 'move' ? parseRoute(source).to : HOME }))
+}
+
+function wayOn(service: string, transfer: Unfinished | undefined): string {
+  if (!transfer) return `\`move --service ${service} --list\`, then --resume`
+  const { run, kind } = transfer
+  const command = kind === 'move' ? `move --service ${service}` : 'import-hybrid --from …'
+  return `\`${command} --rollback ${run}\`, or --resume ${run}`
+}
+
 /** What a restore makes beside a tenant's database, and removes at its end. */
-async function leftByRestores(name: string, { fleet }: OpenService['tenancy']): Promise<Problem[]> {
-  const left = await fleet.central<{ database: string }[]>`
-    select datname as database from pg_database where datname ~ ${`^(copy|past)_${name}_`} order by 1`
-  return left.map(({ database }) =>
-    problem('left by a restore', database, 'if none is running: run it again, which ends it'),
+async function restores({ transfer, settings }: OpenService['tenancy']): Promise<Problem[]> {
+  const left = await Promise.all(
+    // One that cannot be asked is told with its tenants.
+    settings.instances.map(({ name }) => leftByRestores(transfer, name).catch(() => [])),
   )
+  return left.flat().map(({ database, instance, remove }) => ({
+    ...problem(
+      'left by a restore',
+      database,
+      remove
+        ? 'the restore is over and its tenant active: doctor --fix drops it'
+        : 'if none is running: run it again, which ends it',
+      remove,
+    ),
+    instance,
+  }))
 }
 
 function findingOf(finding: Finding, id: TenantId, tenancy: OpenService['tenancy'], mayFix: boolean): Problem {

@@ -40,7 +40,12 @@ interface Facts {
   readonly maxConnections: number
   readonly reserved: number
   readonly comment: string | null
+  readonly version: string
+  readonly major: number
 }
+
+/** Databases are cloned by what came with it. */
+const OLDEST_POSTGRES = 15
 
 /** @throws CONFIGURATION_INVALID, MIGRATION_INVALID, MIGRATION_FAILED */
 export async function prepareCentral(
@@ -52,6 +57,7 @@ export async function prepareCentral(
 ): Promise<void> {
   const facts = await firstContact(settings, pools.central.sql, tell, patienceMs)
   checkMark(settings, facts)
+  checkVersion(settings, facts)
   checkRole(settings, facts, tell)
   await checkTenantRoles(settings, pools.central.sql, tell)
   checkBudget(settings, facts, tell)
@@ -131,6 +137,7 @@ async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, pati
         select rolsuper as superuser, rolsuper or (rolcreatedb and rolcreaterole) as "mayMake",
           pg_has_role(current_user, 'pg_signal_backend', 'USAGE') as "mayEndSessions", current_setting('max_connections')::int as "maxConnections",
           current_setting('superuser_reserved_connections')::int as reserved,
+          current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
           (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment
         from pg_roles where rolname = current_user`
       return facts as Facts
@@ -161,6 +168,13 @@ function checkMark({ database, service }: Settings, { comment }: Facts): void {
       `Connected to the wrong database: ${database.database} at ${database.host}:${database.port} belongs to ${owner}, this is ${service}. Check DB_HOST, DB_PORT and DB_DATABASE.`,
     )
   }
+}
+
+function checkVersion({ database: { host, port } }: Settings, { version, major }: Facts): void {
+  if (major >= OLDEST_POSTGRES) return
+  throw new ConfigurationInvalid(
+    `${host}:${port} is PostgreSQL ${version}, which is too old: give the service a server of version ${OLDEST_POSTGRES} or later.`,
+  )
 }
 
 function checkRole({ production, database, service, roleKeysImplied }: Settings, facts: Facts, tell: Tell): void {

@@ -42,6 +42,7 @@ import type { Figures } from './reports.js'
 import type { Settings } from './settings.js'
 import { prepareCentral, prepareInstances } from './start.js'
 import type { MoveParts } from './transfer/move/parts.js'
+import { namingInstances } from './transfer/move/place.js'
 import type { TransferParts } from './transfer/parts.js'
 import type { TenantId } from './types.js'
 
@@ -263,7 +264,13 @@ export function createTenancy(settings: Settings): Tenancy {
     oldestSchema,
     fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
     transfer,
-    move: { ...transfer, visit: pools.visit, instances: settings.instances, sessionAt: pools.sessionAt, credentials },
+    move: namingInstances({
+      ...transfer,
+      visit: pools.visit,
+      instances: settings.instances,
+      sessionAt: pools.sessionAt,
+      credentials,
+    }),
     origin,
     tell,
     ...health,

@@ -16,6 +16,8 @@ export interface PostgresOptions {
   name?: string
   port?: number
   password?: string
+  /** Where initdb and postgres are; default wherever this machine has them. */
+  bin?: string | undefined
   settings?: Record<string, string | number>
   /** false (tests) trades safety against power loss for speed; killing the process loses nothing either way. */
   durable?: boolean
@@ -38,7 +40,7 @@ const quick = { fsync: 'off', full_page_writes: 'off' }
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const { name = 'postgres', password = randomPassword(), durable = false, watch = processWatch() } = options
-  const { bin } = findServers().postgres
+  const bin = options.bin ?? findServers().postgres.bin
   const owner = serverOwner()
   const folder = makeFolder(options.dir, watch)
   const data = join(folder.path, name)

@@ -326,6 +326,47 @@ t.test('backup, restore, export', async t => {
     await until('signing in', 20_000, async () => (await logsIn('acme')) === 200)
   })
 
+  await t.test(
+    'killed once it is over, what it kept is named, and dropped by doctor --fix or by the same command',
+    async t => {
+      await json('remove', 'acme', '--yes')
+      const killed = await command(['restore', archive, '--yes'], {
+        env: { FAULT: 'transfer.committed' },
+        preload: ['--import', crash],
+      })
+      t.equal(killed.code, 'SIGKILL', killed.err)
+      for (const service of serviceNames) {
+        await until(`${service} goes on by itself`, 60_000, async () => {
+          const [row] = await look(service)`select provisioned, lifecycle from tenants where id = 'acme'`
+          return row?.provisioned === 'ready' && row.lifecycle === 'active'
+        })
+      }
+      t.same([...(await databases('past_%'))].sort(), ['past_core_acme', 'past_employee_acme', 'past_identity_acme'])
+
+      await look('core')`update tenants set provisioned = 'pending', next_attempt_at = null where id = 'acme'`
+      const unsure = await command(['doctor', '--service', 'core', '--fix'])
+      t.match(unsure.out, /left by a restore +past_core_acme +if none is running: run it again/)
+      t.ok((await databases('past_%')).includes('past_core_acme'), 'without the proof nothing is dropped')
+      await look('core')`update tenants set provisioned = 'ready' where id = 'acme'`
+
+      const named = await command(['doctor', '--service', 'core'])
+      t.equal(named.code, 3)
+      t.match(named.out, /left by a restore +past_core_acme +the restore is over .*doctor --fix/)
+      const fixed = await command(['doctor', '--service', 'core', '--fix'])
+      t.equal(fixed.code, 0, fixed.out + fixed.err)
+      t.match(fixed.out, /past_core_acme +mended/)
+      t.same([...(await databases('past_%'))].sort(), ['past_employee_acme', 'past_identity_acme'])
+
+      const again = await command(['restore', archive, '--yes'])
+      t.equal(again.code, 0, again.out + again.err)
+      t.match(again.out, /was killed: what it had left \(past_\w+, past_\w+\) is settled now/)
+      t.match(again.out, /acme is restored: the run that was killed had come so far/)
+      t.same(await databases('past_%'), [])
+      t.same(await contents('acme'), before)
+      await refused(/pass --replace/, 1, 'restore', archive, '--yes')
+    },
+  )
+
   await t.test('as a new tenant beside the old one', async t => {
     const killed = await command(['restore', archive, '--as', 'acme2', '--yes'], {
       env: { FAULT: 'transfer.swapped:2' },

@@ -1,10 +1,9 @@
 // Imports under what goes wrong while they copy: writers that do not stop, a source that is cut off, a target's disk that is
 // full. Nothing that was accepted is lost, the source is as before, and the run goes on when the cause is gone.
-import { execFileSync } from 'node:child_process'
-import { readdirSync, statSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { cuttable, limitFiles } from './disturbances.js'
 import type { OldServer } from './import-source.js'
 import { importStand } from './import-stand.js'
 
@@ -100,17 +99,11 @@ t.test('imports that are disturbed', async t => {
     await old.database('tenant_small_core', 'create table facts (n int)')
     const before = readdirSync(folder).sort()
     const run = await stand.begin(['core'], ['full', 'small'])
-    // No file of a session that begins from now on grows beyond this: the write fails as on a disk that is full.
-    const limit = (bytes: string) => {
-      const pid = String(stack.servers?.postgres.core.pid)
-      // As whoever it runs as, who alone may say so.
-      const { uid, gid } = statSync(`/proc/${pid}`)
-      execFileSync('prlimit', ['--pid', pid, `--fsize=${bytes}:`], { uid, gid, cwd: '/' })
-    }
+    const limit = (bytes: number | null) => limitFiles(stack.servers?.postgres.core as { pid: number }, bytes)
     for (const how of [{}, { largeBytes: 10 * MIB }]) {
-      limit(String(20 * MIB))
+      limit(20 * MIB)
       const outcomes = await stand.carryOut(run, ['core'], undefined, how)
-      limit('unlimited')
+      limit(null)
       t.match(
         outcomes.find(({ id }) => id === 'full'),
         { state: 'failed', error: /could not extend file/ },
@@ -153,62 +146,6 @@ function startWriter(old: OldServer, name: string): Writer {
       writing = false
       await ended
       return { accepted, refused }
-    },
-  }
-}
-
-/** A way to the server that is cut once a connection has brought so much. */
-async function cuttable(t: Test, server: { host: string; port: number }) {
-  let most = Number.POSITIVE_INFINITY
-  let how: 'once' | 'and refuse' = 'once'
-  let refusing = false
-  let cuts = 0
-  const sockets = new Set<Socket>()
-
-  const proxy = createServer(client => {
-    if (refusing) {
-      client.resetAndDestroy()
-      return
-    }
-    const upstream = connect(server.port, server.host)
-    let brought = 0
-    for (const socket of [client, upstream]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-      socket.on('close', () => {
-        sockets.delete(socket)
-        client.destroy()
-        upstream.destroy()
-      })
-    }
-    client.pipe(upstream)
-    upstream.on('data', chunk => {
-      brought += chunk.length
-      if (brought <= most) return
-      cuts++
-      most = Number.POSITIVE_INFINITY
-      refusing = how === 'and refuse'
-      for (const socket of refusing ? sockets : [client, upstream]) socket.resetAndDestroy()
-    })
-    upstream.pipe(client)
-  })
-  await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    proxy.close()
-  })
-  const address = proxy.address() as { port: number }
-  return {
-    port: address.port,
-    cuts: () => cuts,
-    cutAfter(bytes: number, then: typeof how) {
-      most = bytes
-      how = then
-      cuts = 0
-    },
-    heal() {
-      most = Number.POSITIVE_INFINITY
-      refusing = false
     },
   }
 }

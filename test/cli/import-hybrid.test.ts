@@ -7,6 +7,7 @@ import t from 'tap'
 import { rollBackImport } from '../../plugins/distributed-tenant/transfer/import.js'
 import { createInstance } from '../../plugins/distributed-tenant/transfer/instance.js'
 import { serviceNames } from '../../stack/names.js'
+import { freePort } from '../../stack/servers/ports.js'
 import { awkwardNames, identifier } from './import-source.js'
 import { importStand } from './import-stand.js'
 
@@ -54,6 +55,27 @@ t.test('import-hybrid', async t => {
     t.notMatch(told(await stand.plan(['core'])), /how much room/)
     await superuser.visit(sql => sql`revoke pg_read_all_settings from core_service`)
     await central`drop database tenant_room_core`
+  })
+
+  await t.test('names the services that do not run before anything is frozen', async t => {
+    await old.database('tenant_silent_core')
+    const away = join(folder, 'away.json')
+    const { core } = stack.info.services
+    const services = { ...stack.info.services, core: { ...core, url: `http://127.0.0.1:${await freePort()}` } }
+    writeFileSync(away, JSON.stringify({ ...stack.info, services }))
+    const refused = await stand.command(['--config', away, 'import-hybrid', '--from', old.url, '--yes'])
+    t.equal(refused.code, 1)
+    t.match(refused.out, /core +does not answer at http:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\): start it.* true/)
+    t.match(refused.err, /Nothing was changed/)
+    t.ok(await old.isOpen('tenant_silent_core'))
+    t.same([...(await target('core')`select * from transfers`)], [])
+    const run = await stand.begin(['core'], ['silent'])
+    const resumed = await stand.command(['--config', away, 'import-hybrid', '--from', old.url, '--resume', run])
+    t.equal(resumed.code, 1)
+    t.match(resumed.err, /core does not answer at .*Nothing was changed/)
+    t.ok(await old.isOpen('tenant_silent_core'))
+    await target('core')`delete from transfers`
+    await central`drop database tenant_silent_core`
   })
 
   await t.test('refuses wrong targets before anything', async t => {

@@ -48,6 +48,10 @@ t.test('an import that is killed', async t => {
     for (const step of ['closed', 'restored', 'accepted']) {
       const run = await stand.begin(services, ['one', 'two'])
       await driven('resume', run, step)
+      const { code, out } = await stand.command(['doctor'])
+      t.equal(code, 3, out)
+      t.match(out, new RegExp(`being imported +(one|two) .*import-hybrid --from … --rollback ${run}`))
+      t.notMatch(out, /stray database|by hand/)
       for (const again of back) await driven('rollback', run, again)
       await driven('rollback', run, null)
       await isAsBefore(t, stand)

@@ -18,8 +18,9 @@ export interface OldServer {
   isOpen(name: string): Promise<boolean>
 }
 
-export async function oldServer(t: Pick<Test, 'teardown'>): Promise<OldServer> {
-  const server = await startPostgres({ name: 'old' })
+/** @param bin where its programs are, when it is of another version than this machine's */
+export async function oldServer(t: Pick<Test, 'teardown'>, bin?: string): Promise<OldServer> {
+  const server = await startPostgres({ name: 'old', bin })
   const looks: postgres.Sql[] = []
   t.teardown(async () => {
     for (const sql of looks) await sql.end({ timeout: 1 })

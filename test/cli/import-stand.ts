@@ -58,10 +58,11 @@ export interface ImportStand {
   exists(service: ServiceName, database: string): Promise<boolean>
 }
 
-export async function importStand(t: Test): Promise<ImportStand> {
+/** @param bin of the old server's programs, see `oldServer` */
+export async function importStand(t: Test, bin?: string): Promise<ImportStand> {
   const folder = mkdtempSync(join(tmpdir(), 'import-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const [old, stack] = await Promise.all([oldServer(t), startStack({ folder })])
+  const [old, stack] = await Promise.all([oldServer(t, bin), startStack({ folder })])
   t.teardown(() => stack.stop())
   const targets = readTargets({ config: join(folder, 'stack.json') })
   const open: OpenService[] = targets.services.map(target => ({

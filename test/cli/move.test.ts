@@ -1,64 +1,14 @@
 // The command `move` as an operator types it, beside a running service: killed at every step of its journal and gone on
 // with, killed and taken back, and what it says.
-import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { MOVE_REPORTS } from '../../plugins/distributed-tenant/transfer/move/move.js'
-import { codeOf, severalInstances } from '../plugins/distributed-tenant/placement/several.js'
-import { notes, roleSecret } from '../rig.js'
-
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
-const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
+import { moveStand } from './move-stand.js'
 
 t.test('move', async t => {
-  const { app: build, database, look, instances } = await severalInstances(t)
-  const folder = mkdtempSync(join(tmpdir(), 'move-'))
-  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const app = await build('employee', { instances })
-  const central = look('employee', 'employee_central')
-  const { host, port, user, password, database: name } = database('employee')
-  writeFileSync(
-    join(folder, 'config.json'),
-    JSON.stringify({
-      services: {
-        employee: {
-          database: { host, port, user, password, name },
-          migrations: { tenant: notes },
-          instances: `b=${instances.b?.host}:${instances.b?.port}`,
-        },
-      },
-      tenantRoleSecret: roleSecret,
-    }),
-  )
-  const command = (args: readonly string[], fault?: string) =>
-    new Promise<{ code: number | string; out: string; err: string }>(resolve => {
-      const { PATH = '' } = process.env
-      const preload = fault ? ['--import', crash] : []
-      const all = [...preload, program, '--config', join(folder, 'config.json'), ...args]
-      const options = { cwd: folder, env: { PATH, ...(fault && { FAULT: `transfer.${fault}` }) } }
-      execFile(process.execPath, all, options, (error, out, err) => {
-        resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
-      })
-    })
-  const killedAt = async (step: string, ...args: string[]): Promise<void> => {
-    const { code, out, err } = await command(['move', ...args, '--yes'], step)
-    t.equal(code, 'SIGKILL', `${step}: ${out}${err}`)
-  }
-  const last = async (): Promise<string> =>
-    (await central<{ id: string }[]>`select id from transfers order by started_at desc limit 1`)[0]?.id ?? ''
-  const place = async (id: string) =>
-    (
-      await central<
-        { instance: string; moving: string | null }[]
-      >`select instance, moving from tenants where id = ${id}`
-    )[0]
-  const write = (id: string, body: string) =>
-    codeOf(app.tenants.run(id, ({ sql }) => sql`insert into notes (body) values (${body})`))
-  const count = (id: string) =>
-    app.tenants.run(id, async ({ sql }) => (await sql<{ n: number }[]>`select count(*)::int as n from notes`)[0]?.n)
+  const stand = await moveStand(t)
+  const { app, look, instances, central, folder, command, killedAt, last, place, write, count } = stand
 
   await app.tenants.create({ id: 'acme', name: 'Acme' })
   for (const body of ['one', 'two', 'three']) await write('acme', body)

@@ -74,6 +74,27 @@ t.test('called wrongly it says what is wrong, does nothing and ends with 2', asy
     [['doctor', '--fix'], /TENANT_ROLE_SECRET/],
     [['resync', '--service', 'core', '--yes'], /makes tenants/],
     [['audit', 'verify', '--heads', 'broken.json'], /cannot be read/],
+    [['create', 'Acme', '--id', 'admin'], /reserved/],
+    [['restore', 'x.tar', '--as', 'admin'], /reserved/],
+    ...[
+      ['show', 'Acme_Inc'],
+      ['suspend', 'Acme_Inc'],
+      ['activate', 'Acme_Inc'],
+      ['remove', 'Acme_Inc', '--yes'],
+      ['retry', 'Acme_Inc'],
+      ['create', 'Acme', '--id', 'Acme_Inc'],
+      ['migrate', '--tenant', 'acme,Acme_Inc'],
+      ['migrate', '--canary', 'Acme_Inc'],
+      ['move', 'Acme_Inc', '--to', 'b', '--service', 'core'],
+      ['verify', 'Acme_Inc'],
+      ['backup', 'Acme_Inc'],
+      ['restore', 'x.tar', '--as', 'Acme_Inc'],
+      ['restore', 'x.tar', '--tenant', 'Acme_Inc'],
+      ['export', 'Acme_Inc', '--to', 'x'],
+      ['run', '--tenant', 'Acme_Inc', '--', 'true'],
+      ['psql', 'Acme_Inc', '--service', 'core'],
+      ['purge', 'Acme_Inc'],
+    ].map((args): [string[], RegExp] => [args, /tenant id is malformed/]),
   ]
   await Promise.all(
     wrong.map(async ([args, says]) => {
@@ -98,6 +119,18 @@ t.test('what cannot be reached is told as that, and ends with 1', async t => {
   t.match(identity.err, /identity at .* does not answer/)
   const database = await bare(['--config', config, 'status', '--service', 'core'])
   t.equal(database.code, 1)
+  t.match(
+    database.err,
+    /The central database of core \(127\.0\.0\.1:1\) cannot be reached: check that it runs.*ECONNREFUSED/,
+  )
+  for (const args of [
+    ['import-hybrid', '--from', 'postgres://nobody@127.0.0.1:1/x', '--yes'],
+    ['move', 'acme', '--to', 'b', '--service', 'core', '--yes'],
+  ]) {
+    const { code, err } = await bare(['--config', config, ...args])
+    t.equal(code, 1, err)
+    t.match(err, /The central database \w+ at 127\.0\.0\.1:1 cannot be used as nobody .*ECONNREFUSED.*: check DB_HOST/)
+  }
 })
 
 t.test('its help loads nothing large: what a command works with comes when it runs', t => {

@@ -38,6 +38,8 @@ export type Case =
   | 'missing'
   /** It is live and suspended, and its databases are to be replaced. */
   | 'replace'
+  /** It is live already, by a run that was killed before it had removed what it kept: that is all there was to do. */
+  | 'finished'
 
 export interface RecoveryOptions {
   readonly id: TenantId
@@ -54,6 +56,8 @@ export interface RecoveryOptions {
   readonly withoutDomain: boolean
   readonly name?: string | undefined
   readonly onBytes?: ((bytes: number) => void) | undefined
+  /** What a killed run had left and is settled now, by name. */
+  readonly onSettled?: ((left: readonly string[]) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -124,12 +128,15 @@ export async function recover(options: RecoveryOptions): Promise<RecoveryPlan> {
 }
 
 async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {
-  const { id, services, archive, authority, onBytes, signal } = options
+  const { id, services, archive, authority, onBytes, onSettled, signal } = options
   const known = await authority.find(id)
   const live = known !== null && known.lifecycle !== 'deleted'
+  const left: string[] = []
   await together(services, async () => {
-    for (const { restore } of services) await restore.settle(live)
+    for (const { restore } of services) left.push(...(await restore.settle(live)))
   })
+  if (left.length > 0) onSettled?.(left)
+  if (live && !options.replace && !options.as && (await wasOver(services, left))) return { case: 'finished', known }
   const plan = await planRecovery(options)
   await orSweep(services, async () => {
     for (const { restore } of services) {
@@ -148,6 +155,13 @@ async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {
     parts.report({ type: 'finished', id })
   }
   return plan
+}
+
+/** Everything had its name already: only what had it before was left, and each service has its database. */
+async function wasOver(services: RecoveryOptions['services'], left: readonly string[]): Promise<boolean> {
+  if (left.length === 0 || left.some(name => name.startsWith('copy_'))) return false
+  const looks = await Promise.all(services.map(({ restore }) => restore.look()))
+  return looks.every(({ database }) => database)
 }
 
 /** Nothing is in its place yet: what was made beside it goes. */

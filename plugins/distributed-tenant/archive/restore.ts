@@ -37,8 +37,11 @@ export interface ServiceRestore {
   look(): Promise<{ row: RegistryRow | null; database: boolean }>
   /** Why this part cannot be restored here; empty when it can. Changes nothing. */
   obstacles(): Promise<string[]>
-  /** What a killed run has left: taken back while the tenant is not live, and removed once it is. */
-  settle(live: boolean): Promise<void>
+  /**
+   * What a killed run has left: taken back while the tenant is not live, and removed once it is.
+   * @returns what there was, by name
+   */
+  settle(live: boolean): Promise<string[]>
   /** Makes the database beside the tenant's. @throws TRANSFER_FAILED */
   build(dump: Readable): Promise<void>
   /** Keeps provisioner and purger away for as long as `fn` runs. */
@@ -204,11 +207,16 @@ export async function createServiceRestore(
     look,
     obstacles,
     async settle(live) {
+      const left = await place.session(async sql => {
+        const found = await Promise.all([copy, past].map(async name => ((await there(sql, name)) ? [name] : [])))
+        return found.flat()
+      })
       if (!live && ((await isUncommitted()) || (await place.session(sql => there(sql, past))))) await undo()
       await place.session(async sql => {
         if (live) await dropOurs(sql, past)
         await dropOurs(sql, copy)
       })
+      return left
     },
     build,
     locked: fn =>

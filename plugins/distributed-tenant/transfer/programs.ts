@@ -115,7 +115,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       restore.stdin?.on('error', () => {})
       restore.stdin?.destroy()
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
-      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+      throwFirstOrBoth(outcomes.flatMap(one => (one.status === 'rejected' ? [one.reason as Error] : [])))
     },
     async parallel(from, to, { folder: place, jobs, whole = false, compress = 1 }) {
       await rm(place, { recursive: true, force: true })
@@ -222,6 +222,13 @@ function ended(name: string, child: ChildProcess): Promise<void> {
 /** Names of objects may hold anything, also what speaks to a terminal. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
 const printable = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+
+/** Each end of a pipe fails when the other one does: both are told, unless one could not even be started. */
+function throwFirstOrBoth(failures: readonly Error[]): void {
+  const refused = failures.find(error => error instanceof TransferRefused)
+  if (refused) throw refused
+  if (failures.length > 0) throw new TransferFailed(failures.map(({ message }) => message).join('; '))
+}
 
 const missing = (name: string, error: Error): Error =>
   new TransferRefused(

@@ -54,7 +54,9 @@ export function createMove(options: MoveOptions): Move {
 
   async function note(row: TransferTenant, change: Change): Promise<TransferTenant> {
     if (options.signal?.aborted && !change.step?.startsWith('und')) {
-      throw new TransferFailed(`The move of ${row.id} was interrupted.`)
+      const { reason } = options.signal
+      const why = reason instanceof TransferFailed ? ` (${reason.message})` : ''
+      throw new TransferFailed(`The move of ${row.id} was interrupted${why}.`)
     }
     const now = await journal.note(run, row.id, change)
     if (change.step) report({ type: change.step, id: row.id })

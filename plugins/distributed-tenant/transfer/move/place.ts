@@ -1,6 +1,7 @@
 // Owns reaching one instance of the service as a transfer does: sessions in any of its databases beside the pools, by the
-// service's own login.
-import { TransferRefused } from '../../errors.js'
+// service's own login. One that cannot be reached is named: who moves a tenant has two of them to look at.
+import { withCause } from '../../connections/failures.js'
+import { TenantDatabaseUnavailable, TransferFailed, TransferRefused } from '../../errors.js'
 import { HOME, instanceDatabaseName } from '../../placement/instances.js'
 import { createInstance, type Instance } from '../instance.js'
 import type { MoveParts } from './parts.js'
@@ -11,4 +12,30 @@ export function instanceAt({ instances, database, service }: MoveParts, name: st
   if (!place) throw new TransferRefused(`DB_INSTANCES does not name ${name}: name it, then go on.`)
   const own = name === HOME ? database.database : instanceDatabaseName(service)
   return createInstance({ ...database, host: place.host, port: place.port, database: own })
+}
+
+/** The same parts; what cannot be reached is told with its instance and the cure. */
+export function namingInstances(parts: MoveParts): MoveParts {
+  const { service, instances, sessionAt, visit } = parts
+  const { code: unavailable } = new TenantDatabaseUnavailable()
+
+  async function named<T>(name: string, work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      const { code, cause } = error as { code?: unknown; cause?: { message?: string } }
+      const place = instances.find(one => one.name === name)
+      if (code !== unavailable || !place) throw error
+      const failed = new TransferFailed(
+        `The instance ${name} of ${service} (${place.host}:${place.port}) cannot be used (${cause?.message}): check that it runs, that DB_INSTANCES has its address, and that \`distributed-tenant init --service ${service}\` was run for it.`,
+      )
+      throw withCause(failed, cause)
+    }
+  }
+
+  return {
+    ...parts,
+    sessionAt: name => fn => named(name, sessionAt(name)(fn)),
+    visit: (database, fn, name = HOME) => named(name, visit(database, fn, name)),
+  }
 }

@@ -1,0 +1,98 @@
+// Owns where moves are tested: employee on two instances, an application that serves it all the while, and the command as a
+// process of its own, to be killed at any step.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import type postgres from 'postgres'
+import type { Test } from 'tap'
+import { codeOf, type Several, severalInstances } from '../plugins/distributed-tenant/placement/several.js'
+import { notes, roleSecret } from '../rig.js'
+
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
+const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
+
+interface Outcome {
+  /** The signal's name when one ended it. */
+  readonly code: number | string
+  readonly out: string
+  readonly err: string
+}
+
+export interface MoveStand extends Omit<Several, 'app'> {
+  readonly app: FastifyInstance
+  readonly folder: string
+  /** Where employee's central database is. */
+  readonly central: postgres.Sql
+  /** `distributed-tenant …` in a process, by the addresses of `at` where it names any; killed at the step `fault`. */
+  command(args: readonly string[], fault?: string, at?: Addresses): Promise<Outcome>
+  killedAt(step: string, ...args: string[]): Promise<void>
+  /** The newest run. */
+  last(): Promise<string>
+  place(id: string): Promise<{ instance: string; moving: string | null } | undefined>
+  /** Writes a note as the tenant. @returns null, or the code of the refusal */
+  write(id: string, body: string): Promise<unknown>
+  count(id: string): Promise<number | undefined>
+}
+
+export interface Addresses {
+  /** Ports of another way to an instance. */
+  readonly main?: number
+  readonly b?: number
+}
+
+export async function moveStand(t: Test): Promise<MoveStand> {
+  const { app: build, ...several } = await severalInstances(t)
+  const { database, look, instances } = several
+  const folder = mkdtempSync(join(tmpdir(), 'move-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const app = await build('employee', { instances })
+  const central = look('employee', 'employee_central')
+  const { host, port, user, password, database: name } = database('employee')
+  const configOf = ({ main = port, b = instances.b?.port }: Addresses): string => {
+    const path = join(folder, `config-${main}-${b}.json`)
+    const employee = {
+      database: { host, port: main, user, password, name },
+      migrations: { tenant: notes },
+      instances: `b=${instances.b?.host}:${b}`,
+    }
+    writeFileSync(path, JSON.stringify({ services: { employee }, tenantRoleSecret: roleSecret }))
+    return path
+  }
+  const command: MoveStand['command'] = (args, fault, at = {}) =>
+    new Promise(resolve => {
+      const { PATH = '' } = process.env
+      const preload = fault ? ['--import', crash] : []
+      const all = [...preload, program, '--config', configOf(at), ...args]
+      const options = { cwd: folder, env: { PATH, ...(fault && { FAULT: `transfer.${fault}` }) } }
+      execFile(process.execPath, all, options, (error, out, err) => {
+        resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
+      })
+    })
+
+  return {
+    ...several,
+    app,
+    folder,
+    central,
+    command,
+    async killedAt(step, ...args) {
+      const { code, out, err } = await command(['move', ...args, '--yes'], step)
+      if (code !== 'SIGKILL') throw new Error(`not killed at ${step}: ${out}${err}`)
+    },
+    async last() {
+      const [run] = await central<{ id: string }[]>`select id from transfers order by started_at desc limit 1`
+      return run?.id ?? ''
+    },
+    async place(id) {
+      const [row] = await central<{ instance: string; moving: string | null }[]>`
+        select instance, moving from tenants where id = ${id}`
+      return row
+    },
+    write: (id, body) => codeOf(app.tenants.run(id, ({ sql }) => sql`insert into notes (body) values (${body})`)),
+    count: id =>
+      app.tenants.run(id, async ({ sql }) => (await sql<{ n: number }[]>`select count(*)::int as n from notes`)[0]?.n),
+  }
+}
