@@ -12,7 +12,8 @@ import { type RunningStack, startStack } from '../../stack/stack.js'
 import type { Login } from '../arm.js'
 import { type ArmProcess, startArm } from '../arm-process.js'
 import type { BenchOptions } from '../arms.js'
-import { type Copy, copyByHand } from '../baselines/guide.js'
+import { copyByHand } from '../baselines/guide.js'
+import { type BareCopy, copyBare } from '../import/bare.js'
 import type { Import, Imported } from '../import/importer.js'
 import { databaseOf, type Source, startSource } from '../import/source.js'
 import { needSpace } from '../provisioning/stage.js'
@@ -24,6 +25,8 @@ import { median } from '../statistics.js'
 /** As the command has it unless told otherwise. */
 const PARALLEL = 4
 const MORE = 8
+/** Databases of the bare copies. */
+const AT_ONCE = 6
 const LARGE_MEBIBYTES = 1_024
 const QUICK_MEBIBYTES = 32
 const MEMORY_MEBIBYTES = 150
@@ -32,7 +35,7 @@ const MIB = 2 ** 20
 const cases = [
   'plain vs guide',
   'verified vs guide',
-  'guide, six side by side vs guide',
+  'bare copies, six side by side vs guide',
   'verified, eight tenants side by side vs four',
   'memory of the command, 1 GB tenant vs 150 MiB',
 ] as const
@@ -152,24 +155,21 @@ async function benchSpeed(given: {
     await importer.ask('take back', { ...what, run })
     return ms
   }
-  const guide = (name: string, sideBySide: number) => async (): Promise<number> => {
+  const copied = (name: string, copy: (copies: BareCopy[]) => Promise<number>) => async (): Promise<number> => {
     const copies = byHand(source, targets)
-    const ms = await counted(name, () => copyByHand(copies, sideBySide))
-    for (const service of serviceNames) {
-      const sql = targets.cluster[service]
-      for (const tenant of source.tenants) await sql`drop database ${sql(`by_hand_${tenant}`)} with (force)`
-    }
+    const ms = await counted(name, () => copy(copies))
+    for (const { cluster, toDatabase } of copies) await cluster`drop database ${cluster(toDatabase)} with (force)`
     return ms
   }
   const results = await rounds({
     what: 'importing',
     rounds: options.rounds,
     turns: {
-      guide: guide('guide', 1),
+      guide: copied('guide', copyByHand),
       plain: ours('plain', false, PARALLEL),
       verified: ours('verified', true, PARALLEL),
       more: ours('verified, eight', true, MORE),
-      six: guide('six side by side', 6),
+      bare: copied('bare', copies => copyBare(copies, AT_ONCE)),
     },
     progress: options.progress,
   })
@@ -191,7 +191,7 @@ async function benchSpeed(given: {
     cases: [
       compare(cases[0], 'plain'),
       compare(cases[1], 'verified'),
-      compare(cases[2], 'six'),
+      compare(cases[2], 'bare'),
       compare(cases[3], 'more', 'verified'),
     ],
   }
@@ -201,12 +201,18 @@ function cpuMs(): number {
   return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
 }
 
-function byHand(source: Source, { stack }: Targets): Copy[] {
+function byHand(source: Source, { stack, cluster }: Targets): BareCopy[] {
   return source.tenants.flatMap(tenant =>
-    serviceNames.map((service): Copy => {
+    serviceNames.map((service): BareCopy => {
       const to = stack.servers?.postgres[service] as Login
       const toDatabase = `by_hand_${tenant}`
-      return { from: source.login, fromDatabase: databaseOf(tenant, service), to, toDatabase }
+      return {
+        from: source.login,
+        fromDatabase: databaseOf(tenant, service),
+        to,
+        toDatabase,
+        cluster: cluster[service],
+      }
     }),
   )
 }

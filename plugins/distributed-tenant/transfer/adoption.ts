@@ -1,7 +1,7 @@
 // Owns making a database that was copied one of ours from the inside: its migrations noted and the missing ones applied,
 // its owners looked at, its statistics made, its certificate written. The mark comes last and from outside. Can be repeated.
 import type { MigrationSet } from '../databases/migrations.js'
-import { migrate } from '../databases/migrations.js'
+import { migrate, migratePrepared } from '../databases/migrations.js'
 import { TransferFailed } from '../errors.js'
 import type { SqlClient } from '../types.js'
 
@@ -21,12 +21,9 @@ export interface Adoption {
  */
 export async function adopt(inside: SqlClient, { name, sets, baseline, certificate }: Adoption): Promise<number[]> {
   const tenantSet = sets.at(-1) as MigrationSet
-  let applied: number[] = []
-  for (const set of sets) {
-    if (set === tenantSet) await noteApplied(inside, set, baseline)
-    const done = await migrate(inside, set)
-    if (set === tenantSet) applied = done
-  }
+  for (const set of sets.slice(0, -1)) await migrate(inside, set)
+  await noteApplied(inside, tenantSet, baseline)
+  const applied = await migratePrepared(inside, [tenantSet])
   await refuseOtherOwners(inside, name)
   await analyze(inside)
   await inside`
@@ -36,11 +33,12 @@ export async function adopt(inside: SqlClient, { name, sets, baseline, certifica
 
 /** The schema is at this version already: its migrations are noted as applied, and not run. */
 async function noteApplied(sql: SqlClient, set: MigrationSet, version: number): Promise<void> {
-  for (const migration of set.migrations.slice(0, version)) {
-    await sql`
-      insert into distributed_tenant.schema_migrations (set, version, name, checksum)
-      values (${set.name}, ${migration.version}, ${migration.name}, ${migration.checksum}) on conflict do nothing`
-  }
+  const rows = set.migrations.slice(0, version).map(({ version, name, checksum }) => ({ version, name, checksum }))
+  await sql`
+    insert into distributed_tenant.schema_migrations (set, version, name, checksum)
+    select ${set.name}, version, name, checksum
+    from jsonb_to_recordset(${sql.json(rows)}) as noted (version integer, name text, checksum text)
+    on conflict do nothing`
 }
 
 /** Its own tables; the catalogues, of which there are more, are the server's to look after. */

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { TransferFailed } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { TransactionClient } from '../types.js'
-import { readShape, type ShapeLine } from './shape.js'
+import { type ShapeLine, shapeStatement } from './shape.js'
 
 export interface TableContents {
   /** As a statement would name it. */
@@ -35,58 +35,79 @@ export const alike = `
 export const own = `n.nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and n.nspname !~ '^pg_(toast|temp)'
   and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e')`
 
-/** Statements sent at once: one round trip, and still short enough for the server's parser. */
+/** Selects in one statement, which the server's parser nests. */
 const AT_ONCE = 50
 
+const probeStatement = `
+  select hashtextextended('(1,"Ünïcode ""quoted""",)' collate "C", 0)::text as probe,
+    current_setting('server_version_num')::int as version`
+
+/** What asks each table for its rows. */
+const tableStatements = `
+  select format('select %L as name, count(*)::int8::float8 as rows,
+      coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
+    format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind = 'r' and ${own} order by n.nspname, c.relname`
+
+/** What asks each sequence where it is. */
+const sequenceStatements = `
+  select format('select %L as name, last_value || case when is_called then '' called'' else '''' end as state from %I.%I',
+    format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind = 'S' and ${own} order by n.nspname, c.relname`
+
+const largeObjects = `
+  select 'large objects' as name, count(*)::float8 as rows,
+    coalesce(sum(hashtextextended(oid || ' ' || md5(lo_get(oid)), 0)), 0)::text as checksum
+  from pg_largeobject_metadata having count(*) > 0`
+
 export async function readContents(sql: Pick<SessionClient, 'begin'>): Promise<Contents> {
-  return sql.begin(async tx => {
-    await tx.unsafe('set transaction isolation level repeatable read, read only')
-    return contentsOf(tx)
-  })
+  return sql.begin(tx => contentsOf(tx, `set transaction isolation level repeatable read, read only; ${alike}`))
 }
 
-/** Of the snapshot that the transaction has, which must be one for all its statements. */
-export async function contentsOf(tx: TransactionClient): Promise<Contents> {
-  await tx.unsafe(alike)
-  const [facts] = await tx<{ probe: string; version: number }[]>`
-      select hashtextextended('(1,"Ünïcode ""quoted""",)' collate "C", 0)::text as probe,
-        current_setting('server_version_num')::int as version`
+interface Asking {
+  readonly statement: string
+}
+
+/**
+ * Of the snapshot that the transaction has, which must be one for all its statements. What needs no answer of another
+ * statement goes along with it: a small database costs more in round trips than in rows.
+ */
+export async function contentsOf(tx: TransactionClient, settings: string = alike): Promise<Contents> {
+  const [[facts], askTables, askSequences, objects] = (await several(
+    tx,
+    [probeStatement, tableStatements, sequenceStatements, largeObjects],
+    settings,
+  )) as [{ probe: string; version: number }[], Asking[], Asking[], TableContents[]]
   const { probe, version } = facts as { probe: string; version: number }
-  const tables = await each<TableContents>(
-    tx,
-    `select format('select %L as name, count(*)::int8::float8 as rows,
-          coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
-          format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind = 'r' and ${own} order by n.nspname, c.relname`,
-  )
-  const sequences = await each<{ name: string; state: string }>(
-    tx,
-    `select format('select %L as name, last_value || case when is_called then '' called'' else '''' end as state from %I.%I',
-          format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind = 'S' and ${own} order by n.nspname, c.relname`,
-  )
-  const objects = await tx<TableContents[]>`
-      select 'large objects' as name, count(*)::float8 as rows,
-        coalesce(sum(hashtextextended(oid || ' ' || md5(lo_get(oid)), 0)), 0)::text as checksum
-      from pg_largeobject_metadata having count(*) > 0`
+  const ofTables = united(askTables)
+  const [shape, ...answers] = await several(tx, [shapeStatement, ...ofTables, ...united(askSequences)])
   return {
     serverMajor: Math.floor(version / 10_000),
-    tables: [...tables, ...objects],
-    sequences,
-    shape: await readShape(tx),
+    tables: [...(answers.slice(0, ofTables.length).flat() as TableContents[]), ...objects],
+    sequences: answers.slice(ofTables.length).flat() as Contents['sequences'][number][],
+    shape: shape as ShapeLine[],
     probe,
   }
 }
 
-async function each<Row>(tx: TransactionClient, list: string): Promise<Row[]> {
-  const statements = (await tx.unsafe<{ statement: string }[]>(list)).map(row => row.statement)
-  const rows: Row[] = []
-  for (let at = 0; at < statements.length; at += AT_ONCE) {
-    rows.push(...(await tx.unsafe<Row[]>(statements.slice(at, at + AT_ONCE).join('\nunion all\n'))))
-  }
-  return rows
+function united(asking: readonly Asking[]): string[] {
+  const each = asking.map(({ statement }) => statement)
+  return Array.from({ length: Math.ceil(each.length / AT_ONCE) }, (_, at) =>
+    each.slice(at * AT_ONCE, (at + 1) * AT_ONCE).join('\nunion all\n'),
+  )
+}
+
+/** Selects in one round trip, with settings before them. The driver answers one with its rows, more with a list of them. */
+async function several(
+  tx: TransactionClient,
+  selects: readonly string[],
+  settings?: string,
+): Promise<readonly unknown[][]> {
+  const text = [...(settings === undefined ? [] : [settings]), ...selects].join(';\n')
+  const answer = (await tx.unsafe(text)) as unknown as unknown[]
+  return selects.length === 1 && settings === undefined ? [answer] : (answer as unknown[][]).slice(-selects.length)
 }
 
 /** One word for all rows and sequences. Two databases with the same one hold the same. */

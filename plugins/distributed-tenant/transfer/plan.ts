@@ -17,7 +17,7 @@ import {
 import type { TransferParts } from './parts.js'
 import { LARGE_BYTES, type Programs } from './programs.js'
 import { folderInTheWay, roomInTheWay } from './room.js'
-import { type Columns, versionOf, versionsOf } from './schema-version.js'
+import { type Columns, versionOf, withVersions } from './schema-version.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from './source.js'
 
 export type { Obstacle } from './obstacles.js'
@@ -93,9 +93,8 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
         server,
         mine.map(({ oldId }) => ids.get(oldId) as TenantId),
       )
-      const versions = mine.length > 0 ? await versionsOf(parts) : []
       const trusted = await trustedExtensions(parts)
-      await eachOf(mine, async database => {
+      const lookAt = async (database: SourceDatabase, versions: readonly Columns[]): Promise<void> => {
         const id = ids.get(database.oldId) as TenantId
         const { baseline, found } = await look(options, parts, database, versions, trusted)
         own.push(...found)
@@ -114,7 +113,8 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
           ],
           bytes: before.bytes + database.bytes,
         })
-      })
+      }
+      if (mine.length > 0) await withVersions(parts, versions => eachOf(mine, one => lookAt(one, versions)))
       return { obstacles: own, coming: { parts, bytes: mine.reduce((sum, one) => sum + one.bytes, 0) } }
     }),
   )

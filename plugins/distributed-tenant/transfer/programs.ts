@@ -9,6 +9,7 @@ import { pipeline } from 'node:stream/promises'
 import { TransferFailed, TransferRefused } from '../errors.js'
 import type { DatabaseOptions } from '../options.js'
 import { APPLICATION } from './instance.js'
+import { programPath } from './program-paths.js'
 
 export interface ProgramsOptions {
   /** Where the programs are; default wherever PATH says. */
@@ -79,7 +80,12 @@ export interface DumpHow extends RestoreHow {
 }
 
 export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
-  const program = (name: string): string => (folder ? join(folder, name) : name)
+  const paths = new Map<string, string>()
+  function program(name: string): string {
+    const path = paths.get(name) ?? programPath(name, { folder, path: environment.PATH })
+    paths.set(name, path)
+    return path
+  }
 
   function start(
     name: string,

@@ -4,7 +4,7 @@
 import { closeToPublic, createDatabase, dropDatabase } from '../databases/databases.js'
 import type { MigrationSet } from '../databases/migrations.js'
 import { migrate } from '../databases/migrations.js'
-import type { QueryClient, ServiceName } from '../types.js'
+import type { QueryClient, ServiceName, SqlClient } from '../types.js'
 import type { TransferParts } from './parts.js'
 
 /** `schema.table.column type` of every table. */
@@ -36,30 +36,39 @@ async function readColumns(sql: QueryClient): Promise<Columns> {
   return new Set(rows.map(({ line }) => line))
 }
 
-/** The columns at each version, from 0 on. */
-export async function versionsOf({ service, session, visit, sets }: TransferParts): Promise<Columns[]> {
+/**
+ * Works with the columns at each version, from 0 on. The database in which they were built is dropped meanwhile, for which
+ * the server writes a checkpoint.
+ */
+export async function withVersions<T>(
+  { service, session, visit, sets }: TransferParts,
+  work: (versions: readonly Columns[]) => Promise<T>,
+): Promise<T> {
   const set = sets.at(-1) as MigrationSet
-  if (set.version === 0) return [new Set()]
+  if (set.version === 0) return work([new Set()])
   const name = scratchName(service)
-  const group = sets.slice(0, -1)
   return session(async sql => {
     await dropDatabase(sql, name)
     await createDatabase(sql, name, 'template0')
-    try {
-      await closeToPublic(sql, name)
-      return await visit(name, async inside => {
-        for (const before of group.map(withoutRights)) await migrate(inside, before)
-        const versions = [await readColumns(inside)]
-        for (let version = 1; version <= set.version; version++) {
-          await migrate(inside, { ...set, migrations: set.migrations.slice(0, version), version })
-          versions.push(await readColumns(inside))
-        }
-        return versions
-      })
-    } finally {
-      await dropDatabase(sql, name)
-    }
+    const building = closeToPublic(sql, name).then(() => visit(name, inside => build(inside, sets)))
+    const working = building.then(work)
+    // Each to its end, whichever fails.
+    const dropping = building.catch(() => {}).then(() => dropDatabase(sql, name))
+    await Promise.allSettled([working, dropping])
+    await dropping
+    return working
   })
+}
+
+async function build(inside: SqlClient, sets: readonly MigrationSet[]): Promise<Columns[]> {
+  const set = sets.at(-1) as MigrationSet
+  for (const before of sets.slice(0, -1).map(withoutRights)) await migrate(inside, before)
+  const versions = [await readColumns(inside)]
+  for (let version = 1; version <= set.version; version++) {
+    await migrate(inside, { ...set, migrations: set.migrations.slice(0, version), version })
+    versions.push(await readColumns(inside))
+  }
+  return versions
 }
 
 /** Rights are for tenants' databases, by their names. */

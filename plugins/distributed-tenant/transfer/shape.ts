@@ -1,7 +1,6 @@
 // Owns the shape of a database as lines that can be compared: every object that a copy must bring along, with its
 // definition as the server words it. Objects of extensions and our own schema are left out. Needs `search_path` to be
 // `pg_catalog`, so that every name is written out.
-import type { QueryClient } from '../types.js'
 
 export interface ShapeLine {
   readonly kind: string
@@ -10,7 +9,7 @@ export interface ShapeLine {
 }
 
 /** An index that was never finished is not dumped, and serves nobody. */
-const shape = `
+export const shapeStatement = `
 with own as (
   select oid, nspname from pg_namespace n
   where nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and nspname !~ '^pg_(toast|temp)'
@@ -56,7 +55,3 @@ union all select 'type', format('%I.%I', nspname, typname), concat_ws(' ', typty
   where typtype in ('e', 'd', 'r')
     and not exists (select from pg_depend where classid = 'pg_type'::regclass and objid = t.oid and deptype = 'e')
 `
-
-export async function readShape(sql: QueryClient): Promise<ShapeLine[]> {
-  return sql.unsafe<ShapeLine[]>(shape)
-}

@@ -97,9 +97,8 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     return note(begun, { step: 'copied' })
   }
 
-  async function verify(row: TransferTenant, frozenAt: string): Promise<TransferTenant> {
-    const name = nameOf(row.id)
-    if (!compare) return note(row, { step: 'verified' })
+  /** @returns one word for what both hold. @throws TRANSFER_FAILED when they are unlike, or the source was opened */
+  async function verify(row: TransferTenant, inside: SqlClient, frozenAt: string): Promise<string> {
     const [original, copied] = await Promise.all([
       source.visit(async sql => {
         const [state] = await sql<{ readOnly: string }[]>`
@@ -112,7 +111,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
         }
         return readContents(sql)
       }, row.sourceDatabase),
-      visit(name, readContents),
+      readContents(inside),
     ])
     const wrong = differences(original, copied)
     if (wrong.length > 0) {
@@ -121,33 +120,32 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
         `The copy of ${row.sourceDatabase} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`,
       )
     }
-    return note(row, { step: 'verified', contents: contentsDigest(copied) })
+    return contentsDigest(copied)
   }
 
-  async function handOver(row: TransferTenant): Promise<TransferTenant> {
-    const certificate = row.certificate ?? randomBytes(16).toString('hex')
-    const begun = await note(row, { certificate })
+  /** In one visit, as the server has a process and its caches to make for each. */
+  async function handOver(row: TransferTenant, frozenAt: string): Promise<TransferTenant> {
     const name = nameOf(row.id)
-    const contents = await visit(name, async inside => {
+    const certificate = row.certificate ?? randomBytes(16).toString('hex')
+    const [verified, contents] = await visit(name, async inside => {
+      const held = row.step === 'copied' && compare ? { contents: await verify(row, inside, frozenAt) } : {}
+      const now = await note(row, { certificate, ...held, ...(row.step === 'copied' && { step: 'verified' }) })
       const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
-      // One killed right here has applied its migrations and not said what they made of the contents.
-      const changed = applied.length > 0 || row.certificate !== null
-      return compare && changed ? digestOf(inside) : row.contents
+      // One killed after its migrations has not said what they made of the contents.
+      const changed = applied.length > 0 || row.step === 'verified'
+      return [now, compare && changed ? await digestOf(inside) : now.contents]
     })
-    const handed = await note(begun, { contents })
     await session(sql => commentDatabase(sql, name, markText({ tenant: row.id, service, certificate })))
     report({ type: 'handed_over', id: row.id })
-    return note(handed, { step: 'accepted' })
+    return note(verified, { step: 'accepted', contents })
   }
 
   async function bring(row: TransferTenant): Promise<TransferTenant> {
     if (!['frozen', 'copying', 'copied', 'verified'].includes(row.step)) return row
     // Also after a kill: whatever happened in between, from here on nobody writes.
     const frozenAt = row.step === 'frozen' && row.frozen?.at ? row.frozen.at : await close(row)
-    let now = row
-    if (now.step === 'frozen' || now.step === 'copying') now = await copy(now)
-    if (now.step === 'copied') now = await verify(now, frozenAt)
-    return handOver(now)
+    const copied = row.step === 'frozen' || row.step === 'copying' ? await copy(row) : row
+    return handOver(copied, frozenAt)
   }
 
   async function ready(row: TransferTenant): Promise<TransferTenant> {
