@@ -49,6 +49,8 @@ export async function transaction<T>(
 ): Promise<Settled<T>> {
   use.readOnly = /\bread\s+only\b/i.test(options)
   try {
+    // Awaited: behind a BEGIN that was cancelled the server would run the first statement by itself, as the driver ends each
+    // with a Sync of its own.
     await use.command(`begin ${options.replace(/[^a-z, ]/gi, '')}`)
     const bound = bindTo(use)
     let result: Settled<T>
