@@ -114,16 +114,7 @@ function withSavepoints(use: Use, bound: Bound, bindTo: (use: Use) => Bound): Tr
 export function untilLost<T>(use: Use, work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const off = use.connection.watch(error => reject(use.failure(error)))
-    work().then(
-      result => {
-        off()
-        resolve(result)
-      },
-      error => {
-        off()
-        reject(error)
-      },
-    )
+    work().then(resolve, reject).finally(off)
   })
 }
 
