@@ -69,8 +69,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   /** The query handed last, while it has no answer: it knows its backend, and whether it is running. */
   let latest: DriverQuery | null = null
   let tellClosed: () => void
-  // Not a Set, see deadlines.ts: every transaction watches.
-  const watchers: ((error: Error) => void)[] = []
+  const watchers = new Set<(error: Error) => void>()
   const closed = new Promise<void>(resolve => {
     tellClosed = resolve
   })
@@ -80,7 +79,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     lost = error
     clearTimeout(timer)
     for (const query of wire.drain()) query.reject(error)
-    for (const onLost of watchers.splice(0)) onLost(error)
+    for (const onLost of watchers) onLost(error)
+    watchers.clear()
   }
 
   // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
@@ -208,14 +208,10 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
 
-  function run(text: string): Promise<{ command: string }> {
+  async function run(text: string): Promise<readonly unknown[] & { command: string }> {
     const query = sql.unsafe(text) as unknown as DriverQuery
-    query.executed = true
-    return new Promise((resolve, reject) => {
-      Object.assign(query, { resolve, reject })
-      // Not yet: the driver may still be busy with the answer before.
-      queueMicrotask(() => execute(query))
-    })
+    query.handler = execute
+    return (await query) as readonly unknown[] & { command: string }
   }
 
   const timer = setTimeout(
@@ -268,11 +264,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     },
     watch(onLost) {
       if (lost) onLost(lost)
-      else watchers.push(onLost)
-      return () => {
-        const at = watchers.indexOf(onLost)
-        if (at >= 0) watchers.splice(at, 1)
-      }
+      else watchers.add(onLost)
+      return () => watchers.delete(onLost)
     },
     execute,
     run,

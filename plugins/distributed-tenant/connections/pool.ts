@@ -96,10 +96,10 @@ export function createPool(options: PoolOptions): Pool {
     return member ? lease(member, claim, 0) : null
   }
 
-  function acquire(key: string, scope: Scope, claim: Claim | null = null): Promise<Lease> {
-    if (closed) return Promise.reject(options.refusal())
+  async function acquire(key: string, scope: Scope, claim: Claim | null = null): Promise<Lease> {
+    if (closed) throw options.refusal()
     const at = take(key, claim)
-    if (at) return Promise.resolve(at)
+    if (at) return at
     const entry = seats.entry(key)
     seats.waits(entry)
     const waiting = entry.queue.wait(scope, {

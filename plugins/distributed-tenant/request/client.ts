@@ -72,7 +72,7 @@ class Client implements ClientScope, Scope, Ending {
   readonly #shared: Shared
   readonly #key: string
   readonly #uses: Use[] = []
-  readonly #leavers: (() => void)[] = []
+  #leavers: Set<() => void> | null = null
 
   constructor(shared: Shared, key: string) {
     this.#shared = shared
@@ -83,12 +83,9 @@ class Client implements ClientScope, Scope, Ending {
   }
 
   onOver(leave: () => void): () => void {
-    const leavers = this.#leavers
-    leavers.push(leave)
-    return () => {
-      const at = leavers.indexOf(leave)
-      if (at >= 0) leavers.splice(at, 1)
-    }
+    this.#leavers ??= new Set()
+    const leavers = this.#leavers.add(leave)
+    return () => leavers.delete(leave)
   }
 
   #single(query: DriverQuery): void {
@@ -197,7 +194,7 @@ class Client implements ClientScope, Scope, Ending {
   release(): void {
     if (this.over) return
     this.over = true
-    for (const leave of this.#leavers.splice(0)) leave()
+    if (this.#leavers) for (const leave of [...this.#leavers]) leave()
     for (const use of this.#uses.splice(0)) {
       use.leave(connectionClosed('the request was over while its query was running'))
     }

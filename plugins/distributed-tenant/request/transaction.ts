@@ -49,6 +49,8 @@ export async function transaction<T>(
 ): Promise<Settled<T>> {
   use.readOnly = /\bread\s+only\b/i.test(options)
   try {
+    // Awaited: behind a BEGIN that was cancelled the server would run the first statement by itself, as the driver ends each
+    // with a Sync of its own.
     await use.command(`begin ${options.replace(/[^a-z, ]/gi, '')}`)
     const bound = bindTo(use)
     let result: Settled<T>
@@ -112,16 +114,7 @@ function withSavepoints(use: Use, bound: Bound, bindTo: (use: Use) => Bound): Tr
 export function untilLost<T>(use: Use, work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const off = use.connection.watch(error => reject(use.failure(error)))
-    work().then(
-      result => {
-        off()
-        resolve(result)
-      },
-      error => {
-        off()
-        reject(error)
-      },
-    )
+    work().then(resolve, reject).finally(off)
   })
 }
 
