@@ -34,6 +34,12 @@ export interface DistributedTenantOptions {
   enabled?: boolean
   /** `false`: a connection lives for one statement or transaction. */
   pooling?: boolean
+  /**
+   * When a session is reset before a tenant's next user gets it: `needed` (default), when the text of a statement says that it
+   * may have left something; `always`, for schemas whose own functions or triggers set something in their session, which no
+   * text shows. `always` costs a round trip for each lease, and no two statements share a connection.
+   */
+  reset?: 'needed' | 'always'
   /** The budget: tenant connections of this process. Default 50. */
   maxConnections?: number
   /** Default: a fifth of the budget, at least one. */

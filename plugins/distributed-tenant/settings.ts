@@ -22,6 +22,7 @@ export interface Settings {
   readonly tenantDatabase: { readonly host: string; readonly port: number } | null
   readonly enabled: boolean
   readonly pooling: boolean
+  readonly alwaysReset: boolean
   readonly maxConnections: number
   readonly maxConnectionsPerTenant: number
   readonly acquireTimeout: number
@@ -109,6 +110,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
       : null,
     enabled: options.enabled ?? environment.DISTRIBUTED_DATABASE_ENABLED,
     pooling: options.pooling ?? environment.DISTRIBUTED_CONNECTION_POOLING,
+    alwaysReset: settleReset(options.reset),
     maxConnections,
     maxConnectionsPerTenant: Math.min(
       maxConnections,
@@ -180,6 +182,11 @@ function settleIdentity({ identity }: DistributedTenantOptions, environment: Env
   // While a token is replaced there are several, the first is the one to send.
   const [token] = tokens?.split(',') ?? []
   return url && token ? { url, token } : null
+}
+
+function settleReset(reset: string = 'needed'): boolean {
+  if (reset !== 'needed' && reset !== 'always') throw new ConfigurationInvalid("reset must be 'needed' or 'always'.")
+  return reset === 'always'
 }
 
 const folder = (path: string | URL | undefined): string | null =>

@@ -40,6 +40,8 @@ export interface PoolOptions {
   /** Connects under way at a time: two to four keep the event loop and the server free (limits 3.4: 90x for a hot tenant). */
   readonly maxOpening: number
   readonly pooling: boolean
+  /** Every session is reset after each lease, and none is shared: for keys whose own functions leave something behind. */
+  readonly alwaysReset?: boolean
   /** Milliseconds within which an answer is fast: what is slower shares no connection (company.ts). */
   readonly fastMs?: number
   /** Where keys are of several instances. */
@@ -135,7 +137,7 @@ export function createPool(options: PoolOptions): Pool {
     const { company, entry } = member
     seats.leased(member)
     options.reportLease?.('leased', entry.key, waitedMs)
-    const shares = options.pooling && claim !== null && company.takes(claim, false)
+    const shares = options.pooling && !options.alwaysReset && claim !== null && company.takes(claim, false)
     company.joins(claim)
     if (shares) entry.gathering = member
     else company.seals()
@@ -145,7 +147,7 @@ export function createPool(options: PoolOptions): Pool {
   /** A lease is over: the others on its connection, if any, get more company; otherwise it is given back. */
   function ended(member: Member<Lease>, as: Aftermath): void {
     if (member.company.size > 0) fill(member)
-    else if (as === 'reset' && options.pooling && !member.connection.lost) void reset(member)
+    else if ((as === 'reset' || options.alwaysReset) && options.pooling && !member.connection.lost) void reset(member)
     else giveBack(member)
   }
 

@@ -153,6 +153,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     idleTimeout: settings.idleTimeout,
     maxOpening: MAX_OPENING,
     pooling: settings.pooling,
+    alwaysReset: settings.alwaysReset,
     open(name) {
       const login = logins.of(name)
       const { user, password } = login

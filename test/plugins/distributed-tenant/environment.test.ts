@@ -88,6 +88,7 @@ t.test('options win over the environment', async t => {
 t.test('a bad option names itself', async t => {
   const environment = readEnvironment({ SERVICE_NAME: 'core' })
   t.throws(() => settle({ maxConnections: 0 }, environment), { message: /maxConnections/ })
+  t.throws(() => settle({ reset: 'sometimes' as 'always' }, environment), { message: /reset must be/ })
   t.throws(() => settle({ acquireTimeout: -1 }, environment), { message: /acquireTimeout/ })
   t.throws(() => settle({ database: { ssl: 'verify-full' } }, environment), { message: /DB_SSLROOTCERT/ })
 })

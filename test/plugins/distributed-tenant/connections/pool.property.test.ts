@@ -126,6 +126,7 @@ const settings = fc.record({
   perKey: fc.integer({ min: 1, max: 4 }),
   maxOpening: fc.integer({ min: 1, max: 3 }),
   pooling: fc.boolean(),
+  alwaysReset: fc.boolean(),
   slow: fc.boolean(),
   closes: fc.boolean(),
 })

@@ -139,3 +139,38 @@ t.test('the next user of a connection', async t => {
     t.not(await pid(), before)
   })
 })
+
+t.test('what a function of the schema leaves behind', async t => {
+  const { pool: build, look } = await stand(t)
+  await look.unsafe(`
+    create function sly(word text) returns text language sql as $$ select set_config('my.word', word, false) $$;
+    create table things (a int);
+    create function marks() returns trigger language plpgsql as
+      $$ begin perform set_config('my.word', 'trigger', false); return new; end $$;
+    create trigger marking before insert on things for each row execute function marks()`)
+  const word = (sql: ReturnType<ReturnType<typeof build>['client']>['sql']) =>
+    sql`select nullif(current_setting('my.word', true), '') as word, pg_backend_pid() as pid`
+
+  await t.test('stays by default, on the same tenant’s connection', async t => {
+    const { client } = build({ budget: 1, perKey: 1 })
+    await client().sql`select sly('ann')`
+    t.match(await word(client().sql), [{ word: 'ann' }])
+  })
+  await t.test('meets nobody when every session is reset', async t => {
+    const { client, pool } = build({ budget: 1, perKey: 1, alwaysReset: true })
+    const [{ pid } = {}] = await word(client().sql)
+    await client().sql`select sly('ann')`
+    t.match(await word(client().sql), [{ word: null, pid }])
+    await client().sql`insert into things values (1)`
+    t.match(await word(client().sql), [{ word: null, pid }])
+    await client().sql.begin(sql => sql`select sly('ben')`)
+    t.match(await word(client().sql), [{ word: null, pid }])
+    // Nor beside it: nothing shares.
+    for (let at = 0; at < 5; at++) await word(client().sql)
+    const together = await Promise.all(
+      Array.from({ length: 20 }, (_, at) => (at % 2 ? client().sql`select sly('sly') as word` : word(client().sql))),
+    )
+    t.ok(together.every(([row], at) => row?.word === (at % 2 ? 'sly' : null)))
+    await until(1_000, () => pool.info().inUse === 0)
+  })
+})
