@@ -1,6 +1,7 @@
 // Owns what every command is given: where things are, how to print, and the options all of them share. Whatever is large
 // is loaded when a command runs: its help and a wrong call cost the start of Node.js and little more.
 import { type Command, InvalidArgumentError } from 'commander'
+import { bytesOf } from '../plugins/distributed-tenant/transfer/sizes.js'
 import { createOutput, type Output } from './output.js'
 import type { Targets } from './targets.js'
 
@@ -45,6 +46,13 @@ export function wholeNumber(least: number): (text: string) => number {
     }
     return value
   }
+}
+
+/** A size of a command line, in bytes. @throws InvalidArgumentError */
+export function size(text: string): number {
+  const bytes = bytesOf(text)
+  if (bytes === null) throw new InvalidArgumentError('It must be a size like 50GB.')
+  return bytes
 }
 
 /** `a,b` and a repeated option both give both. */

@@ -5,7 +5,7 @@ import { Command, Option } from 'commander'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { alone } from '../alone.js'
 import { confirm } from '../confirm.js'
-import { type Context, contextOf, wholeNumber } from '../context.js'
+import { type Context, contextOf, size, wholeNumber } from '../context.js'
 import { UsageError } from '../outcome.js'
 import { type Output, sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
@@ -17,6 +17,7 @@ interface Options {
   readonly jobs: number
   readonly programs?: string
   readonly folder: string
+  readonly room?: number
   readonly resume?: string
   readonly rollback?: string
   readonly dropSource?: boolean
@@ -40,6 +41,7 @@ export function moveCommand(): Command {
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
     .option('--programs <folder>', 'where pg_dump and pg_restore are')
     .option('--folder <folder>', 'where the copy of a large database lies for a while', tmpdir())
+    .option('--room <size>', 'how much the disk of that instance has free, like 50GB', size)
     .addOption(new Option('--resume <run>', 'go on with a run').conflicts(['rollback', 'to', 'dryRun']))
     .addOption(
       new Option('--rollback <run>', 'take a run back that was not switched yet').conflicts([
@@ -111,7 +113,7 @@ async function begin(
   const { planMove } = await import('../../plugins/distributed-tenant/transfer/move/plan.js')
   const { beginMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
   const how = await howTo(service, options)
-  const { row: _, ...plan } = await planMove(service.tenancy.move, how.programs, id, to)
+  const { row: _, ...plan } = await planMove(service.tenancy.move, { ...how, id, to, room: options.room })
   output.line(
     `${plan.tenant}: ${plan.from} -> ${plan.to}, ${sizeOf(plan.bytes)}; writers are refused for roughly ${plan.seconds} s.`,
   )

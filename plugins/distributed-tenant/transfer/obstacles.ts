@@ -20,11 +20,8 @@ export interface Obstacle {
 export const block = (about: string, what: string): Obstacle => ({ about, what, blocks: true })
 export const tell = (about: string, what: string): Obstacle => ({ about, what, blocks: false })
 
-export async function programsInTheWay(
-  programs: Programs,
-  source: Instance,
-  { major }: SourceServer,
-): Promise<Obstacle[]> {
+/** @param server what they are to dump, and its version */
+export async function programsInTheWay(programs: Programs, server: string, major: number): Promise<Obstacle[]> {
   let version: number
   try {
     version = await programs.version()
@@ -35,7 +32,7 @@ export async function programsInTheWay(
   return [
     block(
       'pg_dump',
-      `is version ${version}, and ${source.label} is PostgreSQL ${major}: install postgresql-client-${major}, or name its folder with --programs`,
+      `is version ${version}, and ${server} is PostgreSQL ${major}: install postgresql-client-${major}, or name its folder with --programs`,
     ),
   ]
 }

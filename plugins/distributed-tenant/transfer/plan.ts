@@ -16,7 +16,7 @@ import {
 } from './obstacles.js'
 import type { TransferParts } from './parts.js'
 import { LARGE_BYTES, type Programs } from './programs.js'
-import { folderInTheWay, roomInTheWay } from './room.js'
+import { type Coming, folderInTheWay, roomInTheWay } from './room.js'
 import { type Columns, versionOf, withVersions } from './schema-version.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from './source.js'
 
@@ -77,7 +77,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
   const databases = server.databases.filter(chosen)
   const { ids, proposals } = mapIds([...new Set(databases.map(({ oldId }) => oldId))], map)
   const obstacles: Obstacle[] = [
-    ...(await programsInTheWay(options.programs, source, server)),
+    ...(await programsInTheWay(options.programs, source.label, server.major)),
     ...serverInTheWay(source, server, databases),
     ...[...proposals].map(([old, proposal]) =>
       block(old, `its id breaks our rule; to import it as ${proposal}, say --map ${old}=${proposal}`),
@@ -115,7 +115,14 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
         })
       }
       if (mine.length > 0) await withVersions(parts, versions => eachOf(mine, one => lookAt(one, versions)))
-      return { obstacles: own, coming: { parts, bytes: mine.reduce((sum, one) => sum + one.bytes, 0) } }
+      const coming: Coming = {
+        about: parts.service,
+        host: parts.database.host,
+        port: parts.database.port,
+        ask: fn => fn(parts.central),
+        bytes: mine.reduce((sum, one) => sum + one.bytes, 0),
+      }
+      return { obstacles: own, coming }
     }),
   )
   obstacles.push(
@@ -123,6 +130,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
     ...(await roomInTheWay(
       perService.map(one => one.coming),
       options.room,
+      { say: service => `--room ${service}=<size>`, less: 'import fewer tenants at a time with --tenant' },
     )),
     ...(await folderInTheWay(options.folder, largeAtOnce([...tenants.values()], options.parallel))),
   )

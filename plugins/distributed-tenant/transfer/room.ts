@@ -4,14 +4,25 @@
 import { readFile, stat, statfs } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
+import type { QueryClient } from '../types.js'
 import { block, type Obstacle, tell } from './obstacles.js'
-import type { TransferParts } from './parts.js'
 import { sizeOf } from './sizes.js'
 
 export interface Coming {
-  readonly parts: TransferParts
-  /** At the source, for this service. */
+  /** Who is told of, and by whose name its room is given. */
+  readonly about: string
+  readonly host: string
+  readonly port: number
+  readonly ask: <T>(fn: (sql: QueryClient) => Promise<T>) => Promise<T>
+  /** At the source. */
   readonly bytes: number
+}
+
+/** What an operator can do about it, in the words of the command. */
+export interface Cures {
+  /** The option that says how much is free. */
+  readonly say: (about: string) => string
+  readonly less: string
 }
 
 interface Room {
@@ -21,32 +32,36 @@ interface Room {
   readonly where: string
 }
 
-/** @param given what the operator says is free, in bytes, by service */
-export async function roomInTheWay(coming: readonly Coming[], given: ReadonlyMap<string, number>): Promise<Obstacle[]> {
+/** @param given what the operator says is free, in bytes */
+export async function roomInTheWay(
+  coming: readonly Coming[],
+  given: ReadonlyMap<string, number>,
+  cures: Cures,
+): Promise<Obstacle[]> {
   const found: Obstacle[] = []
-  const disks = new Map<string, { room: Room; services: string[]; bytes: number }>()
-  for (const { parts, bytes } of coming) {
+  const disks = new Map<string, { room: Room; those: string[]; bytes: number }>()
+  for (const one of coming) {
+    const { about, host, port, bytes } = one
     if (bytes === 0) continue
-    const { service, database } = parts
-    const needed = bytes + Math.min(bytes, await mostLog(parts))
-    const free = given.get(service)
-    const room = free === undefined ? await roomOf(parts) : { free, disk: service, where: '--room' }
+    const needed = bytes + Math.min(bytes, await mostLog(one))
+    const free = given.get(about)
+    const room = free === undefined ? await roomOf(one) : { free, disk: about, where: '--room' }
     if (room === null) {
       found.push(
         tell(
-          service,
-          `PostgreSQL does not tell how much room the disk of ${database.host}:${database.port} has: ${sizeOf(needed)} come, with its log; look there (df), and say it with --room ${service}=<size>`,
+          about,
+          `PostgreSQL does not tell how much room the disk of ${host}:${port} has: ${sizeOf(needed)} come, with its log; look there (df), and say it with ${cures.say(about)}`,
         ),
       )
       continue
     }
-    const disk = disks.get(room.disk) ?? { room, services: [], bytes: 0 }
-    disks.set(room.disk, { room, services: [...disk.services, service], bytes: disk.bytes + needed })
+    const disk = disks.get(room.disk) ?? { room, those: [], bytes: 0 }
+    disks.set(room.disk, { room, those: [...disk.those, about], bytes: disk.bytes + needed })
   }
-  for (const { room, services, bytes } of disks.values()) {
+  for (const { room, those, bytes } of disks.values()) {
     if (bytes <= room.free) continue
-    const what = `has ${sizeOf(room.free)} free (${room.where}), and ${sizeOf(bytes)} come, with the log: give it more, or import fewer tenants at a time with --tenant`
-    found.push(block(services.join(', '), what))
+    const what = `has ${sizeOf(room.free)} free (${room.where}), and ${sizeOf(bytes)} come, with the log: give it more, or ${cures.less}`
+    found.push(block(those.join(', '), what))
   }
   return found
 }
@@ -66,25 +81,28 @@ export async function folderInTheWay(folder: string, bytes: number): Promise<Obs
 }
 
 /** What the server may keep of its log beside the data. */
-async function mostLog({ central }: TransferParts): Promise<number> {
-  const [row] = await central<{ bytes: number }[]>`
-    select pg_size_bytes(current_setting('max_wal_size'))::float8 as bytes`
+async function mostLog({ ask }: Coming): Promise<number> {
+  const [row] = await ask(
+    sql => sql<{ bytes: number }[]>`select pg_size_bytes(current_setting('max_wal_size'))::float8 as bytes`,
+  )
   return row?.bytes ?? 0
 }
 
 /** Null where it cannot be known. */
-async function roomOf({ central, database }: TransferParts): Promise<Room | null> {
-  if (!isHere(database.host)) return null
+async function roomOf({ ask, host, port }: Coming): Promise<Room | null> {
+  if (!isHere(host)) return null
   // Only who may read all settings sees this row.
-  const [server] = await central<{ folder: string; startedAt: number }[]>`
-    select setting as folder, floor(extract(epoch from pg_postmaster_start_time()))::float8 as "startedAt"
-    from pg_settings where name = 'data_directory'`
+  const [server] = await ask(
+    sql => sql<{ folder: string; startedAt: number }[]>`
+      select setting as folder, floor(extract(epoch from pg_postmaster_start_time()))::float8 as "startedAt"
+      from pg_settings where name = 'data_directory'`,
+  )
   if (!server) return null
   const { folder, startedAt } = server
   try {
     const lines = (await readFile(join(folder, 'postmaster.pid'), 'utf8')).split('\n')
     // A container's folder may have the name of another one here.
-    if (Math.abs(Number(lines[2]) - startedAt) > 1 || Number(lines[3]) !== database.port) return null
+    if (Math.abs(Number(lines[2]) - startedAt) > 1 || Number(lines[3]) !== port) return null
     return { free: await freeIn(folder), disk: String((await stat(folder)).dev), where: folder }
   } catch {
     return null

@@ -7,8 +7,9 @@ import { keptName } from '../../placement/kept.js'
 import { findTenant } from '../../provisioning/registry.js'
 import type { QueryClient, RegistryRow, TenantId } from '../../types.js'
 import { createInstance } from '../instance.js'
-import type { Obstacle } from '../plan.js'
-import type { Programs } from '../programs.js'
+import { block, type Obstacle, programsInTheWay, tell } from '../obstacles.js'
+import { LARGE_BYTES, type Programs } from '../programs.js'
+import { folderInTheWay, roomInTheWay } from '../room.js'
 import { surveyDatabase } from '../source.js'
 import type { MoveParts } from './parts.js'
 
@@ -28,11 +29,19 @@ const SECONDS_AT_LEAST = 1
 const BYTES_A_SECOND = 20 * 1024 * 1024
 const EMPTY_BYTES = 7.5 * 1024 * 1024
 
-const block = (about: string, what: string): Obstacle => ({ about, what, blocks: true })
-const tell = (about: string, what: string): Obstacle => ({ about, what, blocks: false })
+export interface MovePlanOptions {
+  readonly programs: Programs
+  readonly id: TenantId
+  readonly to: string
+  /** Where the copy of a large database lies for a while. */
+  readonly folder: string
+  /** What the operator says is free on the target's disk, in bytes. */
+  readonly room: number | undefined
+}
 
 /** @throws TRANSFER_REFUSED when there is nothing to plan: no such tenant, no such instance, or it is there already */
-export async function planMove(parts: MoveParts, programs: Programs, id: TenantId, to: string): Promise<MovePlan> {
+export async function planMove(parts: MoveParts, options: MovePlanOptions): Promise<MovePlan> {
+  const { programs, id, to, folder, room } = options
   const { service, central, instances, sessionAt } = parts
   const row = await findTenant(central, id)
   if (!row) throw new TransferRefused(`${service} has no tenant ${id}: look at \`distributed-tenant status\`.`)
@@ -65,7 +74,16 @@ export async function planMove(parts: MoveParts, programs: Programs, id: TenantI
   if (here.busy > 0) {
     obstacles.push(tell(database, `has ${here.busy} open transactions: those that take longer than 5 s are ended`))
   }
-  obstacles.push(...(await programsInTheWay(programs, here.major)))
+  obstacles.push(...(await programsInTheWay(programs, `the instance ${from}`, here.major)))
+  const { host = '', port = 0 } = instances.find(({ name }) => name === to) ?? {}
+  obstacles.push(
+    ...(await roomInTheWay(
+      [{ about: to, host, port, ask: sessionAt(to), bytes: here.bytes }],
+      new Map(room === undefined ? [] : [[to, room]]),
+      { say: () => '--room <size>', less: 'move it to another instance' },
+    )),
+    ...(await folderInTheWay(folder, here.bytes < LARGE_BYTES ? 0 : here.bytes)),
+  )
   const place = instances.find(({ name }) => name === from)
   const facts = await surveyDatabase(
     createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database }),
@@ -104,19 +122,4 @@ async function askTarget(sql: QueryClient, database: string) {
       array(select name from pg_available_extension_versions group by name having bool_or(trusted) or name = 'plpgsql') as extensions`
   const { state } = await inspectDatabase(sql, database)
   return { taken: state, major: facts?.major ?? 0, extensions: new Set(facts?.extensions ?? []) }
-}
-
-async function programsInTheWay(programs: Programs, major: number): Promise<Obstacle[]> {
-  try {
-    const version = await programs.version()
-    if (version >= major) return []
-    return [
-      block(
-        'pg_dump',
-        `is version ${version}, and the instances are PostgreSQL ${major}: install postgresql-client-${major}, or name its folder with --programs`,
-      ),
-    ]
-  } catch (error) {
-    return [block('pg_dump', (error as Error).message)]
-  }
 }

@@ -7,7 +7,7 @@ import t from 'tap'
 import { hear } from '../../../../plugins/distributed-tenant/channels.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
 import { createJournal } from '../../../../plugins/distributed-tenant/transfer/journal.js'
-import { planMove } from '../../../../plugins/distributed-tenant/transfer/move/plan.js'
+import { type MovePlanOptions, planMove } from '../../../../plugins/distributed-tenant/transfer/move/plan.js'
 import { beginMove, carryOutMove, dropMoved } from '../../../../plugins/distributed-tenant/transfer/move/run.js'
 import { createPrograms } from '../../../../plugins/distributed-tenant/transfer/programs.js'
 import { until } from '../../../rig.js'
@@ -39,7 +39,7 @@ t.test('move', async t => {
   const how = { journal, programs: createPrograms({ environment: process.env }), folder: tmpdir(), jobs: 2 }
   const acme = parseTenantId('acme')
   const move = async (to: string, id = acme) => {
-    const plan = await planMove(tenancy.move, how.programs, id, to)
+    const plan = await planMove(tenancy.move, { ...how, id, to, room: 2 ** 40 })
     t.same(
       plan.obstacles.filter(({ blocks }) => blocks),
       [],
@@ -179,7 +179,7 @@ t.test('move', async t => {
       ['transfer'],
     )
     // What an earlier move has left at b is under another name, and in nobody's way there.
-    const blocked = await planMove(tenancy.move, how.programs, acme, 'b')
+    const blocked = await planMove(tenancy.move, { ...how, id: acme, to: 'b', room: 2 ** 40 })
     t.same(
       blocked.obstacles.filter(({ blocks }) => blocks),
       [],
@@ -223,18 +223,23 @@ t.test('move', async t => {
   })
 
   await t.test('is refused for what is in the way, and changes nothing', async t => {
-    const { programs } = how
-    await t.rejects(planMove(tenancy.move, programs, parseTenantId('nobody'), 'b'), { code: 'TRANSFER_REFUSED' })
-    await t.rejects(planMove(tenancy.move, programs, acme, 'c'), { message: /no instance c: it has main, b/ })
-    await t.rejects(planMove(tenancy.move, programs, acme, 'main'), { message: /on the instance main already/ })
+    const plan = (changed: Partial<MovePlanOptions> = {}) =>
+      planMove(tenancy.move, { ...how, id: acme, to: 'b', room: 2 ** 40, ...changed })
+    await t.rejects(plan({ id: parseTenantId('nobody') }), { code: 'TRANSFER_REFUSED' })
+    await t.rejects(plan({ to: 'c' }), { message: /no instance c: it has main, b/ })
+    await t.rejects(plan({ to: 'main' }), { message: /on the instance main already/ })
+    t.match((await plan({ room: 2 ** 20 })).obstacles, [
+      { about: 'b', what: /has 1.0 MB free \(--room\), and 1\d.\d MB come, .* another instance/, blocks: true },
+    ])
+    t.match((await plan({ room: undefined })).obstacles, [
+      { about: 'b', what: /does not tell how much room .* --room <size>/, blocks: false },
+    ])
     await look('b').unsafe('create database tenant_acme_employee')
-    const { obstacles } = await planMove(tenancy.move, programs, acme, 'b')
+    const { obstacles } = await plan()
     t.match(obstacles, [{ about: 'tenant_acme_employee', what: 'exists on b already', blocks: true }])
     await look('b').unsafe('drop database tenant_acme_employee')
     const none = createPrograms({ folder: '/nowhere', environment: process.env })
-    t.match((await planMove(tenancy.move, none, acme, 'b')).obstacles, [
-      { about: 'pg_dump', what: /install PostgreSQL/ },
-    ])
+    t.match((await plan({ programs: none })).obstacles, [{ about: 'pg_dump', what: /install PostgreSQL/ }])
     t.same(await place(), { instance: 'main', moving: null })
   })
 
