@@ -86,6 +86,9 @@ function complete(
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
+/** One word for what a database holds to which all of these were applied, whole files and nothing beyond them. */
+export const builtBy = (sets: readonly MigrationSet[]): string => sets.map(({ checksum }) => checksum).join(' ')
+
 /** The highest version applied for a set, 0 for none. */
 export async function appliedVersion(sql: SqlClient, set: string): Promise<number> {
   const [row] = await sql<{ version: number }[]>`

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { commentDatabase, inspectDatabase, markText } from '../databases/databases.js'
+import { builtBy } from '../databases/migrations.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import { TransferFailed, TransferRefused } from '../errors.js'
 import { findTenant } from '../provisioning/registry.js'
@@ -135,7 +136,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const changed = applied.length > 0 || row.step === 'verified'
       return [now, compare && changed ? await digestOf(inside) : now.contents]
     })
-    await session(sql => commentDatabase(sql, name, markText({ tenant: row.id, service, certificate })))
+    await session(sql => commentDatabase(sql, name, markText({ tenant: row.id, service, certificate, built: builtBy(sets) })))
     report({ type: 'handed_over', id: row.id })
     return note(verified, { step: 'accepted', contents })
   }
