@@ -98,7 +98,12 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     return place
   }
   const builder = createBuilder()
-  const provision = { ...direct, statementTimeout: 0, applicationName: `${service}-provisioning` }
+  const provision = {
+    ...direct,
+    statementTimeout: 0,
+    applicationName: `${service}-provisioning`,
+    arrayTypes: createArrayTypes({ ofDatabases: false }),
+  }
 
   const reports = (pool: PoolName) => ({
     report: (event: PoolReport) => tell({ area: 'connection', pool, event }),

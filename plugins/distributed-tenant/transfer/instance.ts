@@ -34,7 +34,7 @@ const WAIT_MS = 600_000
 export function createInstance(address: DatabaseOptions): Instance {
   const { host, port, user, password } = address
   const label = `${host}:${port}/${address.database}`
-  const arrayTypes = createArrayTypes()
+  const arrayTypes = createArrayTypes({ ofDatabases: false })
   const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
   const builder = createBuilder({ host, port })
   const poolOf = (budget: number, idleTimeout: number): Pool =>

@@ -136,7 +136,9 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const changed = applied.length > 0 || row.step === 'verified'
       return [now, compare && changed ? await digestOf(inside) : now.contents]
     })
-    await session(sql => commentDatabase(sql, name, markText({ tenant: row.id, service, certificate, built: builtBy(sets) })))
+    await session(sql =>
+      commentDatabase(sql, name, markText({ tenant: row.id, service, certificate, built: builtBy(sets) })),
+    )
     report({ type: 'handed_over', id: row.id })
     return note(verified, { step: 'accepted', contents })
   }
