@@ -1,5 +1,5 @@
-// Owns making a database that was copied one of ours from the inside: its migrations noted and the missing ones applied,
-// its owners looked at, its statistics made, its certificate written. The mark comes last and from outside. Can be repeated.
+// Owns making a database that was copied one of ours from the inside: its migrations noted, its owners looked at, its
+// certificate written, the missing migrations applied, its statistics made. The mark comes last and from outside. Can be repeated.
 import type { MigrationSet } from '../databases/migrations.js'
 import { migrateFromBaseline, migratePrepared } from '../databases/migrations.js'
 import { TransferFailed } from '../errors.js'
@@ -24,17 +24,20 @@ const SMALL_BYTES = 1024 * 1024
  */
 export async function adopt(inside: SqlClient, { name, sets, baseline, certificate }: Adoption): Promise<number[]> {
   const tenantSet = sets.at(-1) as MigrationSet
-  await migrateFromBaseline(inside, sets.slice(0, -1), { set: tenantSet, version: baseline })
-  const applied = await migratePrepared(inside, [tenantSet])
-  const [found] = await inside.unsafe<{ foreign: string | null; tables: string | null }[]>(ownersAndTables)
-  if (found?.foreign) {
-    throw new TransferFailed(
-      `${found.foreign} in ${name} does not belong to the service’s role: the copy was made by somebody else.`,
-    )
-  }
-  if (found?.tables) await inside.unsafe(`analyze ${found.tables}`)
-  await inside`
-    insert into distributed_tenant.certificate (certificate) values (${certificate}) on conflict (only_row) do nothing`
+  const { complete, tables } = await inside.begin(async tx => {
+    const complete = await migrateFromBaseline(tx, sets.slice(0, -1), { set: tenantSet, version: baseline })
+    await tx`
+      insert into distributed_tenant.certificate (certificate) values (${certificate}) on conflict (only_row) do nothing`
+    const [found] = await tx.unsafe<{ foreign: string | null; tables: string | null }[]>(ownersAndTables)
+    if (found?.foreign) {
+      throw new TransferFailed(
+        `${found.foreign} in ${name} does not belong to the service’s role: the copy was made by somebody else.`,
+      )
+    }
+    return { complete, tables: found?.tables }
+  })
+  const applied = complete ? [] : await migratePrepared(inside, [tenantSet])
+  if (tables) await inside.unsafe(`analyze ${tables}`)
   return applied
 }
 

@@ -93,9 +93,17 @@ async function endSessions(
 }
 
 /** Process ids of what may still write: whatever began before the database was closed. */
-export async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
+async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
   const rows = await sessions(sql, database, sql`${before}::timestamptz`)
   return rows.map(({ pid }) => pid)
+}
+
+/** From within: whether nobody has opened it since, and whoever may still write is gone. */
+export async function isFrozen(sql: QueryClient, database: string, since: string): Promise<boolean> {
+  const [row] = await sql<{ frozen: boolean }[]>`
+    select current_setting('default_transaction_read_only') = 'on'
+      and not exists (${sessions(sql, database, sql`${since}::timestamptz`)}) as frozen`
+  return row?.frozen === true
 }
 
 const sessions = (sql: QueryClient, database: string, before: ReturnType<typeof sql>) => sql<{ pid: number }[]>`
