@@ -44,7 +44,7 @@ export async function adopt(inside: SqlClient, { name, sets, baseline, certifica
 /**
  * Ours and the catalogues are not asked for: what the server itself made is numbered below 16384. Statistics of a small table
  * are left to autovacuum, which comes within its minute: until then the server goes by the table's size. It does not come
- * where it is switched off, and never to the head of a partitioned table.
+ * where it is switched off, and never to what holds its rows in other tables.
  */
 const ownersAndTables = `
   with own as (
@@ -54,6 +54,6 @@ const ownersAndTables = `
   select min(name) filter (where relowner <> (select oid from pg_roles where rolname = current_user)
       and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = own.oid and deptype = 'e')) as foreign,
     string_agg(name, ', ') filter (where nspname <> 'distributed_tenant' and relkind in ('r', 'p', 'm') and not relispartition
-      and (relkind = 'p' or pg_relation_size(oid) >= ${SMALL_BYTES} or not current_setting('autovacuum')::boolean
+      and (relkind = 'p' or relhassubclass or pg_relation_size(oid) >= ${SMALL_BYTES} or not current_setting('autovacuum')::boolean
         or not current_setting('track_counts')::boolean or reloptions::text ~ 'autovacuum_enabled=(f|of|n|0)')) as tables
   from own`
