@@ -199,13 +199,13 @@ async function benchSpeed(given: {
     const totals = per(one => parts.reduce((sum, part) => sum + one[part], 0))
     const each = Object.fromEntries(parts.map(part => [part, median(per(one => one[part]))]))
     const [least, most] = [Math.min(...totals), Math.max(...totals)].map(Math.round)
-    return `${Math.round(median(totals))} (${least}-${most}): ${written(each)}`
+    return `${Math.round(median(totals))} ms a database (${least}-${most}): ${written(each)}`
   }
   return {
     config: {
       'side by side': PARALLEL,
       'plan, in it': `${Math.round(median(plans))} ms`,
-      ...Object.fromEntries([...used].map(([name, all]) => [`CPU ms/database, ${name}`, eachDatabase(all)])),
+      ...Object.fromEntries([...used].map(([name, all]) => [`CPU, ${name}`, eachDatabase(all)])),
       'steps, ms': written(steps.get('verified') ?? {}),
     },
     cases: [

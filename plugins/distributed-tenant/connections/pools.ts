@@ -102,6 +102,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     ...direct,
     statementTimeout: 0,
     applicationName: `${service}-provisioning`,
+    // Its statements are ours, and read no arrays of types that a tenant or a service has made.
     arrayTypes: createArrayTypes({ ofDatabases: false }),
   }
 
