@@ -6,11 +6,16 @@ export function registrarOf(api: IdentityApi, run: string): Registrar {
   const path = (id: string): string => `/api/tenants/${encodeURIComponent(id)}`
   return {
     async register(id, { name, domain, settings }) {
-      if (await known(() => api.call('GET', path(id)))) return
-      await api.call('POST', '/api/tenants', {
-        body: { id, name, settings, ...(domain === null ? {} : { domain }) },
-        headers: { 'idempotency-key': `import-${run}-${id}` },
-      })
+      try {
+        await api.call('POST', '/api/tenants', {
+          body: { id, name, settings, ...(domain === null ? {} : { domain }) },
+          headers: { 'idempotency-key': `import-${run}-${id}` },
+        })
+      } catch (error) {
+        // Asked before, so long ago that the key is forgotten.
+        const taken = error instanceof ApiError && error.code === 'TENANT_ID_TAKEN'
+        if (!taken || !(await known(() => api.call('GET', path(id))))) throw error
+      }
     },
     suspend: id => known(() => api.call('POST', `${path(id)}/suspend`)),
     async activate(id) {

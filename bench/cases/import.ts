@@ -2,7 +2,6 @@
 // command itself needs for a large tenant. Each turn brings all of them and is taken back before the next.
 import { execFile } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
@@ -15,6 +14,7 @@ import type { BenchOptions } from '../arms.js'
 import { copyByHand } from '../baselines/guide.js'
 import { type BareCopy, copyBare } from '../import/bare.js'
 import type { Import, Imported } from '../import/importer.js'
+import { parts, type Used, usedBy, usedSince, type Watched } from '../import/processes.js'
 import { databaseOf, type Source, startSource } from '../import/source.js'
 import { needSpace } from '../provisioning/stage.js'
 import { versionsOf } from '../provisioning/versions.js'
@@ -125,19 +125,30 @@ async function benchSpeed(given: {
   options: BenchOptions
 }): Promise<{ config: Config; cases: Case[] }> {
   const { source, targets, importer, config, options } = given
+  const { stack } = targets
+  const servers = stack.servers as NonNullable<RunningStack['servers']>
   const plans: number[] = []
   const steps = new Map<string, Imported['steps']>()
-  const used = new Map<string, number[]>()
+  const used = new Map<string, Used[]>()
+  const watched = (command: number): Watched => ({
+    targets: serviceNames.map(service => (servers.postgres[service] as { pid: number }).pid),
+    source: source.pid,
+    services: [
+      ...serviceNames.map(service => stack.services[service].pid as number),
+      servers.nats.pid,
+      servers.redis.pid,
+    ],
+    command,
+  })
   let turns = 0
 
-  /** Of the machine, as nearly all of it is not the command's. */
-  async function counted(name: string, work: () => Promise<number>): Promise<number> {
+  /** By whose processes it was, since other things run on the machine too. */
+  async function counted(name: string, command: number, work: () => Promise<number>): Promise<number> {
     // What the last turn left to write is not this one's.
     await targets.checkpoint()
-    const before = cpuMs()
+    const before = usedBy(watched(command))
     const ms = await work()
-    const each = (cpuMs() - before) / (source.tenants.length * serviceNames.length)
-    used.set(name, [...(used.get(name) ?? []), each])
+    used.set(name, [...(used.get(name) ?? []), usedSince(before, usedBy(watched(command)))])
     return ms
   }
   const ours = (name: string, compare: boolean, parallel: number) => async (): Promise<number> => {
@@ -145,7 +156,7 @@ async function benchSpeed(given: {
     const ids = Object.fromEntries(source.tenants.map(id => [id, `${id}-${turns}`]))
     const what: Import = { config, from: source.login, ids, parallel, compare }
     let run = ''
-    const ms = await counted(name, async () => {
+    const ms = await counted(name, importer.pid, async () => {
       const imported = await importer.ask<Imported>('bring', what)
       plans.push(imported.planMs)
       steps.set(name, imported.steps)
@@ -157,7 +168,7 @@ async function benchSpeed(given: {
   }
   const copied = (name: string, copy: (copies: BareCopy[]) => Promise<number>) => async (): Promise<number> => {
     const copies = byHand(source, targets)
-    const ms = await counted(name, () => copy(copies))
+    const ms = await counted(name, process.pid, () => copy(copies))
     for (const { cluster, toDatabase } of copies) await cluster`drop database ${cluster(toDatabase)} with (force)`
     return ms
   }
@@ -181,11 +192,20 @@ async function benchSpeed(given: {
     Object.entries(figures)
       .map(([name, ms]) => `${name} ${Math.round(ms)}`)
       .join(', ')
+  const eachDatabase = (all: readonly Used[]): string => {
+    // The first was to warm up.
+    const per = (of: (one: Used) => number) =>
+      all.slice(1).map(one => of(one) / (source.tenants.length * serviceNames.length))
+    const totals = per(one => parts.reduce((sum, part) => sum + one[part], 0))
+    const each = Object.fromEntries(parts.map(part => [part, median(per(one => one[part]))]))
+    const [least, most] = [Math.min(...totals), Math.max(...totals)].map(Math.round)
+    return `${Math.round(median(totals))} ms a database (${least}-${most}): ${written(each)}`
+  }
   return {
     config: {
       'side by side': PARALLEL,
       'plan, in it': `${Math.round(median(plans))} ms`,
-      'CPU ms/database': written(Object.fromEntries([...used].map(([name, each]) => [name, median(each)]))),
+      ...Object.fromEntries([...used].map(([name, all]) => [`CPU, ${name}`, eachDatabase(all)])),
       'steps, ms': written(steps.get('verified') ?? {}),
     },
     cases: [
@@ -195,10 +215,6 @@ async function benchSpeed(given: {
       compare(cases[3], 'more', 'verified'),
     ],
   }
-}
-
-function cpuMs(): number {
-  return cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0)
 }
 
 function byHand(source: Source, { stack, cluster }: Targets): BareCopy[] {

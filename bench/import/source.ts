@@ -11,6 +11,8 @@ import type { Progress } from '../progress.js'
 
 export interface Source {
   readonly login: Login
+  /** The server's first process. */
+  readonly pid: number
   readonly tenants: readonly string[]
   /** Of one database. */
   readonly bytes: number
@@ -53,6 +55,7 @@ export async function startSource(count: number, progress: Progress): Promise<So
       select pg_database_size(${databaseOf(tenants[0] as string, 'core')})::float8 as bytes`
     return {
       login: { host, port, user, password },
+      pid: server.pid,
       tenants,
       bytes: size?.bytes ?? 0,
       async makeLarge(id, mebibytes) {

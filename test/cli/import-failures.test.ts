@@ -56,12 +56,23 @@ t.test('imports that are disturbed', async t => {
   })
 
   await t.test('a large one goes by a folder and several jobs, and leaves nothing there', async t => {
-    await old.database('tenant_large_core', ...mebibytes(4), 'create index on filled (left(text, 20))')
+    await old.database(
+      'tenant_large_core',
+      ...mebibytes(4),
+      'create index on filled (left(text, 20))',
+      'create table many as select n from generate_series(1, 60000) n',
+      'create table whole (n int) partition by range (n)',
+      'create table part partition of whole for values from (0) to (10)',
+      'insert into whole select generate_series(0, 9)',
+    )
     const before = readdirSync(folder).sort()
     const run = await stand.begin(['core'], ['large'])
     const [outcome] = await stand.carryOut(run, ['core'], undefined, { largeBytes: MIB })
     t.match(outcome, { state: 'ready', error: null })
     t.match(await target('core', 'tenant_large_core')`select count(*)::int as count from filled`, [{ count: 1024 }])
+    const measured = await target('core', 'tenant_large_core')`
+      select distinct tablename::text from pg_stats where tablename in ('many', 'whole')`
+    t.equal(measured.length, 2, 'with statistics at once')
     t.same(readdirSync(folder).sort(), before)
   })
 

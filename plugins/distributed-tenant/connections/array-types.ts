@@ -22,15 +22,25 @@ export interface ArrayTypes {
 
 const FIRST_USER_OID = 16_384
 
+/** A connection begins with a statement, whatever it is. */
+const NOTHING = 'select 1'
 const QUESTION = "select oid, typarray from pg_catalog.pg_type where typarray > 0 and typtype <> 'c'"
 
-export function createArrayTypes(): ArrayTypes {
+export interface ArrayTypesOptions {
+  /** False for those who read no arrays of types that a database has made: nothing is asked once the others are known. */
+  readonly ofDatabases?: boolean
+}
+
+export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {}): ArrayTypes {
   const builtIn = inherit(defaultCodecs)
   let known = false
 
   return {
     codecs: () => inherit(builtIn),
-    question: () => (known ? `${QUESTION} and oid >= ${FIRST_USER_OID}` : QUESTION),
+    question() {
+      if (!known) return QUESTION
+      return ofDatabases ? `${QUESTION} and oid >= ${FIRST_USER_OID}` : NOTHING
+    },
     learn(answer, codecs) {
       if (!Array.isArray(answer)) return
       for (const row of answer.filter(isRow)) {

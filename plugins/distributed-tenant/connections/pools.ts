@@ -98,7 +98,13 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     return place
   }
   const builder = createBuilder()
-  const provision = { ...direct, statementTimeout: 0, applicationName: `${service}-provisioning` }
+  const provision = {
+    ...direct,
+    statementTimeout: 0,
+    applicationName: `${service}-provisioning`,
+    // Its statements are ours, and read no arrays of types that a tenant or a service has made.
+    arrayTypes: createArrayTypes({ ofDatabases: false }),
+  }
 
   const reports = (pool: PoolName) => ({
     report: (event: PoolReport) => tell({ area: 'connection', pool, event }),

@@ -17,6 +17,8 @@ export interface Mark {
   readonly tenant: TenantId
   readonly service: ServiceName
   readonly certificate: string
+  /** Of one that was brought and not taken over yet: what is in it already, see {@link builtBy}. */
+  readonly built?: string
 }
 
 /** A mark is this and its JSON. */
@@ -28,9 +30,9 @@ export const markText = (mark: Mark): string => MARK_PREFIX + JSON.stringify(mar
 export function parseMark(comment: string | null): Mark | null {
   if (!comment?.startsWith(MARK_PREFIX)) return null
   try {
-    const { tenant, service, certificate } = JSON.parse(comment.slice(MARK_PREFIX.length))
+    const { tenant, service, certificate, built } = JSON.parse(comment.slice(MARK_PREFIX.length))
     const whole = [tenant, service, certificate].every(part => typeof part === 'string')
-    return whole ? { tenant, service, certificate } : null
+    return whole ? { tenant, service, certificate, ...(typeof built === 'string' && { built }) } : null
   } catch {
     return null
   }

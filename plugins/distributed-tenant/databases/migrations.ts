@@ -86,6 +86,9 @@ function complete(
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
+/** One word for what a database holds to which all of these were applied, whole files and nothing beyond them. */
+export const builtBy = (sets: readonly MigrationSet[]): string => sets.map(({ checksum }) => checksum).join(' ')
+
 /** The highest version applied for a set, 0 for none. */
 export async function appliedVersion(sql: SqlClient, set: string): Promise<number> {
   const [row] = await sql<{ version: number }[]>`
@@ -109,16 +112,31 @@ export async function migrate(sql: SqlClient, set: MigrationSet): Promise<number
  * question, and whether our own table is there is none.
  */
 export async function migratePrepared(sql: SqlClient, sets: readonly MigrationSet[]): Promise<number[]> {
-  const recorded = await sql<{ set: string; version: number; checksum: string }[]>`
-    select set, version, checksum from distributed_tenant.schema_migrations
-    where set = any(${sets.map(({ name }) => name)}::text[])`
+  const recorded = (await sql.unsafe(readRecorded)) as unknown as Recorded[]
   const done: number[] = []
-  for (const set of sets) {
-    const rows = recorded.filter(row => row.set === set.name)
-    done.push(...(await applyMissing(sql, set, new Map(rows.map(row => [row.version, row.checksum])))))
-  }
+  for (const set of sets) done.push(...(await applyMissing(sql, set, appliedOf(recorded, set))))
   return done
 }
+
+interface Recorded {
+  readonly set: string
+  readonly version: number
+  readonly checksum: string
+}
+
+const readRecorded = 'select set, version, checksum from distributed_tenant.schema_migrations'
+
+const appliedOf = (recorded: readonly Recorded[], { name }: MigrationSet): Map<number, string> =>
+  new Map(recorded.filter(({ set }) => set === name).map(({ version, checksum }) => [version, checksum]))
+
+/** @throws MIGRATION_INVALID when it was applied with another content */
+function isMissing(set: MigrationSet, migration: Migration, applied: ReadonlyMap<number, string>): boolean {
+  const checksum = applied.get(migration.version)
+  if (checksum !== undefined && checksum !== migration.checksum) throw changed(set, migration)
+  return checksum === undefined
+}
+
+const nameOf = (set: MigrationSet, { version, name }: Migration): string => `${set.name} migration ${version} (${name})`
 
 async function applyMissing(
   sql: SqlClient,
@@ -127,9 +145,7 @@ async function applyMissing(
 ): Promise<number[]> {
   const done: number[] = []
   for (const migration of set.migrations) {
-    const checksum = applied.get(migration.version)
-    if (checksum !== undefined && checksum !== migration.checksum) throw changed(set, migration)
-    if (checksum === undefined && (await applyOne(sql, set, migration))) done.push(migration.version)
+    if (isMissing(set, migration, applied) && (await applyOne(sql, set, migration))) done.push(migration.version)
   }
   const newest = Math.max(0, ...applied.keys())
   if (newest > set.version) {
@@ -140,21 +156,71 @@ async function applyMissing(
   return done
 }
 
+/** Two first runners would collide on the schema's name, so the lock comes before this. */
+const ownTable = `
+  create schema if not exists distributed_tenant;
+  create table if not exists distributed_tenant.schema_migrations (
+    set text not null,
+    version integer not null,
+    name text not null,
+    checksum text not null,
+    applied_at timestamptz not null default now(),
+    primary key (set, version)
+  )`
+
+const lock = `select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+
 async function prepare(sql: SqlClient): Promise<void> {
-  await sql.begin(async tx => {
-    // Two first runners would collide on the schema's name.
-    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
-    await tx.unsafe(`
-      create schema if not exists distributed_tenant;
-      create table if not exists distributed_tenant.schema_migrations (
-        set text not null,
-        version integer not null,
-        name text not null,
-        checksum text not null,
-        applied_at timestamptz not null default now(),
-        primary key (set, version)
-      )`)
-  })
+  await sql.begin(tx => tx.unsafe(`${lock};${ownTable}`))
+}
+
+/** What is written down as applied without being run: the schema is at this version already. */
+export interface Baseline {
+  readonly set: MigrationSet
+  readonly version: number
+}
+
+/**
+ * For a database that has a schema and was never migrated: in one transaction all of `ours` and the baseline written down.
+ * Each round trip and each commit counts where there are many such databases.
+ * @returns whether the baseline's set is missing nothing then
+ * @throws MIGRATION_INVALID, MIGRATION_FAILED
+ */
+export async function migrateFromBaseline(
+  tx: TransactionClient,
+  ours: readonly MigrationSet[],
+  { set, version }: Baseline,
+): Promise<boolean> {
+  const answers = await tx.unsafe(`${lock};${ownTable};${readRecorded}`)
+  const recorded = (answers as unknown as Recorded[][]).at(-1) as Recorded[]
+  const unapplied = (one: MigrationSet): Missing[] => {
+    const applied = appliedOf(recorded, one)
+    return one.migrations
+      .filter(migration => isMissing(one, migration, applied))
+      .map(migration => ({ set: one, migration }))
+  }
+  const missing = ours.flatMap(unapplied)
+  const later = unapplied(set).filter(({ migration }) => migration.version > version)
+  const noted = set.migrations.slice(0, version).map(migration => ({ set, migration }))
+  const rows = [...missing, ...noted].map(({ set: { name: of }, migration: { version: at, name, checksum } }) => ({
+    set: of,
+    version: at,
+    name,
+    checksum,
+  }))
+  await tx`
+    insert into distributed_tenant.schema_migrations (set, version, name, checksum)
+    select set, version, name, checksum
+    from jsonb_to_recordset(${tx.json(rows)}) as row (set text, version integer, name text, checksum text)
+    on conflict do nothing`
+  const what = missing.map(one => nameOf(one.set, one.migration)).join(', ')
+  if (missing.length > 0) await runFile(tx, missing.map(one => one.migration.do).join('\n;\n'), what)
+  return later.length === 0 && Math.max(0, ...appliedOf(recorded, set).keys()) <= set.version
+}
+
+interface Missing {
+  readonly set: MigrationSet
+  readonly migration: Migration
 }
 
 /**
@@ -175,7 +241,7 @@ async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration)
       if (row?.checksum !== migration.checksum) throw changed(set, migration)
       return false
     }
-    await runFile(tx, migration.do, `${set.name} migration ${migration.version} (${migration.name})`)
+    await runFile(tx, migration.do, nameOf(set, migration))
     return true
   })
 }

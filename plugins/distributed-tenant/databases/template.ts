@@ -3,7 +3,7 @@
 import type { SessionClient } from '../request/client.js'
 import type { QueryClient, ServiceName, SqlClient } from '../types.js'
 import { closeToPublic, commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
-import { type MigrationSet, migrate } from './migrations.js'
+import { builtBy, type MigrationSet, migrate } from './migrations.js'
 import { templateName } from './names.js'
 import { ensureTenantGroup } from './roles.js'
 
@@ -26,7 +26,7 @@ const LOCK = 'distributed_tenant.template'
 
 export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 'sets'>): Template {
   const { version } = sets.at(-1) as MigrationSet
-  const mark = `distributed-tenant:template:v1 ${sets.map(set => set.checksum).join(' ')}`
+  const mark = `distributed-tenant:template:v1 ${builtBy(sets)}`
   return { name: templateName(service, version), version, mark }
 }
 

@@ -12,11 +12,12 @@ import {
   dropDatabase,
   type Found,
   inspectDatabase,
+  type Mark,
   markFits,
   markText,
   parseMark,
 } from '../databases/databases.js'
-import { appliedVersion, type MigrationSet, migrate } from '../databases/migrations.js'
+import { appliedVersion, builtBy, type MigrationSet, migrate } from '../databases/migrations.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
@@ -66,6 +67,7 @@ export interface Provisioner {
 export function createProvisioner(options: ProvisionerOptions): Provisioner {
   const { service, credentials, session, sets, visit, elsewhere } = options
   const tenantSet = sets.at(-1) as MigrationSet
+  const built = builtBy(sets)
 
   async function provision(id: TenantId): Promise<RegistryRow | null> {
     if (elsewhere) return stepByStep(id)
@@ -147,26 +149,27 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       at = performance.now()
       doing = next
     }
+    const name = tenantDatabaseName(row.id, service)
+    async function prepare(there: SessionClient): Promise<void> {
+      done('rights')
+      await prepareRole(there, name, service)
+      done('schema')
+    }
+    async function build(inside: SqlClient, there: SessionClient): Promise<string> {
+      const written = await certify(inside, row, name)
+      await prepare(there)
+      await migrateInside(inside)
+      return written
+    }
     try {
       await recordAttempt(sql, row.id, ATTEMPT_LEASE_MS)
       done('database')
-      const name = tenantDatabaseName(row.id, service)
       const roles = { service, credentials }
       const certificate = await thereOf(row.instance, sql, async there => {
-        await ensureDatabase(there, row, name)
+        const mark = await ensureDatabase(there, row, name)
         done('certificate')
-        const known = await visit(
-          name,
-          async inside => {
-            const written = await certify(inside, row, name)
-            done('rights')
-            await prepareRole(there, name, service)
-            done('schema')
-            await migrateInside(inside)
-            return written
-          },
-          row.instance,
-        )
+        const known = isBuilt(mark) ? mark.certificate : await visit(name, inside => build(inside, there), row.instance)
+        if (isBuilt(mark)) await prepare(there)
         done('ready')
         if (there !== sql) {
           await there.begin(async tx => {
@@ -194,8 +197,11 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     }
   }
 
-  /** After this the name is held by a database that is ours, finished or not. */
-  async function ensureDatabase(sql: SessionClient, row: RegistryRow, name: string): Promise<void> {
+  /**
+   * After this the name is held by a database that is ours, finished or not.
+   * @returns its mark, where it has one
+   */
+  async function ensureDatabase(sql: SessionClient, row: RegistryRow, name: string): Promise<Mark | null> {
     let found = await inspectDatabase(sql, name)
     if (found.state !== 'present' && row.certificate !== null) throw missing(name)
     if (found.state === 'invalid') {
@@ -209,10 +215,10 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       // Whoever made it, if we lost a race: look before it is taken for ours.
       found = await inspectDatabase(sql, name)
     }
-    refuseForeign(found, row, name)
+    return refuseForeign(found, row, name)
   }
 
-  function refuseForeign(found: Found, row: RegistryRow, name: string): void {
+  function refuseForeign(found: Found, row: RegistryRow, name: string): Mark | null {
     if (found.state !== 'present') throw new Error(`${name} vanished while it was being made`)
     const mark = parseMark(found.comment)
     const fits = mark
@@ -220,7 +226,15 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       : // A clone that was interrupted before its mark carries no comment; its certificate table is looked at next.
         found.comment === null
     if (!found.ours || !fits) throw foreign(name)
+    return mark
   }
+
+  /**
+   * Whoever brought it here by this very release has certified and migrated it, and said so in the mark, which a tenant
+   * cannot write: a visit would cost a process of the server and find nothing to do. The mark that comes with "ready" no
+   * longer says it.
+   */
+  const isBuilt = (mark: Mark | null): mark is Mark => mark?.built === built
 
   /** Writes the certificate into a fresh clone, or reads it from one that has it already. */
   async function certify(inside: SqlClient, row: RegistryRow, name: string): Promise<string> {

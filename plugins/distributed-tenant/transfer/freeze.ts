@@ -22,14 +22,17 @@ const SETTING = 'default_transaction_read_only'
 
 /** @throws TRANSFER_REFUSED when it is not there */
 export async function readBefore(sql: QueryClient, database: string): Promise<Before> {
-  const [found] = await sql<{ readOnly: string | null }[]>`
+  const [found] = await sql<Before[]>`
     select (select split_part(entry, '=', 2) from pg_db_role_setting, unnest(setconfig) as entry
-            where setdatabase = d.oid and setrole = 0 and entry like ${`${SETTING}=%`}) as "readOnly"
+            where setdatabase = d.oid and setrole = 0 and entry like ${`${SETTING}=%`}) as "readOnly",
+      (select coalesce(jsonb_agg(allowed), '[]') from (${grants(sql, database)}) allowed) as connect
     from pg_database d where datname = ${database}`
-  if (!found) throw new TransferRefused(`The source has no database ${database}: was it renamed? Make the plan again.`)
-  const connect = await grants(sql, database)
-  return { connect, readOnly: found.readOnly }
+  if (!found) throw gone(database)
+  return found
 }
+
+const gone = (database: string): Error =>
+  new TransferRefused(`The source has no database ${database}: was it renamed? Make the plan again.`)
 
 const grants = (sql: QueryClient, database: string) => sql<{ role: string | null; grantable: boolean }[]>`
   select rolname as role, bool_or(is_grantable) as grantable
@@ -46,32 +49,37 @@ const BETWEEN_LOOKS_MS = 100
  * @throws TRANSFER_FAILED, TRANSFER_REFUSED; it may be closed in part then
  */
 export async function freeze(sql: SessionClient, database: string): Promise<string> {
-  const [prepared] = await sql`select 1 from pg_prepared_xacts where database = ${database}`
-  if (prepared) {
+  // Who may do all this without being a superuser must still be able to copy.
+  const [found] = await sql<{ prepared: boolean; closing: string }[]>`
+    select exists (select from pg_prepared_xacts where database = datname) as prepared,
+      concat_ws('; ', format('alter database %I set default_transaction_read_only = on', datname),
+        (select string_agg(format('revoke connect on database %I from %s', datname, coalesce(quote_ident(role), 'public')), '; ')
+         from (${grants(sql, database)}) allowed),
+        case when not rolsuper then format('grant connect on database %I to current_user', datname) end) as closing
+    from pg_database, pg_roles where datname = ${database} and rolname = current_user`
+  if (!found) throw gone(database)
+  if (found.prepared) {
     throw new TransferRefused(
       `${database} has prepared transactions, which survive every closing: commit or roll them back first.`,
     )
   }
-  await sql.begin(async tx => {
-    await say(tx, `alter database %I set ${SETTING} = on`, database)
-    for (const { role } of await grants(tx, database)) await revoke(tx, database, role)
-    const [me] = await tx<
-      { superuser: boolean }[]
-    >`select rolsuper as superuser from pg_roles where rolname = current_user`
-    // Who may do all this without being a superuser must still be able to copy.
-    if (!me?.superuser) await tx`grant connect on database ${tx(database)} to current_user`
-  })
-  const [now] = await sql<{ at: string }[]>`select clock_timestamp()::text as at`
-  const { at } = now as { at: string }
-  await endSessions(sql, database, at)
+  // In one go, which the server takes for one transaction.
+  await sql.unsafe(found.closing)
+  const [closed] = await sql<{ at: string; left: number[] }[]>`
+    with closed as materialized (select clock_timestamp() as at)
+    select at::text, array(${sessions(sql, database, sql`at`)}) as left from closed`
+  const { at, left } = closed as { at: string; left: number[] }
+  await endSessions(sql, { database, at, left })
   return at
 }
 
 /** A session that was starting while we closed the door shows only later, so two looks in a row must find nothing. */
-async function endSessions(sql: SessionClient, database: string, before: string): Promise<void> {
+async function endSessions(
+  sql: SessionClient,
+  { database, at, left: first }: { database: string; at: string; left: number[] },
+): Promise<void> {
   const deadline = performance.now() + PROOF_MS
-  for (let clean = 0; clean < 2; ) {
-    const left = await sessionsFrom(sql, database, before)
+  for (let clean = 0, left = first; ; left = await sessionsFrom(sql, database, at)) {
     clean = left.length === 0 ? clean + 1 : 0
     if (clean === 2) return
     if (performance.now() > deadline) {
@@ -85,13 +93,23 @@ async function endSessions(sql: SessionClient, database: string, before: string)
 }
 
 /** Process ids of what may still write: whatever began before the database was closed. */
-export async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
-  const rows = await sql<{ pid: number }[]>`
-    select pid from pg_stat_activity
-    where datname = ${database} and pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender', 'logical replication worker')
-      and backend_start <= ${before}::timestamptz`
+async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
+  const rows = await sessions(sql, database, sql`${before}::timestamptz`)
   return rows.map(({ pid }) => pid)
 }
+
+/** From within: whether nobody has opened it since, and whoever may still write is gone. */
+export async function isFrozen(sql: QueryClient, database: string, since: string): Promise<boolean> {
+  const [row] = await sql<{ frozen: boolean }[]>`
+    select current_setting('default_transaction_read_only') = 'on'
+      and not exists (${sessions(sql, database, sql`${since}::timestamptz`)}) as frozen`
+  return row?.frozen === true
+}
+
+const sessions = (sql: QueryClient, database: string, before: ReturnType<typeof sql>) => sql<{ pid: number }[]>`
+  select pid from pg_stat_activity
+  where datname = ${database} and pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender', 'logical replication worker')
+    and backend_start <= ${before}`
 
 /** Opens it as it was; a database that is gone is fine. */
 export async function thaw(sql: SessionClient, database: string, before: Before): Promise<void> {

@@ -34,17 +34,17 @@ const WAIT_MS = 600_000
 export function createInstance(address: DatabaseOptions): Instance {
   const { host, port, user, password } = address
   const label = `${host}:${port}/${address.database}`
-  const arrayTypes = createArrayTypes()
+  const arrayTypes = createArrayTypes({ ofDatabases: false })
   const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
   const builder = createBuilder({ host, port })
-  const poolOf = (budget: number, idleTimeout: number): Pool =>
+  const poolOf = (budget: number, idleTimeout: number, pooling: boolean): Pool =>
     createPool({
       budget,
       perKey: budget,
       acquireTimeout: WAIT_MS,
       idleTimeout,
       maxOpening: budget,
-      pooling: true,
+      pooling,
       open: name => openConnection({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
       refusal: () => connectionClosed('no connection'),
       report: () => {},
@@ -65,13 +65,13 @@ export function createInstance(address: DatabaseOptions): Instance {
     }
   }
 
-  const kept = poolOf(KEPT, KEPT_MS)
+  const kept = poolOf(KEPT, KEPT_MS, true)
   return {
     address,
     label,
     async visit(fn, database = address.database) {
       if (database === address.database) return within(kept, database, fn)
-      const pool = poolOf(1, CONNECT_MS)
+      const pool = poolOf(1, CONNECT_MS, false)
       try {
         return await within(pool, database, fn)
       } finally {

@@ -17,22 +17,19 @@ export interface SchemaFacts {
   readonly applied: readonly { readonly version: number; readonly checksum: string }[] | null
 }
 
-export async function readSchema(sql: QueryClient): Promise<SchemaFacts> {
-  const [ours] = await sql<{ known: boolean }[]>`
-    select to_regclass('distributed_tenant.schema_migrations') is not null as known`
-  const applied = ours?.known
-    ? await sql<{ version: number; checksum: string }[]>`
-        select version, checksum from distributed_tenant.schema_migrations where set = 'tenant' order by version`
-    : null
-  return { columns: await readColumns(sql), applied }
-}
+/** Our own rows, in a database that has them. */
+export const readApplied = async (sql: QueryClient): Promise<NonNullable<SchemaFacts['applied']>> =>
+  sql<{ version: number; checksum: string }[]>`
+    select version, checksum from distributed_tenant.schema_migrations where set = 'tenant' order by version`
+
+export const columnsStatement = `
+  select format('%I.%I.%I %s', nspname, relname, attname, format_type(atttypid, atttypmod)) as line
+  from pg_attribute join pg_class c on c.oid = attrelid join pg_namespace n on n.oid = relnamespace
+  where relkind in ('r', 'p') and attnum > 0 and not attisdropped
+    and nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and nspname !~ '^pg_(toast|temp)'`
 
 async function readColumns(sql: QueryClient): Promise<Columns> {
-  const rows = await sql<{ line: string }[]>`
-    select format('%I.%I.%I %s', nspname, relname, attname, format_type(atttypid, atttypmod)) as line
-    from pg_attribute join pg_class c on c.oid = attrelid join pg_namespace n on n.oid = relnamespace
-    where relkind in ('r', 'p') and attnum > 0 and not attisdropped
-      and nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and nspname !~ '^pg_(toast|temp)'`
+  const rows = await sql.unsafe<{ line: string }[]>(columnsStatement)
   return new Set(rows.map(({ line }) => line))
 }
 

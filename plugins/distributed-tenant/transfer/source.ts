@@ -5,7 +5,7 @@ import type { SessionClient } from '../request/client.js'
 import type { JsonObject, ServiceName } from '../types.js'
 import type { Instance } from './instance.js'
 import type { TenantFacts } from './journal.js'
-import { readSchema, type SchemaFacts } from './schema-version.js'
+import { columnsStatement, readApplied, type SchemaFacts } from './schema-version.js'
 
 export interface SourceDatabase {
   readonly name: string
@@ -131,21 +131,23 @@ export interface DatabaseFacts extends SchemaFacts {
   readonly forSuperusers: readonly string[]
 }
 
+/** In as few round trips as can be: there is one survey for each database. */
 export async function surveyDatabase(instance: Instance, name: string): Promise<DatabaseFacts> {
   return instance.visit(async sql => {
-    const extensions = await sql<{ name: string }[]>`
-      select extname as name from pg_extension where extname <> 'plpgsql' order by 1`
-    const forSuperusers = await sql<{ what: string }[]>`
-      select 'event trigger ' || quote_ident(evtname) as what from pg_event_trigger
-      union all select 'foreign server ' || quote_ident(srvname) from pg_foreign_server
-      union all select 'subscription ' || quote_ident(subname) from pg_subscription
-        where subdbid = (select oid from pg_database where datname = current_database())
-      union all select 'language ' || quote_ident(lanname) from pg_language where lanispl and not lanpltrusted
-      order by 1`
-    return {
-      ...(await readSchema(sql)),
-      extensions: extensions.map(one => one.name),
-      forSuperusers: forSuperusers.map(one => one.what),
-    }
+    const [found] = await sql.unsafe<
+      { extensions: string[]; forSuperusers: string[]; columns: string[]; ours: boolean }[]
+    >(`
+      select to_json(array(select extname from pg_extension where extname <> 'plpgsql' order by 1)) as extensions,
+        to_json(array(
+          select 'event trigger ' || quote_ident(evtname) from pg_event_trigger
+          union all select 'foreign server ' || quote_ident(srvname) from pg_foreign_server
+          union all select 'subscription ' || quote_ident(subname) from pg_subscription
+            where subdbid = (select oid from pg_database where datname = current_database())
+          union all select 'language ' || quote_ident(lanname) from pg_language where lanispl and not lanpltrusted
+          order by 1)) as "forSuperusers",
+        to_json(array(${columnsStatement})) as columns,
+        to_regclass('distributed_tenant.schema_migrations') is not null as ours`)
+    const { columns, ours, ...facts } = found as NonNullable<typeof found>
+    return { ...facts, columns: new Set(columns), applied: ours ? await readApplied(sql) : null }
   }, name)
 }

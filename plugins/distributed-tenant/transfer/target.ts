@@ -4,13 +4,14 @@
 import { closeToPublic, commentDatabase, dropDatabase, inspectDatabase, parseMark } from '../databases/databases.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import { TransferRefused } from '../errors.js'
+import type { SessionClient } from '../request/client.js'
 import { creation, isEmpty, localeOf } from './blank.js'
 import type { Instance } from './instance.js'
 import type { TransferTenant } from './journal.js'
 import type { TransferParts } from './parts.js'
 
 export interface Target {
-  /** Makes it, empty. @returns its name. @throws TRANSFER_REFUSED when the source is gone */
+  /** Makes it, empty, in place of what this transfer has left. @returns its name. @throws TRANSFER_REFUSED, also when the source is gone */
   create(row: TransferTenant): Promise<string>
   /** @throws TRANSFER_REFUSED when its name is held by anything else than this transfer's own */
   drop(row: TransferTenant): Promise<void>
@@ -37,30 +38,33 @@ export function createTarget({ service, session, visit, report, transfer, source
     return found.comment === null && (await visit(name, isEmpty))
   }
 
+  async function remove(sql: SessionClient, row: TransferTenant, name: string): Promise<void> {
+    const found = await inspectDatabase(sql, name)
+    if (found.state === 'absent') return
+    if (found.state === 'present' && !(await isOurs(row, name, found))) {
+      throw new TransferRefused(
+        `${name} at the target is not of this import and was left as it is: look into it, then go on.`,
+      )
+    }
+    await dropDatabase(sql, name)
+  }
+
   return {
     async create(row) {
       const name = tenantDatabaseName(row.id, service)
       const statement = await source.visit(async sql => creation(sql, name, await localeOf(sql, row.sourceDatabase)))
       await session(async sql => {
+        await remove(sql, row, name)
         await sql.unsafe(statement)
-        await closeToPublic(sql, name)
         report({ type: 'created', id: row.id })
+        await closeToPublic(sql, name)
         await commentDatabase(sql, name, comment)
       })
       return name
     },
-    async drop(row) {
+    drop: row => {
       const name = tenantDatabaseName(row.id, service)
-      await session(async sql => {
-        const found = await inspectDatabase(sql, name)
-        if (found.state === 'absent') return
-        if (found.state === 'present' && !(await isOurs(row, name, found))) {
-          throw new TransferRefused(
-            `${name} at the target is not of this import and was left as it is: look into it, then go on.`,
-          )
-        }
-        await dropDatabase(sql, name)
-      })
+      return session(sql => remove(sql, row, name))
     },
   }
 }

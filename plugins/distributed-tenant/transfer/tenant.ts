@@ -5,13 +5,14 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { commentDatabase, inspectDatabase, markText } from '../databases/databases.js'
+import { builtBy } from '../databases/migrations.js'
 import { tenantDatabaseName } from '../databases/names.js'
 import { TransferFailed, TransferRefused } from '../errors.js'
 import { findTenant } from '../provisioning/registry.js'
 import type { SqlClient, TenantId } from '../types.js'
 import { adopt } from './adoption.js'
 import { contentsDigest, differences, readContents } from './contents.js'
-import { freeze, readBefore, sessionsFrom, thaw } from './freeze.js'
+import { freeze, isFrozen, readBefore, thaw } from './freeze.js'
 import type { Instance } from './instance.js'
 import type { Change, Journal, TransferTenant } from './journal.js'
 import type { TransferParts } from './parts.js'
@@ -53,7 +54,8 @@ export interface TenantTransfer {
 }
 
 const READY_MS = 90_000
-const POLL_MS = 50
+/** From one look at the registry to the next: growing, as each costs both sides. */
+const LOOKS_MS = { first: 50, grow: 1.5, last: 250 }
 const SHOWN = 5
 
 export function createTenantTransfer(options: TenantTransferOptions): TenantTransfer {
@@ -84,7 +86,6 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 
   async function copy(row: TransferTenant): Promise<TransferTenant> {
     const begun = await note(row, { step: 'copying' })
-    await target.drop(begun)
     const name = await target.create(begun)
     const from = { ...source.address, database: row.sourceDatabase }
     const to = { ...options.database, database: name }
@@ -101,10 +102,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   async function verify(row: TransferTenant, inside: SqlClient, frozenAt: string): Promise<string> {
     const [original, copied] = await Promise.all([
       source.visit(async sql => {
-        const [state] = await sql<{ readOnly: string }[]>`
-          select current_setting('default_transaction_read_only') as "readOnly"`
-        const writers = await sessionsFrom(sql, row.sourceDatabase, frozenAt)
-        if (state?.readOnly !== 'on' || writers.length > 0) {
+        if (!(await isFrozen(sql, row.sourceDatabase, frozenAt))) {
           throw new TransferFailed(
             `${row.sourceDatabase} was opened during the copy: find out who did, then go on with --resume.`,
           )
@@ -135,7 +133,9 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const changed = applied.length > 0 || row.step === 'verified'
       return [now, compare && changed ? await digestOf(inside) : now.contents]
     })
-    await session(sql => commentDatabase(sql, name, markText({ tenant: row.id, service, certificate })))
+    await session(sql =>
+      commentDatabase(sql, name, markText({ tenant: row.id, service, certificate, built: builtBy(sets) })),
+    )
     report({ type: 'handed_over', id: row.id })
     return note(verified, { step: 'accepted', contents })
   }
@@ -151,7 +151,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   async function ready(row: TransferTenant): Promise<TransferTenant> {
     if (row.step !== 'registering') return row
     const deadline = performance.now() + READY_MS
-    for (;;) {
+    for (let wait = LOOKS_MS.first; ; wait = Math.min(wait * LOOKS_MS.grow, LOOKS_MS.last)) {
       const known = await findTenant(central, row.id)
       if (known?.certificate && known.certificate !== row.certificate) {
         throw new TransferFailed(
@@ -164,7 +164,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
           `${service} did not take ${row.id} within ${READY_MS / 1000} s (${known?.lastError ?? 'it has not heard of it'}): check that the service runs, then go on with --resume.`,
         )
       }
-      await new Promise(resolve => setTimeout(resolve, POLL_MS))
+      await new Promise(resolve => setTimeout(resolve, wait))
     }
   }
 

@@ -98,6 +98,40 @@ t.test('provisioning a tenant', async t => {
     })
   })
 
+  await t.test(
+    'takes one that was brought by this release by its mark alone, and looks into one of another',
+    async t => {
+      const [template] = await server`
+      select shobj_description(oid, 'pg_database') as comment from pg_database where datname = 'template_employee_1'`
+      const built = template?.comment.replace(/^\S+ /, '')
+      const bring = async (id: string, more: object) => {
+        const name = `tenant_${id}_employee`
+        await server.unsafe(`create database ${name} owner employee_service template template_employee_1`)
+        const inside = look('employee', name)
+        await inside`insert into distributed_tenant.certificate (certificate) values ('inside')`
+        const mark = JSON.stringify({ tenant: id, service: 'employee', certificate: 'in the mark', ...more })
+        await server.unsafe(`comment on database ${name} is 'distributed-tenant:v1 ${mark}'`)
+        return { name, inside }
+      }
+      const ours = await bring('brought', { built })
+      await ours.inside.end()
+      await server.unsafe(`alter database ${ours.name} allow_connections false`)
+      t.match(await app.tenants.create({ id: 'brought', name: 'Brought' }), {
+        provisioned: 'ready',
+        schemaVersion: 1,
+        certificate: 'in the mark',
+      })
+      const [taken] = await server`
+      select shobj_description(oid, 'pg_database') as comment, datacl::text as rights from pg_database where datname = ${ours.name}`
+      t.notMatch(taken?.comment, /built/, 'said once: later migrations would make it untrue')
+      t.notMatch(taken?.rights, /[{,]=/, 'no entry for PUBLIC')
+      await server.unsafe(`alter database ${ours.name} allow_connections true`)
+
+      await bring('older', { built: `of-another ${built}` })
+      t.match(await app.tenants.create({ id: 'older', name: 'Older' }), { provisioned: 'ready', certificate: 'inside' })
+    },
+  )
+
   await t.test('waits while somebody holds the template, and then succeeds', async t => {
     await server`alter database template_employee_1 allow_connections true`
     const holder = look('employee', 'template_employee_1')
