@@ -104,6 +104,17 @@ t.test('the next move', async t => {
       'and the only one whatever its use: a key without any is always served',
     )
   })
+  await t.test('takes a busy key’s spare one before the only one of a key that has just come', async t => {
+    const fresh = resting(entry('fresh', { size: 1, live: 1, uses: 9 }), now - 99)
+    const spare = resting(entry('old', { size: 5, live: 5, uses: 400 }), now - 1)
+    t.same(nextMove(state({ turns: [cold], idle: [fresh, spare] }), now), { type: 'take', victim: spare })
+    const hot = resting(entry('hot', { size: 5, live: 5, uses: 4_000 }), now - 1)
+    t.same(
+      nextMove(state({ turns: [cold], idle: [fresh, hot] }), now),
+      { type: 'take', victim: fresh },
+      'but not from one that is used a hundred times as often',
+    )
+  })
   await t.test('takes no more than can be opened again, and one ahead', async t => {
     const second = entry('second', { waiting: 1 })
     const victim = resting(other, now - 99)
@@ -133,7 +144,7 @@ t.test('the next move', async t => {
     t.same(nextMove(state({ turns: [cold], idle: [only], others: [spare] }), now), { type: 'wait', ms: 15 })
     const slow = entry('slow', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 25 })
     t.same(nextMove(state({ turns: [cold], idle: [only], others: [slow] }), now), { type: 'take', victim: only })
-    const busy = entry('busy', { size: 2, live: 2, inUse: 2, uses: 400, lentAt: now - 5 })
+    const busy = entry('busy', { size: 2, live: 2, inUse: 2, uses: 4_000, lentAt: now - 5 })
     t.same(nextMove(state({ turns: [cold], idle: [only], others: [busy] }), now), { type: 'take', victim: only })
   })
   await t.test('takes nobody’s for a seat that is on its way back', async t => {
@@ -193,7 +204,7 @@ t.test('a key that got a connection back', async t => {
     const spare = entry('spare', { size: 2, live: 2, uses: 40 })
     const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
     t.ok(givesWay(state({ turns: [waiting], idle: [only], others: [spare] }), spare, now))
-    const seldom = resting(entry('seldom', { size: 1, live: 1, uses: 4 }), now - 99)
+    const seldom = resting(entry('seldom', { size: 1, live: 1, uses: 1 }), now - 99)
     t.notOk(givesWay(state({ turns: [waiting], idle: [seldom], others: [spare] }), spare, now))
   })
   await t.test('keeps its only one while another has a spare one that is soon back', async t => {
