@@ -2,7 +2,6 @@
 // one word, kept for 5 s, and takes no connection when the budget is spent.
 import { LRUCache } from 'lru-cache'
 import type { Pools } from './connections/pools.js'
-import type { KeyInfo } from './connections/seats.js'
 import { tenantDatabaseName } from './databases/names.js'
 import type { Directory } from './directory/directory.js'
 import type { Remote } from './directory/remote.js'
@@ -10,7 +9,7 @@ import { TenantBusy, TenantLookupFailed, TenantMoving } from './errors.js'
 import { HOME } from './placement/instances.js'
 import type { Breaker } from './provisioning/breaker.js'
 import type { Streams } from './provisioning/streams.js'
-import type { ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from './reports.js'
+import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from './reports.js'
 import type { Settings } from './settings.js'
 import type { TenantId } from './types.js'
 
@@ -54,14 +53,14 @@ export function createHealth(parts: HealthParts): HealthQuestions {
   }
 
   /** With one instance it is all of it; with several each tenant counts where it was last known to be. */
-  function byInstance(keys: ReadonlyMap<string, KeyInfo>, all: KeyInfo): ConnectionInfo['instances'] {
+  function byInstance(keys: ReadonlyMap<string, ConnectionCounts>, all: ConnectionCounts): ConnectionInfo['instances'] {
     const counts = new Map(
       settings.instances.map(({ name, host, port }) => [
         name,
         { host, port, open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, budget: pools.share },
       ]),
     )
-    const add = (instance: string, { open, idle, inUse, opening, waiting }: KeyInfo): void => {
+    const add = (instance: string, { open, idle, inUse, opening, waiting }: ConnectionCounts): void => {
       const one = counts.get(instance)
       if (!one) return
       one.open += open

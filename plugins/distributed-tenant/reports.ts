@@ -61,15 +61,19 @@ export interface Figures {
   readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
 }
 
-export interface ConnectionInfo {
-  readonly service: string
-  readonly instance: { readonly host: string; readonly port: number }
+export interface ConnectionCounts {
   /** Connections counted at the socket, from before connect until the server has let go. */
   readonly open: number
   readonly idle: number
   readonly inUse: number
   readonly opening: number
+  /** Statements and transactions that wait for one. */
   readonly waiting: number
+}
+
+export interface ConnectionInfo extends ConnectionCounts {
+  readonly service: string
+  readonly instance: { readonly host: string; readonly port: number }
   readonly budget: number
   /** Connections opened since the start. */
   readonly opened: number
@@ -87,24 +91,14 @@ export interface ConnectionInfo {
 }
 
 /** As in {@link ConnectionInfo}, of one instance. `budget`: the most of this process's that it may have. */
-export interface InstanceConnections {
+export interface InstanceConnections extends ConnectionCounts {
   readonly host: string
   readonly port: number
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
   readonly budget: number
 }
 
 /** As in {@link ConnectionInfo}, of one tenant. */
-export interface TenantConnections {
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
+export interface TenantConnections extends ConnectionCounts {
   readonly opened: number
   readonly taken: number
   readonly refused: number

@@ -1,5 +1,7 @@
 // Owns the books of one pool: which connections there are, of which key, in which state. Pure: it moves entries and counts,
 // and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
+
+import type { ConnectionCounts } from '../reports.js'
 import { createCompany } from './company.js'
 import type { Connection } from './connection.js'
 import { type Counters, createCount } from './counters.js'
@@ -8,25 +10,12 @@ import type { CloseReason, Entry, InstanceShares, Member, PoolState } from './po
 import { createQueue } from './queue.js'
 
 /** `opened`, `taken` and `refused` are counted since the start. */
-export interface PoolInfo extends Counters {
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
+export interface PoolInfo extends Counters, ConnectionCounts {
   readonly budget: number
   /** Those that have a connection, or wait for one. */
-  readonly keys: ReadonlyMap<string, KeyInfo>
+  readonly keys: ReadonlyMap<string, ConnectionCounts>
   /** Of every key since the start, see counters.ts. */
   readonly counted: ReadonlyMap<string, Counters>
-}
-
-export interface KeyInfo {
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  readonly waiting: number
 }
 
 export interface Seats<L> {
@@ -201,7 +190,7 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
       tidy(member.entry)
     },
     info() {
-      const keys = new Map<string, KeyInfo>()
+      const keys = new Map<string, ConnectionCounts>()
       let inUse = 0
       let waiting = 0
       for (const { key, size, idle, queue, inUse: used, opening } of entries.values()) {
