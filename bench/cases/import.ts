@@ -179,7 +179,7 @@ async function benchSpeed(given: {
       guide: copied('guide', copyByHand),
       plain: ours('plain', false, PARALLEL),
       verified: ours('verified', true, PARALLEL),
-      more: ours('verified, eight', true, MORE),
+      more: ours('eight', true, MORE),
       bare: copied('bare', copies => copyBare(copies, AT_ONCE)),
     },
     progress: options.progress,
