@@ -1,6 +1,6 @@
 // Owns the question whether everybody answers whom an import needs: identity, which registers the tenants, and each service
 // that then takes the databases as its own. Asked before anything is frozen; a service whose address nobody knows is not asked.
-import type { Obstacle } from '../plugins/distributed-tenant/transfer/plan.js'
+import { block, type Obstacle } from '../plugins/distributed-tenant/transfer/obstacles.js'
 import type { OpenService } from './services.js'
 import type { Targets } from './targets.js'
 
@@ -26,5 +26,3 @@ async function silent(name: string, url: string): Promise<Obstacle | null> {
     return block(name, `does not answer at ${url} (${why}): start it, or correct its address`)
   }
 }
-
-const block = (about: string, what: string): Obstacle => ({ about, what, blocks: true })
