@@ -37,5 +37,8 @@ t.test('npm test', async t => {
   for (const name of ['bad', 'thrown', 'killed', 'stuck', 'left']) {
     t.match(stdout, new RegExp(`^not ok .*/${name}\\.test\\.js`, 'm'))
   }
+  const again = stdout.slice(stdout.indexOf('What failed:'))
+  t.match(again, /not ok .*\/bad\.test\.js/, 'told once more at the end')
+  t.notMatch(again, /^ok /m)
   t.match(run('good.test.js', 'missing.test.js'), { status: 2, stderr: /missing\.test\.js/ }, 'nothing runs')
 })

@@ -1,4 +1,4 @@
-// `npm test`: the compiled tests, tap's output passed through, and one line at the end: N passed, N failed.
+// `npm test`: the compiled tests, tap's output passed through, what failed once more, and one last line: N passed, N failed.
 // Counts single tests (the subtests of a file); a file that fails without any, has none, or never ended counts as failed.
 // Arguments are files; with options among them all go to `tap run`. Exits 1 if anything failed or nothing passed, and 2 for
 // a file that is not there, before any test runs.
@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { folderInMemory } from './in-memory.js'
 import { TapCount } from './tap-count.js'
+import { TapFailures } from './tap-failures.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tap = `${root}node_modules/tap/dist/esm/run.mjs`
@@ -26,6 +27,11 @@ const command =
   options.length > 0 ? [tap, 'run', '--reporter=tap', ...options, ...files] : [`${root}dist/test/suite.js`, ...files]
 const folder = folderInMemory()
 const count = new TapCount()
+const failures = new TapFailures()
+const read = (line: string) => {
+  count.read(line)
+  failures.read(line)
+}
 const env = { ...process.env, ...(folder && { TMPDIR: folder.path }) }
 const child = spawn(process.execPath, command, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
 // While tap ends its tests, we stay to count and report them.
@@ -35,15 +41,16 @@ child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
   process.stdout.write(chunk)
   const lines = (rest + chunk).split('\n')
   rest = lines.pop() ?? ''
-  for (const line of lines) count.read(line)
+  for (const line of lines) read(line)
 })
 child.on('close', code => {
   folder?.remove()
-  count.read(rest)
+  read(rest)
   const { passed, skipped } = count
   const silent = Math.max(0, new Set(files).size - count.files)
   // tap has seen something fail that no test line shows.
   const failed = count.failed + silent || (code === 0 ? 0 : 1)
+  if (failures.lines.length > 0) process.stdout.write(`\nWhat failed:\n${failures.lines.join('\n')}\n\n`)
   if (silent > 0) process.stdout.write(`${silent} of ${files.length} files have not ended: each counts as failed\n`)
   process.stdout.write(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}\n`)
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0
