@@ -47,9 +47,13 @@ export class Hold implements Lease {
     this.#released = true
     const member = this.#member
     if (this.#abandoned) member.ghosts--
-    member.company.answered(this.#claim, types)
-    if (as === 'destroy') member.connection.destroy(connectionClosed('the lease ended and left something behind'))
-    this.#ended(member, as)
+    const { company, connection } = member
+    company.answered(this.#claim, types)
+    const last = company.size === 0
+    if (as === 'destroy') connection.destroy(connectionClosed('the lease ended and left something behind'))
+    else if (onlyGhosts(member)) connection.destroy(connectionClosed('nobody waits any more for what runs on it'))
+    // What was not sent yet fails at once: then the last of those has ended it.
+    if (last || company.size > 0) this.#ended(member, as)
   }
 
   abandon(why: Error): void {
@@ -57,6 +61,8 @@ export class Hold implements Lease {
     const member = this.#member
     this.#abandoned = true
     member.ghosts++
-    if (member.ghosts === member.company.size) member.connection.destroy(why)
+    if (onlyGhosts(member)) member.connection.destroy(why)
   }
 }
+
+const onlyGhosts = ({ ghosts, company }: Member<Lease>): boolean => ghosts > 0 && ghosts === company.size

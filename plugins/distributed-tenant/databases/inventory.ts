@@ -53,7 +53,7 @@ export interface Strays {
   /** Of a tenant's name and in no row of the registry. */
   readonly strayDatabases: readonly string[]
   readonly strayRoles: readonly string[]
-  /** Databases of this instance that everybody may connect to. */
+  /** Databases that everybody may connect to; not those of tenants on their way: who makes them closes them right after. */
   readonly openDatabases: readonly string[]
 }
 
@@ -180,8 +180,8 @@ async function named(sql: QueryClient, at: QueryClient, { service }: InspectOpti
   const names = await at<{ name: string }[]>`
     select datname as name from pg_database where datname ~ ${patternOf(service)}
     union select rolname from pg_roles where rolname ~ ${patternOf(service)}`
-  return sql<{ id: TenantId; instance: string }[]>`
-    select id, instance from tenants where 'tenant_' || id || '_' || ${service}::text = any(${names.map(one => one.name)}::text[])`
+  return sql`
+    select id, instance, certificate, lifecycle from tenants where 'tenant_' || id || '_' || ${service}::text = any(${names.map(one => one.name)}::text[])`
 }
 
 async function readStrays(
@@ -203,6 +203,8 @@ async function readStrays(
     union all
     select distinct 'open', datname from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
     where grantee = 0 and privilege_type = 'CONNECT' and datallowconn
+      and not exists (select from ${rowsFrom(sql, given)}
+        where datname = format('tenant_%s_%s', id, ${service}::text) and certificate is null and lifecycle <> 'deleted')
     order by 1, 2`
   const of = (kind: string) => others.filter(other => other.kind === kind).map(other => other.name)
   return { strayDatabases: of('database'), strayRoles: of('role'), openDatabases: of('open') }

@@ -1,6 +1,6 @@
 // Owns the deadlines of statements that all have the same time: one clock for all of them instead of a timer each. Late by
 // 50 ms at most, never early; it rests when nothing runs. Behind a blocked event loop what has come meanwhile is read first:
-// a statement that was answered in time is not late because nobody looked.
+// a statement that was answered in time is not late because nobody looked, whenever the loop was blocked.
 
 export interface Expiring {
   /** Set here: when its time is over (`performance.now()`). */
@@ -35,8 +35,8 @@ export function createDeadlines(ms: number): Deadlines {
     one.before = one.behind = null
   }
 
-  function look(): void {
-    const now = performance.now()
+  /** @param now when the clock struck: what came due since has not been read for yet */
+  function look(now: number): void {
     for (;;) {
       const first = ring.behind as Expiring
       if (first.due > now) break
@@ -57,7 +57,7 @@ export function createDeadlines(ms: number): Deadlines {
       one.behind = ring
       last.behind = ring.before = one
       // Timers come before sockets in a turn of the loop, and immediates behind both.
-      clock ??= setInterval(() => setImmediate(look), TICK_MS)
+      clock ??= setInterval(() => setImmediate(look, performance.now()), TICK_MS)
     },
     delete: remove,
   }

@@ -38,6 +38,19 @@ t.test('a service and its own instance', async t => {
     t.same(await row('acme'), before)
   })
 
+  await t.test('one that is being made is its maker’s to close', async t => {
+    await central`insert into tenants (id, name, version) values ('coming', 'Coming', 1)`
+    await server`create database tenant_coming_employee owner employee_service template template_employee_1`
+    const from = told.length
+    await looked()
+    t.same(
+      reconciled(from).filter(event => event.type === 'drift'),
+      [],
+    )
+    await server`drop database tenant_coming_employee`
+    await central`delete from tenants where id = 'coming'`
+  })
+
   await t.test('what a killed creation left open of a tenant that was deleted since is closed', async t => {
     await central`insert into tenants (id, name, lifecycle, version) values ('halfway', 'Halfway', 'deleted', 2)`
     await server`create database tenant_halfway_employee owner employee_service template template_employee_1`
@@ -47,7 +60,6 @@ t.test('a service and its own instance', async t => {
         where datname = 'tenant_halfway_employee'`
       return found?.open
     }
-    t.equal(await open(), true)
     await until('closed', 30_000, async () => (await open()) === false)
     t.match(drift('tenant_halfway_employee'), [{ kind: 'open_database', action: 'repaired' }])
     await server`drop database tenant_halfway_employee`

@@ -54,6 +54,30 @@ t.test('deadlines', async t => {
     t.same(expired, ['other', 'again', 'again'])
   })
 
+  await t.test(
+    'wait for what is to be read, also behind a loop that was blocked right after their clock struck',
+    async t => {
+      const deadlines = createDeadlines(100)
+      const answered = one('answered')
+      const blocked = new Promise<void>(resolve => {
+        // With the clock, and before it: what this puts up comes between its stroke and its look.
+        setTimeout(() => {
+          setImmediate(() => {
+            for (const end = performance.now() + 200; performance.now() < end; );
+            // As an answer that came meanwhile: sockets are read before the next immediates.
+            setImmediate(() => {
+              deadlines.delete(answered)
+              resolve()
+            })
+          })
+        }, 50)
+      })
+      deadlines.add(answered)
+      await blocked
+      t.same(expired, [])
+    },
+  )
+
   await t.test('keep nothing that was taken out', async t => {
     const deadlines = createDeadlines(10_000)
     const stays = one('stays')
