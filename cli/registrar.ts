@@ -5,10 +5,10 @@ import { ApiError, type IdentityApi } from './identity.js'
 export function registrarOf(api: IdentityApi, run: string): Registrar {
   const path = (id: string): string => `/api/tenants/${encodeURIComponent(id)}`
   return {
-    async register(id, { name, domain, settings }) {
+    async register(id, { name, domain, settings, active }) {
       try {
         await api.call('POST', '/api/tenants', {
-          body: { id, name, settings, ...(domain === null ? {} : { domain }) },
+          body: { id, name, settings, ...(domain !== null && { domain }), ...(!active && { lifecycle: 'suspended' }) },
           headers: { 'idempotency-key': `import-${run}-${id}` },
         })
       } catch (error) {

@@ -65,10 +65,10 @@ export function send(pid: number, signal: NodeJS.Signals): void {
 
 /** True once none of the processes lives any more, false when the time is over before that. */
 export async function waitGone(pids: number[], milliseconds: number): Promise<boolean> {
-  const end = Date.now() + milliseconds
+  const end = performance.now() + milliseconds
   for (;;) {
     if (!pids.some(alive)) return true
-    if (Date.now() >= end) return false
+    if (performance.now() >= end) return false
     await sleep(15)
   }
 }

@@ -81,11 +81,11 @@ export function createService(options: ServiceOptions): Service {
   }
 
   async function waitReady(begun: Life, abort: AbortSignal | undefined): Promise<void> {
-    const end = Date.now() + readyDeadline
+    const end = performance.now() + readyDeadline
     while (!(await answersReady(url))) {
       abort?.throwIfAborted()
       if (life !== begun) throw new Error(`${name} ended before it was ready. The last it said:\n${tail()}`)
-      if (Date.now() > end) {
+      if (performance.now() > end) {
         const seconds = readyDeadline / 1000
         throw new Error(`${name} was not ready at ${url} within ${seconds} seconds. The last it said:\n${tail()}`)
       }

@@ -74,8 +74,9 @@ function startWatch(): Watch {
 
   function endNow(): void {
     for (const pid of pids) signalTree(pid, 'SIGKILL')
-    const end = Date.now() + 2000
-    while ([...pids].some(alive) && Date.now() < end) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    const end = performance.now() + 2000
+    while ([...pids].some(alive) && performance.now() < end)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
     for (const path of [...paths].reverse())
       rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
     registered.clear()

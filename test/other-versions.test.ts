@@ -15,7 +15,7 @@ import { createSource } from '../plugins/distributed-tenant/transfer/move/source
 import { startStack } from '../stack/stack.js'
 import { noPostgres, otherPostgres } from './other-postgres.js'
 import { codeOf, severalInstances } from './plugins/distributed-tenant/placement/several.js'
-import { rig } from './rig.js'
+import { rig, until } from './rig.js'
 
 const program = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 
@@ -114,7 +114,7 @@ t.test('on PostgreSQL 17', async t => {
     }
 
     await done('suspend', 'acme')
-    t.equal((await ask('acme')).status, 403)
+    await until('it is refused', 2_000, async () => (await ask('acme')).status === 403)
     await done('activate', 'acme')
     await done('remove', 'initech', '--yes')
   })

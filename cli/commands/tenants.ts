@@ -52,12 +52,19 @@ function create(): Command {
     .option('--id <id>', 'its id; default made from the name', newTenantId)
     .option('--domain <domain>', 'its own domain')
     .option('--settings <json>', 'a JSON object')
+    .option('--suspended', 'serve it only once it is activated')
     .option('--wait <seconds>', 'wait until it is ready everywhere', wholeNumber(0), 30)
     .option('--idempotency-key <key>', 'a repeat with the same key makes no second tenant')
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const context = await contextOf(command)
       const settings = options.settings === undefined ? undefined : readSettings(options.settings)
-      const body = { name, id: options.id, domain: options.domain, settings }
+      const body = {
+        name,
+        id: options.id,
+        domain: options.domain,
+        settings,
+        lifecycle: options.suspended ? 'suspended' : undefined,
+      }
       const tenant = await identityApi(context.targets).call<TenantView>('POST', '/api/tenants', {
         body,
         headers: {
@@ -76,6 +83,7 @@ interface CreateOptions {
   readonly id?: string
   readonly domain?: string
   readonly settings?: string
+  readonly suspended?: boolean
   readonly wait: number
   readonly idempotencyKey?: string
 }

@@ -19,8 +19,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
 
   async function createHere(tenant: NewTenant): Promise<RegistryRow> {
     const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
-    const { name, domain = null, settings: own = {} } = tenant
-    await insertTenant(central, { id, version: 0, name, domain, settings: own, lifecycle: 'active' })
+    const { name, domain = null, settings: own = {}, lifecycle = 'active' } = tenant
+    await insertTenant(central, { id, version: 0, name, domain, settings: own, lifecycle })
     const row = await provisioner.provision(id)
     if (!row) throw new TenantIdTaken()
     if (row.provisioned !== 'ready') throw new TenantProvisioning()

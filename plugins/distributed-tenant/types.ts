@@ -102,6 +102,8 @@ export interface NewTenant {
   readonly name: string
   readonly domain?: string | null | undefined
   readonly settings?: JsonObject | undefined
+  /** Default active; suspended: made everywhere, served only once it is activated. */
+  readonly lifecycle?: 'active' | 'suspended' | undefined
   /** Who asked for it, for the event and the audit row. */
   readonly actor?: string | undefined
 }

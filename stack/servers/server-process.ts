@@ -105,13 +105,13 @@ async function begin(program: Program, watch: Watch): Promise<ChildProcess> {
   watch.group(pid, program.kind)
   child.unref()
 
-  const end = Date.now() + startDeadline
+  const end = performance.now() + startDeadline
   while (!(await program.ready(pid))) {
     if (child.exitCode !== null || child.signalCode !== null) {
       watch.gone(pid)
       throw failedStart(program, `ended at once (${child.signalCode ?? `exit code ${child.exitCode}`})`)
     }
-    if (Date.now() > end) {
+    if (performance.now() > end) {
       signalTree(pid, 'SIGKILL')
       watch.gone(pid)
       throw failedStart(program, `did not answer within ${startDeadline / 1000} seconds`)

@@ -75,7 +75,8 @@ t.test('SQL of one tenant', async t => {
         ({ sql }) => sql`
         select current_setting('search_path') as path, current_setting('work_mem') as mem,
           (select count(*)::int from notes) as notes, (select count(*)::int from pg_cursors where is_holdable) as cursors,
-          (select count(*)::int from pg_locks where locktype = 'advisory') as locks,
+          (select count(*)::int from pg_locks where locktype = 'advisory'
+            and database = (select oid from pg_database where datname = current_database())) as locks,
           (select count(*)::int from pg_listening_channels()) as channels,
           (select count(*)::int from pg_prepared_statements where name = 'next') as prepared`,
       )

@@ -65,7 +65,8 @@ t.test('distributed-tenant', async t => {
   await t.test('suspends, activates and deletes', async t => {
     t.match(await json('suspend', 'acme'), { lifecycle: 'suspended' })
     t.match(await json('activate', 'acme'), { lifecycle: 'active' })
-    await json('create', 'Globex', '--id', 'globex')
+    const created = await json('create', 'Globex', '--id', 'globex', '--suspended')
+    t.match(created, { lifecycle: 'suspended', status: 'ready' }, 'made, and not served')
     t.match(await json('remove', 'globex', '--yes'), { id: 'globex' })
     t.match(await json('list', '--lifecycle', 'deleted'), { tenants: [{ id: 'globex' }] })
   })
@@ -142,7 +143,8 @@ t.test('distributed-tenant', async t => {
       max: 1,
     })
     t.teardown(() => sql.end({ timeout: 1 }))
-    // The services look once a minute: what is damaged now is seen by doctor first.
+    // The services look once a minute and would mend it: whoever looks holds this lock, and now we do.
+    await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.reconcile', 0))`
     await sql`alter role tenant_acme_employee nologin`
     await sql`create database tenant_stray_employee`
     await sql`insert into dead_events (subject, reason, data) values ('tenant.created', 'no JSON', ${Buffer.from('{')})`
@@ -155,6 +157,7 @@ t.test('distributed-tenant', async t => {
     t.equal(fixed.code, 3, 'what is for people is left')
     t.match(fixed.out, /role closed +acme +mended/)
     t.match(await sql`select rolcanlogin from pg_roles where rolname = 'tenant_acme_employee'`, [{ rolcanlogin: true }])
+    await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.reconcile', 0))`
     await sql`drop database tenant_stray_employee`
 
     const dead = await json('dead', 'list', '--service', 'employee')

@@ -59,15 +59,28 @@ t.test('an import that is killed', async t => {
   })
 
   await t.test('at every step, going on each time, then taken back with kills on the way', async t => {
+    await stand.old.look('postgres')`
+      insert into tenants select id, id, null, false from unnest(array['one', 'two']) id`
     const run = await stand.begin(services, ['one', 'two'])
-    for (const step of forward) await driven('resume', run, step)
+    for (const step of forward) {
+      await driven('resume', run, step)
+      if (step !== 'registered' && step !== 'ready') continue
+      const { tenants } = JSON.parse((await stand.command(['--json', 'list'])).out)
+      t.ok(tenants.length > 0, `after ${step}`)
+      for (const { id, lifecycle } of tenants)
+        t.equal(lifecycle, 'suspended', `${id} is not served, nor was at the source`)
+    }
     await driven('resume', run, null)
     for (const [name, service] of databases) {
       t.same(await sumOf(stand.target(service, name)), expected, `${name} is here`)
       t.notOk(await stand.old.isOpen(name), `${name} stays frozen`)
     }
     const shown = JSON.parse((await stand.command(['--json', 'show', 'two'])).out)
-    t.match(shown, { status: 'ready', services: { employee: { status: 'ready' }, core: { status: 'ready' } } })
+    t.match(shown, {
+      status: 'ready',
+      lifecycle: 'suspended',
+      services: { employee: { status: 'ready' }, core: { status: 'ready' } },
+    })
     for (const step of back) await driven('rollback', run, step)
     await driven('rollback', run, null)
     await isAsBefore(t, stand)

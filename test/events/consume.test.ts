@@ -207,7 +207,7 @@ t.test('stop takes no more, finishes what runs and gives the rest back', async t
       handled.push(version ?? 0)
     },
   })
-  await until('started', () => started === 1 && first.state().waiting > 0)
+  await until('all six are here', () => started === 1 && first.state().waiting === 5)
   t.match(first.state(), { phase: 'consuming', running: 1, lastError: null })
   await Promise.all([first.stop(), first.stop()])
   t.strictSame([started, handled], [1, [1]])

@@ -37,7 +37,7 @@ const say = (who: EventsConnection, subject: string, body = '{"id":"acme","versi
     subject,
     payload: Buffer.from(body),
     messageId: randomUUID(),
-    timeoutMs: 500,
+    timeoutMs: 5_000,
   })
 const refused = { code: 'EVENT_REJECTED' }
 

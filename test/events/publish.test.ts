@@ -12,7 +12,8 @@ import {
   messageId,
   readStreamState,
 } from '../../events/index.js'
-import { freePort, startNats, temporaryFolder } from './nats-server.js'
+import { freePort } from '../../stack/servers/ports.js'
+import { startNats, temporaryFolder } from './nats-server.js'
 import { connection, count, type Reports, server, until } from './rig.js'
 
 const event = { kind: 'created', id: 'acme', version: 1, name: 'Acme' } as LifecycleEvent
@@ -81,9 +82,14 @@ t.test('what can never be sent is rejected, what might later is unavailable', as
 
   await nats.kill()
   await until('noticed', () => events.status() === 'reconnecting')
-  const started = performance.now()
-  await t.rejects(careful.publish(created), EventsUnavailable, 'not connected')
-  t.ok(performance.now() - started < 100, 'at once')
+  const refused = careful.publish(created).then(
+    () => null,
+    error => error,
+  )
+  t.ok(
+    (await Promise.race([refused, sleep(0)])) instanceof EventsUnavailable,
+    'not connected: before anything is waited for',
+  )
 })
 
 t.test('two creators of the stream both succeed, and drifted settings come back', async t => {

@@ -24,7 +24,7 @@ export interface Crash extends Point {
 /** Told by whoever serves, whether or not anything is provisioned. */
 const elsewhere = /^(connection|cache)\./
 const CONVERGE_MS = 60_000
-/** When a service dies again and again before its tenants are right, on a machine that has other tests to run. */
+/** Where services die before another's tenants are right: who does not reach identity four times asks again in a minute. */
 const CONVERGE_TOGETHER_MS = 120_000
 /** A step that follows from an action comes this soon after it began, and this soon after it is done. */
 const REACHED_MS = 30_000
@@ -50,6 +50,8 @@ export async function runCrashPoints(
   const patience = overlap > 1 ? CONVERGE_TOGETHER_MS : CONVERGE_MS
   let count = 0
   let dead = 0
+  /** When a service stood again last: before that nobody can say that a tenant stays as it is. */
+  let stood = 0
 
   /** @returns the id of the tenant the action is about */
   async function prepare({ needs }: Action): Promise<string> {
@@ -57,7 +59,7 @@ export async function runCrashPoints(
     if (needs === 'nothing') return id
     await operator.create(id)
     if (needs === 'suspended tenant') await operator.suspend(id)
-    await stack.converge(patience, { only: [id], purged: true })
+    await stack.converge(patience, { only: [id], purged: true }, () => stood)
     return id
   }
 
@@ -104,7 +106,8 @@ export async function runCrashPoints(
     stack.disarm(service)
     await standUp(process)
     await acting
-    const converged = stack.converge(patience, { only: [id], purged: true })
+    stood = performance.now()
+    const converged = stack.converge(patience, { only: [id], purged: true }, () => stood)
     return {
       settled: converged.then(() => ({ ...point, ms: reached ? Math.round(performance.now() - began) : null })),
     }

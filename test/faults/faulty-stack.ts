@@ -23,8 +23,8 @@ export interface FaultyStack extends RunningStack {
   disarm(service: ServiceName): void
   /** The steps told since the last call, each once, by service. */
   trace(): Record<ServiceName, Set<string>>
-  /** @returns the clean check; throws what still differs after `ms` */
-  converge(ms: number, options?: LedgerCheckOptions): Promise<LedgerCheck>
+  /** @returns the clean check; throws what still differs `ms` after this call, and after the last trouble that there was */
+  converge(ms: number, options?: LedgerCheckOptions, lastTrouble?: () => number): Promise<LedgerCheck>
 }
 
 export async function startFaultyStack(options: StackOptions = {}): Promise<FaultyStack> {
@@ -65,7 +65,7 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
       writeFileSync(traceFile, '')
       return found
     },
-    converge: (ms, how) => converge(stack, ms, how),
+    converge: (ms, how, lastTrouble) => converge(stack, ms, how, lastTrouble),
     async stop() {
       await stack.stop()
       folder.remove()
@@ -90,12 +90,17 @@ function nextReading(stack: RunningStack): Promise<LedgerReading> {
   return next
 }
 
-export async function converge(stack: RunningStack, ms: number, how: LedgerCheckOptions = {}): Promise<LedgerCheck> {
-  const deadline = performance.now() + ms
+export async function converge(
+  stack: RunningStack,
+  ms: number,
+  how: LedgerCheckOptions = {},
+  lastTrouble: () => number = () => 0,
+): Promise<LedgerCheck> {
+  const began = performance.now()
   for (;;) {
     const check = await checkLedger(stack, how, nextReading(stack))
     if (check.differences.length === 0) return check
-    if (performance.now() > deadline) {
+    if (performance.now() > Math.max(began, lastTrouble()) + ms) {
       throw new Error(`not converged within ${ms} ms:\n  ${check.differences.slice(0, 40).join('\n  ')}`)
     }
   }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { connectRedis } from '../../plugins/distributed-tenant/directory/redis.js'
 import redis from '../../services/redis.js'
@@ -37,8 +38,11 @@ t.test('a Redis that is there is used, under the service’s name', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const { app: made } = await app(t, server.url)
-  t.equal(await made.redis.ping(), 'PONG')
-  t.match(await made.redis.client('LIST'), /name=test-service/)
+  // A command has 100 ms, which a busy machine may take for itself.
+  t.ok(await within(3000, () => answers(made)))
+  const looker = new Redis(server.url)
+  t.teardown(() => looker.disconnect())
+  t.match(await looker.client('LIST'), /name=test-service/)
 })
 
 t.test('a Redis that is not there delays the start by half a second and fails at once', async t => {
@@ -65,9 +69,12 @@ t.test('a Redis that hangs costs a command its deadline', async t => {
   const { app: made } = await app(t, server.url)
   server.freeze()
   t.teardown(() => server.thaw())
-  const begun = performance.now()
-  await t.rejects(made.redis.get('x'))
-  t.ok(performance.now() - begun < 400)
+  // In one event loop the earlier of two timers comes first, however late both are.
+  const failed = made.redis.get('x').then(
+    () => 'answered',
+    () => 'failed',
+  )
+  t.equal(await Promise.race([failed, sleep(400, 'later than its deadline')]), 'failed')
   server.thaw()
   t.ok(await within(3000, () => answers(made)), 'and serves again after')
 })
@@ -77,7 +84,10 @@ t.test('the error of a refused login does not hold the password', async t => {
   t.teardown(() => server.stop())
   const client = connectRedis(server.url.replace(server.password, 'hunter2'), 'test')
   t.teardown(() => client.disconnect())
-  const error = await new Promise<Error>(resolve => client.once('error', resolve))
+  // On a busy machine an attempt may run out of time before; it tries again.
+  const error = await new Promise<Error>(resolve => {
+    client.on('error', error => error.message.includes('timed out') || resolve(error))
+  })
   t.match(error, { message: /WRONGPASS/ })
   t.notMatch(inspect(error, { depth: 9 }), /hunter2/)
 })

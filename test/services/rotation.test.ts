@@ -233,6 +233,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
       )
     const signedBy = () => [...new Set(held.map(({ token }) => kidOf(token)))]
     await load.more(100)
+    await until('every client has a token', 10_000, () => held.every(({ token }) => token !== ''))
     const [old] = signedBy()
 
     await central`update signing_keys set signs_from = signs_from - interval '31 days'`

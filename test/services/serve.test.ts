@@ -44,6 +44,7 @@ t.test('a database that is not there ends the start with one line and without th
 
 t.test('a process', async t => {
   const made = await rig(t, ['employee'])
+  await (await made.app('employee')).tenants.create({ id: 'acme', name: 'Acme' })
   const start = async (t: Test) => {
     const port = await freePort()
     const service = startService(t, 'employee', environmentOf(made, 'employee', port))
@@ -54,7 +55,8 @@ t.test('a process', async t => {
   const holdOpen = (port: number, text: string) => {
     const half = connect(port, '127.0.0.1')
     half.on('error', () => {})
-    half.write(`POST /api/employees HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n${text}`)
+    const headers = 'host: x\r\nhrms-client-id: acme\r\ncontent-type: application/json\r\ncontent-length: 10\r\n'
+    half.write(`POST /api/employees HTTP/1.1\r\n${headers}${text}`)
     return half
   }
 

@@ -50,10 +50,10 @@ const isFinal = (error: unknown): boolean =>
 
 async function applyRequest(event: LifecycleEvent, { central, source }: ApplyOptions): Promise<void> {
   const { id, name = id, domain = null, settings = {} } = event
-  parseNewTenantId(id)
-  if (source) return source.record({ id, name, domain, settings })
+  const asked = { id: parseNewTenantId(id), name, domain, settings, lifecycle: lifecycleOf(event) }
+  if (source) return source.record(asked)
   // Until identity confirms it, the domain is not routed: it may be taken (registry.findByDomain wants a version).
-  await insertTenant(central, { id, version: 0, name, domain, settings, lifecycle: 'active' })
+  await insertTenant(central, { ...asked, version: 0 })
 }
 
 async function applyVersioned(event: LifecycleEvent, { central, source }: ApplyOptions): Promise<void> {

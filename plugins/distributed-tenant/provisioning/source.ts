@@ -12,7 +12,6 @@ import {
 import { parseNewTenantId, parseTenantId } from '../databases/names.js'
 import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
 import type {
-  JsonObject,
   Lifecycle,
   NewTenant,
   Once,
@@ -48,7 +47,7 @@ export interface Source {
   /** Takes a deletion back. @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN */
   restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
   /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
-  record(request: { id: TenantId; name: string; domain: string | null; settings: JsonObject }): Promise<void>
+  record(request: Omit<Word, 'version'>): Promise<void>
 }
 
 const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
@@ -98,8 +97,8 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
   return {
     async create(tenant, once) {
       const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
-      const { name, domain = null, settings = {} } = tenant
-      const row = await insert({ id, version: 1, name, domain, settings, lifecycle: 'active' }, tenant.actor, once)
+      const { name, domain = null, settings = {}, lifecycle = 'active' } = tenant
+      const row = await insert({ id, version: 1, name, domain, settings, lifecycle }, tenant.actor, once)
       if (!row) throw new TenantIdTaken()
       return row
     },
@@ -134,7 +133,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
     },
     async record(request) {
       parseNewTenantId(request.id)
-      const row = await insert({ ...request, version: 1, lifecycle: 'active' }, undefined)
+      const row = await insert({ ...request, version: 1 }, undefined)
       if (row) return
       // A repeat of what made this tenant is fine; an id that is gone is never reused.
       const known = await findTenant(central, request.id)

@@ -112,7 +112,6 @@ async function importTenant(id: TenantId, parts: readonly Part[], registrar: Reg
   await registrar.register(id, row.facts)
   report({ type: 'registered', id })
   await together(parts, part => part.transfer.ready(part.row))
-  if (!row.facts.active) await registrar.suspend(id)
 }
 
 /** Nobody may write between the last look and the removal, so it is suspended first. */

@@ -68,6 +68,11 @@ export const NewTenant = Type.Object(
     name: text(200),
     domain: Type.Optional(domain),
     settings: Type.Optional(settings),
+    lifecycle: Type.Optional(
+      Type.Enum(['active', 'suspended'], {
+        description: 'Default: active. A suspended one is made in every service, and served once it is activated.',
+      }),
+    ),
     admin: Type.Optional(FirstUser),
   },
   { title: 'NewTenant', additionalProperties: false },

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { as, nowhere, pages, serviceRig } from '../rig.js'
 
@@ -55,6 +56,8 @@ t.test('employees', async t => {
     const before = (
       await call('POST', '/api/employees', { ...ada, jobTitle: 'Analyst', department: 'Research' })
     ).json()
+    // Both times are told to the millisecond.
+    await sleep(5)
     const changed = await call('PATCH', `/api/employees/${before.id}`, { jobTitle: null, status: 'on_leave' })
     t.equal(changed.statusCode, 200, changed.body)
     const { updatedAt, ...after } = changed.json()

@@ -1,10 +1,12 @@
+import postgres from 'postgres'
 import t from 'tap'
+import type { PostgresServer } from '../../../stack/servers/postgres.js'
 import { admin, serviceRig } from '../rig.js'
 
 const serviceTokens = ['the-new-token-of-the-services', 'the-old-token-of-the-services']
 
 t.test('the feed of changes', async t => {
-  const { service, look } = await serviceRig(t, ['identity'])
+  const { service, look, servers } = await serviceRig(t, ['identity'])
   const app = await service('identity', { retention: 0 }, { serviceTokens })
   const operator = admin(app)
   const central = look('identity', 'identity_central')
@@ -59,6 +61,7 @@ t.test('the feed of changes', async t => {
   })
 
   await t.test('misses nothing, in whatever order transactions commit', async t => {
+    const { host, port, user, password } = servers.postgres.identity as PostgresServer
     const writers = 20
     const each = 10
     let after: number = (await read('')).head
@@ -77,7 +80,8 @@ t.test('the feed of changes', async t => {
     })()
     await Promise.all(
       Array.from({ length: writers }, async (_, writer) => {
-        const sql = look('identity', 'identity_central')
+        // Of its own: all looks share one connection, on which nothing overlaps.
+        const sql = postgres({ host, port, user, password, database: 'identity_central', max: 1 })
         for (let n = 0; n < each; n++) {
           const id = `w${writer}-${n}`
           await sql.begin(async tx => {
@@ -88,6 +92,7 @@ t.test('the feed of changes', async t => {
             await tx`select pg_sleep(random() * 0.02)`
           })
         }
+        await sql.end()
       }),
     )
     writing = false

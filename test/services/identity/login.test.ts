@@ -1,6 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { createPasswords } from '../../../services/identity/passwords.js'
+import { roomInTheMinute } from '../minute.js'
 import { as, serviceRig } from '../rig.js'
 
 const cheap = { ln: 4, r: 8, p: 1 }
@@ -89,6 +90,7 @@ t.test('signing in', async t => {
     const [id, other] = [await tenant(), await tenant()]
     for (const one of [id, other]) await as(app, one)('POST', '/api/users', ada)
     const answers = []
+    await roomInTheMinute()
     for (let n = 0; n < 12; n++) answers.push(await login(id, ada.email, `wrong guess number ${n}`))
     t.same(
       answers.map(({ statusCode }) => statusCode),

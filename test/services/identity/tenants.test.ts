@@ -45,6 +45,13 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.equal(response.headers['preference-applied'], 'respond-async')
   })
 
+  await t.test('one that shall not be served yet is made suspended', async t => {
+    const made = await call('POST', '/api/tenants', { id: 'early', name: 'Early', lifecycle: 'suspended' })
+    t.match(made.json(), { lifecycle: 'suspended', version: 1, status: 'pending' })
+    t.match((await call('POST', '/api/tenants/early/activate')).json(), { lifecycle: 'active', version: 2 })
+    t.equal((await call('POST', '/api/tenants', { name: 'Never', lifecycle: 'deleted' })).statusCode, 400)
+  })
+
   await t.test('a taken id or domain is 409, also in a change', async t => {
     await call('POST', '/api/tenants', { id: 'taken', name: 'Taken', domain: 'taken.example.com' })
     const id = await call('POST', '/api/tenants', { id: 'taken', name: 'Other' })

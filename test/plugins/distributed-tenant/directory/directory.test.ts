@@ -195,7 +195,9 @@ t.test('looking a tenant up', async t => {
       t.equal((await who(fresh, id)).statusCode, 200)
       spent.push(performance.now() - started)
     }
-    const failed = told.filter(({ area, event }) => area === 'cache' && event.type === 'remote_failed').length
+    // The others may still put what was made.
+    const own = told.filter(({ origin }) => origin === fresh.tenants.origin)
+    const failed = own.filter(({ area, event }) => area === 'cache' && event.type === 'remote_failed').length
     t.equal(failed, 3, 'three commands met their deadline, then Redis was left alone')
     t.ok(Math.max(...spent) < 500, `no request waits longer for Redis than its deadline: ${spent.map(Math.round)}`)
     redis.thaw()

@@ -82,6 +82,14 @@ t.test('tenants by event', async t => {
     await until('active', 20_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'active')
   })
 
+  await t.test('a request may ask for a tenant that is not served yet', async t => {
+    await barePublish(nats, 'tenant.created', '{"id":"early","name":"Early","is_active":false}')
+    for (const app of [identity, employee]) {
+      await ready(app, 'early')
+      t.match(await app.tenants.find('early'), { lifecycle: 'suspended' })
+    }
+  })
+
   await t.test('a forged word, however high its version, changes nothing where tenants are made', async t => {
     let heard = 0
     t.teardown(

@@ -102,6 +102,7 @@ t.test('provisioning that fails', async t => {
     t.ok(await ready(app, 'unheard'), 'its event was lost')
   })
 
+  let began = ''
   await t.test('a due tenant is claimed once, and not while somebody works on it', async t => {
     await app.close()
     app = await build('employee', { enabled: false })
@@ -118,6 +119,7 @@ t.test('provisioning that fails', async t => {
     await central`select pg_advisory_unlock_all()`
     await central`delete from tenants where id like 'due-%'`
     await app.close()
+    ;[{ began }] = await server<[{ began: string }]>`select clock_timestamp()::text as began`
     app = await build('employee', { nats: nats.url })
   })
 
@@ -126,8 +128,10 @@ t.test('provisioning that fails', async t => {
     async t => {
       await app.tenants.run('refused', ({ sql }) => sql`select 1`)
       steps.length = 0
-      const [used] =
-        await server`select count(*)::int as sessions from pg_stat_activity where usename = 'employee_service'`
+      // Not those of the application before, which may still be on their way out.
+      const [used] = await server`
+        select count(*)::int as sessions from pg_stat_activity
+        where usename = 'employee_service' and backend_start > ${began}::timestamptz`
       await server.unsafe(`alter role employee_service connection limit ${used?.sessions}`)
       const ids = Array.from({ length: 20 }, (_, n) => `spared-${n}`)
       for (const id of ids) await bare(id)

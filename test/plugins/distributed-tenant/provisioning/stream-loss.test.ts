@@ -97,6 +97,7 @@ t.test('losses of the stream', async t => {
     await nats.restart()
     const employee = await startEmployee()
     await ready(employee, 'rewound')
+    await ready(identity, 'rewound')
     t.ok(lossOf('identity', 'rewound'))
     await employee.close()
   })
