@@ -1,6 +1,6 @@
 // Owns the question whether everybody answers whom an import needs: identity, which registers the tenants, and each service
 // that then takes the databases as its own. Asked before anything is frozen; a service whose address nobody knows is not asked.
-import { block, type Obstacle } from '../plugins/distributed-tenant/transfer/obstacles.js'
+import { block, type Obstacle } from '../plugins/distributed-tenant/transfer/obstacle.js'
 import type { OpenService } from './services.js'
 import type { Targets } from './targets.js'
 

@@ -5,20 +5,10 @@ import { tenantDatabaseName } from '../databases/names.js'
 import type { TenantId } from '../types.js'
 import type { Instance } from './instance.js'
 import type { TenantFacts } from './journal.js'
+import { block, type Obstacle, tell } from './obstacle.js'
 import type { TransferParts } from './parts.js'
 import type { Programs } from './programs.js'
 import type { SourceDatabase, SourceServer } from './source.js'
-
-export interface Obstacle {
-  /** A tenant, a database, a server. */
-  readonly about: string
-  readonly what: string
-  /** Nothing is begun while one of these stands; the others are told. */
-  readonly blocks: boolean
-}
-
-export const block = (about: string, what: string): Obstacle => ({ about, what, blocks: true })
-export const tell = (about: string, what: string): Obstacle => ({ about, what, blocks: false })
 
 /** @param server what they are to dump, and its version */
 export async function programsInTheWay(programs: Programs, server: string, major: number): Promise<Obstacle[]> {

@@ -5,22 +5,15 @@ import type { ServiceName, TenantId } from '../types.js'
 import { type Mapping, mapIds } from './ids.js'
 import type { Instance } from './instance.js'
 import type { Planned, TenantFacts } from './journal.js'
-import {
-  block,
-  factsInTheWay,
-  type Obstacle,
-  programsInTheWay,
-  serverInTheWay,
-  targetInTheWay,
-  tell,
-} from './obstacles.js'
+import { block, type Obstacle, tell } from './obstacle.js'
+import { factsInTheWay, programsInTheWay, serverInTheWay, targetInTheWay } from './obstacles.js'
 import type { TransferParts } from './parts.js'
 import { LARGE_BYTES, type Programs } from './programs.js'
 import { type Coming, folderInTheWay, roomInTheWay } from './room.js'
 import { type Columns, versionOf, withVersions } from './schema-version.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from './source.js'
 
-export type { Obstacle } from './obstacles.js'
+export type { Obstacle } from './obstacle.js'
 
 export interface PlannedTenant {
   readonly id: TenantId

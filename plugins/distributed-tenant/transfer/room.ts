@@ -5,7 +5,7 @@ import { readFile, stat, statfs } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { QueryClient } from '../types.js'
-import { block, type Obstacle, tell } from './obstacles.js'
+import { block, type Obstacle, tell } from './obstacle.js'
 import { sizeOf } from './sizes.js'
 
 export interface Coming {
