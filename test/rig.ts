@@ -47,8 +47,10 @@ export async function rig(
   t: Tap,
   services: readonly string[],
   settings?: Record<string, string | number>,
+  /** Where an instance's programs are, when it is of another version. */
+  bins?: Record<string, string>,
 ): Promise<Rig> {
-  const servers = await startServers<string>({ services, ...(settings ? { settings } : {}) })
+  const servers = await startServers<string>({ services, ...(settings && { settings }), ...(bins && { bins }) })
   const apps: FastifyInstance[] = []
   const tenancies: Tenancy[] = []
   const looks: postgres.Sql[] = []

@@ -14,6 +14,8 @@ export interface ServersOptions<Name extends string> {
   /** false (the default, for tests) gives up safety against power loss for speed. */
   durable?: boolean
   settings?: Record<string, string | number>
+  /** Where the programs of one instance are, when it is of another version than the others. */
+  bins?: Partial<Record<Name, string>>
   natsUsers?: NatsUser[]
   dir?: string
   watch?: Watch
@@ -39,7 +41,7 @@ export async function startServers<Name extends string>(options: ServersOptions<
       name: `postgres-${name}`,
       durable,
       watch,
-      ...given({ port: ports?.postgres?.[name], settings }),
+      ...given({ port: ports?.postgres?.[name], settings, bin: options.bins?.[name] }),
     }),
   )
   const nats = startNats({ dir, watch, ...given({ port: ports?.nats, users: options.natsUsers }) })

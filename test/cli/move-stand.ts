@@ -43,8 +43,9 @@ export interface Addresses {
   readonly b?: number
 }
 
-export async function moveStand(t: Test): Promise<MoveStand> {
-  const { app: build, ...several } = await severalInstances(t)
+/** @param bin of the programs of `b`, see `severalInstances` */
+export async function moveStand(t: Test, bin?: string): Promise<MoveStand> {
+  const { app: build, ...several } = await severalInstances(t, bin)
   const { database, look, instances } = several
   const folder = mkdtempSync(join(tmpdir(), 'move-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))

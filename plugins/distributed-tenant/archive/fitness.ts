@@ -4,9 +4,8 @@ import type { MigrationSet } from '../databases/migrations.js'
 import type { Programs } from '../transfer/programs.js'
 import type { SqlClient } from '../types.js'
 import type { Part } from './manifest.js'
-import { programsFor } from './snapshot.js'
 
-/** @throws TRANSFER_REFUSED when the programs are missing or older than the server */
+/** @throws TRANSFER_REFUSED when the programs are missing */
 export async function unfit(
   { migrations, program, server }: Part,
   to: { readonly central: SqlClient; readonly set: MigrationSet; readonly programs: Programs },
@@ -24,7 +23,8 @@ export async function unfit(
   }
   const [row] = await to.central<{ number: number }[]>`select current_setting('server_version_num')::int as number`
   const major = Math.floor((row as { number: number }).number / 10_000)
-  const mine = await programsFor(to.programs, { major })
+  // What an older pg_dump wrote loads into a newer server, by an older pg_restore too (PostgreSQL's page on pg_dump).
+  const mine = await to.programs.version()
   if (mine < program) {
     reasons.push(`it was written by pg_dump ${program}, pg_restore is ${mine}: install postgresql-client-${program}`)
   }

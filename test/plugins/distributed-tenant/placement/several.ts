@@ -8,8 +8,9 @@ export interface Several extends Rig {
   readonly instances: Record<string, { host: string; port: number }>
 }
 
-export async function severalInstances(t: Parameters<typeof rig>[0]): Promise<Several> {
-  const made = await rig(t, ['employee', 'b'])
+/** @param bin where the programs of `b` are, when it is of another version than `main` */
+export async function severalInstances(t: Parameters<typeof rig>[0], bin?: string): Promise<Several> {
+  const made = await rig(t, ['employee', 'b'], undefined, bin === undefined ? undefined : { b: bin })
   const server = made.servers.postgres.b
   if (!server) throw new Error('no instance b')
   const { host, port, user, password } = server
