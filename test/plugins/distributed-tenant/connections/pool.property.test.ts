@@ -135,7 +135,7 @@ t.test('whatever happens in whatever order', async () => {
   await fc.assert(
     fc.asyncProperty(
       settings,
-      fc.array(command, { maxLength: 60 }),
+      fc.array(command, { maxLength: 60, size: 'max' }),
       async ({ budget, perKey, slow, closes, ...more }, commands) => {
         const fakes: Fake[] = []
         const asked: Asked[] = []
