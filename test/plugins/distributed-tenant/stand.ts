@@ -63,6 +63,15 @@ export async function until(deadlineMs: number, holds: () => boolean | Promise<b
   return performance.now() - started
 }
 
+/** What holds something up until the test lets it pass. */
+export function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
+  let open: () => void = () => {}
+  const passed = new Promise<void>(resolve => {
+    open = resolve
+  })
+  return { passed, open: () => open() }
+}
+
 export async function codeOf(promise: PromiseLike<unknown>): Promise<unknown> {
   try {
     await promise

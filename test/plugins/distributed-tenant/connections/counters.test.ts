@@ -2,30 +2,32 @@
 import t from 'tap'
 import { createCount } from '../../../../plugins/distributed-tenant/connections/counters.js'
 import { rig } from '../../../rig.js'
-import { codeOf, stand, until } from '../stand.js'
+import { codeOf, gate, stand, until } from '../stand.js'
 
 t.test('the pool tells', async t => {
   const { pool: build, databases } = await stand(t)
   const [one, two, three] = (await databases(3)) as [string, string, string]
 
   await t.test('what is open, idle, in use, opening and waiting, in all and per key', async t => {
-    const { client, pool } = build({ budget: 3, perKey: 2, acquireTimeout: 300 })
+    const { client, pool } = build({ budget: 3, perKey: 2, acquireTimeout: 5_000 })
     await client(two).sql`select 1`
-    const busy = [1, 2, 3].map(() => codeOf(client(one).sql.begin(sql => sql`select pg_sleep(0.2)`)))
+    const { passed, open } = gate()
+    const busy = [1, 2, 3].map(() => codeOf(client(one).sql.begin(() => passed)))
     await until(5_000, () => pool.info().inUse === 2)
     const { keys, counted, ...all } = pool.info()
     t.match(all, { open: 3, idle: 1, inUse: 2, opening: 0, waiting: 1, budget: 3, opened: 3, taken: 0, refused: 0 })
     t.same(keys.get(one), { open: 2, idle: 0, inUse: 2, opening: 0, waiting: 1 })
     t.same(keys.get(two), { open: 1, idle: 1, inUse: 0, opening: 0, waiting: 0 })
     t.same(counted.get(one), { opened: 2, taken: 0, refused: 0 })
+    open()
     await Promise.all(busy)
   })
 
   await t.test('what was opened, taken for another and refused, also when nothing of it is there any more', async t => {
-    const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 100 })
+    const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
     await client(one).sql`select 1`
     const held = client(two)
-    const holding = codeOf(held.sql`select pg_sleep(5)`)
+    const holding = codeOf(held.sql`select pg_sleep(30)`)
     await until(5_000, () => pool.info().inUse === 1)
     t.equal(await codeOf(client(three).sql`select 1`), 'TENANT_BUSY')
     held.release()
@@ -44,7 +46,7 @@ t.test('the pool tells', async t => {
 
 t.test('connectionInfo() and the channel tell the same', async t => {
   const { app: build } = await rig(t, ['employee'])
-  const app = await build('employee', { maxConnections: 2, maxConnectionsPerTenant: 1, acquireTimeout: 100 })
+  const app = await build('employee', { maxConnections: 2, maxConnectionsPerTenant: 1, acquireTimeout: 2_000 })
   for (const id of ['acme', 'globex', 'initech']) await app.tenants.create({ id, name: id })
   const { hear } = await import('../../../../plugins/distributed-tenant/channels.js')
   const told: string[] = []
@@ -57,18 +59,18 @@ t.test('connectionInfo() and the channel tell the same', async t => {
   t.teardown(stop)
   const before = app.tenants.connectionInfo()
   for (const id of ['acme', 'globex', 'initech']) await app.tenants.run(id, ({ sql }) => sql`select 1`)
-  const end = new AbortController()
+  const { passed, open } = gate()
   const holding = ['acme', 'globex'].map(id =>
     app.tenants.run(id, async ({ sql }) => {
       await sql.begin(async sql => {
         await sql`select 1`
-        await new Promise(resolve => end.signal.addEventListener('abort', resolve))
+        await passed
       })
     }),
   )
   await until(5_000, () => app.tenants.connectionInfo().inUse === 2)
   t.equal(await codeOf(app.tenants.run('initech', ({ sql }) => sql`select 1`)), 'TENANT_BUSY')
-  end.abort()
+  open()
   await Promise.all(holding)
   const { opened, taken, refused, tenants } = app.tenants.connectionInfo()
   const count = (type: string) => told.filter(one => one === type).length

@@ -36,7 +36,7 @@ t.test('a key', async t => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 20 }),
-        fc.array(fc.tuple(fc.integer({ min: 0, max: 5 }), fc.boolean()), { maxLength: 300 }),
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 5 }), fc.boolean()), { maxLength: 300, size: 'max' }),
         (length, steps) => {
           const frequency = createFrequency(length)
           const here = new Map<number, Tally>()

@@ -3,7 +3,7 @@
 import t from 'tap'
 import type { ClientScope } from '../../../../plugins/distributed-tenant/request/client.js'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
-import { codeOf, type PoolTweaks, stand, until } from '../stand.js'
+import { codeOf, gate, type PoolTweaks, stand, until } from '../stand.js'
 
 type Read = (sql: SqlClient, value: number) => PromiseLike<readonly Record<string, unknown>[]>
 
@@ -107,7 +107,7 @@ t.test('sharing a connection', async t => {
     const slow: Read = (sql, value) => sql`select pg_backend_pid() as pid, pg_sleep(${value}::float8)`
     await teach(client, sql => slow(sql, 0), backend)
     const [leaver, stayer] = crowd(client, 2) as [ClientScope, ClientScope]
-    const left = codeOf(slow(leaver.sql, 0.2))
+    const left = codeOf(slow(leaver.sql, 2))
     const stayed = backend(stayer.sql, 7)
     const answer = stayed.then(([row]) => row?.value)
     await until(
@@ -138,7 +138,7 @@ t.test('sharing a connection', async t => {
     const slow: Read = (sql, value) => sql`select pg_sleep(${value}::float8)`
     await teach(client, sql => slow(sql, 0), backend)
     const { sql } = client(name)
-    const first = slow(sql, 0.1)
+    const first = slow(sql, 2)
     const head = Promise.resolve(first)
     const cancelled = backend(sql, 1) as ReturnType<Read> & { cancel(): void }
     const outcome = codeOf(cancelled)
@@ -240,27 +240,26 @@ t.test('sharing a connection', async t => {
   )
 
   await t.test('writes run alone: one that waits for a row holds up no read', async t => {
-    const { client, pool } = build({ perKey: 3, fastMs: 20 })
+    const { client } = build({ perKey: 3, fastMs: 20 })
     const { sql } = client(name)
     await sql`create table held (id int primary key, n int)`
     await sql`insert into held values (1, 0)`
     await teach(client, backend)
     const write = () => client(name).sql`update held set n = n + 1 where id = ${1}`
     for (let time = 0; time < 5; time++) await write()
-    let letGo: () => void = () => {}
+    const [held, end] = [gate(), gate()]
     const holder = sql.begin(async tx => {
       await tx`update held set n = n + 1 where id = ${1}`
-      await new Promise<void>(resolve => {
-        letGo = resolve
-      })
+      held.open()
+      await end.passed
       // A read outside of the transaction: were it behind a write that waits for us, this would never end.
       await backend(sql, 1)
     })
-    await until(1_000, () => pool.info().inUse === 1)
+    await held.passed
     const waiting = Promise.resolve(write())
     await until(2_000, async () => (await look`select 1 from pg_locks where not granted`).length === 1)
     t.equal((await Promise.all(together(crowd(client, 4), backend))).length, 4)
-    letGo()
+    end.open()
     await Promise.all([holder, waiting])
   })
 

@@ -46,7 +46,10 @@ t.test('the fleet', async t => {
   })
 
   await t.test('is read without a connection to a tenant’s database', async t => {
-    await server`select pg_terminate_backend(pid) from pg_stat_activity where datname like 'tenant%'`
+    await until('all are gone', 5_000, async () => {
+      const left = await server`select pg_terminate_backend(pid) from pg_stat_activity where datname like 'tenant%'`
+      return left.length === 0
+    })
     const visits = async () => {
       const [row] = await server`
         select sum(sessions)::int as count from pg_stat_database where datname like 'tenant%'`

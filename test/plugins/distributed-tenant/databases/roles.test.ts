@@ -142,6 +142,11 @@ t.test('a tenant’s role', async t => {
     const later = await build('employee', { migrations: { tenant: fixture('schemas2') } })
     await later.tenants.create({ id: 'acme', name: 'Acme' })
     await acme`insert into side.later (word) values ('four')`
+    // It puts the spare of the release before away: row, database, role.
+    await until('the spare is gone', 30_000, async () => {
+      const left = await server`select 1 from pg_roles where rolname like 'spare%'`
+      return left.length === 0 && (await central`select 1 from spares`).length === 0
+    })
   })
 
   await t.test('takes nothing from its group or from others in it', async t => {
@@ -163,6 +168,8 @@ t.test('a tenant’s role', async t => {
   })
 
   await t.test('may spoil its own settings and password, which is seen or met, and mended', async t => {
+    // No reconciler mends it before it is seen.
+    await central`select pg_advisory_lock(hashtextextended('distributed_tenant.reconcile', 0))`
     await acme.unsafe(`alter role tenant_acme_employee set search_path = 'nowhere'`)
     await acme.unsafe(`alter role tenant_acme_employee in database tenant_acme_employee set work_mem = '1GB'`)
     const findings = async () => {
@@ -172,6 +179,7 @@ t.test('a tenant’s role', async t => {
     t.same(await findings(), ['role_settings'])
     await tenancy.repairTenant(parseTenantId('acme'))
     t.same(await findings(), [])
+    await central`select pg_advisory_unlock(hashtextextended('distributed_tenant.reconcile', 0))`
 
     await acme.unsafe(`alter role tenant_acme_employee password 'my-own'`)
     const served = () => codeOf(app.tenants.run('acme', ({ sql }) => sql`select 1`))

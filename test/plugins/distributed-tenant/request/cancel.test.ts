@@ -1,6 +1,6 @@
 // `.cancel()`: before a query starts, while it waits and while it runs. A cancel that comes late hits nobody else.
 import t from 'tap'
-import { codeOf, stand, until } from '../stand.js'
+import { codeOf, gate, stand, until } from '../stand.js'
 
 t.test('a cancelled query', async t => {
   const { look, pool: build } = await stand(t)
@@ -17,13 +17,15 @@ t.test('a cancelled query', async t => {
     t.equal(await codeOf(query), '57014')
   })
   await t.test('that waits for a connection is done with at once and never sent', async t => {
-    const busy = sql`select pg_sleep(0.2)`.execute()
+    const { passed, open } = gate()
+    const busy = sql.begin(() => passed)
     await until(1_000, () => pool.info().inUse === 1)
     const query = sql`insert into seen values (2)`
     const outcome = codeOf(query)
     await until(1_000, () => pool.info().waiting === 1)
     query.cancel()
     t.equal(await outcome, '57014')
+    open()
     await busy
     t.equal(await codeOf(sql`select 1`), 'no error')
   })

@@ -104,7 +104,7 @@ t.test('a request', async t => {
     for (const [name, handler] of Object.entries(routes)) {
       app.route({ method: ['GET', 'POST'], url: `/${name}`, handler, config: { tenant: 'required' } })
     }
-    app.get('/timeout', { handlerTimeout: 100, config: { tenant: 'required' } }, routes['wait-then-late'] as Handler)
+    app.get('/timeout', { handlerTimeout: 1_000, config: { tenant: 'required' } }, routes['wait-then-late'] as Handler)
     // As @fastify/websocket routes an upgrade.
     app.server.on('upgrade', (request, socket) => {
       const response = new http.ServerResponse(request)

@@ -5,7 +5,7 @@ import { codeOf, stand, until } from '../stand.js'
 
 t.test('a transaction', async t => {
   const { pool: build, look } = await stand(t)
-  const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 200 })
+  const { client, pool } = build({ budget: 1, perKey: 1 })
   const { sql } = client()
   await sql`create table words (word text primary key, after text references words deferrable initially deferred)`
   const words = async () => (await look`select word from words order by word`).map(row => row.word)

@@ -168,12 +168,16 @@ t.test('move', async t => {
     const silence = hear(
       told => {
         if (told.area !== 'transfer' || told.event.type !== 'verified') return
-        sneaking = replica.tenants.run('acme', ({ sql }) =>
-          sql.begin(async tx => {
-            await tx.unsafe('set transaction read write')
-            await tx`select sneak()`
-          }),
-        )
+        sneaking = central.begin(async held => {
+          // Before its next note the move waits: it must not close the database first.
+          await held`lock table transfer_tenants in exclusive mode`
+          await replica.tenants.run('acme', ({ sql }) =>
+            sql.begin(async tx => {
+              await tx.unsafe('set transaction read write')
+              await tx`select sneak()`
+            }),
+          )
+        })
       },
       tenancy.origin,
       ['transfer'],
