@@ -28,6 +28,12 @@ t.test('on PostgreSQL 14, which is too old, a service says so and does not start
     process.env.PATH = PATH
   })
   await t.rejects(tenancy('core'), { code: 'CONFIGURATION_INVALID', message: /is PostgreSQL 14\.\d+.* 15 or later/ })
+
+  const { tenancy: open, instances } = await severalInstances(t, bin)
+  await t.rejects(open('employee', { instances }), {
+    code: 'CONFIGURATION_INVALID',
+    message: /the instance b \(127\.0\.0\.1:\d+\) is PostgreSQL 14\.\d+/,
+  })
 })
 
 t.test('on PostgreSQL 17', async t => {

@@ -6,6 +6,7 @@ import type { Pools } from './connections/pools.js'
 import { shareOf } from './connections/shares.js'
 import { type MigrationSet, migrate } from './databases/migrations.js'
 import { powerfulRoles } from './databases/roles.js'
+import { refuseOldServer, type ServerVersion } from './databases/server-version.js'
 import { ConfigurationInvalid } from './errors.js'
 import { prepareAnchor } from './placement/anchor.js'
 import { HOME, type InstanceAddress } from './placement/instances.js'
@@ -33,19 +34,14 @@ const WAIT_FOR_DATABASE_MS = 60_000
 const NOT_YET =
   /^(E(CONNREFUSED|CONNRESET|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_CLOSED|57P03)$/
 
-interface Facts {
+interface Facts extends ServerVersion {
   readonly superuser: boolean
   readonly mayMake: boolean
   readonly mayEndSessions: boolean
   readonly maxConnections: number
   readonly reserved: number
   readonly comment: string | null
-  readonly version: string
-  readonly major: number
 }
-
-/** Databases are cloned by what came with it. */
-const OLDEST_POSTGRES = 15
 
 /** @throws CONFIGURATION_INVALID, MIGRATION_INVALID, MIGRATION_FAILED */
 export async function prepareCentral(
@@ -57,7 +53,7 @@ export async function prepareCentral(
 ): Promise<void> {
   const facts = await firstContact(settings, pools.central.sql, tell, patienceMs)
   checkMark(settings, facts)
-  checkVersion(settings, facts)
+  refuseOldServer(`${settings.database.host}:${settings.database.port}`, facts)
   checkRole(settings, facts, tell)
   await checkTenantRoles(settings, pools.central.sql, tell)
   checkBudget(settings, facts, tell)
@@ -168,13 +164,6 @@ function checkMark({ database, service }: Settings, { comment }: Facts): void {
       `Connected to the wrong database: ${database.database} at ${database.host}:${database.port} belongs to ${owner}, this is ${service}. Check DB_HOST, DB_PORT and DB_DATABASE.`,
     )
   }
-}
-
-function checkVersion({ database: { host, port } }: Settings, { version, major }: Facts): void {
-  if (major >= OLDEST_POSTGRES) return
-  throw new ConfigurationInvalid(
-    `${host}:${port} is PostgreSQL ${version}, which is too old: give the service a server of version ${OLDEST_POSTGRES} or later.`,
-  )
 }
 
 function checkRole({ production, database, service, roleKeysImplied }: Settings, facts: Facts, tell: Tell): void {

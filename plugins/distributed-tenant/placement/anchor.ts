@@ -2,6 +2,7 @@
 // as the central database has them, and the template is built. Safe to repeat. An instance that cannot be reached is told
 // and costs its own tenants only; one that is another service's stops the start.
 import { powerfulRoles } from '../databases/roles.js'
+import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
 import { ConfigurationInvalid } from '../errors.js'
 import type { SessionClient } from '../request/client.js'
 import type { QueryClient, ServiceName, SqlClient } from '../types.js'
@@ -17,18 +18,21 @@ export interface AnchorFacts {
   readonly powerful: readonly string[]
 }
 
-/** @throws CONFIGURATION_INVALID when it is another service's, or `init` was not run for it */
+/** @throws CONFIGURATION_INVALID when it is another service's or too old, or `init` was not run for it */
 export async function prepareAnchor(
   at: SessionClient,
   central: SqlClient,
   service: ServiceName,
   { name, host, port }: InstanceAddress,
 ): Promise<AnchorFacts> {
-  const [facts] = await at<{ comment: string | null; maxConnections: number; reserved: number }[]>`
-    select (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment,
+  const [row] = await at<(ServerVersion & { comment: string | null; maxConnections: number; reserved: number })[]>`
+    select current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
+      (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment,
       current_setting('max_connections')::int as "maxConnections",
       current_setting('superuser_reserved_connections')::int as reserved`
-  const owner = parseInstanceMark(facts?.comment ?? null)
+  const facts = row as NonNullable<typeof row>
+  refuseOldServer(`the instance ${name} (${host}:${port})`, facts)
+  const owner = parseInstanceMark(facts.comment)
   if (owner !== service) {
     throw new ConfigurationInvalid(
       `${instanceDatabaseName(service)} on the instance ${name} (${host}:${port}) ${owner === null ? 'carries no mark of ours' : `belongs to ${owner}`}: check DB_INSTANCES, or run \`distributed-tenant init --service ${service}\`.`,
@@ -47,7 +51,7 @@ export async function prepareAnchor(
       await tx.unsafe(wanted as string)
     })
   }
-  const { maxConnections, reserved } = facts as { maxConnections: number; reserved: number }
+  const { maxConnections, reserved } = facts
   return { maxConnections, reserved, powerful: await powerfulRoles(at, service) }
 }
 
