@@ -53,9 +53,10 @@ export async function startFleet({ tenants: count, durable, progress, options }:
     settings: { max_connections: 800, shared_buffers: '128MB' },
   })
   const { host, port, user, password } = server
-  const superuserIn = (database: string, max = 1) =>
-    postgres({ host, port, user, password, database, max, onnotice() {} })
-  const superuser = superuserIn('postgres', 4)
+  const superuserIn = (database: string, more?: postgres.Options<Record<string, never>>) =>
+    postgres({ host, port, user, password, database, max: 1, onnotice() {}, ...more })
+  // It outlives kills of the server, and the driver leaves the failure of its own question for array types to nobody.
+  const superuser = superuserIn('postgres', { max: 4, fetch_types: false })
   const stop = async (): Promise<void> => {
     await superuser.end({ timeout: 1 })
     await server.stop()
