@@ -50,4 +50,5 @@ export class TapCount {
   }
 }
 
-const isSkip = (rest: string): boolean => /# (skip|todo)\b/i.test(rest)
+/** Of what stands behind a point's name: it says nothing of what was tested. */
+export const isSkip = (rest: string): boolean => /# (skip|todo)\b/i.test(rest)

@@ -26,7 +26,7 @@ not ok 1 - dist/test/a.test.js # time=5ms`
 ${failed}
     ok 2 - two
 ok 2 - dist/test/b.test.js
-not ok 3 - later # TODO
+not ok 3 - dist/test/c.test.js # SKIP not here
 # { total: 3 }`
   t.equal(failures(text), failed)
   t.equal(failures('ok 1 - a\n    ok 1 - one'), '')

@@ -1,6 +1,8 @@
 // What failed, to be printed once more after everything: the run's 11,000 lines are often cut to their last few hundred.
 // Each failed point of TAP with its diagnostics, from the assertion out to its test and its file, as it stood.
 
+import { isSkip } from './tap-count.js'
+
 /** Lines of one point's diagnostics; a compared object can have thousands. */
 const LONGEST = 60
 
@@ -28,7 +30,7 @@ export class TapFailures {
       return
     }
     this.#indent = null
-    if (!/^ *not ok\b/.test(line) || /# (skip|todo)\b/i.test(line)) return
+    if (!/^ *not ok\b/.test(line) || isSkip(line)) return
     this.#indent = indent
     this.lines.push(line)
   }
