@@ -42,6 +42,12 @@ export interface Directory {
   close(): void
 }
 
+/** What is remembered by a key, and who is being asked for it. */
+interface Layer {
+  readonly memory: Memory
+  readonly flights: Map<string, Promise<DirectoryEntry | null>>
+}
+
 export type Found = DirectoryEntry | null | Promise<DirectoryEntry | null>
 
 /** Found: a few seconds, the backstop for a word that was missed. Not found, not ready: shorter, as both end soon. */
@@ -51,24 +57,22 @@ const UNREADY_MS = 250
 
 export function createDirectory(options: DirectoryOptions): Directory {
   const { central, remote, notifications, memory = createMemory(), report } = options
-  const domains = createMemory()
-  const flights = new Map<string, Promise<DirectoryEntry | null>>()
+  const ids: Layer = { memory, flights: new Map() }
+  const domains: Layer = { memory: createMemory(), flights: new Map() }
   /** The newest revision heard of for each tenant changed within the life of a Redis entry. */
   const heard = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
   /** Until the revisions are loaded Redis may know older rows than we can tell. */
   let trustRemote = false
-  /** Raised by every word heard; a flight that began before it must not be remembered. */
-  let era = 0
 
   const off = notifications.subscribe('fdt_tenants', onChange, onReset, onLost)
 
   function onChange(payload: string): void {
     const { id, revision } = JSON.parse(payload) as { id: string; revision: number }
-    era++
     heard.set(id, Math.max(revision, heard.get(id) ?? 0))
     memory.drop(id)
+    ids.flights.delete(id)
     // Whose domain it was or becomes is not in the word; domains are few and cheap to ask again.
-    domains.expire()
+    forget(domains)
     if (remote) void refresh(id as TenantId)
   }
 
@@ -84,10 +88,14 @@ export function createDirectory(options: DirectoryOptions): Directory {
 
   /** Words may be missed from now on: what is remembered is not fresh, and Redis may be older than we can tell. */
   function onLost(): void {
-    era++
     trustRemote = false
-    memory.expire()
-    domains.expire()
+    forget(ids)
+    forget(domains)
+  }
+
+  function forget(layer: Layer): void {
+    layer.memory.expire()
+    layer.flights.clear()
   }
 
   /** The listener is back: learn what has changed before Redis is trusted again. */
@@ -120,28 +128,30 @@ export function createDirectory(options: DirectoryOptions): Directory {
     return { entry, source: 'registry' }
   }
 
-  /** One flight per key; what it brings is remembered unless something changed meanwhile. */
+  /**
+   * One flight per key. What it brings is remembered unless the flight was forgotten meanwhile: a word about its key has
+   * come, so it may bring what was before, and who asks after the word gets a flight that began after it.
+   */
   function fly(
+    { memory, flights }: Layer,
     key: string,
-    cache: Memory,
     work: () => Promise<{ entry: DirectoryEntry | null; source: LookupSource }>,
   ): Promise<DirectoryEntry | null> {
     const known = flights.get(key)
     if (known) return known
-    const began = era
     const started = performance.now()
     const flight = work()
       .then(
         ({ entry, source }) => {
           report({ type: 'lookup', source, found: entry !== null, ms: performance.now() - started })
-          if (era === began) {
+          if (flights.get(key) === flight) {
             const ttl = entry === null ? ABSENT_MS : settled(entry) ? FOUND_MS : UNREADY_MS
-            cache.put(key.slice(2), entry, ttl)
+            memory.put(key, entry, ttl)
           }
           return entry
         },
         error => {
-          const last = error instanceof TenantLookupFailed ? null : lastKnown(cache, key.slice(2))
+          const last = error instanceof TenantLookupFailed ? null : lastKnown(memory, key)
           if (!last) {
             report({ type: 'lookup_failed', ms: performance.now() - started })
             throw error instanceof TenantLookupFailed ? error : withCause(new TenantLookupFailed(), error)
@@ -150,7 +160,9 @@ export function createDirectory(options: DirectoryOptions): Directory {
           return last
         },
       )
-      .finally(() => flights.delete(key))
+      .finally(() => {
+        if (flights.get(key) === flight) flights.delete(key)
+      })
     flights.set(key, flight)
     return flight
   }
@@ -167,13 +179,13 @@ export function createDirectory(options: DirectoryOptions): Directory {
       if (options.heard()) report({ type: 'lookup', source: 'memory', found: remembered !== null, ms: 0 })
       return remembered
     }
-    return fly(`i:${id}`, memory, () => load(id))
+    return fly(ids, id, () => load(id))
   }
 
   function findDomain(domain: string): Found {
-    const remembered = domains.get(domain)
+    const remembered = domains.memory.get(domain)
     if (remembered !== undefined) return remembered
-    return fly(`d:${domain}`, domains, async () => {
+    return fly(domains, domain, async () => {
       const rows = await findByDomain(central, domain)
       if (rows.length > 1) throw new TenantLookupFailed()
       return { entry: rows[0] ? entryOf(rows[0]) : null, source: 'registry' }
@@ -186,7 +198,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
     close() {
       off()
       memory.clear()
-      domains.clear()
+      domains.memory.clear()
     },
   }
 }

@@ -14,19 +14,34 @@ const serve = (app: FastifyInstance) => {
 t.test('looking a tenant up', async t => {
   const { app: build, look, servers } = await rig(t, ['employee'])
   const { redis, postgres } = servers
-  let replicas = 0
-  const start = () => {
-    replicas++
-    return build('employee', { redis: redis.url }, serve)
+  const replicas: FastifyInstance[] = []
+  /** A replica with nothing in memory. */
+  const start = async () => {
+    const fresh = await build('employee', { redis: redis.url }, serve)
+    replicas.push(fresh)
+    return fresh
   }
-  const app = await start()
-  const replica = await start()
+  const told: Told[] = []
+  t.teardown(hear(step => told.push(step)))
+  /** One that hears words, has Redis, and can tell new entries there from old. */
+  const trusting = async () => {
+    told.length = 0
+    const fresh = await start()
+    await until('Redis is trusted', 10_000, () =>
+      told.some(
+        ({ area, event, origin }) =>
+          origin === fresh.tenants.origin && area === 'lookup' && event.type === 'remote_trusted',
+      ),
+    )
+    await until('Redis answers', 10_000, async () => (await fresh.tenants.health()).cache.status === 'up')
+    return fresh
+  }
+  const app = await trusting()
+  const replica = await trusting()
   const client = new Redis(redis.url)
   client.on('error', () => {})
   t.teardown(() => client.disconnect())
   const who = (server: FastifyInstance, id: string) => server.inject({ url: '/who', headers: { 'hrms-client-id': id } })
-  const told: Told[] = []
-  t.teardown(hear(step => told.push(step)))
   const sources = () =>
     told.flatMap(({ area, event }) =>
       area === 'lookup' && event.type === 'lookup' && event.found ? [event.source] : [],
@@ -44,32 +59,51 @@ t.test('looking a tenant up', async t => {
     const bytes = await client.getBuffer(`fdt:v1:employee:${id}`)
     return JSON.parse((bytes && seal.open(bytes)?.toString()) ?? '{}')
   }
-  /** Every replica forgets what it has in memory, fetches anew, and has put what it fetched into Redis. */
-  const touch = async (id: string) => {
+  /**
+   * Every replica has heard of the newest change of a tenant, has forgotten what it had in memory, and has put what it
+   * fetched anew into Redis: as often as it has heard, as an earlier word may have fetched what a later one tells of.
+   */
+  const settled = async (id: string, change: () => Promise<number>) => {
     const monitor = await client.monitor()
     const puts: { from: string; revision: number }[] = []
     monitor.on('monitor', (_time: string, [command, , , key, , revision]: string[], from: string) => {
       if (command?.toLowerCase() === 'eval' && key === `fdt:v1:employee:${id}`)
         puts.push({ from, revision: Number(revision) })
     })
-    const [row] = await central`update tenants set step = step where id = ${id} returning revision`
-    await until('each has asked to put it at its revision', 10_000, () => {
-      const fresh = puts.filter(({ revision }) => revision === Number(row?.revision))
-      return new Set(fresh.map(({ from }) => from)).size === replicas
+    const words = replicas.map(() => [] as number[])
+    const offs = replicas.map((one, n) =>
+      one.notifications.subscribe('fdt_tenants', payload => {
+        const word = JSON.parse(payload) as { id: string; revision: number }
+        if (word.id === id) words[n]?.push(word.revision)
+      }),
+    )
+    const newest = await change()
+    await until('each has heard it, and asked to put it', 10_000, () => {
+      const senders = [...new Set(puts.map(({ from }) => from))]
+      const last = senders.every(one => puts.findLast(({ from }) => from === one)?.revision === newest)
+      return (
+        words.every(heard => heard.at(-1) === newest) &&
+        senders.length === replicas.length &&
+        last &&
+        puts.length === words.flat().length
+      )
     })
+    for (const off of offs) off()
     monitor.disconnect()
   }
-  /** A replica with nothing in memory, which can tell new entries in Redis from old. */
-  const trusting = async () => {
-    told.length = 0
-    const fresh = await start()
-    await until('Redis is trusted', 10_000, () =>
-      told.some(({ area, event }) => area === 'lookup' && event.type === 'remote_trusted'),
-    )
-    return fresh
-  }
-  await app.tenants.create({ id: 'acme', name: 'Acme', settings: { plan: 'large' } })
-  await app.tenants.create({ id: 'globex', name: 'Globex' })
+  const touch = (id: string) =>
+    settled(id, async () => {
+      const [row] = await central`update tenants set step = step where id = ${id} returning revision`
+      return Number(row?.revision)
+    })
+  const make = (id: string, name: string, settings = {}) =>
+    settled(id, async () => {
+      await app.tenants.create({ id, name, settings })
+      const [row] = await central`select revision from tenants where id = ${id}`
+      return Number(row?.revision)
+    })
+  await make('acme', 'Acme', { plan: 'large' })
+  await make('globex', 'Globex')
 
   await t.test('goes to the registry once, then to memory, and another replica finds it in Redis', async t => {
     await client.flushall()
@@ -77,10 +111,15 @@ t.test('looking a tenant up', async t => {
     await client.del('fdt:v1:employee:globex')
     told.length = 0
     t.match((await who(app, 'globex')).json(), { id: 'globex', name: 'Globex', version: 0 })
-    await who(app, 'globex')
+    t.match((await who(app, 'globex')).json(), { id: 'globex' })
     await until('written to Redis', 1_000, () => client.exists('fdt:v1:employee:globex'))
-    await who(replica, 'globex')
-    t.same(sources(), ['registry', 'memory', 'remote'])
+    t.match((await who(replica, 'globex')).json(), { id: 'globex' })
+    const others = told.filter(({ area }) => area !== 'connection' && area !== 'lease' && area !== 'query')
+    t.same(
+      sources(),
+      ['registry', 'memory', 'remote'],
+      JSON.stringify(others.map(({ area, event }) => ({ area, event }))),
+    )
     const ttl = await client.pttl('fdt:v1:employee:globex')
     t.ok(ttl > 3_590_000 && ttl <= 3_600_000, `an hour, not ${ttl} ms`)
   })

@@ -1,0 +1,60 @@
+import postgres from 'postgres'
+import t from 'tap'
+import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { rig, until } from '../../../rig.js'
+
+t.test('a word that comes while the registry is being asked', async t => {
+  const { app: build, look, servers } = await rig(t, ['employee'])
+  const app = await build('employee', {}, one => {
+    one.get('/who', { config: { tenant: 'required' } }, async request => request.tenant)
+  })
+  const central = look('employee', 'employee_central')
+  const server = servers.postgres.employee
+  if (!server) throw new Error('no instance')
+  const { host, port, user, password } = server
+  const holder = postgres({ host, port, user, password, database: 'employee_central', max: 1 })
+  t.teardown(() => holder.end())
+  const told: Told[] = []
+  t.teardown(hear(step => told.push(step)))
+  const sources = () =>
+    told.flatMap(({ area, event }) => (area === 'lookup' && event.type === 'lookup' ? [event.source] : []))
+  const heard: { id: string; revision: number }[] = []
+  t.teardown(app.notifications.subscribe('fdt_tenants', payload => heard.push(JSON.parse(payload))))
+  const hears = (id: string, revision: number) =>
+    until('heard', 10_000, () => heard.some(word => word.id === id && word.revision === revision))
+  const waiting = async (count: number) => {
+    const [row] = await central<{ count: number }[]>`
+      select count(*)::int from pg_locks where relation = 'tenants'::regclass and not granted`
+    return row?.count === count
+  }
+
+  /** Asks for a tenant while the registry cannot answer, has a word come about `of(id)`, and asks again: then, and later. */
+  const ask = async (id: string, of: (id: string) => string, flights: number) => {
+    await app.tenants.create({ id, name: id })
+    const [row] = await central<{ revision: number }[]>`select revision::int from tenants where id = ${id}`
+    await hears(id, row?.revision ?? 0)
+    told.length = 0
+    const who = async () => (await app.inject({ url: '/who', headers: { 'hrms-client-id': id } })).statusCode
+    const answers = await holder.begin(async tx => {
+      await tx`lock table tenants in access exclusive mode`
+      const first = who()
+      await until('one asks', 10_000, () => waiting(1))
+      await central.notify('fdt_tenants', JSON.stringify({ id: of(id), revision: 99 }))
+      await hears(of(id), 99)
+      const second = who()
+      if (flights > 1) await until('another asks', 10_000, () => waiting(flights))
+      return { first, second }
+    })
+    t.same([await answers.first, await answers.second, await who()], [200, 200, 200])
+    t.equal(sources().at(-1), 'memory')
+    return sources().filter(source => source === 'registry').length
+  }
+
+  await t.test('about another tenant, changes nothing', async t => {
+    t.equal(await ask('acme', () => 'somebody', 1), 1)
+  })
+
+  await t.test('about the tenant, has who asks after it be told anew, and only that is remembered', async t => {
+    t.equal(await ask('globex', id => id, 2), 2)
+  })
+})
