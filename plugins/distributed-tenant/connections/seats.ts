@@ -83,6 +83,7 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
 
   function used(entry: Entry<L>): void {
     frequency.count(entry.tally)
+    entry.used++
     usesSinceOpen++
   }
 
@@ -103,7 +104,7 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
         const queue = createQueue<L>(acquireTimeout)
         const tally = frequency.begin(key)
         const counts = { size: 0, live: 0, opening: 0, inUse: 0 }
-        entry = { key, queue, idle: [], ...counts, gathering: null, tally, growAfter: 0, lentAt: 0 }
+        entry = { key, queue, idle: [], ...counts, gathering: null, tally, used: 0, growAfter: 0, lentAt: 0 }
         entries.set(key, entry)
       }
       return entry
@@ -125,6 +126,7 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
         ghosts: 0,
         state: 'opening',
         idleSince: 0,
+        usedWhenIdle: 0,
         retiring: false,
         closing: null,
       }
@@ -147,6 +149,7 @@ export function createSeats<L>(options: SeatsOptions): Seats<L> {
     rests(member) {
       member.state = 'idle'
       member.idleSince = performance.now()
+      member.usedWhenIdle = member.entry.used
       member.entry.idle.push(member)
       idle.add(member)
     },

@@ -124,6 +124,17 @@ t.test('the budget', async t => {
     t.ok((await busy)[0]?.pid)
   })
 
+  await t.test('goes to who needs more, from who has rested for a second', async t => {
+    const { client, pool } = build({ budget: 3, perKey: 3, acquireTimeout: 10_000 })
+    for (const name of names.slice(0, 3)) await client(name).sql`select 1`
+    const busy = client(names[0])
+    const asked = Promise.allSettled(Array.from({ length: 3 }, () => busy.sql`select pg_sleep(30)`))
+    await until(10_000, () => pool.info().inUse === 3)
+    t.equal(pool.info().keys.get(names[0] ?? '')?.inUse, 3)
+    busy.release()
+    await asked
+  })
+
   await t.test('counts a connection until its backend is gone', async t => {
     const { client, pool } = build({ budget: 1, perKey: 1, target: { applicationName: 'gone' } })
     const alive = async () => (await look`select 1 from pg_stat_activity where application_name = 'gone'`).length

@@ -27,13 +27,15 @@ function entry(
     inUse: 0,
     gathering: null,
     tally,
+    used: 0,
     growAfter: 0,
     lentAt: 0,
     ...rest,
   }
 }
 
-const resting = (owner: Entry<null>, idleSince: number) => ({ entry: owner, idleSince, state: 'idle' }) as Member<null>
+const resting = (owner: Entry<null>, idleSince: number) =>
+  ({ entry: owner, idleSince, usedWhenIdle: 0, state: 'idle' }) as Member<null>
 
 function state(
   more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf' | 'entries'>> & {
@@ -126,8 +128,20 @@ t.test('the next move', async t => {
     })
     t.equal(nextMove(state({ total: 9, opening: 4, turns: [cold] }), now), null, 'a free seat waits for the gate')
   })
-  await t.test('takes nothing for a key that has one, however long it was idle', async t => {
-    t.equal(nextMove(state({ turns: [hot], idle: [resting(other, now - 3_600_000)] }), now), null)
+  await t.test('takes for a key that has one only what nobody has used for a second', async t => {
+    const victim = resting(other, now - 1_000)
+    const fresh = resting(entry('fresh', { size: 1, live: 1 }), now - 999)
+    t.same(nextMove(state({ turns: [hot], idle: [victim, fresh] }), now), { type: 'take', victim })
+    t.same(nextMove(state({ turns: [hot], idle: [fresh] }), now), { type: 'wait', ms: 1 })
+    const patient = entry('patient', { waiting: 1, size: 1, live: 1, since: now - 90 })
+    t.same(nextMove(state({ turns: [patient], idle: [victim] }), now), { type: 'wait', ms: 10 }, 'and waits for long')
+    t.same(nextMove(state({ turns: [patient], idle: [fresh] }), now), { type: 'wait', ms: 10 })
+    const dear = resting(entry('dear', { size: 1, live: 1, uses: 9 }), now - 2_000)
+    t.same(
+      nextMove(state({ turns: [hot], idle: [dear, victim, fresh] }), now),
+      { type: 'take', victim },
+      'the least used',
+    )
   })
   await t.test('opens one at a time when most find theirs open and the budget is spent', async t => {
     const second = entry('second', { waiting: 1 })
@@ -146,6 +160,16 @@ t.test('the next move', async t => {
     t.same(nextMove(state({ turns: [cold], idle: [only], others: [slow] }), now), { type: 'take', victim: only })
     const busy = entry('busy', { size: 2, live: 2, inUse: 2, uses: 4_000, lentAt: now - 5 })
     t.same(nextMove(state({ turns: [cold], idle: [only], others: [busy] }), now), { type: 'take', victim: only })
+  })
+  await t.test('takes first what a key with others has not needed for long, however busy the key once was', async t => {
+    const only = resting(entry('only', { size: 1, live: 1, uses: 2 }), now - 5)
+    const rich = { size: 5, live: 5, uses: 4_000 }
+    const taken = (victim: Member<null>) => nextMove(state({ turns: [cold], idle: [victim, only] }), now)
+    const surplus = resting(entry('once busy', { ...rich, used: 9 }), now - 101)
+    t.same(taken(surplus), { type: 'take', victim: surplus })
+    t.same(taken(resting(entry('of late', { ...rich, used: 9 }), now - 99)), { type: 'take', victim: only })
+    t.same(taken(resting(entry('busy still', { ...rich, used: 10 }), now - 101)), { type: 'take', victim: only })
+    t.same(taken(resting(entry('its only one', { uses: 4_000, live: 1 }), 0)), { type: 'take', victim: only })
   })
   await t.test('takes nobody’s for a seat that is on its way back', async t => {
     const victim = resting(other, now - 99)
