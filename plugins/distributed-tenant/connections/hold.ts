@@ -1,9 +1,10 @@
 // Owns one lease: a hold on one connection, alone or in company. Invariant: it is released once, whoever ends it; a
 // connection that somebody still needs is not cut for one that has left.
+
+import type { Member } from './books.js'
 import type { Claim } from './company.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
-import type { Member } from './policy.js'
 import type { Aftermath } from './state.js'
 
 /** A hold on one connection, alone or with others. Released once; later calls do nothing. */

@@ -1,84 +1,8 @@
 // Owns the policy of one budget: who may open, whose idle connection is closed for it, who gives way. Pure: it looks and
 // decides, the pool acts. A key without a connection comes first, keys are served in turn, nothing in use is ever taken,
 // a key that has a connection takes none that another may miss soon, and no more are closed than can be opened again at once.
-import type { Company } from './company.js'
-import type { Connection } from './connection.js'
-import type { Tally } from './frequency.js'
-import type { KeyQueue } from './queue.js'
-
-/** Why a connection was closed, for the diagnostics channel. */
-export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | 'shutdown'
-
-export interface Member<L> {
-  readonly connection: Connection
-  readonly entry: Entry<L>
-  /** Whose statements run on it. */
-  readonly company: Company
-  /** Of those, the ones that nobody waits for any more. */
-  ghosts: number
-  /** `leaving`: closed by us or lost; its seat is taken until the server has let go. */
-  state: 'opening' | 'idle' | 'leased' | 'leaving'
-  idleSince: number
-  /** How often its key had been used then. */
-  usedWhenIdle: number
-  /** To be closed when it comes back. */
-  retiring: boolean
-  /** Why we closed it, null while we have not. */
-  closing: CloseReason | null
-}
-
-/** What the pool knows about one key. */
-export interface Entry<L> {
-  readonly key: string
-  readonly queue: KeyQueue<L>
-  readonly idle: Member<L>[]
-  /** Sockets of this key, opening and leaving ones included. */
-  size: number
-  /** Those that serve it or soon will: opening, idle or leased. */
-  live: number
-  opening: number
-  inUse: number
-  /** The connection on which its statements come together. */
-  gathering: Member<L> | null
-  /** How often it is used, of late and in all. */
-  readonly tally: Tally
-  used: number
-  /** After a connect that failed beside connections that work, no other is tried before (`performance.now()`). */
-  growAfter: number
-  /** When a connection of it was lent last (`performance.now()`). */
-  lentAt: number
-}
-
-export interface PoolState<L> {
-  readonly budget: number
-  readonly perKey: number
-  readonly maxOpening: number
-  /** Every key that has a connection or waits for one. */
-  readonly entries: ReadonlyMap<string, Entry<L>>
-  /** Keys with waiters, in the order of their turn. */
-  readonly turns: ReadonlySet<Entry<L>>
-  /** Idle members, the one idle for longest first. */
-  readonly idle: ReadonlySet<Member<L>>
-  readonly total: number
-  readonly opening: number
-  /** Seats that we are about to get back from connections that we closed. */
-  readonly closing: number
-  /** How often a key was used of late. */
-  readonly usesOf: (entry: Entry<L>) => number
-  /** Leases for each connection opened, of late. */
-  readonly usesPerOpen: number
-  /** Where keys are of several instances; without it they are of one, which may have the whole budget. */
-  readonly instances?: InstanceShares | undefined
-}
-
-/** What of the budget the instance of a key may have. */
-export interface InstanceShares {
-  /** Connects under way to it: so many may be under way to each instance. */
-  opening(key: string): number
-  /** Whether it has all it may have: then only its own give way to its keys. */
-  full(key: string): boolean
-  same(key: string, other: string): boolean
-}
+import type { Entry, Member, PoolState } from './books.js'
+import { leastUsed, mayGiveTo, type Whose, worth } from './worth.js'
 
 export type Move<L> =
   | { readonly type: 'open'; readonly entry: Entry<L> }
@@ -99,15 +23,8 @@ const MOSTLY_FOUND = 4
 /** A connection that was lent within this is back soon. */
 const SOON_BACK_MS = 20
 
-/** What a connection is worth to a key that has others, against its only one with as many uses. */
-const SPARE = 0.1
-
 /** Who comes back at all comes back within this, when keys are busy. */
 const LONG_IDLE_MS = 1_000
-
-/** A key that has others, has not needed this one for so long and was hardly used meanwhile does without it. */
-const SURPLUS_MS = 100
-const HARDLY_USED = 10
 
 /**
  * Connects under way at a time. One when most requests find their connection open and the others take them: a connect costs
@@ -154,70 +71,36 @@ export function nextMove<L>(state: PoolState<L>, now: number): Move<L> | null {
         continue
       }
       if (!mayClose(state)) continue
-      const whose = mayGiveTo(state, entry)
-      // For a key that has one only what nobody has touched for long, and only when it waits for long: ten keys that want
-      // ten each would take each other's fifty in turn, and a connection costs as much as forty statements (limits 3.1: 0.06
-      // of the throughput). Not at all, and slow statements would stand in one line while the seats of tenants that came
-      // once are idle for half an hour.
-      const early = growing ? entry.queue.since + TAKE_AFTER_MS - now : 0
-      const { least, ms: soon } = leastUsed(state, now, whose, growing ? LONG_IDLE_MS : 0)
-      if (early > 0 || !least) {
-        wait = Math.min(wait, Math.max(early, least ? 0 : soon))
-        continue
-      }
-      const ms = spareSoonBack(state, least.worth, now, whose)
-      if (ms === 0) return { type: 'take', victim: least.member }
-      wait = Math.min(wait, ms)
+      const victim = growing ? victimOfGrowth(state, entry, now) : victimOf(state, entry, now)
+      if (typeof victim !== 'number') return { type: 'take', victim }
+      wait = Math.min(wait, victim)
     }
   }
   return wait === Number.POSITIVE_INFINITY ? null : { type: 'wait', ms: Math.ceil(wait) }
 }
 
-/** Whose seat a key can use: anybody's, but where its instance has all it may have, only that instance's own. */
-type Whose = ((key: string) => boolean) | null
-
-function mayGiveTo<L>({ instances }: PoolState<L>, { key }: Entry<L>): Whose {
-  return instances?.full(key) ? other => instances.same(key, other) : null
+/**
+ * Whose connection is closed for a key, or the milliseconds after which to look again.
+ * @param idleFor milliseconds for which it must have been idle
+ */
+function victimOf<L>(state: PoolState<L>, entry: Entry<L>, now: number, idleFor = 0): Member<L> | number {
+  const whose = mayGiveTo(state, entry)
+  const { least, ms } = leastUsed(state, now, whose, idleFor)
+  if (!least) return ms
+  const soon = spareSoonBack(state, least.worth, now, whose)
+  return soon === 0 ? least.member : soon
 }
 
 /**
- * The idle connection that its key will miss least: used least often of late, shared out over the connections the key has;
- * of equal ones that which has been idle for longest. By frequency rather than by age alone, as most keys that come once
- * do not come again soon (simulated, 100 tenants by Zipf on 50: a fifth fewer misses). Surplus comes first: counts are of
- * a past in which its key was busier (from 10 tenants to 40 on 50 connections: 133 opens, where 30 are needed).
+ * For a key that has one, only what nobody has touched for long, and only when it waits for long: ten keys that want ten
+ * each would take each other's fifty in turn, and a connection costs as much as forty statements (limits 3.1: 0.06 of the
+ * throughput). Not at all, and slow statements would stand in one line while the seats of keys that came once rest for
+ * half an hour.
  */
-function leastUsed<L>(state: PoolState<L>, now: number, whose: Whose, idleFor = 0): Least<L> {
-  let victim: Member<L> | null = null
-  let least = Number.POSITIVE_INFINITY
-  for (const member of state.idle) {
-    const { entry } = member
-    if (whose && !whose(entry.key)) continue
-    const ms = member.idleSince + idleFor - now
-    if (ms > 0) return { least: victim && { member: victim, worth: least }, ms }
-    const its = isSurplus(member, now) ? 0 : worth(state, entry)
-    if (its >= least) continue
-    victim = member
-    least = its
-  }
-  return { least: victim && { member: victim, worth: least }, ms: Number.POSITIVE_INFINITY }
+function victimOfGrowth<L>(state: PoolState<L>, entry: Entry<L>, now: number): Member<L> | number {
+  const early = entry.queue.since + TAKE_AFTER_MS - now
+  return early > 0 ? early : victimOf(state, entry, now, LONG_IDLE_MS)
 }
-
-interface Least<L> {
-  readonly least: { readonly member: Member<L>; readonly worth: number } | null
-  /** Until another has been idle for long enough. */
-  readonly ms: number
-}
-
-const isSurplus = <L>({ entry, idleSince, usedWhenIdle }: Member<L>, now: number): boolean =>
-  entry.live > 1 && now - idleSince > SURPLUS_MS && entry.used - usedWhenIdle < HARDLY_USED
-
-/**
- * How much one of its connections is worth to a key: how often each was used of late, and less while it has others, as it
- * then loses room and need not open another for it. By use alone, tenants that are new to the busy ones took each other's only
- * ones until the counts of the old had aged (from 10 tenants to 40 on 50 connections: three seconds at a tenth of the rate).
- */
-const worth = <L>({ usesOf }: PoolState<L>, entry: Entry<L>): number =>
-  (usesOf(entry) / entry.live) * (entry.live > 1 ? SPARE : 1)
 
 /**
  * Milliseconds within which a key that has more than one is expected to give one back that is worth no more than this, 0

@@ -3,17 +3,19 @@
 // budget, counted from before connect until the server has let go; a connection has one holder at a time, or several that
 // each run one plain read; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; only a login that has another password is tried again.
+
+import type { CloseReason, Entry, InstanceShares, Member } from './books.js'
 import type { Claim } from './company.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
 import { Hold, type Lease } from './hold.js'
-import { type CloseReason, type Entry, givesWay, type InstanceShares, type Member, nextMove } from './policy.js'
+import { givesWay, nextMove } from './policy.js'
 import type { Scope, Waiter } from './queue.js'
 import { createSeats, type PoolInfo } from './seats.js'
 import type { Aftermath } from './state.js'
 
+export type { CloseReason } from './books.js'
 export type { Lease } from './hold.js'
-export type { CloseReason } from './policy.js'
 export type { PoolInfo } from './seats.js'
 
 export type PoolReport =

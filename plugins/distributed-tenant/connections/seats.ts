@@ -2,11 +2,11 @@
 // and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
 
 import type { ConnectionCounts } from '../reports.js'
+import type { CloseReason, Entry, InstanceShares, Member, PoolState } from './books.js'
 import { createCompany } from './company.js'
 import type { Connection } from './connection.js'
 import { type Counters, createCount } from './counters.js'
 import { createFrequency } from './frequency.js'
-import type { CloseReason, Entry, InstanceShares, Member, PoolState } from './policy.js'
 import { createQueue } from './queue.js'
 
 /** `opened`, `taken` and `refused` are counted since the start. */

@@ -1,12 +1,7 @@
 // The policy on its own: one situation each, one decision.
 import t from 'tap'
-import {
-  type Entry,
-  givesWay,
-  type Member,
-  nextMove,
-  type PoolState,
-} from '../../../../plugins/distributed-tenant/connections/policy.js'
+import type { Entry, Member, PoolState } from '../../../../plugins/distributed-tenant/connections/books.js'
+import { givesWay, nextMove } from '../../../../plugins/distributed-tenant/connections/policy.js'
 
 const now = 10_000
 
