@@ -86,10 +86,9 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
     ...(await folderInTheWay(folder, here.bytes < LARGE_BYTES ? 0 : here.bytes)),
   )
   const place = instances.find(({ name }) => name === from)
-  const facts = await surveyDatabase(
-    createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database }),
-    database,
-  )
+  const source = createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database })
+  // Closed at once: a session that is kept is reset in a transaction, which the next plan would take for somebody's.
+  const facts = await surveyDatabase(source, database).finally(() => source.close())
   for (const what of facts.forSuperusers) {
     obstacles.push(block(database, `has ${what}, which the service’s role may not make: drop it first`))
   }
@@ -107,7 +106,8 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
 async function askSource(sql: QueryClient, database: string, kept: string) {
   const [facts] = await sql<{ bytes: number; busy: number; prepared: boolean; major: number; ownRights: boolean }[]>`
     select coalesce((select pg_database_size(oid) from pg_database where datname = ${database}), 0)::float8 as bytes,
-      (select count(*)::int from pg_stat_activity where datname = ${database} and xact_start is not null) as busy,
+      (select count(*)::int from pg_stat_activity where datname = ${database} and xact_start is not null
+        and backend_type = 'client backend') as busy,
       exists (select from pg_prepared_xacts where database = ${database}) as prepared,
       exists (select from pg_shdepend join pg_database on pg_database.oid = dbid
         where datname = ${database} and refclassid = 'pg_authid'::regclass and deptype = 'a'

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { hear } from '../../../../plugins/distributed-tenant/channels.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import { APPLICATION } from '../../../../plugins/distributed-tenant/transfer/instance.js'
 import { createJournal } from '../../../../plugins/distributed-tenant/transfer/journal.js'
 import { type MovePlanOptions, planMove } from '../../../../plugins/distributed-tenant/transfer/move/plan.js'
 import { beginMove, carryOutMove, dropMoved } from '../../../../plugins/distributed-tenant/transfer/move/run.js'
@@ -235,6 +236,10 @@ t.test('move', async t => {
     t.match((await plan({ room: 2 ** 20 })).obstacles, [
       { about: 'b', what: /has 1.0 MB free \(--room\), and 1\d.\d MB come, .* another instance/, blocks: true },
     ])
+    // Or the next plan would take its reset for somebody's transaction.
+    const sessions = await look('employee')`
+      select state from pg_stat_activity where datname = 'tenant_acme_employee' and application_name = ${APPLICATION}`
+    t.same(sessions, [], 'a plan leaves no session behind')
     t.match((await plan({ room: undefined })).obstacles, [
       { about: 'b', what: /does not tell how much room .* --room <size>/, blocks: false },
     ])
