@@ -2,9 +2,9 @@
 // once in five seconds for each tenant. Everything else is built as the plugin builds it.
 import Fastify from 'fastify'
 import { createDirectory } from '../plugins/distributed-tenant/directory/directory.js'
-import type { Memory } from '../plugins/distributed-tenant/directory/memory.js'
-import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
-import { createRemote } from '../plugins/distributed-tenant/directory/remote.js'
+import type { Memory } from '../plugins/distributed-tenant/directory/memory-cache.js'
+import { createRemote } from '../plugins/distributed-tenant/directory/redis-cache.js'
+import { connectRedis } from '../plugins/distributed-tenant/directory/redis-client.js'
 import { fromDomain, fromHeader } from '../plugins/distributed-tenant/index.js'
 import { addRequestHooks } from '../plugins/distributed-tenant/request/hooks.js'
 import type { Arm, ArmConfig } from './arm.js'

@@ -1,9 +1,9 @@
 // The plugin's parts without its way of finding a tenant, for arms that are to differ from `ours` in that alone. They are
 // built as the plugin builds them, with the same options.
 import type { FastifyInstance } from 'fastify'
-import { tenantDatabaseName } from '../plugins/distributed-tenant/databases/names.js'
-import type { ClientScope } from '../plugins/distributed-tenant/request/client.js'
-import { settle } from '../plugins/distributed-tenant/settings.js'
+import { settle } from '../plugins/distributed-tenant/config/settings.js'
+import { tenantDatabaseName } from '../plugins/distributed-tenant/names.js'
+import type { ClientScope } from '../plugins/distributed-tenant/sql/client.js'
 import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import type { ArmConfig } from './arm.js'

@@ -1,7 +1,7 @@
 // Owns asking before something is destroyed: the id is typed back on a terminal; without a terminal, or in a script, --yes
 // says that it was meant. There is never a prompt where nobody can answer.
 import { createInterface } from 'node:readline/promises'
-import { UsageError } from './outcome.js'
+import { UsageError } from '../operations/outcome.js'
 
 /** @throws UsageError unless it was meant */
 export async function confirm(what: string, id: string, yes: boolean | undefined): Promise<void> {

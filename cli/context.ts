@@ -1,9 +1,9 @@
 // Owns what every command is given: where things are, how to print, and the options all of them share. Whatever is large
 // is loaded when a command runs: its help and a wrong call cost the start of Node.js and little more.
 import { type Command, InvalidArgumentError } from 'commander'
-import { bytesOf } from '../plugins/distributed-tenant/transfer/sizes.js'
+import { bytesOf } from '../operations/copying/byte-sizes.js'
+import type { Targets } from '../operations/targets.js'
 import { createOutput, type Output } from './output.js'
-import type { Targets } from './targets.js'
 
 export interface GlobalOptions {
   readonly config?: string
@@ -29,7 +29,7 @@ export const withGlobalOptions = (command: Command): Command =>
 /** @throws UsageError when nothing says where the services are */
 export async function contextOf(command: Command): Promise<Context> {
   const { config, service, json, quiet } = command.optsWithGlobals<GlobalOptions>()
-  const { readTargets } = await import('./targets.js')
+  const { readTargets } = await import('../operations/targets.js')
   return {
     targets: readTargets({ config, service }),
     output: createOutput({ json, quiet }),

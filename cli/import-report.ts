@@ -1,9 +1,10 @@
 // Owns what an import says to people and machines: its plan, the outcome of each tenant, and the runs there were.
-import type { ImportOutcome } from '../plugins/distributed-tenant/transfer/import.js'
-import { createJournal } from '../plugins/distributed-tenant/transfer/journal.js'
-import type { Plan } from '../plugins/distributed-tenant/transfer/plan.js'
+
+import { createJournal } from '../operations/copying/journal.js'
+import type { ImportOutcome } from '../operations/import/import.js'
+import type { Plan } from '../operations/import/plan.js'
+import type { OpenService } from '../operations/open-services.js'
 import { type Output, sizeOf } from './output.js'
-import type { OpenService } from './services.js'
 
 /** @throws what tells that not all is done, and how to go on */
 export function printOutcomes(

@@ -2,6 +2,7 @@
 // Owns the operator's command: which commands there are, and how their outcome becomes an exit code (0 ok, 1 failed,
 // 2 usage, 3 drift). Each command lives in a file of its own.
 import { Command, CommanderError } from 'commander'
+import { exitCodeOf, exitCodes, lastWords } from '../operations/outcome.js'
 import { auditCommand } from './commands/audit.js'
 import { backupCommand } from './commands/backup.js'
 import { deadCommand } from './commands/dead.js'
@@ -19,7 +20,6 @@ import { statusCommand } from './commands/status.js'
 import { tenantCommands } from './commands/tenants.js'
 import { verifyCommand } from './commands/verify.js'
 import { withGlobalOptions } from './context.js'
-import { exitCodeOf, exitCodes, lastWords } from './outcome.js'
 
 const about = `
 Where the services are: --config <file>, else the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each),

@@ -1,7 +1,7 @@
 // Owns what a command prints: tables and lines for people on stdout, one JSON document for machines, nothing with --quiet;
 // progress on stderr. What is printed never holds a password or a token: commands hand over what may be shown.
 
-export { sizeOf } from '../plugins/distributed-tenant/transfer/sizes.js'
+export { sizeOf } from '../operations/copying/byte-sizes.js'
 
 export interface OutputOptions {
   readonly json?: boolean | undefined

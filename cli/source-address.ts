@@ -1,8 +1,9 @@
 // Owns reading the address of a server that is none of our services': a URL without its password, which comes from
 // SOURCE_PASSWORD or SOURCE_PASSWORD_FILE, so that it stands on no command line.
-import { readSecret } from '../plugins/distributed-tenant/environment.js'
-import type { DatabaseOptions } from '../plugins/distributed-tenant/options.js'
-import { UsageError } from './outcome.js'
+
+import { UsageError } from '../operations/outcome.js'
+import { readSecret } from '../plugins/distributed-tenant/config/environment.js'
+import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
 
 const modes = ['disable', 'prefer', 'require', 'verify-full'] as const
 

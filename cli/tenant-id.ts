@@ -1,8 +1,9 @@
 // Owns tenants' ids on the command line: a malformed one is a wrong call, and is told before anything is opened.
-import { parseNewTenantId, parseTenantId } from '../plugins/distributed-tenant/databases/names.js'
+
+import { UsageError } from '../operations/outcome.js'
+import { parseNewTenantId, parseTenantId } from '../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
 import { collect } from './context.js'
-import { UsageError } from './outcome.js'
 
 /** @throws UsageError */
 export const tenantId = (text: string): TenantId => wronglyCalled(() => parseTenantId(text))

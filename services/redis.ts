@@ -4,7 +4,7 @@ import fastifyRedis, { type FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
-import { connectRedis } from '../plugins/distributed-tenant/directory/redis.js'
+import { connectRedis } from '../plugins/distributed-tenant/directory/redis-client.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -4,15 +4,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-const product = ['events', 'plugins', 'services', 'cli'] as const
+const product = ['events', 'plugins', 'services', 'operations', 'cli'] as const
 const beside = ['stack', 'bench', 'test'] as const
 
 /** What a top folder may import of ours, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
   events: [],
-  plugins: ['events'],
+  plugins: ['events', 'operations'],
   services: ['events', 'plugins'],
-  cli: ['events', 'plugins'],
+  operations: ['events', 'plugins'],
+  cli: ['events', 'plugins', 'operations'],
 }
 
 /** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */
@@ -20,10 +21,10 @@ const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/dis
 
 /** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
 const readersOfTheEnvironment = [
-  'plugins/distributed-tenant/environment.ts',
+  'plugins/distributed-tenant/config/environment.ts',
   'cli/commands/init.ts',
-  'cli/inherited.ts',
-  'cli/targets.ts',
+  'operations/child-environment.ts',
+  'operations/targets.ts',
 ]
 
 interface Source {
@@ -85,10 +86,10 @@ t.test('the reading itself finds files and imports', async t => {
   const [plugin] = inProduct.filter(({ file }) => file === 'plugins/distributed-tenant/index.ts')
   t.ok(plugin?.imports.includes('./tenancy.js'), 'a relative import')
   t.ok(plugin?.imports.includes('fastify-plugin'), 'a package')
-  t.ok(plugin?.imports.includes('./augment.js'), 'an import for its effect')
+  t.ok(plugin?.imports.includes('./fastify-types.js'), 'an import for its effect')
 })
 
-t.test('imports run one way: events <- plugins <- services, cli', async t => {
+t.test('imports run one way: events <- plugins <- services, operations <- cli', async t => {
   const found = offences(inProduct, (source, to) => {
     const path = target(source, to)
     if (path === null) return null

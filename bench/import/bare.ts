@@ -1,8 +1,8 @@
 // The least that bringing a database takes: created by a connection that is there already, and the two programs that
 // `import-hybrid` starts, as it starts them. Nothing is planned, frozen, compared, marked or registered.
 import type postgres from 'postgres'
-import type { DatabaseOptions } from '../../plugins/distributed-tenant/options.js'
-import { createPrograms } from '../../plugins/distributed-tenant/transfer/programs.js'
+import { createPrograms } from '../../operations/copying/pg-programs.js'
+import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import type { Login } from '../arm.js'
 import type { Copy } from '../baselines/guide.js'
 

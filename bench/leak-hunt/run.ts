@@ -11,10 +11,10 @@ import { watchBackends } from '../backends.js'
 import { random } from '../distribution.js'
 import { type Fleet, startFleet } from '../fleet.js'
 import type { Progress } from '../progress.js'
+import { makeMischief } from './fault-injection.js'
 import { createFindings } from './findings.js'
 import { hunt } from './hunter.js'
 import { judgeMemory, type Sample } from './memory.js'
-import { makeMischief } from './mischief.js'
 import { type HuntVerdict, violationsIn } from './verdict.js'
 
 export interface HuntOptions {

@@ -2,10 +2,10 @@
 // loops over the same databases. Everything is opened and closed within what is measured.
 import Fastify from 'fastify'
 import pg from 'pg'
-import { inspect } from '../../cli/examination.js'
-import { withServices } from '../../cli/services.js'
-import { readTargets, type Targets } from '../../cli/targets.js'
-import { migrateFleet } from '../../plugins/distributed-tenant/fleet/migrate.js'
+import { inspect } from '../../operations/doctor/doctor.js'
+import { migrateFleet } from '../../operations/migrate/migrate.js'
+import { withServices } from '../../operations/open-services.js'
+import { readTargets, type Targets } from '../../operations/targets.js'
 import { hear } from '../../plugins/distributed-tenant/index.js'
 import { type Arm, type ArmConfig, databaseOf } from '../arm.js'
 

@@ -4,12 +4,12 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { isGenuine, type Seal, sign } from '../../plugins/audit/heads.js'
+import { readHeads, readRows, type Verdict, verify } from '../../operations/audit/verify-log.js'
+import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
+import { Drift, UsageError } from '../../operations/outcome.js'
+import { isGenuine, type Seal, sign } from '../../plugins/audit/month-seals.js'
 import { sealMonths } from '../../plugins/audit/store.js'
-import { readHeads, readRows, type Verdict, verify } from '../../plugins/audit/verify.js'
 import { contextOf } from '../context.js'
-import { Drift, UsageError } from '../outcome.js'
-import { fromEach, type OpenService, withServices } from '../services.js'
 
 export function auditCommand(): Command {
   const audit = new Command('audit').description('the audit log: verify, export, seal')
@@ -74,7 +74,7 @@ function months(text: string): number {
 }
 
 async function auditSecret(): Promise<string | undefined> {
-  const { readEnvironment } = await import('../../plugins/distributed-tenant/environment.js')
+  const { readEnvironment } = await import('../../plugins/distributed-tenant/config/environment.js')
   return readEnvironment().AUDIT_SECRET
 }
 

@@ -3,19 +3,19 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
-import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
-import type { TransferParts } from '../../plugins/distributed-tenant/transfer/parts.js'
-import type { Programs } from '../../plugins/distributed-tenant/transfer/programs.js'
+import { underAudit } from '../../operations/audit-trail.js'
+import type { TransferParts } from '../../operations/copying/parts.js'
+import type { Programs } from '../../operations/copying/pg-programs.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { sentenceOf, UsageError } from '../../operations/outcome.js'
+import { release } from '../../operations/release.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { type Context, contextOf } from '../context.js'
 import { interruptible } from '../interrupt.js'
-import { sentenceOf, UsageError } from '../outcome.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
-import { release } from '../release.js'
-import { type OpenService, withServices } from '../services.js'
 import { tenantId } from '../tenant-id.js'
-import { underAudit } from '../trail.js'
 
 interface Options {
   readonly all?: boolean
@@ -75,14 +75,14 @@ export function backupCommand(): Command {
 }
 
 export async function programsOf(folder: string | undefined): Promise<Programs> {
-  const { inherited } = await import('../inherited.js')
-  const { createPrograms } = await import('../../plugins/distributed-tenant/transfer/programs.js')
+  const { inherited } = await import('../../operations/child-environment.js')
+  const { createPrograms } = await import('../../operations/copying/pg-programs.js')
   return createPrograms({ folder, environment: inherited() })
 }
 
 /** A guess at what will come: a dump is smaller than its database, by how much nobody knows before. */
 async function bytesOf(services: readonly OpenService[], id: TenantId): Promise<number> {
-  const { placeOf } = await import('../../plugins/distributed-tenant/archive/place.js')
+  const { placeOf } = await import('../../operations/archive/tenant-place.js')
   let sum = 0
   for (const { tenancy } of services) {
     const name = tenantDatabaseName(id, tenancy.settings.service)
@@ -116,7 +116,7 @@ async function backUpOne(
   programs: Programs,
   how: { id: TenantId | null; to: string; signal: AbortSignal; onBytes?: (bytes: number) => void },
 ): Promise<Made> {
-  const { backUpCentral, backUpTenant } = await import('../../plugins/distributed-tenant/archive/backup.js')
+  const { backUpCentral, backUpTenant } = await import('../../operations/archive/backup.js')
   const { id, to, signal, onBytes } = how
   return underAudit(services, { command: 'backup', tenant: id, detail: { to } }, async add => {
     const parts: TransferParts[] = services.map(({ tenancy }) => tenancy.transfer)

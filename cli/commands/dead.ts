@@ -1,9 +1,9 @@
 // Owns `dead`: the events that a service set aside, with their reasons: listed, shown, handled again or dropped.
 import { Command } from 'commander'
-import type { DeadRow } from '../../plugins/distributed-tenant/provisioning/dead-letters.js'
+import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
+import { Drift, UsageError } from '../../operations/outcome.js'
+import type { DeadRow } from '../../plugins/distributed-tenant/registry/dead-letters.js'
 import { type Context, contextOf } from '../context.js'
-import { Drift, UsageError } from '../outcome.js'
-import { fromEach, type OpenService, withServices } from '../services.js'
 
 const PAGE = 1_000
 

@@ -1,11 +1,11 @@
 // Owns `doctor`: everything that can be told to be wrong, of every service, from the central databases, the stream and
 // Redis; with --deep from the tenants' databases too. It changes nothing without --fix, and then only what is safe.
 import { Command } from 'commander'
+import type { Problem } from '../../operations/doctor/doctor.js'
+import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
+import { Drift, UsageError } from '../../operations/outcome.js'
+import type { Targets } from '../../operations/targets.js'
 import { contextOf } from '../context.js'
-import type { Problem } from '../examination.js'
-import { Drift, UsageError } from '../outcome.js'
-import { fromEach, type OpenService, withServices } from '../services.js'
-import type { Targets } from '../targets.js'
 
 interface Options {
   readonly deep?: boolean
@@ -33,7 +33,7 @@ export function doctorCommand(): Command {
       if (options.fix) requireSecret(targets, '--fix')
       await withServices(targets, async services => {
         if (options.userList) return printUserList(services, targets)
-        const { inspect } = await import('../examination.js')
+        const { inspect } = await import('../../operations/doctor/doctor.js')
         const found = await fromEach(services, service => inspect(service, targets, options.deep ?? false))
         const problems = found.flatMap(([service, list]) => list.map(one => ({ service, ...one })))
         const left: (Problem & { service: string; mended?: boolean })[] = []

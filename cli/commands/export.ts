@@ -1,16 +1,16 @@
 // Owns `export`: what a customer who leaves is given, in formats that anybody can read.
 import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
-import type { ExportFormat } from '../../plugins/distributed-tenant/archive/export.js'
+import type { ExportFormat } from '../../operations/archive/export.js'
+import { underAudit } from '../../operations/audit-trail.js'
+import { withServices } from '../../operations/open-services.js'
+import { release } from '../../operations/release.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { collect, contextOf } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
-import { release } from '../release.js'
-import { withServices } from '../services.js'
 import { tenantId } from '../tenant-id.js'
-import { underAudit } from '../trail.js'
 import { programsOf } from './backup.js'
 
 interface Options {
@@ -41,9 +41,9 @@ export function exportCommand(): Command {
       const to = resolve(options.to)
       await withServices(targets, services =>
         interruptible(async signal => {
-          const { exportTenant } = await import('../../plugins/distributed-tenant/archive/export.js')
-          const { createFolder, createTar } = await import('../../plugins/distributed-tenant/archive/parcel.js')
-          const { countTables } = await import('../../plugins/distributed-tenant/archive/export.js')
+          const { exportTenant } = await import('../../operations/archive/export.js')
+          const { createFolder, createTar } = await import('../../operations/archive/archive-writer.js')
+          const { countTables } = await import('../../operations/archive/export.js')
           const parts = services.map(({ tenancy }) => tenancy.transfer)
           const progress = startProgress('tables', await countTables(id, parts), { show: showProgress })
           const deed = { command: 'export', tenant: id, detail: { to, format: options.format } }

@@ -2,27 +2,27 @@
 // journal that lets it go on from anywhere, and a way back. What moves the data is in the plugin.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
+import { createInstance, type Instance } from '../../operations/copying/external-instance.js'
+import { createJournal } from '../../operations/copying/journal.js'
+import { identityApi } from '../../operations/identity-api.js'
+import { registrarOf } from '../../operations/import/identity-registrar.js'
 import {
   type ImportOptions,
   type ImportOutcome,
   rollBackImport,
   runImport,
   thawImport,
-} from '../../plugins/distributed-tenant/transfer/import.js'
-import { createInstance, type Instance } from '../../plugins/distributed-tenant/transfer/instance.js'
-import { createJournal } from '../../plugins/distributed-tenant/transfer/journal.js'
-import { alone } from '../alone.js'
+} from '../../operations/import/import.js'
+import { type PlanChoices, planOf, programsOf } from '../../operations/import/options.js'
+import { servicesInTheWay } from '../../operations/import/reachability.js'
+import { beginRun, servicesOf } from '../../operations/import/run.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { UsageError } from '../../operations/outcome.js'
+import { alone } from '../../operations/single-run.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
-import { identityApi } from '../identity.js'
-import { type PlanChoices, planOf, programsOf } from '../import-plan.js'
 import { documentOf, printOutcomes, printPlan, printRuns } from '../import-report.js'
-import { beginRun, servicesOf } from '../import-run.js'
-import { servicesInTheWay } from '../import-services.js'
-import { UsageError } from '../outcome.js'
 import { type Progress, startProgress } from '../progress.js'
-import { registrarOf } from '../registrar.js'
-import { type OpenService, withServices } from '../services.js'
 
 interface Options extends PlanChoices {
   readonly from?: string

@@ -1,9 +1,9 @@
 // Owns `distributed-tenant init`: what a service needs from a superuser, made once.
 import { Command } from 'commander'
-import { bootstrap } from '../../plugins/distributed-tenant/databases/bootstrap.js'
-import { parseServiceName } from '../../plugins/distributed-tenant/databases/names.js'
+import { bootstrap } from '../../operations/init/bootstrap.js'
+import { instancesOf, parseInstances } from '../../plugins/distributed-tenant/config/instances.js'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
-import { instancesOf, parseInstances } from '../../plugins/distributed-tenant/placement/instances.js'
+import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
 import type { GlobalOptions } from '../context.js'
 
 const about = `
@@ -33,8 +33,8 @@ type InitOptions = GlobalOptions & { readonly writeEnv: string | false }
 
 async function init(_options: object, command: Command): Promise<void> {
   const options = command.optsWithGlobals<InitOptions>()
-  const { readEnvironment, readSecret } = await import('../../plugins/distributed-tenant/environment.js')
-  const { mayWrite, newSecrets, randomSecret, writeEnvFile } = await import('../env-file.js')
+  const { readEnvironment, readSecret } = await import('../../plugins/distributed-tenant/config/environment.js')
+  const { mayWrite, newSecrets, randomSecret, writeEnvFile } = await import('../../operations/init/env-file.js')
   const environment = readEnvironment({
     ...process.env,
     ...(options.service ? { SERVICE_NAME: options.service } : {}),

@@ -9,13 +9,13 @@ import {
   resumeRun,
   rollBackRun,
   type TenantOutcome,
-} from '../../plugins/distributed-tenant/fleet/migrate.js'
-import { listRuns, tenantsBehind } from '../../plugins/distributed-tenant/fleet/runs.js'
+} from '../../operations/migrate/migrate.js'
+import { listRuns, tenantsBehind } from '../../operations/migrate/runs.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { UsageError } from '../../operations/outcome.js'
 import { contextOf, wholeNumber } from '../context.js'
-import { UsageError } from '../outcome.js'
 import type { Output } from '../output.js'
 import { type Progress, startProgress } from '../progress.js'
-import { type OpenService, withServices } from '../services.js'
 import { tenantIds } from '../tenant-id.js'
 
 interface Options {

@@ -1,11 +1,11 @@
 // Owns `sizes` and `activity`: what a service's tenant databases take on disk, and who is connected to them now. One query
 // on each instance of each service.
 import { Command } from 'commander'
-import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
+import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
+import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
 import { sizeOf } from '../output.js'
-import { fromEach, type OpenService, withServices } from '../services.js'
 
 export function monitorCommands(): Command[] {
   return [sizes(), activity()]

@@ -2,14 +2,14 @@
 // lets it go on from anywhere, and a way back. What moves the data is in the plugin; this reads and prints.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { UsageError } from '../../operations/outcome.js'
+import { alone } from '../../operations/single-run.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
-import { alone } from '../alone.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, size, wholeNumber } from '../context.js'
-import { UsageError } from '../outcome.js'
 import { type Output, sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
-import { type OpenService, withServices } from '../services.js'
 import { tenantId } from '../tenant-id.js'
 
 interface Options {
@@ -80,14 +80,14 @@ async function work(context: Context, service: OpenService, id: TenantId | undef
     if (run !== undefined) return carryOut(context, service, options, { run, lost })
     if (id !== undefined && options.to !== undefined)
       return begin(context, service, options, { id, to: options.to, lost })
-    const { runToDrop } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+    const { runToDrop } = await import('../../operations/move/run.js')
     const left = await runToDrop(service.tenancy.move, id as TenantId)
     await confirm(`This drops the database that ${id} was moved from, for good`, id as string, options.yes)
     await drop(context, service, options, left)
   }
   const { to, resume, rollback, dropSource } = options
   const detail = { to, resume, rollback, dropSource }
-  const { underAudit } = await import('../trail.js')
+  const { underAudit } = await import('../../operations/audit-trail.js')
   await alone([service], lost =>
     options.dryRun
       ? doIt(lost)
@@ -110,8 +110,8 @@ async function begin(
   },
 ): Promise<void> {
   const { output } = context
-  const { planMove } = await import('../../plugins/distributed-tenant/transfer/move/plan.js')
-  const { beginMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+  const { planMove } = await import('../../operations/move/plan.js')
+  const { beginMove } = await import('../../operations/move/run.js')
   const how = await howTo(service, options)
   const { row: _, ...plan } = await planMove(service.tenancy.move, { ...how, id, to, room: options.room })
   output.line(
@@ -133,9 +133,9 @@ async function begin(
 }
 
 async function howTo({ tenancy }: OpenService, options: Options, signal?: AbortSignal) {
-  const { inherited } = await import('../inherited.js')
-  const { createPrograms } = await import('../../plugins/distributed-tenant/transfer/programs.js')
-  const { createJournal } = await import('../../plugins/distributed-tenant/transfer/journal.js')
+  const { inherited } = await import('../../operations/child-environment.js')
+  const { createPrograms } = await import('../../operations/copying/pg-programs.js')
+  const { createJournal } = await import('../../operations/copying/journal.js')
   return {
     programs: createPrograms({ folder: options.programs, environment: inherited() }),
     journal: createJournal(tenancy.move.central),
@@ -151,9 +151,9 @@ async function carryOut(
   options: Options,
   { run, lost }: { run: string; lost: AbortSignal },
 ): Promise<void> {
-  const { MOVE_REPORTS } = await import('../../plugins/distributed-tenant/transfer/move/move.js')
-  const { carryOutMove, rollBackMove } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
-  const { hear } = await import('../../plugins/distributed-tenant/channels.js')
+  const { MOVE_REPORTS } = await import('../../operations/move/move.js')
+  const { carryOutMove, rollBackMove } = await import('../../operations/move/run.js')
+  const { hear } = await import('../../plugins/distributed-tenant/diagnostics/channels.js')
   const interrupted = new AbortController()
   const interrupt = () => interrupted.abort()
   process.once('SIGINT', interrupt)
@@ -185,14 +185,11 @@ async function carryOut(
 }
 
 async function drop(context: Context, service: OpenService, options: Options, run: string): Promise<void> {
-  const { dropMoved } = await import('../../plugins/distributed-tenant/transfer/move/run.js')
+  const { dropMoved } = await import('../../operations/move/run.js')
   print(await dropMoved(service.tenancy.move, run, await howTo(service, options)), context.output)
 }
 
-function print(
-  outcome: import('../../plugins/distributed-tenant/transfer/move/run.js').MoveOutcome,
-  output: Output,
-): void {
+function print(outcome: import('../../operations/move/run.js').MoveOutcome, output: Output): void {
   const { tenant, from, to, state, frozenMs } = outcome
   const refused = frozenMs === null ? '' : ` Writers were refused for ${Math.round(frozenMs)} ms.`
   const memory = process.resourceUsage().maxRSS * 1024
@@ -206,7 +203,7 @@ function print(
 }
 
 async function list({ name, tenancy }: OpenService, output: Output): Promise<void> {
-  const { createJournal } = await import('../../plugins/distributed-tenant/transfer/journal.js')
+  const { createJournal } = await import('../../operations/copying/journal.js')
   const journal = createJournal(tenancy.move.central)
   const runs = []
   for (const run of await journal.list(20, 'move')) {

@@ -1,11 +1,11 @@
 // Owns `purge` and `resync`: dropping what deleted tenants left, each service after identity has confirmed it, and telling
 // every service every tenant's state once more.
 import { Command } from 'commander'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { sentenceOf, UsageError } from '../../operations/outcome.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { contextOf } from '../context.js'
-import { sentenceOf, UsageError } from '../outcome.js'
-import { type OpenService, withServices } from '../services.js'
 import { tenantId } from '../tenant-id.js'
 
 export function purgeCommands(): Command[] {
@@ -84,7 +84,7 @@ function resync(): Command {
             'Only the service that makes tenants can tell of them: leave --service out, or name identity.',
           )
         await confirm('This publishes one event for each tenant', 'resync', options.yes)
-        const { writeResync } = await import('../../plugins/distributed-tenant/provisioning/resync.js')
+        const { writeResync } = await import('../../operations/resync.js')
         const events = await writeResync(source.tenancy.fleet.central)
         output.line(`${events} events wait in the outbox; identity publishes them now.`)
         output.document({ events })

@@ -1,20 +1,20 @@
 // Owns `restore`: a tenant out of an archive, as itself or as a new one, or the services' central databases. What moves the
 // data is in the plugin; this matches the archive with the services, asks, writes down who did it, and prints.
 import { Command, Option } from 'commander'
-import type { Archive } from '../../plugins/distributed-tenant/archive/archive.js'
-import type { RecoveryOptions } from '../../plugins/distributed-tenant/archive/recovery.js'
-import { parseTenantId } from '../../plugins/distributed-tenant/databases/names.js'
+import type { Archive } from '../../operations/archive/archive-reader.js'
+import type { RecoveryOptions } from '../../operations/archive/restore-tenant.js'
+import { underAudit } from '../../operations/audit-trail.js'
+import { identityApi } from '../../operations/identity-api.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { UsageError } from '../../operations/outcome.js'
+import { parseTenantId } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, type GlobalOptions } from '../context.js'
-import { identityApi } from '../identity.js'
 import { interruptible } from '../interrupt.js'
-import { UsageError } from '../outcome.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
-import { type OpenService, withServices } from '../services.js'
 import { newTenantId, tenantId } from '../tenant-id.js'
-import { underAudit } from '../trail.js'
 import { programsOf } from './backup.js'
 
 interface Options {
@@ -64,7 +64,7 @@ export function restoreCommand(): Command {
       if (options.name !== undefined && options.as === undefined) throw new UsageError('--name is for --as.')
       const { as, tenant: expected } = options
       const context = await contextOf(command)
-      const { openArchive } = await import('../../plugins/distributed-tenant/archive/archive.js')
+      const { openArchive } = await import('../../operations/archive/archive-reader.js')
       const archive = await openArchive(path)
       try {
         const { tenant } = archive.manifest
@@ -123,9 +123,9 @@ async function restoreTenant(
   { archive, services, options, signal, id, partial }: Work & { readonly id: TenantId; readonly partial: boolean },
 ): Promise<void> {
   const { targets, showProgress } = context
-  const { recover, planRecovery } = await import('../../plugins/distributed-tenant/archive/recovery.js')
-  const { createServiceRestore } = await import('../../plugins/distributed-tenant/archive/restore.js')
-  const { authorityOf } = await import('../authority.js')
+  const { recover, planRecovery } = await import('../../operations/archive/restore-tenant.js')
+  const { createServiceRestore } = await import('../../operations/archive/restore-service.js')
+  const { authorityOf } = await import('../../operations/archive/identity-authority.js')
   const programs = await programsOf(options.programs)
   const matched = match(archive, services, partial)
   const recovery: RecoveryOptions = {
@@ -221,7 +221,7 @@ function match({ manifest }: Archive, services: readonly OpenService[], partial:
 
 async function restoreCentral(context: Context, { archive, services, options, signal }: Work): Promise<void> {
   const { output, showProgress } = context
-  const { restoreCentralDatabase } = await import('../../plugins/distributed-tenant/archive/central.js')
+  const { restoreCentralDatabase } = await import('../../operations/archive/restore-central.js')
   const programs = await programsOf(options.programs)
   const { present } = match(archive, services, true)
   const progress = startProgress('restore', archive.bytes, { show: showProgress && !options.dryRun, bytes: true })

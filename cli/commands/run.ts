@@ -3,13 +3,13 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Command } from 'commander'
-import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
-import { findTenant } from '../../plugins/distributed-tenant/provisioning/registry.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { UsageError } from '../../operations/outcome.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { contextOf, wholeNumber } from '../context.js'
-import { UsageError } from '../outcome.js'
 import type { Output } from '../output.js'
-import { type OpenService, withServices } from '../services.js'
 import { tenantId, tenantIds } from '../tenant-id.js'
 
 export function runCommands(): Command[] {
@@ -121,7 +121,7 @@ async function runOne(
   words: readonly string[],
   said: (line: string) => void,
 ): Promise<number> {
-  const { inherited } = await import('../inherited.js')
+  const { inherited } = await import('../../operations/child-environment.js')
   const [program = '', ...args] = words
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -151,7 +151,7 @@ function psql(): Command {
         const [service] = services as [OpenService]
         const row = await findTenant(service.tenancy.fleet.central, id)
         if (!row) throw new UsageError(`${service.name} has no tenant ${id}.`)
-        const { inherited } = await import('../inherited.js')
+        const { inherited } = await import('../../operations/child-environment.js')
         const env = { ...inherited(), ...environmentOf(service, id, row.instance) }
         const code = await new Promise<number>((resolve, reject) => {
           const child = spawn('psql', args, { stdio: 'inherit', env })

@@ -1,12 +1,12 @@
 // Owns `distributed-tenant status`: how far every tenant is in every service, by each service's own registry. One query for
 // each thousand tenants of a service, and no connection to a tenant's database.
 import { Command } from 'commander'
-import { HOME } from '../../plugins/distributed-tenant/placement/instances.js'
-import { listTenants } from '../../plugins/distributed-tenant/provisioning/registry.js'
+import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
+import { Drift } from '../../operations/outcome.js'
+import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { listTenants } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { RegistryRow } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
-import { Drift } from '../outcome.js'
-import { fromEach, type OpenService, withServices } from '../services.js'
 
 interface State {
   readonly instance: string

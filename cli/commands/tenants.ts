@@ -1,9 +1,9 @@
 // Owns the commands about single tenants: each is one call of identity's API, whose words are passed on.
 import { Command } from 'commander'
+import { identityApi, type TenantView } from '../../operations/identity-api.js'
+import { UsageError } from '../../operations/outcome.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, wholeNumber } from '../context.js'
-import { identityApi, type TenantView } from '../identity.js'
-import { UsageError } from '../outcome.js'
 import { newTenantId, tenantId } from '../tenant-id.js'
 
 export function tenantCommands(): Command[] {

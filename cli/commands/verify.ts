@@ -1,13 +1,13 @@
 // Owns `distributed-tenant verify`: the guide's last step, for one tenant or all. Each service is asked for the tenant's
 // health over HTTP, as a client would, and its database is counted: what the service says and what is there must agree.
 import { Command } from 'commander'
-import { tenantDatabaseName } from '../../plugins/distributed-tenant/databases/names.js'
-import { findTenant, listTenants } from '../../plugins/distributed-tenant/provisioning/registry.js'
-import { contentsDigest, readContents } from '../../plugins/distributed-tenant/transfer/contents.js'
+import { contentsDigest, readContents } from '../../operations/copying/compare-contents.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { Drift, sentenceOf, UsageError } from '../../operations/outcome.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import { findTenant, listTenants } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
-import { Drift, sentenceOf, UsageError } from '../outcome.js'
-import { type OpenService, withServices } from '../services.js'
 import { tenantId } from '../tenant-id.js'
 
 interface Verdict {

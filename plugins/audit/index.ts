@@ -5,11 +5,11 @@ import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { hear } from '../distributed-tenant/index.js'
-import { endWithSocket } from '../distributed-tenant/request/pipeline.js'
-import { sign } from './heads.js'
-import { recordOf } from './hearing.js'
+import { endWithSocket } from '../distributed-tenant/request/http-pipelining.js'
+import { sign } from './month-seals.js'
 import type { AuditRecord } from './rows.js'
 import { dropExpired, ensurePartitions, sealMonths, switchOn } from './store.js'
+import { recordOf } from './subscriber.js'
 import { type AuditStatus, createWriter } from './writer.js'
 
 declare module 'fastify' {
@@ -144,8 +144,8 @@ export const audit = fp<AuditOptions>(auditPlugin, {
   dependencies: ['fastify-distributed-tenant'],
 })
 export default audit
-export { isGenuine, type Seal, sign } from './heads.js'
+export { type Flaw, type Verdict, verify } from '../../operations/audit/verify-log.js'
+export { isGenuine, type Seal, sign } from './month-seals.js'
 export type { AuditRecord, AuditRow } from './rows.js'
 export type { Head } from './store.js'
-export { type Flaw, type Verdict, verify } from './verify.js'
 export type { AuditStatus } from './writer.js'

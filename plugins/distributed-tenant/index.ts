@@ -4,15 +4,15 @@ import type {} from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
-import './augment.js'
-import { tenantDatabaseName } from './databases/names.js'
+import './fastify-types.js'
+import type { DistributedTenantOptions } from './config/options.js'
+import { settle } from './config/settings.js'
+import { logSteps } from './diagnostics/logging.js'
 import { ConfigurationInvalid } from './errors.js'
-import { logSteps } from './logging.js'
-import type { DistributedTenantOptions } from './options.js'
+import { tenantDatabaseName } from './names.js'
 import { addRequestHooks } from './request/hooks.js'
 import { refuseBlindTrust } from './request/host.js'
 import { fromDomain, fromHeader, fromSubdomain, type Identifier } from './request/identify.js'
-import { settle } from './settings.js'
 import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
 
@@ -83,6 +83,7 @@ export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantP
   name: 'fastify-distributed-tenant',
 })
 export default distributedTenant
+export type { DistributedTenantOptions } from './config/options.js'
 export {
   type Area,
   type Arrival,
@@ -93,9 +94,8 @@ export {
   onDeparture,
   type Step,
   type Told,
-} from './channels.js'
+} from './diagnostics/channels.js'
 export * from './errors.js'
-export type { DistributedTenantOptions } from './options.js'
 export type * from './reports.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
 export {

@@ -1,10 +1,10 @@
 // Owns `fastify.tenants`: what handlers, jobs and other plugins may do with tenants outside their own request.
 // Invariant: every client handed out here is dead when its function has settled.
 import type { FastifyRequest } from 'fastify'
-import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './databases/names.js'
 import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning } from './errors.js'
-import { findTenant, insertTenant, listTenants, setLifecycle } from './provisioning/registry.js'
-import { idFor } from './provisioning/source.js'
+import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './names.js'
+import { idFor } from './provisioning/tenant-source.js'
+import { findTenant, insertTenant, listTenants, setLifecycle } from './registry/tenants-table.js'
 import { identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
 import { type Identifier, identifyTenant } from './request/identify.js'
 import type { Tenancy } from './tenancy.js'

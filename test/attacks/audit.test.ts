@@ -2,10 +2,10 @@
 // somebody who owns the database and knows how rows are hashed. Each change is tried, and what verify() says is asserted.
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { readRows } from '../../operations/audit/verify-log.js'
 import audit, { type Head, verify } from '../../plugins/audit/index.js'
 import { type AuditRow, hashOf } from '../../plugins/audit/rows.js'
 import { monthOf } from '../../plugins/audit/store.js'
-import { readRows } from '../../plugins/audit/verify.js'
 import { rig, until } from '../rig.js'
 
 const ROWS = 40

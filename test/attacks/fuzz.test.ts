@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { encode, isTenantId, parseLifecycle, type TenantId } from '../../events/index.js'
-import { parseEntry } from '../../plugins/distributed-tenant/directory/remote.js'
+import { parseEntry } from '../../plugins/distributed-tenant/directory/redis-cache.js'
 import { parseHost } from '../../plugins/distributed-tenant/request/host.js'
 import type { ServiceName } from '../../plugins/distributed-tenant/types.js'
 import { parseKeySet } from '../../plugins/tokens/index.js'

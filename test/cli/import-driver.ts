@@ -2,15 +2,15 @@
 // has its plan, small enough to be killed at every step. Arguments: the file of --config, services, the source's URL,
 // `resume` or `rollback`, the run.
 import { tmpdir } from 'node:os'
-import { identityApi } from '../../cli/identity.js'
-import { programsOf } from '../../cli/import-plan.js'
-import { servicesOf } from '../../cli/import-run.js'
-import { registrarOf } from '../../cli/registrar.js'
-import { withServices } from '../../cli/services.js'
 import { sourceAddress } from '../../cli/source-address.js'
-import { readTargets } from '../../cli/targets.js'
-import { rollBackImport, runImport } from '../../plugins/distributed-tenant/transfer/import.js'
-import { createInstance } from '../../plugins/distributed-tenant/transfer/instance.js'
+import { createInstance } from '../../operations/copying/external-instance.js'
+import { identityApi } from '../../operations/identity-api.js'
+import { registrarOf } from '../../operations/import/identity-registrar.js'
+import { rollBackImport, runImport } from '../../operations/import/import.js'
+import { programsOf } from '../../operations/import/options.js'
+import { servicesOf } from '../../operations/import/run.js'
+import { withServices } from '../../operations/open-services.js'
+import { readTargets } from '../../operations/targets.js'
 
 const [config, names = '', url, how, id = ''] = process.argv.slice(2)
 const all = readTargets({ config })

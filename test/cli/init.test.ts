@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
 import postgres from 'postgres'
 import t from 'tap'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
-import { environmentSchema } from '../../plugins/distributed-tenant/variables.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
+import { environmentSchema } from '../../plugins/distributed-tenant/config/environment-schema.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))

@@ -3,7 +3,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { MOVE_REPORTS } from '../../plugins/distributed-tenant/transfer/move/move.js'
+import { MOVE_REPORTS } from '../../operations/move/move.js'
 import { moveStand } from './move-stand.js'
 
 t.test('move', async t => {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { parseEnv } from 'node:util'
 import t from 'tap'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
-import { environmentSchema, secretVariables } from '../../plugins/distributed-tenant/variables.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
+import { environmentSchema, secretVariables } from '../../plugins/distributed-tenant/config/environment-schema.js'
 import { quoted, rows, section } from './documents.js'
 
 /** Name to default as text; null without one. */
@@ -29,7 +29,7 @@ t.test('docs/configuration.md names every secret that may come from a file', asy
 })
 
 t.test('docs/configuration.md lists every option', async t => {
-  const source = readFileSync('plugins/distributed-tenant/options.ts', 'utf8')
+  const source = readFileSync('plugins/distributed-tenant/config/options.ts', 'utf8')
   const [, body = ''] = /export interface DistributedTenantOptions \{\n([\s\S]*?)\n\}/.exec(source) ?? []
   const options = [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name)
   const told = rows(section('docs/configuration.md', '## Options')).map(([name]) => quoted(name)[0])

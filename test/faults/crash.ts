@@ -5,7 +5,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { appendFileSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { areas, channelName, frequent } from '../../plugins/distributed-tenant/channels.js'
+import { areas, channelName, frequent } from '../../plugins/distributed-tenant/diagnostics/channels.js'
 
 interface Told {
   readonly area: string

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { roomInTheMinute } from './minute.js'
 import { serviceRig } from './rig.js'
 

@@ -3,7 +3,7 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Response } from 'light-my-request'
 import type { Test } from 'tap'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import type { DistributedTenantOptions } from '../../plugins/distributed-tenant/index.js'
 import { buildCore } from '../../services/core/app.js'
 import type { ServiceOptions } from '../../services/create-service.js'

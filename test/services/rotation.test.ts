@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { readEnvironment } from '../../plugins/distributed-tenant/environment.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { until } from '../rig.js'
 import { adminToken, as, serviceRig } from './rig.js'
 

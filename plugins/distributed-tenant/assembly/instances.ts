@@ -1,15 +1,16 @@
 // Owns what there is once for each PostgreSQL instance of the service: a cloner with its template, and a breaker. Whoever asks
 // for an instance that is not known gets the home instance's breaker, and no cloner.
-import type { Tell } from '../channels.js'
-import type { Pools } from '../connections/pools.js'
+
+import { HOME } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
 import { inspectDatabase } from '../databases/databases.js'
 import type { MigrationSet } from '../databases/migrations.js'
 import { type Cloner, createCloner, type Template } from '../databases/template.js'
-import { answers } from '../placement/answers.js'
-import { HOME } from '../placement/instances.js'
-import { type Breaker, createBreaker } from '../provisioning/breaker.js'
+import type { Tell } from '../diagnostics/channels.js'
+import { type Breaker, createBreaker } from '../instances/breaker.js'
+import { answers } from '../instances/instance-probe.js'
 import type { ProvisionerOptions } from '../provisioning/provisioner.js'
-import type { Settings } from '../settings.js'
+import type { Pools } from './pools.js'
 
 export interface Instances {
   /** The home instance is the first. */

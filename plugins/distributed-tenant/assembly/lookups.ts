@@ -1,12 +1,12 @@
 // Owns how lookups are put together: memory, then Redis, then the registry. A Redis client made here is closed here; one that
 // was passed in is its owner's.
 import type { Redis } from 'ioredis'
-import type { Tell } from '../channels.js'
+import type { Settings } from '../config/settings.js'
 import type { NotificationsHandle } from '../connections/notifications.js'
+import type { Tell } from '../diagnostics/channels.js'
 import { createDirectory, type Directory } from '../directory/directory.js'
-import { connectRedis } from '../directory/redis.js'
-import { createRemote, type Remote } from '../directory/remote.js'
-import type { Settings } from '../settings.js'
+import { createRemote, type Remote } from '../directory/redis-cache.js'
+import { connectRedis } from '../directory/redis-client.js'
 import type { SqlClient } from '../types.js'
 
 export interface Lookups {

@@ -1,12 +1,13 @@
 // Owns who may drop a tenant's database: the purger asks first, as the data is gone then; the remover takes back what was
 // brought here, whose data is where it came from.
-import type { Tell } from '../channels.js'
-import type { Pools } from '../connections/pools.js'
+
+import type { Settings } from '../config/settings.js'
+import type { Tell } from '../diagnostics/channels.js'
 import { IdentityUnavailable } from '../errors.js'
-import type { Feed } from '../provisioning/feed.js'
 import { createPurger, type Purger, type PurgeStep } from '../provisioning/purge.js'
-import type { Settings } from '../settings.js'
+import type { Feed } from '../reconciliation/feed-client.js'
 import type { RegistryRow, TenantId } from '../types.js'
+import type { Pools } from './pools.js'
 
 export function assemblePurgers(
   settings: Settings,

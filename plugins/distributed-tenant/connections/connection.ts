@@ -1,7 +1,7 @@
 // Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
 // transaction's statements in a new session (facts C). When its server is gone, it is closed and every query on it fails.
 
-import { sendCancel } from './cancel.js'
+import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'
 import { connectionClosed } from './failures.js'
 import { CountedSocket } from './socket.js'

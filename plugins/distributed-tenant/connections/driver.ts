@@ -2,7 +2,7 @@
 // entry of one connection, and parsed options. Pinned exactly; `assertDriver` proves each at the start.
 import postgres from 'postgres'
 import { ConfigurationInvalid } from '../errors.js'
-import type { Backend } from './cancel.js'
+import type { Backend } from './cancel-request.js'
 
 /** A query of the driver as seen from inside: lazy, and handed to `handler` when it is first awaited. */
 export interface DriverQuery extends Promise<unknown> {

@@ -2,7 +2,7 @@
 // set here is what a reset returns to.
 import { readFileSync } from 'node:fs'
 import net from 'node:net'
-import type { DatabaseOptions } from '../options.js'
+import type { DatabaseOptions } from '../config/options.js'
 import type { ArrayTypes } from './array-types.js'
 
 /** Where to connect and how the session begins. */

@@ -3,9 +3,9 @@
 // Runs on a session of the central database: CREATE DATABASE takes no transaction.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseForeign } from '../errors.js'
-import type { SessionClient } from '../request/client.js'
+import { tenantDatabaseName } from '../names.js'
+import type { SessionClient } from '../sql/client.js'
 import type { QueryClient, ServiceName, TenantId } from '../types.js'
-import { tenantDatabaseName } from './names.js'
 
 /** What stands under a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =

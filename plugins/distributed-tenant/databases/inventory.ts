@@ -2,11 +2,11 @@
 // the registry. A constant number of queries on each instance and no connection to a tenant's; it changes nothing. An instance
 // that cannot be asked hides no other.
 import type { TenantId } from '../../../events/index.js'
-import { HOME } from '../placement/instances.js'
-import type { SessionClient } from '../request/client.js'
+import { HOME } from '../config/instances.js'
+import { tenantDatabaseName, tenantGroupName } from '../names.js'
+import type { SessionClient } from '../sql/client.js'
 import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
 import { markFits, parseMark } from './databases.js'
-import { tenantDatabaseName, tenantGroupName } from './names.js'
 
 /** What is wrong with one tenant here. */
 export type Finding =

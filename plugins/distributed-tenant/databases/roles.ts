@@ -1,11 +1,12 @@
 // Owns the login roles of tenants and the group they are members of. Invariants: a tenant's role owns nothing, may connect
 // to its one database, and has what its group has there; the service's role alone makes and changes them. Everything here
 // runs on the central database and is safe to repeat.
+
+import type { Credentials } from '../credentials/role-credentials.js'
 import { RoleKeyUnknown } from '../errors.js'
-import type { SessionClient } from '../request/client.js'
+import { tenantDatabaseName, tenantGroupName } from '../names.js'
+import type { SessionClient } from '../sql/client.js'
 import type { QueryClient, ServiceName, TenantId } from '../types.js'
-import type { Credentials } from './credentials.js'
-import { tenantDatabaseName, tenantGroupName } from './names.js'
 
 /** Also made by `init`; here for a service whose `init` was of an earlier release. */
 export async function ensureTenantGroup(sql: SessionClient, service: ServiceName): Promise<void> {

@@ -4,12 +4,12 @@
 // made without spares.
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
-import { carry } from '../channels.js'
-import type { SessionClient } from '../request/client.js'
+import type { Credentials } from '../credentials/role-credentials.js'
+import { carry } from '../diagnostics/channels.js'
+import { spareName } from '../names.js'
+import type { SessionClient } from '../sql/client.js'
 import type { ServiceName, SqlClient } from '../types.js'
-import type { Credentials } from './credentials.js'
 import { closeToPublic, dropDatabase, dropRole, MARK_PREFIX } from './databases.js'
-import { spareName } from './names.js'
 import { prepareRole } from './roles.js'
 import { dropOldTemplates, isSuperseded, type Template, useTemplate } from './template.js'
 

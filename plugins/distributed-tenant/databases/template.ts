@@ -1,10 +1,11 @@
 // Owns `template_{service}_{version}`: the migrated database every tenant of this release is cloned from. It accepts no
 // connections, since one session in it makes every clone wait 5 s and fail. A half-built or outdated one is made again.
-import type { SessionClient } from '../request/client.js'
+
+import { templateName } from '../names.js'
+import type { SessionClient } from '../sql/client.js'
 import type { QueryClient, ServiceName, SqlClient } from '../types.js'
 import { closeToPublic, commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
 import { builtBy, type MigrationSet, migrate } from './migrations.js'
-import { templateName } from './names.js'
 import { ensureTenantGroup } from './roles.js'
 
 /** What this release's template is called, and the mark that says what is in it. */

@@ -5,10 +5,10 @@
 import { LRUCache } from 'lru-cache'
 import { withCause } from '../connections/failures.js'
 import { TenantLookupFailed } from '../errors.js'
-import { findByDomain, findTenant, revisionsSince } from '../provisioning/registry.js'
+import { findByDomain, findTenant, revisionsSince } from '../registry/tenants-table.js'
 import type { Notifications, RegistryRow, SqlClient, TenantId } from '../types.js'
-import { createMemory, type Memory } from './memory.js'
-import type { DirectoryEntry, Remote } from './remote.js'
+import { createMemory, type Memory } from './memory-cache.js'
+import type { DirectoryEntry, Remote } from './redis-cache.js'
 
 /** `stale`: the registry could not be asked, and the last answer was served. */
 export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'

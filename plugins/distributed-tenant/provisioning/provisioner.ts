@@ -5,7 +5,8 @@
 // thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
-import type { Credentials } from '../databases/credentials.js'
+import { HOME } from '../config/instances.js'
+import type { Credentials } from '../credentials/role-credentials.js'
 import {
   closeToPublic,
   commentDatabase,
@@ -18,17 +19,16 @@ import {
   parseMark,
 } from '../databases/databases.js'
 import { appliedVersion, builtBy, type MigrationSet, migrate } from '../databases/migrations.js'
-import { tenantDatabaseName } from '../databases/names.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
 import { DatabaseForeign, DatabaseMissing, TenantDatabaseUnavailable } from '../errors.js'
-import { isUnplaced, settlePlace } from '../placement/choose.js'
-import { HOME } from '../placement/instances.js'
-import type { SessionClient } from '../request/client.js'
+import { isUnplaced, settlePlace } from '../instances/choose-instance.js'
+import { tenantDatabaseName } from '../names.js'
+import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from '../registry/attempts.js'
+import { writeStatus } from '../registry/status-events.js'
+import { findTenant, recordAttempt, recordFailure, recordReady } from '../registry/tenants-table.js'
+import type { SessionClient } from '../sql/client.js'
 import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
-import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from './attempts.js'
-import { findTenant, recordAttempt, recordFailure, recordReady } from './registry.js'
-import { writeStatus } from './status.js'
 
 export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 'schema' | 'ready'
 

@@ -2,16 +2,16 @@
 // transaction. DROP DATABASE takes no transaction, so the order makes it safe to repeat: killed in between, the next run
 // finds no database and goes on. Identity unreachable or not of the opinion: nothing is dropped.
 import type { TenantId } from '../../../events/index.js'
+import { HOME } from '../config/instances.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
-import { tenantDatabaseName } from '../databases/names.js'
 import { TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
-import { HOME } from '../placement/instances.js'
-import { dropKept } from '../placement/kept.js'
-import type { SessionClient } from '../request/client.js'
+import { dropKept } from '../instances/moved-database.js'
+import { tenantDatabaseName } from '../names.js'
+import { provisionLock } from '../registry/attempts.js'
+import { writeStatus } from '../registry/status-events.js'
+import { findTenant, recordRemoved } from '../registry/tenants-table.js'
+import type { SessionClient } from '../sql/client.js'
 import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
-import { provisionLock } from './attempts.js'
-import { findTenant, recordRemoved } from './registry.js'
-import { writeStatus } from './status.js'
 
 export type PurgeStep = 'confirmed' | 'dropped' | 'removed'
 

@@ -3,9 +3,10 @@
 // for one that waits in a pipeline, which ends with its socket; 'finish' only comes first in the ordinary ones, before
 // anybody's `onResponse`. Nothing here takes a connection: a query does. A route without a tenant is left alone.
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Tell } from '../channels.js'
+import type { Settings } from '../config/settings.js'
+import type { Tell } from '../diagnostics/channels.js'
 import type { Directory } from '../directory/directory.js'
-import type { DirectoryEntry } from '../directory/remote.js'
+import type { DirectoryEntry } from '../directory/redis-cache.js'
 import {
   TenantContextMissing,
   TenantDatabaseUnavailable,
@@ -17,11 +18,10 @@ import {
   TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
-import type { Settings } from '../settings.js'
+import type { ClientScope } from '../sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
-import type { ClientScope } from './client.js'
+import { endWithSocket } from './http-pipelining.js'
 import { type Heard, type Identifier, identifyTenant } from './identify.js'
-import { endWithSocket } from './pipeline.js'
 
 export interface RequestParts {
   readonly settings: Settings

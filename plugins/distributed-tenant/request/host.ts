@@ -2,8 +2,8 @@
 // spellings forgiven, because DNS does (faults 3, rows 15-23).
 import net from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Settings } from '../config/settings.js'
 import { ConfigurationInvalid, HostInvalid } from '../errors.js'
-import type { Settings } from '../settings.js'
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const addressLiteral = /^\[[0-9a-f:.]+\]$/

@@ -3,7 +3,7 @@
 // one is a 400 and changes nothing.
 import type { FastifyRequest } from 'fastify'
 import { isTenantId, type TenantId } from '../../../events/index.js'
-import type { DirectoryEntry } from '../directory/remote.js'
+import type { DirectoryEntry } from '../directory/redis-cache.js'
 import { TenantAmbiguous, TenantConflict, TenantForbidden, TenantIdInvalid } from '../errors.js'
 import { hostOf } from './host.js'
 

@@ -1,8 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
-import { readEnvironment } from '../../../plugins/distributed-tenant/environment.js'
-import { settle } from '../../../plugins/distributed-tenant/settings.js'
-import { environmentSchema } from '../../../plugins/distributed-tenant/variables.js'
+import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
+import { environmentSchema } from '../../../plugins/distributed-tenant/config/environment-schema.js'
+import { settle } from '../../../plugins/distributed-tenant/config/settings.js'
 
 t.test('an empty environment gives the documented defaults', async t => {
   t.match(readEnvironment({}), {

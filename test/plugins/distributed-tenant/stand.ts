@@ -5,16 +5,16 @@ import type { Test } from 'tap'
 import { createArrayTypes } from '../../../plugins/distributed-tenant/connections/array-types.js'
 import { openConnection } from '../../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../../plugins/distributed-tenant/connections/driver.js'
+import type { Target } from '../../../plugins/distributed-tenant/connections/target.js'
+import { TenantBusy, TenantDatabaseUnavailable } from '../../../plugins/distributed-tenant/errors.js'
 import {
   createPool,
   type LeaseReport,
   type Pool,
   type PoolOptions,
   type PoolReport,
-} from '../../../plugins/distributed-tenant/connections/pool.js'
-import type { Target } from '../../../plugins/distributed-tenant/connections/target.js'
-import { TenantBusy, TenantDatabaseUnavailable } from '../../../plugins/distributed-tenant/errors.js'
-import { type ClientScope, createClients } from '../../../plugins/distributed-tenant/request/client.js'
+} from '../../../plugins/distributed-tenant/pool/pool.js'
+import { type ClientScope, createClients } from '../../../plugins/distributed-tenant/sql/client.js'
 import { type PostgresServer, startPostgres } from '../../../stack/servers/postgres.js'
 
 export const APPLICATION = 'stand'

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { connectRedis } from '../../../plugins/distributed-tenant/directory/redis.js'
+import { connectRedis } from '../../../plugins/distributed-tenant/directory/redis-client.js'
 import { createCounters, type SharedCounters } from '../../../plugins/limits/counters.js'
 import { startRedis } from '../../../stack/servers/redis.js'
 import { until } from '../../rig.js'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { parse } from 'yaml'
-import { readEnvironment } from '../../../plugins/distributed-tenant/environment.js'
+import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
 import { until } from '../../rig.js'
 import { as, serviceRig } from '../../services/rig.js'
 import { type Sample, scrape, value } from './scrape.js'

@@ -1,8 +1,11 @@
 // Tenants' roles behind a PgBouncer that knows them by their verifiers alone.
 import t from 'tap'
 import { startPooler } from '../../../../bench/pooler.js'
-import { createCredentials, parseRoleKeys } from '../../../../plugins/distributed-tenant/databases/credentials.js'
-import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import {
+  createCredentials,
+  parseRoleKeys,
+} from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
+import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, roleSecret } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 

@@ -1,9 +1,12 @@
 // Tenants served through a real PgBouncer in transaction mode, everything else direct.
 import t from 'tap'
 import { startPooler } from '../../../../bench/pooler.js'
-import { createCredentials, parseRoleKeys } from '../../../../plugins/distributed-tenant/databases/credentials.js'
-import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import {
+  createCredentials,
+  parseRoleKeys,
+} from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/index.js'
+import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, roleSecret } from '../../../rig.js'
 import { codeOf, nothingUncaught, until } from '../stand.js'
 

@@ -1,6 +1,6 @@
 // Nothing that one user of a tenant leaves in a session reaches the next user of that tenant.
 import t from 'tap'
-import { RESET } from '../../../../plugins/distributed-tenant/connections/pool.js'
+import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
 import { APPLICATION, codeOf, stand, until } from '../stand.js'
 
 t.test('the next user of a connection', async t => {

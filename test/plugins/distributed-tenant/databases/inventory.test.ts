@@ -2,7 +2,7 @@
 import t from 'tap'
 import { dropTenantDatabase } from '../../../../plugins/distributed-tenant/databases/databases.js'
 import { repairable } from '../../../../plugins/distributed-tenant/databases/inventory.js'
-import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 

@@ -1,8 +1,11 @@
 // What SQL of one tenant can do to others and to the service, tried on a live server as the tenant's own role.
 import postgres from 'postgres'
 import t from 'tap'
-import { createCredentials, parseRoleKeys } from '../../../../plugins/distributed-tenant/databases/credentials.js'
-import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import {
+  createCredentials,
+  parseRoleKeys,
+} from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
+import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { fixture, rig, roleSecret, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 

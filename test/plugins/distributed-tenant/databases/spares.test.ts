@@ -1,8 +1,8 @@
 // Databases made ahead: kept at their number, taken once, whole or not at all, and put away when nobody can use them.
 import t from 'tap'
-import { hear, onDeparture, type Told } from '../../../../plugins/distributed-tenant/channels.js'
-import { parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import { hear, onDeparture, type Told } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
+import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { fixture, rig, until } from '../../../rig.js'
 
 t.test('spares', async t => {

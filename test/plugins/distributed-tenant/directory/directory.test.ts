@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { parseRoleKeys } from '../../../../plugins/distributed-tenant/databases/credentials.js'
-import { parseServiceName } from '../../../../plugins/distributed-tenant/databases/names.js'
-import { createSeal } from '../../../../plugins/distributed-tenant/directory/seal.js'
+import { parseRoleKeys } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
+import { createSeal } from '../../../../plugins/distributed-tenant/directory/entry-seal.js'
 import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, roleSecret, until } from '../../../rig.js'
 
 const serve = (app: FastifyInstance) => {

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createMemory, STALE_MS } from '../../../../plugins/distributed-tenant/directory/memory.js'
-import type { DirectoryEntry } from '../../../../plugins/distributed-tenant/directory/remote.js'
+import { createMemory, STALE_MS } from '../../../../plugins/distributed-tenant/directory/memory-cache.js'
+import type { DirectoryEntry } from '../../../../plugins/distributed-tenant/directory/redis-cache.js'
 import type { TenantId } from '../../../../plugins/distributed-tenant/types.js'
 
 const entry = (id: string, more: Partial<DirectoryEntry> = {}): DirectoryEntry => ({

@@ -1,10 +1,10 @@
 // What DB_INSTANCES may say, where a new tenant goes, and how the budget is shared: by rule alone.
 import t from 'tap'
-import { shareOf } from '../../../../plugins/distributed-tenant/connections/shares.js'
-import { readEnvironment } from '../../../../plugins/distributed-tenant/environment.js'
-import { leastFull } from '../../../../plugins/distributed-tenant/placement/choose.js'
-import { instancesOf, parseInstances } from '../../../../plugins/distributed-tenant/placement/instances.js'
-import { settle } from '../../../../plugins/distributed-tenant/settings.js'
+import { readEnvironment } from '../../../../plugins/distributed-tenant/config/environment.js'
+import { instancesOf, parseInstances } from '../../../../plugins/distributed-tenant/config/instances.js'
+import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
+import { leastFull } from '../../../../plugins/distributed-tenant/instances/choose-instance.js'
+import { shareOf } from '../../../../plugins/distributed-tenant/pool/instance-quota.js'
 
 t.test('DB_INSTANCES', async t => {
   t.same(parseInstances('b=db2.internal:5433,c=db3'), {

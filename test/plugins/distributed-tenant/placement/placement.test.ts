@@ -1,9 +1,9 @@
 // A service with two instances: where tenants are made and served, what each part finds there, and that an instance which
 // is down or frozen costs its own tenants alone.
 import t from 'tap'
-import { placeOf } from '../../../../plugins/distributed-tenant/archive/place.js'
-import { parseTenantId } from '../../../../plugins/distributed-tenant/databases/names.js'
+import { placeOf } from '../../../../operations/archive/tenant-place.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
+import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { fixture, until } from '../../../rig.js'
 import { codeOf, severalInstances } from './several.js'
 
@@ -117,7 +117,7 @@ t.test('placement', async t => {
   await t.test('a newer release migrates all of them', async t => {
     const newer = await parts('employee', { instances, migrations: { tenant: fixture('notes2') } })
     t.notOk(await newer.isUpToDate())
-    const { migrateFleet } = await import('../../../../plugins/distributed-tenant/fleet/migrate.js')
+    const { migrateFleet } = await import('../../../../operations/migrate/migrate.js')
     const { failed } = await migrateFleet(newer.fleet)
     t.same(failed, [])
     t.ok(await newer.isUpToDate())

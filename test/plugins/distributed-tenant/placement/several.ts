@@ -1,6 +1,6 @@
 // Owns a service with two instances for tests: `main` with its central database, and `b`, both made by `init`'s own code.
-import { bootstrap } from '../../../../plugins/distributed-tenant/databases/bootstrap.js'
-import { parseServiceName } from '../../../../plugins/distributed-tenant/databases/names.js'
+import { bootstrap } from '../../../../operations/init/bootstrap.js'
+import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
 import { type Rig, rig } from '../../../rig.js'
 
 export interface Several extends Rig {

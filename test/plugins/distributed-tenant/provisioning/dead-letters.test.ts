@@ -1,8 +1,8 @@
 // Dead letters by their functions: listed, shown, replayed the way the event would have gone, dropped; and parked ones.
 import t from 'tap'
 import { connectEvents, createPublisher, ensureTenantStream, STREAM } from '../../../../events/index.js'
-import { createDeadLetters } from '../../../../plugins/distributed-tenant/provisioning/dead-letters.js'
-import { settle } from '../../../../plugins/distributed-tenant/settings.js'
+import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
+import { createDeadLetters } from '../../../../plugins/distributed-tenant/registry/dead-letters.js'
 import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { barePublish, notes, rig, until } from '../../../rig.js'
 

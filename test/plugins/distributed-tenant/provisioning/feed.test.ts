@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
-import { createFeed } from '../../../../plugins/distributed-tenant/provisioning/feed.js'
+import { createFeed } from '../../../../plugins/distributed-tenant/reconciliation/feed-client.js'
 
 const token = 'a-token-of-the-services'
 

@@ -9,8 +9,8 @@ import {
   lifecycleSubject,
   parseLifecycle,
 } from '../../../../events/index.js'
-import { applyLifecycle } from '../../../../plugins/distributed-tenant/provisioning/apply.js'
-import { createBreaker } from '../../../../plugins/distributed-tenant/provisioning/breaker.js'
+import { createBreaker } from '../../../../plugins/distributed-tenant/instances/breaker.js'
+import { applyLifecycle } from '../../../../plugins/distributed-tenant/provisioning/apply-event.js'
 import { rig } from '../../../rig.js'
 
 const HISTORIES = 10_000

@@ -14,8 +14,8 @@ import {
   type TenantId,
 } from '../../../../events/index.js'
 import type { QueryClient, SqlClient } from '../../../../plugins/distributed-tenant/index.js'
-import { sweepOutbox, writeOutbox } from '../../../../plugins/distributed-tenant/provisioning/outbox.js'
-import { type RelayReport, startRelay } from '../../../../plugins/distributed-tenant/provisioning/relay.js'
+import { type RelayReport, startRelay } from '../../../../plugins/distributed-tenant/provisioning/outbox-relay.js'
+import { sweepOutbox, writeOutbox } from '../../../../plugins/distributed-tenant/registry/outbox.js'
 import { rig, until } from '../../../rig.js'
 
 const WRITERS = 20

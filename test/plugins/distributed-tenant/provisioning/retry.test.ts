@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
 import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
-import { claimDue, provisionLock, retryDelayMs } from '../../../../plugins/distributed-tenant/provisioning/attempts.js'
+import { claimDue, provisionLock, retryDelayMs } from '../../../../plugins/distributed-tenant/registry/attempts.js'
 import { barePublish, rig, until } from '../../../rig.js'
 
 t.test('the delay doubles from one second to five minutes, with a fifth at random', async t => {

@@ -1,6 +1,6 @@
 // The one clock of all statements: each ends at its time, in order, and what was taken out is not heard of again.
 import t from 'tap'
-import { createDeadlines, type Expiring } from '../../../../plugins/distributed-tenant/request/deadlines.js'
+import { createDeadlines, type Expiring } from '../../../../plugins/distributed-tenant/sql/statement-deadlines.js'
 import { until } from '../stand.js'
 
 t.test('deadlines', async t => {

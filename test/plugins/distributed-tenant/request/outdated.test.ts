@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { migrateFleet, rollBackRun } from '../../../../plugins/distributed-tenant/fleet/migrate.js'
+import { migrateFleet, rollBackRun } from '../../../../operations/migrate/migrate.js'
 import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
 import { fixture, notes, rig, until } from '../../../rig.js'
 

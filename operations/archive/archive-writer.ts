@@ -1,0 +1,163 @@
+// Owns what is written for somebody to keep, as one tar file or as a folder: under a name that nothing reads until all of it
+// is there and on the disk, then renamed; readable by its owner alone. What fails or is interrupted is removed, what a
+// killed process has left is removed by the next one that writes beside it. An existing name is never written over.
+import { createHash } from 'node:crypto'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { basename, dirname, join, resolve } from 'node:path'
+import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { BLOCK, END, headerOf, padding } from './tar.js'
+
+/** What one file in it became. */
+export interface Written {
+  readonly name: string
+  readonly bytes: number
+  readonly sha256: string
+}
+
+export type Write = (chunk: Uint8Array) => Promise<void>
+
+export interface Parcel {
+  /** Writes one file; one at a time. */
+  add(name: string, fill: (write: Write) => Promise<void>): Promise<Written>
+  /** Makes it last, and gives it its name. */
+  finish(): Promise<void>
+  /** Removes what is there of it. After `finish` it does nothing. */
+  abort(): Promise<void>
+}
+
+const MODE_FILE = 0o600
+const MODE_FOLDER = 0o700
+const SUFFIX = 'distributed-tenant-partial'
+const HOST = hostname().replace(/[^A-Za-z0-9-]/g, '-')
+
+const partialOf = (path: string): string => join(dirname(path), `.${basename(path)}.${HOST}.${process.pid}.${SUFFIX}`)
+
+/** @throws TRANSFER_REFUSED when the name is taken or its folder is missing */
+async function claim(given: string): Promise<{ path: string; partial: string }> {
+  const path = resolve(given)
+  const folder = dirname(path)
+  const taken = await stat(path).catch(() => null)
+  if (taken) throw new TransferRefused(`${path} is there already: name another one, or move it away.`)
+  const names = await readdir(folder).catch(() => null)
+  if (!names) throw new TransferRefused(`The folder ${folder} cannot be read: make it, or name another one.`)
+  for (const name of names) if (isAbandoned(name)) await rm(join(folder, name), { recursive: true, force: true })
+  return { path, partial: partialOf(path) }
+}
+
+/** Of a process of this machine that is no more. */
+function isAbandoned(name: string): boolean {
+  const [, host, pid] = new RegExp(`^\\..+\\.([A-Za-z0-9-]+)\\.(\\d+)\\.${SUFFIX}$`).exec(name) ?? []
+  if (host !== HOST || pid === undefined) return false
+  if (Number(pid) === process.pid) return false
+  try {
+    process.kill(Number(pid), 0)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH'
+  }
+}
+
+/** The name is on the disk only once the folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** @throws TRANSFER_REFUSED */
+export async function createTar(given: string): Promise<Parcel> {
+  const { path, partial } = await claim(given)
+  const file = await open(partial, 'wx', MODE_FILE)
+  const mtime = Math.floor(Date.now() / 1000)
+  let at = 0
+  let over = false
+
+  return {
+    async add(name, fill) {
+      const begin = at + BLOCK
+      const { bytes, sha256 } = await fillInto(file, begin, fill)
+      const pad = padding(bytes)
+      await put(file, Buffer.alloc(pad), begin + bytes)
+      await put(file, headerOf(name, bytes, mtime), at)
+      at = begin + bytes + pad
+      return { name, bytes, sha256 }
+    },
+    async finish() {
+      await put(file, END, at)
+      await file.sync()
+      await file.close()
+      await rename(partial, path)
+      over = true
+      await syncFolder(dirname(path))
+    },
+    async abort() {
+      if (over) return
+      over = true
+      await file.close().catch(() => {})
+      await rm(partial, { force: true })
+    },
+  }
+}
+
+/** @throws TRANSFER_REFUSED */
+export async function createFolder(given: string): Promise<Parcel> {
+  const { path, partial } = await claim(given)
+  await mkdir(partial, { mode: MODE_FOLDER })
+  let over = false
+
+  return {
+    async add(name, fill) {
+      const folder = join(partial, dirname(name))
+      await mkdir(folder, { recursive: true, mode: MODE_FOLDER })
+      const file = await open(join(partial, name), 'wx', MODE_FILE)
+      try {
+        const written = await fillInto(file, 0, fill)
+        await file.sync()
+        return { name, ...written }
+      } finally {
+        await file.close()
+      }
+    },
+    async finish() {
+      for (const entry of await readdir(partial, { withFileTypes: true })) {
+        if (entry.isDirectory()) await syncFolder(join(partial, entry.name))
+      }
+      await syncFolder(partial)
+      await rename(partial, path)
+      over = true
+      await syncFolder(dirname(path))
+    },
+    async abort() {
+      if (over) return
+      over = true
+      await rm(partial, { recursive: true, force: true })
+    },
+  }
+}
+
+async function fillInto(
+  file: FileHandle,
+  begin: number,
+  fill: (write: Write) => Promise<void>,
+): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  await fill(async chunk => {
+    hash.update(chunk)
+    await put(file, chunk, begin + bytes)
+    bytes += chunk.length
+  })
+  return { bytes, sha256: hash.digest('hex') }
+}
+
+/** A write may take only a part. */
+async function put(file: FileHandle, chunk: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < chunk.length; ) {
+    const { bytesWritten } = await file.write(chunk, done, chunk.length - done, position + done)
+    done += bytesWritten
+  }
+}

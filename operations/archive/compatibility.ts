@@ -1,0 +1,35 @@
+// Owns whether a part of an archive can be restored by this release, with these programs, on this server: each reason against
+// it with what to do. A question only; nothing is changed.
+import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
+import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
+import type { Programs } from '../copying/pg-programs.js'
+import type { Part } from './manifest.js'
+
+/** @throws TRANSFER_REFUSED when the programs are missing */
+export async function unfit(
+  { migrations, program, server }: Part,
+  to: { readonly central: SqlClient; readonly set: MigrationSet; readonly programs: Programs },
+): Promise<string[]> {
+  const reasons: string[] = []
+  const strange = migrations.find(({ version, checksum }) => to.set.migrations[version - 1]?.checksum !== checksum)
+  if (strange && strange.version > to.set.version) {
+    reasons.push(
+      `its schema is at version ${migrations.length} (${migrations.at(-1)?.name}), this release ends at ${to.set.version}: restore it with the newer release`,
+    )
+  } else if (strange) {
+    reasons.push(
+      `its migration ${strange.version} (${strange.name}) is not this release’s: restore it with the release that made it`,
+    )
+  }
+  const [row] = await to.central<{ number: number }[]>`select current_setting('server_version_num')::int as number`
+  const major = Math.floor((row as { number: number }).number / 10_000)
+  // What an older pg_dump wrote loads into a newer server, by an older pg_restore too (PostgreSQL's page on pg_dump).
+  const mine = await to.programs.version()
+  if (mine < program) {
+    reasons.push(`it was written by pg_dump ${program}, pg_restore is ${mine}: install postgresql-client-${program}`)
+  }
+  if (major < server.major) {
+    reasons.push(`it is of PostgreSQL ${server.major}, the server is ${major}: restore it on a server that is as new`)
+  }
+  return reasons
+}

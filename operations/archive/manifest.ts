@@ -1,0 +1,118 @@
+// Owns what an archive says of itself: which tenant, and for each service what was taken, when, at which versions, and what
+// must be there again after a restore. Invariant: what is read here has the shape and the names that we write, so that
+// nothing of it can reach SQL or a path unseen.
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { TENANT_ID_PATTERN } from '../../events/index.js'
+import { ArchiveInvalid } from '../../plugins/distributed-tenant/errors.js'
+import type { Contents as DatabaseContents } from '../copying/compare-contents.js'
+
+export const FORMAT = 'distributed-tenant-backup'
+export const FORMAT_VERSION = 1
+export const MANIFEST = 'manifest.json'
+/** As `sha256sum -c` reads it; the last entry. */
+export const SUMS = 'SHA256SUMS'
+
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
+const Instant = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$' })
+const Text = Type.String()
+
+const Contents = Type.Object({
+  serverMajor: Count,
+  probe: Text,
+  tables: Type.Array(Type.Object({ name: Text, rows: Count, checksum: Text })),
+  sequences: Type.Array(Type.Object({ name: Text, state: Text })),
+  shape: Type.Array(Type.Object({ kind: Text, name: Text, definition: Text })),
+})
+
+const Part = Type.Object({
+  service: Type.String({ pattern: '^[a-z][a-z0-9]{0,14}$' }),
+  /** Its name in the archive. */
+  file: Type.String({ pattern: '^[a-z][a-z0-9]{0,14}\\.dump$' }),
+  bytes: Count,
+  sha256: Sha256,
+  /** When the one snapshot was that all of it comes from. */
+  at: Instant,
+  server: Type.Object({ major: Count, version: Text }),
+  /** Of pg_dump: a pg_restore that is older cannot read it. */
+  program: Count,
+  database: Type.Object({
+    name: Text,
+    bytes: Count,
+    encoding: Text,
+    collate: Text,
+    ctype: Text,
+    /** Of ICU; null for the C library's. */
+    icuLocale: Type.Union([Type.Null(), Text]),
+  }),
+  /** Of the service's own migrations: what was applied. */
+  migrations: Type.Array(Type.Object({ version: Count, name: Text, checksum: Text })),
+  /** The registry's row: identity's version, and this service's count of changes. */
+  registry: Type.Union([Type.Null(), Type.Object({ version: Count, revision: Count })]),
+  contents: Contents,
+})
+
+const Manifest = Type.Object({
+  format: Type.Literal(FORMAT),
+  formatVersion: Type.Literal(FORMAT_VERSION),
+  kind: Type.Union([Type.Literal('tenant'), Type.Literal('central')]),
+  createdAt: Instant,
+  /** The package that wrote it. */
+  release: Text,
+  /** Null for the central databases. */
+  tenant: Type.Union([
+    Type.Null(),
+    Type.Object({
+      id: Type.String({ pattern: TENANT_ID_PATTERN }),
+      name: Type.String({ minLength: 1 }),
+      domain: Type.Union([Type.Null(), Text]),
+      settings: Type.Record(Type.String(), Type.Unknown()),
+      lifecycle: Type.Union([Type.Literal('active'), Type.Literal('suspended'), Type.Literal('deleted')]),
+      version: Count,
+    }),
+  ]),
+  services: Type.Array(Part, { minItems: 1 }),
+})
+
+export type Part = Readonly<Omit<Static<typeof Part>, 'migrations' | 'contents'>> & {
+  readonly migrations: readonly { readonly version: number; readonly name: string; readonly checksum: string }[]
+  readonly contents: DatabaseContents
+}
+export type Manifest = Readonly<Omit<Static<typeof Manifest>, 'services'>> & { readonly services: readonly Part[] }
+
+const shape = Compile(Manifest)
+
+export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 1)}\n`
+
+/** Every file of the archive but this one. */
+export const sumsText = (files: readonly { name: string; sha256: string }[]): string =>
+  files.map(({ name, sha256 }) => `${sha256}  ${name}\n`).join('')
+
+/** @throws ARCHIVE_INVALID */
+export function parseManifest(text: string, path: string): Manifest {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new ArchiveInvalid(path, 'its manifest is no JSON')
+  }
+  const { format, formatVersion } = (value ?? {}) as { format?: unknown; formatVersion?: unknown }
+  if (format !== FORMAT) throw new ArchiveInvalid(path, 'it is no archive of ours')
+  if (formatVersion !== FORMAT_VERSION) {
+    throw new ArchiveInvalid(
+      path,
+      `it has format version ${Number(formatVersion)}, and this release reads ${FORMAT_VERSION}`,
+    )
+  }
+  if (!shape.Check(value)) {
+    const [first] = shape.Errors(value)
+    throw new ArchiveInvalid(path, `its manifest is wrong at ${first?.instancePath || 'the top'}`)
+  }
+  const names = value.services.map(({ service }) => service)
+  const strange = value.services.find(({ service, file }) => file !== `${service}.dump`)
+  if (strange || new Set(names).size < names.length || (value.kind === 'tenant') !== (value.tenant !== null)) {
+    throw new ArchiveInvalid(path, 'its manifest contradicts itself')
+  }
+  return value as unknown as Manifest
+}

@@ -1,0 +1,64 @@
+// Owns filling an empty central database from an archive: for a server that was lost with all it held. Invariant: one that
+// holds anything is never touched. The dump is one transaction, so a failure or a kill leaves it empty.
+import type { Readable } from 'node:stream'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { differences, readContents } from '../copying/compare-contents.js'
+import type { TransferParts } from '../copying/parts.js'
+import type { Programs } from '../copying/pg-programs.js'
+import type { Part } from './manifest.js'
+import { programsFor } from './snapshot.js'
+
+/** @throws TRANSFER_REFUSED when it is not empty or not this service's; TRANSFER_FAILED */
+export async function restoreCentralDatabase(
+  { service, database, session, visit }: TransferParts,
+  options: {
+    readonly part: Part
+    readonly dump: () => Readable
+    readonly programs: Programs
+    readonly signal: AbortSignal
+    readonly dryRun: boolean
+  },
+): Promise<void> {
+  const { part, programs, signal } = options
+  const { parseCentralMark } = await import('../../plugins/distributed-tenant/assembly/startup-checks.js')
+  const facts = await session(async sql => {
+    const [row] = await sql<{ comment: string | null; number: number; objects: number }[]>`
+      select shobj_description(oid, 'pg_database') as comment, current_setting('server_version_num')::int as number,
+        (select count(*)::int from pg_class join pg_namespace n on n.oid = relnamespace
+          where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_(toast|temp)') as objects
+      from pg_database where datname = current_database()`
+    return row as { comment: string | null; number: number; objects: number }
+  })
+  if (parseCentralMark(facts.comment) !== service || part.service !== service) {
+    throw new TransferRefused(
+      `${database.database} at ${database.host}:${database.port} is not the central database of ${service}: make it with \`distributed-tenant init --service ${service}\`.`,
+    )
+  }
+  if (facts.objects > 0) {
+    throw new TransferRefused(
+      `The central database of ${service} is not empty, and nothing in it is replaced: restore into one that \`distributed-tenant init\` has just made, before the service is started.`,
+    )
+  }
+  const major = Math.floor(facts.number / 10_000)
+  const program = await programsFor(programs, { major })
+  if (program < part.program || major < part.server.major) {
+    throw new TransferRefused(
+      `${part.file} is of PostgreSQL ${part.server.major} and pg_dump ${part.program}: restore it with a server and client programs that are as new.`,
+    )
+  }
+  if (options.dryRun) return
+  await session(async sql => {
+    // What audit rows are written through: rights in the dump name it. The migration that makes it is in the dump, as done.
+    await sql.unsafe(`do $$ declare writer text := current_user || '_audit'; begin
+      if not exists (select from pg_roles where rolname = writer) then execute format('create role %I nologin', writer); end if;
+      execute format('grant %I to %I', writer, current_user);
+    end $$`)
+  })
+  await programs.restore(options.dump(), database, { whole: true, signal })
+  const wrong = differences(part.contents, await visit(database.database, readContents))
+  if (wrong.length > 0) {
+    throw new TransferFailed(
+      `The central database of ${service} is not what the archive says (${wrong.slice(0, 5).join('; ')}): drop it, make it again with \`distributed-tenant init\`, and try once more.`,
+    )
+  }
+}

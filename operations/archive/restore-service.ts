@@ -1,0 +1,264 @@
+// Owns one service's side of a restore: a part becomes a database beside the tenant's, is compared with what the manifest
+// says, made ours, and takes the tenant's name; what had the name is kept until the restore is over, and gets it back if it
+// fails. Invariants: until the swap nothing of the tenant's is touched; the swap is one transaction; each step can be
+// repeated after a kill. What the database is given is the registry's own certificate, so the provisioner takes it as its
+// own and gives it rights, role and the word "ready".
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  closeToPublic,
+  commentDatabase,
+  dropDatabase,
+  inspectDatabase,
+  MARK_PREFIX,
+  parseMark,
+} from '../../plugins/distributed-tenant/databases/databases.js'
+import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { provisionLock } from '../../plugins/distributed-tenant/registry/attempts.js'
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { QueryClient, RegistryRow, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { adopt } from '../copying/adopt-database.js'
+import { differences, readContents } from '../copying/compare-contents.js'
+import { creation } from '../copying/empty-database.js'
+import type { TransferParts } from '../copying/parts.js'
+import type { Programs } from '../copying/pg-programs.js'
+import { refuseUnlessMarked } from './backup.js'
+import { unfit } from './compatibility.js'
+import type { Part } from './manifest.js'
+import { copyName, pastName, placeOf } from './tenant-place.js'
+
+export interface ServiceRestore {
+  readonly service: string
+  readonly part: Part
+  /** What the registry has of the tenant, and whether its database is there. */
+  look(): Promise<{ row: RegistryRow | null; database: boolean }>
+  /** Why this part cannot be restored here; empty when it can. Changes nothing. */
+  obstacles(): Promise<string[]>
+  /**
+   * What a killed run has left: taken back while the tenant is not live, and removed once it is.
+   * @returns what there was, by name
+   */
+  settle(live: boolean): Promise<string[]>
+  /** Makes the database beside the tenant's. @throws TRANSFER_FAILED */
+  build(dump: Readable): Promise<void>
+  /** Keeps provisioner and purger away for as long as `fn` runs. */
+  locked<T>(fn: () => Promise<T>): Promise<T>
+  /**
+   * Gives it the tenant's name. Not `final`: it is taken back by the next run unless identity makes the tenant live. This and
+   * {@link ServiceRestore.undo} are called within {@link ServiceRestore.locked}.
+   */
+  swap(final: boolean): Promise<void>
+  /** Back to what was before the swap, whether there was one or not. */
+  undo(): Promise<void>
+  /** Removes what is left beside the tenant's database. */
+  sweep(): Promise<void>
+}
+
+const COPY = 'distributed-tenant:copy:v1'
+const SHOWN = 5
+const IN_USE = '55006'
+
+export async function createServiceRestore(
+  parts: TransferParts,
+  id: TenantId,
+  options: {
+    readonly part: Part
+    readonly programs: Programs
+    /** Of the archive: it stands in the mark until the provisioner has written its own. */
+    readonly sha256: string
+    readonly signal?: AbortSignal | undefined
+  },
+): Promise<ServiceRestore> {
+  const { service, central, sets, report } = parts
+  const { part, programs, sha256, signal } = options
+  const place = await placeOf(parts, id)
+  const copy = copyName(id, service)
+  const past = pastName(id, service)
+  const tenantSet = sets.at(-1) as MigrationSet
+  let certificate: string | null = null
+  let swapping = false
+
+  /** What an interrupted DROP has left is not there any more. */
+  const there = async (sql: QueryClient, name: string): Promise<boolean> =>
+    (await inspectDatabase(sql, name)).state === 'present'
+
+  /** Names of this form are ours; one that another role owns is somebody's all the same. */
+  async function dropOurs(sql: SessionClient, name: string): Promise<void> {
+    const found = await inspectDatabase(sql, name)
+    if (found.state === 'present' && !found.ours) {
+      throw new TransferRefused(
+        `${name} on the server of ${service} is not ours and was left alone: rename or drop it.`,
+      )
+    }
+    await dropDatabase(sql, name)
+  }
+
+  async function look() {
+    const row = await findTenant(central, id)
+    return { row, database: await place.session(sql => there(sql, place.name)) }
+  }
+
+  async function obstacles(): Promise<string[]> {
+    const found = await unfit(part, { central, set: tenantSet, programs })
+    const { row, database } = await look()
+    if (row && row.moving !== null) found.push(movingNow(id))
+    if (database && row?.certificate) await refuseUnlessMarked(parts, place, row)
+    if (database && !row && !(await isUncommitted()))
+      found.push(`a database ${place.name} is there, and no tenant of the registry owns it`)
+    return found
+  }
+
+  /** Of a restore that identity has not heard of: its mark says so until the provisioner has been there. */
+  async function isUncommitted(): Promise<boolean> {
+    const found = await place.session(sql => inspectDatabase(sql, place.name))
+    if (found.state !== 'present' || !found.ours || !parseMark(found.comment)) return false
+    return 'restore' in JSON.parse((found.comment as string).slice(MARK_PREFIX.length))
+  }
+
+  async function build(dump: Readable): Promise<void> {
+    report({ type: 'building', id })
+    await place.session(async sql => {
+      await dropOurs(sql, copy)
+      await sql.unsafe(await creation(sql, copy, part.database))
+      await closeToPublic(sql, copy)
+      await commentDatabase(sql, copy, `${COPY} ${sha256}`)
+    })
+    await programs.restore(dump, place.addressOf(copy), { signal })
+    const row = await findTenant(central, id)
+    certificate = row?.certificate ?? randomBytes(16).toString('hex')
+    const given = certificate
+    await place.visit(copy, async inside => {
+      const wrong = differences(part.contents, await readContents(inside))
+      if (wrong.length > 0) {
+        const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
+        throw new TransferFailed(
+          `What was restored of ${service} is not what the archive says (${wrong.slice(0, SHOWN).join('; ')}${more}): nothing was put in its place.`,
+        )
+      }
+      signal?.throwIfAborted()
+      await adopt(inside, { name: copy, sets, baseline: part.migrations.length, certificate: given })
+    })
+    report({ type: 'built', id })
+  }
+
+  async function swap(final: boolean): Promise<void> {
+    // Under the tenant's lock, which a move takes to begin: from here on it finds the tenant pending, and is refused.
+    if ((await findTenant(central, id))?.moving) throw new TransferRefused(movingNow(id))
+    // First the registry: whoever is served now waits, and after a kill from here on the provisioner looks again at whatever
+    // stands there, and gives it what it lacks.
+    await central`
+      update tenants set provisioned = 'pending', step = 'restore', last_error = null, next_attempt_at = now() where id = ${id}`
+    report({ type: 'pending', id })
+    swapping = true
+    const mark = { tenant: id, service, certificate, ...(!final && { restore: sha256 }) }
+    await place.session(async sql => {
+      const replaces = await there(sql, place.name)
+      if (replaces) await quiet(sql, place.name)
+      else await dropDatabase(sql, place.name)
+      await quiet(sql, copy)
+      await whenFree(() =>
+        sql.begin(async tx => {
+          if (replaces) await tx`alter database ${tx(place.name)} rename to ${tx(past)}`
+          await tx`alter database ${tx(copy)} rename to ${tx(place.name)}`
+          await commentDatabase(tx, place.name, MARK_PREFIX + JSON.stringify(mark))
+          await tx`alter database ${tx(place.name)} allow_connections true`
+        }),
+      )
+    })
+    report({ type: 'swapped', id })
+  }
+
+  async function undo(): Promise<void> {
+    const uncommitted = await isUncommitted()
+    await place.session(async sql => {
+      // Its transaction may have come to its end without our hearing of it; then the copy has the tenant's name.
+      const back = uncommitted || (swapping && !(await there(sql, copy)))
+      const kept = await there(sql, past)
+      if (back) {
+        await quiet(sql, place.name)
+        if (kept) await quiet(sql, past)
+        await whenFree(() =>
+          sql.begin(async tx => {
+            await tx`alter database ${tx(place.name)} rename to ${tx(copy)}`
+            if (kept) await tx`alter database ${tx(past)} rename to ${tx(place.name)}`
+          }),
+        )
+      }
+      // Of a restore that was over, and was killed before it had removed it.
+      else if (kept) await dropOurs(sql, past)
+      await dropOurs(sql, copy)
+      const standing = await there(sql, place.name)
+      // Closed before it was to be renamed.
+      if (standing) await sql`alter database ${sql(place.name)} allow_connections true`
+      // A tenant that is live is looked at by the provisioner once more; a deleted one is what it was.
+      await central`
+        update tenants set provisioned = ${standing ? 'ready' : 'removed'}, next_attempt_at = null
+        where id = ${id} and lifecycle = 'deleted' and step = 'restore' and provisioned = 'pending'`
+    })
+    swapping = false
+  }
+
+  return {
+    service,
+    part,
+    look,
+    obstacles,
+    async settle(live) {
+      const left = await place.session(async sql => {
+        const found = await Promise.all([copy, past].map(async name => ((await there(sql, name)) ? [name] : [])))
+        return found.flat()
+      })
+      if (!live && ((await isUncommitted()) || (await place.session(sql => there(sql, past))))) await undo()
+      await place.session(async sql => {
+        if (live) await dropOurs(sql, past)
+        await dropOurs(sql, copy)
+      })
+      return left
+    },
+    build,
+    locked: fn =>
+      parts.session(async sql => {
+        const lock = provisionLock(id)
+        await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
+        try {
+          return await fn()
+        } finally {
+          await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+          // Whoever looked meanwhile found it taken and put it off.
+          await sql`update tenants set next_attempt_at = now() where id = ${id} and provisioned = 'pending'`
+        }
+      }),
+    swap,
+    undo,
+    async sweep() {
+      await place.session(async sql => {
+        await dropOurs(sql, copy)
+        await dropOurs(sql, past)
+      })
+    },
+  }
+}
+
+const movingNow = (id: TenantId): string =>
+  `${id} is being moved to another instance: end that with \`move --resume\` or \`move --rollback\` first`
+
+/** Nobody comes in, and who was in is out. */
+async function quiet(sql: SessionClient, name: string): Promise<void> {
+  await sql`alter database ${sql(name)} allow_connections false`
+  await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name} and pid <> pg_backend_pid()`
+}
+
+/** A session that was told to end takes a moment. */
+async function whenFree<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if ((error as { code?: string }).code !== IN_USE || attempt === 5) throw error
+      await sleep(200 * attempt)
+    }
+  }
+}

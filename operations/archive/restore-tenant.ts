@@ -1,0 +1,278 @@
+// Owns bringing a tenant back from an archive in all its services at once. Everything is made and compared beside what is
+// there; then, under the lock that keeps provisioner and purger away, it is put in its place, and one transaction of
+// identity's makes it so: the deleted tenant is not deleted any more, or a new one is. Before that a failure, or the next
+// run after a kill, takes everything back; after it the services go on by themselves. For a tenant that is live the swap of
+// each service is its own end. Identity not answering: nothing is concluded from that, and the next run asks again.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { applyTold } from '../../plugins/distributed-tenant/registry/identity-state.js'
+import { findTenant, type Word } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { JsonObject, TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { TransferParts } from '../copying/parts.js'
+import type { Archive } from './archive-reader.js'
+import type { ServiceRestore } from './restore-service.js'
+
+/** Identity, by its API. */
+export interface Authority {
+  /** Null when it never heard of the tenant. */
+  find(id: TenantId): Promise<Word | null>
+  /** Takes a deletion back. */
+  restore(id: TenantId, how: { readonly lifecycle: 'active' | 'suspended'; readonly domain?: null }): Promise<Word>
+  create(tenant: {
+    readonly id: TenantId
+    readonly name: string
+    readonly domain: string | null
+    readonly settings: JsonObject
+  }): Promise<Word>
+  suspend(id: TenantId): Promise<Word>
+  /** Whether it was an answer of identity's own, and not one that got lost. */
+  refused(error: unknown): boolean
+}
+
+/** What is there of the tenant that shall be restored. */
+export type Case =
+  /** Identity does not know the id. */
+  | 'new'
+  | 'deleted'
+  /** It is live, and the databases to be restored are missing. */
+  | 'missing'
+  /** It is live and suspended, and its databases are to be replaced. */
+  | 'replace'
+  /** It is live already, by a run that was killed before it had removed what it kept: that is all there was to do. */
+  | 'finished'
+
+export interface RecoveryOptions {
+  readonly id: TenantId
+  readonly archive: Archive
+  readonly services: readonly { readonly parts: TransferParts; readonly restore: ServiceRestore }[]
+  /** Services that the archive has nothing of. */
+  readonly absent: readonly TransferParts[]
+  readonly authority: Authority
+  /** Under another id than the archive's. */
+  readonly as: boolean
+  readonly replace: boolean
+  /** Only some of the services were named. */
+  readonly partial: boolean
+  readonly withoutDomain: boolean
+  readonly name?: string | undefined
+  readonly onBytes?: ((bytes: number) => void) | undefined
+  /** What a killed run had left and is settled now, by name. */
+  readonly onSettled?: ((left: readonly string[]) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface RecoveryPlan {
+  readonly case: Case
+  readonly known: Word | null
+}
+
+/**
+ * What would be done; nothing is changed.
+ * @throws TRANSFER_REFUSED with everything that is in the way
+ */
+export async function planRecovery(options: RecoveryOptions): Promise<RecoveryPlan> {
+  const { id, services, absent, authority, as, replace, partial } = options
+  const known = await authority.find(id)
+  const wrong: string[] = []
+  for (const { restore } of services) {
+    for (const obstacle of await restore.obstacles()) wrong.push(`${restore.service}: ${obstacle}`)
+  }
+  const looks = await Promise.all(services.map(({ restore }) => restore.look()))
+  let found: Case
+  if (!known) found = 'new'
+  else if (known.lifecycle === 'deleted') found = 'deleted'
+  else found = looks.some(({ database }) => database) ? 'replace' : 'missing'
+  if (as && known) wrong.push(`${id} is taken, or was once: ids are never used again; choose another one for --as`)
+  else if (found === 'replace') {
+    const held = services.filter((_, at) => looks[at]?.database).map(({ restore }) => restore.service)
+    if (!replace)
+      wrong.push(`${id} is ${known?.lifecycle} and has data in ${held.join(', ')}: pass --replace to replace it`)
+    else if (known?.lifecycle !== 'suspended') {
+      wrong.push(`${id} is active: \`distributed-tenant suspend ${id}\` first, so that nobody works with half of it`)
+    }
+  }
+  if (found === 'new' || found === 'deleted') {
+    if (partial) wrong.push(`${id} is ${found}, so all its services are restored at once: leave --service out`)
+    for (const [at, { row }] of looks.entries()) {
+      if (found === 'new' && row) {
+        const { service } = (services[at] as (typeof services)[number]).restore
+        wrong.push(`${service} has a row of ${id}, and identity does not know it: see \`distributed-tenant doctor\``)
+      }
+    }
+    for (const { service, central } of found === 'deleted' ? absent : []) {
+      const row = await findTenant(central, id)
+      if (row?.provisioned !== 'removed') continue
+      wrong.push(
+        `the archive has nothing of ${service}, where the database of ${id} was dropped: take an archive that has`,
+      )
+    }
+  }
+  if (wrong.length > 0) throw new TransferRefused(`${wrong.join('. ')}. Nothing was changed.`)
+  return { case: found, known }
+}
+
+/** @throws TRANSFER_REFUSED, TRANSFER_FAILED; what was before is there again then, unless the message says otherwise */
+export async function recover(options: RecoveryOptions): Promise<RecoveryPlan> {
+  const [first] = options.services
+  if (!first) throw new TransferRefused('No service is named: nothing was done.')
+  return first.parts.session(async sql => {
+    const lock = `distributed_tenant.restore:${options.id}`
+    const [row] = await sql<{ mine: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${lock}, 0)) as mine`
+    if (!row?.mine) throw new TransferRefused(`Another restore of ${options.id} is running: wait for its end.`)
+    try {
+      return await recoverAlone(options)
+    } finally {
+      await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+    }
+  })
+}
+
+async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {
+  const { id, services, archive, authority, onBytes, onSettled, signal } = options
+  const known = await authority.find(id)
+  const live = known !== null && known.lifecycle !== 'deleted'
+  const left: string[] = []
+  await together(services, async () => {
+    for (const { restore } of services) left.push(...(await restore.settle(live)))
+  })
+  if (left.length > 0) onSettled?.(left)
+  if (live && !options.replace && !options.as && (await wasOver(services, left))) return { case: 'finished', known }
+  const plan = await planRecovery(options)
+  await orSweep(services, async () => {
+    for (const { restore } of services) {
+      signal?.throwIfAborted()
+      await restore.build(archive.part(restore.part, onBytes))
+    }
+    signal?.throwIfAborted()
+  })
+  await together(services, async () => {
+    await orSweep(services, () => refuseIfChanged(plan, options))
+    await replace(plan, options)
+  })
+  await ready(options)
+  for (const { parts, restore } of services) {
+    await restore.sweep()
+    parts.report({ type: 'finished', id })
+  }
+  return plan
+}
+
+/** Everything had its name already: only what had it before was left, and each service has its database. */
+async function wasOver(services: RecoveryOptions['services'], left: readonly string[]): Promise<boolean> {
+  if (left.length === 0 || left.some(name => name.startsWith('copy_'))) return false
+  const looks = await Promise.all(services.map(({ restore }) => restore.look()))
+  return looks.every(({ database }) => database)
+}
+
+/** Nothing is in its place yet: what was made beside it goes. */
+async function orSweep(services: RecoveryOptions['services'], work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    for (const { restore } of services) await restore.sweep().catch(second => both(error, restore, second))
+    throw error
+  }
+}
+
+/** It may have taken hours, and others work on tenants too. */
+async function refuseIfChanged(plan: RecoveryPlan, options: RecoveryOptions): Promise<void> {
+  const now = await planRecovery(options)
+  if (now.case === plan.case) return
+  throw new TransferRefused(
+    `${options.id} has changed while it was restored (${plan.case}, now ${now.case}): nothing was put in its place.`,
+  )
+}
+
+/** A matter of moments: brought to its end, or taken back. */
+async function replace(plan: RecoveryPlan, options: RecoveryOptions): Promise<void> {
+  const { id, services } = options
+  const final = plan.case === 'missing' || plan.case === 'replace'
+  let word: Word | null
+  try {
+    for (const { restore } of services) await restore.swap(final)
+    word = final ? null : await commit(plan, options)
+  } catch (error) {
+    if (error instanceof Undecided) throw error
+    for (const { restore } of services) await restore.undo().catch(second => both(error, restore, second))
+    throw error
+  }
+  for (const { parts } of services) parts.report({ type: 'committed', id })
+  if (word) await tell(options, word)
+}
+
+function both(error: unknown, { service }: ServiceRestore, second: unknown): never {
+  throw new TransferFailed(
+    `${(error as Error).message} And ${service} could not be put back (${(second as Error).message}): run the restore again, which begins with that.`,
+  )
+}
+
+/** Each within the lock of the one before. */
+async function together(services: RecoveryOptions['services'], fn: () => Promise<void>): Promise<void> {
+  const [first, ...rest] = services
+  return first ? first.restore.locked(() => together(rest, fn)) : fn()
+}
+
+/** Whether identity has done it is not known: nothing may be taken back. */
+class Undecided extends TransferFailed {}
+
+/** @returns identity's word */
+async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<Word> {
+  const { id, archive, authority, withoutDomain, name } = options
+  const { tenant } = archive.manifest
+  if (!tenant) throw new TransferRefused('The archive holds no tenant.')
+  const lifecycle = tenant.lifecycle === 'suspended' ? 'suspended' : 'active'
+  const settings = tenant.settings as JsonObject
+  const domain = withoutDomain || options.as ? null : tenant.domain
+  try {
+    if (plan.case === 'deleted')
+      return await authority.restore(id, { lifecycle, ...(withoutDomain && { domain: null }) })
+    const made = await authority.create({ id, name: name ?? tenant.name, domain, settings })
+    return lifecycle === 'suspended' ? await authority.suspend(id) : made
+  } catch (error) {
+    if (authority.refused(error)) throw error
+    const word = await authority.find(id).catch(() => undefined)
+    if (word && word.lifecycle !== 'deleted') return word
+    if (word !== undefined) throw error
+    throw new Undecided(
+      `Identity does not answer, and whether it has taken ${id} cannot be told (${(error as Error).message}): run the restore again when it does.`,
+    )
+  }
+}
+
+/** So that nobody waits for the feed; whoever does not hear it here hears it there. */
+async function tell({ services, absent }: RecoveryOptions, word: Word): Promise<void> {
+  const { id, version, name, domain, settings, lifecycle } = word
+  const told = {
+    id,
+    version,
+    name,
+    domain,
+    settings,
+    lifecycle,
+    seq: 0,
+    deletedAt: null,
+    purgeAfter: null,
+    purgeable: false,
+  }
+  const all = [...services.map(({ parts }) => parts), ...absent]
+  await Promise.all(all.map(({ central }) => applyTold(central, [told]).catch(() => {})))
+}
+
+const READY_MS = 90_000
+const POLL_MS = 100
+
+async function ready({ id, services }: RecoveryOptions): Promise<void> {
+  const deadline = performance.now() + READY_MS
+  for (const { parts, restore } of services) {
+    for (;;) {
+      const row = await findTenant(parts.central, id)
+      if (row?.provisioned === 'ready' && row.lifecycle !== 'deleted') break
+      if (performance.now() > deadline) {
+        throw new TransferFailed(
+          `${id} is restored, and ${restore.service} has not taken it up within ${READY_MS / 1000} s (${row?.lastError ?? 'it has not looked yet'}): start the service, which does; then \`distributed-tenant verify ${id}\`.`,
+        )
+      }
+      await sleep(POLL_MS)
+    }
+  }
+}

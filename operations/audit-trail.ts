@@ -1,0 +1,63 @@
+// Owns the audit rows of what this command does with a customer's data: in each service it touches, before it begins and
+// when it has ended, in a chain of its own. What cannot be written down is not begun.
+import { hostname, userInfo } from 'node:os'
+import { type AuditRecord, createChain } from '../plugins/audit/rows.js'
+import { ensurePartitions, writeRows } from '../plugins/audit/store.js'
+import type { OpenService } from './open-services.js'
+
+export interface Deed {
+  /** `backup`, `restore`, `export`, `move`. */
+  readonly command: string
+  readonly tenant: string | null
+  /** Nothing secret. */
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+const WRITE_MS = 10_000
+
+/** Who runs it, as the machine knows them. */
+function operator(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`
+  } catch {
+    // A container's user need not have a name.
+    return `uid ${process.getuid?.() ?? 'unknown'}@${hostname()}`
+  }
+}
+
+/**
+ * @param work what it hands back is written down with the end
+ * @throws when it cannot be written down, and then nothing was begun; else what `work` throws
+ */
+export async function underAudit<T>(
+  services: readonly OpenService[],
+  { command, tenant, detail }: Deed,
+  work: (add: (more: Record<string, unknown>) => void) => Promise<T>,
+): Promise<T> {
+  const chains = services.map(({ tenancy }) => ({ central: tenancy.transfer.central, chain: createChain() }))
+  const write = async (...records: AuditRecord[]): Promise<void> => {
+    for (const { central, chain } of chains) {
+      const rows = chain.place(records)
+      await writeRows(central, rows, WRITE_MS)
+      chain.advance(rows)
+    }
+  }
+  const actor = operator()
+  let said: Record<string, unknown> = { command, ...detail }
+  const deed = (result: string): AuditRecord => ({ kind: 'admin', result, tenantId: tenant, actor, detail: said })
+  for (const { central } of chains) await ensurePartitions(central, new Date())
+  await write({ kind: 'process', result: 'started', detail: { command, pid: process.pid } }, deed('begun'))
+  const end = (result: string): Promise<void> => write(deed(result), { kind: 'process', result: 'ended' })
+  let done: T
+  try {
+    done = await work(more => {
+      said = { ...said, ...more }
+    })
+  } catch (error) {
+    // It often fails together with the database that this is written to, and its own reason is the one to read.
+    await end(String((error as { code?: string }).code ?? 'failed')).catch(() => {})
+    throw error
+  }
+  await end('ok')
+  return done
+}

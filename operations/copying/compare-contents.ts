@@ -1,0 +1,185 @@
+// Owns telling whether two databases hold the same: for each table the number of its rows and a checksum over all of them,
+// for each sequence where it is, and the shape of everything around them. The server does the counting in one snapshot;
+// what comes back is small whatever the database holds. Views that hold rows are made anew by a copy and not compared.
+import { createHash } from 'node:crypto'
+import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { TransactionClient } from '../../plugins/distributed-tenant/types.js'
+import { type ShapeLine, shapeStatement } from './schema-shape.js'
+
+export interface TableContents {
+  /** As a statement would name it. */
+  readonly name: string
+  readonly rows: number
+  /** Sum of a 64-bit hash of each row's text, so that the order of rows does not matter. */
+  readonly checksum: string
+}
+
+export interface Contents {
+  readonly serverMajor: number
+  readonly tables: readonly TableContents[]
+  /** Where each is, as text. */
+  readonly sequences: readonly { readonly name: string; readonly state: string }[]
+  readonly shape: readonly ShapeLine[]
+  /** What the server's hash makes of one known text. */
+  readonly probe: string
+}
+
+/** Rows as text must not depend on how either side is set up. */
+export const alike = `
+  set local search_path = pg_catalog; set local extra_float_digits = 3; set local datestyle = 'ISO, YMD';
+  set local intervalstyle = 'postgres'; set local timezone = 'UTC'; set local bytea_output = 'hex';
+  set local lc_monetary = 'C'; set local row_security = off; set local statement_timeout = 0`
+
+/** Objects of an extension come with it; ours are not the tenant's. */
+export const own = `n.nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and n.nspname !~ '^pg_(toast|temp)'
+  and not exists (select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e')`
+
+/** Selects in one statement, which the server's parser nests. */
+const AT_ONCE = 50
+
+const probeStatement = `
+  select hashtextextended('(1,"Ünïcode ""quoted""",)' collate "C", 0)::text as probe,
+    current_setting('server_version_num')::int as version`
+
+/** What asks each table for its rows. */
+const tableStatements = `
+  select format('select %L as name, count(*)::int8::float8 as rows,
+      coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
+    format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind = 'r' and ${own} order by n.nspname, c.relname`
+
+/** What asks each sequence where it is. */
+const sequenceStatements = `
+  select format('select %L as name, last_value || case when is_called then '' called'' else '''' end as state from %I.%I',
+    format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind = 'S' and ${own} order by n.nspname, c.relname`
+
+const largeObjects = `
+  select 'large objects' as name, count(*)::float8 as rows,
+    coalesce(sum(hashtextextended(oid || ' ' || md5(lo_get(oid)), 0)), 0)::text as checksum
+  from pg_largeobject_metadata having count(*) > 0`
+
+export async function readContents(sql: Pick<SessionClient, 'begin'>): Promise<Contents> {
+  return sql.begin(tx => contentsOf(tx, `set transaction isolation level repeatable read, read only; ${alike}`))
+}
+
+interface Asking {
+  readonly statement: string
+}
+
+/**
+ * Of the snapshot that the transaction has, which must be one for all its statements. What needs no answer of another
+ * statement goes along with it: a small database costs more in round trips than in rows.
+ */
+export async function contentsOf(tx: TransactionClient, settings: string = alike): Promise<Contents> {
+  const [[facts], askTables, askSequences, objects] = (await several(
+    tx,
+    [probeStatement, tableStatements, sequenceStatements, largeObjects],
+    settings,
+  )) as [{ probe: string; version: number }[], Asking[], Asking[], TableContents[]]
+  const { probe, version } = facts as { probe: string; version: number }
+  const ofTables = united(askTables)
+  const [shape, ...answers] = await several(tx, [shapeStatement, ...ofTables, ...united(askSequences)])
+  return {
+    serverMajor: Math.floor(version / 10_000),
+    tables: [...(answers.slice(0, ofTables.length).flat() as TableContents[]), ...objects],
+    sequences: answers.slice(ofTables.length).flat() as Contents['sequences'][number][],
+    shape: shape as ShapeLine[],
+    probe,
+  }
+}
+
+function united(asking: readonly Asking[]): string[] {
+  const each = asking.map(({ statement }) => statement)
+  return Array.from({ length: Math.ceil(each.length / AT_ONCE) }, (_, at) =>
+    each.slice(at * AT_ONCE, (at + 1) * AT_ONCE).join('\nunion all\n'),
+  )
+}
+
+/** Selects in one round trip, with settings before them. The driver answers one with its rows, more with a list of them. */
+async function several(
+  tx: TransactionClient,
+  selects: readonly string[],
+  settings?: string,
+): Promise<readonly unknown[][]> {
+  const text = [...(settings === undefined ? [] : [settings]), ...selects].join(';\n')
+  const answer = (await tx.unsafe(text)) as unknown as unknown[]
+  return selects.length === 1 && settings === undefined ? [answer] : (answer as unknown[][]).slice(-selects.length)
+}
+
+/** One word for all rows and sequences. Two databases with the same one hold the same. */
+export function contentsDigest({ tables, sequences }: Contents): string {
+  const lines = [
+    ...tables.map(({ name, rows, checksum }) => `${name} ${rows} ${checksum}`),
+    ...sequences.map(({ name, state }) => `${name} ${state}`),
+  ]
+  return createHash('sha256').update(lines.sort().join('\n')).digest('hex').slice(0, 32)
+}
+
+/** What is written out differently by another major version of the server, and is then compared by name. */
+const worded: ReadonlySet<string> = new Set([
+  'view',
+  'function',
+  'rule',
+  'trigger',
+  'index',
+  'constraint',
+  'policy',
+  'column',
+])
+
+/**
+ * An expression that was dumped and read again is worded anew by the same server: `s in ('a', 'b')` of a varchar has its
+ * casts elsewhere then, and a row's `is distinct from` fewer brackets. Types of columns stand in lines of their own.
+ */
+const CAST =
+  /::(?:"(?:[^"]|"")*"|\w+)(?:\.(?:"(?:[^"]|"")*"|\w+))?(?: varying| precision)?(?:\(\d+(?:,\s*\d+)?\))?(?: with(?:out)? time zone)?(?:\[\])*/g
+
+const loose = (definition: string): string => definition.replace(CAST, '').replace(/[()\s]+/g, '')
+
+/**
+ * What the copy has otherwise than the original, one line each; empty when they are the same.
+ * @throws TRANSFER_FAILED when the two servers hash one text differently, and nothing can be said
+ */
+export function differences(original: Contents, copy: Contents): string[] {
+  if (original.probe !== copy.probe) {
+    throw new TransferFailed(
+      'The two servers hash one text differently, so their rows cannot be compared: nothing was switched.',
+    )
+  }
+  const sameWords = original.serverMajor === copy.serverMajor
+  const line = ({ kind, name, definition }: ShapeLine): readonly [string, string] => [
+    `${kind} ${name}`,
+    sameWords || !worded.has(kind) ? loose(definition) : '',
+  ]
+  return [
+    ...unlike(original.tables.map(rowsOf), copy.tables.map(rowsOf)),
+    ...unlike(original.sequences.map(sequenceOf), copy.sequences.map(sequenceOf)),
+    ...unlike(original.shape.map(line), copy.shape.map(line)),
+  ]
+}
+
+const rowsOf = ({ name, rows, checksum }: TableContents): readonly [string, string] => [
+  `rows of ${name}`,
+  `${rows} rows, checksum ${checksum}`,
+]
+const sequenceOf = ({ name, state }: { name: string; state: string }): readonly [string, string] => [
+  `value of ${name}`,
+  state,
+]
+
+function unlike(original: (readonly [string, string])[], copy: (readonly [string, string])[]): string[] {
+  const copied = new Map(copy)
+  const originals = new Map(original)
+  const wrong: string[] = []
+  for (const [name, value] of originals) {
+    const found = copied.get(name)
+    if (found === undefined) wrong.push(`${name}: missing in the copy`)
+    else if (found !== value) wrong.push(`${name}: ${value} in the source, ${found} in the copy`)
+  }
+  for (const [name] of copied) if (!originals.has(name)) wrong.push(`${name}: only in the copy`)
+  return wrong
+}

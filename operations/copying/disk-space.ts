@@ -1,0 +1,118 @@
+// Owns the question whether there is room for what comes. PostgreSQL tells nobody how full its disk is: it is known when the
+// operator says it, or when the server's folder is on this machine and is proved to be that server's. Else it is said that
+// it is not known, with what comes. It asks and changes nothing.
+import { readFile, stat, statfs } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import { join } from 'node:path'
+import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
+import { sizeOf } from './byte-sizes.js'
+import { block, type Obstacle, tell } from './obstacle.js'
+
+export interface Coming {
+  /** Who is told of, and by whose name its room is given. */
+  readonly about: string
+  readonly host: string
+  readonly port: number
+  readonly ask: <T>(fn: (sql: QueryClient) => Promise<T>) => Promise<T>
+  /** At the source. */
+  readonly bytes: number
+}
+
+/** What an operator can do about it, in the words of the command. */
+export interface Cures {
+  /** The option that says how much is free. */
+  readonly say: (about: string) => string
+  readonly less: string
+}
+
+interface Room {
+  readonly free: number
+  /** Instances of one disk share what is free there. */
+  readonly disk: string
+  readonly where: string
+}
+
+/** @param given what the operator says is free, in bytes */
+export async function roomInTheWay(
+  coming: readonly Coming[],
+  given: ReadonlyMap<string, number>,
+  cures: Cures,
+): Promise<Obstacle[]> {
+  const found: Obstacle[] = []
+  const disks = new Map<string, { room: Room; those: string[]; bytes: number }>()
+  for (const one of coming) {
+    const { about, host, port, bytes } = one
+    if (bytes === 0) continue
+    const needed = bytes + Math.min(bytes, await mostLog(one))
+    const free = given.get(about)
+    const room = free === undefined ? await roomOf(one) : { free, disk: about, where: '--room' }
+    if (room === null) {
+      found.push(
+        tell(
+          about,
+          `PostgreSQL does not tell how much room the disk of ${host}:${port} has: ${sizeOf(needed)} come, with its log; look there (df), and say it with ${cures.say(about)}`,
+        ),
+      )
+      continue
+    }
+    const disk = disks.get(room.disk) ?? { room, those: [], bytes: 0 }
+    disks.set(room.disk, { room, those: [...disk.those, about], bytes: disk.bytes + needed })
+  }
+  for (const { room, those, bytes } of disks.values()) {
+    if (bytes <= room.free) continue
+    const what = `has ${sizeOf(room.free)} free (${room.where}), and ${sizeOf(bytes)} come, with the log: give it more, or ${cures.less}`
+    found.push(block(those.join(', '), what))
+  }
+  return found
+}
+
+/** A folder of this machine, for copies of large databases. It may be less: they are compressed. */
+export async function folderInTheWay(folder: string, bytes: number): Promise<Obstacle[]> {
+  if (bytes === 0) return []
+  const free = await freeIn(folder).catch(() => null)
+  if (free === null) return [block(folder, 'cannot be used for copies of large databases: name another with --folder')]
+  if (free >= bytes) return []
+  return [
+    tell(
+      folder,
+      `has ${sizeOf(free)} free, and copies of large databases may take up to ${sizeOf(bytes)} at a time: name another folder with --folder`,
+    ),
+  ]
+}
+
+/** What the server may keep of its log beside the data. */
+async function mostLog({ ask }: Coming): Promise<number> {
+  const [row] = await ask(
+    sql => sql<{ bytes: number }[]>`select pg_size_bytes(current_setting('max_wal_size'))::float8 as bytes`,
+  )
+  return row?.bytes ?? 0
+}
+
+/** Null where it cannot be known. */
+async function roomOf({ ask, host, port }: Coming): Promise<Room | null> {
+  if (!isHere(host)) return null
+  // Only who may read all settings sees this row.
+  const [server] = await ask(
+    sql => sql<{ folder: string; startedAt: number }[]>`
+      select setting as folder, floor(extract(epoch from pg_postmaster_start_time()))::float8 as "startedAt"
+      from pg_settings where name = 'data_directory'`,
+  )
+  if (!server) return null
+  const { folder, startedAt } = server
+  try {
+    const lines = (await readFile(join(folder, 'postmaster.pid'), 'utf8')).split('\n')
+    // A container's folder may have the name of another one here.
+    if (Math.abs(Number(lines[2]) - startedAt) > 1 || Number(lines[3]) !== port) return null
+    return { free: await freeIn(folder), disk: String((await stat(folder)).dev), where: folder }
+  } catch {
+    return null
+  }
+}
+
+const isHere = (host: string): boolean =>
+  host === 'localhost' || host.startsWith('/') || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+
+async function freeIn(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize
+}

@@ -1,0 +1,90 @@
+// Owns visits to the databases of an instance that is not this service's: the source of a transfer. A visit to a tenant's
+// database is one direct connection of its own, closed with it; those to the address's own, from which the instance as a whole
+// is asked again and again, are kept for a second. The instance gone: the visit fails, and says so.
+
+import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
+import { createArrayTypes } from '../../plugins/distributed-tenant/connections/array-types.js'
+import { openConnection } from '../../plugins/distributed-tenant/connections/connection.js'
+import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
+import { connectionClosed, withCause } from '../../plugins/distributed-tenant/connections/failures.js'
+import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
+import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
+import { createPool, type Pool } from '../../plugins/distributed-tenant/pool/pool.js'
+import { createClients, type SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+
+export interface Instance {
+  /** `database` is the one from which the instance as a whole is asked. */
+  readonly address: DatabaseOptions
+  /** For messages and the journal: host, port and database, nothing secret. */
+  readonly label: string
+  /** One session in a database; without a name in the address's own. @throws TRANSFER_FAILED when it cannot be reached */
+  visit<T>(fn: (sql: SessionClient) => Promise<T>, database?: string): Promise<T>
+  /** Closes what is kept; without it a process ends a second later. A visit after it fails. */
+  close(): Promise<void>
+}
+
+/** Longer than any checksum of a tenant's largest table. */
+const LONGEST_STATEMENT_MS = 6 * 3_600_000
+const CONNECT_MS = 10_000
+/** A freeze holds one while it looks, for each of the databases that are brought side by side. */
+const KEPT = 16
+const KEPT_MS = 1_000
+/** For one of them, when more are wanted at once: a visit is short, but for a freeze whose sessions do not end. */
+const WAIT_MS = 600_000
+
+export function createInstance(address: DatabaseOptions): Instance {
+  const { host, port, user, password } = address
+  const label = `${host}:${port}/${address.database}`
+  const arrayTypes = createArrayTypes({ ofDatabases: false })
+  const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
+  const builder = createBuilder({ host, port })
+  const poolOf = (budget: number, idleTimeout: number, pooling: boolean): Pool =>
+    createPool({
+      budget,
+      perKey: budget,
+      acquireTimeout: WAIT_MS,
+      idleTimeout,
+      maxOpening: budget,
+      pooling,
+      open: name => openConnection({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
+      refusal: () => connectionClosed('no connection'),
+      report: () => {},
+    })
+  const unavailable = () =>
+    new TransferFailed(
+      `The source ${host}:${port} cannot be reached or was cut off: check it, then go on with --resume.`,
+    )
+
+  async function within<T>(pool: Pool, database: string, fn: (sql: SessionClient) => Promise<T>): Promise<T> {
+    const scope = createClients({ pool, builder, queryTimeout: LONGEST_STATEMENT_MS, unavailable })(database)
+    try {
+      return await scope.session(fn)
+    } catch (error) {
+      throw refusedAtTheDoor(error) ? withCause(unavailable(), error as Error) : error
+    } finally {
+      scope.release()
+    }
+  }
+
+  const kept = poolOf(KEPT, KEPT_MS, true)
+  return {
+    address,
+    label,
+    async visit(fn, database = address.database) {
+      if (database === address.database) return within(kept, database, fn)
+      const pool = poolOf(1, CONNECT_MS, false)
+      try {
+        return await within(pool, database, fn)
+      } finally {
+        await pool.close(5_000)
+      }
+    },
+    close: () => kept.close(5_000),
+  }
+}
+
+/** How a transfer's own sessions are known in `pg_stat_activity`. */
+export const APPLICATION = 'distributed-tenant-transfer'
+
+/** Classes 08, 28 and 57P: connection, authorization, and a server that is going or coming. */
+const refusedAtTheDoor = (error: unknown): boolean => /^(08|28|57P|53300)/.test((error as { code?: string }).code ?? '')

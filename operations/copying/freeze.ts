@@ -1,0 +1,144 @@
+// Owns closing a source database to writers, and opening it again as it was. Frozen: every new transaction is read only,
+// nobody but superusers (and the transfer's own role) may connect, and every session from before is gone, which is proved and not hoped.
+// Invariant: what is needed to undo it is with the caller before anything is changed. All of it is said from another
+// database of the same instance. The instance gone in between: both directions are safe to repeat.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
+
+/** How a database was: who might connect, and its own default for transactions. */
+export interface Before {
+  /** Null stands for everybody. */
+  readonly connect: readonly { readonly role: string | null; readonly grantable: boolean }[]
+  readonly readOnly: string | null
+  /** From when on it was closed, as the server writes it; absent while it is not. */
+  readonly at?: string
+  /** Of a move: how many rows had ever been written there. */
+  readonly written?: string | null
+}
+
+const SETTING = 'default_transaction_read_only'
+
+/** @throws TRANSFER_REFUSED when it is not there */
+export async function readBefore(sql: QueryClient, database: string): Promise<Before> {
+  const [found] = await sql<Before[]>`
+    select (select split_part(entry, '=', 2) from pg_db_role_setting, unnest(setconfig) as entry
+            where setdatabase = d.oid and setrole = 0 and entry like ${`${SETTING}=%`}) as "readOnly",
+      (select coalesce(jsonb_agg(allowed), '[]') from (${grants(sql, database)}) allowed) as connect
+    from pg_database d where datname = ${database}`
+  if (!found) throw gone(database)
+  return found
+}
+
+const gone = (database: string): Error =>
+  new TransferRefused(`The source has no database ${database}: was it renamed? Make the plan again.`)
+
+const grants = (sql: QueryClient, database: string) => sql<{ role: string | null; grantable: boolean }[]>`
+  select rolname as role, bool_or(is_grantable) as grantable
+  from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba))) left join pg_roles on pg_roles.oid = grantee
+  where datname = ${database} and privilege_type = 'CONNECT' and (grantee = 0 or rolname is not null)
+  group by rolname`
+
+const PROOF_MS = 20_000
+const BETWEEN_LOOKS_MS = 100
+
+/**
+ * Closes it and proves that no session from before is left.
+ * @returns from when on it is closed
+ * @throws TRANSFER_FAILED, TRANSFER_REFUSED; it may be closed in part then
+ */
+export async function freeze(sql: SessionClient, database: string): Promise<string> {
+  // Who may do all this without being a superuser must still be able to copy.
+  const [found] = await sql<{ prepared: boolean; closing: string }[]>`
+    select exists (select from pg_prepared_xacts where database = datname) as prepared,
+      concat_ws('; ', format('alter database %I set default_transaction_read_only = on', datname),
+        (select string_agg(format('revoke connect on database %I from %s', datname, coalesce(quote_ident(role), 'public')), '; ')
+         from (${grants(sql, database)}) allowed),
+        case when not rolsuper then format('grant connect on database %I to current_user', datname) end) as closing
+    from pg_database, pg_roles where datname = ${database} and rolname = current_user`
+  if (!found) throw gone(database)
+  if (found.prepared) {
+    throw new TransferRefused(
+      `${database} has prepared transactions, which survive every closing: commit or roll them back first.`,
+    )
+  }
+  // In one go, which the server takes for one transaction.
+  await sql.unsafe(found.closing)
+  const [closed] = await sql<{ at: string; left: number[] }[]>`
+    with closed as materialized (select clock_timestamp() as at)
+    select at::text, array(${sessions(sql, database, sql`at`)}) as left from closed`
+  const { at, left } = closed as { at: string; left: number[] }
+  await endSessions(sql, { database, at, left })
+  return at
+}
+
+/** A session that was starting while we closed the door shows only later, so two looks in a row must find nothing. */
+async function endSessions(
+  sql: SessionClient,
+  { database, at, left: first }: { database: string; at: string; left: number[] },
+): Promise<void> {
+  const deadline = performance.now() + PROOF_MS
+  for (let clean = 0, left = first; ; left = await sessionsFrom(sql, database, at)) {
+    clean = left.length === 0 ? clean + 1 : 0
+    if (clean === 2) return
+    if (performance.now() > deadline) {
+      throw new TransferFailed(
+        `Sessions of ${database} do not end (process ${left.join(', ')}): end them by hand, then go on with --resume.`,
+      )
+    }
+    for (const pid of left) await sql`select pg_terminate_backend(${pid})`
+    await sleep(BETWEEN_LOOKS_MS)
+  }
+}
+
+/** Process ids of what may still write: whatever began before the database was closed. */
+async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
+  const rows = await sessions(sql, database, sql`${before}::timestamptz`)
+  return rows.map(({ pid }) => pid)
+}
+
+/** From within: whether nobody has opened it since, and whoever may still write is gone. */
+export async function isFrozen(sql: QueryClient, database: string, since: string): Promise<boolean> {
+  const [row] = await sql<{ frozen: boolean }[]>`
+    select current_setting('default_transaction_read_only') = 'on'
+      and not exists (${sessions(sql, database, sql`${since}::timestamptz`)}) as frozen`
+  return row?.frozen === true
+}
+
+const sessions = (sql: QueryClient, database: string, before: ReturnType<typeof sql>) => sql<{ pid: number }[]>`
+  select pid from pg_stat_activity
+  where datname = ${database} and pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender', 'logical replication worker')
+    and backend_start <= ${before}`
+
+/** Opens it as it was; a database that is gone is fine. */
+export async function thaw(sql: SessionClient, database: string, before: Before): Promise<void> {
+  const [found] = await sql`select 1 from pg_database where datname = ${database}`
+  if (!found) return
+  await sql.begin(async tx => {
+    if (before.readOnly === null) await say(tx, `alter database %I reset ${SETTING}`, database)
+    else await say(tx, `alter database %I set ${SETTING} = %L`, database, before.readOnly)
+    const roles = new Set((await tx<{ name: string }[]>`select rolname as name from pg_roles`).map(({ name }) => name))
+    for (const { role } of await grants(tx, database)) {
+      if (!before.connect.some(one => one.role === role)) await revoke(tx, database, role)
+    }
+    for (const { role, grantable } of before.connect) {
+      // One that was dropped meanwhile needs none.
+      if (role === null) await tx`grant connect on database ${tx(database)} to public`
+      else if (roles.has(role)) {
+        await say(tx, `grant connect on database %I to %I ${grantable ? 'with grant option' : ''}`, database, role)
+      }
+    }
+  })
+}
+
+const revoke = (sql: QueryClient, database: string, role: string | null) =>
+  role === null
+    ? sql`revoke connect on database ${sql(database)} from public`
+    : say(sql, 'revoke connect on database %I from %I', database, role)
+
+/** Names may hold anything, so the server quotes them itself. */
+async function say(sql: QueryClient, statement: string, ...names: string[]): Promise<void> {
+  const [row] = await sql<{ text: string }[]>`select format(${statement}, variadic ${names}::text[]) as text`
+  await sql.unsafe((row as { text: string }).text)
+}

@@ -1,0 +1,129 @@
+// Owns the journal of transfers in a service's central database: what was begun is written down before it is begun, with
+// what undoes it. Invariant: a step is written in one statement, and told after it. The database gone: the step is not
+// taken.
+import { TransferNotFound } from '../../plugins/distributed-tenant/errors.js'
+import type { JsonObject, QueryClient, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { Before } from './freeze.js'
+
+/** How far a tenant has come in one service; each is written when what it names is done, those with -ing before. */
+export type TransferStep =
+  | 'pending'
+  | 'preparing'
+  | 'prepared'
+  | 'freezing'
+  | 'frozen'
+  | 'copying'
+  | 'copied'
+  | 'verified'
+  | 'accepted'
+  | 'registering'
+  | 'ready'
+  | 'closing'
+  | 'closed'
+  | 'switched'
+  | 'dropped'
+  | 'undoing'
+  | 'failed'
+  | 'undone'
+
+export type TransferState = 'running' | 'done' | 'stopped' | 'rolled_back'
+
+/** What identity is told of a tenant. */
+export interface TenantFacts {
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: JsonObject
+  readonly active: boolean
+}
+
+export interface TransferTenant {
+  readonly id: TenantId
+  readonly sourceDatabase: string
+  readonly step: TransferStep
+  readonly facts: TenantFacts
+  readonly baseline: number
+  readonly bytes: number
+  /** Null while the source is open. */
+  readonly frozen: Before | null
+  readonly certificate: string | null
+  readonly contents: string | null
+  readonly error: string | null
+  /** Of a move that was switched: milliseconds for which writers were refused. */
+  readonly frozenMs: number | null
+}
+
+export interface Transfer {
+  readonly id: string
+  readonly kind: string
+  readonly source: string
+  readonly state: TransferState
+  readonly startedAt: Date
+}
+
+export type Planned = Pick<TransferTenant, 'id' | 'sourceDatabase' | 'facts' | 'baseline' | 'bytes'>
+
+export interface Journal {
+  /** Writes down a new transfer and its tenants, all or nothing. */
+  begin(transfer: Pick<Transfer, 'id' | 'kind' | 'source'>, tenants: readonly Planned[]): Promise<void>
+  /** @throws TRANSFER_NOT_FOUND */
+  find(id: string): Promise<Transfer>
+  /** The newest first; of imports, unless another kind is named. */
+  list(limit: number, kind?: string): Promise<Transfer[]>
+  tenants(id: string): Promise<TransferTenant[]>
+  /** Writes a step and what goes with it. @returns the row as it is now */
+  note(id: string, tenant: TenantId, change: Change): Promise<TransferTenant>
+  end(id: string, state: TransferState): Promise<void>
+}
+
+export type Change = Partial<Pick<TransferTenant, 'step' | 'frozen' | 'certificate' | 'contents' | 'error'>>
+
+export function createJournal(central: SqlClient): Journal {
+  const columns = (sql: QueryClient) => sql`
+    tenant_id as id, source_database as "sourceDatabase", step, facts, baseline, bytes::float8 as bytes, frozen,
+    certificate, contents, error, frozen_ms as "frozenMs"`
+  const transfers = (sql: QueryClient) => sql<Transfer[]>`
+    select id, kind, source, state, started_at as "startedAt" from transfers`
+
+  return {
+    async begin({ id, kind, source }, tenants) {
+      await central.begin(async tx => {
+        await tx`insert into transfers (id, kind, source) values (${id}, ${kind}, ${source})`
+        for (const one of tenants) {
+          await tx`
+            insert into transfer_tenants (transfer_id, tenant_id, source_database, facts, baseline, bytes)
+            values (${id}, ${one.id}, ${one.sourceDatabase}, ${tx.json(one.facts as never)}, ${one.baseline}, ${one.bytes})`
+        }
+      })
+    },
+    async find(id) {
+      const found = (await transfers(central)).find(one => one.id === id)
+      if (!found) throw new TransferNotFound()
+      return found
+    },
+    list: async (limit, kind = 'import') =>
+      central<Transfer[]>`
+        select id, kind, source, state, started_at as "startedAt" from transfers where kind = ${kind}
+        order by started_at desc limit ${limit}`,
+    tenants: async id =>
+      central<TransferTenant[]>`
+        select ${columns(central)} from transfer_tenants where transfer_id = ${id} order by tenant_id`,
+    async note(id, tenant, change) {
+      const [row] = await central<TransferTenant[]>`
+        update transfer_tenants set updated_at = now()
+          ${change.step === undefined ? central`` : central`, step = ${change.step}`}
+          ${change.frozen === undefined ? central`` : central`, frozen = ${change.frozen === null ? null : central.json(change.frozen as never)}`}
+          ${change.certificate === undefined ? central`` : central`, certificate = ${change.certificate}`}
+          ${change.contents === undefined ? central`` : central`, contents = ${change.contents}`}
+          ${change.error === undefined ? central`` : central`, error = ${change.error?.slice(0, 1_000) ?? null}`}
+        where transfer_id = ${id} and tenant_id = ${tenant}
+        returning ${columns(central)}`
+      if (!row) throw new TransferNotFound()
+      return row
+    },
+    async end(id, state) {
+      await central`
+        update transfers set state = ${state}, ended_at = case when ${state} = 'running' then null else now() end
+        where id = ${id}`
+    },
+  }
+}

@@ -1,0 +1,257 @@
+// Owns running pg_dump and pg_restore: found, asked for their version, spawned with argument lists and no shell, passwords
+// by environment. Invariants: a copy counts only when both programs have ended well; what a failed one has begun in the
+// target is the caller's to drop. A program that cannot be started is told with the package that brings it.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { APPLICATION } from './external-instance.js'
+import { programPath } from './pg-program-paths.js'
+
+export interface ProgramsOptions {
+  /** Where the programs are; default wherever PATH says. */
+  readonly folder?: string | undefined
+  /** What they inherit: without secrets of ours. */
+  readonly environment: NodeJS.ProcessEnv
+}
+
+export interface Programs {
+  /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
+  version(): Promise<number>
+  /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
+  /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
+  parallel(from: DatabaseOptions, to: DatabaseOptions, how: ParallelHow): Promise<void>
+  /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
+  dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
+  /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
+  restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
+}
+
+/** From this size on several jobs are worth a folder on the disk. */
+export const LARGE_BYTES = 256 * 1024 * 1024
+
+const always = [
+  '--no-owner',
+  '--no-tablespaces',
+  '--no-publications',
+  '--no-subscriptions',
+  '--lock-wait-timeout=60000',
+]
+/**
+ * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
+ * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
+ * No environment variable says it; the database's name is left to PGDATABASE.
+ */
+const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
+/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
+const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
+const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
+const restoredOf = (whole: boolean): string[] => [
+  '--no-owner',
+  '--exit-on-error',
+  ...(whole ? [] : ['--no-privileges']),
+]
+
+export interface Whole {
+  /** With rights and our own schema, for another instance of the same service, which has the same roles. */
+  readonly whole?: boolean
+}
+
+export interface ParallelHow extends Whole {
+  readonly folder: string
+  readonly jobs: number
+  /** 0 to 9, default 1. Without it the folder takes what the tables do, and the copy is sooner over. */
+  readonly compress?: number
+}
+
+export interface RestoreHow extends Whole {
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface DumpHow extends RestoreHow {
+  /** Of a transaction that is kept open. */
+  readonly snapshot: string
+  /** `sql`: the definitions alone, as a script for people. */
+  readonly format: 'custom' | 'sql'
+}
+
+export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
+  const paths = new Map<string, string>()
+  function program(name: string): string {
+    const path = paths.get(name) ?? programPath(name, { folder, path: environment.PATH })
+    paths.set(name, path)
+    return path
+  }
+
+  function start(
+    name: string,
+    args: readonly string[],
+    at: DatabaseOptions,
+    stdio: ('ignore' | 'pipe' | ChildProcess['stdin'])[],
+  ) {
+    return spawn(program(name), [...args], { stdio, env: environmentOf(environment, at) })
+  }
+
+  return {
+    async version() {
+      const [dump, restore] = await Promise.all(
+        ['pg_dump', 'pg_restore'].map(name => versionOf(program(name), environment)),
+      )
+      return Math.min(dump as number, restore as number)
+    },
+    async pipe(from, to, { whole = false } = {}) {
+      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', connected], to, [
+        'pipe',
+        'ignore',
+        'pipe',
+      ])
+      const restoring = ended('pg_restore', restore)
+      // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
+      if (restore.pid === undefined) return restoring
+      // The descriptor itself: what is copied never passes through this process.
+      const dump = start('pg_dump', [...dumpedOf(whole), connected, '--format=custom', '--compress=0'], from, [
+        'ignore',
+        restore.stdin,
+        'pipe',
+      ])
+      restore.stdin?.on('error', () => {})
+      restore.stdin?.destroy()
+      const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
+      throwFirstOrBoth(outcomes.flatMap(one => (one.status === 'rejected' ? [one.reason as Error] : [])))
+    },
+    async parallel(from, to, { folder: place, jobs, whole = false, compress = 1 }) {
+      await rm(place, { recursive: true, force: true })
+      await mkdir(place, { recursive: true, mode: 0o700 })
+      try {
+        const into = [
+          connected,
+          '--format=directory',
+          `--jobs=${jobs}`,
+          `--compress=${compress}`,
+          `--file=${join(place, 'dump')}`,
+        ]
+        await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
+        const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
+        await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
+      } finally {
+        await rm(place, { recursive: true, force: true })
+      }
+    },
+    async dump(from, { snapshot, format, whole = false, signal }, take) {
+      const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
+      const args = [...dumpedOf(whole), connected, ...what, `--snapshot=${snapshot}`]
+      const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
+      const over = ended('pg_dump', child)
+      // Heard of below, also when taking fails first.
+      over.catch(() => {})
+      const stop = stopOn(signal, child)
+      try {
+        if (child.pid !== undefined) for await (const chunk of child.stdout as AsyncIterable<Buffer>) await take(chunk)
+      } catch (error) {
+        child.kill()
+        await over.catch(() => {})
+        throw error
+      } finally {
+        stop()
+      }
+      await over
+      signal?.throwIfAborted()
+    },
+    async restore(dump, to, { whole = false, signal }) {
+      const args = [...restoredOf(whole), '--single-transaction', connected]
+      const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
+      const over = ended('pg_restore', child)
+      const stop = stopOn(signal, child)
+      try {
+        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin as NodeJS.WritableStream)
+        const [ending, feeding] = await Promise.allSettled([over, fed])
+        // A program that has given up no longer reads: what it says of it is the reason.
+        if (ending.status === 'rejected') throw ending.reason
+        if (feeding.status === 'rejected') throw feeding.reason
+      } finally {
+        stop()
+        dump.destroy()
+      }
+    },
+  }
+}
+
+function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
+  const stop = (): void => void child.kill()
+  if (signal?.aborted) stop()
+  signal?.addEventListener('abort', stop)
+  return () => signal?.removeEventListener('abort', stop)
+}
+
+/** PGDATABASE is a name and nothing else, where an argument with a name might be read as a connection string. */
+function environmentOf(environment: NodeJS.ProcessEnv, at: DatabaseOptions): NodeJS.ProcessEnv {
+  const { host, port, user, password, database, ssl, sslRootCert } = at
+  const kept = Object.entries(environment).filter(([name]) => !name.startsWith('PG'))
+  return {
+    ...Object.fromEntries(kept),
+    PGHOST: host,
+    PGPORT: String(port),
+    PGUSER: user,
+    PGDATABASE: database,
+    PGAPPNAME: APPLICATION,
+    PGCONNECT_TIMEOUT: '10',
+    PGSSLMODE: ssl,
+    // Else a file in the home of whoever runs this decides.
+    PGPASSFILE: '/dev/null',
+    ...(password === undefined ? {} : { PGPASSWORD: password }),
+    ...(sslRootCert === undefined ? {} : { PGSSLROOTCERT: sslRootCert }),
+  }
+}
+
+const LAST_WORDS = 2_000
+
+function ended(name: string, child: ChildProcess): Promise<void> {
+  let words = ''
+  child.stderr?.setEncoding('utf8')
+  child.stderr?.on('data', (chunk: string) => {
+    words = (words + chunk).slice(-LAST_WORDS)
+  })
+  return new Promise((resolve, reject) => {
+    child.once('error', error => reject(missing(name, error)))
+    child.once('close', (code, signal) => {
+      if (code === 0) return resolve()
+      const why = printable(words.trim()) || (signal ? `ended by ${signal}` : `exit code ${code}`)
+      reject(new TransferFailed(`${name} failed: ${why}`))
+    })
+  })
+}
+
+/** Names of objects may hold anything, also what speaks to a terminal. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+const printable = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+
+/** Each end of a pipe fails when the other one does: both are told, unless one could not even be started. */
+function throwFirstOrBoth(failures: readonly Error[]): void {
+  const refused = failures.find(error => error instanceof TransferRefused)
+  if (refused) throw refused
+  if (failures.length > 0) throw new TransferFailed(failures.map(({ message }) => message).join('; '))
+}
+
+const missing = (name: string, error: Error): Error =>
+  new TransferRefused(
+    `${name} cannot be started (${(error as NodeJS.ErrnoException).code ?? error.message}): install PostgreSQL’s client programs (Debian: postgresql-client), or name their folder with --programs.`,
+  )
+
+function versionOf(program: string, environment: NodeJS.ProcessEnv): Promise<number> {
+  const child = spawn(program, ['--version'], { stdio: ['ignore', 'pipe', 'pipe'], env: environment })
+  let said = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    said += chunk
+  })
+  const name = program.slice(program.lastIndexOf('/') + 1)
+  return ended(name, child).then(() => {
+    const major = /\(PostgreSQL\) (\d+)/.exec(said)?.[1]
+    if (major === undefined)
+      throw new TransferRefused(`${name} does not say its version: check the folder in --programs.`)
+    return Number(major)
+  })
+}

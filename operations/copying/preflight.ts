@@ -1,0 +1,105 @@
+// Owns what can stand in the way of an import before anything is touched, each with its cure: at the source's server, in the
+// programs, at a target, in what the source says of a tenant. It asks and changes nothing.
+import { encode, lifecycleSubject, parseLifecycle } from '../../events/index.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { Instance } from './external-instance.js'
+import type { TenantFacts } from './journal.js'
+import { block, type Obstacle, tell } from './obstacle.js'
+import type { TransferParts } from './parts.js'
+import type { Programs } from './pg-programs.js'
+import type { SourceDatabase, SourceServer } from './survey.js'
+
+/** @param server what they are to dump, and its version */
+export async function programsInTheWay(programs: Programs, server: string, major: number): Promise<Obstacle[]> {
+  let version: number
+  try {
+    version = await programs.version()
+  } catch (error) {
+    return [block('pg_dump', (error as Error).message)]
+  }
+  if (version >= major) return []
+  return [
+    block(
+      'pg_dump',
+      `is version ${version}, and ${server} is PostgreSQL ${major}: install postgresql-client-${major}, or name its folder with --programs`,
+    ),
+  ]
+}
+
+export function serverInTheWay(
+  source: Instance,
+  server: SourceServer,
+  databases: readonly SourceDatabase[],
+): Obstacle[] {
+  const chosen = new Set(databases.map(({ name }) => name))
+  const found = server.others.map(name => tell(name, 'is named like a tenant’s and of no service here: left alone'))
+  if (databases.length === 0)
+    found.push(block(source.label, 'holds no database tenant_{id}_{service} of these services'))
+  if (!server.superuser)
+    found.push(
+      tell(source.label, 'the login is no superuser: it must own the databases and may be refused to end sessions'),
+    )
+  for (const { database, count, since } of server.busy) {
+    if (chosen.has(database)) {
+      found.push(
+        tell(database, `${count} open transactions, the oldest since ${since.toISOString()}: freezing ends them`),
+      )
+    }
+  }
+  for (const name of server.prepared) {
+    if (chosen.has(name)) found.push(block(name, 'has prepared transactions: commit or roll them back first'))
+  }
+  for (const name of server.unbound) {
+    found.push(block(name, 'this role has its own default_transaction_read_only, which beats the freeze: reset it'))
+  }
+  return found
+}
+
+/** Whatever holds a name already, finished or not. */
+export async function targetInTheWay(
+  { service, central, database }: TransferParts,
+  source: Instance,
+  server: SourceServer,
+  ids: readonly TenantId[],
+): Promise<Obstacle[]> {
+  const names = ids.map(id => tenantDatabaseName(id, service))
+  const found = await central<{ name: string; kind: string }[]>`
+    select datname as name, 'database' as kind from pg_database where datname = any(${names}::text[])
+    union all select rolname, 'role' from pg_roles where rolname = any(${names}::text[])
+    union all select id, 'registry row' from tenants where id = any(${[...ids]}::text[])`
+  const [target] = await central<{ version: number; startedAt: string }[]>`
+    select current_setting('server_version_num')::int as version,
+      extract(epoch from pg_postmaster_start_time())::text as "startedAt"`
+  // To the microsecond: no two servers are started at once.
+  if (target?.startedAt === server.startedAt) {
+    return [
+      block(
+        service,
+        `${source.label} is ${service}’s own instance (${database.host}:${database.port}): a tenant is not copied onto itself, so give ${service} an instance of its own, or name the old server`,
+      ),
+    ]
+  }
+  const major = Math.floor((target?.version ?? 0) / 10_000)
+  const older = major < server.major
+  return [
+    ...found.map(({ name, kind }) =>
+      block(name, `exists at ${service} (${database.host}:${database.port}) already, as ${kind}`),
+    ),
+    ...(older ? [tell(service, `is PostgreSQL ${major}, older than the source: what is new there is refused`)] : []),
+  ]
+}
+
+/** By the very check that identity would refuse it by, after everything was copied. */
+export function factsInTheWay(id: TenantId, { name, domain, settings, active }: TenantFacts): Obstacle[] {
+  const word = { id, version: 1, name, domain, is_active: active, settings }
+  const heard = parseLifecycle(lifecycleSubject('created'), encode(word))
+  return heard.ok
+    ? []
+    : [
+        block(
+          id,
+          `what the source says of it cannot be taken over (${heard.reason}): correct it there, or in --tenants-query`,
+        ),
+      ]
+}

@@ -1,0 +1,44 @@
+// Owns what is wrong with the cached lookups in Redis.
+import { readAuthorities } from '../../plugins/distributed-tenant/config/ca-certificates.js'
+import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
+import { SEAL_BYTES } from '../../plugins/distributed-tenant/directory/entry-seal.js'
+import { parseEntry } from '../../plugins/distributed-tenant/directory/redis-cache.js'
+import { connectRedis } from '../../plugins/distributed-tenant/directory/redis-client.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { OpenService } from '../open-services.js'
+import type { Targets } from '../targets.js'
+import { type Problem, problem } from './problem.js'
+
+const REDIS_PATIENCE_MS = 2_000
+
+/** Entries that are another's, or newer than their row: what no service would have written. The seal is the services' to check. */
+export async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
+  if (!url) return []
+  const { service } = tenancy.settings
+  const redis = connectRedis(url, 'doctor', readAuthorities('REDIS_CA_FILE', readEnvironment().REDIS_CA_FILE, url))
+  redis.on('error', () => {})
+  try {
+    await new Promise<void>((resolve, reject) => {
+      redis.once('ready', resolve)
+      setTimeout(() => reject(new Error('Redis does not answer')), REDIS_PATIENCE_MS).unref()
+    })
+    const rows = await tenancy.fleet.central<{ id: TenantId; revision: string }[]>`select id, revision from tenants`
+    const found: Problem[] = []
+    for (let at = 0; at < rows.length; at += 500) {
+      const page = rows.slice(at, at + 500)
+      const values = await redis.mgetBuffer(page.map(({ id }) => `fdt:v1:${service}:${id}`))
+      page.forEach(({ id, revision }, index) => {
+        const value = values[index]
+        if (!value) return
+        const key = `fdt:v1:${service}:${id}`
+        const entry = parseEntry(value.subarray(SEAL_BYTES), id, service, 0)
+        const cure = `delete the key ${key}, and find out who wrote it`
+        if (typeof entry === 'string') found.push(problem(`cached lookup ${entry}`, id, cure))
+        else if (entry.revision > Number(revision)) found.push(problem('cached lookup from the future', id, cure))
+      })
+    }
+    return found
+  } finally {
+    redis.disconnect()
+  }
+}

@@ -1,0 +1,142 @@
+// Owns what is wrong with tenants' databases, roles and rights, from the catalogues alone, and what nobody owns.
+
+import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { leftByRestores } from '../archive/leftovers.js'
+import { parseRoute } from '../move/parts.js'
+import type { OpenService } from '../open-services.js'
+import type { Targets } from '../targets.js'
+import { type Problem, problem } from './problem.js'
+
+const cures: Partial<Record<Finding, string>> = {
+  database_missing: '`distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
+  database_invalid:
+    'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
+  database_foreign: 'not owned by the service’s role: look into it, rename it, then `retry` the tenant',
+  mark_missing: 'the service looks into it within a minute and marks it again if it is this tenant’s',
+  mark_wrong: 'it is another tenant’s or was replaced: look into it, then `retry` the tenant',
+  instance_unreachable: 'its instance cannot be asked: is it up, was `init` run with DB_INSTANCES?',
+  instance_unknown: 'name its instance in DB_INSTANCES',
+}
+
+/** A finding as people read it. */
+const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
+
+export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): Promise<Problem[]> {
+  const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
+  const target = tenancy.fleet.sets.at(-1)?.version ?? 0
+  const transfers = await unfinishedTransfers(tenancy)
+  const found: Problem[] = []
+  for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
+    if (provisioned === 'removed') continue
+    const before = found.length
+    const living = lifecycle !== 'deleted'
+    // Without the secret nobody can tell whether a verifier is of its key.
+    const told = findings.filter(finding => roleSecret !== null || finding !== 'role_key')
+    if (living) for (const finding of told) found.push(findingOf(finding, id, tenancy, roleSecret !== null))
+    if (living && provisioned !== 'ready') found.push(problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``))
+    if (living && provisioned === 'ready' && (schemaVersion ?? 0) < target) {
+      found.push(
+        problem('schema behind', id, `version ${schemaVersion ?? 0} of ${target}: \`migrate --service ${name}\``),
+      )
+    }
+    if (moving !== null) {
+      found.push(
+        problem(
+          'being moved',
+          id,
+          `it takes no writes; if no move runs: ${wayOn(
+            name,
+            transfers.find(one => one.kind === 'move' && one.id === id),
+          )}`,
+        ),
+      )
+    }
+    for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
+  }
+  for (const one of transfers.filter(({ kind }) => kind === 'import')) {
+    found.push(problem('being imported', one.id, `its source takes no writes; if no import runs: ${wayOn(name, one)}`))
+  }
+  for (const place of [{ instance: HOME, ...home }, ...elsewhere])
+    found.push(...straysOf(name, place, found, transfers))
+  return [...found, ...(await restores(tenancy))]
+}
+
+function straysOf(
+  name: string,
+  { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
+  told: readonly Problem[],
+  transfers: readonly Unfinished[],
+): Problem[] {
+  const found: Problem[] = []
+  for (const database of strayDatabases) {
+    const transfer = transfers.find(
+      ({ to, id }) => to === instance && tenantDatabaseName(id, name as ServiceName) === database,
+    )
+    if (transfer?.kind === 'import') continue
+    found.push(
+      transfer
+        ? problem('left by a move', database, `if it does not run: ${wayOn(name, transfer)}`)
+        : problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'),
+    )
+  }
+  for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
+  // A tenant's own, or one that is astray, is told once.
+  const known = new Set(strayDatabases)
+  for (const { what, about } of told)
+    if (what === wordsOf('open_to_public')) known.add(tenantDatabaseName(about as TenantId, name as ServiceName))
+  for (const database of openDatabases.filter(one => !known.has(one)))
+    found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))
+  return found.map(one => ({ ...one, instance }))
+}
+
+interface Unfinished {
+  readonly run: string
+  readonly kind: 'import' | 'move'
+  readonly id: TenantId
+  /** The instance it leads to. */
+  readonly to: string
+}
+
+/** Killed, running, or taken back but for what lies at the target. */
+async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promise<Unfinished[]> {
+  const rows = await transfer.central<(Omit<Unfinished, 'to'> & { source: string })[]>`
+    select transfer_id as run, kind, tenant_id as id, source
+    from transfer_tenants join transfers on transfers.id = transfer_id
+    where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'dropped', 'undone', 'failed')
+    order by started_at desc`
+  return rows.map(({ source, ...one }) => ({ ...one, to: one.kind === 'move' ? parseRoute(source).to : HOME }))
+}
+
+function wayOn(service: string, transfer: Unfinished | undefined): string {
+  if (!transfer) return `\`move --service ${service} --list\`, then --resume`
+  const { run, kind } = transfer
+  const command = kind === 'move' ? `move --service ${service}` : 'import-hybrid --from …'
+  return `\`${command} --rollback ${run}\`, or --resume ${run}`
+}
+
+/** What a restore makes beside a tenant's database, and removes at its end. */
+async function restores({ transfer, settings }: OpenService['tenancy']): Promise<Problem[]> {
+  const left = await Promise.all(
+    // One that cannot be asked is told with its tenants.
+    settings.instances.map(({ name }) => leftByRestores(transfer, name).catch(() => [])),
+  )
+  return left.flat().map(({ database, instance, remove }) => ({
+    ...problem(
+      'left by a restore',
+      database,
+      remove
+        ? 'the restore is over and its tenant active: doctor --fix drops it'
+        : 'if none is running: run it again, which ends it',
+      remove,
+    ),
+    instance,
+  }))
+}
+
+function findingOf(finding: Finding, id: TenantId, tenancy: OpenService['tenancy'], mayFix: boolean): Problem {
+  if (!repairable.has(finding)) return problem(wordsOf(finding), id, cures[finding] ?? 'look into it')
+  return problem(wordsOf(finding), id, 'doctor --fix', mayFix ? () => tenancy.repairTenant(id) : null)
+}

@@ -1,0 +1,204 @@
+// Owns the steps by which one tenant's data comes into one service: frozen at the source, copied, compared, and handed over
+// with our certificate and mark, so that the provisioner finds it as its own. Invariants: each step can be run again after
+// a kill; until it is handed over the comment keeps everybody off; whatever is dropped carries this transfer's comment or
+// the certificate in its journal. A failure is thrown; undoing is the caller's decision.
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { commentDatabase, inspectDatabase, markText } from '../../plugins/distributed-tenant/databases/databases.js'
+import { builtBy } from '../../plugins/distributed-tenant/databases/migrations.js'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { adopt } from '../copying/adopt-database.js'
+import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
+import type { Instance } from '../copying/external-instance.js'
+import { freeze, isFrozen, readBefore, thaw } from '../copying/freeze.js'
+import type { Change, Journal, TransferTenant } from '../copying/journal.js'
+import type { TransferParts } from '../copying/parts.js'
+import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
+import { createTarget } from './target.js'
+
+export { LARGE_BYTES } from '../copying/pg-programs.js'
+
+export interface TenantTransferOptions extends TransferParts {
+  readonly transfer: string
+  readonly source: Instance
+  readonly programs: Programs
+  readonly journal: Journal
+  /** Where copies of large databases lie for a while. */
+  readonly folder: string
+  /** Jobs on either side for a large one. */
+  readonly jobs: number
+  /** From how many bytes on one is large; default 256 MB. */
+  readonly largeBytes?: number
+  /**
+   * False: the copy is believed, and as nothing is known of what was handed over, a registered tenant cannot be taken back.
+   * For measuring what comparing costs; the command never does it.
+   */
+  readonly compare?: boolean
+}
+
+export interface TenantTransfer {
+  freeze(row: TransferTenant): Promise<TransferTenant>
+  /** From frozen to handed over. */
+  bring(row: TransferTenant): Promise<TransferTenant>
+  registering(row: TransferTenant): Promise<TransferTenant>
+  /** Waits until the registry has it ready, from the very database that was brought. */
+  ready(row: TransferTenant): Promise<TransferTenant>
+  /** Whether its database is as it was handed over. */
+  untouched(row: TransferTenant): Promise<boolean>
+  /** Drops what was brought and opens the source. */
+  undo(row: TransferTenant, step: 'failed' | 'undone', error: string | null): Promise<TransferTenant>
+  thaw(row: TransferTenant): Promise<TransferTenant>
+}
+
+const READY_MS = 90_000
+/** From one look at the registry to the next: growing, as each costs both sides. */
+const LOOKS_MS = { first: 50, grow: 1.5, last: 250 }
+const SHOWN = 5
+
+export function createTenantTransfer(options: TenantTransferOptions): TenantTransfer {
+  const { service, central, session, visit, sets, source, journal, transfer, report, compare = true } = options
+  const target = createTarget(options)
+  const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
+
+  async function note(row: TransferTenant, change: Change): Promise<TransferTenant> {
+    const now = await journal.note(transfer, row.id, change)
+    if (change.step) report({ type: change.step, id: row.id })
+    return now
+  }
+
+  /** @returns from when on nobody writes there */
+  async function close(row: TransferTenant): Promise<string> {
+    const at = await source.visit(sql => freeze(sql, row.sourceDatabase))
+    report({ type: 'closed', id: row.id })
+    return at
+  }
+
+  async function freezeStep(row: TransferTenant): Promise<TransferTenant> {
+    if (row.step !== 'pending' && row.step !== 'freezing') return row
+    const before = row.frozen ?? (await source.visit(sql => readBefore(sql, row.sourceDatabase)))
+    const begun = await note(row, { step: 'freezing', frozen: before, error: null })
+    const at = await close(begun)
+    return note(begun, { step: 'frozen', frozen: { ...before, at } })
+  }
+
+  async function copy(row: TransferTenant): Promise<TransferTenant> {
+    const begun = await note(row, { step: 'copying' })
+    const name = await target.create(begun)
+    const from = { ...source.address, database: row.sourceDatabase }
+    const to = { ...options.database, database: name }
+    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await options.programs.pipe(from, to)
+    else {
+      const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
+      await options.programs.parallel(from, to, { folder, jobs: options.jobs })
+    }
+    report({ type: 'restored', id: row.id })
+    return note(begun, { step: 'copied' })
+  }
+
+  /** @returns one word for what both hold. @throws TRANSFER_FAILED when they are unlike, or the source was opened */
+  async function verify(row: TransferTenant, inside: SqlClient, frozenAt: string): Promise<string> {
+    const [original, copied] = await Promise.all([
+      source.visit(async sql => {
+        if (!(await isFrozen(sql, row.sourceDatabase, frozenAt))) {
+          throw new TransferFailed(
+            `${row.sourceDatabase} was opened during the copy: find out who did, then go on with --resume.`,
+          )
+        }
+        return readContents(sql)
+      }, row.sourceDatabase),
+      readContents(inside),
+    ])
+    const wrong = differences(original, copied)
+    if (wrong.length > 0) {
+      const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
+      throw new TransferFailed(
+        `The copy of ${row.sourceDatabase} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`,
+      )
+    }
+    return contentsDigest(copied)
+  }
+
+  /** In one visit, as the server has a process and its caches to make for each. */
+  async function handOver(row: TransferTenant, frozenAt: string): Promise<TransferTenant> {
+    const name = nameOf(row.id)
+    const certificate = row.certificate ?? randomBytes(16).toString('hex')
+    const [verified, contents] = await visit(name, async inside => {
+      const held = row.step === 'copied' && compare ? { contents: await verify(row, inside, frozenAt) } : {}
+      const now = await note(row, { certificate, ...held, ...(row.step === 'copied' && { step: 'verified' }) })
+      const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
+      // One killed after its migrations has not said what they made of the contents.
+      const changed = applied.length > 0 || row.step === 'verified'
+      return [now, compare && changed ? await digestOf(inside) : now.contents]
+    })
+    await session(sql =>
+      commentDatabase(sql, name, markText({ tenant: row.id, service, certificate, built: builtBy(sets) })),
+    )
+    report({ type: 'handed_over', id: row.id })
+    return note(verified, { step: 'accepted', contents })
+  }
+
+  async function bring(row: TransferTenant): Promise<TransferTenant> {
+    if (!['frozen', 'copying', 'copied', 'verified'].includes(row.step)) return row
+    // Also after a kill: whatever happened in between, from here on nobody writes.
+    const frozenAt = row.step === 'frozen' && row.frozen?.at ? row.frozen.at : await close(row)
+    const copied = row.step === 'frozen' || row.step === 'copying' ? await copy(row) : row
+    return handOver(copied, frozenAt)
+  }
+
+  async function ready(row: TransferTenant): Promise<TransferTenant> {
+    if (row.step !== 'registering') return row
+    const deadline = performance.now() + READY_MS
+    for (let wait = LOOKS_MS.first; ; wait = Math.min(wait * LOOKS_MS.grow, LOOKS_MS.last)) {
+      const known = await findTenant(central, row.id)
+      if (known?.certificate && known.certificate !== row.certificate) {
+        throw new TransferFailed(
+          `${service} has another database for ${row.id} than the one that was brought: look at \`distributed-tenant doctor\`.`,
+        )
+      }
+      if (known?.provisioned === 'ready') return note(row, { step: 'ready', error: null })
+      if (performance.now() > deadline) {
+        throw new TransferFailed(
+          `${service} did not take ${row.id} within ${READY_MS / 1000} s (${known?.lastError ?? 'it has not heard of it'}): check that the service runs, then go on with --resume.`,
+        )
+      }
+      await new Promise(resolve => setTimeout(resolve, wait))
+    }
+  }
+
+  async function open(row: TransferTenant): Promise<void> {
+    const { frozen } = row
+    if (frozen) await source.visit(sql => thaw(sql, row.sourceDatabase, frozen))
+    report({ type: 'thawed', id: row.id })
+  }
+
+  return {
+    freeze: freezeStep,
+    bring,
+    registering: async row => (row.step === 'accepted' ? note(row, { step: 'registering' }) : row),
+    ready,
+    untouched: async row => {
+      const found = await session(sql => inspectDatabase(sql, nameOf(row.id)))
+      return found.state !== 'present' || (await visit(nameOf(row.id), digestOf)) === row.contents
+    },
+    async undo(row, step, error) {
+      const begun = await note(row, { step: 'undoing', error })
+      // What stands there and is not ours is none of our business: then there was never a copy.
+      await target.drop(begun).catch(error => {
+        if (!(error instanceof TransferRefused)) throw error
+      })
+      report({ type: 'removed', id: row.id })
+      await open(begun)
+      return note(begun, { step, frozen: null, certificate: null, contents: null })
+    },
+    async thaw(row) {
+      if (!row.frozen) return row
+      await open(row)
+      return note(row, { frozen: null })
+    },
+  }
+}
+
+const digestOf = async (sql: Pick<SqlClient, 'begin'>): Promise<string> => contentsDigest(await readContents(sql))

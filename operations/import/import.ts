@@ -1,0 +1,222 @@
+// Owns an import as a whole: tenants side by side, the services of one together, each frozen, brought, registered and
+// waited for; and its way back. Invariants: identity hears of a tenant only when its data is in every service; before that
+// a failure undoes the tenant everywhere, after it the source stays frozen and the import is gone on with.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { Journal, TenantFacts, TransferState, TransferTenant } from '../copying/journal.js'
+import type { TenantTransfer } from './import-tenant.js'
+
+export interface ImportService {
+  readonly service: string
+  readonly central: SqlClient
+  readonly journal: Journal
+  readonly transfer: TenantTransfer
+  readonly removeNow: (id: TenantId) => Promise<unknown>
+  readonly report: (event: { readonly type: 'registered'; readonly id: TenantId }) => void
+}
+
+/** Identity, as far as an import needs it. Each can be repeated. */
+export interface Registrar {
+  register(id: TenantId, facts: TenantFacts): Promise<void>
+  /** @returns false when it knows no such tenant, or no more */
+  suspend(id: TenantId): Promise<boolean>
+  activate(id: TenantId): Promise<void>
+  remove(id: TenantId): Promise<void>
+}
+
+export interface ImportOptions {
+  readonly id: string
+  readonly services: readonly ImportService[]
+  readonly registrar: Registrar
+  /** Tenants at once. */
+  readonly parallel: number
+  readonly signal?: AbortSignal | undefined
+  readonly onBegin?: (tenants: number) => void
+  readonly onTenant?: (outcome: ImportOutcome) => void
+}
+
+export interface ImportOutcome {
+  readonly id: TenantId
+  readonly state: 'ready' | 'failed' | 'undone' | 'thawed'
+  readonly error: string | null
+  readonly ms: number
+}
+
+/** A service's part of one tenant. */
+interface Part extends ImportService {
+  row: TransferTenant
+}
+
+/** Brings every tenant of the import that is not ready yet. */
+export async function runImport(options: ImportOptions): Promise<ImportOutcome[]> {
+  const tenants = await partsOf(options)
+  const open = [...tenants].filter(([, parts]) => parts.some(({ row }) => row.step !== 'ready'))
+  await endAll(options, 'running')
+  const outcomes = await eachTenant(options, open, async (id, parts) => {
+    await importTenant(id, parts, options.registrar)
+    return 'ready'
+  })
+  const complete = outcomes.length === open.length && outcomes.every(({ state }) => state === 'ready')
+  await endAll(options, complete ? 'done' : 'stopped')
+  return outcomes
+}
+
+/**
+ * Takes an import back: what it made is removed, the source opened. A tenant that was registered is deleted at identity,
+ * and its id is gone for good. One that has been written to since is left as it is, and named.
+ */
+export async function rollBackImport(options: ImportOptions): Promise<ImportOutcome[]> {
+  const tenants = [...(await partsOf(options))].filter(([, parts]) => parts.some(({ row }) => row.step !== 'undone'))
+  const outcomes = await eachTenant(options, tenants, async (id, parts) => {
+    if (parts.some(({ row }) => isRegistered(row))) await unregister(id, parts, options.registrar)
+    await undo(parts, 'undone', null)
+    return 'undone'
+  })
+  const complete = outcomes.length === tenants.length && outcomes.every(({ state }) => state === 'undone')
+  await endAll(options, complete ? 'rolled_back' : 'stopped')
+  return outcomes
+}
+
+/** Opens the sources of tenants that are ready, for whoever still wants to write there: nothing of that comes along. */
+export async function thawImport(options: ImportOptions): Promise<ImportOutcome[]> {
+  const tenants = [...(await partsOf(options))].filter(
+    ([, parts]) => parts.every(({ row }) => row.step === 'ready') && parts.some(({ row }) => row.frozen !== null),
+  )
+  return eachTenant(options, tenants, async (_, parts) => {
+    await together(parts, part => part.transfer.thaw(part.row))
+    return 'thawed'
+  })
+}
+
+const isRegistered = ({ step }: TransferTenant): boolean => step === 'registering' || step === 'ready'
+
+async function importTenant(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
+  // A tenant that failed, or was being undone when the process was killed, begins anew.
+  for (const part of parts) {
+    if (part.row.step === 'undoing') part.row = await part.transfer.undo(part.row, 'failed', part.row.error)
+    if (part.row.step === 'failed') part.row = { ...part.row, step: 'pending' }
+  }
+  if (!parts.some(({ row }) => isRegistered(row))) {
+    try {
+      await together(parts, part => part.transfer.freeze(part.row))
+      await together(parts, part => part.transfer.bring(part.row))
+    } catch (error) {
+      await undo(parts, 'failed', messageOf(error))
+      throw error
+    }
+  }
+  await together(parts, part => part.transfer.registering(part.row))
+  const [{ row, report } = nobody()] = parts
+  await registrar.register(id, row.facts)
+  report({ type: 'registered', id })
+  await together(parts, part => part.transfer.ready(part.row))
+}
+
+/** Nobody may write between the last look and the removal, so it is suspended first. */
+async function unregister(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
+  if (await registrar.suspend(id)) {
+    await heard(parts, id, ['suspended', 'deleted'])
+    for (const part of parts) {
+      if (await part.transfer.untouched(part.row)) continue
+      if (part.row.facts.active) await registrar.activate(id)
+      throw new TransferRefused(
+        `${id} has been written to in ${part.service} since it was imported, and was left as it is: its data is here and no longer at the source.`,
+      )
+    }
+    await registrar.remove(id)
+  } else if (!(await findTenant((parts[0] as Part).central, id))) {
+    // Killed before identity heard of it.
+    return
+  }
+  await heard(parts, id, ['deleted'])
+  for (const part of parts) await part.removeNow(id)
+}
+
+const HEARD_MS = 30_000
+
+async function heard(parts: readonly Part[], id: TenantId, lifecycles: readonly string[]): Promise<void> {
+  const deadline = performance.now() + HEARD_MS
+  for (const { service, central } of parts) {
+    for (;;) {
+      const row = await findTenant(central, id)
+      if (row && lifecycles.includes(row.lifecycle)) break
+      if (performance.now() > deadline) {
+        throw new TransferFailed(
+          `${service} has not heard within ${HEARD_MS / 1000} s that ${id} is ${lifecycles[0]}: check that it runs, then roll back again.`,
+        )
+      }
+      await sleep(50)
+    }
+  }
+}
+
+async function undo(parts: readonly Part[], step: 'failed' | 'undone', error: string | null): Promise<void> {
+  await together(
+    parts.filter(({ row }) => row.step !== 'undone'),
+    part => part.transfer.undo(part.row, step, error),
+  )
+}
+
+/** All of a tenant's services at once; the first failure is thrown when each has come to its end. */
+async function together(parts: readonly Part[], work: (part: Part) => Promise<TransferTenant>): Promise<void> {
+  const outcomes = await Promise.allSettled(
+    parts.map(async part => {
+      part.row = await work(part)
+    }),
+  )
+  const failed = outcomes.find(outcome => outcome.status === 'rejected')
+  if (failed) throw failed.reason
+}
+
+async function partsOf({ id, services }: ImportOptions): Promise<Map<TenantId, Part[]>> {
+  const tenants = new Map<TenantId, Part[]>()
+  for (const service of services) {
+    for (const row of await service.journal.tenants(id)) {
+      const parts = tenants.get(row.id) ?? []
+      tenants.set(row.id, parts)
+      parts.push({ ...service, row })
+    }
+  }
+  return tenants
+}
+
+async function endAll({ id, services }: ImportOptions, state: TransferState): Promise<void> {
+  for (const { journal } of services) await journal.end(id, state)
+}
+
+async function eachTenant(
+  { parallel, signal, onBegin, onTenant }: ImportOptions,
+  tenants: readonly (readonly [TenantId, Part[]])[],
+  work: (id: TenantId, parts: Part[]) => Promise<'ready' | 'undone' | 'thawed'>,
+): Promise<ImportOutcome[]> {
+  const line = tenants[Symbol.iterator]()
+  const outcomes: ImportOutcome[] = []
+  onBegin?.(tenants.length)
+
+  async function worker(): Promise<void> {
+    for (const [id, parts] of line) {
+      const started = performance.now()
+      const done = (state: ImportOutcome['state'], error: string | null): void => {
+        const outcome = { id, state, error, ms: Math.round(performance.now() - started) }
+        outcomes.push(outcome)
+        onTenant?.(outcome)
+      }
+      try {
+        done(await work(id, parts), null)
+      } catch (error) {
+        done('failed', messageOf(error))
+      }
+      if (signal?.aborted) return
+    }
+  }
+  await Promise.all(Array.from({ length: Math.max(1, parallel) }, worker))
+  return outcomes
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+function nobody(): never {
+  throw new TransferFailed('A tenant without a database in any service cannot be imported.')
+}

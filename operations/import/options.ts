@@ -1,0 +1,60 @@
+// Owns how the options of an import become its plan: pairs and files are read, and whatever is no pair is named.
+import { readFileSync } from 'node:fs'
+import { bytesOf } from '../copying/byte-sizes.js'
+import type { Instance } from '../copying/external-instance.js'
+import { createPrograms, type Programs } from '../copying/pg-programs.js'
+import type { OpenService } from '../open-services.js'
+import { UsageError } from '../outcome.js'
+import type { Plan } from './plan.js'
+
+export interface PlanChoices {
+  readonly tenant?: readonly string[]
+  readonly map?: readonly string[]
+  readonly baseline?: readonly string[]
+  readonly tenantsQuery?: string
+  readonly room?: readonly string[]
+  readonly folder: string
+  readonly parallel: number
+  readonly programs?: string
+}
+
+/** @throws UsageError, TRANSFER_REFUSED, TRANSFER_FAILED */
+export async function planOf(services: readonly OpenService[], source: Instance, options: PlanChoices): Promise<Plan> {
+  const { planImport } = await import('./plan.js')
+  return planImport({
+    source,
+    services: services.map(({ tenancy }) => tenancy.transfer),
+    programs: await programsOf(options),
+    map: pairs('--map', options.map),
+    only: options.tenant,
+    tenantsQuery: options.tenantsQuery ? readFileSync(options.tenantsQuery, 'utf8') : null,
+    baselines: new Map(
+      [...pairs('--baseline', options.baseline)].map(([service, version]) => [service, Number(version)]),
+    ),
+    room: new Map([...pairs('--room', options.room)].map(([service, size]) => [service, sizeIn(size)])),
+    folder: options.folder,
+    parallel: options.parallel,
+  })
+}
+
+/** pg_dump and pg_restore, without what is secret of ours. */
+export async function programsOf({ programs }: Pick<PlanChoices, 'programs'>): Promise<Programs> {
+  const { inherited } = await import('../child-environment.js')
+  return createPrograms({ folder: programs, environment: inherited() })
+}
+
+function sizeIn(text: string): number {
+  const bytes = bytesOf(text)
+  if (bytes === null) throw new UsageError(`--room says ${text}, which is no size: write it like core=50GB.`)
+  return bytes
+}
+
+function pairs(option: string, given: readonly string[] = []): Map<string, string> {
+  return new Map(
+    given.map(text => {
+      const at = text.lastIndexOf('=')
+      if (at < 1) throw new UsageError(`${option} ${text} is no pair: write it as old=new.`)
+      return [text.slice(0, at), text.slice(at + 1)]
+    }),
+  )
+}

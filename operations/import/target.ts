@@ -1,0 +1,76 @@
+// Owns the database that a tenant's data comes into: made like its source, closed, and commented as this transfer's until it
+// is handed over. Invariant: whatever is dropped carries this transfer's comment, or the certificate in its journal, or is
+// empty and ours. Each can be repeated.
+import {
+  closeToPublic,
+  commentDatabase,
+  dropDatabase,
+  inspectDatabase,
+  parseMark,
+} from '../../plugins/distributed-tenant/databases/databases.js'
+import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import { creation, isEmpty, localeOf } from '../copying/empty-database.js'
+import type { Instance } from '../copying/external-instance.js'
+import type { TransferTenant } from '../copying/journal.js'
+import type { TransferParts } from '../copying/parts.js'
+
+export interface Target {
+  /** Makes it, empty, in place of what this transfer has left. @returns its name. @throws TRANSFER_REFUSED, also when the source is gone */
+  create(row: TransferTenant): Promise<string>
+  /** @throws TRANSFER_REFUSED when its name is held by anything else than this transfer's own */
+  drop(row: TransferTenant): Promise<void>
+}
+
+export interface TargetOptions extends Pick<TransferParts, 'service' | 'session' | 'visit' | 'report'> {
+  readonly transfer: string
+  readonly source: Instance
+}
+
+export function createTarget({ service, session, visit, report, transfer, source }: TargetOptions): Target {
+  const comment = `distributed-tenant:transfer:v1 ${transfer}`
+
+  async function isOurs(
+    { certificate }: TransferTenant,
+    name: string,
+    found: { comment: string | null; ours: boolean },
+  ): Promise<boolean> {
+    if (!found.ours) return false
+    if (found.comment === comment) return true
+    const mark = parseMark(found.comment)
+    if (mark) return certificate !== null && mark.certificate === certificate
+    // Killed between making it and writing the comment: it holds nothing yet.
+    return found.comment === null && (await visit(name, isEmpty))
+  }
+
+  async function remove(sql: SessionClient, row: TransferTenant, name: string): Promise<void> {
+    const found = await inspectDatabase(sql, name)
+    if (found.state === 'absent') return
+    if (found.state === 'present' && !(await isOurs(row, name, found))) {
+      throw new TransferRefused(
+        `${name} at the target is not of this import and was left as it is: look into it, then go on.`,
+      )
+    }
+    await dropDatabase(sql, name)
+  }
+
+  return {
+    async create(row) {
+      const name = tenantDatabaseName(row.id, service)
+      const statement = await source.visit(async sql => creation(sql, name, await localeOf(sql, row.sourceDatabase)))
+      await session(async sql => {
+        await remove(sql, row, name)
+        await sql.unsafe(statement)
+        report({ type: 'created', id: row.id })
+        await closeToPublic(sql, name)
+        await commentDatabase(sql, name, comment)
+      })
+      return name
+    },
+    drop: row => {
+      const name = tenantDatabaseName(row.id, service)
+      return session(sql => remove(sql, row, name))
+    },
+  }
+}

@@ -1,0 +1,153 @@
+// Owns what only a superuser can do, once per service: the service's role (may create databases and roles, no superuser),
+// the group of its tenants' roles, its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
+
+import { centralMarkText, parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
+import {
+  instanceDatabaseName,
+  instanceMarkText,
+  parseInstanceMark,
+} from '../../plugins/distributed-tenant/config/instances.js'
+import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
+import { openConnection } from '../../plugins/distributed-tenant/connections/connection.js'
+import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
+import { connectionClosed } from '../../plugins/distributed-tenant/connections/failures.js'
+import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
+import { closeToPublic, commentDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { ensureTenantGroup } from '../../plugins/distributed-tenant/databases/roles.js'
+import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
+import { createPool } from '../../plugins/distributed-tenant/pool/pool.js'
+import { createClients, type SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { ServiceName } from '../../plugins/distributed-tenant/types.js'
+
+export interface BootstrapOptions {
+  readonly service: ServiceName
+  /** The service's instance, and the role and central database to make there. */
+  readonly database: DatabaseOptions
+  readonly superuser: { readonly user: string; readonly password: string | undefined }
+  /** For a role that is made now, when `database` has no password: one that is there keeps what it has. */
+  readonly passwordOfNew?: string | undefined
+  readonly told: (line: string) => void
+  /** Another instance of the service, which `database` then says: it gets a database for our functions, no central one. */
+  readonly instance?: string | undefined
+}
+
+/** What was not there before. */
+export interface Bootstrapped {
+  readonly role: boolean
+  readonly central: boolean
+}
+
+/** @throws CONFIGURATION_INVALID when the database is another service's, or the superuser is none */
+export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped> {
+  const { database, superuser } = options
+  const pool = createPool({
+    budget: 1,
+    perKey: 1,
+    acquireTimeout: 30_000,
+    idleTimeout: 30_000,
+    maxOpening: 1,
+    pooling: true,
+    open: name =>
+      openConnection(
+        {
+          host: database.host,
+          port: database.port,
+          database: name,
+          user: superuser.user,
+          password: superuser.password,
+          tls: tlsOptions(database),
+          applicationName: 'distributed-tenant-init',
+          statementTimeout: 0,
+        },
+        10_000,
+      ),
+    refusal: () => connectionClosed('no connection'),
+    report: () => {},
+  })
+  const client = createClients({
+    pool,
+    builder: createBuilder({ host: database.host, port: database.port }),
+    queryTimeout: 60_000,
+    unavailable: () => new CentralDatabaseUnavailable(),
+  })
+  const scope = client('postgres')
+  try {
+    return await scope.session(sql => make(sql, options))
+  } catch (error) {
+    throw explain(error, options)
+  } finally {
+    scope.release()
+    await pool.close(5_000)
+  }
+}
+
+async function make(sql: SessionClient, options: BootstrapOptions): Promise<Bootstrapped> {
+  const { service, database, told, instance } = options
+  const name = instance === undefined ? database.database : instanceDatabaseName(service)
+  const what = instance === undefined ? `central database ${name}` : `database ${name} on the instance ${instance}`
+  const parse = instance === undefined ? parseCentralMark : parseInstanceMark
+  await requireSuperuser(sql, options)
+  await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
+  const role = await ensureRole(sql, options)
+  await ensureGroup(sql, options)
+  const [central] = await sql<{ comment: string | null }[]>`
+    select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${name}`
+  const owner = parse(central?.comment ?? null)
+  if (owner !== null && owner !== service) {
+    throw new ConfigurationInvalid(
+      `${name} is the ${instance === undefined ? 'central database' : 'instance'} of ${owner}, not of ${service}: check ${instance === undefined ? 'DB_HOST, DB_PORT and DB_DATABASE' : 'DB_INSTANCES'}.`,
+    )
+  }
+  if (!central) {
+    await sql`create database ${sql(name)} owner ${sql(database.user)} template template0`
+    told(`${what} made`)
+  }
+  const text = instance === undefined ? centralMarkText(service) : instanceMarkText(service)
+  if (owner === null) await commentDatabase(sql, name, text)
+  for (const one of [name, 'postgres', 'template1']) await closeToPublic(sql, one)
+  told(`CONNECT is taken from PUBLIC${instance === undefined ? '' : ` on the instance ${instance}`}`)
+  return { role, central: !central }
+}
+
+async function requireSuperuser(sql: SessionClient, { superuser }: BootstrapOptions): Promise<void> {
+  const [row] = await sql<{ rolsuper: boolean }[]>`select rolsuper from pg_roles where rolname = current_user`
+  if (row?.rolsuper) return
+  throw new ConfigurationInvalid(
+    `${superuser.user} is no superuser: give one in INIT_SUPERUSER and INIT_PASSWORD; it is used for this once.`,
+  )
+}
+
+/** @returns whether it was made now */
+async function ensureRole(sql: SessionClient, { database, passwordOfNew, told }: BootstrapOptions): Promise<boolean> {
+  const { user } = database
+  const [known] = await sql`select 1 from pg_roles where rolname = ${user}`
+  if (!known) {
+    await sql`create role ${sql(user)} login`
+    told(`role ${user} made`)
+  }
+  await sql`alter role ${sql(user)} login createdb createrole nosuperuser noreplication nobypassrls`
+  const password = database.password ?? (known ? undefined : passwordOfNew)
+  if (password === undefined) return !known
+  // The password goes as a parameter into format(), so that it stands in no statement of ours; the server hashes it.
+  const [row] = await sql<{ statement: string }[]>`
+    select format('alter role %I password %L', ${user}::text, ${password}::text) as statement`
+  await sql.unsafe((row as { statement: string }).statement)
+  return !known
+}
+
+/** Made as the service's role, so that it may give the group to tenants' roles (PostgreSQL 16 asks who made it). */
+async function ensureGroup(sql: SessionClient, { service, database }: BootstrapOptions): Promise<void> {
+  // To end the sessions of a tenant's database before it is dropped.
+  await sql`grant pg_signal_backend to ${sql(database.user)}`
+  await sql`set role ${sql(database.user)}`
+  await ensureTenantGroup(sql, service)
+  await sql`reset role`
+}
+
+function explain(error: unknown, { database, superuser }: BootstrapOptions): unknown {
+  if (!(error instanceof CentralDatabaseUnavailable)) return error
+  const cause = (error.cause as Error | undefined)?.message ?? error.message
+  return new ConfigurationInvalid(
+    `PostgreSQL at ${database.host}:${database.port} cannot be used as ${superuser.user} (${cause}): check DB_HOST, DB_PORT, INIT_SUPERUSER and INIT_PASSWORD.`,
+  )
+}

@@ -1,0 +1,203 @@
+// Owns a migration run over all tenants of a service: canaries first, then some side by side, each tenant's outcome written
+// down as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
+// and stops nobody but by the stated rate; a run that was killed goes on from what is written. With the central database
+// gone the run ends with its error and can be resumed.
+import { type MigrationSet, migratePrepared, revert } from '../../plugins/distributed-tenant/databases/migrations.js'
+import { MigrationInvalid, MigrationRunNotFound } from '../../plugins/distributed-tenant/errors.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import type { ServiceName, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { beginRun, endRun, findRun, type Run, type RunTenant, recordTenant, runTenants, tenantsBehind } from './runs.js'
+
+export interface FleetParts {
+  readonly service: ServiceName
+  readonly central: SqlClient
+  /** A direct client of a database, closed when the function has settled. */
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  /** Our own tables inside a tenant database, then the service's. */
+  readonly sets: readonly MigrationSet[]
+}
+
+export interface MigrateOptions {
+  /** Tenants worked on side by side. Default 4: 4 to 8 is the knee (limits 4). */
+  readonly concurrency?: number
+  /**
+   * Tenants migrated one after the other before all others; any failure among them stops the run. Default: the first one, none when
+   * `stopAt` is 1.
+   */
+  readonly canaries?: readonly string[] | undefined
+  /** Only these tenants. */
+  readonly only?: readonly string[] | undefined
+  /** The share of failures that stops the run, judged from {@link JUDGED_FROM} tenants on. Default 0.05; 1 never stops. */
+  readonly stopAt?: number
+  /** Called as each tenant is done. */
+  readonly onTenant?: (outcome: TenantOutcome) => void
+  /** Called once, before the first tenant. */
+  readonly onBegin?: (run: { id: string; tenants: number; target: number }) => void
+  /** Stops after the tenants under way. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface TenantOutcome {
+  readonly id: TenantId
+  readonly state: 'done' | 'failed' | 'rolled_back'
+  readonly error: string | null
+  readonly ms: number
+}
+
+export interface RunResult {
+  /** Null when there was nothing to do. */
+  readonly run: Run | null
+  readonly failed: readonly { readonly id: TenantId; readonly error: string | null }[]
+}
+
+/** Fewer tenants say nothing about a rate. */
+export const JUDGED_FROM = 20
+const CONCURRENCY = 4
+const STOP_AT = 0.05
+const LONGEST_ERROR = 500
+
+export const NOTHING_TO_DO: RunResult = { run: null, failed: [] }
+
+/** Brings every tenant that is behind to this release's schema. One query when there is none. */
+export async function migrateFleet(parts: FleetParts, options: MigrateOptions = {}): Promise<RunResult> {
+  const target = targetOf(parts)
+  const ids = await tenantsBehind(parts.central, target, options.only)
+  if (ids.length === 0) return NOTHING_TO_DO
+  const id = await beginRun(parts.central, target, ids)
+  return carryOut(parts, id, ['pending'], options)
+}
+
+/** Goes on with a run: those it had not come to, and those that failed. @throws MIGRATION_RUN_NOT_FOUND, MIGRATION_INVALID */
+export async function resumeRun(parts: FleetParts, id: string, options: MigrateOptions = {}): Promise<RunResult> {
+  const run = await requireRun(parts, id)
+  if (run.target !== targetOf(parts)) {
+    throw new MigrationInvalid(
+      `Run ${id} leads to version ${run.target}, this release to ${targetOf(parts)}: resume it with that release, or begin a new run.`,
+    )
+  }
+  await endRun(parts.central, id, 'running', null)
+  return carryOut(parts, id, ['pending', 'failed'], options)
+}
+
+/**
+ * Takes back what this run applied, tenant by tenant, by the undo files.
+ * @throws MIGRATION_RUN_NOT_FOUND, and MIGRATION_INVALID before anything is touched when an undo file is missing
+ */
+export async function rollBackRun(parts: FleetParts, id: string, options: MigrateOptions = {}): Promise<RunResult> {
+  const run = await requireRun(parts, id)
+  const tenants = await runTenants(parts.central, id, ['done', 'failed'])
+  const set = tenantSet(parts)
+  const lowest = Math.min(run.target, ...tenants.map(({ fromVersion }) => fromVersion))
+  for (const { version, name, undo } of set.migrations.slice(lowest, run.target)) {
+    if (undo === null) {
+      throw new MigrationInvalid(
+        `Migration ${version} (${name}) has no undo file, so run ${id} cannot be rolled back: add one, or write a new migration.`,
+      )
+    }
+  }
+  options.onBegin?.({ id, tenants: tenants.length, target: lowest })
+  const failures = await eachTenant(parts, id, tenants, options, async (inside, { fromVersion }) => {
+    await revert(inside, set, fromVersion)
+    return { state: 'rolled_back', version: fromVersion }
+  })
+  if (!failures.stopped) await endRun(parts.central, id, 'rolled_back', null)
+  return result(parts, id)
+}
+
+const tenantSet = ({ sets }: FleetParts): MigrationSet => sets.at(-1) as MigrationSet
+const targetOf = (parts: FleetParts): number => tenantSet(parts).version
+
+async function requireRun({ central }: FleetParts, id: string): Promise<Run> {
+  const run = await findRun(central, id)
+  if (!run) throw new MigrationRunNotFound()
+  return run
+}
+
+async function carryOut(
+  parts: FleetParts,
+  id: string,
+  states: readonly ('pending' | 'failed')[],
+  options: MigrateOptions,
+): Promise<RunResult> {
+  const target = targetOf(parts)
+  const tenants = await runTenants(parts.central, id, states)
+  options.onBegin?.({ id, tenants: tenants.length, target })
+  const apply = async (inside: SqlClient): Promise<Outcome> => {
+    await migratePrepared(inside, parts.sets)
+    return { state: 'done', version: target }
+  }
+  // Whoever wants to go on past every failure wants no first one to stop it.
+  const byDefault = (options.stopAt ?? STOP_AT) < 1 ? tenants.slice(0, 1).map(tenant => tenant.id) : []
+  const named = new Set<string>(options.canaries ?? byDefault)
+  const canaries = tenants.filter(tenant => named.has(tenant.id))
+  const first = await eachTenant(parts, id, canaries, { ...options, concurrency: 1, stopAt: 0 }, apply)
+  if (first.failed > 0) {
+    await endRun(parts.central, id, 'stopped', 'a canary failed')
+    return result(parts, id)
+  }
+  const others = tenants.filter(tenant => !named.has(tenant.id))
+  const rest = await eachTenant(parts, id, others, options, apply)
+  const reason = options.signal?.aborted ? 'interrupted' : rest.stopped ? 'too many failures' : null
+  await endRun(parts.central, id, reason ? 'stopped' : 'done', reason)
+  return result(parts, id)
+}
+
+interface Outcome {
+  readonly state: 'done' | 'rolled_back'
+  readonly version: number
+}
+
+async function eachTenant(
+  { service, central, visit }: FleetParts,
+  run: string,
+  tenants: readonly RunTenant[],
+  options: MigrateOptions,
+  work: (inside: SqlClient, tenant: RunTenant) => Promise<Outcome>,
+): Promise<{ failed: number; stopped: boolean }> {
+  const { concurrency = CONCURRENCY, stopAt = STOP_AT, signal, onTenant } = options
+  const line = tenants[Symbol.iterator]()
+  let over = 0
+  let failed = 0
+  let stopped = false
+
+  async function one(tenant: RunTenant): Promise<void> {
+    const started = performance.now()
+    const ms = () => Math.round((performance.now() - started) * 10) / 10
+    let outcome: Outcome
+    try {
+      outcome = await visit(tenantDatabaseName(tenant.id, service), inside => work(inside, tenant))
+    } catch (error) {
+      const message = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR)
+      failed++
+      await recordTenant(central, run, tenant.id, { state: 'failed', version: null, error: message, ms: ms() })
+      onTenant?.({ id: tenant.id, state: 'failed', error: message, ms: ms() })
+      return
+    }
+    await recordTenant(central, run, tenant.id, { ...outcome, error: null, ms: ms() })
+    onTenant?.({ id: tenant.id, state: outcome.state, error: null, ms: ms() })
+  }
+
+  async function worker(): Promise<void> {
+    for (const tenant of line) {
+      await one(tenant)
+      over++
+      const judged = stopAt === 0 || over >= Math.min(JUDGED_FROM, tenants.length)
+      if (stopAt < 1 && judged && failed / over > stopAt) stopped = true
+      if (stopped || signal?.aborted) {
+        stopped = true
+        return
+      }
+    }
+  }
+
+  const workers = Array.from({ length: Math.max(1, concurrency) }, worker)
+  // One that cannot write down what it did ends the run; the others finish the tenant they are at.
+  const outcomes = await Promise.allSettled(workers)
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  return { failed, stopped }
+}
+
+async function result({ central }: FleetParts, id: string): Promise<RunResult> {
+  const failed = await runTenants(central, id, ['failed'])
+  return { run: await findRun(central, id), failed: failed.map(({ id, error }) => ({ id, error })) }
+}

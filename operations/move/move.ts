@@ -1,0 +1,205 @@
+// Owns the steps by which one tenant's database goes from one instance of its service to another: made ready there, frozen
+// for writers, copied, compared, accepted, closed here, switched in the registry. Invariants: each step can be run again
+// after a kill; the tenant is let in at one place at a time; before the switch everything can be undone, after it the
+// database it came from is kept, closed and renamed. A failure is thrown; undoing is the caller's decision.
+import { join } from 'node:path'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { dropKept } from '../../plugins/distributed-tenant/instances/moved-database.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
+import { creation, localeOf } from '../copying/empty-database.js'
+import type { Change, Journal, TransferStep, TransferTenant } from '../copying/journal.js'
+import type { TransferReport } from '../copying/parts.js'
+import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
+
+import type { MoveParts } from './parts.js'
+import { instanceAt } from './reach-instance.js'
+import { switchPlace } from './registry-switch.js'
+import { createSource } from './source.js'
+import { createTarget } from './target.js'
+
+export interface MoveOptions extends MoveParts {
+  readonly run: string
+  readonly from: string
+  readonly to: string
+  readonly programs: Programs
+  readonly journal: Journal
+  /** Where the copy of a large database lies for a while. */
+  readonly folder: string
+  readonly jobs: number
+  /** Aborted: it stops at the next step. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Move {
+  /** From wherever the journal says it is to the switch. */
+  carryOut(row: TransferTenant): Promise<TransferTenant>
+  /** Takes it back. @throws TRANSFER_REFUSED after the switch */
+  undo(row: TransferTenant, error: string | null): Promise<TransferTenant>
+  /** Drops the database it came from, for good. */
+  dropSource(row: TransferTenant): Promise<TransferTenant>
+}
+
+const SHOWN = 5
+
+export function createMove(options: MoveOptions): Move {
+  const { service, central, visit, journal, run, from, to, report } = options
+  const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
+  const here = instanceAt(options, from)
+  const there = instanceAt(options, to)
+  const source = createSource(options)
+  const target = createTarget(options)
+
+  async function note(row: TransferTenant, change: Change): Promise<TransferTenant> {
+    if (options.signal?.aborted && !change.step?.startsWith('und')) {
+      const { reason } = options.signal
+      const why = reason instanceof TransferFailed ? ` (${reason.message})` : ''
+      throw new TransferFailed(`The move of ${row.id} was interrupted${why}.`)
+    }
+    const now = await journal.note(run, row.id, change)
+    if (change.step) report({ type: change.step, id: row.id })
+    return now
+  }
+
+  /** Everything at the target that takes time and no freeze. */
+  async function prepare(row: TransferTenant): Promise<TransferTenant> {
+    const name = nameOf(row.id)
+    const begun = await note(row, { step: 'preparing', error: null })
+    await target.drop(begun)
+    await target.make(begun, await here.visit(async sql => creation(sql, name, await localeOf(sql, name))))
+    return note(begun, { step: 'prepared' })
+  }
+
+  async function freeze(row: TransferTenant, held: SessionClient): Promise<TransferTenant> {
+    await source.keepMigrationsOut(held, row.id)
+    const begun = row.step === 'prepared' ? await note(row, { step: 'freezing' }) : row
+    const now = await source.freeze(held, row.id)
+    // After a kill it has been frozen for longer than this process knows.
+    const frozen = { ...now, at: row.frozen?.at ?? now.at ?? '' }
+    return note(begun, begun.step === 'freezing' ? { step: 'frozen', frozen } : { frozen })
+  }
+
+  async function copy(row: TransferTenant): Promise<TransferTenant> {
+    const database = nameOf(row.id)
+    // A copy that was begun is begun anew.
+    const empty = row.step === 'copying' ? await prepare(row) : row
+    const begun = await note(empty, { step: 'copying' })
+    const [out, into] = [
+      { ...here.address, database },
+      { ...there.address, database },
+    ]
+    if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true })
+    else {
+      const folder = join(options.folder, `${run}-${row.id}-${service}`)
+      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, compress: 0 })
+    }
+    report({ type: 'restored', id: row.id })
+    return note(begun, { step: 'copied' })
+  }
+
+  async function verify(row: TransferTenant): Promise<TransferTenant> {
+    const name = nameOf(row.id)
+    const [original, copied] = await Promise.all([here.visit(readContents, name), visit(name, readContents, to)])
+    const wrong = differences(original, copied)
+    if (wrong.length > 0) {
+      const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
+      throw new TransferFailed(`The copy of ${name} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`)
+    }
+    return note(row, { step: 'verified', contents: contentsDigest(copied) })
+  }
+
+  /** `held`: our session in the database, from the freeze until it is closed. */
+  async function whileFrozen(row: TransferTenant, held: SessionClient): Promise<TransferTenant> {
+    let now = await freeze(row, held)
+    if (now.step === 'frozen' || now.step === 'copying') now = await copy(now)
+    // After a kill nobody kept watch in between: whatever was compared before is compared again.
+    now = await verify(now)
+    await target.accept(now)
+    now = await note(now, { step: 'accepted' })
+    now = await note(now, { step: 'closing' })
+    await source.close(held, now)
+    return now
+  }
+
+  async function switchOver(row: TransferTenant): Promise<TransferTenant> {
+    const frozenAt = row.frozen?.at ?? new Date().toISOString()
+    const { current: key } = options.credentials
+    await switchPlace(central, row.id, { run, from, to, key, frozenAt })
+    report({ type: 'switched', id: row.id })
+    const [now = row] = await journal.tenants(run)
+    return now
+  }
+
+  return {
+    async carryOut(row) {
+      let now = row
+      if (isBefore(now, 'prepared')) now = await prepare(now)
+      if (isBefore(now, 'closing') || (now.step === 'closing' && (await source.reopen(now.id)))) {
+        now = await here.visit(held => whileFrozen(now, held), nameOf(now.id))
+      }
+      if (now.step === 'closing') {
+        await source.putAway(now.id)
+        now = await note(now, { step: 'closed' })
+      }
+      return now.step === 'closed' ? switchOver(now) : now
+    },
+    async undo(row, error) {
+      if (row.step === 'switched' || row.step === 'dropped') {
+        throw new TransferRefused(`${row.id} is on the instance ${to} already: to have it back, move it to ${from}.`)
+      }
+      const begun = await note(row, { step: 'undoing', error })
+      // What is served comes first.
+      await source.restore(begun)
+      await target.drop(begun)
+      report({ type: 'removed', id: row.id })
+      return note(begun, { step: 'undone', frozen: null, contents: null })
+    },
+    async dropSource(row) {
+      // The tenant itself may be there again: what a move has left has a name of its own.
+      if (row.step !== 'switched') {
+        throw new TransferRefused(`${row.id} has not been moved to ${to} by this run: nothing was dropped.`)
+      }
+      await options.sessionAt(from)(sql => dropKept(sql, row.id, service))
+      return note(row, { step: 'dropped' })
+    },
+  }
+}
+
+const order: readonly TransferStep[] = [
+  'pending',
+  'preparing',
+  'prepared',
+  'freezing',
+  'frozen',
+  'copying',
+  'copied',
+  'verified',
+  'accepted',
+  'closing',
+  'closed',
+  'switched',
+  'dropped',
+]
+
+/** What a move that nothing stops tells, in this order: steps of its journal, and what is done between. */
+export const MOVE_REPORTS: readonly TransferReport['type'][] = [
+  'preparing',
+  'created',
+  'prepared',
+  'freezing',
+  'closed_to_writers',
+  'frozen',
+  'copying',
+  'restored',
+  'copied',
+  'verified',
+  'handed_over',
+  'accepted',
+  'closing',
+  'closed',
+  'switched',
+]
+
+const isBefore = ({ step }: TransferTenant, other: TransferStep): boolean => order.indexOf(step) < order.indexOf(other)

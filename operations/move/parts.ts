@@ -1,0 +1,23 @@
+// Owns what a move works with: one service with several instances, and who may be told. Types only.
+
+import type { InstanceAddress } from '../../plugins/distributed-tenant/config/instances.js'
+import type { Credentials } from '../../plugins/distributed-tenant/credentials/role-credentials.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
+import type { TransferParts } from '../copying/parts.js'
+
+export interface MoveParts extends TransferParts {
+  /** Home first. */
+  readonly instances: readonly InstanceAddress[]
+  readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string) => Promise<T>
+  readonly credentials: Credentials
+}
+
+/** What a run of the kind `move` has in its column `source`: where from and where to. */
+export const routeText = (from: string, to: string): string => `${from}>${to}`
+
+export function parseRoute(text: string): { readonly from: string; readonly to: string } {
+  const [from = '', to = ''] = text.split('>')
+  return { from, to }
+}

@@ -1,0 +1,126 @@
+// Owns the plan of a move: from where to where, how large, how long writers may be refused, and what is in the way. It reads
+// both instances and changes nothing.
+import { inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { QueryClient, RegistryRow, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { folderInTheWay, roomInTheWay } from '../copying/disk-space.js'
+import { createInstance } from '../copying/external-instance.js'
+import { block, type Obstacle, tell } from '../copying/obstacle.js'
+import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
+import { programsInTheWay } from '../copying/preflight.js'
+import { surveyDatabase } from '../copying/survey.js'
+import type { MoveParts } from './parts.js'
+
+export interface MovePlan {
+  readonly tenant: TenantId
+  readonly from: string
+  readonly to: string
+  readonly database: string
+  readonly bytes: number
+  /** A rough guess of how long writers are refused: what a copy costs however small, and what its bytes cost. */
+  readonly seconds: number
+  readonly obstacles: readonly Obstacle[]
+  readonly row: RegistryRow
+}
+
+const SECONDS_AT_LEAST = 1
+const BYTES_A_SECOND = 20 * 1024 * 1024
+const EMPTY_BYTES = 7.5 * 1024 * 1024
+
+export interface MovePlanOptions {
+  readonly programs: Programs
+  readonly id: TenantId
+  readonly to: string
+  /** Where the copy of a large database lies for a while. */
+  readonly folder: string
+  /** What the operator says is free on the target's disk, in bytes. */
+  readonly room: number | undefined
+}
+
+/** @throws TRANSFER_REFUSED when there is nothing to plan: no such tenant, no such instance, or it is there already */
+export async function planMove(parts: MoveParts, options: MovePlanOptions): Promise<MovePlan> {
+  const { programs, id, to, folder, room } = options
+  const { service, central, instances, sessionAt } = parts
+  const row = await findTenant(central, id)
+  if (!row) throw new TransferRefused(`${service} has no tenant ${id}: look at \`distributed-tenant status\`.`)
+  const { instance: from } = row
+  const names = instances.map(({ name }) => name)
+  if (!names.includes(to)) throw new TransferRefused(`${service} has no instance ${to}: it has ${names.join(', ')}.`)
+  if (from === to) throw new TransferRefused(`${id} is on the instance ${to} already.`)
+  const database = tenantDatabaseName(id, service)
+  const here = await sessionAt(from)(sql => askSource(sql, database, keptName(id, service)))
+  const there = await sessionAt(to)(sql => askTarget(sql, database))
+  const obstacles: Obstacle[] = []
+  if (row.provisioned !== 'ready' || row.lifecycle === 'deleted') {
+    obstacles.push(
+      block(id, `is ${row.lifecycle === 'deleted' ? 'deleted' : row.provisioned}, and only what is ready can be moved`),
+    )
+  }
+  if (row.moving !== null) obstacles.push(block(id, 'is being moved already: go on with --resume, or --rollback'))
+  if (here.kept) {
+    obstacles.push(
+      block(keptName(id, service), `is left on ${from} from a move before: drop it with \`move ${id} --drop-source\``),
+    )
+  }
+  if (here.prepared) obstacles.push(block(database, 'has prepared transactions: commit or roll them back first'))
+  if (here.ownRights)
+    obstacles.push(block(database, 'gives rights to the tenant’s role itself, which a move takes back'))
+  if (there.taken !== 'absent') obstacles.push(block(database, `exists on ${to} already`))
+  if (there.major < here.major) {
+    obstacles.push(block(to, `is PostgreSQL ${there.major}, older than ${here.major} on ${from}`))
+  }
+  if (here.busy > 0) {
+    obstacles.push(tell(database, `has ${here.busy} open transactions: those that take longer than 5 s are ended`))
+  }
+  obstacles.push(...(await programsInTheWay(programs, `the instance ${from}`, here.major)))
+  const { host = '', port = 0 } = instances.find(({ name }) => name === to) ?? {}
+  obstacles.push(
+    ...(await roomInTheWay(
+      [{ about: to, host, port, ask: sessionAt(to), bytes: here.bytes }],
+      new Map(room === undefined ? [] : [[to, room]]),
+      { say: () => '--room <size>', less: 'move it to another instance' },
+    )),
+    ...(await folderInTheWay(folder, here.bytes < LARGE_BYTES ? 0 : here.bytes)),
+  )
+  const place = instances.find(({ name }) => name === from)
+  const source = createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database })
+  // Closed at once: a session that is kept is reset in a transaction, which the next plan would take for somebody's.
+  const facts = await surveyDatabase(source, database).finally(() => source.close())
+  for (const what of facts.forSuperusers) {
+    obstacles.push(block(database, `has ${what}, which the service’s role may not make: drop it first`))
+  }
+  for (const extension of facts.extensions) {
+    if (!there.extensions.has(extension)) {
+      obstacles.push(
+        block(database, `needs the extension ${extension}, which cannot be made on ${to}: install it there`),
+      )
+    }
+  }
+  const seconds = Math.ceil(SECONDS_AT_LEAST + Math.max(0, here.bytes - EMPTY_BYTES) / BYTES_A_SECOND)
+  return { tenant: id, from, to, database, bytes: here.bytes, seconds, obstacles, row }
+}
+
+async function askSource(sql: QueryClient, database: string, kept: string) {
+  const [facts] = await sql<{ bytes: number; busy: number; prepared: boolean; major: number; ownRights: boolean }[]>`
+    select coalesce((select pg_database_size(oid) from pg_database where datname = ${database}), 0)::float8 as bytes,
+      (select count(*)::int from pg_stat_activity where datname = ${database} and xact_start is not null
+        and backend_type = 'client backend') as busy,
+      exists (select from pg_prepared_xacts where database = ${database}) as prepared,
+      exists (select from pg_shdepend join pg_database on pg_database.oid = dbid
+        where datname = ${database} and refclassid = 'pg_authid'::regclass and deptype = 'a'
+          and refobjid = (select oid from pg_roles where rolname = ${database})) as "ownRights",
+      current_setting('server_version_num')::int / 10000 as major`
+  const { state } = await inspectDatabase(sql, kept)
+  return { ...(facts as NonNullable<typeof facts>), kept: state !== 'absent' }
+}
+
+async function askTarget(sql: QueryClient, database: string) {
+  const [facts] = await sql<{ major: number; extensions: string[] }[]>`
+    select current_setting('server_version_num')::int / 10000 as major,
+      array(select name from pg_available_extension_versions group by name having bool_or(trusted) or name = 'plpgsql') as extensions`
+  const { state } = await inspectDatabase(sql, database)
+  return { taken: state, major: facts?.major ?? 0, extensions: new Set(facts?.extensions ?? []) }
+}

@@ -1,0 +1,101 @@
+// Owns the side where a move leads to: an empty database that nobody may enter, and its end as the tenant's. Invariants: what
+// is dropped here carries this run's comment or the tenant's certificate; the mark is the last thing that is written, and
+// still nobody is sent here. Each can be repeated.
+import {
+  closeToPublic,
+  commentDatabase,
+  dropDatabase,
+  dropRole,
+  inspectDatabase,
+  markFits,
+  markText,
+  parseMark,
+} from '../../plugins/distributed-tenant/databases/databases.js'
+import { openRoleAt, prepareRole } from '../../plugins/distributed-tenant/databases/roles.js'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { isEmpty } from '../copying/empty-database.js'
+import type { TransferTenant } from '../copying/journal.js'
+import type { MoveParts } from './parts.js'
+import { dropOwnRights } from './write-rights.js'
+
+export interface Target {
+  /** `statement`: how its database is made, see `creation`. */
+  make(row: TransferTenant, statement: string): Promise<void>
+  /** @throws TRANSFER_REFUSED when its name is held by anything else than this run's own */
+  drop(row: TransferTenant): Promise<void>
+  /** After the copy: it is the tenant's, and its role may log in. @throws TRANSFER_FAILED without the tenant's certificate */
+  accept(row: TransferTenant): Promise<void>
+}
+
+export function createTarget(options: MoveParts & { readonly run: string; readonly to: string }): Target {
+  const { service, central, visit, sessionAt, credentials, run, to, report } = options
+  const comment = `distributed-tenant:transfer:v1 ${run}`
+  const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
+
+  async function isOurs(
+    { id, certificate }: TransferTenant,
+    found: { comment: string | null; ours: boolean },
+  ): Promise<boolean> {
+    if (!found.ours) return false
+    if (found.comment === comment) return true
+    const mark = parseMark(found.comment)
+    // The registry says that the tenant is elsewhere, and this one carries its certificate: our copy.
+    if (mark) return certificate !== null && markFits(mark, { tenant: id, service, certificate })
+    // Killed between making it and writing the comment: it holds nothing yet.
+    return found.comment === null && (await visit(nameOf(id), isEmpty, to))
+  }
+
+  return {
+    async make({ id }, statement) {
+      const name = nameOf(id)
+      await sessionAt(to)(async at => {
+        await at.unsafe(statement)
+        await closeToPublic(at, name)
+        report({ type: 'created', id })
+        await commentDatabase(at, name, comment)
+        await prepareRole(at, name, service)
+      })
+    },
+    async drop(row) {
+      const name = nameOf(row.id)
+      await sessionAt(to)(async at => {
+        const found = await inspectDatabase(at, name)
+        if (found.state === 'present' && !(await isOurs(row, found))) {
+          throw new TransferRefused(
+            `${name} on the instance ${to} is not of this move and was left as it is: look into it, then go on.`,
+          )
+        }
+        await dropDatabase(at, name)
+        // What an earlier move has left there holds rights of it.
+        if ((await inspectDatabase(at, keptName(row.id, service))).state === 'absent') await dropRole(at, name)
+      })
+    },
+    async accept({ id, certificate }) {
+      const name = nameOf(id)
+      const copied = await visit(
+        name,
+        async inside => {
+          await dropOwnRights(inside, name)
+          const [found] = await inside<
+            { certificate: string }[]
+          >`select certificate from distributed_tenant.certificate`
+          return found?.certificate
+        },
+        to,
+      )
+      if (copied === undefined || copied !== certificate) {
+        throw new TransferFailed(`The copy of ${name} does not carry the tenant’s certificate: nothing was switched.`)
+      }
+      await sessionAt(to)(at =>
+        at.begin(async tx => {
+          await commentDatabase(tx, name, markText({ tenant: id, service, certificate: copied }))
+          await openRoleAt(tx, central, id, { service, credentials })
+        }),
+      )
+      report({ type: 'handed_over', id })
+    },
+  }
+}

@@ -1,0 +1,187 @@
+// Owns where the command finds what it works on: --config, the environment, then the stack of this folder. Passwords and
+// tokens are read here and go into connections and headers only.
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Environment, readEnvironment, readSecret } from '../plugins/distributed-tenant/config/environment.js'
+import { parseInstances } from '../plugins/distributed-tenant/config/instances.js'
+import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
+import { parseServiceName } from '../plugins/distributed-tenant/names.js'
+import { UsageError } from './outcome.js'
+
+export interface ServiceTarget {
+  readonly name: string
+  readonly url: string | null
+  readonly database: Partial<DatabaseOptions>
+  readonly migrations: { readonly central?: string; readonly tenant?: string }
+  /** Its other instances; null: as the environment says. */
+  readonly instances: Readonly<Record<string, { host: string; port?: number }>> | null
+  /** With the service's own NATS user, where it has one. */
+  readonly nats: string | null
+}
+
+export interface Targets {
+  readonly services: readonly ServiceTarget[]
+  readonly identityUrl: string | null
+  readonly adminToken: string | null
+  readonly serviceToken: string | null
+  readonly redis: string | null
+  readonly roleSecret: string | null
+  /** For messages: which of the three it was. */
+  readonly from: string
+}
+
+/** The file of --config, and .stack/stack.json: the same shape. Paths are relative to the file. */
+interface ConfigFile {
+  readonly services?: Record<
+    string,
+    {
+      readonly url?: string
+      readonly database?: { host?: string; port?: number; user?: string; password?: string; name?: string }
+      readonly migrations?: { central?: string; tenant?: string }
+      /** Like DB_INSTANCES: `b=db2.internal:5432,c=db3.internal`. */
+      readonly instances?: string
+    }
+  >
+  readonly adminToken?: string
+  readonly serviceToken?: string
+  readonly tenantRoleSecret?: string
+  readonly nats?: { url?: string; services?: Record<string, string> }
+  readonly redis?: { url?: string }
+}
+
+const STACK_FILE = '.stack/stack.json'
+
+/** @throws UsageError when nothing says where the services are */
+export function readTargets(options: { config?: string | undefined; service?: string | undefined }): Targets {
+  const found = options.config ? fromFile(options.config) : (fromEnvironment() ?? fromStack())
+  if (!found) {
+    throw new UsageError(
+      `Nothing says where the services are: pass --config, set SERVICE_NAME and DB_* (or <SERVICE>_DB_HOST for each), or start the stack (${STACK_FILE}).`,
+    )
+  }
+  if (!options.service) return found
+  const name = parseServiceName(options.service)
+  const services = found.services.filter(service => service.name === name)
+  if (services.length > 0) return { ...found, services }
+  const known = found.services.map(service => service.name).join(', ')
+  throw new UsageError(`There is no service ${name} in ${found.from}: it has ${known || 'none'}.`)
+}
+
+function fromStack(): Targets | null {
+  try {
+    return fromFile(STACK_FILE)
+  } catch (error) {
+    if ((error as { cause?: NodeJS.ErrnoException }).cause?.code === 'ENOENT') return null
+    throw error
+  }
+}
+
+function fromFile(path: string): Targets {
+  let file: ConfigFile
+  try {
+    file = JSON.parse(readFileSync(path, 'utf8')) as ConfigFile
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read as JSON: check the path and the text.`, { cause: error })
+  }
+  const services = Object.entries(file.services ?? {}).map(
+    ([name, { url, database = {}, migrations = {}, instances }]) => {
+      const { name: databaseName, ...where } = database
+      return {
+        name: parseServiceName(name),
+        url: url ?? null,
+        database: { ...where, ...(databaseName ? { database: databaseName } : {}) },
+        migrations: withDefaults(name, relativeTo(path, migrations)),
+        instances: instances ? parseInstances(instances) : {},
+        nats: file.nats?.services?.[name] ?? null,
+      }
+    },
+  )
+  return {
+    services,
+    identityUrl: file.services?.identity?.url ?? null,
+    adminToken: file.adminToken ?? null,
+    serviceToken: file.serviceToken ?? null,
+    redis: file.redis?.url ?? null,
+    roleSecret: file.tenantRoleSecret ?? null,
+    from: path,
+  }
+}
+
+function fromEnvironment(): Targets | null {
+  const environment = readEnvironment()
+  const names = environment.REQUIRED_SERVICES.split(',').filter(name => process.env[`${name.toUpperCase()}_DB_HOST`])
+  const services =
+    names.length > 0
+      ? names.map(name => fromPrefix(name, environment))
+      : environment.SERVICE_NAME
+        ? [fromOwn(environment.SERVICE_NAME, environment)]
+        : []
+  if (services.length === 0) return null
+  return {
+    services,
+    identityUrl: environment.IDENTITY_URL ?? null,
+    adminToken: firstOf(environment.ADMIN_TOKEN),
+    serviceToken: firstOf(environment.SERVICE_TOKEN),
+    redis: environment.REDIS_URL || null,
+    roleSecret: environment.TENANT_ROLE_SECRET ?? null,
+    from: 'the environment',
+  }
+}
+
+/** `EMPLOYEE_DB_HOST` and its fellows; what is left out is as for the service itself. */
+function fromPrefix(name: string, environment: Environment): ServiceTarget {
+  const own = (variable: string): string | undefined => process.env[`${name.toUpperCase()}_${variable}`] || undefined
+  const port = own('DB_PORT')
+  const instances = own('DB_INSTANCES')
+  const password = readSecret(`${name.toUpperCase()}_DB_PASSWORD`) ?? environment.DB_PASSWORD
+  return {
+    name,
+    url: own('URL') ?? null,
+    database: {
+      host: own('DB_HOST') as string,
+      ...(port ? { port: Number(port) } : {}),
+      database: own('DB_DATABASE') ?? `${name}_central`,
+      user: own('DB_USERNAME') ?? `${name}_service`,
+      ...(password === undefined ? {} : { password }),
+    },
+    migrations: withDefaults(name, {}),
+    instances: instances ? parseInstances(instances) : {},
+    nats: readSecret(`${name.toUpperCase()}_NATS_URL`) ?? null,
+  }
+}
+
+/** Several are separated by commas while they are changed; the first is the new one. */
+const firstOf = (tokens: string | undefined): string | null => tokens?.split(',')[0] ?? null
+
+/** The service whose environment this is: everything else comes from it by itself. */
+function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
+  const name = parseServiceName(serviceName)
+  const nats = process.env.NATS_URL || process.env.NATS_URL_FILE ? environment.NATS_URL : null
+  return { name, url: null, database: {}, migrations: withDefaults(name, {}), instances: null, nats }
+}
+
+function relativeTo(path: string, migrations: { central?: string; tenant?: string }): ServiceTarget['migrations'] {
+  const folder = dirname(resolve(path))
+  return {
+    ...(migrations.central ? { central: resolve(folder, migrations.central) } : {}),
+    ...(migrations.tenant ? { tenant: resolve(folder, migrations.tenant) } : {}),
+  }
+}
+
+const shipped: Readonly<Record<string, readonly ('central' | 'tenant')[]>> = {
+  identity: ['central', 'tenant'],
+  employee: ['tenant'],
+  core: ['tenant'],
+}
+
+/** The three services of this package bring their migrations along. */
+function withDefaults(name: string, given: ServiceTarget['migrations']): ServiceTarget['migrations'] {
+  const own = Object.fromEntries(
+    (shipped[name] ?? []).map(kind => [
+      kind,
+      fileURLToPath(new URL(`../services/${name}/migrations/${kind}/`, import.meta.url)),
+    ]),
+  )
+  return { ...own, ...given }
+}

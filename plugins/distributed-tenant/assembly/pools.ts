@@ -1,0 +1,273 @@
+// Owns which pools one service process has, and the stated allowance of each: tenants by the budget, the central
+// database 5, provisioning 4 sessions with one visit to a new database each, the listener 1. Poolers are for tenants only.
+// Tenants are reached by a login of their own each, everything else by the service's. Where the service has more instances,
+// tenants of all share the budget, and each other one has provisioning sessions of its own.
+
+import { HOME, instanceDatabaseName } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
+import { createArrayTypes } from '../connections/array-types.js'
+import { type Connection, openConnection } from '../connections/connection.js'
+import { createBuilder } from '../connections/driver.js'
+import { type Target, tlsOptions } from '../connections/target.js'
+import type { Logins } from '../credentials/logins.js'
+import type { PoolName, Tell } from '../diagnostics/channels.js'
+import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable, TenantMoving } from '../errors.js'
+import { createPlaced } from '../instances/open-where-placed.js'
+import { createPlacements, type Placements } from '../instances/placements.js'
+import { tenantOfDatabase } from '../names.js'
+import { shareOf } from '../pool/instance-quota.js'
+import { createPool, type Pool, type PoolReport, type ReportLease } from '../pool/pool.js'
+import { type ClientScope, createClients, type SessionClient } from '../sql/client.js'
+import { createFollow } from '../sql/query-reporting.js'
+import type { SqlClient, TenantId } from '../types.js'
+
+export const CENTRAL_CONNECTIONS = 5
+export const PROVISIONING_SESSIONS = 4
+/** A migration may be long; the server's own guard is off for it. */
+const PROVISIONING_TIMEOUT_MS = 3_600_000
+/** A provisioning waits for its turn rather than fail: its event would only come again. */
+const PROVISIONING_WAIT_MS = 600_000
+/**
+ * The same on another instance than home: shorter than a migration, which has visits of its own, since a frozen instance
+ * would else hold up the provisioning of all the others.
+ */
+const ELSEWHERE_TIMEOUT_MS = 120_000
+const ELSEWHERE_WAIT_MS = 10_000
+/** Connections of looks at another instance: its health, and what the catalogues say. */
+const LOOKS = 2
+/** Connects under way at a time to one instance. */
+const MAX_OPENING = 4
+
+/** Runs statements that must share a session. */
+export type Session = <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+
+export interface Pools {
+  readonly tenants: Pool
+  readonly central: ClientScope
+  readonly provisioning: ClientScope
+  /** A client of a tenant's database, within the budget. */
+  clientFor(database: string): ClientScope
+  /**
+   * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
+   * where the registry has the tenant of that name, else at home.
+   */
+  visit<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
+  /** A session for provisioning on an instance; at home it is one on the central database. */
+  sessionAt(instance: string): Session
+  /** The same for looks, which wait for nobody and take no longer than a request may; home has its central database. */
+  lookAt(instance: string): Session
+  /** Where an instance is. @throws TENANT_DATABASE_UNAVAILABLE when this process was not told of it */
+  addressOf(instance: string): { readonly host: string; readonly port: number }
+  /** Where tenants are; null where there is one instance, and nothing to ask. */
+  readonly placements: Placements | null
+  /** The instance of a tenant database with a connection, as last known. */
+  instanceOf(database: string): string
+  /** The most tenant connections that one instance may have. */
+  readonly share: number
+  /** A connection that hears notifications, always direct. */
+  openListener(onNotify: Target['onNotify']): Connection
+  close(deadlineMs: number): Promise<void>
+}
+
+export function createPools(settings: Settings, logins: Logins, tell: Tell): Pools {
+  const { database, service } = settings
+  const direct = {
+    host: database.host,
+    port: database.port,
+    user: database.user,
+    password: database.password,
+    tls: tlsOptions(database),
+    applicationName: `${service}-service`,
+    statementTimeout: settings.queryTimeout,
+    arrayTypes: createArrayTypes(),
+  }
+  const pooled = settings.tenantDatabase
+    ? { ...direct, ...settings.tenantDatabase, pooler: true, applicationName: `${service}-service` }
+    : direct
+  /** Where an instance is, over what else a connection to it is told. */
+  const places = new Map(
+    settings.instances.map(({ name, host, port }) => [
+      name,
+      { host, port, tls: name === HOME ? direct.tls : tlsOptions({ ...database, host, port }) },
+    ]),
+  )
+  const placeOf = (instance: string) => {
+    const place = places.get(instance)
+    // Put there by a process that knows it.
+    if (!place) throw new TenantDatabaseUnavailable()
+    return place
+  }
+  const builder = createBuilder()
+  const provision = {
+    ...direct,
+    statementTimeout: 0,
+    applicationName: `${service}-provisioning`,
+    // Its statements are ours, and read no arrays of types that a tenant or a service has made.
+    arrayTypes: createArrayTypes({ ofDatabases: false }),
+  }
+
+  const reports = (pool: PoolName) => ({
+    report: (event: PoolReport) => tell({ area: 'connection', pool, event }),
+    reportLease: ((type, key, waitedMs) => {
+      if (tell.heard('lease')) tell({ area: 'lease', pool, event: { type, key, waitedMs } })
+    }) satisfies ReportLease,
+  })
+
+  const small = (
+    size: number,
+    target: Omit<Target, 'database'>,
+    more: { acquireTimeout: number; name: 'central' | 'provisioning' },
+  ): Pool =>
+    createPool({
+      budget: size,
+      perKey: size,
+      acquireTimeout: more.acquireTimeout,
+      idleTimeout: 60_000,
+      maxOpening: size,
+      pooling: true,
+      open: name => openConnection({ ...target, database: name }, Math.min(10_000, settings.connectTimeout)),
+      refusal: () => new CentralDatabaseUnavailable(),
+      ...reports(more.name),
+    })
+  const centralPool = small(CENTRAL_CONNECTIONS, direct, { acquireTimeout: settings.acquireTimeout, name: 'central' })
+  const sessions = small(PROVISIONING_SESSIONS, provision, {
+    acquireTimeout: PROVISIONING_WAIT_MS,
+    name: 'provisioning',
+  })
+  const clients = (pool: Pool, name: PoolName, queryTimeout: number, unavailable: () => Error) =>
+    createClients({ pool, builder, queryTimeout, unavailable, follow: createFollow(tell, name) })
+  const noCentral = () => new CentralDatabaseUnavailable()
+  const noTenant = () => new TenantDatabaseUnavailable()
+  const central = clients(centralPool, 'central', settings.queryTimeout, noCentral)(database.database)
+  const several = settings.instances.length > 1
+  const placements = several ? createPlacements({ central: central.sql, patience: settings.acquireTimeout }) : null
+  const placed =
+    placements &&
+    createPlaced({
+      service,
+      placements,
+      places,
+      budget: settings.maxConnections,
+      connectTimeout: settings.connectTimeout,
+      unknown: noTenant,
+    })
+
+  const tenants = createPool({
+    budget: settings.maxConnections,
+    perKey: settings.maxConnectionsPerTenant,
+    acquireTimeout: settings.acquireTimeout,
+    idleTimeout: settings.idleTimeout,
+    maxOpening: MAX_OPENING,
+    pooling: settings.pooling,
+    alwaysReset: settings.alwaysReset,
+    open(name) {
+      const login = logins.of(name)
+      const { user, password } = login
+      const target = { ...pooled, database: name, user, password }
+      const connection = placed
+        ? placed.open(name, target, login.lost)
+        : openConnection(target, settings.connectTimeout)
+      // Before the pool hears of it, which then asks `again`.
+      if (!placed) connection.watch(login.lost)
+      connection.opened.then(login.accepted, () => {})
+      return connection
+    },
+    again: name => logins.again(name) || (placed?.again(name) ?? false),
+    instances: placed?.shares,
+    refusal: () => new TenantBusy(),
+    ...reports('tenant'),
+  })
+  const others = new Map(
+    settings.instances.slice(1).map(({ name }) => {
+      const at = (size: number, target: typeof direct, waitMs: number, timeoutMs: number) => {
+        const pool = small(size, { ...target, ...placeOf(name) }, { acquireTimeout: waitMs, name: 'provisioning' })
+        const scope = clients(pool, 'provisioning', timeoutMs, noTenant)(instanceDatabaseName(service))
+        return { pool, scope }
+      }
+      const work = at(PROVISIONING_SESSIONS, provision, ELSEWHERE_WAIT_MS, ELSEWHERE_TIMEOUT_MS)
+      const looks = at(LOOKS, direct, settings.acquireTimeout, settings.queryTimeout)
+      return [name, { work, looks }] as const
+    }),
+  )
+  const provisioning = clients(sessions, 'provisioning', PROVISIONING_TIMEOUT_MS, noCentral)(database.database)
+
+  return {
+    tenants,
+    central,
+    provisioning,
+    clientFor: createClients({
+      pool: tenants,
+      builder,
+      queryTimeout: settings.queryTimeout,
+      unavailable: noTenant,
+      follow: createFollow(tell, 'tenant'),
+      ...(placements && { refusedWrite: name => movingError(placements, tenantOfDatabase(name, service)) }),
+    }),
+    placements,
+    addressOf(instance) {
+      const { host, port } = placeOf(instance)
+      return { host, port }
+    },
+    instanceOf: name => placed?.instanceOf(name) ?? HOME,
+    share: shareOf(settings.maxConnections, settings.instances.length),
+    sessionAt(instance) {
+      if (instance === HOME) return provisioning.session
+      placeOf(instance)
+      return fn => (others.get(instance) as Elsewhere).work.scope.session(fn)
+    },
+    lookAt(instance) {
+      if (instance === HOME) return central.session
+      placeOf(instance)
+      return fn => (others.get(instance) as Elsewhere).looks.scope.session(fn)
+    },
+    async visit(name, fn, instance) {
+      const id = placements && tenantOfDatabase(name, service)
+      // One that is not registered yet is being brought here, to the home instance.
+      const at = instance ?? (id && placements ? ((await placements.find(id)) ?? HOME) : HOME)
+      // A pool of one, gone with the visit: the database may be a template, which must not keep a session.
+      const pool = small(
+        1,
+        { ...provision, ...placeOf(at) },
+        { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' },
+      )
+      const scope = clients(pool, 'provisioning', PROVISIONING_TIMEOUT_MS, noTenant)(name)
+      try {
+        return await fn(scope.sql)
+      } finally {
+        scope.release()
+        await pool.close(5_000)
+      }
+    },
+    openListener: onNotify =>
+      openConnection(
+        {
+          ...direct,
+          database: database.database,
+          applicationName: `${service}-listener`,
+          ...(onNotify ? { onNotify } : {}),
+        },
+        Math.min(5_000, settings.connectTimeout),
+      ),
+    async close(deadlineMs) {
+      await tenants.close(deadlineMs)
+      provisioning.release()
+      await sessions.close(deadlineMs)
+      for (const { pool, scope } of [...others.values()].flatMap(({ work, looks }) => [work, looks])) {
+        scope.release()
+        await pool.close(deadlineMs)
+      }
+      central.release()
+      await centralPool.close(deadlineMs)
+    },
+  }
+}
+
+interface Elsewhere {
+  readonly work: { readonly pool: Pool; readonly scope: ClientScope }
+  readonly looks: { readonly pool: Pool; readonly scope: ClientScope }
+}
+
+/** What a refused write of a tenant's is told, when it is refused because the tenant is being moved. */
+async function movingError(placements: Placements, id: TenantId | null): Promise<Error | null> {
+  return id !== null && (await placements.moving(id)) ? new TenantMoving() : null
+}

@@ -1,0 +1,227 @@
+// Owns what must be true before this process serves: the right central database, a role that is no superuser, schemas at
+// this release's version, a template to clone. Each refusal says what is wrong and the cure; nothing is half done.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HOME, type InstanceAddress } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
+import { type MigrationSet, migrate } from '../databases/migrations.js'
+import { powerfulRoles } from '../databases/roles.js'
+import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
+import type { Tell } from '../diagnostics/channels.js'
+import { ConfigurationInvalid } from '../errors.js'
+import { prepareAnchor } from '../instances/prepare-instance.js'
+import { shareOf } from '../pool/instance-quota.js'
+import type { SqlClient } from '../types.js'
+import type { Pools } from './pools.js'
+
+export interface CentralMark {
+  readonly service: string
+}
+
+const PREFIX = 'distributed-tenant:central:v1 '
+
+export const centralMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
+
+/** The service a central database belongs to; null when nobody has marked it. */
+export function parseCentralMark(comment: string | null): string | null {
+  if (!comment?.startsWith(PREFIX)) return null
+  const { service } = JSON.parse(comment.slice(PREFIX.length)) as CentralMark
+  return service
+}
+
+/** Longer than a database in a container beside us takes to come up. */
+const WAIT_FOR_DATABASE_MS = 60_000
+/** Only what time may cure is waited for: nobody listens yet, no such name yet, the server is starting up. */
+const NOT_YET =
+  /^(E(CONNREFUSED|CONNRESET|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_CLOSED|57P03)$/
+
+interface Facts extends ServerVersion {
+  readonly superuser: boolean
+  readonly mayMake: boolean
+  readonly mayEndSessions: boolean
+  readonly maxConnections: number
+  readonly reserved: number
+  readonly comment: string | null
+}
+
+/** @throws CONFIGURATION_INVALID, MIGRATION_INVALID, MIGRATION_FAILED */
+export async function prepareCentral(
+  settings: Settings,
+  pools: Pools,
+  sets: readonly MigrationSet[],
+  tell: Tell,
+  patienceMs: number,
+): Promise<void> {
+  const facts = await firstContact(settings, pools.central.sql, tell, patienceMs)
+  checkMark(settings, facts)
+  refuseOldServer(`${settings.database.host}:${settings.database.port}`, facts)
+  checkRole(settings, facts, tell)
+  await checkTenantRoles(settings, pools.central.sql, tell)
+  checkBudget(settings, facts, tell)
+  checkIdentity(settings, tell)
+  for (const set of sets) await migrate(pools.provisioning.sql, set)
+  await checkPlacements(settings, pools.central.sql)
+}
+
+/** A tenant on an instance that nobody named would look like one whose database is gone. */
+async function checkPlacements({ instances }: Settings, sql: SqlClient): Promise<void> {
+  const named = instances.map(({ name }) => name)
+  const rows = await sql<{ instance: string; tenants: number }[]>`
+    select instance, count(*)::int as tenants from tenants
+    where instance <> all(${named}::text[]) and provisioned <> 'removed' group by instance order by instance`
+  const [lost] = rows
+  if (!lost) return
+  throw new ConfigurationInvalid(
+    `${lost.tenants} tenant(s) are on the instance ${lost.instance}, which DB_INSTANCES does not name: name it, or move them first.`,
+  )
+}
+
+/**
+ * Makes the other instances ready, side by side. One that cannot be reached is told, and its tenants wait for it.
+ * @throws CONFIGURATION_INVALID when one is another service's
+ */
+export async function prepareInstances(
+  settings: Settings,
+  pools: Pools,
+  ensureTemplate: (instance: string) => Promise<unknown>,
+  tell: Tell,
+): Promise<void> {
+  await Promise.all(
+    settings.instances
+      .filter(({ name }) => name !== HOME)
+      .map(async address => {
+        try {
+          await prepareInstance(settings, pools, address, tell)
+          await ensureTemplate(address.name)
+        } catch (error) {
+          if (error instanceof ConfigurationInvalid) throw error
+          const { name, host, port } = address
+          const { message } = causeOf(error)
+          tell({
+            area: 'start',
+            event: {
+              type: 'warning',
+              message: `the instance ${name} (${host}:${port}) cannot be used (${message}): its tenants get 503 until it can; check DB_INSTANCES, or run \`distributed-tenant init --service ${settings.service}\`.`,
+            },
+          })
+        }
+      }),
+  )
+}
+
+async function prepareInstance(settings: Settings, pools: Pools, address: InstanceAddress, tell: Tell): Promise<void> {
+  const { name } = address
+  const facts = await pools.sessionAt(name)(at => prepareAnchor(at, pools.central.sql, settings.service, address))
+  tellPowerful(settings, facts.powerful, tell)
+  const wanted = (pools.share + BESIDE_SHARE) * settings.replicas
+  const allowed = facts.maxConnections - facts.reserved
+  if (wanted <= allowed) return
+  tell({
+    area: 'start',
+    event: {
+      type: 'warning',
+      message: `instance ${name}: ${settings.replicas} replica(s) x (share of the budget ${pools.share} + ${BESIDE_SHARE}) = ${wanted} connections, but it allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+    },
+  })
+}
+
+async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, patienceMs: number): Promise<Facts> {
+  const wait = settings.waitForDatabase ? Math.min(WAIT_FOR_DATABASE_MS, patienceMs) : 0
+  const deadline = performance.now() + wait
+  for (;;) {
+    try {
+      const [facts] = await sql<Facts[]>`
+        select rolsuper as superuser, rolsuper or (rolcreatedb and rolcreaterole) as "mayMake",
+          pg_has_role(current_user, 'pg_signal_backend', 'USAGE') as "mayEndSessions", current_setting('max_connections')::int as "maxConnections",
+          current_setting('superuser_reserved_connections')::int as reserved,
+          current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
+          (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment
+        from pg_roles where rolname = current_user`
+      return facts as Facts
+    } catch (error) {
+      if (performance.now() >= deadline || !NOT_YET.test(causeOf(error).code ?? '')) throw unreachable(settings, error)
+      tell({ area: 'start', event: { type: 'note', message: 'the central database does not answer yet; waiting' } })
+      await sleep(500)
+    }
+  }
+}
+
+function causeOf(error: unknown): { message?: string; code?: string } {
+  return (error as { cause?: { message?: string; code?: string } }).cause ?? (error as Error)
+}
+
+function unreachable({ database, service }: Settings, error: unknown): Error {
+  const cause = causeOf(error)
+  const { host, port, user, database: name } = database
+  return new ConfigurationInvalid(
+    `The central database ${name} at ${host}:${port} cannot be used as ${user} (${cause.message}): check DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD, or make it with \`distributed-tenant init --service ${service}\`.`,
+  )
+}
+
+function checkMark({ database, service }: Settings, { comment }: Facts): void {
+  const owner = parseCentralMark(comment)
+  if (owner !== null && owner !== service) {
+    throw new ConfigurationInvalid(
+      `Connected to the wrong database: ${database.database} at ${database.host}:${database.port} belongs to ${owner}, this is ${service}. Check DB_HOST, DB_PORT and DB_DATABASE.`,
+    )
+  }
+}
+
+function checkRole({ production, database, service, roleKeysImplied }: Settings, facts: Facts, tell: Tell): void {
+  const again = `\`distributed-tenant init --service ${service}\``
+  const warn = (message: string) => tell({ area: 'start', event: { type: 'warning', message } })
+  if (facts.superuser) {
+    const message = `${database.user} is a superuser: make the service’s own role with ${again} and use it in DB_USERNAME.`
+    if (production) throw new ConfigurationInvalid(message)
+    warn(message)
+  }
+  if (!facts.mayMake)
+    warn(`${database.user} may not create databases and roles, so no tenant can be made: run ${again}.`)
+  else if (!facts.mayEndSessions) {
+    warn(
+      `${database.user} may not end tenants’ sessions, so a database in use cannot be dropped: run ${again} once more.`,
+    )
+  }
+  if (roleKeysImplied) {
+    const message = 'TENANT_ROLE_SECRET is not set: the passwords of tenants’ roles derive from DB_PASSWORD.'
+    tell({ area: 'start', event: { type: 'note', message } })
+  }
+}
+
+/** What every tenant's handlers run as. More than rows and a connection was given to it by hand. */
+async function checkTenantRoles({ production, service }: Settings, sql: SqlClient, tell: Tell): Promise<void> {
+  tellPowerful({ production }, await powerfulRoles(sql, service), tell)
+}
+
+function tellPowerful({ production }: Pick<Settings, 'production'>, powerful: readonly string[], tell: Tell): void {
+  if (powerful.length === 0) return
+  const message = `${powerful.slice(0, 5).join(', ')}${powerful.length > 5 ? ', …' : ''} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
+  if (production) throw new ConfigurationInvalid(message)
+  tell({ area: 'start', event: { type: 'warning', message } })
+}
+
+function checkIdentity({ identity, source, enabled, nats }: Settings, tell: Tell): void {
+  // Without events nobody else makes tenants here.
+  if (identity || source || !enabled || nats === null) return
+  const message =
+    'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
+  tell({ area: 'start', event: { type: 'warning', message } })
+}
+
+/** Everything a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
+const BESIDE_BUDGET = 14
+/** The same on an instance that is not home: provisioning 4 with 4 visits, looks 2. */
+const BESIDE_SHARE = 10
+
+function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, tell: Tell): void {
+  const budget = shareOf(maxConnections, instances.length)
+  const wanted = (budget + BESIDE_BUDGET) * replicas
+  const allowed = facts.maxConnections - facts.reserved
+  if (wanted <= allowed) return
+  tell({
+    area: 'start',
+    event: {
+      type: 'warning',
+      message: `${replicas} replica(s) x (budget ${budget} + ${BESIDE_BUDGET}) = ${wanted} connections, but the server allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+    },
+  })
+}

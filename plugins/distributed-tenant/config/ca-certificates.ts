@@ -1,0 +1,33 @@
+// Owns reading the certificates of the authorities that a server's is held to: NATS_CA_FILE and REDIS_CA_FILE. Verification
+// itself is never off; without a file the authorities Node knows are believed. A file that would be in vain is refused.
+import { readFileSync } from 'node:fs'
+import { ConfigurationInvalid } from '../errors.js'
+
+const schemes = { NATS_CA_FILE: /^tls:/i, REDIS_CA_FILE: /^rediss:/i } as const
+const cures = { NATS_CA_FILE: 'tls://', REDIS_CA_FILE: 'rediss://' } as const
+
+/**
+ * The text of the certificates (PEM), read once at the start.
+ * @throws CONFIGURATION_INVALID when the file cannot be read, holds none, or the URL is not one for TLS
+ */
+export function readAuthorities(
+  name: keyof typeof schemes,
+  path: string | undefined,
+  url: string | null,
+): string | undefined {
+  if (!path || url === null) return undefined
+  if (!url.split(',').some(part => schemes[name].test(part.trim()))) {
+    throw new ConfigurationInvalid(
+      `${name} is set but the connection is not encrypted: begin the URL with ${cures[name]}, or leave ${name} out.`,
+    )
+  }
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new ConfigurationInvalid(`${name} cannot be read (${code}): check the path and who may read it.`)
+  }
+  if (text.includes('-----BEGIN CERTIFICATE-----')) return text
+  throw new ConfigurationInvalid(`${name} holds no certificate: it must be a file of certificates in PEM.`)
+}

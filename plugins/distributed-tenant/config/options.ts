@@ -1,0 +1,102 @@
+// Owns the plugin's options: what may be passed. Types only; what becomes of them, with the environment, is in settings.ts.
+import type { FastifyRequest } from 'fastify'
+import type { Redis } from 'ioredis'
+import type { StatusEvent } from '../../../events/index.js'
+import type { Identifier } from '../request/identify.js'
+import type { SqlClient, Tenant } from '../types.js'
+
+export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-full'
+
+/** Where this service's PostgreSQL is and who we are there. */
+export interface DatabaseOptions {
+  readonly host: string
+  readonly port: number
+  /** The central database. */
+  readonly database: string
+  readonly user: string
+  readonly password: string | undefined
+  readonly ssl: SslMode
+  readonly sslRootCert: string | undefined
+}
+
+/** All optional: `fastify.register(distributedTenant)` works from the environment alone. Times are milliseconds. */
+export interface DistributedTenantOptions {
+  /** `identity-service` or `identity`. */
+  service?: string
+  /** Folders with this service's own `NNN.do.name.sql` files. */
+  migrations?: { central?: string | URL; tenant?: string | URL }
+  database?: Partial<DatabaseOptions>
+  /** More instances for tenants' databases, by name; login, password and TLS are those of `database`. */
+  instances?: Readonly<Record<string, { host: string; port?: number | undefined }>>
+  /** A pooler for tenant connections; everything else goes direct. */
+  tenantDatabase?: { host: string; port?: number }
+  /** `false`: tenant routes answer 503 and nothing is consumed. */
+  enabled?: boolean
+  /** `false`: a connection lives for one statement or transaction. */
+  pooling?: boolean
+  /**
+   * When a session is reset before a tenant's next user gets it: `needed` (default), when the text of a statement says that it
+   * may have left something; `always`, for schemas whose own functions or triggers set something in their session, which no
+   * text shows. `always` costs a round trip for each lease, and no two statements share a connection.
+   */
+  reset?: 'needed' | 'always'
+  /** The budget: tenant connections of this process. Default 50. */
+  maxConnections?: number
+  /** Default: a fifth of the budget, at least one. */
+  maxConnectionsPerTenant?: number
+  /** Wait for the budget. Default 2,000. */
+  acquireTimeout?: number
+  /** Default 30,000. */
+  connectTimeout?: number
+  /** Deadline of one statement, kept by us whatever the server does. Default 30,000. */
+  queryTimeout?: number
+  /** Default 1,800,000. */
+  idleTimeout?: number
+  replicas?: number
+  /** Spare databases kept ready; 0 for none. Default 3. */
+  spares?: number
+  /**
+   * Tenants whose schema is behind this release's newest tenant migration: `serve` them, or `refuse` them with 503
+   * (TENANT_SCHEMA_OUTDATED) until they are migrated. Default `serve`.
+   */
+  outdatedTenants?: 'serve' | 'refuse'
+  /** `k1:<secret>`, older keys after a comma: the passwords of tenants' roles derive from it. Required in production. */
+  roleSecret?: string
+  /** `null`: no events. A URL carries the credentials. */
+  nats?: string | null
+  /** The path of the CA certificates for a `tls://` URL; default: the authorities Node knows. Verified in any case. */
+  natsCaFile?: string
+  /** A client of yours (not closed by us), a URL, or `null` for memory only. Default: `fastify.redis`, then REDIS_URL. */
+  redis?: Redis | string | null
+  /** The path of the CA certificates for a `rediss://` URL; default: the authorities Node knows. Verified in any case. */
+  redisCaFile?: string
+  /** Milliseconds a lookup stays in Redis. Default 3,600,000. */
+  cacheTtl?: number
+  /** One source or several; those that disagree refuse the request. A scope or a route may have its own. */
+  identifyBy?: Identifier | readonly Identifier[]
+  /**
+   * Fastify's `trustProxy: true` lets anybody who reaches this process say its host, and so its tenant: refused unless
+   * you say here that only your proxies can reach it.
+   */
+  trustAllProxies?: boolean
+  header?: string
+  baseDomain?: string
+  /** Says whether this request may act for the tenant; anything but `true` refuses with 403 (TENANT_FORBIDDEN). */
+  authorizeTenant?: (request: FastifyRequest, tenant: Tenant) => boolean | Promise<boolean>
+  /** A gateway in front has verified the tenant header. One of the two is required in production. */
+  trustedGateway?: boolean
+  /** This service is where tenants are made; default: the service is `identity`. */
+  source?: boolean
+  /** Hears every status event (the ledger); at least once, in any order. Throw to have it again. */
+  onStatus?: (event: StatusEvent, central: SqlClient) => Promise<void>
+  production?: boolean
+  /**
+   * Where identity's feed is read, and with which token. Default: IDENTITY_URL and SERVICE_TOKEN. `null`: there is no
+   * identity service, and nothing is compared with it.
+   */
+  identity?: { url: string; token: string } | null
+  /** The source: how long a deleted tenant's databases are kept. Default: TENANT_RETENTION_DAYS. */
+  retention?: number
+  /** How often identity's feed is read; everything is compared at every sixth time. Default 10,000. */
+  reconcileInterval?: number
+}

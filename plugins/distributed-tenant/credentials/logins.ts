@@ -1,0 +1,81 @@
+// Owns by which password a tenant's database is entered: the current key's, and after a refusal the next older one's, so
+// that keys can be changed while everything runs. While they are, another process may change a role back and forth between
+// two tries, so the round ends with the key it began with. When all are refused, or the role may not come in, that is told once per
+// refusal to whoever can mend it, and the connect fails as it is.
+
+import { tenantOfDatabase } from '../names.js'
+import type { ServiceName, TenantId } from '../types.js'
+import type { Credentials } from './role-credentials.js'
+
+export interface Login {
+  readonly user: string
+  readonly password: string
+  /** To be told why the connection was lost, whenever that is. */
+  lost(error: Error): void
+  accepted(): void
+}
+
+export interface Logins {
+  of(database: string): Login
+  /** True, once, when the last refusal left a password that is worth a try. */
+  again(database: string): boolean
+}
+
+const WRONG_PASSWORD = '28P01'
+/** The role is missing its LOGIN, or its right to connect. */
+const KEPT_OUT = new Set(['28000', '42501'])
+
+export function createLogins(
+  service: ServiceName,
+  credentials: Credentials,
+  onKeptOut: (tenant: TenantId) => void,
+): Logins {
+  const { keys } = credentials
+  const most = keys.length > 1 ? keys.length + 1 : 1
+  /** Databases whose last refusal left something to try. */
+  const left = new Set<string>()
+  /** Only of databases where the current key was refused: which key is next, and how many were refused in a row. */
+  const refusals = new Map<string, { key: number; refused: number }>()
+
+  function lost(database: string, tenant: TenantId, key: number, error: Error): void {
+    const { code = '' } = error as { code?: string }
+    left.delete(database)
+    if (KEPT_OUT.has(code)) onKeptOut(tenant)
+    if (code !== WRONG_PASSWORD) return
+    const state = refusals.get(database) ?? { key: 0, refused: 0 }
+    // Several were opened at once: the first refusal has moved on for all of them, and this one tries what comes next.
+    if (state.key !== key) {
+      left.add(database)
+      return
+    }
+    state.key = (key + 1) % keys.length
+    state.refused++
+    refusals.set(database, state)
+    if (state.refused < most) {
+      left.add(database)
+      return
+    }
+    refusals.delete(database)
+    onKeptOut(tenant)
+  }
+
+  return {
+    of(database) {
+      const tenant = tenantOfDatabase(database, service)
+      if (tenant === null) throw new Error(`${database} is no tenant database of ${service}`)
+      const key = refusals.get(database)?.key ?? 0
+      return {
+        user: database,
+        password: credentials.password(tenant, keys[key] as string),
+        lost: error => lost(database, tenant, key, error),
+        accepted() {
+          const state = refusals.get(database)
+          if (state?.key !== key) return
+          if (key === 0) refusals.delete(database)
+          else state.refused = 0
+        },
+      }
+    },
+    again: database => left.delete(database),
+  }
+}

@@ -1,0 +1,166 @@
+// Owns the directory's second layer: lookups kept in Redis for an hour. Keys `fdt:v1:<service>:<id>`; values hold what
+// `request.tenant` shows and the row's state, never routing, under a seal (seal.ts) with the time it was written. Whatever
+// goes wrong here is a miss within a short deadline; whatever stands there that this service has not written of this tenant,
+// within the hour, is a miss, is counted and taken away; and after three failures in a row Redis is left alone for a second, so a dead one costs nothing.
+import type { Redis } from 'ioredis'
+import type { RoleKey } from '../credentials/role-credentials.js'
+import type { JsonObject, Lifecycle, Provisioned, ServiceName, TenantId } from '../types.js'
+import { createSeal, SEAL_BYTES, type Seal } from './entry-seal.js'
+
+/** What a lookup yields: enough to decide and to show, nothing to route by. */
+export interface DirectoryEntry {
+  readonly id: TenantId
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: JsonObject
+  readonly version: number
+  readonly lifecycle: Lifecycle
+  readonly provisioned: Provisioned
+  /** The tenant migration its database is at; 0 before the first. */
+  readonly schemaVersion: number
+  readonly revision: number
+}
+
+export interface Remote {
+  /** Null for a miss, garbage, another tenant's entry, or no Redis. */
+  get(id: TenantId): Promise<DirectoryEntry | null>
+  /** Written by revision: an older row never replaces a newer one. Never rejects. */
+  put(entry: DirectoryEntry): Promise<void>
+  ping(): Promise<number>
+}
+
+/**
+ * `garbage`: nothing that this service has sealed. `foreign`: another tenant's or service's. `oversized`: longer than any
+ * entry may be. `outdated`: right, and written too long ago, or by a release that did not know of schema versions yet.
+ */
+export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized' | 'outdated'
+export type RemoteReport = { type: 'remote_failed' | `remote_${RemoteFlaw}`; error?: unknown }
+
+/** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms, where the JSON of a value begins. */
+const PUT_BY_REVISION = `
+local known = redis.call('GET', KEYS[1])
+if known then
+  local ok, entry = pcall(cjson.decode, string.sub(known, tonumber(ARGV[4])))
+  if ok and type(entry) == 'table' and tonumber(entry.revision) and tonumber(entry.revision) > tonumber(ARGV[2]) then
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+return 1`
+
+const FAILURES_TO_OPEN = 3
+const OPEN_MS = 1_000
+const MAX_ENTRY_BYTES = 256 * 1024
+
+export function createRemote(options: {
+  readonly redis: Redis
+  readonly service: ServiceName
+  /** What entries are sealed with; the first is current. */
+  readonly keys: readonly RoleKey[]
+  readonly ttlMs: number
+  readonly report: (event: RemoteReport) => void
+}): Remote {
+  const { redis, service, ttlMs, report } = options
+  const seal = createSeal(service, options.keys)
+  const key = (id: TenantId): string => `fdt:v1:${service}:${id}`
+  let failures = 0
+  let openUntil = 0
+
+  /** `id`: whose entry is read. */
+  async function guarded<T>(command: () => Promise<T>, id?: TenantId): Promise<T | null> {
+    if (performance.now() < openUntil) return null
+    try {
+      const answer = await command()
+      failures = 0
+      return answer
+    } catch (error) {
+      // It answers, and what stands under the key is no string.
+      if (error instanceof Error && error.message.startsWith('WRONGTYPE')) {
+        report({ type: 'remote_garbage' })
+        if (id) takeAway(id)
+        return null
+      }
+      report({ type: 'remote_failed', error })
+      if (++failures >= FAILURES_TO_OPEN) openUntil = performance.now() + OPEN_MS
+      return null
+    }
+  }
+
+  /** Left there it could keep what is right from being put, by saying that it is newer. */
+  function takeAway(id: TenantId): void {
+    void guarded(() => redis.unlink(key(id)))
+  }
+
+  return {
+    async get(id) {
+      // One byte more than an entry may have: a value of 10 MB is not fetched to be refused.
+      const bytes = await guarded(() => redis.getrangeBuffer(key(id), 0, MAX_ENTRY_BYTES), id)
+      if (bytes === null || bytes.length === 0) return null
+      const entry = readEntry(bytes, id, service, seal, Date.now() - ttlMs)
+      if (typeof entry !== 'string') return entry
+      report({ type: `remote_${entry}` })
+      if (entry !== 'outdated') takeAway(id)
+      return null
+    },
+    async put(entry) {
+      const value = seal.close(JSON.stringify({ service, at: Date.now(), ...entry }))
+      if (Buffer.byteLength(value) > MAX_ENTRY_BYTES) return
+      const life = Math.ceil(ttlMs)
+      await guarded(() => redis.eval(PUT_BY_REVISION, 1, key(entry.id), value, entry.revision, life, SEAL_BYTES + 1))
+    },
+    async ping() {
+      const started = performance.now()
+      await redis.ping()
+      return performance.now() - started
+    },
+  }
+}
+
+const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
+const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign', 'removed'])
+
+/** The entry of exactly this tenant in this service, sealed and written since, or what is wrong with it. */
+export function readEntry(
+  bytes: Buffer,
+  id: TenantId,
+  service: ServiceName,
+  seal: Seal,
+  since: number,
+): DirectoryEntry | RemoteFlaw {
+  if (bytes.length > MAX_ENTRY_BYTES) return 'oversized'
+  const text = seal.open(bytes)
+  return text === null ? 'garbage' : parseEntry(text, id, service, since)
+}
+
+/** What a seal was on. */
+export function parseEntry(
+  bytes: Buffer,
+  id: TenantId,
+  service: ServiceName,
+  since: number,
+): DirectoryEntry | RemoteFlaw {
+  let raw: Record<string, unknown>
+  try {
+    raw = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return 'garbage'
+  }
+  if (typeof raw !== 'object' || raw === null) return 'garbage'
+  const { name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision } = raw
+  const fits =
+    typeof name === 'string' &&
+    (domain === null || typeof domain === 'string') &&
+    typeof settings === 'object' &&
+    settings !== null &&
+    !Array.isArray(settings) &&
+    Number.isSafeInteger(version) &&
+    Number.isSafeInteger(revision) &&
+    lifecycles.has(lifecycle) &&
+    provisionedStates.has(provisioned) &&
+    (schemaVersion === undefined || Number.isSafeInteger(schemaVersion))
+  if (!fits) return 'garbage'
+  if (raw.id !== id || raw.service !== service) return 'foreign'
+  // An old one could be put back when nobody remembers any more that it is old.
+  if (schemaVersion === undefined || !(Number(raw.at) >= since)) return 'outdated'
+  return { id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision } as DirectoryEntry
+}

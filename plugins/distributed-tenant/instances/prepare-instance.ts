@@ -1,0 +1,63 @@
+// Owns making an instance that is not the home one ready for this release: its mark is looked at, our functions are there
+// as the central database has them, and the template is built. Safe to repeat. An instance that cannot be reached is told
+// and costs its own tenants only; one that is another service's stops the start.
+
+import { type InstanceAddress, instanceDatabaseName, parseInstanceMark } from '../config/instances.js'
+import { powerfulRoles } from '../databases/roles.js'
+import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
+import { ConfigurationInvalid } from '../errors.js'
+import type { SessionClient } from '../sql/client.js'
+import type { QueryClient, ServiceName, SqlClient } from '../types.js'
+
+const FUNCTION = 'prepare_tenant_role(text,text,text)'
+
+/** What an instance says of itself. */
+export interface AnchorFacts {
+  readonly maxConnections: number
+  readonly reserved: number
+  /** Roles of tenants that could do more than work in their database. */
+  readonly powerful: readonly string[]
+}
+
+/** @throws CONFIGURATION_INVALID when it is another service's or too old, or `init` was not run for it */
+export async function prepareAnchor(
+  at: SessionClient,
+  central: SqlClient,
+  service: ServiceName,
+  { name, host, port }: InstanceAddress,
+): Promise<AnchorFacts> {
+  const [row] = await at<(ServerVersion & { comment: string | null; maxConnections: number; reserved: number })[]>`
+    select current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
+      (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment,
+      current_setting('max_connections')::int as "maxConnections",
+      current_setting('superuser_reserved_connections')::int as reserved`
+  const facts = row as NonNullable<typeof row>
+  refuseOldServer(`the instance ${name} (${host}:${port})`, facts)
+  const owner = parseInstanceMark(facts.comment)
+  if (owner !== service) {
+    throw new ConfigurationInvalid(
+      `${instanceDatabaseName(service)} on the instance ${name} (${host}:${port}) ${owner === null ? 'carries no mark of ours' : `belongs to ${owner}`}: check DB_INSTANCES, or run \`distributed-tenant init --service ${service}\`.`,
+    )
+  }
+  const wanted = await definitionOf(central)
+  if (wanted !== (await definitionOf(at))) {
+    await at.begin(async tx => {
+      await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+      await tx.unsafe(`
+        create table if not exists templates (
+          name text collate "C" primary key,
+          version integer not null,
+          used_at timestamptz not null default now()
+        )`)
+      await tx.unsafe(wanted as string)
+    })
+  }
+  const { maxConnections, reserved } = facts
+  return { maxConnections, reserved, powerful: await powerfulRoles(at, service) }
+}
+
+async function definitionOf(sql: QueryClient): Promise<string | null> {
+  const [row] = await sql<{ definition: string | null }[]>`
+    select pg_get_functiondef(to_regprocedure(${FUNCTION})) as definition`
+  return row?.definition ?? null
+}

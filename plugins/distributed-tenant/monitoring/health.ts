@@ -1,0 +1,179 @@
+// Owns the answers about health: each part asked side by side, within one deadline, without secrets. A tenant's probe is
+// one word, kept for 5 s, and takes no connection when the budget is spent.
+import { LRUCache } from 'lru-cache'
+import type { Pools } from '../assembly/pools.js'
+import { HOME } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
+import type { Directory } from '../directory/directory.js'
+import type { Remote } from '../directory/redis-cache.js'
+import { TenantBusy, TenantLookupFailed, TenantMoving } from '../errors.js'
+import type { Breaker } from '../instances/breaker.js'
+import { tenantDatabaseName } from '../names.js'
+import type { Streams } from '../provisioning/messaging.js'
+import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../reports.js'
+import type { TenantId } from '../types.js'
+
+export interface HealthParts {
+  readonly settings: Settings
+  readonly pools: Pools
+  readonly directory: Directory
+  /** The oldest schema of a tenant that is served; 0 for any. */
+  readonly oldestSchema: number
+  readonly remote: Remote | null
+  readonly breaker: Breaker
+  readonly streams: () => Streams | null
+}
+
+export interface HealthQuestions {
+  health(deadlineMs?: number): Promise<TenancyHealth>
+  probe(id: TenantId): Promise<TenantProbe>
+  connectionInfo(): ConnectionInfo
+}
+
+const NONE = { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, opened: 0, taken: 0, refused: 0 }
+const PROBE_TTL_MS = 5_000
+const PROBE_DEADLINE_MS = 2_000
+
+export function createHealth(parts: HealthParts): HealthQuestions {
+  const { settings, pools, directory, oldestSchema, remote } = parts
+  const probes = new LRUCache<string, Promise<TenantProbe>>({ max: 1_000, ttl: PROBE_TTL_MS })
+
+  function connectionInfo(): ConnectionInfo {
+    const { keys, counted, ...info } = pools.tenants.info()
+    const { host, port } = settings.tenantDatabase ?? settings.database
+    const names = new Set([...counted.keys(), ...keys.keys()])
+    const tenants = [...names].map(name => [name, { ...NONE, ...keys.get(name), ...counted.get(name) }] as const)
+    return {
+      service: settings.service,
+      instance: { host, port },
+      ...info,
+      tenants: Object.fromEntries(tenants),
+      instances: byInstance(keys, info),
+    }
+  }
+
+  /** With one instance it is all of it; with several each tenant counts where it was last known to be. */
+  function byInstance(keys: ReadonlyMap<string, ConnectionCounts>, all: ConnectionCounts): ConnectionInfo['instances'] {
+    const counts = new Map(
+      settings.instances.map(({ name, host, port }) => [
+        name,
+        { host, port, open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, budget: pools.share },
+      ]),
+    )
+    const add = (instance: string, { open, idle, inUse, opening, waiting }: ConnectionCounts): void => {
+      const one = counts.get(instance)
+      if (!one) return
+      one.open += open
+      one.idle += idle
+      one.inUse += inUse
+      one.opening += opening
+      one.waiting += waiting
+    }
+    if (counts.size === 1) add(HOME, all)
+    else for (const [name, info] of keys) add(pools.instanceOf(name), info)
+    return Object.fromEntries(counts)
+  }
+
+  async function ask(id: TenantId): Promise<TenantProbe> {
+    const name = tenantDatabaseName(id, settings.service)
+    try {
+      const entry = await directory.find(id)
+      if (!entry || entry.lifecycle === 'deleted') return 'not_found'
+      if (entry.lifecycle === 'suspended') return 'suspended'
+      if (entry.provisioned === 'pending') return 'provisioning'
+      if (entry.provisioned !== 'ready') return 'failed'
+      if (entry.schemaVersion < oldestSchema) return 'outdated'
+      const info = pools.tenants.info()
+      const mine = info.keys.get(name)
+      if (info.open >= info.budget && !mine?.idle) return 'busy'
+      return await reach(name)
+    } catch (error) {
+      if (error instanceof TenantBusy) return 'busy'
+      if (error instanceof TenantMoving) return 'moving'
+      return error instanceof TenantLookupFailed ? 'unknown' : 'unavailable'
+    }
+  }
+
+  async function reach(name: string): Promise<TenantProbe> {
+    const scope = pools.clientFor(name)
+    const timer = setTimeout(() => scope.release(), PROBE_DEADLINE_MS)
+    try {
+      await scope.sql`select 1`
+      return 'ready'
+    } finally {
+      clearTimeout(timer)
+      scope.release()
+    }
+  }
+
+  return {
+    connectionInfo,
+    probe(id) {
+      let probe = probes.get(id)
+      if (!probe) {
+        probe = ask(id)
+        probes.set(id, probe)
+      }
+      return probe
+    },
+    async health(deadlineMs = 1_000) {
+      const others = settings.instances.slice(1)
+      const [central, cache, ...elsewhere] = await Promise.all([
+        timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
+        remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
+        ...others.map(({ name }) =>
+          timed(deadlineMs, () => pools.lookAt(name)(async sql => void (await sql`select 1`))),
+        ),
+      ])
+      return {
+        central,
+        cache,
+        events: eventsPart(parts.streams()),
+        provisioning: provisioningPart(parts.breaker),
+        ...(others.length > 0 && {
+          instances: Object.fromEntries(others.map(({ name }, at) => [name, elsewhere[at] as HealthPart])),
+        }),
+        connections: connectionInfo(),
+      }
+    },
+  }
+}
+
+/** Existing tenants are served; new ones wait until the instance is no longer spared. */
+function provisioningPart(breaker: Breaker): HealthPart {
+  const { open, reason, retryInMs } = breaker.state()
+  if (!open) return { status: 'up' }
+  // Nothing is tried for its own sake: an idle instance may have been well for long.
+  const next = retryInMs > 0 ? `tried again in ${Math.ceil(retryInMs / 1000)} s` : 'tried again by who needs it next'
+  return { status: 'down', detail: `${reason ?? 'its instance is spared'} (${next})` }
+}
+
+function eventsPart(streams: Streams | null): HealthPart {
+  if (!streams) return { status: 'off' }
+  if (streams.status() === 'connected') return { status: 'up' }
+  return { status: 'down', detail: streams.lastError() ?? streams.status() }
+}
+
+async function timed(deadlineMs: number, work: () => Promise<void>): Promise<HealthPart> {
+  const started = performance.now()
+  try {
+    await within(deadlineMs, work)
+    return { status: 'up', latencyMs: Math.round((performance.now() - started) * 100) / 100 }
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string }
+    return { status: 'down', detail: code ?? message }
+  }
+}
+
+/** The work goes on behind a missed deadline; its own deadlines end it. */
+async function within<T>(deadlineMs: number, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
+  })
+  try {
+    return await Promise.race([work(), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,63 @@
+// Owns the numbers about a service that take a question: its registry, outbox, dead events, spares, and how far its
+// consumers are behind. Invariant: a part that does not answer in time is null, never zero and never an old number.
+import type { Streams } from '../provisioning/messaging.js'
+import type { Figures } from '../reports.js'
+import type { SqlClient } from '../types.js'
+
+export interface FiguresParts {
+  readonly central: SqlClient
+  /** The newest tenant migration of this release. */
+  readonly schemaVersion: number
+  readonly streams: () => Streams | null
+}
+
+type Counted = NonNullable<Figures['stored']>
+
+export function createFigures(parts: FiguresParts): (deadlineMs?: number) => Promise<Figures> {
+  return async (deadlineMs = 1_000) => {
+    const streams = parts.streams()
+    const [stored, consumers] = await Promise.all([
+      within(deadlineMs, count(parts)),
+      streams ? within(deadlineMs, streams.lag()) : null,
+    ])
+    return { stored, consumers }
+  }
+}
+
+/** One question for all of it: a scrape costs the central database one statement. */
+async function count({ central, schemaVersion }: FiguresParts): Promise<Counted | null> {
+  const [row] = await central<Counted[]>`
+    with registry as (
+      select lifecycle, provisioned, count(*)::int as count,
+        (count(*) filter (where lifecycle <> 'deleted' and provisioned = 'ready'
+          and coalesce(schema_version, 0) < ${schemaVersion}))::int as behind
+      from tenants group by lifecycle, provisioned
+    ), waiting as (
+      select count(*)::int as waiting, coalesce(extract(epoch from now() - min(created_at)), 0)::float8 as oldest
+      from outbox where published_at is null and refused_at is null
+    )
+    select
+      (select coalesce(json_agg(json_build_object('lifecycle', lifecycle, 'provisioned', provisioned, 'count', count)
+        order by lifecycle, provisioned), '[]') from registry) as registry,
+      (select coalesce(sum(behind), 0)::int from registry) as "schemaBehind",
+      (select json_build_object('waiting', waiting, 'oldestSeconds', oldest) from waiting) as outbox,
+      (select count(*)::int from outbox where refused_at is not null) as "outboxRefused",
+      (select count(*)::int from dead_events where resolved_at is null and not parked) as "deadEvents",
+      (select count(*)::int from dead_events where resolved_at is null and parked) as "parkedEvents",
+      (select count(*)::int from spares) as spares,
+      pg_database_size(current_database())::float8 as "centralBytes"`
+  return row ?? null
+}
+
+/** The question goes on behind a missed deadline; its own deadlines end it. */
+async function within<T>(deadlineMs: number, question: Promise<T | null>): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<null>(resolve => {
+    timer = setTimeout(() => resolve(null), deadlineMs)
+  })
+  try {
+    return await Promise.race([question.catch(() => null), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,156 @@
+// Owns who may send a statement on a connection on which others of the same key are running: what is sent together is one
+// write, and a connection more costs as much as forty statements. Pure. Invariants: only reads that leave nothing behind,
+// whose parameters cannot fail on their way to the wire (the driver would fail the one in front, facts 0.1), and that
+// this connection has answered fast the last times; nobody joins behind one that is late.
+import type { DriverQuery } from '../connections/driver.js'
+import { isPlainRead } from '../connections/session-state.js'
+import { COUNTED, currentTurn } from './event-loop-turns.js'
+
+/** A statement that may share, and the shape of its parameters: which types the driver infers from them. */
+export interface Claim {
+  readonly template: readonly string[]
+  readonly values: readonly unknown[]
+  readonly shape: string
+}
+
+export interface Company {
+  /** Statements on the wire, also of requests that have left. */
+  readonly size: number
+  /** True when this statement may be sent behind, or be the first. `others`: somebody waits for the budget. */
+  takes(claim: Claim, others: boolean): boolean
+  /** One more on the wire, with its claim if it has one. */
+  joins(claim: Claim | null): void
+  /**
+   * The one in front has ended. With the types of its parameters when it was answered; a claim that failed has to earn its
+   * trust again, as its session may know the statement in another way now.
+   */
+  answered(claim: Claim | null, types?: readonly number[]): void
+  /** Nobody joins any more until all have left. */
+  seals(): void
+}
+
+/** More gain nothing (limits 3.1) and each waits for all before it. */
+const MOST = 8
+/** A statement is fast when its answer came within this, by the clock or by turns of the loop. */
+export const FAST_MS = 2
+const FAST_TURNS = COUNTED - 1
+/** So many fast answers in a row before a template shares; after a slow one many more. */
+const TRUSTED = 3
+const DISTRUST = -32
+/** While others wait for the budget a company ends after this, so that its connection can be given up to them. */
+const MOST_MS_WHILE_OTHERS_WAIT = 5
+/** What is longer holds up those behind it on the wire. */
+const LONGEST = 4_096
+
+interface Known {
+  shape: string
+  types: readonly number[]
+  fast: number
+}
+
+/** The statement's claim to share, null when it needs a connection of its own. */
+export function claimOf(query: DriverQuery): Claim | null {
+  const { strings, args, options } = query
+  if (options.simple || query.cursorFn || query.forEachFn || query.onlyDescribe) return null
+  let shape = ''
+  for (const value of args) {
+    const kind = kindOf(value)
+    if (kind === '') return null
+    shape += kind
+  }
+  return isPlainRead(strings) ? { template: strings, values: args, shape } : null
+}
+
+/** One letter for each type that the driver infers by itself; none for what may fail to be written. */
+function kindOf(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value.length <= LONGEST ? 's' : ''
+    case 'number':
+      return 's'
+    case 'boolean':
+      return 'b'
+    case 'bigint':
+      return 'i'
+    default:
+      if (value === null) return 's'
+      return value instanceof Date && !Number.isNaN(value.getTime()) ? 'd' : ''
+  }
+}
+
+/** The driver writes a string or number as one of these by making a date of it. */
+const timestamps: ReadonlySet<number> = new Set([1082, 1114, 1184])
+/** As one of these it writes it as it is. Not of them: bytea, json and arrays, for which it has writers that may throw. */
+const plain: ReadonlySet<number> = new Set([
+  16, 18, 19, 20, 21, 23, 25, 26, 650, 700, 701, 790, 829, 869, 1042, 1043, 1083, 1186, 1266, 1700, 2950,
+])
+
+/** True when the driver cannot fail to write this value as that type. */
+function writable(value: unknown, type: number | undefined): boolean {
+  if (value === null || typeof value === 'boolean' || typeof value === 'bigint' || value instanceof Date) return true
+  if (type === undefined) return false
+  if (timestamps.has(type)) return !Number.isNaN(new Date(value as string | number).getTime())
+  return plain.has(type)
+}
+
+/** The company on one connection. */
+export function createCompany(fastMs = FAST_MS, now: () => number = () => performance.now()): Company {
+  const templates = new WeakMap<readonly string[], Known>()
+  let size = 0
+  let sealed = false
+  let since = 0
+  let frontSince = 0
+  let frontTurn = 0
+
+  /** The loop has had time to hear from the statement in front, and has not. */
+  const isLate = (at: number): boolean => at - frontSince > fastMs && currentTurn() - frontTurn > FAST_TURNS
+
+  function knows({ template, shape, values }: Claim): boolean {
+    const known = templates.get(template)
+    if (!known || known.fast < TRUSTED || known.shape !== shape) return false
+    for (let at = 0; at < values.length; at++) if (!writable(values[at], known.types[at])) return false
+    return true
+  }
+
+  return {
+    get size() {
+      return size
+    },
+    takes(claim, others) {
+      if (sealed || size >= MOST || !knows(claim)) return false
+      if (size === 0) return true
+      const at = now()
+      return !isLate(at) && !(others && at - since > MOST_MS_WHILE_OTHERS_WAIT)
+    },
+    joins(claim) {
+      // Only of claims anybody asks how long they take.
+      if (size++ > 0 || !claim) return
+      since = frontSince = now()
+      frontTurn = currentTurn()
+    },
+    answered(claim, types) {
+      size--
+      if (claim && !types) templates.delete(claim.template)
+      else if (claim && types) {
+        const fast = !isLate(now())
+        const known = templates.get(claim.template)
+        if (!known) {
+          templates.set(claim.template, { shape: claim.shape, types, fast: fast ? 1 : DISTRUST })
+        } else {
+          known.fast = fast ? Math.min(TRUSTED, known.fast + 1) : DISTRUST
+          if (known.shape !== claim.shape) known.fast = Math.min(known.fast, 1)
+          known.shape = claim.shape
+          known.types = types
+        }
+      }
+      if (size === 0) sealed = false
+      else {
+        frontSince = now()
+        frontTurn = currentTurn()
+      }
+    },
+    seals() {
+      if (size > 0) sealed = true
+    },
+  }
+}

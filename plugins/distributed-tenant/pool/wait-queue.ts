@@ -1,0 +1,90 @@
+// Owns the line of those who wait for one key: in order, each with a deadline, each out of it as soon as its scope is over.
+// Pure: no I/O.
+
+import { connectionClosed } from '../connections/failures.js'
+import type { Claim } from './statement-sharing.js'
+
+/** Who waits. Once `over`, it gets nothing any more, so an aborted request never opens a connection. */
+export interface Scope {
+  readonly over: boolean
+  /** Calls back once when it is over; returns how to stop listening. */
+  onOver(leave: () => void): () => void
+}
+
+export interface Waiter<T> {
+  readonly claim: Claim | null
+  resolve(value: T): void
+  reject(error: Error): void
+  /** Milliseconds since it joined. */
+  waited(): number
+}
+
+export interface WaitOptions {
+  /** What it would share a connection with, see company.ts. */
+  readonly claim: Claim | null
+  /** What it is refused with at its deadline. */
+  readonly refuse: (waitedMs: number) => Error
+  /** Called when it left without having been served. */
+  readonly left: () => void
+}
+
+export interface KeyQueue<T> {
+  readonly length: number
+  /** When the first of them joined (`performance.now()`), Infinity when nobody waits. */
+  readonly since: number
+  wait(scope: Scope, options: WaitOptions): Promise<T>
+  /** Looks at the first one. */
+  first(): Waiter<T> | null
+  /** Takes the first one out of the line. */
+  next(): Waiter<T> | null
+}
+
+interface Place<T> extends Waiter<T> {
+  readonly since: number
+  /** Ends its deadline and its watch on the scope. */
+  readonly settle: () => void
+}
+
+export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
+  const line: Place<T>[] = []
+
+  return {
+    get length() {
+      return line.length
+    },
+    get since() {
+      return line[0]?.since ?? Number.POSITIVE_INFINITY
+    },
+    wait: (scope, { claim, refuse, left }) =>
+      new Promise<T>((resolve, reject) => {
+        const since = performance.now()
+        const waited = () => performance.now() - since
+        const leave = (why: () => Error): void => {
+          line.splice(line.indexOf(place), 1)
+          place.settle()
+          reject(why())
+          left()
+        }
+        let last: NodeJS.Immediate | undefined
+        // Behind a blocked event loop a connection that was given back meanwhile is still its own.
+        const timer = setTimeout(() => {
+          last = setImmediate(() => leave(() => refuse(waited())))
+        }, deadlineMs)
+        const off = scope.onOver(() => leave(() => connectionClosed('the request was over before its turn came')))
+        const settle = () => {
+          clearTimeout(timer)
+          clearImmediate(last)
+          off()
+        }
+        const place: Place<T> = { claim, since, settle, resolve, reject, waited }
+        line.push(place)
+      }),
+    first: () => line[0] ?? null,
+    next() {
+      const place = line.shift()
+      if (!place) return null
+      place.settle()
+      return place
+    },
+  }
+}

@@ -1,0 +1,37 @@
+// Owns letting go of a deleted tenant's connections: at once on every replica, by the registry's own notification. Idle
+// ones are closed; one in use is closed when its statement or transaction is over, at the latest at its deadline. Words
+// missed while the listener was away are made up for when it is back.
+import type { TenantId } from '../../../events/index.js'
+import { tenantDatabaseName } from '../names.js'
+import type { Pool } from '../pool/pool.js'
+import type { Notifications, ServiceName, SqlClient } from '../types.js'
+
+/** @returns how to stop */
+export function closeConnectionsOfDeleted(options: {
+  readonly service: ServiceName
+  readonly central: SqlClient
+  readonly notifications: Notifications
+  readonly tenants: Pick<Pool, 'evict' | 'info'>
+}): () => void {
+  const { service, central, notifications, tenants } = options
+  const letGo = (id: TenantId): void => void tenants.evict(tenantDatabaseName(id, service))
+
+  async function makeUp(): Promise<void> {
+    const open = [...tenants.info().keys.keys()]
+    if (open.length === 0) return
+    const rows = await central<{ id: TenantId }[]>`
+      select id from tenants
+      where lifecycle = 'deleted' and 'tenant_' || id || '_' || ${service}::text = any(${open}::text[])`
+    for (const { id } of rows) letGo(id)
+  }
+
+  return notifications.subscribe(
+    'fdt_tenants',
+    payload => {
+      const { id, lifecycle } = JSON.parse(payload) as { id: TenantId; lifecycle?: string }
+      if (lifecycle === 'deleted') letGo(id)
+    },
+    // Unread now, they are closed when they have been idle for long, and a request is refused by its lookup all the same.
+    () => void makeUp().catch(() => {}),
+  )
+}

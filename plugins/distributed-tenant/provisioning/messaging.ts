@@ -1,0 +1,158 @@
+// Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
+// that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
+import {
+  type ConsumerLag,
+  connectEvents,
+  consume,
+  createPublisher,
+  DeadEvent,
+  type EventsConnection,
+  type EventsConsumer,
+  type EventsReport,
+  EventsUnavailable,
+  encode,
+  ensureTenantStream,
+  type Incoming,
+  LIFECYCLE_FILTER,
+  ledgerDurable,
+  type Parsed,
+  parseLifecycle,
+  parseStatus,
+  parseSubject,
+  readConsumerLag,
+  readStreamState,
+  STATUS_FILTER,
+  STREAM,
+  type StatusEvent,
+  type TenantId,
+  tenantsDurable,
+} from '../../../events/index.js'
+import type { Settings } from '../config/settings.js'
+import type { Tell } from '../diagnostics/channels.js'
+import type { DeadLetters } from '../registry/dead-letters.js'
+import type { Notifications, SqlClient } from '../types.js'
+import { type ApplyOptions, applyLifecycle } from './apply-event.js'
+import { type Relay, startRelay } from './outbox-relay.js'
+import type { StreamFacts } from './stream-loss.js'
+
+export interface Streams {
+  status(): ReturnType<EventsConnection['status']>
+  lastError(): string | null
+  secured(): boolean | null
+  /** How far each durable is behind; null for one that is not there yet. @throws when NATS does not say */
+  lag(): Promise<Record<string, ConsumerLag | null>>
+  /** Takes no more events and publishes no more; what runs is finished within the deadline. */
+  stop(deadlineMs: number): Promise<void>
+  close(): Promise<void>
+}
+
+export function startStreams(options: {
+  readonly url: string
+  readonly settings: Settings
+  readonly central: SqlClient
+  readonly notifications: Notifications
+  readonly apply: ApplyOptions
+  readonly deadLetters: DeadLetters
+  readonly tell: Tell
+}): Streams {
+  const { settings, central, deadLetters, tell } = options
+  const { service, onStatus } = settings
+  const report = (event: EventsReport): void => {
+    tell({ area: 'events', event })
+    // Whoever made the stream: what it should hold is compared at once.
+    if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
+  }
+  const connection = connectEvents({ url: options.url, ca: settings.natsCa, name: service, report })
+  const publisher = createPublisher(connection, { mayCreate: settings.source, report })
+
+  const relay: Relay = startRelay({
+    central,
+    stream: STREAM,
+    publish: message => publisher.publish({ ...message, payload: encode(message.payload) }),
+    readStream: () => streamFacts(connection, settings.source),
+    mayRetry: error => error instanceof EventsUnavailable,
+    report: event => tell({ area: 'relay', event }),
+  })
+  const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
+  const offStatus = connection.watch(status => status === 'connected' && relay.look())
+
+  function arrive({ id }: { id: TenantId }, incoming: Incoming, run: () => Promise<void>): Promise<void> {
+    const { subject, headers, deliveryCount } = incoming
+    const arrival = { subject, headers, deliveryCount, tenantId: id, run }
+    tell({ area: 'arrival', event: arrival })
+    return arrival.run()
+  }
+
+  const common = {
+    connection,
+    service,
+    report,
+    mayCreateStream: settings.source,
+    // What a killed process held comes again after this; one that lives says so three times in between.
+    ackWaitMs: 10_000,
+    onDead: deadLetters.keep,
+  }
+  const consumers: EventsConsumer[] = [
+    consume({
+      ...common,
+      durable: tenantsDurable(service),
+      filter: LIFECYCLE_FILTER,
+      parse: parseLifecycle,
+      handle: (event, incoming) => arrive(event, incoming, () => applyLifecycle(event, options.apply)),
+    }),
+  ]
+  if (onStatus) {
+    consumers.push(
+      consume({
+        ...common,
+        durable: ledgerDurable(service),
+        filter: STATUS_FILTER,
+        parse: parseStatus,
+        handle: (event, incoming) => arrive(event, incoming, () => onStatus(event, central)),
+        concurrency: 8,
+      }),
+    )
+  }
+
+  return {
+    status: connection.status,
+    lastError: connection.lastError,
+    secured: connection.secured,
+    async lag() {
+      const durables = [tenantsDurable(service), ...(onStatus ? [ledgerDurable(service)] : [])]
+      const lags = await Promise.all(durables.map(durable => readConsumerLag(connection, durable)))
+      return Object.fromEntries(durables.map((durable, at) => [durable, lags[at] ?? null]))
+    },
+    async stop(deadlineMs) {
+      await Promise.all(consumers.map(consumer => consumer.stop(deadlineMs)))
+      offOutbox()
+      offStatus()
+      await relay.stop()
+    },
+    close: () => connection.close(),
+  }
+}
+
+async function streamFacts(connection: EventsConnection, mayCreate: boolean): Promise<StreamFacts> {
+  const facts = mayCreate ? await ensureTenantStream(connection) : await readStreamState(connection)
+  if (!facts) throw new EventsUnavailable(`the stream ${STREAM} does not exist yet; identity creates it`)
+  return facts
+}
+
+/** What a dead letter is replayed through: the way of its kind. @throws DeadEvent for what is still not understood */
+export function createHandler(
+  apply: ApplyOptions,
+  onStatus: ((event: StatusEvent, central: SqlClient) => Promise<void>) | undefined,
+) {
+  return async (subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>): Promise<void> => {
+    if (parseSubject(subject)?.type === 'status' && onStatus) {
+      return onStatus(understood(parseStatus(subject, data, headers)), apply.central)
+    }
+    return applyLifecycle(understood(parseLifecycle(subject, data, headers)), apply)
+  }
+}
+
+function understood<E>(parsed: Parsed<E>): E {
+  if (parsed.ok) return parsed.event
+  throw new DeadEvent(parsed.reason, { parked: parsed.newer === true })
+}

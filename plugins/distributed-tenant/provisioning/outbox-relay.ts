@@ -1,0 +1,190 @@
+// Owns the relay: publishes what waits in the outbox, watches the stream, sweeps. Invariants: a row is published at least
+// once and in order per tenant, by however many relays; one that can never be accepted is set aside and blocks nobody.
+// While NATS is down rows wait; NOTIFY is a hint, the poll is the truth.
+
+import { claimRows, type OutboxRow, type Outcome, recordOutcomes, sweepOutbox } from '../registry/outbox.js'
+import type { JsonObject, SqlClient } from '../types.js'
+import { createStreamWatch, type Loss, type StreamFacts } from './stream-loss.js'
+
+interface Sent {
+  readonly subject: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Milliseconds the attempt took. */
+  readonly ms: number
+}
+
+export type RelayReport =
+  /** Locked for this relay, about to be sent. */
+  | { readonly type: 'claimed'; readonly rows: number }
+  | ({ readonly type: 'published' } & Sent)
+  | ({ readonly type: 'publish_failed' | 'publish_refused'; readonly error: unknown } & Sent)
+  /** What became of a batch is committed. */
+  | { readonly type: 'recorded'; readonly rows: number }
+  /** The stream had lost messages; `rows` wait again. */
+  | { readonly type: Loss; readonly rows: number }
+  | { readonly type: 'looked' }
+  | { readonly type: 'swept'; readonly rows: number }
+  | { readonly type: 'relay_failed'; readonly error: unknown }
+
+export interface RelayOptions {
+  readonly central: SqlClient
+  readonly stream: string
+  readonly publish: (message: {
+    subject: string
+    payload: JsonObject
+    messageId: string
+    headers: Record<string, string>
+  }) => Promise<{ seq: number; duplicate: boolean }>
+  /** The stream as it is, made where that is allowed. */
+  readonly readStream: () => Promise<StreamFacts>
+  /** True for an error after which the same message may be sent again. */
+  readonly mayRetry: (error: unknown) => boolean
+  readonly report: (event: RelayReport) => void
+  /** Milliseconds between polls. Default 1,000. */
+  readonly pollMs?: number
+}
+
+export interface Relay {
+  /** Something was written: publish now. */
+  kick(): void
+  /** The stream may be another one: look now. */
+  look(): void
+  stop(): Promise<void>
+}
+
+const BATCH = 100
+const MAX_WAIT_MS = 5_000
+/** A stream that was replaced behind our back is noticed within this. */
+const LOOK_MS = 3_000
+const SWEEP_MS = 3_600_000
+
+export function startRelay(options: RelayOptions): Relay {
+  const { central, report } = options
+  const pollMs = options.pollMs ?? 1_000
+  const watch = createStreamWatch({ central, stream: options.stream, read: options.readStream })
+  let created: string | null = null
+  let lookAt = 0
+  // Replicas that start together do not sweep together.
+  let sweepAt = performance.now() + Math.random() * 60_000
+  let stopped = false
+  let kicked = false
+  let failures = 0
+  let wake: () => void = () => {}
+
+  async function loop(): Promise<void> {
+    while (!stopped) {
+      kicked = false
+      let progress = false
+      try {
+        const outcome = await turn()
+        progress = outcome === 'progress'
+        failures = outcome === 'stuck' ? failures + 1 : 0
+      } catch (error) {
+        failures++
+        report({ type: 'relay_failed', error })
+      }
+      if (!progress && !kicked && !stopped) await pause(wait())
+    }
+  }
+
+  async function turn(): Promise<BatchOutcome> {
+    const now = performance.now()
+    if (created === null || now >= lookAt) {
+      lookAt = now + LOOK_MS
+      try {
+        await look()
+      } catch (error) {
+        lookAt = 0
+        throw error
+      }
+    }
+    if (now >= sweepAt) {
+      sweepAt = now + SWEEP_MS
+      report({ type: 'swept', rows: await sweepOutbox(central) })
+    }
+    return relayBatch(options, created as string, seq => {
+      if (!watch.confirmed(seq)) lookAt = 0
+    })
+  }
+
+  async function look(): Promise<void> {
+    const seen = await watch.look()
+    created = seen.created
+    if (seen.loss) report({ type: seen.loss, rows: seen.refed })
+    report({ type: 'looked' })
+  }
+
+  /** Grows while NATS or the database stays away, with jitter so that replicas do not knock together. */
+  function wait(): number {
+    if (failures === 0) return pollMs
+    return Math.min(MAX_WAIT_MS, 100 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2)
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  const kick = (): void => {
+    kicked = true
+    wake()
+  }
+  const running = loop()
+  return {
+    kick,
+    look() {
+      lookAt = 0
+      kick()
+    },
+    async stop() {
+      stopped = true
+      wake()
+      await running
+    },
+  }
+}
+
+/** `progress`: something was published, so the next of its tenant may follow at once. `stuck`: nothing could be. */
+type BatchOutcome = 'empty' | 'progress' | 'stuck'
+
+async function relayBatch(
+  options: RelayOptions,
+  streamCreated: string,
+  confirmed: (seq: number) => void,
+): Promise<BatchOutcome> {
+  const outcomes = await options.central.begin(async sql => {
+    const rows = await claimRows(sql, BATCH)
+    if (rows.length === 0) return []
+    options.report({ type: 'claimed', rows: rows.length })
+    const all = await Promise.all(rows.map(row => publishOne(options, row, confirmed)))
+    await recordOutcomes(sql, all, streamCreated)
+    return all
+  })
+  if (outcomes.length === 0) return 'empty'
+  options.report({ type: 'recorded', rows: outcomes.length })
+  return outcomes.some(outcome => outcome.state !== 'failed') ? 'progress' : 'stuck'
+}
+
+async function publishOne(
+  options: RelayOptions,
+  { seq, subject, payload, messageId, headers }: OutboxRow,
+  confirmed: (seq: number) => void,
+): Promise<Outcome> {
+  const started = performance.now()
+  const sent = (): Sent => ({ subject, headers, ms: performance.now() - started })
+  try {
+    const ack = await options.publish({ subject, payload, messageId, headers })
+    if (!ack.duplicate) confirmed(ack.seq)
+    options.report({ type: 'published', ...sent() })
+    return { seq, state: 'published', streamSeq: ack.seq }
+  } catch (error) {
+    const state = options.mayRetry(error) ? 'failed' : 'refused'
+    options.report({ type: state === 'failed' ? 'publish_failed' : 'publish_refused', ...sent(), error })
+    return { seq, state, error: (error instanceof Error ? error.message : String(error)).slice(0, 500) }
+  }
+}

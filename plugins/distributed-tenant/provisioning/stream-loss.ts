@@ -1,0 +1,153 @@
+// Owns noticing that the stream has lost messages, and feeding it again. Compares what JetStream says with what was last
+// recorded: made anew, rewound (it ends before what it had confirmed), purged (it begins after what it should still hold).
+// Invariant: then the newest word on each tenant whose message is gone waits in the outbox again; consumers go by version,
+// so a word too many changes nothing. NATS or the database gone: throws, and the relay looks again later.
+
+import { RETENTION_DAYS } from '../registry/outbox.js'
+import type { SqlClient, TransactionClient } from '../types.js'
+
+export interface StreamFacts {
+  readonly created: string
+  readonly firstSeq: number
+  readonly lastSeq: number
+}
+
+export type Loss = 'found_new' | 'rewound' | 'purged'
+
+export interface StreamWatch {
+  /** @returns the stream's `created`, and how many rows wait again if it had lost some */
+  look(): Promise<{ created: string; loss: Loss | null; refed: number }>
+  /** A confirmed sequence: one at or below the end that was seen tells that the stream went back in between. */
+  confirmed(seq: number): boolean
+}
+
+/** Messages leave the stream by age too: a row this near its end is not missed. */
+const AGED_DAYS = RETENTION_DAYS - 1
+/** Rows that were recorded after the last look may have been confirmed before it. */
+const IN_FLIGHT = 10_000
+
+export function createStreamWatch(options: {
+  readonly central: SqlClient
+  readonly stream: string
+  /** The stream as it is, made where that is allowed. */
+  readonly read: () => Promise<StreamFacts>
+}): StreamWatch {
+  const { central, stream, read } = options
+  let known: string | null = null
+  let end = 0
+  let wentBackTo: number | null = null
+
+  async function look(): Promise<{ created: string; loss: Loss | null; refed: number }> {
+    for (;;) {
+      const asked = wentBackTo
+      // Before the stream: what others confirm and record while it answers is no loss.
+      const before = await readBefore(central, stream)
+      const found = await read()
+      const now = asked === null ? found : { ...found, lastSeq: Math.min(found.lastSeq, asked) }
+      // What this process published into another stream may have been recorded after everybody else had looked.
+      const everything = known !== now.created
+      const outcome =
+        !everything && isAsSeen(before, now)
+          ? nothing
+          : await central.begin(sql => compare(sql, { stream, now, before, everything }))
+      // Another relay has looked in between, perhaps at a newer state: this one proves nothing.
+      if (outcome === null) continue
+      if (wentBackTo === asked) wentBackTo = null
+      known = found.created
+      end = found.lastSeq
+      return { created: found.created, ...outcome }
+    }
+  }
+
+  return {
+    look,
+    confirmed(seq) {
+      if (seq > end) return true
+      wentBackTo = Math.min(wentBackTo ?? seq - 1, seq - 1)
+      return false
+    },
+  }
+}
+
+interface Found {
+  readonly loss: Loss | null
+  readonly refed: number
+}
+
+const nothing: Found = { loss: null, refed: 0 }
+
+/** What was recorded by whoever looked last, and the highest sequence that was confirmed to any of us. */
+interface Before {
+  readonly created: string
+  readonly first: number
+  readonly last: number
+  readonly recorded: number
+}
+
+async function readBefore(sql: SqlClient, stream: string): Promise<Before> {
+  const [row] = await sql<Before[]>`
+    select created, first_seq::float8 as first, last_seq::float8 as last, coalesce(
+      (select stream_seq from outbox where stream_seq is not null and stream_created = stream_seen.created
+       order by stream_seq desc limit 1), 0)::float8 as recorded
+    from stream_seen where stream = ${stream}`
+  return row ?? { created: '', first: 0, last: 0, recorded: 0 }
+}
+
+const isAsSeen = (before: Before, now: StreamFacts): boolean =>
+  before.created === now.created &&
+  before.first === now.firstSeq &&
+  before.last === now.lastSeq &&
+  before.recorded <= now.lastSeq
+
+/** @returns null when another relay has looked since `before` */
+async function compare(
+  sql: TransactionClient,
+  { stream, now, before, everything }: { stream: string; now: StreamFacts; before: Before; everything: boolean },
+): Promise<Found | null> {
+  const { created, first, last, recorded } = before
+  await sql`
+    insert into stream_seen (stream, created, first_seq, last_seq) values (${stream}, '', 0, 0) on conflict do nothing`
+  const unchanged = await sql`
+    select 1 from stream_seen
+    where stream = ${stream} and created = ${created} and first_seq = ${first} and last_seq = ${last} for update`
+  if (unchanged.length === 0) return null
+  const other = created !== now.created
+  const elsewhere = everything || other ? sql`stream_created is distinct from ${now.created} or` : sql``
+  const refed = await feedAgain(
+    sql,
+    now,
+    sql`(${elsewhere} (stream_seq > ${now.lastSeq} and stream_seq <= ${recorded})
+      or (stream_seq < ${now.firstSeq} and stream_seq >= ${first - IN_FLIGHT}
+        and published_at > now() - ${AGED_DAYS} * interval '1 day'))`,
+  )
+  await sql`
+    update stream_seen set created = ${now.created}, first_seq = ${now.firstSeq}, last_seq = ${now.lastSeq}, seen_at = now()
+    where stream = ${stream}`
+  if (other) return created === '' && refed === 0 ? nothing : { loss: 'found_new', refed }
+  if (now.lastSeq < last) return { loss: 'rewound', refed }
+  if (refed === 0) return nothing
+  return { loss: now.firstSeq > first ? 'purged' : 'rewound', refed }
+}
+
+/**
+ * Of all rows whose message is gone, only the newest word on each tenant goes again, of its lifecycle and of our status
+ * each: it holds the whole state. The older ones are taken out of the count.
+ */
+async function feedAgain(sql: TransactionClient, now: StreamFacts, gone: ReturnType<typeof sql>): Promise<number> {
+  const rows = await sql<{ again: boolean }[]>`
+    with gone as (
+      select seq, tenant_id, subject ~ '^tenant\\.[a-z]+$' as lifecycle from outbox
+      where published_at is not null and ${gone}
+    ), judged as (
+      select seq, not exists (
+        select 1 from outbox newer where newer.tenant_id = gone.tenant_id and newer.seq > gone.seq
+          and newer.refused_at is null and (newer.subject ~ '^tenant\\.[a-z]+$') = gone.lifecycle) as again
+      from gone
+    )
+    update outbox set stream_created = ${now.created}, stream_seq = null,
+      published_at = case when again then null else published_at end,
+      fed = case when again then fed + 1 else fed end
+    from judged where outbox.seq = judged.seq
+    returning again`
+  return rows.filter(row => row.again).length
+}

@@ -1,0 +1,193 @@
+// Owns changes where tenants are made (identity): the row, its raised version and its event are one transaction, so an
+// accepted change is always told and a refused one never. Needs only the central database; NATS may be down.
+import { randomBytes } from 'node:crypto'
+import {
+  encode,
+  type LifecycleKind,
+  lifecycleSubject,
+  messageId,
+  parseLifecycle,
+  type TenantId,
+} from '../../../events/index.js'
+import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
+import { parseNewTenantId, parseTenantId } from '../names.js'
+import { writeOutbox } from '../registry/outbox.js'
+import { changeTenant, findTenant, insertTenant, restoreTenant, type Word } from '../registry/tenants-table.js'
+import type {
+  Lifecycle,
+  NewTenant,
+  Once,
+  QueryClient,
+  RegistryRow,
+  SqlClient,
+  TenantPatch,
+  TenantRestoration,
+} from '../types.js'
+
+/** `written`: all of it, in a transaction that is still to be committed. `accepted`: it is. */
+export type SourceReport = {
+  readonly type: 'written' | 'accepted'
+  readonly kind: LifecycleKind
+  readonly id: TenantId
+}
+
+export interface SourceOptions {
+  readonly central: SqlClient
+  /** Milliseconds a deleted tenant's databases are kept. */
+  readonly retention: number
+  readonly report: (event: SourceReport) => void
+}
+
+export interface Source {
+  create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
+  update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
+  change(id: string, kind: 'suspended' | 'activated' | 'deleted', actor?: string): Promise<RegistryRow>
+  /** A new version of the same words: every service that is not ready tries at once. @throws TENANT_NOT_FOUND */
+  retry(id: string, actor?: string): Promise<RegistryRow>
+  /** Takes a deletion back. @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN */
+  restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
+  /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
+  record(request: Omit<Word, 'version'>): Promise<void>
+}
+
+const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
+  suspended: 'suspended',
+  activated: 'active',
+  deleted: 'deleted',
+}
+
+export function createSource({ central, retention, report }: SourceOptions): Source {
+  async function insert(word: Word, actor: string | undefined, once?: Once): Promise<RegistryRow | null> {
+    const row = await tellDomain(
+      central.begin(async sql => {
+        const earlier = (await once?.(sql, word.id)) ?? null
+        if (earlier !== null) return findTenant(sql, earlier)
+        const made = await insertTenant(sql, word)
+        // Thrown, so that what `once` wrote goes with it.
+        if (!made && once) throw new TenantIdTaken()
+        if (made) await tell(sql, 'created', made, actor)
+        report({ type: 'written', kind: 'created', id: word.id })
+        return made
+      }),
+    )
+    report({ type: 'accepted', kind: 'created', id: word.id })
+    return row
+  }
+
+  async function changeAndTell(
+    id: string,
+    kind: LifecycleKind,
+    change: Parameters<typeof changeTenant>[2],
+    actor: string | undefined,
+  ): Promise<RegistryRow> {
+    const tenantId = parseTenantId(id)
+    const row = await tellDomain(
+      central.begin(async sql => {
+        const changed = await changeTenant(sql, tenantId, change)
+        if (!changed) return unchanged(sql, tenantId, change.lifecycle)
+        await tell(sql, kind, changed, actor)
+        report({ type: 'written', kind, id: tenantId })
+        return changed
+      }),
+    )
+    report({ type: 'accepted', kind, id: tenantId })
+    return row
+  }
+
+  return {
+    async create(tenant, once) {
+      const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
+      const { name, domain = null, settings = {}, lifecycle = 'active' } = tenant
+      const row = await insert({ id, version: 1, name, domain, settings, lifecycle }, tenant.actor, once)
+      if (!row) throw new TenantIdTaken()
+      return row
+    },
+    update: (id, patch, actor) =>
+      changeAndTell(
+        id,
+        'updated',
+        {
+          ...(patch.name === undefined ? {} : { name: patch.name }),
+          ...(patch.domain === undefined ? {} : { domain: patch.domain }),
+          ...(patch.settings === undefined ? {} : { settings: patch.settings }),
+        },
+        actor,
+      ),
+    change: (id, kind, actor) =>
+      changeAndTell(id, kind, { lifecycle: lifecycles[kind], ...(kind === 'deleted' ? { retention } : {}) }, actor),
+    retry: (id, actor) => changeAndTell(id, 'updated', {}, actor),
+    async restore(id, how, actor) {
+      const tenantId = parseTenantId(id)
+      const kind = how.lifecycle === 'active' ? 'activated' : 'suspended'
+      const row = await tellDomain(
+        central.begin(async sql => {
+          const restored = await restoreTenant(sql, tenantId, how)
+          if (!restored) throw new TenantNotFound()
+          await tell(sql, kind, restored, actor)
+          report({ type: 'written', kind, id: tenantId })
+          return restored
+        }),
+      )
+      report({ type: 'accepted', kind, id: tenantId })
+      return row
+    },
+    async record(request) {
+      parseNewTenantId(request.id)
+      const row = await insert({ ...request, version: 1 }, undefined)
+      if (row) return
+      // A repeat of what made this tenant is fine; an id that is gone is never reused.
+      const known = await findTenant(central, request.id)
+      if (known?.lifecycle === 'deleted') throw new TenantIdTaken()
+    },
+  }
+}
+
+/** A tenant that is already what it should become stays as it is, without a new version. */
+async function unchanged(sql: QueryClient, id: TenantId, lifecycle: Lifecycle | undefined): Promise<RegistryRow> {
+  const row = await findTenant(sql, id)
+  if (!row || row.lifecycle === 'deleted' || row.lifecycle !== lifecycle) throw new TenantNotFound()
+  return row
+}
+
+/**
+ * The event carries the whole state, so that one event is enough and order is only a matter of version. What the other
+ * services would have to refuse is refused here, and the change with it.
+ */
+async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, actor: string | undefined): Promise<void> {
+  const payload = {
+    id: row.id,
+    version: row.version,
+    name: row.name,
+    domain: row.domain,
+    is_active: row.lifecycle === 'active',
+    settings: row.settings,
+    ...(actor === undefined ? {} : { actor }),
+  }
+  const subject = lifecycleSubject(kind)
+  const heard = parseLifecycle(subject, encode(payload))
+  if (!heard.ok) throw new TenantInvalid(heard.reason)
+  await writeOutbox(sql, { tenantId: row.id, subject, messageId: messageId(kind, row.id, row.version), payload })
+}
+
+/** One unique index stands between two tenants and one domain: identity's own migration makes it. */
+async function tellDomain<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const { code, constraint_name: constraint } = error as { code?: string; constraint_name?: string }
+    if (code === '23505' && constraint?.includes('domain')) throw new TenantDomainTaken()
+    throw error
+  }
+}
+
+/** `Acme Corporation` gives `acme-corporation-4f9a2c`: readable, and a second Acme is no conflict. */
+export function idFor(name: string): TenantId {
+  const stem = name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 33)
+    .replace(/-+$/, '')
+  return parseNewTenantId(`${stem || 'tenant'}-${randomBytes(3).toString('hex')}`)
+}

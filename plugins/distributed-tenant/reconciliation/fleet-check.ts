@@ -1,0 +1,127 @@
+// Owns comparing this registry with what the instance holds. Repairs what is safe (rights, roles, a lost mark), stops what
+// must not be served, reports the rest; old schemas too, since a migration run has canaries and a look here has none.
+// Invariant: a database that is gone is never made again empty, and one that nobody owns is never dropped.
+import type { TenantId } from '../../../events/index.js'
+import { HOME } from '../config/instances.js'
+import { type Finding, type Inventory, repairable, type Strays, type TenantStanding } from '../databases/inventory.js'
+import { writeStatus } from '../registry/status-events.js'
+import { recordDoubt, tryInTurn } from '../registry/tenants-table.js'
+import type { ServiceName, SqlClient } from '../types.js'
+import type { Drift } from './drift.js'
+
+export interface FleetOptions {
+  readonly service: ServiceName
+  readonly central: SqlClient
+  readonly inspect: () => Promise<Inventory>
+  readonly repair: (id: TenantId) => Promise<void>
+  /** Takes CONNECT from PUBLIC on one of our own databases. */
+  readonly closeToPublic: (database: string, instance: string) => Promise<void>
+  /** The newest tenant migration of this release. */
+  readonly schemaVersion: number
+  readonly drift: (drift: Drift) => void
+}
+
+export interface Fleet {
+  /** Two queries on a clean fleet, whatever its size. */
+  check(): Promise<void>
+}
+
+const gone: ReadonlySet<Finding> = new Set<Finding>(['database_missing', 'database_invalid'])
+const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong'])
+
+export function createFleet(options: FleetOptions): Fleet {
+  const { service, central, inspect, repair, closeToPublic, schemaVersion, drift } = options
+
+  async function check(): Promise<void> {
+    const { tenants, elsewhere, ...home } = await inspect()
+    const again: TenantId[] = []
+    let behind = 0
+    for (const one of tenants) {
+      if (one.lifecycle === 'deleted' || one.provisioned !== 'ready' || one.moving !== null) continue
+      if (one.findings.length > 0) {
+        if (await judge(one)) again.push(one.id)
+      } else if ((one.schemaVersion ?? 0) < schemaVersion) {
+        behind++
+      }
+    }
+    if (behind > 0) {
+      tell(
+        'schema_behind',
+        service,
+        'reported',
+        `tenants are behind version ${schemaVersion}: run distributed-tenant migrate`,
+      )
+    }
+    for (const place of [{ instance: HOME, ...home }, ...elsewhere]) await judgeStrays(place, tenants)
+    if (again.length > 0) await tryInTurn(central, again)
+  }
+
+  async function judgeStrays(
+    { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
+    tenants: readonly TenantStanding[],
+  ): Promise<void> {
+    const where = instance === HOME ? '' : ` (on the instance ${instance})`
+    for (const name of strayDatabases)
+      tell('stray_database', name, 'reported', `no tenant of this registry owns it${where}`)
+    for (const name of strayRoles) tell('stray_role', name, 'reported', `no tenant of this registry owns it${where}`)
+    const ours = new Set(
+      tenants
+        .filter(one => one.instance === instance && !one.findings.includes('database_foreign'))
+        .map(one => one.database),
+    )
+    for (const name of openDatabases) {
+      // A creation was killed before its first revoke, and its tenant deleted since: nobody else would come back to it.
+      if (ours.has(name)) await closeToPublic(name, instance)
+      tell('open_database', name, ours.has(name) ? 'repaired' : 'reported', `PUBLIC may connect to it${where}`)
+    }
+  }
+
+  /** @returns whether provisioning it again may cure it */
+  async function judge({ id, database, findings }: TenantStanding): Promise<boolean> {
+    const missing = findings.find(one => gone.has(one))
+    if (missing) {
+      await stop(id, 'failed', `The database ${database} is gone: restore it from a backup under its name, then retry.`)
+      tell(missing, id, 'stopped', `${database} was ready and is gone; it is not made again empty`)
+      return false
+    }
+    const foreign = findings.find(one => strange.has(one))
+    if (foreign) {
+      await stop(id, 'foreign', `The database ${database} does not carry this tenant’s mark: look into it, then retry.`)
+      tell(foreign, id, 'stopped', `${database} is not what this tenant was served from`)
+      return false
+    }
+    if (findings.includes('mark_missing')) {
+      // Whose it is says the certificate inside; until that was read, nobody is served from it.
+      await recordDoubt(central, id, { provisioned: 'pending', step: 'certificate', error: 'the mark was lost' })
+      tell('mark_missing', id, 'repaired', `${database} is looked into and marked again if it is this tenant’s`)
+      return true
+    }
+    const curable = findings.filter(one => repairable.has(one))
+    if (curable.length > 0) {
+      try {
+        await repair(id)
+        tell(curable.join(' '), id, 'repaired', `rights of ${database}`)
+      } catch (error) {
+        // Set by a key this process does not have, say: one tenant's trouble keeps no other from being looked at.
+        tell(curable.join(' '), id, 'reported', (error as Error).message)
+      }
+    }
+    for (const one of findings) if (!repairable.has(one)) tell(one, id, 'reported', database)
+    return false
+  }
+
+  async function stop(id: TenantId, provisioned: 'failed' | 'foreign', error: string): Promise<void> {
+    await central.begin(async tx => {
+      const row = await recordDoubt(tx, id, { provisioned, step: 'database', error })
+      if (!row) return
+      const foreign = provisioned === 'foreign'
+      await writeStatus(tx, service, row, { status: 'failed', step: 'database', error, ...(foreign && { foreign }) })
+    })
+  }
+
+  function tell(kind: string, id: string, action: Drift['action'], detail: string): void {
+    drift({ type: 'drift', kind, id, action, detail })
+  }
+
+  return { check }
+}

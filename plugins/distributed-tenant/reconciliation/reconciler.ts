@@ -1,0 +1,150 @@
+// Owns making certain what events make fast: the feed every ten seconds, everything once a minute, by one replica of a
+// service at a time. It needs neither NATS nor Redis. Invariant: repeating a pass changes nothing. Identity gone: told
+// once, asked less often, and this instance is looked after all the same; nothing is purged. Database gone: the next pass.
+import type { TenantId } from '../../../events/index.js'
+import { IdentityUnavailable, TenantRetained } from '../errors.js'
+import { dueForPurge } from '../provisioning/purge.js'
+import type { SessionClient } from '../sql/client.js'
+import type { SqlClient } from '../types.js'
+import type { Drift, DriftReport } from './drift.js'
+import type { Comparison, ComparisonReport } from './feed-sync.js'
+import type { Fleet } from './fleet-check.js'
+
+export type ReconcileReport =
+  | ComparisonReport
+  | Drift
+  | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number }
+  | { readonly type: 'pass_failed'; readonly error: unknown }
+  /** Another replica is at it. */
+  | { readonly type: 'skipped' }
+  | { readonly type: 'identity_unreachable'; readonly error: unknown }
+  | { readonly type: 'identity_back' }
+
+export interface ReconcilerOptions {
+  readonly central: SqlClient
+  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  /** Null where tenants are made, and where identity cannot be asked. */
+  readonly comparison: Comparison | null
+  readonly fleet: Fleet
+  readonly drift: DriftReport
+  readonly purge: (id: TenantId) => Promise<unknown>
+  /** Before what is due is purged; identity completes its own rows here. */
+  readonly beforePurge?: () => Promise<void>
+  /** Milliseconds between two looks at the feed; everything is compared at every sixth. */
+  readonly interval: number
+  readonly report: (event: ReconcileReport) => void
+}
+
+export interface Reconciler {
+  /** One pass now, whatever the clock. @returns false when another replica was at it */
+  pass(everything: boolean): Promise<boolean>
+  /** Begins nothing more, and waits for what runs, at most so long. */
+  stop(deadlineMs: number): Promise<void>
+}
+
+const EVERYTHING_EACH = 6
+const PURGES_AT_ONCE = 20
+const LONGEST_BACKOFF_MS = 60_000
+
+export function startReconciler(options: ReconcilerOptions): Reconciler {
+  const { central, session, comparison, fleet, interval, report } = options
+  let misses = 0
+  let askAgainAt = 0
+  let stopped = false
+  let wake = (): void => {}
+
+  function pass(everything: boolean): Promise<boolean> {
+    return session(async sql => {
+      const lock = 'distributed_tenant.reconcile'
+      const [row] = await sql<
+        { locked: boolean }[]
+      >`select pg_try_advisory_lock(hashtextextended(${lock}, 0)) as locked`
+      if (!row?.locked) {
+        report({ type: 'skipped' })
+        return false
+      }
+      try {
+        await reconcile(everything)
+        return true
+      } finally {
+        await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+      }
+    })
+  }
+
+  async function reconcile(everything: boolean): Promise<void> {
+    const began = performance.now()
+    await readFeed(everything)
+    if (everything) {
+      await fleet.check()
+      options.drift.turn()
+    }
+    await purgeDue()
+    report({ type: 'pass', everything, ms: performance.now() - began })
+  }
+
+  async function readFeed(everything: boolean): Promise<void> {
+    if (!comparison || performance.now() < askAgainAt) return
+    try {
+      await comparison.read(everything)
+      if (misses > 0) report({ type: 'identity_back' })
+      misses = 0
+    } catch (error) {
+      if (!(error instanceof IdentityUnavailable)) throw error
+      if (misses++ === 0) report({ type: 'identity_unreachable', error })
+      askAgainAt = performance.now() + Math.min(LONGEST_BACKOFF_MS, interval * 2 ** Math.min(misses - 1, 6)) * 0.9
+    }
+  }
+
+  async function purgeDue(): Promise<void> {
+    await options.beforePurge?.()
+    for (const id of await dueForPurge(central, PURGES_AT_ONCE)) {
+      if (stopped) return
+      try {
+        await options.purge(id)
+      } catch (error) {
+        // Not confirmed: kept. Identity gone: all of them are kept, until it is back.
+        if (error instanceof IdentityUnavailable) return
+        if (error instanceof TenantRetained) continue
+        const { message } = error as Error
+        options.drift.report({ type: 'drift', kind: 'purge_failed', id, action: 'reported', detail: message })
+      }
+    }
+  }
+
+  async function loop(): Promise<void> {
+    for (let turn = 0; !stopped; turn++) {
+      try {
+        await pass(turn % EVERYTHING_EACH === 0)
+      } catch (error) {
+        if (!stopped) report({ type: 'pass_failed', error })
+      }
+      if (!stopped) await pause(interval * (0.9 + Math.random() * 0.2))
+    }
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  const looping = loop()
+  return {
+    pass,
+    async stop(deadlineMs) {
+      stopped = true
+      wake()
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>(resolve => {
+        timer = setTimeout(resolve, deadlineMs)
+      })
+      await Promise.race([looping, late])
+      clearTimeout(timer)
+    },
+  }
+}

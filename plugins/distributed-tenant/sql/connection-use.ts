@@ -1,0 +1,144 @@
+// Owns one use of a leased connection: statements within their deadline, our own commands, what is left behind. Invariant:
+// it ends once, and a connection whose server may still be busy with it is given to nobody but those who share it already.
+// A server that does not answer costs the connection at the deadline.
+import type { Connection } from '../connections/connection.js'
+import type { DriverQuery } from '../connections/driver.js'
+import { isReadOnlyServer, toCaller, withCause } from '../connections/failures.js'
+import { type Aftermath, aftermathOf } from '../connections/session-state.js'
+import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
+import type { Lease } from '../pool/pool.js'
+import { Statement } from './statement.js'
+import type { Deadlines, Expiring } from './statement-deadlines.js'
+
+/** The server's own guard comes first and leaves the connection whole; ours is for a server that does not answer. */
+export const GRACE_MS = 100
+
+/** `statement` is the same object at both ends. All but `ended` are told in the context of who asks. */
+export type QueryReport =
+  | { readonly type: 'waited'; readonly key: string; readonly ms: number; readonly error?: unknown }
+  | { readonly type: 'sent'; readonly key: string; readonly statement: object; readonly operation: string }
+  | { readonly type: 'ended'; readonly key: string; readonly statement: object; readonly error?: unknown }
+
+/** Both give null while nobody listens, and else what to call when it is over. */
+export interface Follow {
+  wait(key: string): ((error?: unknown) => void) | null
+  statement(key: string, query: DriverQuery): ((error?: unknown) => void) | null
+}
+
+export interface UseOptions {
+  readonly deadlines: Deadlines
+  readonly unavailable: () => Error
+  /** The driver's word for "no more rows, please". */
+  readonly end: unknown
+  /** A write to this database met a server that takes none. */
+  readonly onReadOnly: (database: string) => void
+  readonly follow?: Follow | undefined
+  /** Asked after a refused write of a database; null when there is nothing more to say. Never rejects. */
+  readonly refusedWrite?: ((database: string) => Promise<Error | null>) | undefined
+}
+
+/** Whose use it is. */
+export interface User {
+  readonly over: boolean
+}
+
+/** Hears the end of a statement, before its caller does. */
+export interface Ending {
+  ended(use: Use): void
+  /** It shared a connection and was refused for that alone: to be sent again, by itself. */
+  again(query: DriverQuery): void
+}
+
+export class Use {
+  readonly connection: Connection
+  /** What its caller asked of the transaction under way. */
+  readOnly = false
+  readonly lease: Lease
+  readonly options: UseOptions
+  readonly #user: User
+  #aftermath: Aftermath = 'clean'
+  #running = 0
+  /** The one that shares. */
+  #statement: Statement | null = null
+  #types: readonly number[] | undefined
+
+  constructor(lease: Lease, options: UseOptions, user: User) {
+    this.lease = lease
+    this.connection = lease.connection
+    this.options = options
+    this.#user = user
+  }
+
+  /** Sends one query; `ending` hears of its end once, before the caller. */
+  send(query: DriverQuery, ending: Ending | null = null): void {
+    const statement = new Statement(this, query, ending)
+    this.#running++
+    if (this.lease.shares) {
+      query.shares = true
+      this.#statement = statement
+    } else this.leaves(aftermathOf(query))
+    this.connection.execute(query, statement)
+  }
+
+  /** Runs BEGIN, COMMIT and the like; resolves with the server's answer. */
+  async command(text: string): Promise<string> {
+    this.#running++
+    const { deadlines } = this.options
+    const timer: Expiring = { due: 0, before: null, behind: null, expire: () => this.expire() }
+    deadlines.add(timer)
+    try {
+      return (await this.connection.run(text)).command
+    } catch (error) {
+      throw this.failure(error)
+    } finally {
+      deadlines.delete(timer)
+      this.#running--
+    }
+  }
+
+  /** What the caller sees of a failure on this connection. */
+  failure(error: unknown, cancelled = false): unknown {
+    const { connection, options } = this
+    const seen = toCaller(error, {
+      connecting: false,
+      cancelled,
+      lost: connection.lost !== null,
+      readOnly: this.readOnly,
+      unavailable: cause => withCause(options.unavailable(), cause),
+    })
+    if (seen !== error && isReadOnlyServer(error)) {
+      this.leaves('destroy')
+      options.onReadOnly(connection.database)
+    }
+    return this.#user.over && connection.lost ? withCause(new TenantClientReleased(), error) : seen
+  }
+
+  /** Says that something may be left behind. */
+  leaves(what: Aftermath): void {
+    if (what === 'destroy' || this.#aftermath === 'clean') this.#aftermath = what
+  }
+
+  expire(): void {
+    this.connection.destroy(new TenantQueryTimeout())
+  }
+
+  /** One statement less is running; `types` of its parameters when it was answered. */
+  settled(types?: readonly number[]): void {
+    this.#running--
+    this.#types = types
+  }
+
+  /** Gives the connection back; later calls do nothing. */
+  finish(): void {
+    this.lease.release(this.#running > 0 ? 'destroy' : this.#aftermath, this.#types)
+  }
+
+  /** Its user is gone: what still runs is cut, unless others need its connection. */
+  leave(why: Error): void {
+    if (this.#statement) this.#statement.leave(new TenantClientReleased(), why)
+    else {
+      this.connection.destroy(why)
+      this.finish()
+    }
+  }
+}

@@ -1,0 +1,26 @@
+// Owns what is told of a client's waits and statements. Neither text nor values leave this file, only the first word of a
+// statement. While nobody listens each costs one look.
+
+import type { DriverQuery } from '../connections/driver.js'
+import type { PoolName, Tell } from '../diagnostics/channels.js'
+import type { Follow } from './connection-use.js'
+
+export function createFollow(tell: Tell, pool: PoolName): Follow {
+  return {
+    wait(key) {
+      if (!tell.heard('query')) return null
+      const since = performance.now()
+      return error =>
+        tell({ area: 'query', pool, event: { type: 'waited', key, ms: performance.now() - since, error } })
+    },
+    statement(key, query) {
+      if (!tell.heard('query')) return null
+      const statement = {}
+      tell({ area: 'query', pool, event: { type: 'sent', key, statement, operation: operationOf(query) } })
+      return error => tell({ area: 'query', pool, event: { type: 'ended', key, statement, error } })
+    },
+  }
+}
+
+const operationOf = ({ strings }: DriverQuery): string =>
+  /^\s*([a-z]+)/i.exec(strings[0] ?? '')?.[1]?.toLowerCase() ?? 'query'

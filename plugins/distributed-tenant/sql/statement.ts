@@ -1,0 +1,147 @@
+// Owns one query on its way: from when it is sent until the driver has heard its end. Invariants: its caller is told once;
+// whoever ends its use hears of it before; it is sent a second time only if the server has refused it before it ran, for
+// being out of date.
+import { Stream } from 'node:stream'
+import type { Heard } from '../connections/connection.js'
+import type { DriverQuery } from '../connections/driver.js'
+import { cancelledByCaller, connectionClosed, isRefusedWrite, isStale, withCause } from '../connections/failures.js'
+import { TenantClientMethod } from '../errors.js'
+import type { Ending, Use } from './connection-use.js'
+import { type Reader, watchReader } from './cursor.js'
+import { COPY_REFUSED } from './query.js'
+import type { Expiring } from './statement-deadlines.js'
+
+export class Statement implements Heard, Expiring {
+  due = 0
+  before: Expiring | null = null
+  behind: Expiring | null = null
+  readonly #use: Use
+  readonly #query: DriverQuery
+  readonly #ending: Ending | null
+  readonly #resolve: (value: unknown) => void
+  readonly #reject: (error: unknown) => void
+  readonly #reader: Reader | null
+  /** Tells whoever follows statements of its end; null while nobody does. */
+  readonly #told: ((error?: unknown) => void) | null | undefined
+  #over = false
+  #cancelled = false
+  /** Its caller has had an answer of ours. */
+  #left = false
+  /** Why it was refused is being asked. */
+  #asking = false
+
+  constructor(use: Use, query: DriverQuery, ending: Ending | null) {
+    this.#use = use
+    this.#query = query
+    this.#ending = ending
+    this.#resolve = query.resolve
+    this.#reject = query.reject
+    query.canceller = () => this.#cancel()
+    const { deadlines } = use.options
+    this.#told = use.options.follow?.statement(use.connection.database, query)
+    this.#reader = query.cursorFn ? this.#read() : null
+    deadlines.add(this)
+  }
+
+  expire(): void {
+    this.#use.expire()
+  }
+
+  /** The deadline is for the server, batch by batch; the reader may take as long as the server lets it. */
+  #read(): Reader | null {
+    const { connection, options } = this.#use
+    return watchReader(this.#query, options.end, {
+      begins: () => options.deadlines.delete(this),
+      ends: () => {
+        if (!this.#over) options.deadlines.add(this)
+      },
+      lost: () => connection.lost !== null,
+    })
+  }
+
+  resolved(value: unknown): void {
+    const { connection } = this.#use
+    if (value instanceof Stream) {
+      value.on('error', () => {})
+      connection.destroy(new TenantClientMethod('copy', COPY_REFUSED))
+      this.rejected(connection.lost)
+      return
+    }
+    this.#finish(undefined, this.#query.prepare ? this.#query.statement?.types : undefined)
+    if (this.#left) return
+    const reader = this.#reader
+    if (reader) reader.finished().then(() => this.#resolve(value), this.#reject)
+    else this.#resolve(value)
+  }
+
+  rejected(error: unknown): void {
+    if (!this.#over && !this.#left && this.#use.lease.shares && isStale(error)) {
+      this.#again(error)
+      return
+    }
+    if (this.#asking) return
+    const { refusedWrite } = this.#use.options
+    if (refusedWrite && !this.#over && !this.#left && isRefusedWrite(error)) void this.#ask(error, refusedWrite)
+    else this.#fail(error, null)
+  }
+
+  /** Of a tenant that is being moved the caller is told that, and its readers keep their connections. */
+  async #ask(error: unknown, refusedWrite: (database: string) => Promise<Error | null>): Promise<void> {
+    this.#asking = true
+    const told = await refusedWrite(this.#use.connection.database)
+    this.#asking = false
+    this.#fail(error, told && withCause(told, error))
+  }
+
+  #fail(error: unknown, told: Error | null): void {
+    const seen = told ?? (this.#over || this.#left ? error : this.#use.failure(error, this.#cancelled))
+    this.#finish(seen)
+    if (!this.#left) this.#reject(seen)
+  }
+
+  /** Its caller is told now; the statement runs to its end, or is cut when nobody else needs the connection. */
+  leave(told: unknown, why: Error): void {
+    if (this.#over || this.#left) return
+    this.#left = true
+    this.#reject(told)
+    this.#use.lease.abandon(why)
+  }
+
+  #again(error: unknown): void {
+    const query = this.#query
+    const ending = this.#ending
+    const canceller = (waiting: DriverQuery): void => {
+      waiting.cancelled = true
+      waiting.reject(cancelledByCaller())
+    }
+    // As before it was sent, when its session was nobody's; its parameters are written anew (see query.ts).
+    const unsent = { state: null, active: false, shares: false, parameters: undefined, canceller }
+    Object.assign(query, unsent, { resolve: this.#resolve, reject: this.#reject })
+    this.#finish(error)
+    ending?.again(query)
+  }
+
+  #cancel(): void {
+    if (this.#over || this.#left) return
+    const use = this.#use
+    if (use.lease.shares) {
+      this.leave(cancelledByCaller(), connectionClosed('its query was cancelled'))
+      return
+    }
+    this.#cancelled = true
+    // The request to cancel may come after the query has ended: nobody else may have this connection then.
+    use.leaves('destroy')
+    // What only waits behind another is not on its turn yet; the driver would lose count of the answers.
+    if (this.#query.active) void use.connection.cancel(this.#query)
+    else this.#query.reject(cancelledByCaller())
+  }
+
+  #finish(error: unknown, types?: readonly number[]): void {
+    if (this.#over) return
+    this.#over = true
+    this.#use.options.deadlines.delete(this)
+    this.#use.settled(types)
+    this.#told?.(error)
+    this.#ending?.ended(this.#use)
+  }
+}

@@ -1,0 +1,125 @@
+// Owns BEGIN to COMMIT on one use of a connection, with savepoints, in our own statements: the driver's `begin` can end
+// the process or run a dead transaction's statements in a new session (facts C). Invariant: it resolves only when the
+// server has said COMMIT; a connection lost during COMMIT says that the outcome is unknown.
+import { withCause } from '../connections/failures.js'
+import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
+import type { QueryClient, Settled, TransactionClient } from '../types.js'
+import type { Use, User } from './connection-use.js'
+import type { TagMaker } from './tagged-template.js'
+
+/** A tag whose queries all run on one connection, until `end` makes it refuse. */
+export interface Bound {
+  readonly tag: QueryClient
+  end(): void
+  /** What the first of its failed statements failed with, heard by its caller or not. */
+  readonly failed: { readonly reason: unknown } | null
+}
+
+export function bind(use: Use, makeTag: TagMaker, user: User): Bound {
+  let ended = false
+  let failed: Bound['failed'] = null
+  const tag = makeTag(query => {
+    if (query.cancelled) return
+    if (ended || user.over) return query.reject(new TenantClientReleased())
+    const { reject } = query
+    query.reject = error => {
+      failed ??= { reason: error }
+      reject(error)
+    }
+    use.send(query)
+  })
+  return {
+    tag,
+    end: () => {
+      ended = true
+    },
+    get failed() {
+      return failed
+    },
+  }
+}
+
+type Work<T> = (sql: TransactionClient) => T | Promise<T>
+
+export async function transaction<T>(
+  use: Use,
+  bindTo: (use: Use) => Bound,
+  options: string,
+  work: Work<T>,
+): Promise<Settled<T>> {
+  use.readOnly = /\bread\s+only\b/i.test(options)
+  try {
+    // Awaited: behind a BEGIN that was cancelled the server would run the first statement by itself, as the driver ends each
+    // with a Sync of its own.
+    await use.command(`begin ${options.replace(/[^a-z, ]/gi, '')}`)
+    const bound = bindTo(use)
+    let result: Settled<T>
+    try {
+      result = await untilLost(use, async () => settleAll(work(withSavepoints(use, bound, bindTo))))
+      if (bound.failed) throw bound.failed.reason
+    } catch (error) {
+      bound.end()
+      // A rollback that fails leaves a session nobody may have again.
+      if (!use.connection.lost) await use.command('rollback').catch(reason => use.connection.destroy(reason))
+      // "The transaction is aborted" only repeats that an earlier statement failed.
+      throw codeOf(error) === '25P02' && bound.failed ? bound.failed.reason : error
+    }
+    bound.end()
+    await commit(use, bound)
+    return result
+  } finally {
+    use.readOnly = false
+  }
+}
+
+async function commit(use: Use, bound: Bound): Promise<void> {
+  let answer: string
+  try {
+    answer = await use.command('commit')
+  } catch (error) {
+    if (use.connection.lost) throw withCause(new TenantCommitUnknown(), error)
+    throw error
+  }
+  if (answer === 'COMMIT') return
+  // A transaction in which something had failed answers COMMIT with ROLLBACK.
+  if (bound.failed) throw bound.failed.reason
+  throw Object.assign(new Error('the transaction had failed and was rolled back'), { code: '25P02' })
+}
+
+function withSavepoints(use: Use, bound: Bound, bindTo: (use: Use) => Bound): TransactionClient {
+  let count = 0
+  async function savepoint<T>(nameOrWork: string | Work<T>, maybeWork?: Work<T>): Promise<Settled<T>> {
+    const work = typeof nameOrWork === 'function' ? nameOrWork : (maybeWork as Work<T>)
+    // The caller's name is for its own reading: two of the same name would hide one another.
+    const name = `s${count++}`
+    await use.command(`savepoint ${name}`)
+    const inner = bindTo(use)
+    try {
+      const client = Object.assign(inner.tag, { savepoint }) as TransactionClient
+      const result = await untilLost(use, async () => settleAll(work(client)))
+      if (inner.failed) throw inner.failed.reason
+      inner.end()
+      await use.command(`release savepoint ${name}`)
+      return result
+    } catch (error) {
+      inner.end()
+      if (!use.connection.lost) await use.command(`rollback to savepoint ${name}`)
+      throw codeOf(error) === '25P02' && inner.failed ? inner.failed.reason : error
+    }
+  }
+  return Object.assign(bound.tag, { savepoint }) as TransactionClient
+}
+
+/** Fails as soon as the connection is lost, even while the function waits for something else. `work` must not throw. */
+export function untilLost<T>(use: Use, work: () => Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const off = use.connection.watch(error => reject(use.failure(error)))
+    work().then(resolve, reject).finally(off)
+  })
+}
+
+/** As in `postgres`: an array of promises is awaited as one. */
+const settleAll = <T>(value: T | Promise<T>) =>
+  (Array.isArray(value) ? Promise.all(value) : value) as Promise<Settled<T>>
+
+const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code

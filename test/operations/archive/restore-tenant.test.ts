@@ -1,0 +1,200 @@
+// What a restore makes of an identity that refuses, that does not answer, or that answers and is not heard, and of an archive
+// whose schema is older or newer than the release. Real databases; identity is told what to say.
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { openArchive } from '../../../operations/archive/archive-reader.js'
+import { backUpTenant } from '../../../operations/archive/backup.js'
+import { createServiceRestore } from '../../../operations/archive/restore-service.js'
+import { type Authority, recover } from '../../../operations/archive/restore-tenant.js'
+import { createPrograms } from '../../../operations/copying/pg-programs.js'
+import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
+import type { Word } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
+import { applyWord, findTenant, insertTenant } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { Tenancy } from '../../../plugins/distributed-tenant/tenancy.js'
+import { fixture, notes, rig } from '../../rig.js'
+
+const acme = parseTenantId('acme')
+const { PATH } = process.env
+
+t.test('a restore', async t => {
+  const { tenancy, look } = await rig(t, ['employee'])
+  const folder = mkdtempSync(join(tmpdir(), 'recovery-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const programs = createPrograms({ environment: { PATH } })
+  const older = await tenancy('employee', { migrations: { tenant: notes } })
+  const newer = await tenancy('employee', { migrations: { tenant: fixture('notes2') } })
+  const { central } = older.transfer
+
+  const word: Word = { id: acme, version: 1, name: 'Acme', domain: null, settings: {}, lifecycle: 'active' }
+  await insertTenant(central, word)
+  await older.provisioner.provision(acme)
+  const inside = <T>(fn: Parameters<typeof older.transfer.visit<T>>[1]) =>
+    older.transfer.visit('tenant_acme_employee', fn)
+  await inside(sql => sql`insert into notes (body) values ('kept')`)
+  const archive = join(folder, 'acme.tar')
+  await backUpTenant(acme, { services: [older.transfer], programs, release: '0', to: archive })
+  await inside(sql => sql`update notes set body = 'later'`)
+  const texts = () => inside(async sql => (await sql<{ body: string }[]>`select body from notes`).map(row => row.body))
+  const beside = async () =>
+    (await look('employee')`select datname from pg_database where datname ~ '^(copy|past)_'`).map(row => row.datname)
+  const remove = (version: number) => applyWord(central, { id: acme, version, lifecycle: 'deleted' })
+
+  const unable = (): never => {
+    throw new Error('not asked for')
+  }
+  const identity = (lifecycle: Word['lifecycle'], more: Partial<Authority> = {}): Authority => ({
+    find: async () => ({ ...word, lifecycle, version: 9 }),
+    restore: unable,
+    create: unable,
+    suspend: unable,
+    refused: error => (error as Error).message === 'refused',
+    ...more,
+  })
+  const restore = async (authority: Authority, from: Tenancy = older, path = archive, more = {}) => {
+    const opened = await openArchive(path)
+    const part = opened.manifest.services[0] as NonNullable<(typeof opened.manifest.services)[0]>
+    const { sha256 } = opened
+    try {
+      const restoring = {
+        parts: from.transfer,
+        restore: await createServiceRestore(from.transfer, acme, { part, programs, sha256 }),
+      }
+      const how = { as: false, replace: false, partial: false, withoutDomain: false, absent: [], ...more }
+      return await recover({ id: acme, archive: opened, services: [restoring], authority, ...how })
+    } finally {
+      await opened.close()
+    }
+  }
+  /** As the service's own loop does. */
+  const serving = async <T>(of: Tenancy, work: Promise<T>): Promise<T> => {
+    let over = false
+    const looking = (async () => {
+      while (!over) {
+        await of.provisioner.provision(acme).catch(() => {})
+        await new Promise(resolve => setTimeout(resolve, 50))
+      }
+    })()
+    try {
+      return await work
+    } finally {
+      over = true
+      await looking
+    }
+  }
+
+  await t.test('that identity refuses is taken back', async t => {
+    await remove(2)
+    const refuses = { restore: async () => Promise.reject(new Error('refused')) }
+    await t.rejects(restore(identity('deleted', refuses)), { message: 'refused' })
+    t.same(await texts(), ['later'])
+    t.same(await beside(), [])
+    t.match(await findTenant(central, acme), { lifecycle: 'deleted', provisioned: 'ready' })
+  })
+
+  await t.test('that identity did not take, says the next question, is taken back too', async t => {
+    const lost = { restore: async () => Promise.reject(new Error('cut off')) }
+    await t.rejects(restore(identity('deleted', lost)), { message: 'cut off' })
+    t.same(await texts(), ['later'])
+    t.same(await beside(), [])
+  })
+
+  await t.test('of which nobody can tell stays as it is, and the next run finds out', async t => {
+    let asked = 0
+    const silent = {
+      find: async () => (asked++ < 3 ? { ...word, lifecycle: 'deleted' as const } : Promise.reject(new Error('down'))),
+      restore: async () => Promise.reject(new Error('cut off')),
+    }
+    await t.rejects(restore(identity('deleted', silent)), {
+      code: 'TRANSFER_FAILED',
+      message: /cannot be told.*run the restore again/,
+    })
+    t.same(await texts(), ['kept'], 'what was restored is in its place')
+    t.same(await beside(), ['past_employee_acme'], 'and what was before is kept')
+
+    const heard = { restore: async () => ({ ...word, version: 3 }) }
+    const plan = await serving(older, restore(identity('deleted', heard)))
+    t.equal(plan.case, 'deleted', 'taken back, and done once more')
+    t.same(await texts(), ['kept'])
+    t.same(await beside(), [])
+    t.match(await findTenant(central, acme), { lifecycle: 'active', version: 3, provisioned: 'ready' })
+  })
+
+  await t.test('whose answer was lost, and which identity took, is not taken back', async t => {
+    await inside(sql => sql`update notes set body = 'later'`)
+    await remove(4)
+    let asked = 0
+    const took = {
+      find: async () => ({ ...word, version: 5, lifecycle: asked++ < 3 ? ('deleted' as const) : ('active' as const) }),
+      restore: async () => Promise.reject(new Error('cut off')),
+    }
+    await serving(older, restore(identity('deleted', took)))
+    t.same(await texts(), ['kept'])
+    t.match(await findTenant(central, acme), { lifecycle: 'active', version: 5 })
+  })
+
+  await t.test('of a tenant that became another case meanwhile is not put in its place', async t => {
+    await inside(sql => sql`update notes set body = 'later'`)
+    let asked = 0
+    const changes = {
+      find: async () => ({ ...word, lifecycle: asked++ < 2 ? ('suspended' as const) : ('active' as const) }),
+    }
+    await t.rejects(restore(identity('suspended', changes), older, archive, { replace: true }), {
+      message: /is active/,
+    })
+    t.same(await texts(), ['later'])
+    t.same(await beside(), [])
+  })
+
+  await t.test('of an older schema is migrated, and one of a newer schema refused by name', async t => {
+    const replace = { replace: true }
+    await serving(newer, restore(identity('suspended'), newer, archive, replace))
+    const columns = await inside(
+      sql => sql`select column_name from information_schema.columns where table_name = 'notes'`,
+    )
+    t.ok(columns.some(({ column_name: name }) => name === 'pinned'))
+    t.match(await findTenant(central, acme), { schemaVersion: 2, provisioned: 'ready' })
+    const second = join(folder, 'newer.tar')
+    await backUpTenant(acme, { services: [newer.transfer], programs, release: '0', to: second })
+    await t.rejects(restore(identity('suspended'), older, second, replace), {
+      code: 'TRANSFER_REFUSED',
+      message: /employee: its schema is at version 2 \(pinned\), this release ends at 1/,
+    })
+    t.same(await beside(), [])
+  })
+
+  await t.test('beside another one of the same tenant is refused', async t => {
+    const lock = 'distributed_tenant.restore:acme'
+    await older.transfer.session(async sql => {
+      await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
+      await t.rejects(restore(identity('suspended'), newer), { message: /Another restore/ })
+      await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
+    })
+  })
+
+  await t.test('a backup that is told to stop leaves nothing, and no program runs on', async t => {
+    const place = mkdtempSync(join(folder, 'stopped-'))
+    const slow = mkdtempSync(join(folder, 'slow-'))
+    writeFileSync(
+      join(slow, 'pg_dump'),
+      '#!/bin/sh\n[ "$1" = --version ] && exec pg_dump "$1"\necho begun; exec sleep 97\n',
+    )
+    writeFileSync(join(slow, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n')
+    for (const name of readdirSync(slow)) chmodSync(join(slow, name), 0o755)
+    const stopping = new AbortController()
+    const running = backUpTenant(acme, {
+      services: [newer.transfer],
+      programs: createPrograms({ folder: slow, environment: { PATH } }),
+      release: '0',
+      to: join(place, 'acme.tar'),
+      signal: stopping.signal,
+      onBytes: () => stopping.abort(new Error('enough')),
+    })
+    await t.rejects(running, { message: 'enough' })
+    t.same(readdirSync(place), [])
+    const alive = execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).split('\n')
+    t.notOk(alive.includes('sleep 97'))
+  })
+})

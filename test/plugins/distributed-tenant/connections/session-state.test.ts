@@ -1,0 +1,166 @@
+// What a statement is said to leave behind, held against what it leaves in a real session.
+import postgres from 'postgres'
+import t from 'tap'
+import {
+  createBuilder,
+  type Driver,
+  type DriverQuery,
+} from '../../../../plugins/distributed-tenant/connections/driver.js'
+import { type Aftermath, aftermathOf } from '../../../../plugins/distributed-tenant/connections/session-state.js'
+import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
+import { stand } from '../stand.js'
+
+type Make = (sql: Driver) => unknown
+
+const clean: Record<string, Make> = {
+  'a select': sql => sql`select 1`,
+  'a select with a parameter': sql => sql`select ${1}::int`,
+  'a select in upper case with white space before': sql => sql`
+    SELECT * FROM things`,
+  'an insert': sql => sql`insert into things (word) values (${'a'})`,
+  'an insert by helper': sql => sql`insert into things ${sql([{ word: 'b' }, { word: 'c' }])}`,
+  'an insert from a select': sql => sql`insert  into things (word) select 'd'`,
+  'an update by helper': sql => sql`update things set ${sql({ word: 'e' })} where word = 'd'`,
+  'a delete': sql => sql`delete from things where word = 'none' returning *`,
+  'a merge': sql => sql`merge into things t using (values ('f')) v (word) on t.word = v.word
+    when not matched then insert (word) values (v.word)`,
+  values: sql => sql`values (1), (2)`,
+  'a query with a part that writes': sql =>
+    sql`with w as (insert into things (word) values ('g') returning word) select * from w`,
+  'a recursive query': sql =>
+    sql`with recursive r (n) as (values (1) union all select n + 1 from r where n < 3) select * from r`,
+  'a select for update': sql => sql`select * from things for update skip locked`,
+  'a fragment': sql => sql`select * from things ${sql`where word = ${'a'}`}`,
+  'an identifier': sql => sql`select ${sql('word')} from ${sql('things')}`,
+  'a column named like a command': sql =>
+    sql`select load, prepare, discard from (values (1, 2, 3)) v (load, prepare, discard)`,
+  'a word in a value': sql => sql`select ${'set_config; prepare'}::text`,
+  'a json value': sql => sql`select ${sql.json({ value: 'set_config' })}::jsonb`,
+  'a function that changes nothing': sql => sql`select pg_backend_pid(), current_setting('search_path'), now()`,
+  'unsafe text with parameters': sql => sql.unsafe('select $1::int', [1]),
+}
+
+const reset: Record<string, Make> = {
+  'unsafe text': sql => sql.unsafe('select 1'),
+  'a simple query': sql => sql`select 1`.simple(),
+  'several statements': sql => sql.unsafe('select 1; set work_mem = 4096'),
+  'an open transaction': sql => sql.unsafe('begin; select 1'),
+  'a transaction that has failed': sql => sql.unsafe('begin; select 1 / 0'),
+  set: sql => sql.unsafe('SET work_mem = 5000'),
+  'set in a tag': sql => sql`set work_mem = 5001`,
+  set_config: sql => sql`select set_config('work_mem', '5002', false)`,
+  'set_config in a fragment': sql => sql`select ${sql`set_config('work_mem', '5003', false)`}`,
+  'set_config in a list of fragments': sql => sql`select 1 ${[sql`, set_config('work_mem', '5004', false)`]}`,
+  'set_config as an identifier': sql => sql`select ${sql('set_config')}('work_mem', '5005', false)`,
+  'set_config in a helper': sql =>
+    sql`insert into things ${sql({ word: sql`set_config('work_mem', '5006', false)` as unknown as string })}`,
+  'set_config in a name of escapes': sql => sql`select U&"set\\005fconfig"('work_mem', '5007', false)`,
+  'set_config in a writing part': sql => sql`with w as (select set_config('work_mem', '5008', false)) select * from w`,
+  'set_config behind a comment': sql => sql`select /* a */ set_config('work_mem', -- b
+    '5009', false)`,
+  'set_config in values': sql => sql`values (set_config('work_mem', '5010', false))`,
+  'set_config in a returning': sql =>
+    sql`insert into things (word) values ('h') returning set_config('work_mem', '5011', false)`,
+  'set_config in a text that is run': sql =>
+    sql`select query_to_xml(${"select set_config('work_mem', '5012', false)"}, true, false, '')`,
+  search_path: sql => sql.unsafe('set search_path to pg_catalog'),
+  'set role': sql => sql.unsafe('set role other'),
+  'set session authorization': sql => sql.unsafe('set session authorization other'),
+  'a temporary table': sql => sql.unsafe('create temp table t1 (a int)'),
+  'select into a temporary table': sql => sql`select 1 as a into temp t2`,
+  'select into, with a comment between': sql => sql`select 1 as a into/**/temp t3`,
+  'select into pg_temp': sql => sql`select 1 as a into pg_temp.t4`,
+  'select into an identifier': sql => sql`select 1 as a into ${sql('pg_temp.t5')}`,
+  'an advisory lock': sql => sql`select pg_advisory_lock(1)`,
+  'a tried advisory lock': sql => sql`select * from things where pg_try_advisory_lock_shared(2)`,
+  listen: sql => sql.unsafe('listen news'),
+  'a cursor that outlives its transaction': sql => sql.unsafe('begin; declare c cursor with hold for select 1; commit'),
+  do: sql => sql.unsafe(`do $$ begin perform set_config('work_mem', '5013', false); end $$`),
+  'a call': sql => sql.unsafe('call set_it()'),
+  'explain analyze': sql => sql`explain analyze select set_config('work_mem', '5014', false)`,
+}
+
+const destroy: Record<string, Make> = {
+  prepare: sql => sql.unsafe('prepare mine as select 1'),
+  deallocate: sql => sql.unsafe('deallocate all'),
+  'discard all': sql => sql.unsafe('discard  all'),
+  setseed: sql => sql`select setseed(0.5)`,
+  'prepare in a do': sql => sql.unsafe(`do $$ begin execute 'prepare mine2 as select 1'; end $$`),
+  'a named dblink': sql => sql`select dblink_connect('a', 'dbname=postgres')`,
+  'a temporary slot': sql => sql`select pg_create_logical_replication_slot('a', 'pgoutput', true)`,
+  load: sql => sql.unsafe(`load 'plpgsql'`),
+}
+
+t.test('a statement', async t => {
+  const { server, look } = await stand(t)
+  await look.unsafe(`create table things (id int generated always as identity, word text); create role other;
+    create procedure set_it() language sql as $$ select set_config('work_mem', '5015', false) $$`)
+  const builder = createBuilder()
+  const { host, port, user, password } = server
+  const session = postgres({ host, port, user, password, database: 'postgres', max: 1, onnotice() {} }) as Driver
+  t.teardown(() => session.end({ timeout: 1 }))
+
+  const print = async (): Promise<string> => {
+    const [row] = await session.unsafe(`select current_user, session_user,
+      (select string_agg(name || '=' || setting, ',' order by name) from pg_settings
+       where source = 'session' and name not in ('client_encoding', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable')) as settings,
+      (select string_agg(objid::text, ',') from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks,
+      (select string_agg(channel, ',') from pg_listening_channels() channel) as channels,
+      (select string_agg(name, ',') from pg_cursors where is_holdable) as cursors,
+      (select string_agg(name, ',') from pg_prepared_statements where from_sql) as prepared,
+      (select string_agg(relname, ',') from pg_class where relnamespace = pg_my_temp_schema()) as temporary,
+      current_setting('work_mem') as work_mem, current_setting('search_path') as path,
+      transaction_timestamp() = statement_timestamp() as alone`)
+    return JSON.stringify(row)
+  }
+  const fresh = await print()
+  const run = (make: Make) => (make(session) as Promise<unknown>).then(() => {}).catch(error => error)
+
+  const said = (make: Make): Aftermath => aftermathOf(make(builder) as DriverQuery)
+
+  for (const [name, make] of Object.entries(clean)) {
+    await t.test(`${name} is clean, and leaves the session as it was`, async t => {
+      t.equal(said(make), 'clean')
+      t.equal(said(make), 'clean', 'also the second time')
+      const failure = await run(make)
+      // MERGE came with PostgreSQL 15.
+      t.notOk(failure && failure.code !== '42601', failure?.message)
+      t.equal(await print(), fresh)
+    })
+  }
+  for (const [name, make] of Object.entries(reset)) {
+    await t.test(`${name} asks for a reset, and the reset takes it back`, async t => {
+      t.equal(said(make), 'reset')
+      await run(make)
+      await session.unsafe(RESET)
+      t.equal(await print(), fresh)
+    })
+  }
+  for (const [name, make] of Object.entries(destroy)) {
+    await t.test(`${name} costs the connection`, async t => t.equal(said(make), 'destroy'))
+  }
+  t.ok([clean, reset, destroy].flatMap(Object.keys).length >= 40)
+
+  await t.test('is judged by what stays: each of these did leave something', async t => {
+    const leaving = [
+      'set',
+      'set_config',
+      'set role',
+      'a temporary table',
+      'an advisory lock',
+      'listen',
+      'an open transaction',
+      'set_config in a name of escapes',
+      'set_config in a text that is run',
+      'set_config as an identifier',
+      'select into, with a comment between',
+      'select into an identifier',
+      'a cursor that outlives its transaction',
+    ]
+    for (const name of leaving) {
+      t.equal(await run(reset[name] as Make), undefined, name)
+      t.not(await print(), fresh, name)
+      await session.unsafe(RESET)
+    }
+  })
+})

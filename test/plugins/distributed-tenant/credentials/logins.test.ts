@@ -1,0 +1,156 @@
+// Changing the secret while everything runs: processes of the old and the new configuration serve the same tenants.
+import t from 'tap'
+import { createLogins, type Login } from '../../../../plugins/distributed-tenant/credentials/logins.js'
+import {
+  createCredentials,
+  parseRoleKeys,
+} from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
+import { hear, type Told } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import { parseServiceName, parseTenantId, tenantDatabaseName } from '../../../../plugins/distributed-tenant/names.js'
+import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
+import { rig, roleSecret, until } from '../../../rig.js'
+import { codeOf } from '../stand.js'
+
+t.test('which password is next', async t => {
+  const service = parseServiceName('employee')
+  const database = tenantDatabaseName(parseTenantId('acme'), service)
+  const refusal = Object.assign(new Error('refused'), { code: '28P01' })
+  const make = (count: number) => {
+    const secrets = Array.from({ length: count }, (_, n) => `k${n}:${`the-secret-of-key-${n}-`.repeat(3)}`)
+    const credentials = createCredentials(service, parseRoleKeys(secrets.join()))
+    const keptOut: string[] = []
+    const logins = createLogins(service, credentials, id => keptOut.push(id))
+    const keyOf = (password: string) =>
+      credentials.keys.findIndex(key => credentials.password(parseTenantId('acme'), key) === password)
+    const refused = (login: Login) => {
+      login.lost(refusal)
+      return logins.again(database)
+    }
+    return { logins, keptOut, refused, keyOf, next: () => logins.of(database) }
+  }
+
+  await t.test('with one key there is no other', async t => {
+    const { keptOut, refused, next } = make(1)
+    t.notOk(refused(next()))
+    t.same(keptOut, ['acme'])
+  })
+
+  await t.test(
+    'the round ends with the key it began with, as a role may be changed back between two tries',
+    async t => {
+      const { keptOut, refused, next, keyOf } = make(2)
+      const tried: number[] = []
+      let more = true
+      while (more) {
+        const login = next()
+        tried.push(keyOf(login.password))
+        more = refused(login)
+      }
+      t.same(tried, [0, 1, 0])
+      t.same(keptOut, ['acme'])
+    },
+  )
+
+  await t.test('a refusal that comes late is tried again by the key that another has found', async t => {
+    const { keptOut, refused, next, keyOf } = make(2)
+    const [late, first] = [next(), next()]
+    t.ok(refused(first))
+    const found = next()
+    t.equal(keyOf(found.password), 1)
+    found.accepted()
+    t.ok(refused(late))
+    t.equal(keyOf(next().password), 1)
+    // And back: the role was changed to the current key meanwhile.
+    const [again, other] = [next(), next()]
+    t.ok(refused(other))
+    next().accepted()
+    t.ok(refused(again))
+    t.equal(keyOf(next().password), 0)
+    t.same(keptOut, [])
+  })
+
+  await t.test('a loss of another kind is not tried again', async t => {
+    const { logins, refused, next } = make(2)
+    t.ok(refused(next()))
+    next().lost(Object.assign(new Error('gone'), { code: 'ECONNREFUSED' }))
+    t.notOk(logins.again(database))
+  })
+})
+
+t.test('a new key', async t => {
+  // Without their reconcilers, which would give every role the new key at once.
+  const { tenancy: parts, look } = await rig(t, ['employee'])
+  const server = look('employee')
+  const central = look('employee', 'employee_central')
+  const [k1, k2] = [roleSecret, `k2:${'another-secret-of-the-tests-'.repeat(2)}`]
+  const [acme, globex] = [parseTenantId('acme'), parseTenantId('globex')]
+  const ask = async (tenancy: Tenancy, statement = 'select 1') => {
+    const scope = tenancy.pools.clientFor(tenantDatabaseName(acme, parseServiceName('employee')))
+    try {
+      await scope.sql.unsafe(statement)
+    } finally {
+      scope.release()
+    }
+  }
+  const served = (tenancy: Tenancy, statement?: string) => codeOf(ask(tenancy, statement))
+  const cut = async (tenancy: Tenancy) => {
+    await server`select pg_terminate_backend(pid) from pg_stat_activity where usename like 'tenant%'`
+    await until('the cut is seen', 20_000, () => tenancy.pools.tenants.info().open === 0)
+  }
+  const verifiers = async () =>
+    (await server`select rolname, rolpassword from pg_authid where rolname like 'tenant%' order by 1`).map(
+      row => row.rolpassword,
+    )
+  const before = await parts('employee', { roleSecret: k1 })
+  for (const id of [acme, globex]) {
+    await central`insert into tenants (id, name) values (${id}, ${id})`
+    await before.provisioner.provision(id)
+  }
+  const old = await verifiers()
+
+  await t.test('that is current opens roles of the older one, without an error, ten at a time', async t => {
+    const both = await parts('employee', { roleSecret: `${k2},${k1}`, maxConnectionsPerTenant: 10 })
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => served(both, 'select pg_sleep(0.02)')))
+    t.same(outcomes, Array(10).fill('no error'))
+    t.same(await verifiers(), old, 'nothing was changed by being used')
+  })
+
+  await t.test('is what a tenant’s role gets at its next provisioning, and the fleet shows who has not', async t => {
+    const both = await parts('employee', { roleSecret: `${k2},${k1}` })
+    const findings = async () => (await both.inspectFleet()).tenants.map(tenant => tenant.findings)
+    t.same(await findings(), [['role_key'], ['role_key']])
+    t.match(await both.provisioner.provision(acme), { provisioned: 'ready' })
+    await both.repairTenant(globex)
+    t.same(await findings(), [[], []])
+    const now = await verifiers()
+    t.equal(new Set([...old, ...now]).size, 4)
+  })
+
+  await t.test('that stands behind the current one is found too', async t => {
+    const behind = await parts('employee', { roleSecret: `${k1},${k2}` })
+    t.equal(await served(behind), 'no error')
+    await cut(behind)
+    t.equal(await served(behind), 'no error')
+  })
+
+  await t.test('that a process does not have keeps it out, and the role is left as it is', async t => {
+    const now = await verifiers()
+    await cut(before)
+    const told: Told[] = []
+    t.teardown(hear(step => told.push(step), undefined, ['role']))
+    t.equal(await served(before), 'TENANT_DATABASE_UNAVAILABLE')
+    const failed = await until('told', 20_000, () =>
+      told.find(step => step.area === 'role' && step.event.type === 'mend_failed'),
+    )
+    t.match(failed, {
+      event: { id: 'acme', error: { code: 'TENANT_ROLE_KEY_UNKNOWN', message: /TENANT_ROLE_SECRET/ } },
+    })
+    t.same(await verifiers(), now)
+  })
+
+  await t.test('is in no error', async t => {
+    const error = await ask(before).catch((error: Error) => error)
+    const told = JSON.stringify(error, Object.getOwnPropertyNames(error)) + String((error as Error).cause)
+    t.notMatch(told, /secret-of-the-tests|[0-9a-f]{64}/)
+  })
+})
