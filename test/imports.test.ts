@@ -16,6 +16,33 @@ const below: Record<(typeof product)[number], readonly string[]> = {
   cli: ['events', 'plugins', 'operations'],
 }
 
+const plugin = 'plugins/distributed-tenant/'
+
+/** The plugin from top to bottom, folders with a slash: what stands on one line may import what stands on it and below it. */
+const floors: readonly (readonly string[])[] = [
+  ['index'],
+  ['tenants'],
+  ['tenancy'],
+  ['monitoring/'],
+  ['assembly/'],
+  ['reconciliation/'],
+  ['request/'],
+  ['provisioning/'],
+  ['instances/'],
+  ['sql/'],
+  ['directory/'],
+  ['databases/'],
+  ['pool/'],
+  ['connections/'],
+  ['fastify-types'],
+  ['config/'],
+  ['credentials/'],
+  ['registry/'],
+  ['diagnostics/'],
+  ['api'],
+  ['types', 'errors', 'names'],
+]
+
 /** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */
 const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/' }
 
@@ -81,12 +108,38 @@ const offences = (sources: readonly Source[], judge: (source: Source, to: string
     }),
   )
 
+/** Circles of imports, each as the files on its way; one for each file that closes one. */
+function circles(sources: readonly Source[]): string[][] {
+  const byFile = new Map(sources.map(source => [source.file.replace(/\.ts$/, '.js'), source]))
+  const done = new Set<string>()
+  const found: string[][] = []
+  const visit = (file: string, way: readonly string[]): void => {
+    const at = way.indexOf(file)
+    if (at >= 0) found.push([...way.slice(at), file])
+    if (at >= 0 || done.has(file)) return
+    const source = byFile.get(file)
+    for (const to of source?.imports ?? []) {
+      const path = source && target(source, to)
+      if (path) visit(path, [...way, file])
+    }
+    done.add(file)
+  }
+  for (const file of byFile.keys()) visit(file, [])
+  return found
+}
+
 t.test('the reading itself finds files and imports', async t => {
   for (const top of product) t.ok(sources[top]?.length, `${top} has files`)
-  const [plugin] = inProduct.filter(({ file }) => file === 'plugins/distributed-tenant/index.ts')
-  t.ok(plugin?.imports.includes('./tenancy.js'), 'a relative import')
-  t.ok(plugin?.imports.includes('fastify-plugin'), 'a package')
-  t.ok(plugin?.imports.includes('./fastify-types.js'), 'an import for its effect')
+  const [index] = inProduct.filter(({ file }) => file === `${plugin}index.ts`)
+  t.ok(index?.imports.includes('./tenancy.js'), 'a relative import')
+  t.ok(index?.imports.includes('fastify-plugin'), 'a package')
+  t.ok(index?.imports.includes('./fastify-types.js'), 'an import for its effect')
+  const circle = ['a', 'b', 'c'].map((name, at, all) => ({
+    file: `${name}.ts`,
+    text: '',
+    imports: [`./${all[(at + 1) % all.length]}.js`],
+  }))
+  t.same(circles(circle), [['a.js', 'b.js', 'c.js', 'a.js']], 'a circle')
 })
 
 t.test('imports run one way: events <- plugins <- services, operations <- cli', async t => {
@@ -96,6 +149,29 @@ t.test('imports run one way: events <- plugins <- services, operations <- cli', 
     const from = topOf(source.file) as (typeof product)[number]
     const into = topOf(path)
     return into === from || below[from].includes(into) ? null : `${from} may import ${below[from].join(', ') || 'none'}`
+  })
+  t.same(found, [])
+})
+
+t.test('no file imports itself by way of others, types included', async t => {
+  t.same(circles(inProduct), [])
+})
+
+t.test('a folder of the plugin imports only folders below it', async t => {
+  const rank = (path: string): number => {
+    const [first = '', second] = path.slice(plugin.length).split('/')
+    return floors.findIndex(names => names.includes(second === undefined ? first.replace(/\.[jt]s$/, '') : `${first}/`))
+  }
+  const inPlugin = inProduct.filter(({ file }) => file.startsWith(plugin))
+  t.same(
+    inPlugin.filter(({ file }) => rank(file) < 0).map(({ file }) => file),
+    [],
+    'every file has a floor',
+  )
+  const found = offences(inPlugin, (source, to) => {
+    const path = target(source, to)
+    if (!path?.startsWith(plugin)) return null
+    return rank(path) < rank(source.file) ? 'it stands above' : null
   })
   t.same(found, [])
 })

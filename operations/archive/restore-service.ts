@@ -3,6 +3,7 @@
 // fails. Invariants: until the swap nothing of the tenant's is touched; the swap is one transaction; each step can be
 // repeated after a kill. What the database is given is the registry's own certificate, so the provisioner takes it as its
 // own and gives it rights, role and the word "ready".
+
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,8 +19,7 @@ import type { MigrationSet } from '../../plugins/distributed-tenant/databases/mi
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { provisionLock } from '../../plugins/distributed-tenant/registry/attempts.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { QueryClient, RegistryRow, TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { adopt } from '../copying/adopt-database.js'
 import { differences, readContents } from '../copying/compare-contents.js'
 import { creation } from '../copying/empty-database.js'

@@ -1,10 +1,10 @@
 // Owns telling whether two databases hold the same: for each table the number of its rows and a checksum over all of them,
 // for each sequence where it is, and the shape of everything around them. The server does the counting in one snapshot;
 // what comes back is small whatever the database holds. Views that hold rows are made anew by a copy and not compared.
+
 import { createHash } from 'node:crypto'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { TransactionClient } from '../../plugins/distributed-tenant/types.js'
+import type { SessionClient, TransactionClient } from '../../plugins/distributed-tenant/types.js'
 import { type ShapeLine, shapeStatement } from './schema-shape.js'
 
 export interface TableContents {

@@ -10,7 +10,8 @@ import { connectionClosed, withCause } from '../../plugins/distributed-tenant/co
 import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import { createPool, type Pool } from '../../plugins/distributed-tenant/pool/pool.js'
-import { createClients, type SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import { createClients } from '../../plugins/distributed-tenant/sql/client.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface Instance {
   /** `database` is the one from which the instance as a whole is asked. */

@@ -2,10 +2,10 @@
 // nobody but superusers (and the transfer's own role) may connect, and every session from before is gone, which is proved and not hoped.
 // Invariant: what is needed to undo it is with the caller before anything is changed. All of it is said from another
 // database of the same instance. The instance gone in between: both directions are safe to repeat.
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
+import type { QueryClient, SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 /** How a database was: who might connect, and its own default for transactions. */
 export interface Before {

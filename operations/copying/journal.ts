@@ -1,30 +1,10 @@
 // Owns the journal of transfers in a service's central database: what was begun is written down before it is begun, with
 // what undoes it. Invariant: a step is written in one statement, and told after it. The database gone: the step is not
 // taken.
+import type { TransferStep } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import { TransferNotFound } from '../../plugins/distributed-tenant/errors.js'
 import type { JsonObject, QueryClient, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { Before } from './freeze.js'
-
-/** How far a tenant has come in one service; each is written when what it names is done, those with -ing before. */
-export type TransferStep =
-  | 'pending'
-  | 'preparing'
-  | 'prepared'
-  | 'freezing'
-  | 'frozen'
-  | 'copying'
-  | 'copied'
-  | 'verified'
-  | 'accepted'
-  | 'registering'
-  | 'ready'
-  | 'closing'
-  | 'closed'
-  | 'switched'
-  | 'dropped'
-  | 'undoing'
-  | 'failed'
-  | 'undone'
 
 export type TransferState = 'running' | 'done' | 'stopped' | 'rolled_back'
 

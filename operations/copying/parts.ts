@@ -2,28 +2,14 @@
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { RegistryRow, ServiceName, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
-import type { TransferStep } from './journal.js'
-
-/** Of a backup and a restore. `restored` is in its place and not served; `committed`: identity has it. */
-export type ArchiveStep = 'dumping' | 'dumped' | 'building' | 'built' | 'pending' | 'swapped' | 'committed' | 'finished'
-
-/** Told after a step is written down, and between: `created` and `closed` are done and not yet written. */
-export interface TransferReport {
-  readonly type:
-    | TransferStep
-    | ArchiveStep
-    | 'created'
-    | 'closed'
-    | 'restored'
-    | 'handed_over'
-    | 'registered'
-    | 'removed'
-    | 'thawed'
-    | 'closed_to_writers'
-  readonly id: TenantId
-}
+import type { TransferReport } from '../../plugins/distributed-tenant/diagnostics/steps.js'
+import type {
+  RegistryRow,
+  ServiceName,
+  SessionClient,
+  SqlClient,
+  TenantId,
+} from '../../plugins/distributed-tenant/types.js'
 
 export interface TransferParts {
   readonly service: ServiceName

@@ -1,8 +1,8 @@
 // Owns the look at a shared server: which databases hold which tenant of which service, what stands in each one's way, and
 // what its central tables say of the tenants. It changes nothing, and its sessions are read only.
+
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { JsonObject, ServiceName } from '../../plugins/distributed-tenant/types.js'
+import type { JsonObject, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
 import { columnsStatement, readApplied, type SchemaFacts } from './detect-schema-version.js'
 import type { Instance } from './external-instance.js'
 import type { TenantFacts } from './journal.js'

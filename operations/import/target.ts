@@ -1,6 +1,7 @@
 // Owns the database that a tenant's data comes into: made like its source, closed, and commented as this transfer's until it
 // is handed over. Invariant: whatever is dropped carries this transfer's comment, or the certificate in its journal, or is
 // empty and ours. Each can be repeated.
+
 import {
   closeToPublic,
   commentDatabase,
@@ -10,7 +11,7 @@ import {
 } from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
 import { creation, isEmpty, localeOf } from '../copying/empty-database.js'
 import type { Instance } from '../copying/external-instance.js'
 import type { TransferTenant } from '../copying/journal.js'

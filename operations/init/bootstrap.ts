@@ -16,8 +16,8 @@ import { closeToPublic, commentDatabase } from '../../plugins/distributed-tenant
 import { ensureTenantGroup } from '../../plugins/distributed-tenant/databases/roles.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { createPool } from '../../plugins/distributed-tenant/pool/pool.js'
-import { createClients, type SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { ServiceName } from '../../plugins/distributed-tenant/types.js'
+import { createClients } from '../../plugins/distributed-tenant/sql/client.js'
+import type { ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface BootstrapOptions {
   readonly service: ServiceName

@@ -2,16 +2,16 @@
 // for writers, copied, compared, accepted, closed here, switched in the registry. Invariants: each step can be run again
 // after a kill; the tenant is let in at one place at a time; before the switch everything can be undone, after it the
 // database it came from is kept, closed and renamed. A failure is thrown; undoing is the caller's decision.
+
 import { join } from 'node:path'
+import type { TransferReport, TransferStep } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { dropKept } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
 import { creation, localeOf } from '../copying/empty-database.js'
-import type { Change, Journal, TransferStep, TransferTenant } from '../copying/journal.js'
-import type { TransferReport } from '../copying/parts.js'
+import type { Change, Journal, TransferTenant } from '../copying/journal.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 
 import type { MoveParts } from './parts.js'

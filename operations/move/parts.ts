@@ -2,8 +2,7 @@
 
 import type { InstanceAddress } from '../../plugins/distributed-tenant/config/instances.js'
 import type { Credentials } from '../../plugins/distributed-tenant/credentials/role-credentials.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
+import type { SessionClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from '../copying/parts.js'
 
 export interface MoveParts extends TransferParts {

@@ -2,9 +2,9 @@
 // and gets by itself what the group may read: each new statement is checked against that, whatever its session has set.
 // New sessions read only by default besides, which holds for functions that run as somebody else. Both can be repeated.
 // One transaction each: what fails leaves the rights as they were.
+
 import { prepareRole } from '../../plugins/distributed-tenant/databases/roles.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/sql/client.js'
-import type { QueryClient, ServiceName } from '../../plugins/distributed-tenant/types.js'
+import type { QueryClient, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface RightsOf {
   /** The tenant's role, which is called like its database. */

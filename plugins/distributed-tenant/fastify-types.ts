@@ -1,6 +1,7 @@
 // Owns what the plugin adds to Fastify's own types. Types only.
-import type { Identifier } from './request/identify.js'
-import type { Notifications, SqlClient, Tenant, TenantId, TenantPolicy, Tenants } from './types.js'
+import type { Tenants } from './api.js'
+import type { Identifier } from './config/options.js'
+import type { Notifications, SqlClient, Tenant, TenantId, TenantPolicy } from './types.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

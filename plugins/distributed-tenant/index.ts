@@ -1,5 +1,12 @@
 // The plugin: options in, parts built, decorators, hooks, close. No logic.
 
+import type { Identifier } from './config/options.js'
+import { refuseBlindTrust } from './request/trusted-proxies.js'
+
+export type { Identified, Identifier } from './config/options.js'
+export { type Departure, onDeparture } from './diagnostics/departures.js'
+export type { Area, Arrival, Step, Told } from './diagnostics/steps.js'
+
 import type {} from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -11,8 +18,7 @@ import { logSteps } from './diagnostics/logging.js'
 import { ConfigurationInvalid } from './errors.js'
 import { tenantDatabaseName } from './names.js'
 import { addRequestHooks } from './request/hooks.js'
-import { refuseBlindTrust } from './request/host.js'
-import { fromDomain, fromHeader, fromSubdomain, type Identifier } from './request/identify.js'
+import { fromDomain, fromHeader, fromSubdomain } from './request/identify.js'
 import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
 
@@ -83,28 +89,11 @@ export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantP
   name: 'fastify-distributed-tenant',
 })
 export default distributedTenant
+export type * from './api.js'
 export type { DistributedTenantOptions } from './config/options.js'
-export {
-  type Area,
-  type Arrival,
-  areas,
-  channelName,
-  type Departure,
-  hear,
-  onDeparture,
-  type Step,
-  type Told,
-} from './diagnostics/channels.js'
+export { areas, channelName, hear } from './diagnostics/channels.js'
 export * from './errors.js'
-export type * from './reports.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
-export {
-  fromDomain,
-  fromHeader,
-  fromPath,
-  fromSubdomain,
-  type Identified,
-  type Identifier,
-} from './request/identify.js'
+export { fromDomain, fromHeader, fromPath, fromSubdomain } from './request/identify.js'
 export type * from './types.js'
 export { distributedTenant as fastifyDistributedTenant }

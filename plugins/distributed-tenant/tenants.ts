@@ -1,14 +1,17 @@
 // Owns `fastify.tenants`: what handlers, jobs and other plugins may do with tenants outside their own request.
 // Invariant: every client handed out here is dead when its function has settled.
+
 import type { FastifyRequest } from 'fastify'
+import type { Tenants } from './api.js'
+import type { Identifier } from './config/options.js'
 import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning } from './errors.js'
 import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './names.js'
 import { idFor } from './provisioning/tenant-source.js'
 import { findTenant, insertTenant, listTenants, setLifecycle } from './registry/tenants-table.js'
 import { identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
-import { type Identifier, identifyTenant } from './request/identify.js'
+import { identifyTenant } from './request/identify.js'
 import type { Tenancy } from './tenancy.js'
-import type { Lifecycle, NewTenant, RegistryRow, Tenants } from './types.js'
+import type { Lifecycle, NewTenant, RegistryRow } from './types.js'
 
 const PAGE = 100
 const LARGEST_PAGE = 1_000

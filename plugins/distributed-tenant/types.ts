@@ -1,9 +1,6 @@
-// Owns the words this plugin shares with its users: what a tenant is, what a handler gets, what a registry row holds.
-// Types only: nothing here runs.
-import type { FastifyRequest } from 'fastify'
+// The types this plugin shares with its users: a tenant, the client that a handler gets, a row of the registry. Types only.
 import type postgres from 'postgres'
 import type { TenantId } from '../../events/index.js'
-import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from './reports.js'
 
 export type { TenantId }
 
@@ -129,62 +126,6 @@ export interface TenantRestoration {
 }
 
 /**
- * `fastify.tenants`: the tenants of this service, outside a request too.
- *
- * In the service that is the source of tenants (identity, or `source: true`) every change raises the tenant's version
- * and writes its event to the outbox in the same transaction. Elsewhere a change is local and identity's next word wins.
- */
-export interface Tenants {
-  /**
-   * Source: registers the tenant (version 1) and its `tenant.created`; provisioning follows by event.
-   * Elsewhere: registers and provisions it in this service's instance and returns when it is ready; idempotent.
-   * `once` is for the source only.
-   * @throws TENANT_ID_INVALID, TENANT_ID_RESERVED, TENANT_ID_TAKEN, TENANT_DOMAIN_TAKEN
-   */
-  create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
-  /** Source only. @throws TENANT_NOT_FOUND, TENANT_DOMAIN_TAKEN */
-  update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
-  /** @throws TENANT_NOT_FOUND */
-  suspend(id: string, actor?: string): Promise<RegistryRow>
-  activate(id: string, actor?: string): Promise<RegistryRow>
-  /** Refuses the tenant from now on; its database is kept for the retention time. */
-  remove(id: string, actor?: string): Promise<RegistryRow>
-  /**
-   * Source only: takes a deletion back, as a new version. The services hear it by the feed, as no event brings a deleted
-   * tenant back. Databases that were dropped are not made again: `distributed-tenant restore` puts them there first.
-   * @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN
-   */
-  restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
-  /**
-   * Source: raises the version without a change, so that every service that is not ready tries at once.
-   * Elsewhere: provisions it here, now. @throws TENANT_NOT_FOUND
-   */
-  retry(id: string, actor?: string): Promise<RegistryRow>
-  /**
-   * Drops a deleted tenant's database in this service, if identity confirms that it is deleted and its retention over.
-   * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN
-   */
-  purge(id: string): Promise<RegistryRow>
-  /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
-  run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
-  /** The registry's row, or null for an id this service never heard of. Deleted tenants are returned as such. */
-  find(id: string): Promise<RegistryRow | null>
-  /** Ordered by id; `after` is the last id of the page before. `limit` defaults to 100, at most 1000. */
-  list(page?: { after?: string; limit?: number; lifecycle?: Lifecycle }): Promise<RegistryRow[]>
-  /** The tenant a request names, without looking it up; null when it names none. @throws the 400s of identification */
-  identify(request: FastifyRequest): Promise<TenantId | null>
-  /** One word about a tenant's database here, kept for 5 s; never takes a connection when the budget is spent. */
-  probe(id: string): Promise<TenantProbe>
-  /** The state of what this process stands on; each part within the given deadline. */
-  health(deadlineMs?: number): Promise<TenancyHealth>
-  /** Counts of what is stored and of what waits. One statement and one look per consumer: keep the answer some seconds. */
-  figures(deadlineMs?: number): Promise<Figures>
-  connectionInfo(): ConnectionInfo
-  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
-  readonly origin: object
-}
-
-/**
  * Hears `NOTIFY` on the central database. A lost connection is made again: `onLost` says at once that words may be missed,
  * `onReset` that they are heard again, and that some were missed.
  */
@@ -199,3 +140,8 @@ export interface Notifications {
 
 /** Route and scope policy: `required` refuses in `onRequest`; `false` skips all; unset resolves when the request names one. */
 export type TenantPolicy = 'required' | false
+
+/** Statements on one connection, with transactions on that same connection. */
+export interface SessionClient extends QueryClient {
+  begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
+}

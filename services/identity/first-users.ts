@@ -2,8 +2,9 @@
 // then the address and the password's hash lie in the central database, written in the transaction that registered the
 // tenant; no event carries them. Made at least once, and the second time changes nothing: whatever is killed, nobody is
 // missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
+
 import type { FastifyBaseLogger } from 'fastify'
-import type { FirstUserStep } from '../../plugins/distributed-tenant/diagnostics/channels.js'
+import type { FirstUserStep } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import type { Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { createCredentials } from './credentials.js'
 import { LEDGER_CHANNEL } from './ledger.js'

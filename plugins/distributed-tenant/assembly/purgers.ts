@@ -3,8 +3,9 @@
 
 import type { Settings } from '../config/settings.js'
 import type { Tell } from '../diagnostics/channels.js'
+import type { PurgeStep } from '../diagnostics/steps.js'
 import { IdentityUnavailable } from '../errors.js'
-import { createPurger, type Purger, type PurgeStep } from '../provisioning/purge.js'
+import { createPurger, type Purger } from '../provisioning/purge.js'
 import type { Feed } from '../reconciliation/feed-client.js'
 import type { RegistryRow, TenantId } from '../types.js'
 import type { Pools } from './pools.js'

@@ -2,7 +2,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { StatusEvent } from '../../../events/index.js'
-import type { Identifier } from '../request/identify.js'
 import type { SqlClient, Tenant } from '../types.js'
 
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-full'
@@ -100,3 +99,9 @@ export interface DistributedTenantOptions {
   /** How often identity's feed is read; everything is compared at every sixth time. Default 10,000. */
   reconcileInterval?: number
 }
+
+/** What one source says: an id, a host name to look up, or nothing. `verified`: a proof, which no claim overrules. */
+export type Identified = { readonly id: string; readonly verified?: boolean } | { readonly domain: string } | null
+
+/** Reads a tenant from a request. @throws the 400s of identification */
+export type Identifier = (request: FastifyRequest) => Identified | Promise<Identified>

@@ -1,16 +1,16 @@
 // Owns what the options become: what the environment gives where none was passed, and what may not be combined. Options win
 // over the environment. Everything is settled here once, before any connection is made.
+
 import { fileURLToPath } from 'node:url'
 import type { Redis } from 'ioredis'
 import { parseRoleKeys, type RoleKey } from '../credentials/role-credentials.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { parseServiceName } from '../names.js'
-import type { Identifier } from '../request/identify.js'
 import type { ServiceName } from '../types.js'
 import { readAuthorities } from './ca-certificates.js'
 import { type Environment, readEnvironment } from './environment.js'
 import { type InstanceAddress, instancesOf, parseInstances } from './instances.js'
-import type { DatabaseOptions, DistributedTenantOptions } from './options.js'
+import type { DatabaseOptions, DistributedTenantOptions, Identifier } from './options.js'
 
 /** Options with nothing left open. */
 export interface Settings {

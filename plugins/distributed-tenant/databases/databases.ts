@@ -1,11 +1,11 @@
 // Owns CREATE, DROP, rights and marks of databases on this service's instance. Invariants: names reach SQL only through
 // the driver's quoting of a parsed id; "already exists" is never taken for "ours" without looking at the mark.
 // Runs on a session of the central database: CREATE DATABASE takes no transaction.
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, ServiceName, TenantId } from '../types.js'
+import type { QueryClient, ServiceName, SessionClient, TenantId } from '../types.js'
 
 /** What stands under a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =

@@ -1,11 +1,11 @@
 // Owns the look at the whole fleet: what the catalogues say of each tenant's database, mark, rights and role, compared with
 // the registry. A constant number of queries on each instance and no connection to a tenant's; it changes nothing. An instance
 // that cannot be asked hides no other.
+
 import type { TenantId } from '../../../events/index.js'
 import { HOME } from '../config/instances.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
+import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName, SessionClient } from '../types.js'
 import { markFits, parseMark } from './databases.js'
 
 /** What is wrong with one tenant here. */

@@ -1,14 +1,10 @@
 // Owns the mending of a tenant's role that was refused at its login (somebody changed its password, took its LOGIN or its
 // right to connect): in the background, at most once a minute for each tenant. The request that met it has failed already;
 // while the central database is away nothing is mended, and the next refusal tries again.
-import { LRUCache } from 'lru-cache'
-import type { TenantId } from '../types.js'
 
-export interface RoleReport {
-  readonly type: 'kept_out' | 'mended' | 'mend_failed'
-  readonly id: TenantId
-  readonly error?: unknown
-}
+import { LRUCache } from 'lru-cache'
+import type { RoleReport } from '../diagnostics/steps.js'
+import type { TenantId } from '../types.js'
 
 export interface Mender {
   soon(id: TenantId): void

@@ -1,12 +1,12 @@
 // Owns the repair of one tenant's rights and role, on the instance where it is. Invariants: only a database that carries the
 // tenant's mark is touched, under the tenant's lock, and none that is being moved. Safe to repeat.
+
 import type { TenantId } from '../../../events/index.js'
 import { HOME } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, ServiceName } from '../types.js'
+import type { QueryClient, ServiceName, SessionClient } from '../types.js'
 import { inspectDatabase, markFits, parseMark } from './databases.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
 

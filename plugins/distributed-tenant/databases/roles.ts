@@ -5,8 +5,7 @@
 import type { Credentials } from '../credentials/role-credentials.js'
 import { RoleKeyUnknown } from '../errors.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, ServiceName, TenantId } from '../types.js'
+import type { QueryClient, ServiceName, SessionClient, TenantId } from '../types.js'
 
 /** Also made by `init`; here for a service whose `init` was of an earlier release. */
 export async function ensureTenantGroup(sql: SessionClient, service: ServiceName): Promise<void> {

@@ -2,13 +2,14 @@
 // the table only when it is whole; one process of a service makes and drops them at a time (advisory lock); the taking is
 // one transaction. When the server refuses (disk full, no connections left) it waits, longer each time, and tenants are
 // made without spares.
+
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import type { Credentials } from '../credentials/role-credentials.js'
-import { carry } from '../diagnostics/channels.js'
+import { carry } from '../diagnostics/departures.js'
+import type { SpareReport } from '../diagnostics/steps.js'
 import { spareName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { ServiceName, SqlClient } from '../types.js'
+import type { ServiceName, SessionClient, SqlClient } from '../types.js'
 import { closeToPublic, dropDatabase, dropRole, MARK_PREFIX } from './databases.js'
 import { prepareRole } from './roles.js'
 import { dropOldTemplates, isSuperseded, type Template, useTemplate } from './template.js'
@@ -28,24 +29,6 @@ export interface SparesOptions {
   readonly report: (event: SpareReport) => void
   /** Milliseconds between looks. Default 10,000. */
   readonly pollMs?: number
-}
-
-/** Told before and after each lasting effect. `failed`: the keeper waits; `refused`: a taking fell back. */
-export interface SpareReport {
-  readonly type:
-    | 'making'
-    | 'cloned'
-    | 'certified'
-    | 'made'
-    | 'dropping'
-    | 'dropped'
-    | 'taking'
-    | 'taken'
-    | 'refused'
-    | 'failed'
-  readonly name?: string
-  readonly id?: TenantId
-  readonly error?: unknown
 }
 
 /** `taken`: it is ready now. `ready`: it was. `gone`: unknown or deleted. `no`: to be made step by step. */

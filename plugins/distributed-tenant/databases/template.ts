@@ -2,8 +2,7 @@
 // connections, since one session in it makes every clone wait 5 s and fail. A half-built or outdated one is made again.
 
 import { templateName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, ServiceName, SqlClient } from '../types.js'
+import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
 import { closeToPublic, commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
 import { builtBy, type MigrationSet, migrate } from './migrations.js'
 import { ensureTenantGroup } from './roles.js'

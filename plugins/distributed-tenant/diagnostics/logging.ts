@@ -1,7 +1,9 @@
 // Owns which steps become log lines, and at which level. A subscriber of the diagnostics channel like any other: the code
 // that does the work logs nothing. What repeats while something is away is told once per change, not once per try.
+
 import type { FastifyBaseLogger } from 'fastify'
-import { areas, frequent, hear, type Told } from './channels.js'
+import { areas, frequent, hear } from './channels.js'
+import type { Told } from './steps.js'
 
 export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
   /** The last trouble told per area, so that an outage is one line and its end another. */

@@ -2,24 +2,15 @@
 // Invariants: "not there" is said only when the registry said so; an entry older than a revision this replica has heard
 // of is a miss; domains are answered from memory and registry only. With the registry gone, tenants that were active are
 // served for some seconds more (memory.ts); for all others it throws.
+
 import { LRUCache } from 'lru-cache'
 import { withCause } from '../connections/failures.js'
+import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'
 import { findByDomain, findTenant, revisionsSince } from '../registry/tenants-table.js'
 import type { Notifications, RegistryRow, SqlClient, TenantId } from '../types.js'
 import { createMemory, type Memory } from './memory-cache.js'
 import type { DirectoryEntry, Remote } from './redis-cache.js'
-
-/** `stale`: the registry could not be asked, and the last answer was served. */
-export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'
-
-export type DirectoryReport =
-  | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
-  | { readonly type: 'lookup_failed'; readonly ms: number }
-  /** The changes of the last hour are known: entries in Redis can be told new from old. */
-  | { readonly type: 'remote_trusted' }
-  /** An entry in Redis was older than what this replica has heard of. */
-  | { readonly type: 'remote_outdated' }
 
 export interface DirectoryOptions {
   readonly central: SqlClient

@@ -2,8 +2,10 @@
 // `request.tenant` shows and the row's state, never routing, under a seal (seal.ts) with the time it was written. Whatever
 // goes wrong here is a miss within a short deadline; whatever stands there that this service has not written of this tenant,
 // within the hour, is a miss, is counted and taken away; and after three failures in a row Redis is left alone for a second, so a dead one costs nothing.
+
 import type { Redis } from 'ioredis'
 import type { RoleKey } from '../credentials/role-credentials.js'
+import type { RemoteFlaw, RemoteReport } from '../diagnostics/steps.js'
 import type { JsonObject, Lifecycle, Provisioned, ServiceName, TenantId } from '../types.js'
 import { createSeal, SEAL_BYTES, type Seal } from './entry-seal.js'
 
@@ -28,13 +30,6 @@ export interface Remote {
   put(entry: DirectoryEntry): Promise<void>
   ping(): Promise<number>
 }
-
-/**
- * `garbage`: nothing that this service has sealed. `foreign`: another tenant's or service's. `oversized`: longer than any
- * entry may be. `outdated`: right, and written too long ago, or by a release that did not know of schema versions yet.
- */
-export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized' | 'outdated'
-export type RemoteReport = { type: 'remote_failed' | `remote_${RemoteFlaw}`; error?: unknown }
 
 /** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms, where the JSON of a value begins. */
 const PUT_BY_REVISION = `

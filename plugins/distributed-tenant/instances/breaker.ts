@@ -1,7 +1,9 @@
 // Owns sparing an instance that is short of something: disk (53100), connections (53300), memory, or that cannot be reached.
 // Invariant: while open nothing of ours tries to make a database there; then one try at a time, and its success closes it.
 // Each service has one instance, so no other service is affected. Waits 1 s doubling to 30 s.
+
 import { performance } from 'node:perf_hooks'
+import type { BreakerReport } from '../diagnostics/steps.js'
 
 export interface BreakerState {
   readonly open: boolean
@@ -12,10 +14,6 @@ export interface BreakerState {
   /** Milliseconds until the next try; 0 when it may be now. */
   readonly retryInMs: number
 }
-
-export type BreakerReport =
-  | { readonly type: 'breaker_opened'; readonly reason: string; readonly retryInMs: number }
-  | { readonly type: 'breaker_closed' }
 
 export interface Breaker {
   state(): BreakerState

@@ -5,8 +5,7 @@
 import { HOME } from '../config/instances.js'
 import { inspectDatabase } from '../databases/databases.js'
 import { tenantDatabaseName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
+import type { QueryClient, RegistryRow, ServiceName, SessionClient } from '../types.js'
 
 /** Tenants by instance; instances without one are missing. */
 export async function fullness(sql: QueryClient): Promise<Map<string, number>> {

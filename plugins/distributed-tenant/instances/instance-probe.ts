@@ -1,6 +1,6 @@
 // Owns asking another instance whether it is there, before a new tenant is sent to it. Never waits for long, never rejects.
 
-import type { SessionClient } from '../sql/client.js'
+import type { SessionClient } from '../types.js'
 import type { Breaker } from './breaker.js'
 
 const ANSWER_MS = 2_000

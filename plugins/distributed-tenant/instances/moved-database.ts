@@ -1,11 +1,11 @@
 // Owns what a move leaves behind: the database a tenant came from, closed to everybody and renamed, until the operator
 // drops it or the tenant is purged. Invariant: only what carries this tenant's and service's mark of a move is dropped.
+
 import type { TenantId } from '../../../events/index.js'
 import { dropDatabase, dropRole, inspectDatabase } from '../databases/databases.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
-import type { SessionClient } from '../sql/client.js'
-import type { ServiceName } from '../types.js'
+import type { ServiceName, SessionClient } from '../types.js'
 
 /** `moved_{id}_{service}`: at most 62 bytes, and no tenant database by its name. */
 export const keptName = (id: TenantId, service: ServiceName): string => `moved_${id}_${service}`

@@ -6,8 +6,7 @@ import { type InstanceAddress, instanceDatabaseName, parseInstanceMark } from '.
 import { powerfulRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
 import { ConfigurationInvalid } from '../errors.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, ServiceName, SqlClient } from '../types.js'
+import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
 
 const FUNCTION = 'prepare_tenant_role(text,text,text)'
 

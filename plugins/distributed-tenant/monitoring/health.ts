@@ -1,6 +1,8 @@
 // Owns the answers about health: each part asked side by side, within one deadline, without secrets. A tenant's probe is
 // one word, kept for 5 s, and takes no connection when the budget is spent.
+
 import { LRUCache } from 'lru-cache'
+import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
 import { HOME } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
@@ -10,7 +12,6 @@ import { TenantBusy, TenantLookupFailed, TenantMoving } from '../errors.js'
 import type { Breaker } from '../instances/breaker.js'
 import { tenantDatabaseName } from '../names.js'
 import type { Streams } from '../provisioning/messaging.js'
-import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../reports.js'
 import type { TenantId } from '../types.js'
 
 export interface HealthParts {

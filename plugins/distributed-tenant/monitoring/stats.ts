@@ -1,7 +1,7 @@
 // Owns the numbers about a service that take a question: its registry, outbox, dead events, spares, and how far its
 // consumers are behind. Invariant: a part that does not answer in time is null, never zero and never an old number.
+import type { Figures } from '../api.js'
 import type { Streams } from '../provisioning/messaging.js'
-import type { Figures } from '../reports.js'
 import type { SqlClient } from '../types.js'
 
 export interface FiguresParts {

@@ -1,12 +1,10 @@
 // Owns the shapes of one pool's books: its connections, its keys, and what the policy is told of both. Types alone.
 
 import type { Connection } from '../connections/connection.js'
+import type { CloseReason } from '../diagnostics/steps.js'
 import type { Company } from './statement-sharing.js'
 import type { Tally } from './usage-frequency.js'
 import type { KeyQueue } from './wait-queue.js'
-
-/** Why a connection was closed, for the diagnostics channel. */
-export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | 'shutdown'
 
 export interface Member<L> {
   readonly connection: Connection

@@ -1,9 +1,10 @@
 // Owns the books of one pool: which connections there are, of which key, in which state. Pure: it moves entries and counts,
 // and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
 
+import type { ConnectionCounts } from '../api.js'
 import type { Connection } from '../connections/connection.js'
-import type { ConnectionCounts } from '../reports.js'
-import type { CloseReason, Entry, InstanceShares, Member, PoolState } from './books.js'
+import type { CloseReason } from '../diagnostics/steps.js'
+import type { Entry, InstanceShares, Member, PoolState } from './books.js'
 import { type Counters, createCount } from './counters.js'
 import { createCompany } from './statement-sharing.js'
 import { createFrequency } from './usage-frequency.js'

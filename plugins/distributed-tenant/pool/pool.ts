@@ -4,31 +4,22 @@
 // each run one plain read; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; only a login that has another password is tried again.
 
+import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
+
+export type { CloseReason } from '../diagnostics/steps.js'
+
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Aftermath } from '../connections/session-state.js'
-import type { CloseReason, Entry, InstanceShares, Member } from './books.js'
+import type { Entry, InstanceShares, Member } from './books.js'
 import { Hold, type Lease } from './lease.js'
 import { givesWay, nextMove } from './policy.js'
 import { createSeats, type PoolInfo } from './pool-state.js'
 import type { Claim } from './statement-sharing.js'
 import type { Scope, Waiter } from './wait-queue.js'
 
-export type { CloseReason } from './books.js'
 export type { Lease } from './lease.js'
 export type { PoolInfo } from './pool-state.js'
-
-export type PoolReport =
-  | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
-  | { readonly type: 'open_failed'; readonly key: string; readonly ms: number; readonly error: Error }
-  | { readonly type: 'closed'; readonly key: string; readonly reason: CloseReason }
-
-/** `refused`: the wait for the budget was over. */
-export interface LeaseReport {
-  readonly type: 'leased' | 'refused'
-  readonly key: string
-  readonly waitedMs: number
-}
 
 /** Called for each statement, so not with an object that nobody may want. */
 export type ReportLease = (type: LeaseReport['type'], key: string, waitedMs: number) => void

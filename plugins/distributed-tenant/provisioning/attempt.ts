@@ -1,20 +1,14 @@
 // Owns trying again: one attempt at a tenant, by event or because it is due, and the loop that finds the due ones.
 // Invariant: after `attempt` has resolved the tenant is ready, refused for good, or written down to be tried again, so its
 // event may be acknowledged. The database gone: `attempt` throws and the loop looks again later. Any replica may do it.
+
 import type { TenantId } from '../../../events/index.js'
+import type { RetryReport } from '../diagnostics/steps.js'
 import { DatabaseForeign } from '../errors.js'
 import type { Breaker } from '../instances/breaker.js'
 import { claimDue, deferAttempt, isSettled, needsAttempt } from '../registry/attempts.js'
 import type { SqlClient } from '../types.js'
 import type { Provisioner } from './provisioner.js'
-
-export type RetryReport =
-  /** Taken by this process, about to be tried again. */
-  | { readonly type: 'claimed'; readonly ids: readonly TenantId[] }
-  | { readonly type: 'done' | 'failed'; readonly id: TenantId; readonly error?: unknown }
-  /** Not tried: its instance is spared for now. */
-  | { readonly type: 'deferred'; readonly id: TenantId; readonly error: string }
-  | { readonly type: 'retry_failed'; readonly error: unknown }
 
 export interface RetryOptions {
   readonly central: SqlClient

@@ -2,29 +2,10 @@
 // once and in order per tenant, by however many relays; one that can never be accepted is set aside and blocks nobody.
 // While NATS is down rows wait; NOTIFY is a hint, the poll is the truth.
 
+import type { RelayReport, Sent } from '../diagnostics/steps.js'
 import { claimRows, type OutboxRow, type Outcome, recordOutcomes, sweepOutbox } from '../registry/outbox.js'
 import type { JsonObject, SqlClient } from '../types.js'
-import { createStreamWatch, type Loss, type StreamFacts } from './stream-loss.js'
-
-interface Sent {
-  readonly subject: string
-  readonly headers: Readonly<Record<string, string>>
-  /** Milliseconds the attempt took. */
-  readonly ms: number
-}
-
-export type RelayReport =
-  /** Locked for this relay, about to be sent. */
-  | { readonly type: 'claimed'; readonly rows: number }
-  | ({ readonly type: 'published' } & Sent)
-  | ({ readonly type: 'publish_failed' | 'publish_refused'; readonly error: unknown } & Sent)
-  /** What became of a batch is committed. */
-  | { readonly type: 'recorded'; readonly rows: number }
-  /** The stream had lost messages; `rows` wait again. */
-  | { readonly type: Loss; readonly rows: number }
-  | { readonly type: 'looked' }
-  | { readonly type: 'swept'; readonly rows: number }
-  | { readonly type: 'relay_failed'; readonly error: unknown }
+import { createStreamWatch, type StreamFacts } from './stream-loss.js'
 
 export interface RelayOptions {
   readonly central: SqlClient

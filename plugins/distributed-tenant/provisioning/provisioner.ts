@@ -3,6 +3,7 @@
 // the central database). "Ready", the mark, the role's login and the status event are one transaction; on another instance
 // than the registry's the mark and the login come first, and can be repeated. A failure is recorded with its step and
 // thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
+
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import { HOME } from '../config/instances.js'
@@ -21,16 +22,14 @@ import {
 import { appliedVersion, builtBy, type MigrationSet, migrate } from '../databases/migrations.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
+import type { ProvisionStep } from '../diagnostics/steps.js'
 import { DatabaseForeign, DatabaseMissing, TenantDatabaseUnavailable } from '../errors.js'
 import { isUnplaced, settlePlace } from '../instances/choose-instance.js'
 import { tenantDatabaseName } from '../names.js'
 import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from '../registry/attempts.js'
 import { writeStatus } from '../registry/status-events.js'
 import { findTenant, recordAttempt, recordFailure, recordReady } from '../registry/tenants-table.js'
-import type { SessionClient } from '../sql/client.js'
-import type { RegistryRow, ServiceName, SqlClient } from '../types.js'
-
-export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 'schema' | 'ready'
+import type { RegistryRow, ServiceName, SessionClient, SqlClient } from '../types.js'
 
 export interface ProvisionerOptions {
   readonly service: ServiceName

@@ -1,19 +1,18 @@
 // Owns the end of a deleted tenant here: confirmed, database dropped, then row `removed` and status event in one
 // transaction. DROP DATABASE takes no transaction, so the order makes it safe to repeat: killed in between, the next run
 // finds no database and goes on. Identity unreachable or not of the opinion: nothing is dropped.
+
 import type { TenantId } from '../../../events/index.js'
 import { HOME } from '../config/instances.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
+import type { PurgeStep } from '../diagnostics/steps.js'
 import { TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
 import { dropKept } from '../instances/moved-database.js'
 import { tenantDatabaseName } from '../names.js'
 import { provisionLock } from '../registry/attempts.js'
 import { writeStatus } from '../registry/status-events.js'
 import { findTenant, recordRemoved } from '../registry/tenants-table.js'
-import type { SessionClient } from '../sql/client.js'
-import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
-
-export type PurgeStep = 'confirmed' | 'dropped' | 'removed'
+import type { QueryClient, RegistryRow, ServiceName, SessionClient } from '../types.js'
 
 export interface PurgeOptions {
   readonly service: ServiceName

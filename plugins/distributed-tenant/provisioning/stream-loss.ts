@@ -3,6 +3,7 @@
 // Invariant: then the newest word on each tenant whose message is gone waits in the outbox again; consumers go by version,
 // so a word too many changes nothing. NATS or the database gone: throws, and the relay looks again later.
 
+import type { Loss } from '../diagnostics/steps.js'
 import { RETENTION_DAYS } from '../registry/outbox.js'
 import type { SqlClient, TransactionClient } from '../types.js'
 
@@ -11,8 +12,6 @@ export interface StreamFacts {
   readonly firstSeq: number
   readonly lastSeq: number
 }
-
-export type Loss = 'found_new' | 'rewound' | 'purged'
 
 export interface StreamWatch {
   /** @returns the stream's `created`, and how many rows wait again if it had lost some */

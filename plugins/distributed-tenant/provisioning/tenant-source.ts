@@ -1,5 +1,6 @@
 // Owns changes where tenants are made (identity): the row, its raised version and its event are one transaction, so an
 // accepted change is always told and a refused one never. Needs only the central database; NATS may be down.
+
 import { randomBytes } from 'node:crypto'
 import {
   encode,
@@ -9,6 +10,7 @@ import {
   parseLifecycle,
   type TenantId,
 } from '../../../events/index.js'
+import type { SourceReport } from '../diagnostics/steps.js'
 import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
 import { parseNewTenantId, parseTenantId } from '../names.js'
 import { writeOutbox } from '../registry/outbox.js'
@@ -23,13 +25,6 @@ import type {
   TenantPatch,
   TenantRestoration,
 } from '../types.js'
-
-/** `written`: all of it, in a transaction that is still to be committed. `accepted`: it is. */
-export type SourceReport = {
-  readonly type: 'written' | 'accepted'
-  readonly kind: LifecycleKind
-  readonly id: TenantId
-}
 
 export interface SourceOptions {
   readonly central: SqlClient

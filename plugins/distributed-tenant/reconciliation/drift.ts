@@ -1,15 +1,6 @@
 // Owns the word for drift, and that what only people can end is told when it begins and not at every look again. What was
 // cured is told each time: it happened each time.
-
-/** `overwritten` and `repaired`: cured. `stopped`: no longer served. `reported`: for people. */
-export interface Drift {
-  readonly type: 'drift'
-  readonly kind: string
-  /** A tenant's id, or the name of what nobody owns. */
-  readonly id: string
-  readonly action: 'overwritten' | 'repaired' | 'stopped' | 'reported'
-  readonly detail: string
-}
+import type { Drift } from '../diagnostics/steps.js'
 
 export interface DriftReport {
   readonly report: (drift: Drift) => void

@@ -2,28 +2,13 @@
 // changes. It needs neither NATS nor Redis. Invariant: whatever is not a well-formed answer of identity (no answer, another
 // server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know". One row of a
 // page that cannot be read is set apart and keeps nobody else's change from being read.
+
 import { Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { isTenantId, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
-import type { JsonObject, Lifecycle } from '../types.js'
-
-/** What identity says of a tenant now, and the number of its newest change. */
-export interface Told {
-  readonly seq: number
-  readonly id: TenantId
-  readonly version: number
-  readonly name: string
-  readonly domain: string | null
-  readonly settings: JsonObject
-  readonly lifecycle: Lifecycle
-  /** ISO 8601; null unless deleted. */
-  readonly deletedAt: string | null
-  readonly purgeAfter: string | null
-  /** Deleted and the retention over, by identity's own clock when it answered. */
-  readonly purgeable: boolean
-}
+import type { Told } from '../registry/identity-state.js'
 
 /** A row of a page that says nothing we can read. */
 export interface Flawed {

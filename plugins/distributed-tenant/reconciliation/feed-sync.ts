@@ -1,7 +1,9 @@
 // Owns comparing this registry with identity's feed: newer words are applied, forged ones are put back, rows nobody vouches
 // for are reported. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come
 // or a row that cannot be read: that is told at every look at everything, so that no cursor hides it.
+
 import type { TenantId } from '../../../events/index.js'
+import type { ComparisonReport, Drift } from '../diagnostics/steps.js'
 import {
   type Ahead,
   type Applied,
@@ -13,14 +15,7 @@ import {
 } from '../registry/identity-state.js'
 import { tryAtOnce } from '../registry/tenants-table.js'
 import type { SqlClient } from '../types.js'
-import type { Drift } from './drift.js'
 import type { Feed } from './feed-client.js'
-
-export type ComparisonReport =
-  | { readonly type: 'applying'; readonly count: number }
-  | { readonly type: 'applied'; readonly count: number }
-  /** Identity's feed ends before what was read here: it was restored, so everything is read anew. */
-  | { readonly type: 'rewound'; readonly cursor: number; readonly head: number }
 
 export interface Comparison {
   /**

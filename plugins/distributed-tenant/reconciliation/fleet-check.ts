@@ -1,13 +1,14 @@
 // Owns comparing this registry with what the instance holds. Repairs what is safe (rights, roles, a lost mark), stops what
 // must not be served, reports the rest; old schemas too, since a migration run has canaries and a look here has none.
 // Invariant: a database that is gone is never made again empty, and one that nobody owns is never dropped.
+
 import type { TenantId } from '../../../events/index.js'
 import { HOME } from '../config/instances.js'
 import { type Finding, type Inventory, repairable, type Strays, type TenantStanding } from '../databases/inventory.js'
+import type { Drift } from '../diagnostics/steps.js'
 import { writeStatus } from '../registry/status-events.js'
 import { recordDoubt, tryInTurn } from '../registry/tenants-table.js'
 import type { ServiceName, SqlClient } from '../types.js'
-import type { Drift } from './drift.js'
 
 export interface FleetOptions {
   readonly service: ServiceName

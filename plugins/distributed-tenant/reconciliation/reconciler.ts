@@ -1,24 +1,15 @@
 // Owns making certain what events make fast: the feed every ten seconds, everything once a minute, by one replica of a
 // service at a time. It needs neither NATS nor Redis. Invariant: repeating a pass changes nothing. Identity gone: told
 // once, asked less often, and this instance is looked after all the same; nothing is purged. Database gone: the next pass.
+
 import type { TenantId } from '../../../events/index.js'
+import type { ReconcileReport } from '../diagnostics/steps.js'
 import { IdentityUnavailable, TenantRetained } from '../errors.js'
 import { dueForPurge } from '../provisioning/purge.js'
-import type { SessionClient } from '../sql/client.js'
-import type { SqlClient } from '../types.js'
-import type { Drift, DriftReport } from './drift.js'
-import type { Comparison, ComparisonReport } from './feed-sync.js'
+import type { SessionClient, SqlClient } from '../types.js'
+import type { DriftReport } from './drift.js'
+import type { Comparison } from './feed-sync.js'
 import type { Fleet } from './fleet-check.js'
-
-export type ReconcileReport =
-  | ComparisonReport
-  | Drift
-  | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number }
-  | { readonly type: 'pass_failed'; readonly error: unknown }
-  /** Another replica is at it. */
-  | { readonly type: 'skipped' }
-  | { readonly type: 'identity_unreachable'; readonly error: unknown }
-  | { readonly type: 'identity_back' }
 
 export interface ReconcilerOptions {
   readonly central: SqlClient

@@ -1,7 +1,9 @@
 // Owns the table `dead_events`: events that can never work as they are, and parked ones that a newer release may know.
 // Invariants: the same message buried twice is one row; a replay goes the way the event would have gone and records how it
 // ended; what was resolved is kept for a while. The database gone: throws, and the message is delivered again.
+
 import { DeadEvent, type DeadLetter } from '../../../events/index.js'
+import type { DeadLettersReport } from '../diagnostics/steps.js'
 import type { SqlClient } from '../types.js'
 
 export interface DeadRow {
@@ -25,14 +27,6 @@ export interface DeadContents extends DeadRow {
   readonly headers: Readonly<Record<string, string>>
   readonly streamSeq: number | null
 }
-
-export type DeadLettersReport =
-  /** Stored, not yet answered to the stream. */
-  | { readonly type: 'kept'; readonly subject: string; readonly reason: string; readonly parked: boolean }
-  | { readonly type: 'replaying' | 'replayed' | 'dropped'; readonly id: string }
-  | { readonly type: 'replay_failed'; readonly id: string; readonly error: string }
-  | { readonly type: 'swept'; readonly rows: number }
-  | { readonly type: 'upkeep_failed'; readonly error: unknown }
 
 export type Replayed = { readonly ok: true } | { readonly ok: false; readonly error: string }
 

@@ -2,8 +2,7 @@
 // row is applied only when identity was asked again after the row was read, since identity's version never falls and is
 // published after it is committed; what only this service knows (`provisioned`, certificate, schema) is never touched.
 import type { TenantId } from '../../../events/index.js'
-import type { Told } from '../reconciliation/feed-client.js'
-import type { JsonValue, Lifecycle, Provisioned, QueryClient, SqlClient } from '../types.js'
+import type { JsonObject, JsonValue, Lifecycle, Provisioned, QueryClient, SqlClient } from '../types.js'
 
 /** A row that identity's word has changed. */
 export interface Applied {
@@ -122,4 +121,20 @@ export async function applyPage(sql: SqlClient, told: readonly Told[], next: num
     await tx`update feed_cursor set seq = ${next}, read_at = now()`
     return outcome
   })
+}
+
+/** What identity says of a tenant now, and the number of its newest change. */
+export interface Told {
+  readonly seq: number
+  readonly id: TenantId
+  readonly version: number
+  readonly name: string
+  readonly domain: string | null
+  readonly settings: JsonObject
+  readonly lifecycle: Lifecycle
+  /** ISO 8601; null unless deleted. */
+  readonly deletedAt: string | null
+  readonly purgeAfter: string | null
+  /** Deleted and the retention over, by identity's own clock when it answered. */
+  readonly purgeable: boolean
 }

@@ -1,8 +1,9 @@
 // Owns the table `outbox`: rows written in the transaction of the change they tell of, claimed, recorded, swept.
 // Invariants: a claimed row is its tenant's oldest and nobody else's until the transaction ends; nothing is deleted before
 // it was published and its retention is over.
+
 import type { TenantId } from '../../../events/index.js'
-import { carry } from '../diagnostics/channels.js'
+import { carry } from '../diagnostics/departures.js'
 import type { JsonObject, QueryClient, SqlClient } from '../types.js'
 
 /** As long as the stream keeps its events: a stream that is lost is fed again from these rows. */

@@ -1,10 +1,11 @@
 // Owns the tenant that a verified token says: as a source of identification, and as the check of what the other sources
 // claim. Both read `request.user`, which somebody else has verified before our `onRequest`; neither verifies anything.
 // Invariant: what a token says is never overruled, and a token that says no tenant is no token for any.
+
 import type { FastifyRequest } from 'fastify'
+import type { Identifier } from '../config/options.js'
 import { Unauthenticated } from '../errors.js'
 import type { Tenant } from '../types.js'
-import type { Identifier } from './identify.js'
 
 /** The verified claims of a request; null or undefined when it brought none. */
 export type ClaimsOf = (request: FastifyRequest) => unknown

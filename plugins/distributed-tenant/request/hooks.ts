@@ -2,7 +2,9 @@
 // the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, faults rule 1), but
 // for one that waits in a pipeline, which ends with its socket; 'finish' only comes first in the ordinary ones, before
 // anybody's `onResponse`. Nothing here takes a connection: a query does. A route without a tenant is left alone.
+
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Identifier } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
 import type { Tell } from '../diagnostics/channels.js'
 import type { Directory } from '../directory/directory.js'
@@ -21,7 +23,7 @@ import {
 import type { ClientScope } from '../sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import { endWithSocket } from './http-pipelining.js'
-import { type Heard, type Identifier, identifyTenant } from './identify.js'
+import { type Heard, identifyTenant } from './identify.js'
 
 export interface RequestParts {
   readonly settings: Settings

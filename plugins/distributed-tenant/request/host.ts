@@ -1,9 +1,8 @@
 // Owns reading a Host header: strict, never normalised into validity. One trailing dot and upper case are the only
 // spellings forgiven, because DNS does (faults 3, rows 15-23).
 import net from 'node:net'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Settings } from '../config/settings.js'
-import { ConfigurationInvalid, HostInvalid } from '../errors.js'
+import type { FastifyRequest } from 'fastify'
+import { HostInvalid } from '../errors.js'
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 const addressLiteral = /^\[[0-9a-f:.]+\]$/
@@ -76,20 +75,3 @@ function hostNamed(value: string): string | null {
 
 /** Fastify lists a request's addresses only when it was told to trust proxies. */
 const trusts = (request: FastifyRequest): boolean => request.ips !== undefined
-
-/** @throws CONFIGURATION_INVALID when anybody's X-Forwarded-Host would decide the tenant */
-export function refuseBlindTrust(fastify: FastifyInstance, settings: Settings): void {
-  if (settings.trustAllProxies || settings.identifyBy || trustProxyOf(fastify) !== true) return
-  throw new ConfigurationInvalid(
-    'Fastify’s `trustProxy: true` lets anybody say the host, and so the tenant: name your proxies’ addresses in it, pass an `identifyBy` without hosts, or say `trustAllProxies: true` if nobody else can reach this process.',
-  )
-}
-
-/** Fastify keeps its options under a symbol of its own and shows only some of them. */
-function trustProxyOf(fastify: FastifyInstance): unknown {
-  for (let one: object | null = fastify; one; one = Object.getPrototypeOf(one)) {
-    const symbol = Object.getOwnPropertySymbols(one).find(({ description }) => description === 'fastify.options')
-    if (symbol) return (one as Record<symbol, { trustProxy?: unknown }>)[symbol]?.trustProxy
-  }
-  return undefined
-}

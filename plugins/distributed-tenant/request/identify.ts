@@ -1,17 +1,13 @@
 // Owns how a request names its tenant: sources in order, all of them heard, none silently preferred. Two that disagree are
 // refused: with 400 where both are claims, with 403 where one is verified. A source that says nothing is fine; a malformed
 // one is a 400 and changes nothing.
+
 import type { FastifyRequest } from 'fastify'
 import { isTenantId, type TenantId } from '../../../events/index.js'
+import type { Identified, Identifier } from '../config/options.js'
 import type { DirectoryEntry } from '../directory/redis-cache.js'
 import { TenantAmbiguous, TenantConflict, TenantForbidden, TenantIdInvalid } from '../errors.js'
 import { hostOf } from './host.js'
-
-/** What one source says: an id, a host name to look up, or nothing. `verified`: a proof, which no claim overrules. */
-export type Identified = { readonly id: string; readonly verified?: boolean } | { readonly domain: string } | null
-
-/** Reads a tenant from a request. @throws the 400s of identification */
-export type Identifier = (request: FastifyRequest) => Identified | Promise<Identified>
 
 /** The id in a header of its own. Default: `HRMS-Client-ID`. @throws TENANT_AMBIGUOUS when it is sent twice */
 export function fromHeader(name: string): Identifier {

@@ -9,8 +9,9 @@ import { TenantClientReleased } from '../errors.js'
 import type { Lease, Pool } from '../pool/pool.js'
 import { type Claim, claimOf } from '../pool/statement-sharing.js'
 import type { Scope } from '../pool/wait-queue.js'
-import type { QueryClient, Settled, SqlClient, TransactionClient } from '../types.js'
-import { type Ending, type Follow, GRACE_MS, Use, type UseOptions } from './connection-use.js'
+import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
+import { GRACE_MS, Use } from './connection-use.js'
+import type { Ending, Follow, UseOptions } from './statement.js'
 import { createDeadlines } from './statement-deadlines.js'
 import { createTagMaker, type TagMaker } from './tagged-template.js'
 import { bind, transaction, untilLost } from './transaction.js'
@@ -38,11 +39,6 @@ export interface ClientScope {
   session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T>
 }
 
-/** Statements on one connection, with transactions on that same connection. */
-export interface SessionClient extends QueryClient {
-  begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
-}
-
 type Work<T> = (sql: TransactionClient) => T | Promise<T>
 
 interface Shared extends UseOptions {
@@ -66,7 +62,7 @@ export function createClients(options: ClientsOptions): (key: string) => ClientS
   return key => new Client(shared, key)
 }
 
-class Client implements ClientScope, Scope, Ending {
+class Client implements ClientScope, Scope, Ending<Use> {
   over = false
   leases = 0
   readonly sql: SqlClient

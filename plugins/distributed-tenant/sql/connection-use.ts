@@ -7,49 +7,18 @@ import { isReadOnlyServer, toCaller, withCause } from '../connections/failures.j
 import { type Aftermath, aftermathOf } from '../connections/session-state.js'
 import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
-import { Statement } from './statement.js'
-import type { Deadlines, Expiring } from './statement-deadlines.js'
+import { type Ending, Statement, type StatementOwner, type UseOptions } from './statement.js'
+import type { Expiring } from './statement-deadlines.js'
 
 /** The server's own guard comes first and leaves the connection whole; ours is for a server that does not answer. */
 export const GRACE_MS = 100
-
-/** `statement` is the same object at both ends. All but `ended` are told in the context of who asks. */
-export type QueryReport =
-  | { readonly type: 'waited'; readonly key: string; readonly ms: number; readonly error?: unknown }
-  | { readonly type: 'sent'; readonly key: string; readonly statement: object; readonly operation: string }
-  | { readonly type: 'ended'; readonly key: string; readonly statement: object; readonly error?: unknown }
-
-/** Both give null while nobody listens, and else what to call when it is over. */
-export interface Follow {
-  wait(key: string): ((error?: unknown) => void) | null
-  statement(key: string, query: DriverQuery): ((error?: unknown) => void) | null
-}
-
-export interface UseOptions {
-  readonly deadlines: Deadlines
-  readonly unavailable: () => Error
-  /** The driver's word for "no more rows, please". */
-  readonly end: unknown
-  /** A write to this database met a server that takes none. */
-  readonly onReadOnly: (database: string) => void
-  readonly follow?: Follow | undefined
-  /** Asked after a refused write of a database; null when there is nothing more to say. Never rejects. */
-  readonly refusedWrite?: ((database: string) => Promise<Error | null>) | undefined
-}
 
 /** Whose use it is. */
 export interface User {
   readonly over: boolean
 }
 
-/** Hears the end of a statement, before its caller does. */
-export interface Ending {
-  ended(use: Use): void
-  /** It shared a connection and was refused for that alone: to be sent again, by itself. */
-  again(query: DriverQuery): void
-}
-
-export class Use {
+export class Use implements StatementOwner {
   readonly connection: Connection
   /** What its caller asked of the transaction under way. */
   readOnly = false
@@ -59,7 +28,7 @@ export class Use {
   #aftermath: Aftermath = 'clean'
   #running = 0
   /** The one that shares. */
-  #statement: Statement | null = null
+  #statement: Statement<Use> | null = null
   #types: readonly number[] | undefined
 
   constructor(lease: Lease, options: UseOptions, user: User) {
@@ -70,7 +39,7 @@ export class Use {
   }
 
   /** Sends one query; `ending` hears of its end once, before the caller. */
-  send(query: DriverQuery, ending: Ending | null = null): void {
+  send(query: DriverQuery, ending: Ending<Use> | null = null): void {
     const statement = new Statement(this, query, ending)
     this.#running++
     if (this.lease.shares) {

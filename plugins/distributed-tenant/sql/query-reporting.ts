@@ -2,8 +2,9 @@
 // statement. While nobody listens each costs one look.
 
 import type { DriverQuery } from '../connections/driver.js'
-import type { PoolName, Tell } from '../diagnostics/channels.js'
-import type { Follow } from './connection-use.js'
+import type { Tell } from '../diagnostics/channels.js'
+import type { PoolName } from '../diagnostics/steps.js'
+import type { Follow } from './statement.js'
 
 export function createFollow(tell: Tell, pool: PoolName): Follow {
   return {

@@ -2,22 +2,63 @@
 // whoever ends its use hears of it before; it is sent a second time only if the server has refused it before it ran, for
 // being out of date.
 import { Stream } from 'node:stream'
-import type { Heard } from '../connections/connection.js'
+import type { Connection, Heard } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { cancelledByCaller, connectionClosed, isRefusedWrite, isStale, withCause } from '../connections/failures.js'
+import type { Aftermath } from '../connections/session-state.js'
 import { TenantClientMethod } from '../errors.js'
-import type { Ending, Use } from './connection-use.js'
+import type { Lease } from '../pool/pool.js'
 import { type Reader, watchReader } from './cursor.js'
 import { COPY_REFUSED } from './query.js'
-import type { Expiring } from './statement-deadlines.js'
+import type { Deadlines, Expiring } from './statement-deadlines.js'
 
-export class Statement implements Heard, Expiring {
+/** Both give null while nobody listens, and else what to call when it is over. */
+export interface Follow {
+  wait(key: string): ((error?: unknown) => void) | null
+  statement(key: string, query: DriverQuery): ((error?: unknown) => void) | null
+}
+
+export interface UseOptions {
+  readonly deadlines: Deadlines
+  readonly unavailable: () => Error
+  /** The driver's word for "no more rows, please". */
+  readonly end: unknown
+  /** A write to this database met a server that takes none. */
+  readonly onReadOnly: (database: string) => void
+  readonly follow?: Follow | undefined
+  /** Asked after a refused write of a database; null when there is nothing more to say. Never rejects. */
+  readonly refusedWrite?: ((database: string) => Promise<Error | null>) | undefined
+}
+
+/** The use of a connection that a statement belongs to. */
+export interface StatementOwner {
+  readonly connection: Connection
+  readonly lease: Lease
+  readonly options: UseOptions
+  /** What the caller sees of an error on this connection. */
+  failure(error: unknown, cancelled?: boolean): unknown
+  /** Records what a statement may have left in the session. */
+  leaves(what: Aftermath): void
+  /** One statement is over; `types` are those of its parameters when it was answered. */
+  settled(types?: readonly number[]): void
+  /** The deadline is over: closes the connection. */
+  expire(): void
+}
+
+/** Hears the end of a statement, before its caller does. */
+export interface Ending<Owner> {
+  ended(use: Owner): void
+  /** It shared a connection and was refused for that alone: to be sent again, by itself. */
+  again(query: DriverQuery): void
+}
+
+export class Statement<Owner extends StatementOwner> implements Heard, Expiring {
   due = 0
   before: Expiring | null = null
   behind: Expiring | null = null
-  readonly #use: Use
+  readonly #use: Owner
   readonly #query: DriverQuery
-  readonly #ending: Ending | null
+  readonly #ending: Ending<Owner> | null
   readonly #resolve: (value: unknown) => void
   readonly #reject: (error: unknown) => void
   readonly #reader: Reader | null
@@ -30,7 +71,7 @@ export class Statement implements Heard, Expiring {
   /** Why it was refused is being asked. */
   #asking = false
 
-  constructor(use: Use, query: DriverQuery, ending: Ending | null) {
+  constructor(use: Owner, query: DriverQuery, ending: Ending<Owner> | null) {
     this.#use = use
     this.#query = query
     this.#ending = ending

@@ -1,19 +1,15 @@
 // Owns what tests of connections stand on without Fastify: one PostgreSQL of their own, a pool and clients as the plugin
 // builds them, and a superuser's look past all of our code. Fails the test if anything was left uncaught in the process.
+
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { createArrayTypes } from '../../../plugins/distributed-tenant/connections/array-types.js'
 import { openConnection } from '../../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../../plugins/distributed-tenant/connections/driver.js'
 import type { Target } from '../../../plugins/distributed-tenant/connections/target.js'
+import type { LeaseReport, PoolReport } from '../../../plugins/distributed-tenant/diagnostics/steps.js'
 import { TenantBusy, TenantDatabaseUnavailable } from '../../../plugins/distributed-tenant/errors.js'
-import {
-  createPool,
-  type LeaseReport,
-  type Pool,
-  type PoolOptions,
-  type PoolReport,
-} from '../../../plugins/distributed-tenant/pool/pool.js'
+import { createPool, type Pool, type PoolOptions } from '../../../plugins/distributed-tenant/pool/pool.js'
 import { type ClientScope, createClients } from '../../../plugins/distributed-tenant/sql/client.js'
 import { type PostgresServer, startPostgres } from '../../../stack/servers/postgres.js'
 

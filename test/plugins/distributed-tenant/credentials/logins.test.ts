@@ -1,11 +1,13 @@
 // Changing the secret while everything runs: processes of the old and the new configuration serve the same tenants.
+
 import t from 'tap'
 import { createLogins, type Login } from '../../../../plugins/distributed-tenant/credentials/logins.js'
 import {
   createCredentials,
   parseRoleKeys,
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import { hear } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import type { Told } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import { parseServiceName, parseTenantId, tenantDatabaseName } from '../../../../plugins/distributed-tenant/names.js'
 import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { rig, roleSecret, until } from '../../../rig.js'

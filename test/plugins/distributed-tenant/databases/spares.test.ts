@@ -1,6 +1,9 @@
 // Databases made ahead: kept at their number, taken once, whole or not at all, and put away when nobody can use them.
+
 import t from 'tap'
-import { hear, onDeparture, type Told } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import { hear } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import { onDeparture } from '../../../../plugins/distributed-tenant/diagnostics/departures.js'
+import type { Told } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { fixture, rig, until } from '../../../rig.js'

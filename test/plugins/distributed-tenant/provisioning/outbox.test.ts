@@ -1,5 +1,6 @@
 // The outbox under many writers and two relays, with a server that is killed in the middle: every row is in the stream
 // once, and each tenant's rows in the order in which they were committed.
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import t from 'tap'
@@ -13,8 +14,9 @@ import {
   STREAM,
   type TenantId,
 } from '../../../../events/index.js'
+import type { RelayReport } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import type { QueryClient, SqlClient } from '../../../../plugins/distributed-tenant/index.js'
-import { type RelayReport, startRelay } from '../../../../plugins/distributed-tenant/provisioning/outbox-relay.js'
+import { startRelay } from '../../../../plugins/distributed-tenant/provisioning/outbox-relay.js'
 import { sweepOutbox, writeOutbox } from '../../../../plugins/distributed-tenant/registry/outbox.js'
 import { rig, until } from '../../../rig.js'
 

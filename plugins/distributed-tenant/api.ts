@@ -1,0 +1,173 @@
+// The shapes of `fastify.tenants`: its methods, and the answers about the state of the process, its connections and its tenants.
+// Types only.
+import type { FastifyRequest } from 'fastify'
+import type { ConsumerLag } from '../../events/index.js'
+import type {
+  Lifecycle,
+  NewTenant,
+  Once,
+  Provisioned,
+  RegistryRow,
+  SqlClient,
+  Tenant,
+  TenantId,
+  TenantPatch,
+  TenantRestoration,
+} from './types.js'
+
+/**
+ * `fastify.tenants`: the tenants of this service, outside a request too.
+ *
+ * In the service that is the source of tenants (identity, or `source: true`) every change raises the tenant's version
+ * and writes its event to the outbox in the same transaction. Elsewhere a change is local and identity's next word wins.
+ */
+export interface Tenants {
+  /**
+   * Source: registers the tenant (version 1) and its `tenant.created`; provisioning follows by event.
+   * Elsewhere: registers and provisions it in this service's instance and returns when it is ready; idempotent.
+   * `once` is for the source only.
+   * @throws TENANT_ID_INVALID, TENANT_ID_RESERVED, TENANT_ID_TAKEN, TENANT_DOMAIN_TAKEN
+   */
+  create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
+  /** Source only. @throws TENANT_NOT_FOUND, TENANT_DOMAIN_TAKEN */
+  update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
+  /** @throws TENANT_NOT_FOUND */
+  suspend(id: string, actor?: string): Promise<RegistryRow>
+  activate(id: string, actor?: string): Promise<RegistryRow>
+  /** Refuses the tenant from now on; its database is kept for the retention time. */
+  remove(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Source only: takes a deletion back, as a new version. The services hear it by the feed, as no event brings a deleted
+   * tenant back. Databases that were dropped are not made again: `distributed-tenant restore` puts them there first.
+   * @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN
+   */
+  restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
+  /**
+   * Source: raises the version without a change, so that every service that is not ready tries at once.
+   * Elsewhere: provisions it here, now. @throws TENANT_NOT_FOUND
+   */
+  retry(id: string, actor?: string): Promise<RegistryRow>
+  /**
+   * Drops a deleted tenant's database in this service, if identity confirms that it is deleted and its retention over.
+   * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN
+   */
+  purge(id: string): Promise<RegistryRow>
+  /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
+  run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
+  /** The registry's row, or null for an id this service never heard of. Deleted tenants are returned as such. */
+  find(id: string): Promise<RegistryRow | null>
+  /** Ordered by id; `after` is the last id of the page before. `limit` defaults to 100, at most 1000. */
+  list(page?: { after?: string; limit?: number; lifecycle?: Lifecycle }): Promise<RegistryRow[]>
+  /** The tenant a request names, without looking it up; null when it names none. @throws the 400s of identification */
+  identify(request: FastifyRequest): Promise<TenantId | null>
+  /** One word about a tenant's database here, kept for 5 s; never takes a connection when the budget is spent. */
+  probe(id: string): Promise<TenantProbe>
+  /** The state of what this process stands on; each part within the given deadline. */
+  health(deadlineMs?: number): Promise<TenancyHealth>
+  /** Counts of what is stored and of what waits. One statement and one look per consumer: keep the answer some seconds. */
+  figures(deadlineMs?: number): Promise<Figures>
+  connectionInfo(): ConnectionInfo
+  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
+  readonly origin: object
+}
+
+export type TenantProbe =
+  | 'ready'
+  | 'provisioning'
+  | 'failed'
+  /** Its schema is behind, and such tenants are refused here. */
+  | 'outdated'
+  | 'suspended'
+  /** It is between two instances, and is let in again in a moment. */
+  | 'moving'
+  | 'not_found'
+  | 'unavailable'
+  | 'busy'
+  | 'unknown'
+
+/** `off`: not configured, so it cannot be down. */
+export interface HealthPart {
+  readonly status: 'up' | 'down' | 'off'
+  readonly latencyMs?: number
+  /** Why it is down, without secrets. */
+  readonly detail?: string
+}
+
+export interface TenancyHealth {
+  readonly central: HealthPart
+  readonly cache: HealthPart
+  readonly events: HealthPart
+  /** Down while the instance is short of something and is spared: new tenants wait. */
+  readonly provisioning: HealthPart
+  /** The instances beside the one of the central database, where there are any. */
+  readonly instances?: Readonly<Record<string, HealthPart>>
+  readonly connections: ConnectionInfo
+}
+
+/** Numbers that take a question. What could not be told within the deadline is null. */
+export interface Figures {
+  readonly stored: {
+    readonly registry: readonly {
+      readonly lifecycle: Lifecycle
+      readonly provisioned: Provisioned
+      readonly count: number
+    }[]
+    /** Ready tenants whose schema is older than this release's. */
+    readonly schemaBehind: number
+    /** Rows that wait in the outbox, and the age of the oldest in seconds. */
+    readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
+    /** Rows that the stream will never take. */
+    readonly outboxRefused: number
+    /** Set aside for an operator. */
+    readonly deadEvents: number
+    /** Set aside until a newer release runs, which replays them by itself. */
+    readonly parkedEvents: number
+    readonly spares: number
+    readonly centralBytes: number
+  } | null
+  /** By durable. One that is not there yet is null; without NATS all of it is. */
+  readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
+}
+
+export interface ConnectionCounts {
+  /** Connections counted at the socket, from before connect until the server has let go. */
+  readonly open: number
+  readonly idle: number
+  readonly inUse: number
+  readonly opening: number
+  /** Statements and transactions that wait for one. */
+  readonly waiting: number
+}
+
+export interface ConnectionInfo extends ConnectionCounts {
+  readonly service: string
+  readonly instance: { readonly host: string; readonly port: number }
+  readonly budget: number
+  /** Connections opened since the start. */
+  readonly opened: number
+  /** Idle connections closed since the start to make room for another tenant. */
+  readonly taken: number
+  /** Waits since the start that ended in TENANT_BUSY. */
+  readonly refused: number
+  /**
+   * By name of the database: every tenant that has a connection or waits for one, and those that had one since the start
+   * (of more than 10,000 the newest). `taken`: its connections that were closed for another.
+   */
+  readonly tenants: Readonly<Record<string, TenantConnections>>
+  /** By name of the instance; `main` is the one of the central database. */
+  readonly instances: Readonly<Record<string, InstanceConnections>>
+}
+
+/** As in {@link ConnectionInfo}, of one instance. `budget`: the most of this process's that it may have. */
+export interface InstanceConnections extends ConnectionCounts {
+  readonly host: string
+  readonly port: number
+  readonly budget: number
+}
+
+/** As in {@link ConnectionInfo}, of one tenant. */
+export interface TenantConnections extends ConnectionCounts {
+  readonly opened: number
+  readonly taken: number
+  readonly refused: number
+}

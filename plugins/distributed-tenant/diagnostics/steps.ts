@@ -1,0 +1,267 @@
+// The steps that this plugin publishes on its diagnostics channels, by area. Types only: a part that publishes a step imports its
+// type from here, and a subscriber reads in this file what there is. Durations are in milliseconds.
+import type { FastifyRequest } from 'fastify'
+import type { EventsReport, LifecycleKind } from '../../../events/index.js'
+import type { ServiceName, TenantId } from '../types.js'
+
+// Connections and pool.
+
+/** Why a connection was closed, for the diagnostics channel. */
+export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | 'shutdown'
+
+export type PoolReport =
+  | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
+  | { readonly type: 'open_failed'; readonly key: string; readonly ms: number; readonly error: Error }
+  | { readonly type: 'closed'; readonly key: string; readonly reason: CloseReason }
+
+/** `refused`: the wait for the budget was over. */
+export interface LeaseReport {
+  readonly type: 'leased' | 'refused'
+  readonly key: string
+  readonly waitedMs: number
+}
+
+export type PoolName = 'tenant' | 'central' | 'provisioning'
+
+/** `statement` is the same object at both ends. All but `ended` are told in the context of who asks. */
+export type QueryReport =
+  | { readonly type: 'waited'; readonly key: string; readonly ms: number; readonly error?: unknown }
+  | { readonly type: 'sent'; readonly key: string; readonly statement: object; readonly operation: string }
+  | { readonly type: 'ended'; readonly key: string; readonly statement: object; readonly error?: unknown }
+
+// Lookups and requests.
+
+/** `stale`: the registry could not be asked, and the last answer was served. */
+export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'
+
+export type DirectoryReport =
+  | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
+  | { readonly type: 'lookup_failed'; readonly ms: number }
+  /** The changes of the last hour are known: entries in Redis can be told new from old. */
+  | { readonly type: 'remote_trusted' }
+  /** An entry in Redis was older than what this replica has heard of. */
+  | { readonly type: 'remote_outdated' }
+
+/**
+ * `garbage`: nothing that this service has sealed. `foreign`: another tenant's or service's. `oversized`: longer than any
+ * entry may be. `outdated`: right, and written too long ago, or by a release that did not know of schema versions yet.
+ */
+export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized' | 'outdated'
+
+export type RemoteReport = { type: 'remote_failed' | `remote_${RemoteFlaw}`; error?: unknown }
+
+/** How a request's business with a tenant ended. Told while the request is at hand. */
+export type AccessReport =
+  /** It had a connection, `leases` times. Told when its client's life is over. */
+  | { readonly type: 'used'; readonly request: FastifyRequest; readonly tenant: TenantId; readonly leases: number }
+  /** `tenants.run` outside any request. */
+  | { readonly type: 'ran'; readonly tenant: TenantId; readonly leases: number }
+  /** It named a tenant, and was refused before it had a client. */
+  | {
+      readonly type: 'refused'
+      readonly request: FastifyRequest
+      readonly error: unknown
+      /** The one it tried to reach. */
+      readonly tenant: TenantId | null
+      /** The one its token is for. */
+      readonly holds: TenantId | null
+    }
+
+// Provisioning.
+
+export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 'schema' | 'ready'
+
+export type PurgeStep = 'confirmed' | 'dropped' | 'removed'
+
+export interface RoleReport {
+  readonly type: 'kept_out' | 'mended' | 'mend_failed'
+  readonly id: TenantId
+  readonly error?: unknown
+}
+
+/** Told before and after each lasting effect. `failed`: the keeper waits; `refused`: a taking fell back. */
+export interface SpareReport {
+  readonly type:
+    | 'making'
+    | 'cloned'
+    | 'certified'
+    | 'made'
+    | 'dropping'
+    | 'dropped'
+    | 'taking'
+    | 'taken'
+    | 'refused'
+    | 'failed'
+  readonly name?: string
+  readonly id?: TenantId
+  readonly error?: unknown
+}
+
+export type RetryReport =
+  /** Taken by this process, about to be tried again. */
+  | { readonly type: 'claimed'; readonly ids: readonly TenantId[] }
+  | { readonly type: 'done' | 'failed'; readonly id: TenantId; readonly error?: unknown }
+  /** Not tried: its instance is spared for now. */
+  | { readonly type: 'deferred'; readonly id: TenantId; readonly error: string }
+  | { readonly type: 'retry_failed'; readonly error: unknown }
+
+export type BreakerReport =
+  | { readonly type: 'breaker_opened'; readonly reason: string; readonly retryInMs: number }
+  | { readonly type: 'breaker_closed' }
+
+/** `written`: all of it, in a transaction that is still to be committed. `accepted`: it is. */
+export type SourceReport = {
+  readonly type: 'written' | 'accepted'
+  readonly kind: LifecycleKind
+  readonly id: TenantId
+}
+
+/** From the transaction that accepts a tenant, told before it commits, to the end of what was remembered. */
+export type FirstUserStep = 'remembered' | 'due' | 'made' | 'forgotten'
+
+// Events.
+
+export interface Sent {
+  readonly subject: string
+  readonly headers: Readonly<Record<string, string>>
+  /** Milliseconds the attempt took. */
+  readonly ms: number
+}
+
+export type Loss = 'found_new' | 'rewound' | 'purged'
+
+export type RelayReport =
+  /** Locked for this relay, about to be sent. */
+  | { readonly type: 'claimed'; readonly rows: number }
+  | ({ readonly type: 'published' } & Sent)
+  | ({ readonly type: 'publish_failed' | 'publish_refused'; readonly error: unknown } & Sent)
+  /** What became of a batch is committed. */
+  | { readonly type: 'recorded'; readonly rows: number }
+  /** The stream had lost messages; `rows` wait again. */
+  | { readonly type: Loss; readonly rows: number }
+  | { readonly type: 'looked' }
+  | { readonly type: 'swept'; readonly rows: number }
+  | { readonly type: 'relay_failed'; readonly error: unknown }
+
+export type DeadLettersReport =
+  /** Stored, not yet answered to the stream. */
+  | { readonly type: 'kept'; readonly subject: string; readonly reason: string; readonly parked: boolean }
+  | { readonly type: 'replaying' | 'replayed' | 'dropped'; readonly id: string }
+  | { readonly type: 'replay_failed'; readonly id: string; readonly error: string }
+  | { readonly type: 'swept'; readonly rows: number }
+  | { readonly type: 'upkeep_failed'; readonly error: unknown }
+
+/** An event is about to be handled: who follows it puts itself around `run`, which must be run once. */
+export interface Arrival {
+  readonly subject: string
+  readonly tenantId: TenantId
+  readonly headers: Readonly<Record<string, string>>
+  readonly deliveryCount: number
+  run: () => Promise<void>
+}
+
+// Reconciliation.
+
+/** `overwritten` and `repaired`: cured. `stopped`: no longer served. `reported`: for people. */
+export interface Drift {
+  readonly type: 'drift'
+  readonly kind: string
+  /** A tenant's id, or the name of what nobody owns. */
+  readonly id: string
+  readonly action: 'overwritten' | 'repaired' | 'stopped' | 'reported'
+  readonly detail: string
+}
+
+export type ComparisonReport =
+  | { readonly type: 'applying'; readonly count: number }
+  | { readonly type: 'applied'; readonly count: number }
+  /** Identity's feed ends before what was read here: it was restored, so everything is read anew. */
+  | { readonly type: 'rewound'; readonly cursor: number; readonly head: number }
+
+export type ReconcileReport =
+  | ComparisonReport
+  | Drift
+  | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number }
+  | { readonly type: 'pass_failed'; readonly error: unknown }
+  /** Another replica is at it. */
+  | { readonly type: 'skipped' }
+  | { readonly type: 'identity_unreachable'; readonly error: unknown }
+  | { readonly type: 'identity_back' }
+
+// Operations: imports, moves, archives.
+
+/** How far a tenant has come in one service; each is written when what it names is done, those with -ing before. */
+export type TransferStep =
+  | 'pending'
+  | 'preparing'
+  | 'prepared'
+  | 'freezing'
+  | 'frozen'
+  | 'copying'
+  | 'copied'
+  | 'verified'
+  | 'accepted'
+  | 'registering'
+  | 'ready'
+  | 'closing'
+  | 'closed'
+  | 'switched'
+  | 'dropped'
+  | 'undoing'
+  | 'failed'
+  | 'undone'
+
+/** Of a backup and a restore. `restored` is in its place and not served; `committed`: identity has it. */
+export type ArchiveStep = 'dumping' | 'dumped' | 'building' | 'built' | 'pending' | 'swapped' | 'committed' | 'finished'
+
+/** Told after a step is written down, and between: `created` and `closed` are done and not yet written. */
+export interface TransferReport {
+  readonly type:
+    | TransferStep
+    | ArchiveStep
+    | 'created'
+    | 'closed'
+    | 'restored'
+    | 'handed_over'
+    | 'registered'
+    | 'removed'
+    | 'thawed'
+    | 'closed_to_writers'
+  readonly id: TenantId
+}
+
+// Every step.
+
+/** What is told, by area. Durations in milliseconds. Keys of connections are database names. */
+export type Step =
+  | { readonly area: 'connection'; readonly pool: PoolName; readonly event: PoolReport }
+  /** Tens of thousands a second: listened to only by who needs each. */
+  | { readonly area: 'lease'; readonly pool: PoolName; readonly event: LeaseReport }
+  | { readonly area: 'lookup'; readonly event: DirectoryReport }
+  | { readonly area: 'access'; readonly event: AccessReport }
+  | { readonly area: 'cache'; readonly event: RemoteReport }
+  | { readonly area: 'listener'; readonly event: { type: 'listening' | 'listener_lost'; error?: unknown } }
+  | {
+      readonly area: 'provision'
+      readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
+    }
+  | { readonly area: 'change'; readonly event: SourceReport }
+  | { readonly area: 'reconcile'; readonly event: ReconcileReport }
+  | { readonly area: 'first_user'; readonly event: { type: FirstUserStep; id: string } }
+  | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
+  | { readonly area: 'role'; readonly event: RoleReport }
+  | { readonly area: 'transfer'; readonly event: TransferReport }
+  | { readonly area: 'spare'; readonly event: SpareReport }
+  | { readonly area: 'relay'; readonly event: RelayReport }
+  | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
+  | { readonly area: 'dead'; readonly event: DeadLettersReport }
+  | { readonly area: 'events'; readonly event: EventsReport }
+  /** One message per statement, twice: when it is sent, in the context of who asks, and when it is over. */
+  | { readonly area: 'query'; readonly pool: PoolName; readonly event: QueryReport }
+  | { readonly area: 'arrival'; readonly event: Arrival }
+  | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
+
+/** A step with its origin: several services may live in one process (tests do). */
+export type Told = Step & { readonly service: ServiceName; readonly origin: object }
+
+export type Area = Step['area']

@@ -1,0 +1,21 @@
+// The check of Fastify's `trustProxy` at the start. Invariant: a host that any client may name never decides the tenant.
+import type { FastifyInstance } from 'fastify'
+import type { Settings } from '../config/settings.js'
+import { ConfigurationInvalid } from '../errors.js'
+
+/** @throws CONFIGURATION_INVALID when anybody's X-Forwarded-Host would decide the tenant */
+export function refuseBlindTrust(fastify: FastifyInstance, settings: Settings): void {
+  if (settings.trustAllProxies || settings.identifyBy || trustProxyOf(fastify) !== true) return
+  throw new ConfigurationInvalid(
+    'Fastify’s `trustProxy: true` lets anybody say the host, and so the tenant: name your proxies’ addresses in it, pass an `identifyBy` without hosts, or say `trustAllProxies: true` if nobody else can reach this process.',
+  )
+}
+
+/** Fastify keeps its options under a symbol of its own and shows only some of them. */
+function trustProxyOf(fastify: FastifyInstance): unknown {
+  for (let one: object | null = fastify; one; one = Object.getPrototypeOf(one)) {
+    const symbol = Object.getOwnPropertySymbols(one).find(({ description }) => description === 'fastify.options')
+    if (symbol) return (one as Record<symbol, { trustProxy?: unknown }>)[symbol]?.trustProxy
+  }
+  return undefined
+}
