@@ -1,12 +1,12 @@
 // Owns opening what the command works on: the tenancy of each service. Everything that was opened is closed when the work is
 // done or has failed.
-import type { Tenancy } from '../plugins/distributed-tenant/tenancy.js'
+import type { OperatorTenancy } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 
 export interface OpenService {
   readonly name: string
   readonly target: ServiceTarget
-  readonly tenancy: Tenancy
+  readonly tenancy: OperatorTenancy
 }
 
 export async function withServices<T>(

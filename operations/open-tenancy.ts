@@ -2,27 +2,33 @@
 // nothing yet; whoever builds one closes it.
 import { readEnvironment } from '../plugins/distributed-tenant/config/environment.js'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
-import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
+import { createTenancy } from '../plugins/distributed-tenant/tenancy.js'
+import { type OperatorTenancy, withOperations } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 
-export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken, roleSecret }: Targets): Tenancy {
+export function openTenancy(
+  target: ServiceTarget,
+  { identityUrl, serviceToken, roleSecret }: Targets,
+): OperatorTenancy {
   const { name, database, migrations, instances } = target
-  return createTenancy(
-    settle(
-      {
-        service: name,
-        database,
-        migrations,
-        ...(instances && { instances }),
-        nats: null,
-        redis: null,
-        trustedGateway: true,
-        // What only a service that serves must have is not asked of whoever looks at it.
-        production: false,
-        identity: identityUrl && serviceToken ? { url: identityUrl, token: serviceToken } : null,
-        ...(roleSecret === null ? {} : { roleSecret }),
-      },
-      readEnvironment(),
+  return withOperations(
+    createTenancy(
+      settle(
+        {
+          service: name,
+          database,
+          migrations,
+          ...(instances && { instances }),
+          nats: null,
+          redis: null,
+          trustedGateway: true,
+          // What only a service that serves must have is not asked of whoever looks at it.
+          production: false,
+          identity: identityUrl && serviceToken ? { url: identityUrl, token: serviceToken } : null,
+          ...(roleSecret === null ? {} : { roleSecret }),
+        },
+        readEnvironment(),
+      ),
     ),
   )
 }

@@ -2,10 +2,10 @@
 // Invariant: in production a tenant route without a token is 401, and a token serves its own tenant alone. In development
 // a request without a token is served for the tenant it names; one with a token is held to it there too.
 import type { FastifyInstance } from 'fastify'
-import type { Environment } from '../plugins/distributed-tenant/config/environment.js'
 import {
   ConfigurationInvalid,
   type DistributedTenantOptions,
+  type Environment,
   fromClaim,
   fromDomain,
   fromHeader,

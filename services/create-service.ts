@@ -11,9 +11,13 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import audit from '../plugins/audit/index.js'
-import { readAuthorities } from '../plugins/distributed-tenant/config/ca-certificates.js'
-import { type Environment, readEnvironment } from '../plugins/distributed-tenant/config/environment.js'
-import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
+import {
+  type DistributedTenantOptions,
+  distributedTenant,
+  type Environment,
+  readAuthorities,
+  readEnvironment,
+} from '../plugins/distributed-tenant/index.js'
 import drain from '../plugins/drain.js'
 import health from '../plugins/health/index.js'
 import limits, { tenantLimit } from '../plugins/limits/index.js'

@@ -1,10 +1,11 @@
 // Owns the service's Redis client. Redis is an accelerator: dead or frozen it costs a command its own short deadline and
 // the start at most half a second, never more. @fastify/redis waits for `ready` for ever, so it gets a client that is.
+
 import fastifyRedis, { type FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
-import { connectRedis } from '../plugins/distributed-tenant/directory/redis-client.js'
+import { connectRedis } from '../plugins/distributed-tenant/index.js'
 
 declare module 'fastify' {
   interface FastifyInstance {

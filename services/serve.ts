@@ -3,9 +3,12 @@
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
-import { type Environment, readEnvironment } from '../plugins/distributed-tenant/config/environment.js'
-import { ConfigurationInvalid } from '../plugins/distributed-tenant/index.js'
-import { parseServiceName } from '../plugins/distributed-tenant/names.js'
+import {
+  ConfigurationInvalid,
+  type Environment,
+  parseServiceName,
+  readEnvironment,
+} from '../plugins/distributed-tenant/index.js'
 import type { ServerLimits, ServiceOptions } from './create-service.js'
 
 export interface ProcessOptions {

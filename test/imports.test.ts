@@ -10,7 +10,7 @@ const beside = ['stack', 'bench', 'test'] as const
 /** What a top folder may import of ours, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
   events: [],
-  plugins: ['events', 'operations'],
+  plugins: ['events'],
   services: ['events', 'plugins'],
   operations: ['events', 'plugins'],
   cli: ['events', 'plugins', 'operations'],
@@ -172,6 +172,15 @@ t.test('a folder of the plugin imports only folders below it', async t => {
     const path = target(source, to)
     if (!path?.startsWith(plugin)) return null
     return rank(path) < rank(source.file) ? 'it stands above' : null
+  })
+  t.same(found, [])
+})
+
+t.test('services and other plugins import the plugin through its index', async t => {
+  const outside = inProduct.filter(({ file }) => !file.startsWith(plugin) && !/^(operations|cli)\//.test(file))
+  const found = offences(outside, (source, to) => {
+    const path = target(source, to)
+    return path?.startsWith(plugin) && path !== `${plugin}index.js` ? 'only operations, cli, bench and test may' : null
   })
   t.same(found, [])
 })

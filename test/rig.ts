@@ -7,11 +7,12 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { bootstrap } from '../operations/init/bootstrap.js'
+import { type OperatorTenancy, withOperations } from '../operations/parts.js'
 import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
 import { type DistributedTenantOptions, distributedTenant } from '../plugins/distributed-tenant/index.js'
 import { parseServiceName } from '../plugins/distributed-tenant/names.js'
-import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
+import { createTenancy } from '../plugins/distributed-tenant/tenancy.js'
 import { type Servers, startServers } from '../stack/servers/start.js'
 
 /** A folder of tenant migrations for tests. */
@@ -36,7 +37,7 @@ export interface Rig {
     before?: (app: FastifyInstance) => Promise<void>,
   ): Promise<FastifyInstance>
   /** The parts of one service without Fastify, prepared; nothing is consumed and no spares are made. */
-  tenancy(service: string, options?: DistributedTenantOptions): Promise<Tenancy>
+  tenancy(service: string, options?: DistributedTenantOptions): Promise<OperatorTenancy>
   /** A superuser's look at an instance, past all of our code. */
   look(service: string, database?: string): postgres.Sql
 }
@@ -52,7 +53,7 @@ export async function rig(
 ): Promise<Rig> {
   const servers = await startServers<string>({ services, ...(settings && { settings }), ...(bins && { bins }) })
   const apps: FastifyInstance[] = []
-  const tenancies: Tenancy[] = []
+  const tenancies: OperatorTenancy[] = []
   const looks: postgres.Sql[] = []
   const lasting = new Map<string, postgres.Sql>()
   t.teardown(async () => {
@@ -109,7 +110,7 @@ export async function rig(
       return app
     },
     async tenancy(service, options = {}) {
-      const tenancy = createTenancy(settle(settled(service, options)))
+      const tenancy = withOperations(createTenancy(settle(settled(service, options))))
       tenancies.push(tenancy)
       await tenancy.prepare()
       return tenancy

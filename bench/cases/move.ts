@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { bootstrap } from '../../operations/init/bootstrap.js'
+import { withOperations } from '../../operations/parts.js'
 import { settle } from '../../plugins/distributed-tenant/config/settings.js'
 import { parseServiceName, parseTenantId } from '../../plugins/distributed-tenant/names.js'
 import { insertTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
@@ -131,18 +132,20 @@ async function makeTenant(
       instance,
     })
   }
-  const tenancy = createTenancy(
-    settle({
-      service,
-      database,
-      instances: { b: { host: b.host, port: b.port } },
-      migrations: { tenant: migrations },
-      nats: null,
-      redis: null,
-      source: false,
-      roleSecret: SECRET,
-      spares: 0,
-    }),
+  const tenancy = withOperations(
+    createTenancy(
+      settle({
+        service,
+        database,
+        instances: { b: { host: b.host, port: b.port } },
+        migrations: { tenant: migrations },
+        nats: null,
+        redis: null,
+        source: false,
+        roleSecret: SECRET,
+        spares: 0,
+      }),
+    ),
   )
   try {
     await tenancy.prepare()

@@ -4,8 +4,7 @@
 import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { hear } from '../distributed-tenant/index.js'
-import { endWithSocket } from '../distributed-tenant/request/http-pipelining.js'
+import { endWithSocket, hear } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import type { AuditRecord } from './rows.js'
 import { dropExpired, ensurePartitions, sealMonths, switchOn } from './store.js'
@@ -144,7 +143,6 @@ export const audit = fp<AuditOptions>(auditPlugin, {
   dependencies: ['fastify-distributed-tenant'],
 })
 export default audit
-export { type Flaw, type Verdict, verify } from '../../operations/audit/verify-log.js'
 export { isGenuine, type Seal, sign } from './month-seals.js'
 export type { AuditRecord, AuditRow } from './rows.js'
 export type { Head } from './store.js'

@@ -1,24 +1,18 @@
 // The plugin: options in, parts built, decorators, hooks, close. No logic.
 
-import type { Identifier } from './config/options.js'
-import { refuseBlindTrust } from './request/trusted-proxies.js'
-
-export type { Identified, Identifier } from './config/options.js'
-export { type Departure, onDeparture } from './diagnostics/departures.js'
-export type { Area, Arrival, Step, Told } from './diagnostics/steps.js'
-
 import type {} from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import './fastify-types.js'
-import type { DistributedTenantOptions } from './config/options.js'
+import type { DistributedTenantOptions, Identifier } from './config/options.js'
 import { settle } from './config/settings.js'
 import { logSteps } from './diagnostics/logging.js'
 import { ConfigurationInvalid } from './errors.js'
 import { tenantDatabaseName } from './names.js'
 import { addRequestHooks } from './request/hooks.js'
 import { fromDomain, fromHeader, fromSubdomain } from './request/identify.js'
+import { refuseBlindTrust } from './request/trusted-proxies.js'
 import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
 
@@ -90,10 +84,19 @@ export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantP
 })
 export default distributedTenant
 export type * from './api.js'
-export type { DistributedTenantOptions } from './config/options.js'
-export { areas, channelName, hear } from './diagnostics/channels.js'
+// For services and plugins beside this one: settings, names and channels as this plugin has them.
+export { readAuthorities } from './config/ca-certificates.js'
+export { type Environment, readEnvironment, secretPath } from './config/environment.js'
+export type { DistributedTenantOptions, Identified, Identifier } from './config/options.js'
+export { areas, channelName, createTell, hear } from './diagnostics/channels.js'
+export { type Departure, onDeparture } from './diagnostics/departures.js'
+export type { Area, Arrival, FirstUserStep, Step, Told } from './diagnostics/steps.js'
+export { connectRedis } from './directory/redis-client.js'
 export * from './errors.js'
+export { parseServiceName, parseTenantId, tenantDatabaseName } from './names.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
+export { admittedTenant } from './request/hooks.js'
+export { endWithSocket } from './request/http-pipelining.js'
 export { fromDomain, fromHeader, fromPath, fromSubdomain } from './request/identify.js'
 export type * from './types.js'
 export { distributedTenant as fastifyDistributedTenant }

@@ -3,11 +3,6 @@
 
 import { fileURLToPath } from 'node:url'
 import { statusSubject } from '../../events/index.js'
-import type { TransferParts } from '../../operations/copying/parts.js'
-import type { FleetParts } from '../../operations/migrate/migrate.js'
-import { isUpToDate } from '../../operations/migrate/up-to-date.js'
-import type { MoveParts } from '../../operations/move/parts.js'
-import { namingInstances } from '../../operations/move/reach-instance.js'
 import type { Figures } from './api.js'
 import { assembleInstances } from './assembly/instances.js'
 import { assembleLookups } from './assembly/lookups.js'
@@ -23,10 +18,10 @@ import { type Credentials, createCredentials } from './credentials/role-credenti
 import { closeToPublic } from './databases/databases.js'
 import { type Inventory, inspectFleet } from './databases/inventory.js'
 import { createMender } from './databases/mender.js'
-import { readMigrations } from './databases/migrations.js'
+import { type MigrationSet, readMigrations } from './databases/migrations.js'
 import { repairTenant } from './databases/repair.js'
 import { createSpares, type Spares } from './databases/spares.js'
-import { templateOf } from './databases/template.js'
+import { type Template, templateOf } from './databases/template.js'
 import { createTell, type Tell } from './diagnostics/channels.js'
 import type { ReconcileReport, RetryReport } from './diagnostics/steps.js'
 import type { Directory } from './directory/directory.js'
@@ -46,7 +41,7 @@ import { createComparison } from './reconciliation/feed-sync.js'
 import { createFleet } from './reconciliation/fleet-check.js'
 import { type Reconciler, startReconciler } from './reconciliation/reconciler.js'
 import { createDeadLetters, type DeadLetters } from './registry/dead-letters.js'
-import type { TenantId } from './types.js'
+import type { RegistryRow, TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -62,12 +57,17 @@ export interface Tenancy extends HealthQuestions {
   readonly figures: (deadlineMs?: number) => Promise<Figures>
   /** The oldest schema of a tenant that is served; 0 for any. */
   readonly oldestSchema: number
-  /** What migrations of all tenants work with. */
-  readonly fleet: FleetParts
-  /** What transfers of tenants' data work with. */
-  readonly transfer: TransferParts
-  /** What moves of tenants between instances work with. */
-  readonly move: MoveParts
+  /** The migrations of the central database and of tenant databases, and the template made of the latter. */
+  readonly schemas: {
+    readonly central: readonly MigrationSet[]
+    /** Our own tables inside a tenant database, then the service's. */
+    readonly tenant: readonly MigrationSet[]
+    readonly template: Template
+  }
+  /** Whether every other instance has the template; one that cannot be asked counts as without it. */
+  readonly haveTemplate: () => Promise<boolean>
+  /** Drops what a tenant has here at once, without identity's consent: for one whose data is where it came from. */
+  readonly removeNow: (id: TenantId) => Promise<RegistryRow>
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   readonly tell: Tell
@@ -76,8 +76,6 @@ export interface Tenancy extends HealthQuestions {
    * container, for at most `patienceMs`. @throws what the start is refused for
    */
   prepare(patienceMs?: number): Promise<void>
-  /** Whether central database, template and every tenant are at this release: one query. */
-  isUpToDate(): Promise<boolean>
   /** What is wrong with which tenant here, from the catalogues alone. */
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
@@ -193,21 +191,6 @@ export function createTenancy(settings: Settings): Tenancy {
     streams: () => streams,
   })
   const health = createHealth({ settings, pools, directory, oldestSchema, remote, breaker, streams: () => streams })
-  const transfer: TransferParts = {
-    service: settings.service,
-    central,
-    database: settings.database,
-    session: pools.provisioning.session,
-    visit: pools.visit,
-    placeAt: instance => ({
-      database: { ...settings.database, ...pools.addressOf(instance) },
-      session: pools.sessionAt(instance),
-      visit: (name, fn) => pools.visit(name, fn, instance),
-    }),
-    sets: tenantSets,
-    removeNow: remover.purge,
-    report: event => tell({ area: 'transfer', event }),
-  }
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
@@ -264,15 +247,9 @@ export function createTenancy(settings: Settings): Tenancy {
     purger,
     deadLetters,
     oldestSchema,
-    fleet: { service: settings.service, central, visit: pools.visit, sets: tenantSets },
-    transfer,
-    move: namingInstances({
-      ...transfer,
-      visit: pools.visit,
-      instances: settings.instances,
-      sessionAt: pools.sessionAt,
-      credentials,
-    }),
+    schemas: { central: centralSets, tenant: tenantSets, template },
+    haveTemplate: () => instances.haveTemplate(template),
+    removeNow: remover.purge,
     origin,
     tell,
     ...health,
@@ -281,10 +258,6 @@ export function createTenancy(settings: Settings): Tenancy {
       await prepareCentral(settings, pools, centralSets, tell, patienceMs)
       await pools.provisioning.session(clonerOf(HOME).ensure)
       await prepareInstances(settings, pools, name => pools.sessionAt(name)(clonerOf(name).ensure), tell)
-    },
-    async isUpToDate() {
-      if (!(await isUpToDate({ service: settings.service, central, centralSets, template }))) return false
-      return instances.haveTemplate(template)
     },
     inspectFleet: inspect,
     repairTenant: repair,

@@ -1,11 +1,12 @@
 // Owns `/metrics`: one registry per application, fed by the diagnostics channels, in the format of Prometheus.
 // It names no tenant but those it was told to, works with everything it measures gone, and closes with the application.
+
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Registry } from 'prom-client'
-import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/names.js'
+import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/index.js'
 import { underAnyPressure } from '../overload.js'
 import { gaugeProcess } from './process.js'
 import { countAnswers, countLeases, countLookups, type TenantNamed } from './requests.js'

@@ -1,8 +1,9 @@
 // Owns the span of a request, when nobody else makes one: an instrumentation of HTTP or Fastify that is there already owns
 // it, and only gets the tenant's id. The rest of the request runs in its context, also behind the reading of a body.
+
 import { type Context, context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
-import { admittedTenant } from '../distributed-tenant/request/hooks.js'
+import { admittedTenant } from '../distributed-tenant/index.js'
 import { fail, TENANT } from './spans.js'
 
 const kContext = Symbol('distributed-tenant.trace')

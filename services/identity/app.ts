@@ -1,9 +1,8 @@
 // Owns what the identity service is: where tenants are made, the ledger of how far they are, and each tenant's users,
 // who sign in here.
+
 import type { FastifyInstance } from 'fastify'
-import { readEnvironment, secretPath } from '../../plugins/distributed-tenant/config/environment.js'
-import { createTell } from '../../plugins/distributed-tenant/diagnostics/channels.js'
-import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
+import { createTell, parseServiceName, readEnvironment, secretPath } from '../../plugins/distributed-tenant/index.js'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { createAdminTokens } from '../http/admin-tokens.js'
 import { createFirstUsers } from './first-users.js'

@@ -2,8 +2,8 @@
 // somebody who owns the database and knows how rows are hashed. Each change is tried, and what verify() says is asserted.
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { readRows } from '../../operations/audit/verify-log.js'
-import audit, { type Head, verify } from '../../plugins/audit/index.js'
+import { readRows, verify } from '../../operations/audit/verify-log.js'
+import audit, { type Head } from '../../plugins/audit/index.js'
 import { type AuditRow, hashOf } from '../../plugins/audit/rows.js'
 import { monthOf } from '../../plugins/audit/store.js'
 import { rig, until } from '../rig.js'

@@ -1,8 +1,7 @@
 // Owns /api/tenants/changes: the feed that the other services read, for bearers of a service's token alone. It is the truth
 // behind the events, and needs nothing but this service's database.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
-import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
+import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireService } from '../../http/admin.js'
 import { errors } from '../../http/schemas.js'
 import { createChanges } from '../changes.js'

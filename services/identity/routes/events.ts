@@ -2,13 +2,14 @@
 // service says about it, each with the tenant's whole state. A client that comes back names its place and is told what it
 // missed. Streams hold no database connection, are capped in all and for each token, and end when the service closes or the
 // token they were asked for with is good no more.
+
 import createError from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { AuditRecord } from '../../../plugins/audit/index.js'
-import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
+import { parseTenantId } from '../../../plugins/distributed-tenant/index.js'
 import { bearerOf, requireAdmin } from '../../http/admin.js'
 import type { AdminTokens } from '../../http/admin-tokens.js'
 import { CursorInvalid } from '../../http/paging.js'

@@ -1,6 +1,7 @@
 // Owns the operator's way to a tenant's first user, for a tenant that came by a bare event or was made without one.
+
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
+import { parseTenantId } from '../../../plugins/distributed-tenant/index.js'
 import { errors } from '../../http/schemas.js'
 import { createCredentials } from '../credentials.js'
 import type { Passwords } from '../passwords.js'

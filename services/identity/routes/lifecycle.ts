@@ -2,8 +2,7 @@
 // reaches every service by event and by the feed; the databases are not touched. And the word to try again.
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
-import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
+import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { errors, nothing } from '../../http/schemas.js'
 import type { Presentation } from '../presentation.js'
 import { Tenant, TenantParams, TenantRestoration } from '../schemas/tenant.js'

@@ -2,8 +2,7 @@
 // writes down and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
-import { TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
-import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
+import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
 import type { AdminTokens } from '../../http/admin-tokens.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../../http/paging.js'

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { random } from '../../../bench/distribution.js'
 import type { Progress } from '../../../bench/progress.js'
-import type { Tenancy } from '../../../plugins/distributed-tenant/tenancy.js'
+import type { OperatorTenancy } from '../../../operations/parts.js'
 import { makeFolder } from '../../../stack/servers/folder.js'
 import { notes, type Rig, rig, roleSecret } from '../../rig.js'
 
@@ -67,7 +67,7 @@ function prepareFolder(folder: string, { database }: Rig): string {
 async function hunt(
   { tenants: count, kills, seed, progress }: MigrateKillsOptions,
   { look }: Rig,
-  tenancy: Tenancy,
+  tenancy: OperatorTenancy,
   config: string,
 ): Promise<MigrateKillsVerdict> {
   const ids = Array.from({ length: count }, (_, n) => `t-${String(n).padStart(3, '0')}`)
@@ -128,7 +128,11 @@ async function hunt(
 }
 
 /** Clones of the template with a row each: what `migrate` looks at, without what makes a tenant one that is served. */
-async function makeTenants({ fleet: { central } }: Tenancy, ids: readonly string[], progress: Progress): Promise<void> {
+async function makeTenants(
+  { fleet: { central } }: OperatorTenancy,
+  ids: readonly string[],
+  progress: Progress,
+): Promise<void> {
   const line = ids[Symbol.iterator]()
   const make = async () => {
     for (const id of line) {
@@ -162,7 +166,7 @@ function startLife(args: readonly string[]): Life {
 
 /** Every tenant is entirely at its version, inside and in the registry. */
 async function judge(
-  { fleet: { central, visit } }: Tenancy,
+  { fleet: { central, visit } }: OperatorTenancy,
   poisoned: ReadonlySet<string>,
   progress: Progress,
 ): Promise<{ what: string; poisoned: boolean }[]> {

@@ -10,10 +10,10 @@ import { backUpTenant } from '../../../operations/archive/backup.js'
 import { createServiceRestore } from '../../../operations/archive/restore-service.js'
 import { type Authority, recover } from '../../../operations/archive/restore-tenant.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
+import type { OperatorTenancy } from '../../../operations/parts.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
 import type { Word } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
 import { applyWord, findTenant, insertTenant } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
-import type { Tenancy } from '../../../plugins/distributed-tenant/tenancy.js'
 import { fixture, notes, rig } from '../../rig.js'
 
 const acme = parseTenantId('acme')
@@ -53,7 +53,7 @@ t.test('a restore', async t => {
     refused: error => (error as Error).message === 'refused',
     ...more,
   })
-  const restore = async (authority: Authority, from: Tenancy = older, path = archive, more = {}) => {
+  const restore = async (authority: Authority, from: OperatorTenancy = older, path = archive, more = {}) => {
     const opened = await openArchive(path)
     const part = opened.manifest.services[0] as NonNullable<(typeof opened.manifest.services)[0]>
     const { sha256 } = opened
@@ -69,7 +69,7 @@ t.test('a restore', async t => {
     }
   }
   /** As the service's own loop does. */
-  const serving = async <T>(of: Tenancy, work: Promise<T>): Promise<T> => {
+  const serving = async <T>(of: OperatorTenancy, work: Promise<T>): Promise<T> => {
     let over = false
     const looking = (async () => {
       while (!over) {

@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import t from 'tap'
 import { migrateFleet, resumeRun, rollBackRun } from '../../../operations/migrate/migrate.js'
 import { listRuns } from '../../../operations/migrate/runs.js'
+import { type OperatorTenancy, withOperations } from '../../../operations/parts.js'
 import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
 import { settle } from '../../../plugins/distributed-tenant/config/settings.js'
-import { createTenancy, type Tenancy } from '../../../plugins/distributed-tenant/tenancy.js'
+import { createTenancy } from '../../../plugins/distributed-tenant/tenancy.js'
 import { notes, rig } from '../../rig.js'
 
 t.test('a migration of all tenants', async t => {
@@ -29,17 +30,19 @@ t.test('a migration of all tenants', async t => {
     '002.undo.pinned.sql': 'alter table notes drop column pinned;',
     '003.do.unique.sql': 'create unique index notes_text on notes (body);',
   })
-  const open = (migrations: string): Tenancy => {
-    const tenancy = createTenancy(
-      settle(
-        {
-          service: 'employee',
-          database: database('employee'),
-          migrations: { tenant: migrations },
-          nats: null,
-          redis: null,
-        },
-        readEnvironment({}),
+  const open = (migrations: string): OperatorTenancy => {
+    const tenancy = withOperations(
+      createTenancy(
+        settle(
+          {
+            service: 'employee',
+            database: database('employee'),
+            migrations: { tenant: migrations },
+            nats: null,
+            redis: null,
+          },
+          readEnvironment({}),
+        ),
       ),
     )
     t.teardown(() => tenancy.close())

@@ -2,15 +2,18 @@
 // for each tenant that is done.
 
 import { migrateFleet } from '../../../operations/migrate/migrate.js'
+import { withOperations } from '../../../operations/parts.js'
 import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
 import { settle } from '../../../plugins/distributed-tenant/config/settings.js'
 import { createTenancy } from '../../../plugins/distributed-tenant/tenancy.js'
 
 const { database, migrations } = JSON.parse(process.env.OPTIONS ?? '{}')
-const tenancy = createTenancy(
-  settle(
-    { service: 'employee', database, migrations: { tenant: migrations }, nats: null, redis: null },
-    readEnvironment({}),
+const tenancy = withOperations(
+  createTenancy(
+    settle(
+      { service: 'employee', database, migrations: { tenant: migrations }, nats: null, redis: null },
+      readEnvironment({}),
+    ),
   ),
 )
 await migrateFleet(tenancy.fleet, { concurrency: 2, onTenant: outcome => process.send?.(outcome) })

@@ -2,6 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { withOperations } from '../../../operations/parts.js'
 import { settle } from '../../../plugins/distributed-tenant/config/settings.js'
 import { hear } from '../../../plugins/distributed-tenant/index.js'
 import { createTenancy } from '../../../plugins/distributed-tenant/tenancy.js'
@@ -12,8 +13,10 @@ t.test('whether everything is at this release', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'up-to-date-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const open = (migrations: { tenant: string; central?: string }) => {
-    const made = createTenancy(
-      settle({ service: 'employee', database: database('employee'), migrations, nats: null, redis: null }),
+    const made = withOperations(
+      createTenancy(
+        settle({ service: 'employee', database: database('employee'), migrations, nats: null, redis: null }),
+      ),
     )
     t.teardown(() => made.close())
     return made

@@ -1,0 +1,57 @@
+// The parts that an operator's work needs of one service's tenancy: for migrations of all tenants, for transfers of their data,
+// for moves between instances. Built from what the tenancy gives, so that a running service loads nothing of `operations/`.
+import type { Tenancy } from '../plugins/distributed-tenant/tenancy.js'
+import type { TransferParts } from './copying/parts.js'
+import type { FleetParts } from './migrate/migrate.js'
+import { isUpToDate } from './migrate/up-to-date.js'
+import type { MoveParts } from './move/parts.js'
+import { namingInstances } from './move/reach-instance.js'
+
+export interface OperatorTenancy extends Tenancy {
+  /** For migrations of all tenants. */
+  readonly fleet: FleetParts
+  /** For transfers of tenants' data. */
+  readonly transfer: TransferParts
+  /** For moves of tenants between instances. */
+  readonly move: MoveParts
+  /** Whether the central database, the templates and every tenant are at this release: one query. */
+  isUpToDate(): Promise<boolean>
+}
+
+export function withOperations(tenancy: Tenancy): OperatorTenancy {
+  const { settings, pools, schemas, credentials, tell } = tenancy
+  const { service, database } = settings
+  const central = pools.central.sql
+  const transfer: TransferParts = {
+    service,
+    central,
+    database,
+    session: pools.provisioning.session,
+    visit: pools.visit,
+    placeAt: instance => ({
+      database: { ...database, ...pools.addressOf(instance) },
+      session: pools.sessionAt(instance),
+      visit: (name, fn) => pools.visit(name, fn, instance),
+    }),
+    sets: schemas.tenant,
+    removeNow: tenancy.removeNow,
+    report: event => tell({ area: 'transfer', event }),
+  }
+  return {
+    ...tenancy,
+    fleet: { service, central, visit: pools.visit, sets: schemas.tenant },
+    transfer,
+    move: namingInstances({
+      ...transfer,
+      visit: pools.visit,
+      instances: settings.instances,
+      sessionAt: pools.sessionAt,
+      credentials,
+    }),
+    async isUpToDate() {
+      if (!(await isUpToDate({ service, central, centralSets: schemas.central, template: schemas.template })))
+        return false
+      return tenancy.haveTemplate()
+    },
+  }
+}
