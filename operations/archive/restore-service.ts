@@ -8,8 +8,8 @@ import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
-  closeToPublic,
   commentDatabase,
+  createDatabase,
   dropDatabase,
   inspectDatabase,
   MARK_PREFIX,
@@ -22,7 +22,6 @@ import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-ta
 import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { adopt } from '../copying/adopt-database.js'
 import { differences, readContents } from '../copying/compare-contents.js'
-import { creation } from '../copying/empty-database.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
 import { refuseUnlessMarked } from './backup.js'
@@ -122,9 +121,8 @@ export async function createServiceRestore(
     report({ type: 'building', id })
     await place.session(async sql => {
       await dropOurs(sql, copy)
-      await sql.unsafe(await creation(sql, copy, part.database))
-      await closeToPublic(sql, copy)
-      await commentDatabase(sql, copy, `${COPY} ${sha256}`)
+      const { database: locale } = part
+      await createDatabase(sql, copy, { template: 'template0', locale, comment: `${COPY} ${sha256}` })
     })
     await programs.restore(dump, place.addressOf(copy), { signal })
     const row = await findTenant(central, id)

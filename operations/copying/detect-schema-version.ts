@@ -1,7 +1,7 @@
 // Owns telling at which version of our tenant migrations a schema is that we did not make: the newest one all of whose
 // tables and columns it has. Each version is built once in a database of its own, which is dropped again; a killed one is
 // dropped by the next.
-import { closeToPublic, createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { migrate } from '../../plugins/distributed-tenant/databases/migrations.js'
 import type { QueryClient, ServiceName, SqlClient } from '../../plugins/distributed-tenant/types.js'
@@ -46,8 +46,8 @@ export async function withVersions<T>(
   const name = scratchName(service)
   return session(async sql => {
     await dropDatabase(sql, name)
-    await createDatabase(sql, name, 'template0')
-    const building = closeToPublic(sql, name).then(() => visit(name, inside => build(inside, sets)))
+    await createDatabase(sql, name, { template: 'template0' })
+    const building = visit(name, inside => build(inside, sets))
     const working = building.then(work)
     // Each to its end, whichever fails.
     const dropping = building.catch(() => {}).then(() => dropDatabase(sql, name))

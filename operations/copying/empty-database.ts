@@ -1,16 +1,14 @@
-// Owns the empty database that a copy comes into: made as the original was, so that text sorts and compares as it did, or the
-// server says that it cannot. Names may hold anything; the server quotes them.
+// The empty database that a copy comes into: how the original was made, so that text sorts and compares as it did, and
+// whether one that a killed run has left is empty still.
+import {
+  type Found,
+  inspectDatabase,
+  type Locale,
+  openToOwner,
+} from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import type { QueryClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
 
-/** How a database was made, as the server writes it. */
-export interface Locale {
-  readonly encoding: string
-  readonly collate: string
-  readonly ctype: string
-  /** Null where the C library sorts. */
-  readonly icuLocale: string | null
-}
+import type { QueryClient, SessionClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
 
 /** @throws TRANSFER_REFUSED when it is not there */
 export async function localeOf(sql: QueryClient, database: string): Promise<Locale> {
@@ -23,17 +21,25 @@ export async function localeOf(sql: QueryClient, database: string): Promise<Loca
   return row
 }
 
-/** The statement that makes it. */
-export async function creation(sql: QueryClient, name: string, like: Locale): Promise<string> {
-  const icu = like.icuLocale === null ? '' : ' locale_provider icu icu_locale %5$L'
-  const form = `create database %1$I template template0 encoding %2$L lc_collate %3$L lc_ctype %4$L strategy wal_log${icu}`
-  const [row] = await sql<{ statement: string }[]>`
-    select format(${form}, ${name}::text, ${like.encoding}::text, ${like.collate}::text, ${like.ctype}::text,
-      ${like.icuLocale}::text) as statement`
-  return (row as { statement: string }).statement
+/**
+ * Whether a killed run of ours may have left a database that has no comment: it is empty. One that takes no connections
+ * since it was made is opened for the look, and closed again when it holds anything.
+ */
+export async function isAbandoned(
+  sql: SessionClient,
+  name: string,
+  visit: (fn: (inside: SqlClient) => Promise<boolean>) => Promise<boolean>,
+): Promise<boolean> {
+  const found: Found = await inspectDatabase(sql, name)
+  if (found.state !== 'present' || found.comment !== null || !found.ours) return false
+  if (!found.unfinished) return visit(isEmpty)
+  await openToOwner(sql, name)
+  const empty = await visit(isEmpty)
+  if (!empty) await sql`alter database ${sql(name)} allow_connections false`
+  return empty
 }
 
-export async function isEmpty(sql: SqlClient): Promise<boolean> {
+async function isEmpty(sql: SqlClient): Promise<boolean> {
   const rows = await sql`
     select 1 from pg_class join pg_namespace n on n.oid = relnamespace
     where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast' limit 1`

@@ -3,8 +3,7 @@
 // empty and ours. Each can be repeated.
 
 import {
-  closeToPublic,
-  commentDatabase,
+  createDatabase,
   dropDatabase,
   inspectDatabase,
   parseMark,
@@ -12,7 +11,7 @@ import {
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
-import { creation, isEmpty, localeOf } from '../copying/empty-database.js'
+import { isAbandoned, localeOf } from '../copying/empty-database.js'
 import type { Instance } from '../copying/external-instance.js'
 import type { TransferTenant } from '../copying/journal.js'
 import type { TransferParts } from '../copying/parts.js'
@@ -33,6 +32,7 @@ export function createTarget({ service, session, visit, report, transfer, source
   const comment = `distributed-tenant:transfer:v1 ${transfer}`
 
   async function isOurs(
+    sql: SessionClient,
     { certificate }: TransferTenant,
     name: string,
     found: { comment: string | null; ours: boolean },
@@ -41,14 +41,14 @@ export function createTarget({ service, session, visit, report, transfer, source
     if (found.comment === comment) return true
     const mark = parseMark(found.comment)
     if (mark) return certificate !== null && mark.certificate === certificate
-    // Killed between making it and writing the comment: it holds nothing yet.
-    return found.comment === null && (await visit(name, isEmpty))
+    // Killed between making it and writing the comment.
+    return isAbandoned(sql, name, look => visit(name, look))
   }
 
   async function remove(sql: SessionClient, row: TransferTenant, name: string): Promise<void> {
     const found = await inspectDatabase(sql, name)
     if (found.state === 'absent') return
-    if (found.state === 'present' && !(await isOurs(row, name, found))) {
+    if (found.state === 'present' && !(await isOurs(sql, row, name, found))) {
       throw new TransferRefused(
         `${name} at the target is not of this import and was left as it is: look into it, then go on.`,
       )
@@ -59,13 +59,11 @@ export function createTarget({ service, session, visit, report, transfer, source
   return {
     async create(row) {
       const name = tenantDatabaseName(row.id, service)
-      const statement = await source.visit(async sql => creation(sql, name, await localeOf(sql, row.sourceDatabase)))
+      const locale = await source.visit(sql => localeOf(sql, row.sourceDatabase))
       await session(async sql => {
         await remove(sql, row, name)
-        await sql.unsafe(statement)
-        report({ type: 'created', id: row.id })
-        await closeToPublic(sql, name)
-        await commentDatabase(sql, name, comment)
+        const onMade = () => report({ type: 'created', id: row.id })
+        await createDatabase(sql, name, { template: 'template0', locale, comment, onMade })
       })
       return name
     },

@@ -12,7 +12,13 @@ import { openConnection } from '../../plugins/distributed-tenant/connections/con
 import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
 import { connectionClosed } from '../../plugins/distributed-tenant/connections/failures.js'
 import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
-import { closeToPublic, commentDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import {
+  closeToPublic,
+  commentDatabase,
+  createDatabase,
+  inspectDatabase,
+  openToOwner,
+} from '../../plugins/distributed-tenant/databases/databases.js'
 import { ensureTenantGroup } from '../../plugins/distributed-tenant/databases/roles.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { createPool } from '../../plugins/distributed-tenant/pool/pool.js'
@@ -90,23 +96,30 @@ async function make(sql: SessionClient, options: BootstrapOptions): Promise<Boot
   await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
   const role = await ensureRole(sql, options)
   await ensureGroup(sql, options)
-  const [central] = await sql<{ comment: string | null }[]>`
-    select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${name}`
-  const owner = parse(central?.comment ?? null)
+  const found = await inspectDatabase(sql, name)
+  if (found.state === 'invalid') {
+    throw new ConfigurationInvalid(
+      `${name} is what an interrupted DROP DATABASE has left: drop it, then run \`distributed-tenant init\` again.`,
+    )
+  }
+  const owner = found.state === 'present' ? parse(found.comment) : null
   if (owner !== null && owner !== service) {
     throw new ConfigurationInvalid(
       `${name} is the ${instance === undefined ? 'central database' : 'instance'} of ${owner}, not of ${service}: check ${instance === undefined ? 'DB_HOST, DB_PORT and DB_DATABASE' : 'DB_INSTANCES'}.`,
     )
   }
-  if (!central) {
-    await sql`create database ${sql(name)} owner ${sql(database.user)} template template0`
-    told(`${what} made`)
-  }
   const text = instance === undefined ? centralMarkText(service) : instanceMarkText(service)
-  if (owner === null) await commentDatabase(sql, name, text)
+  if (found.state === 'absent') {
+    await createDatabase(sql, name, { template: 'template0', owner: database.user, comment: text })
+    told(`${what} made`)
+  } else if (found.state === 'present' && found.unfinished) {
+    // An earlier run was killed before it had opened it.
+    await openToOwner(sql, name, text)
+    told(`${what} finished`)
+  } else if (owner === null) await commentDatabase(sql, name, text)
   for (const one of [name, 'postgres', 'template1']) await closeToPublic(sql, one)
   told(`CONNECT is taken from PUBLIC${instance === undefined ? '' : ` on the instance ${instance}`}`)
-  return { role, central: !central }
+  return { role, central: found.state === 'absent' }
 }
 
 async function requireSuperuser(sql: SessionClient, { superuser }: BootstrapOptions): Promise<void> {

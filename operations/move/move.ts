@@ -10,7 +10,7 @@ import { dropKept } from '../../plugins/distributed-tenant/instances/moved-datab
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
-import { creation, localeOf } from '../copying/empty-database.js'
+import { localeOf } from '../copying/empty-database.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 
@@ -68,7 +68,7 @@ export function createMove(options: MoveOptions): Move {
     const name = nameOf(row.id)
     const begun = await note(row, { step: 'preparing', error: null })
     await target.drop(begun)
-    await target.make(begun, await here.visit(async sql => creation(sql, name, await localeOf(sql, name))))
+    await target.make(begun, await here.visit(sql => localeOf(sql, name)))
     return note(begun, { step: 'prepared' })
   }
 

@@ -2,11 +2,12 @@
 // is dropped here carries this run's comment or the tenant's certificate; the mark is the last thing that is written, and
 // still nobody is sent here. Each can be repeated.
 import {
-  closeToPublic,
   commentDatabase,
+  createDatabase,
   dropDatabase,
   dropRole,
   inspectDatabase,
+  type Locale,
   markFits,
   markText,
   parseMark,
@@ -15,15 +16,16 @@ import { openRoleAt, prepareRole } from '../../plugins/distributed-tenant/databa
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
-import type { TenantId } from '../../plugins/distributed-tenant/types.js'
-import { isEmpty } from '../copying/empty-database.js'
+
+import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { isAbandoned } from '../copying/empty-database.js'
 import type { TransferTenant } from '../copying/journal.js'
 import type { MoveParts } from './parts.js'
 import { dropOwnRights } from './write-rights.js'
 
 export interface Target {
-  /** `statement`: how its database is made, see `creation`. */
-  make(row: TransferTenant, statement: string): Promise<void>
+  /** `locale`: how its database is made. */
+  make(row: TransferTenant, locale: Locale): Promise<void>
   /** @throws TRANSFER_REFUSED when its name is held by anything else than this run's own */
   drop(row: TransferTenant): Promise<void>
   /** After the copy: it is the tenant's, and its role may log in. @throws TRANSFER_FAILED without the tenant's certificate */
@@ -36,6 +38,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
 
   async function isOurs(
+    at: SessionClient,
     { id, certificate }: TransferTenant,
     found: { comment: string | null; ours: boolean },
   ): Promise<boolean> {
@@ -44,18 +47,16 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
     const mark = parseMark(found.comment)
     // The registry says that the tenant is elsewhere, and this one carries its certificate: our copy.
     if (mark) return certificate !== null && markFits(mark, { tenant: id, service, certificate })
-    // Killed between making it and writing the comment: it holds nothing yet.
-    return found.comment === null && (await visit(nameOf(id), isEmpty, to))
+    // Killed between making it and writing the comment.
+    return isAbandoned(at, nameOf(id), look => visit(nameOf(id), look, to))
   }
 
   return {
-    async make({ id }, statement) {
+    async make({ id }, locale) {
       const name = nameOf(id)
       await sessionAt(to)(async at => {
-        await at.unsafe(statement)
-        await closeToPublic(at, name)
-        report({ type: 'created', id })
-        await commentDatabase(at, name, comment)
+        const onMade = () => report({ type: 'created', id })
+        await createDatabase(at, name, { template: 'template0', locale, comment, onMade })
         await prepareRole(at, name, service)
       })
     },
@@ -63,7 +64,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
       const name = nameOf(row.id)
       await sessionAt(to)(async at => {
         const found = await inspectDatabase(at, name)
-        if (found.state === 'present' && !(await isOurs(row, found))) {
+        if (found.state === 'present' && !(await isOurs(at, row, found))) {
           throw new TransferRefused(
             `${name} on the instance ${to} is not of this move and was left as it is: look into it, then go on.`,
           )

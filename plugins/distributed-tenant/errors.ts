@@ -168,6 +168,11 @@ export const RoleKeyUnknown = createError(
   500,
 )
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)
+export const DatabaseEntered = createError(
+  'DATABASE_ENTERED',
+  'Sessions that may not be in %s do not end (process %s): end them with pg_terminate_backend, then try again.',
+  500,
+)
 export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */

@@ -1,16 +1,25 @@
-// Owns CREATE, DROP, rights and marks of databases on this service's instance. Invariants: names reach SQL only through
-// the driver's quoting of a parsed id; "already exists" is never taken for "ours" without looking at the mark.
-// Runs on a session of the central database: CREATE DATABASE takes no transaction.
+// CREATE, DROP, rights and marks of databases on this service's instance. Runs on a session of the central database: CREATE
+// DATABASE takes no transaction.
+// Invariant: names reach SQL only through the driver's quoting of a parsed id; "already exists" is never taken for "ours"
+// without looking at the mark; a new database takes no connection before PUBLIC has lost CONNECT on it.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DatabaseForeign } from '../errors.js'
+import { DatabaseEntered, DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, TenantId } from '../types.js'
 
 /** What stands under a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =
   | { readonly state: 'absent' | 'invalid' }
-  | { readonly state: 'present'; readonly comment: string | null; readonly ours: boolean }
+  | {
+      readonly state: 'present'
+      readonly comment: string | null
+      readonly ours: boolean
+      /** As {@link createDatabase} leaves it when it is killed: takes no connections, never opened, no comment. */
+      readonly unfinished: boolean
+      /** PUBLIC may connect. */
+      readonly toPublic: boolean
+    }
 
 /** The comment that binds a database to its tenant: the owner alone can write it, so a tenant's SQL cannot forge it. */
 export interface Mark {
@@ -48,35 +57,91 @@ export function markFits(
 
 /** Looks a name up in `pg_database`. `ours`: our role owns it. */
 export async function inspectDatabase(sql: QueryClient, name: string): Promise<Found> {
-  const [row] = await sql<{ limit: number; comment: string | null; ours: boolean }[]>`
+  const [row] = await sql<
+    { limit: number; comment: string | null; ours: boolean; untouched: boolean; toPublic: boolean }[]
+  >`
     select datconnlimit as limit, shobj_description(oid, 'pg_database') as comment,
-           pg_has_role(current_user, datdba, 'MEMBER') as ours
+           pg_has_role(current_user, datdba, 'MEMBER') as ours, datacl is null and not datallowconn as untouched,
+           has_database_privilege('public', oid, 'CONNECT') and datallowconn as "toPublic"
     from pg_database where datname = ${name}`
   if (!row) return { state: 'absent' }
-  return row.limit === -2 ? { state: 'invalid' } : { state: 'present', comment: row.comment, ours: row.ours }
+  if (row.limit === -2) return { state: 'invalid' }
+  const { comment, ours, untouched, toPublic } = row
+  return { state: 'present', comment, ours, unfinished: untouched && comment === null, toPublic }
 }
 
-const DUPLICATE = new Set(['42P04', '23505'])
+/** How a database was made, as the server writes it. */
+export interface Locale {
+  readonly encoding: string
+  readonly collate: string
+  readonly ctype: string
+  /** Null where the C library sorts. */
+  readonly icuLocale: string | null
+}
+
+export interface Creation {
+  readonly template: string
+  /** Default: the role of the session. */
+  readonly owner?: string
+  /** Default: the template's. */
+  readonly locale?: Locale
+  /** Written in the transaction that opens it. */
+  readonly comment?: string
+  /** Called while it is there and takes no connections yet. */
+  readonly onMade?: () => void
+}
+
 const IN_USE = '55006'
 
 /**
- * Clones `template` under `name`. Losing a race counts as done (42P04 or 23505, facts 0.5): the caller looks at the mark.
- * A template in use is waited for, up to five tries of the server's own 5 s.
- * @returns whether this call made it
+ * Makes a database that its owner alone may enter. The server gives CONNECT to PUBLIC and copies no rights of the template,
+ * and REVOKE ends no session, so it takes no connections until PUBLIC has lost the right. Killed in between, it leaves what
+ * {@link inspectDatabase} calls unfinished. A template in use is waited for, up to five tries of the server's own 5 s.
+ * @throws 42P04 or 23505 when the name is taken, DATABASE_ENTERED
  */
-export async function createDatabase(sql: SessionClient, name: string, template: string): Promise<boolean> {
+export async function createDatabase(sql: SessionClient, name: string, creation: Creation): Promise<void> {
+  const statement = await creationStatement(sql, name, creation)
   for (let attempt = 1; ; attempt++) {
     try {
-      // WAL_LOG writes no checkpoint and is the faster one wherever fsync is on (limits 1.1).
-      await sql`create database ${sql(name)} template ${sql(template)} strategy wal_log`
-      return true
+      await sql.unsafe(statement)
+      break
     } catch (error) {
-      const { code } = error as { code?: string }
-      if (DUPLICATE.has(code as string)) return false
-      if (code !== IN_USE || attempt === 5) throw error
+      if ((error as { code?: string }).code !== IN_USE || attempt === 5) throw error
       await sleep(100 * attempt + Math.random() * 200)
     }
   }
+  creation.onMade?.()
+  await openToOwner(sql, name, creation.comment)
+}
+
+/** Names and locales may hold anything; the server quotes them. */
+async function creationStatement(sql: QueryClient, name: string, creation: Creation): Promise<string> {
+  const { template, owner = null, locale } = creation
+  // WAL_LOG writes no checkpoint and is the faster one wherever fsync is on.
+  const parts = ['create database %1$I template %2$I strategy wal_log allow_connections false']
+  if (owner !== null) parts.push('owner %3$I')
+  if (locale) parts.push('encoding %4$L lc_collate %5$L lc_ctype %6$L')
+  if (locale && locale.icuLocale !== null) parts.push('locale_provider icu icu_locale %7$L')
+  const { encoding = null, collate = null, ctype = null, icuLocale = null } = locale ?? {}
+  const [row] = await sql<{ statement: string }[]>`
+    select format(${parts.join(' ')}, ${name}::text, ${template}::text, ${owner}::text, ${encoding}::text,
+      ${collate}::text, ${ctype}::text, ${icuLocale}::text) as statement`
+  return (row as { statement: string }).statement
+}
+
+/**
+ * Opens a database that takes no connections to its owner, and not to PUBLIC: one transaction, so that no session sees the
+ * one without the other. @throws DATABASE_ENTERED when a session is in it all the same
+ */
+export async function openToOwner(sql: SessionClient, name: string, comment: string | null = null): Promise<void> {
+  const [row] = await sql<{ opening: string; inside: number[] }[]>`
+    select concat_ws(';', format('revoke all on database %I from public', ${name}::text),
+        case when ${comment}::text is not null then format('comment on database %I is %L', ${name}::text, ${comment}::text) end,
+        format('alter database %I allow_connections true', ${name}::text)) as opening,
+      array(select pid from pg_stat_activity where datname = ${name} and usesysid is not null) as inside`
+  const { opening, inside } = row as { opening: string; inside: number[] }
+  if (inside.length > 0) throw new DatabaseEntered(name, inside.join(', '))
+  await sql.unsafe(opening)
 }
 
 /** Ends its sessions and drops it; absent is fine. A template is released first. */
@@ -117,9 +182,31 @@ export async function dropRole(sql: SessionClient, name: string): Promise<void> 
   await sql`drop role if exists ${sql(name)}`
 }
 
-/** A new database is open to everybody; the template's rights are not copied (faults B5). */
+/** Takes CONNECT from PUBLIC on a database that has been open to it, and ends the sessions that came in by that. */
 export async function closeToPublic(sql: QueryClient, name: string): Promise<void> {
   await sql`revoke all on database ${sql(name)} from public`
+  await endUninvited(sql, name)
+}
+
+const END_MS = 20_000
+const BETWEEN_LOOKS_MS = 100
+
+/**
+ * Ends the sessions of roles that may not connect: REVOKE ends none. A session that was starting at the revoke shows only
+ * later, so two looks in a row must find none. @throws DATABASE_ENTERED when they do not end
+ */
+export async function endUninvited(sql: QueryClient, name: string): Promise<void> {
+  const deadline = performance.now() + END_MS
+  for (let clean = 0; clean < 2; ) {
+    const left = await sql<{ pid: number }[]>`
+      select pid, pg_terminate_backend(pid) from pg_stat_activity
+      where datname = ${name} and usesysid is not null and not has_database_privilege(usesysid, datid, 'CONNECT')`
+    clean = left.length === 0 ? clean + 1 : 0
+    if (left.length > 0 && performance.now() > deadline) {
+      throw new DatabaseEntered(name, left.map(({ pid }) => pid).join(', '))
+    }
+    if (clean < 2) await sleep(BETWEEN_LOOKS_MS)
+  }
 }
 
 /** COMMENT takes no parameters, so the text is quoted by the server. */

@@ -7,7 +7,7 @@ import type { Credentials } from '../credentials/role-credentials.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient } from '../types.js'
-import { inspectDatabase, markFits, parseMark } from './databases.js'
+import { endUninvited, inspectDatabase, markFits, parseMark } from './databases.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
 
 export interface RepairOptions {
@@ -33,7 +33,8 @@ export async function repairTenant(id: TenantId, options: RepairOptions): Promis
 async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
   const { service } = options
   const name = tenantDatabaseName(id, service)
-  return sql.begin(async tx => {
+  let where: string | null = null
+  const mended = await sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
     const [row] = await tx<
       { certificate: string | null; key: string | null; instance: string; moving: string | null }[]
@@ -52,6 +53,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       if (!row?.key) return false
       await prepareRole(at, name, service)
       await open()
+      where = row.instance
       return true
     }
     if (!row || row.instance === HOME) return mend(tx, () => openRole(tx, id, options))
@@ -64,4 +66,8 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       ),
     )
   })
+  // After the commit: until then they could come again.
+  const end = (at: SessionClient): Promise<void> => endUninvited(at, name)
+  if (where !== null) await (where === HOME ? end(sql) : options.sessionAt(where)(end))
+  return mended
 }

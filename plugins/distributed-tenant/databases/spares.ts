@@ -10,7 +10,7 @@ import { carry } from '../diagnostics/departures.js'
 import type { SpareReport } from '../diagnostics/steps.js'
 import { spareName } from '../names.js'
 import type { ServiceName, SessionClient, SqlClient } from '../types.js'
-import { closeToPublic, dropDatabase, dropRole, MARK_PREFIX } from './databases.js'
+import { dropDatabase, dropRole, MARK_PREFIX } from './databases.js'
 import { prepareRole } from './roles.js'
 import { dropOldTemplates, isSuperseded, type Template, useTemplate } from './template.js'
 
@@ -136,7 +136,6 @@ export function createSpares(options: SparesOptions): Spares {
     const name = spareName(service, (row as { number: number }).number)
     report({ type: 'making', name })
     await options.clone(sql, name)
-    await closeToPublic(sql, name)
     report({ type: 'cloned', name })
     await prepareRole(sql, name, service)
     const certificate = randomBytes(16).toString('hex')

@@ -3,7 +3,7 @@
 
 import { templateName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
-import { closeToPublic, commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
+import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
 import { builtBy, type MigrationSet, migrate } from './migrations.js'
 import { ensureTenantGroup } from './roles.js'
 
@@ -42,8 +42,7 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
     const found = await inspectDatabase(sql, name)
     if (found.state === 'present' && found.comment === mark) return name
     await dropDatabase(sql, name)
-    await createDatabase(sql, name, 'template0')
-    await closeToPublic(sql, name)
+    await createDatabase(sql, name, { template: 'template0' })
     await visit(name, async inside => {
       for (const set of sets) await migrate(inside, set)
     })
@@ -61,11 +60,13 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
 export interface Cloner {
   /** Looked at once per process; a failure is forgotten, so that the next one tries again. */
   ensure(sql: SessionClient): Promise<string>
-  /** Clones the template under a name. @returns whether this call made it, see {@link createDatabase} */
+  /** Clones the template under a name; one that is taken counts as done. @returns whether this call made it */
   clone(sql: SessionClient, name: string): Promise<boolean>
 }
 
 const NO_SUCH_DATABASE = '3D000'
+/** Both are what the loser of a race for a name gets. */
+const TAKEN = new Set<unknown>(['42P04', '23505'])
 
 export function createCloner(options: TemplateOptions): Cloner {
   let known: Promise<string> | null = null
@@ -79,13 +80,17 @@ export function createCloner(options: TemplateOptions): Cloner {
   return {
     ensure,
     async clone(sql, name) {
-      try {
-        return await createDatabase(sql, name, await ensure(sql))
-      } catch (error) {
-        if ((error as { code?: string }).code !== NO_SUCH_DATABASE) throw error
-        // Somebody dropped it since.
-        known = null
-        return createDatabase(sql, name, await ensure(sql))
+      for (let again = true; ; again = false) {
+        try {
+          await createDatabase(sql, name, { template: await ensure(sql) })
+          return true
+        } catch (error) {
+          const { code } = error as { code?: string }
+          if (TAKEN.has(code)) return false
+          if (code !== NO_SUCH_DATABASE || !again) throw error
+          // The template was dropped since.
+          known = null
+        }
       }
     },
   }

@@ -9,14 +9,15 @@ import type { TenantId } from '../../../events/index.js'
 import { HOME } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import {
-  closeToPublic,
   commentDatabase,
   dropDatabase,
+  endUninvited,
   type Found,
   inspectDatabase,
   type Mark,
   markFits,
   markText,
+  openToOwner,
   parseMark,
 } from '../databases/databases.js'
 import { appliedVersion, builtBy, type MigrationSet, migrate } from '../databases/migrations.js'
@@ -149,9 +150,11 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       doing = next
     }
     const name = tenantDatabaseName(row.id, service)
+    let wasOpen = false
     async function prepare(there: SessionClient): Promise<void> {
       done('rights')
       await prepareRole(there, name, service)
+      if (wasOpen) await endUninvited(there, name)
       done('schema')
     }
     async function build(inside: SqlClient, there: SessionClient): Promise<string> {
@@ -165,7 +168,8 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       done('database')
       const roles = { service, credentials }
       const certificate = await thereOf(row.instance, sql, async there => {
-        const mark = await ensureDatabase(there, row, name)
+        const { mark, toPublic } = await ensureDatabase(there, row, name)
+        wasOpen = toPublic
         done('certificate')
         const known = isBuilt(mark) ? mark.certificate : await visit(name, inside => build(inside, there), row.instance)
         if (isBuilt(mark)) await prepare(there)
@@ -197,24 +201,47 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   }
 
   /**
-   * After this the name is held by a database that is ours, finished or not.
-   * @returns its mark, where it has one
+   * After this the name is held by a database that is ours, finished or not, and that its owner can enter.
+   * @returns its mark, where it has one, and whether PUBLIC can enter it too
    */
-  async function ensureDatabase(sql: SessionClient, row: RegistryRow, name: string): Promise<Mark | null> {
+  async function ensureDatabase(
+    sql: SessionClient,
+    row: RegistryRow,
+    name: string,
+  ): Promise<{ mark: Mark | null; toPublic: boolean }> {
     let found = await inspectDatabase(sql, name)
     if (found.state !== 'present' && row.certificate !== null) throw missing(name)
-    if (found.state === 'invalid') {
+    if (found.state === 'invalid' || (await wasEnterable(found, row, name))) {
       await dropDatabase(sql, name)
       found = { state: 'absent' }
     }
     if (found.state === 'absent') {
-      const made = await options.clone(sql, name, row.instance)
-      // Nobody may wander in before it is certified; one that we only found is first looked into.
-      if (made) await closeToPublic(sql, name)
-      // Whoever made it, if we lost a race: look before it is taken for ours.
+      await options.clone(sql, name, row.instance)
+      // The clone may have lost a race: a look before the database is taken for ours.
       found = await inspectDatabase(sql, name)
     }
-    return refuseForeign(found, row, name)
+    const mark = refuseForeign(found, row, name)
+    // A creation was killed before it had opened it.
+    if (found.state === 'present' && found.unfinished) await openToOwner(sql, name)
+    return { mark, toPublic: found.state === 'present' && found.toPublic }
+  }
+
+  /**
+   * Whether it is a clone that PUBLIC could enter before it had a certificate, as earlier releases left it when they were
+   * killed: rows in it may be of a role that has nothing to do with the tenant, and there can be none of the tenant's.
+   */
+  async function wasEnterable(found: Found, row: RegistryRow, name: string): Promise<boolean> {
+    if (found.state !== 'present' || !found.ours || found.comment !== null || !found.toPublic) return false
+    if (row.certificate !== null) return false
+    return visit(
+      name,
+      async inside => {
+        const [table] = await inside<{ known: boolean }[]>`
+          select to_regclass('distributed_tenant.certificate') is not null as known`
+        return table?.known === true && (await inside`select from distributed_tenant.certificate`).length === 0
+      },
+      row.instance,
+    )
   }
 
   function refuseForeign(found: Found, row: RegistryRow, name: string): Mark | null {
