@@ -12,6 +12,7 @@ import { openConnection } from '../../plugins/distributed-tenant/connections/con
 import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
 import { connectionClosed } from '../../plugins/distributed-tenant/connections/failures.js'
 import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
+import { verifierOfChosen } from '../../plugins/distributed-tenant/credentials/role-credentials.js'
 import {
   closeToPublic,
   commentDatabase,
@@ -21,6 +22,7 @@ import {
 } from '../../plugins/distributed-tenant/databases/databases.js'
 import { ensureTenantGroup } from '../../plugins/distributed-tenant/databases/roles.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
+import { tenantGroupName } from '../../plugins/distributed-tenant/names.js'
 import { createPool } from '../../plugins/distributed-tenant/pool/pool.js'
 import { createClients } from '../../plugins/distributed-tenant/sql/client.js'
 import type { ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
@@ -141,9 +143,9 @@ async function ensureRole(sql: SessionClient, { database, passwordOfNew, told }:
   await sql`alter role ${sql(user)} login createdb createrole nosuperuser noreplication nobypassrls`
   const password = database.password ?? (known ? undefined : passwordOfNew)
   if (password === undefined) return !known
-  // The password goes as a parameter into format(), so that it stands in no statement of ours; the server hashes it.
+  // ALTER ROLE takes no parameters, so the server quotes what is sent: a verifier, as the server may log every statement.
   const [row] = await sql<{ statement: string }[]>`
-    select format('alter role %I password %L', ${user}::text, ${password}::text) as statement`
+    select format('alter role %I password %L', ${user}::text, ${verifierOfChosen(password)}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)
   return !known
 }
@@ -155,6 +157,11 @@ async function ensureGroup(sql: SessionClient, { service, database }: BootstrapO
   await sql`set role ${sql(database.user)}`
   await ensureTenantGroup(sql, service)
   await sql`reset role`
+  // Before PostgreSQL 16 a member can become the group and give it a password: no login by it, and none to be left.
+  const group = tenantGroupName(service)
+  const changed = await sql`
+    select from pg_authid where rolname = ${group} and (rolcanlogin or rolpassword is not null)`
+  if (changed.length > 0) await sql`alter role ${sql(group)} nologin password null`
 }
 
 function explain(error: unknown, { database, superuser }: BootstrapOptions): unknown {

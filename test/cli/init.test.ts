@@ -9,6 +9,7 @@ import t from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { environmentSchema } from '../../plugins/distributed-tenant/config/environment-schema.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
+import { until } from '../rig.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 
@@ -64,6 +65,58 @@ t.test('distributed-tenant init', async t => {
     const mine = connect('employee_central', 'employee_service', env.DB_PASSWORD)
     t.match(await mine`select current_user as me`, [{ me: 'employee_service' }])
     await t.rejects(connect('postgres', 'employee_service', env.DB_PASSWORD)`select 1`, { code: '42501' })
+  })
+
+  await t.test('takes from the group of tenants’ roles what one of them gave it: a password, a login', async t => {
+    const sql = connect('postgres')
+    await sql`alter role employee_tenant login password 'of-a-tenant'`
+    const outcome = await run(['init', '--service', 'employee', '--no-write-env'], env)
+    t.equal(outcome.code, 0, outcome.out)
+    t.match(await sql`select rolcanlogin, rolpassword from pg_authid where rolname = 'employee_tenant'`, [
+      { rolcanlogin: false, rolpassword: null },
+    ])
+  })
+
+  await t.test('finishes a central database that a killed run has left without connections', async t => {
+    const sql = connect('postgres')
+    await sql`create database employee_second owner employee_service template template0 allow_connections false`
+    const outcome = await run(['init', '--service', 'employee', '--no-write-env'], {
+      ...env,
+      DB_DATABASE: 'employee_second',
+    })
+    t.equal(outcome.code, 0, outcome.out)
+    const mine = connect('employee_second', 'employee_service', env.DB_PASSWORD)
+    t.match(await mine`select has_database_privilege('public', current_database(), 'connect') as open`, [
+      { open: false },
+    ])
+  })
+
+  await t.test('sends no password of the role, which the server would log', async t => {
+    const { log } = server
+    const sql = connect('postgres')
+    await sql`alter system set log_statement = 'all'`
+    await sql`select pg_reload_conf()`
+    t.teardown(async () => {
+      await sql`alter system reset log_statement`
+      await sql`select pg_reload_conf()`
+    })
+    // One more session each time: settings are read again between two statements.
+    await until('statements are logged', 30_000, async () => {
+      await connect('postgres')
+        .unsafe('select 1 as marker')
+        .then(() => {})
+      return readFileSync(log, 'utf8').includes('as marker')
+    })
+    for (const DB_PASSWORD of ["another 'canary", 'pässwörd ﬁ canary']) {
+      const outcome = await run(['init', '--service', 'employee', '--no-write-env'], { ...env, DB_PASSWORD })
+      t.equal(outcome.code, 0, outcome.out)
+      const mine = connect('employee_central', 'employee_service', DB_PASSWORD.replace('ﬁ', 'fi'))
+      t.match(await mine`select current_user as me`, [{ me: 'employee_service' }])
+    }
+    const logged = readFileSync(log, 'utf8')
+    t.match(logged, /alter role employee_service password/i)
+    t.notMatch(logged, /canary/)
+    t.equal((await run(['init', '--service', 'employee', '--no-write-env'], env)).code, 0)
   })
 
   await t.test('makes every other instance ready too, by the same login', async t => {

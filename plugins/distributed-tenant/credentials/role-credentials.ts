@@ -1,7 +1,7 @@
 // Owns the passwords of tenants' roles: derived from the service's secret and stored nowhere. The server gets a verifier
 // that we compute ourselves, with one iteration: more protect passwords that can be guessed, and cost 2 ms at every connect
 // (limits 3.5). Several keys: the first is current, the others still open the roles that were set by them.
-import { createHash, createHmac } from 'node:crypto'
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
@@ -71,13 +71,26 @@ function nameOf({ id, secret }: RoleKey): string {
   return `${id}.${createHmac('sha256', secret).update('print').digest('hex').slice(0, 8)}`
 }
 
-/** RFC 5802 with one iteration, in the form PostgreSQL stores. The password must be ASCII. */
-export function scramVerifier(password: string, salt: Buffer): string {
+/** What the server itself computes from a password that may be guessed. */
+const ITERATIONS = 4096
+
+/** For a password that was chosen: the server logs a statement with its parameters, so the password itself is not sent. */
+export const verifierOfChosen = (password: string): string =>
+  scramVerifier(prepared(password), randomBytes(16), ITERATIONS)
+
+/** RFC 5802, by default with one iteration, in the form PostgreSQL stores. */
+export function scramVerifier(password: string, salt: Buffer, iterations = 1): string {
   const hmac = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest()
-  const salted = createHmac('sha256', password)
-    .update(salt)
-    .update(Buffer.from([0, 0, 0, 1]))
-    .digest()
+  const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256')
   const stored = createHash('sha256').update(hmac(salted, 'Client Key')).digest('base64')
-  return `SCRAM-SHA-256$1:${salt.toString('base64')}$${stored}:${hmac(salted, 'Server Key').toString('base64')}`
+  return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${stored}:${hmac(salted, 'Server Key').toString('base64')}`
+}
+
+const SPACES = /[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/g
+const NOTHING = /[\u00ad\u1806\u200b-\u200d\u2060\ufeff]|\u034f|[\u180b-\u180d]|[\ufe00-\ufe0f]/g
+
+/** SASLprep (RFC 4013) as PostgreSQL applies it: what it prohibits leaves the password as it was. */
+function prepared(password: string): string {
+  const text = password.replace(SPACES, ' ').replace(NOTHING, '').normalize('NFKC')
+  return text === '' || /\p{C}/u.test(text) ? password : text
 }

@@ -134,13 +134,13 @@ async function creationStatement(sql: QueryClient, name: string, creation: Creat
  * one without the other. @throws DATABASE_ENTERED when a session is in it all the same
  */
 export async function openToOwner(sql: SessionClient, name: string, comment: string | null = null): Promise<void> {
-  const [row] = await sql<{ opening: string; inside: number[] }[]>`
+  const [row] = await sql<{ opening: string; inside: string | null }[]>`
     select concat_ws(';', format('revoke all on database %I from public', ${name}::text),
         case when ${comment}::text is not null then format('comment on database %I is %L', ${name}::text, ${comment}::text) end,
         format('alter database %I allow_connections true', ${name}::text)) as opening,
-      array(select pid from pg_stat_activity where datname = ${name} and usesysid is not null) as inside`
-  const { opening, inside } = row as { opening: string; inside: number[] }
-  if (inside.length > 0) throw new DatabaseEntered(name, inside.join(', '))
+      (select string_agg(pid::text, ', ') from pg_stat_activity where datname = ${name} and usesysid is not null) as inside`
+  const { opening, inside } = row as { opening: string; inside: string | null }
+  if (inside !== null) throw new DatabaseEntered(name, inside)
   await sql.unsafe(opening)
 }
 

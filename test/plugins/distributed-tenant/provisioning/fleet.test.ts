@@ -1,3 +1,4 @@
+import postgres from 'postgres'
 import t from 'tap'
 import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
 import { fixture, rig, until } from '../../../rig.js'
@@ -61,6 +62,7 @@ t.test('a service and its own instance', async t => {
       return found?.open
     }
     await until('closed', 30_000, async () => (await open()) === false)
+    await until('told', 30_000, () => drift('tenant_halfway_employee').length > 0)
     t.match(drift('tenant_halfway_employee'), [{ kind: 'open_database', action: 'repaired' }])
     await server`drop database tenant_halfway_employee`
     await central`delete from tenants where id = 'halfway'`
@@ -115,6 +117,19 @@ t.test('a service and its own instance', async t => {
 
   await t.test('a database that was opened to everybody is closed again', async t => {
     await server`grant connect on database tenant_umbrella_employee to public`
+    await server.unsafe(`create role passer_by login password 'passing'`)
+    const { host, port } = server.options as unknown as { host: string[]; port: number[] }
+    const inside = postgres({
+      host: host[0] as string,
+      port: port[0] as number,
+      user: 'passer_by',
+      password: 'passing',
+      database: 'tenant_umbrella_employee',
+      max: 1,
+      onnotice() {},
+    })
+    t.teardown(() => inside.end({ timeout: 1 }))
+    const [came] = await inside<{ pid: number }[]>`select pg_backend_pid() as pid`
     const open = async () => {
       const [rights] = await server<{ open: boolean }[]>`
         select exists (select 1 from aclexplode(datacl) where grantee = 0) as open
@@ -124,6 +139,11 @@ t.test('a service and its own instance', async t => {
     await until('closed', 30_000, async () => !(await open()))
     await until('told', 30_000, () => drift('umbrella').length > 0)
     t.match(drift('umbrella'), [{ kind: /open_to_public/, action: 'repaired' }])
+    t.same(
+      await server`select pid from pg_stat_activity where pid = ${came?.pid as number}`,
+      [],
+      'a session that came in by that is ended',
+    )
     t.match(await row('umbrella'), { provisioned: 'ready' })
   })
 

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import postgres from 'postgres'
 import t from 'tap'
 import { fixture, notes, rig } from '../../../rig.js'
 
@@ -86,6 +87,31 @@ t.test('provisioning a tenant', async t => {
   await t.test('adopts a clone that was interrupted before its certificate', async t => {
     await server`create database tenant_half_employee owner employee_service template template_employee_1`
     t.match(await app.tenants.create({ id: 'half', name: 'Half' }), { provisioned: 'ready' })
+  })
+
+  await t.test('finishes a clone that was interrupted before it took connections', async t => {
+    await server`
+      create database tenant_shut_employee owner employee_service template template_employee_1 allow_connections false`
+    const [before] = await server`select oid from pg_database where datname = 'tenant_shut_employee'`
+    t.match(await app.tenants.create({ id: 'shut', name: 'Shut' }), { provisioned: 'ready' })
+    const [after] = await server`
+      select oid, datallowconn as open, has_database_privilege('public', oid, 'connect') as public
+      from pg_database where datname = 'tenant_shut_employee'`
+    t.match(after, { oid: before?.oid, open: true, public: false })
+  })
+
+  await t.test('makes a clone again that PUBLIC could enter before its certificate, whoever is in it', async t => {
+    await server`create database tenant_entered_employee owner employee_service template template_employee_1`
+    await server.unsafe(`create role another_tenant login password 'another' in role employee_tenant`)
+    const { host, port } = database('employee')
+    const login = { host, port, user: 'another_tenant', password: 'another', database: 'tenant_entered_employee' }
+    const intruder = postgres({ ...login, max: 1, onnotice() {} })
+    t.teardown(() => intruder.end({ timeout: 1 }))
+    await intruder`insert into notes (body) values ('planted')`
+    const row = await app.tenants.create({ id: 'entered', name: 'Entered' })
+    t.match(row, { provisioned: 'ready' })
+    const found = await app.tenants.run('entered', ({ sql }) => sql`select body from notes`)
+    t.same([...found], [])
   })
 
   await t.test('adopts a clone that was interrupted before its mark', async t => {
