@@ -192,7 +192,6 @@ t.test('a statement', async t => {
       'select into an identifier',
       'a cursor that outlives its transaction',
       'a write to the settings',
-      'a write to the settings, all in one',
       'a write to the settings by identifier',
       'set_config behind distinct on',
       'set_config behind an operator',

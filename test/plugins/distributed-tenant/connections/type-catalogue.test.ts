@@ -39,6 +39,13 @@ const candidates = [
   '0=x/0',
 ]
 
+/** Plain `postgres` reads a null in an array of a type without a parser as the text NULL. */
+const nullsOf = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(one => (one === 'NULL' ? null : nullsOf(one)))
+  const isPlain = Object.prototype.toString.call(value) === '[object Object]'
+  return isPlain ? Object.fromEntries(Object.entries(value as object).map(([key, one]) => [key, nullsOf(one)])) : value
+}
+
 interface TypeRow {
   readonly name: string
   readonly kind: string
@@ -87,6 +94,7 @@ t.test('every type of the catalogue', async t => {
     )
 
   const without: string[] = []
+  const failed: string[] = []
   let compared = 0
   for (const type of types) {
     const v = await literalOf(type)
@@ -99,10 +107,14 @@ t.test('every type of the catalogue', async t => {
       ('[5:6]=' || array[${v}, ${v}]::text)::${type.name}[] as shifted, array[${v}, ${v}] as unshifted`
     const [mine, theirs] = await Promise.all([told(ours.unsafe(text)), told(plain.unsafe(text))])
     const row = (Array.isArray(mine) ? mine[0] : null) as Record<string, unknown> | null
-    const expected = Array.isArray(theirs) ? theirs.map(one => ({ ...one, shifted: one.unshifted })) : theirs
+    if (row === null) {
+      failed.push(`${type.name}: ${mine}`)
+      continue
+    }
+    const expected = Array.isArray(theirs) ? theirs.map(one => nullsOf({ ...one, shifted: one.unshifted })) : theirs
     t.same(mine, expected, `${type.name} is read as by plain postgres, wherever its bounds begin`)
     // Sent as it came.
-    for (const value of [row?.zero, row?.one, row?.two, row?.three]) {
+    for (const value of [row.zero, row.one, row.two, row.three]) {
       const write = (sql: SqlClient | postgres.Sql) =>
         told(
           (sql as postgres.Sql).unsafe(`select ($1::${type.name}${Array.isArray(value) ? '[]' : ''})::text as text`, [
@@ -115,6 +127,7 @@ t.test('every type of the catalogue', async t => {
     compared++
   }
   t.ok(compared > 200, `${compared} types`)
+  t.same(failed, [], 'every type can be read')
   t.same(without, [], 'every type has a value')
 })
 
