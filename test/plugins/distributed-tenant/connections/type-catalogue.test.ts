@@ -99,13 +99,16 @@ t.test('every type of the catalogue', async t => {
     const text = `select ${v} as zero, array[${v}, ${v}] as one, array[[${v}, ${v}], [${v}, ${v}]] as two,
       array[[[${v}], [${v}]], [[${v}], [${v}]]] as three, '{}'::${type.name}[] as none, array[null::${type.name}] as nulls,
       ('[5:6]=' || array[${v}, ${v}]::text)::${type.name}[] as shifted, array[${v}, ${v}] as unshifted`
-    const [mine, theirs] = await Promise.all([told(ours.unsafe(text)), told(plain.unsafe(text))])
+    const [mine, theirs] = await Promise.all([
+      told(ours.unsafe(text)),
+      told(plain.unsafe(text.replace(/array\[null::.*?\] as nulls/, '1 as nulls'))),
+    ])
     const row = (Array.isArray(mine) ? mine[0] : null) as Record<string, unknown> | null
     if (row === null) {
       failed.push(`${type.name}: ${mine}`)
       continue
     }
-    // Plain `postgres` reads a null in an array by the element's parser: as NaN, or the text NULL.
+    // Plain `postgres` reads a null in an array by the element's parser: as NaN, the text NULL, or not at all.
     const expected = Array.isArray(theirs)
       ? theirs.map(one => ({ ...one, shifted: one.unshifted, nulls: [null] }))
       : theirs
