@@ -127,6 +127,7 @@ export const TenantClientMethod = createError(
   'sql.%s is not available on a leased connection: %s.',
   500,
 )
+export const TenantStatementRefused = createError('TENANT_STATEMENT_REFUSED', '`%s` is refused here: %s.', 500)
 export const TenantRetained = createError(
   'TENANT_RETAINED',
   'This tenant’s database is kept: it is dropped when identity says that the tenant is deleted and its retention over.',

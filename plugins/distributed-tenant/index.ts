@@ -51,7 +51,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     identifiers,
     oldestSchema: tenancy.oldestSchema,
     tell: tenancy.tell,
-    clientFor: id => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service)),
+    clientFor: (id, admit) => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service), admit),
   })
   fastify.addHook('onReady', async () => tenancy.consume())
   fastify.addHook('preClose', async () => tenancy.quiesce(QUIESCE_MS))

@@ -8,7 +8,7 @@ import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning
 import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './names.js'
 import { idFor } from './provisioning/tenant-source.js'
 import { findTenant, insertTenant, listTenants, setLifecycle } from './registry/tenants-table.js'
-import { identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
+import { admitting, identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
 import { identifyTenant } from './request/identify.js'
 import type { Tenancy } from './tenancy.js'
 import type { Lifecycle, NewTenant, RegistryRow } from './types.js'
@@ -68,7 +68,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
     async run(id, fn) {
       const entry = await directory.find(parseTenantId(id))
       refuseUnlessReady(entry, tenancy.oldestSchema)
-      const scope = pools.clientFor(tenantDatabaseName(entry.id, settings.service))
+      const admit = admitting(entry.id, directory, tenancy.oldestSchema)
+      const scope = pools.clientFor(tenantDatabaseName(entry.id, settings.service), admit)
       try {
         return await fn({ tenant: tenantOf(entry), sql: scope.sql })
       } finally {

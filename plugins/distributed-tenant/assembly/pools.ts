@@ -18,7 +18,7 @@ import { createPlacements, type Placements } from '../instances/placements.js'
 import { tenantOfDatabase } from '../names.js'
 import { shareOf } from '../pool/instance-quota.js'
 import { createPool, type Pool, type ReportLease } from '../pool/pool.js'
-import { type ClientScope, createClients } from '../sql/client.js'
+import { type Admit, type ClientScope, createClients } from '../sql/client.js'
 import { createFollow } from '../sql/query-reporting.js'
 import type { SessionClient, SqlClient, TenantId } from '../types.js'
 
@@ -47,7 +47,7 @@ export interface Pools {
   readonly central: ClientScope
   readonly provisioning: ClientScope
   /** A client of a tenant's database, within the budget. */
-  clientFor(database: string): ClientScope
+  clientFor(database: string, admit?: Admit): ClientScope
   /**
    * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
    * where the registry has the tenant of that name, else at home.

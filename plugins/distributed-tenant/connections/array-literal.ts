@@ -1,4 +1,6 @@
-// Owns PostgreSQL's text form of arrays: `{1,NULL,{"a \"b\""}}`. Pure; linear in the length of the text.
+// PostgreSQL's text form of arrays, read and written: `{1,NULL,{"a \"b\""}}`, and `[0:1]={1,2}` where the first element is not
+// number one. Pure; linear in the length of the text. Not by `postgres-array`, which knows no other delimiter than the comma
+// and searches all that follows for a backslash at each quoted element.
 
 /** Every array type separates by a comma but `box[]`. */
 const BOX_ARRAY = 1020
@@ -6,11 +8,12 @@ const BOX_ARRAY = 1020
 export const delimiterOf = (arrayType: number): string => (arrayType === BOX_ARRAY ? ';' : ',')
 
 /**
- * Reads what follows the opening brace. An unquoted NULL is null, whatever the element type.
+ * Reads an array; where its dimensions begin is left out. An unquoted NULL is null, whatever the element type.
  * @param parse of one element's text; without it the text stays
  */
 export function readArray(text: string, delimiter: string, parse?: (text: string) => unknown): unknown[] {
-  let at = 0
+  let at = text[0] === '[' ? text.indexOf('=') + 1 : 0
+  if (text[at] === '{') at++
   const convert = (element: string): unknown => (parse ? parse(element) : element)
 
   function quoted(): unknown {

@@ -1,7 +1,8 @@
-// Owns which array types a database has. The driver asks for them at every connect, in a query of its own that ends the
-// process when the connection is lost under it, and that costs a round trip. Ours is asked at every connect too, as a type
-// made a moment ago must be known, but the first statement follows right behind it: both are one round trip, and the answer
-// is taken in before the statement's own rows are. Built-in types are the same everywhere and are asked for once.
+// Which array types a database has. The driver asks for them at every connect, in a query of its own that ends the process
+// when the connection is lost under it, and that costs a round trip. Ours is asked at every connect too, but the first
+// statement follows right behind it: both are one round trip, and the answer is taken in before the statement's own rows
+// are. Built-in types are the same everywhere and are asked for once. Invariant: a type that a session did not know when it
+// met it (made since, or of a table's rows) is asked for before its values are given to anybody.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import { type Codecs, defaultCodecs, inherit } from './driver.js'
 
@@ -11,20 +12,31 @@ interface Row {
   readonly typarray: number
 }
 
+/** What one session reads and writes values with. */
+export interface SessionTypes {
+  readonly codecs: Codecs
+  /** Its first query. */
+  readonly first: string
+  /** Asks for all that its database has made. */
+  readonly question: string
+  /** Takes the answer to either in. `met`: what was unknown when the question was sent; it is known now. */
+  learn(answer: unknown, met?: readonly number[]): void
+  /** Types in rows that are not known yet. */
+  readonly unknown: ReadonlySet<number>
+}
+
 export interface ArrayTypes {
-  /** What a new connection reads and writes values with. */
-  codecs(): Codecs
-  /** The first query of a connection. */
-  question(): string
-  /** Takes its answer and teaches the connection that has these codecs. */
-  learn(answer: unknown, codecs: Codecs): void
+  session(): SessionTypes
 }
 
 const FIRST_USER_OID = 16_384
 
 /** A connection begins with a statement, whatever it is. */
 const NOTHING = 'select 1'
-const QUESTION = "select oid, typarray from pg_catalog.pg_type where typarray > 0 and typtype <> 'c'"
+const QUESTION = 'select oid, typarray from pg_catalog.pg_type where typarray > 0'
+const OF_DATABASE = `${QUESTION} and oid >= ${FIRST_USER_OID}`
+/** There is one for each table, which hardly anybody reads. */
+const NO_ROWS_OF_TABLES = `and not (typtype = 'c' and oid >= ${FIRST_USER_OID})`
 
 export interface ArrayTypesOptions {
   /** False for those who read no arrays of types that a database has made: nothing is asked once the others are known. */
@@ -35,30 +47,77 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
   const builtIn = inherit(defaultCodecs)
   let known = false
 
-  return {
-    codecs: () => inherit(builtIn),
-    question() {
-      if (!known) return QUESTION
-      return ofDatabases ? `${QUESTION} and oid >= ${FIRST_USER_OID}` : NOTHING
-    },
-    learn(answer, codecs) {
-      if (!Array.isArray(answer)) return
-      for (const row of answer.filter(isRow)) {
-        if (row.oid >= FIRST_USER_OID) teach(codecs, row)
-        else teach(builtIn, row)
-        known ||= row.oid < FIRST_USER_OID
+  function session(): SessionTypes {
+    /** Types that are no arrays. */
+    const scalars = new Set<number>()
+    const unknown = new Set<number>()
+    const late = new Map<number, (text: string) => unknown>()
+    const isForeign = (type: unknown): boolean => ofDatabases && Number(type) >= FIRST_USER_OID
+
+    /** Stands for the type's own parser, which is not known yet; the driver keeps it with its prepared statement. */
+    function lateParser(type: number): (text: string) => unknown {
+      let parser = late.get(type)
+      if (!parser) {
+        parser = text => (Object.hasOwn(codecs.parsers, type) ? codecs.parsers[type]?.(text) : text)
+        late.set(type, parser)
       }
-    },
+      return parser
+    }
+
+    const codecs: Codecs = inherit({
+      parsers: new Proxy(builtIn.parsers, {
+        get(parsers, key) {
+          const parser = Reflect.get(parsers, key)
+          const type = Number(key)
+          if (parser !== undefined || !isForeign(key) || scalars.has(type)) return parser
+          unknown.add(type)
+          return lateParser(type)
+        },
+      }),
+      serializers: new Proxy(builtIn.serializers, {
+        has: (serializers, key) => key in serializers || isForeign(key),
+        get: (serializers, key) => Reflect.get(serializers, key) ?? (isForeign(key) ? writeUnknown : undefined),
+      }),
+    })
+
+    return {
+      codecs,
+      get first() {
+        if (!known) return `${QUESTION} ${NO_ROWS_OF_TABLES}`
+        return ofDatabases ? `${OF_DATABASE} ${NO_ROWS_OF_TABLES}` : NOTHING
+      },
+      question: OF_DATABASE,
+      unknown,
+      learn(answer, met = []) {
+        if (!Array.isArray(answer)) return
+        for (const row of answer.filter(isRow)) {
+          teach(row.oid < FIRST_USER_OID ? builtIn : codecs, row)
+          scalars.add(row.oid)
+          known ||= row.oid < FIRST_USER_OID
+        }
+        for (const type of met) {
+          unknown.delete(type)
+          if (!Object.hasOwn(codecs.parsers, type)) scalars.add(type)
+        }
+      },
+    }
   }
+
+  return { session }
 }
 
 const isRow = (row: unknown): row is Row => typeof row === 'object' && row !== null && 'typarray' in row
 
+/** A list for a type of the database's own is an array of it; the rest the driver writes so as well. */
+const writeUnknown = (value: unknown): unknown => (Array.isArray(value) ? writeArray(value, ',') : `${value}`)
+
 function teach({ parsers, serializers }: Codecs, { oid: element, typarray: array }: Row): void {
+  if (Object.hasOwn(parsers, array)) return
   const delimiter = delimiterOf(array)
-  // The driver hands an array's text over without its opening brace when the parser says that it is one.
-  parsers[array] ??= Object.assign((text: string) => readArray(text, delimiter, parsers[element]), {
-    array: true as const,
-  })
-  serializers[array] ??= value => writeArray(value, delimiter, serializers[element])
+  // Types of a database's own are read as text.
+  const isOwn = element >= FIRST_USER_OID
+  const parse = isOwn ? undefined : parsers[element]
+  const serialize = isOwn ? undefined : serializers[element]
+  parsers[array] = text => readArray(text, delimiter, parse)
+  serializers[array] = value => writeArray(value, delimiter, serialize)
 }

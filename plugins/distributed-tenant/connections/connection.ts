@@ -1,9 +1,11 @@
 // Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
 // transaction's statements in a new session (facts C). When its server is gone, it is closed and every query on it fails.
 
+import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'
 import { connectionClosed } from './failures.js'
+import { completed } from './late-types.js'
 import { CountedSocket } from './socket.js'
 import { sessionOptions, type Target } from './target.js'
 import { createWire } from './wire.js'
@@ -99,10 +101,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   // The driver reads `host` for TLS; it sets it only on sockets of its own.
   Object.assign(socket, { host: target.host, port: target.port })
 
-  const codecs = target.arrayTypes?.codecs()
+  const types = target.arrayTypes?.session()
+  let asking: Promise<void> | null = null
   const sql = createInstance({
     ...sessionOptions(target),
-    ...codecs,
+    ...types?.codecs,
     // Called for every socket the driver wants. Only the first is real: a second would be a reconnect.
     socket: () => {
       if (!taken && !lost) {
@@ -159,8 +162,17 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     query.resolve = value => {
       settled()
       const whole = fromTheFirstRow(value)
-      if (heard) heard.resolved(whole)
-      else resolve(whole)
+      const answer = (): void => {
+        if (heard) heard.resolved(whole)
+        else resolve(whole)
+      }
+      const late = types && types.unknown.size > 0 ? completed(whole, types, askTypes) : null
+      if (late) {
+        late.then(answer, error => {
+          if (heard) heard.rejected(error)
+          else reject(error)
+        })
+      } else answer()
     }
     query.reject = error => {
       if (handing && handing !== query) {
@@ -173,7 +185,44 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         else reject(lost ?? error)
       }
     }
+    // Its rows are given away one by one: what it may meet is known before, at the cost of a question on the way.
+    if (types && (query.cursorFn || query.forEachFn)) wire.enter(typesQuestion(() => {}))
     wire.enter(query)
+  }
+
+  /** Resolves when the types that were unknown are known; rejects when the connection is lost. */
+  function askTypes(): Promise<void> {
+    asking ??= new Promise<void>((resolve, reject) => {
+      const question = typesQuestion(error => {
+        asking = null
+        if (error) reject(lost ?? error)
+        else resolve()
+      })
+      // Not yet: the driver is still busy with the answer.
+      queueMicrotask(() => (lost ? question.reject(lost) : wire.enterFirst(question)))
+    })
+    return asking
+  }
+
+  function typesQuestion(told: (error?: unknown) => void): DriverQuery {
+    const { question, learn, unknown } = types as SessionTypes
+    const met = [...unknown]
+    const query = sql.unsafe(question) as unknown as DriverQuery
+    query.resolve = answer => {
+      if (latest === query) latest = null
+      wire.answered()
+      learn(answer, met)
+      told()
+    }
+    query.reject = error => {
+      if (handing && handing !== query) {
+        misdirected(handing, error)
+        return
+      }
+      if (query.state !== null) wire.answered()
+      told(error)
+    }
+    return query
   }
 
   function hand(driver: DriverConnection, query: DriverQuery): boolean {
@@ -225,7 +274,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       clearTimeout(timer)
       resolve()
     }
-    const question = sql.unsafe(target.arrayTypes?.question() ?? 'select 1', [], {
+    const question = sql.unsafe(types?.first ?? 'select 1', [], {
       // Called when the server has said that it is ready. A pooler says so before it has a server: there only an answer
       // tells. Otherwise the first statement need not wait for this one.
       onexecute(driver: DriverConnection) {
@@ -235,7 +284,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       },
     } as object) as unknown as DriverQuery
     question.resolve = answer => {
-      if (codecs) target.arrayTypes?.learn(answer, codecs)
+      types?.learn(answer)
       open()
     }
     question.reject = error => {

@@ -1,60 +1,61 @@
-// Owns the question what a statement may leave behind in its session, decided from its text before it is sent. Only what
-// surely leaves nothing is called clean, what the reset cannot take back costs the connection. Not seen here: state that a
-// user's own function or trigger sets, and the last value of a sequence (`lastval`).
+// What a statement may do to its session, decided from its text before it is sent. Invariants: `clean` is only what is known
+// to leave nothing: one plain statement that calls built-in functions of a list and writes to no catalogue; everything else
+// is reset, and what a reset does not take back costs the connection. Not seen here: state that a function, trigger, view or
+// operator of the user's own schema sets, and the last value of a sequence (`lastval`).
+import { LRUCache } from 'lru-cache'
 import { type DriverQuery, isQuery } from './driver.js'
+import { harmlessFunctions } from './harmless-functions.js'
+import { statementsOf, type Token } from './statement-text.js'
 
 /** `clean`: nothing. `reset`: something that a reset takes back. `destroy`: something that it does not. */
 export type Aftermath = 'clean' | 'reset' | 'destroy'
 
-const plainStart = /^\s*(select|insert|update|delete|merge|with|values)\b/i
-
-/** In a plain statement: functions and clauses that set something in the session, or run a text of their own. */
-const sets = new RegExp(
-  [
-    /\bset_config\b|\bset_limit\b/, // the second is pg_trgm's
-    /\bpg_(try_)?advisory/,
-    /(?<!\b(?:insert|merge)\s+)\binto\b/, // SELECT INTO makes a table, maybe a temporary one
-    /\bpg_temp/,
-    /\blo_\w/,
-    /\b(query|cursor|table|schema|database)_to_xml|\bts_(stat|rewrite)\b|\bcrosstab|\bconnectby\b|\bxpath_table\b/,
-    /;|\bu&["']/, // another statement, or a name spelled in escapes
-  ]
-    .map(part => part.source)
-    .join('|'),
-  'i',
-)
-
 /** What a reset does not take back, wherever it stands. */
-const staysForGood =
-  /\bsetseed\b|\bdblink|\bpg_(create|copy)_\w*slot|\bpg_replication_origin|\bpg_(backup_start|start_backup)\b/i
+const staysForGood = /\bdblink|\bpg_(create|copy)_\w*slot|\bpg_replication_origin|\bpg_(backup_start|start_backup)\b/i
 /** The same, as words that are names of columns in a plain statement. The driver keeps its own prepared statements. */
 const staysAsCommand = /\b(prepare|deallocate|load)\b|\bdiscard\s+(all|plans)\b/i
 
 /** A read that waits for nobody's row: where one transaction waits for another, the server sees who holds up whom. */
 const onlyReads = /^\s*select\b(?!.*\bfor\s+(no\s+key\s+|key\s+)?(update|share)\b)/is
 
-interface Verdict {
+export interface Verdict {
   readonly aftermath: Aftermath
+  /** One SELECT that locks no rows and leaves nothing behind. */
   readonly reads: boolean
 }
 
-const verdicts = new WeakMap<readonly string[], Verdict>()
+const ofTemplates = new WeakMap<readonly string[], Verdict>()
+/** Of texts that are put together anew for each query: an insert by helper, a list of values. */
+const ofTexts = new LRUCache<string, Verdict>({ max: 1_000 })
+/** What is longer is looked at each time: the texts remembered stay below 4 MB. */
+const LONGEST_REMEMBERED = 4_096
+
+function verdictOnText(text: string, simple: boolean): Verdict {
+  const aftermath = judge(text, simple)
+  return { aftermath, reads: aftermath === 'clean' && onlyReads.test(text) }
+}
 
 /** Of a template without parts that become text. */
 function verdictOn(template: readonly string[]): Verdict {
-  let verdict = verdicts.get(template)
+  let verdict = ofTemplates.get(template)
   if (verdict === undefined) {
-    const text = template.join(' ')
-    const aftermath = judge(text, false)
-    verdict = { aftermath, reads: aftermath === 'clean' && onlyReads.test(text) }
-    verdicts.set(template, verdict)
+    verdict = verdictOnText(template.join(' '), false)
+    ofTemplates.set(template, verdict)
   }
   return verdict
 }
 
 export function aftermathOf(query: DriverQuery): Aftermath {
-  if (query.options.simple || query.args.some(composes)) return judge(textOf(query), Boolean(query.options.simple))
-  return verdictOn(query.strings).aftermath
+  if (query.options.simple) return judge(textOf(query), true)
+  if (!query.args.some(composes)) return verdictOn(query.strings).aftermath
+  const text = textOf(query)
+  if (text.length > LONGEST_REMEMBERED) return judge(text, false)
+  let verdict = ofTexts.get(text)
+  if (verdict === undefined) {
+    verdict = verdictOnText(text, false)
+    ofTexts.set(text, verdict)
+  }
+  return verdict.aftermath
 }
 
 /** True for a template that is one SELECT, locks no rows and leaves nothing behind. Its arguments must be plain values. */
@@ -62,15 +63,98 @@ export const isPlainRead = (template: readonly string[]): boolean => verdictOn(t
 
 function judge(text: string, simple: boolean): Aftermath {
   if (staysForGood.test(text)) return 'destroy'
-  if (!simple && plainStart.test(text) && !sets.test(text)) return 'clean'
-  return staysAsCommand.test(text) ? 'destroy' : 'reset'
+  const plain = simple ? null : plainStatement(text)
+  if (plain && leavesNothing(plain)) return 'clean'
+  // In a plain statement such a word is a command only in a text that a function runs.
+  const commands = plain
+    ? plain.filter(({ kind }) => kind === 'string' || kind === 'body').map(({ text }) => text)
+    : [text]
+  return commands.some(part => staysAsCommand.test(part)) ? 'destroy' : 'reset'
+}
+
+/** The tokens of a text that is one statement which reads or writes rows; null for any other. */
+function plainStatement(text: string): readonly Token[] | null {
+  const [tokens, ...more] = statementsOf(text)
+  const start = tokens?.find(token => !isOther(token, '('))
+  return tokens && more.length === 0 && start?.kind === 'word' && plainStart.has(start.text) ? tokens : null
+}
+
+const plainStart: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values'])
+const writes: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge'])
+
+/** Words before a parenthesis that are no function: of the grammar, types, and what it writes like a function. */
+const noFunctions: ReadonlySet<string> = new Set(
+  (
+    'all and any array as asc between by case cast coalesce collate conflict cross cube desc distinct do else except ' +
+    'exists filter following for from full greatest group grouping having ilike in inner insert intersect is isnull join ' +
+    'key lateral least left like limit localtime localtimestamp current_time current_timestamp materialized natural not ' +
+    'nothing notnull nullif of offset on only operator or order outer over overlaps overlay partition position preceding ' +
+    'range recursive returning right rollup row rows select set sets share similar skip some substring symmetric then to ' +
+    'bernoulli repeatable system treat trim union unique update using values when where window with within xmlconcat ' +
+    'xmlelement xmlexists xmlforest ' +
+    'xmlparse xmlpi xmlserialize json_array json_exists json_query json_scalar json_serialize json_value ' +
+    'bit char character dec decimal float interval national nchar numeric precision time timestamp timestamptz timetz ' +
+    'varbit varchar varying bpchar'
+  ).split(' '),
+)
+
+const isName = (token: Token | undefined): token is Token => token?.kind === 'word' || token?.kind === 'quoted'
+const isOther = (token: Token | undefined, text: string): boolean => token?.kind === 'other' && token.text === text
+const isWord = (token: Token | undefined, text: string): boolean => token?.kind === 'word' && token.text === text
+
+function leavesNothing(tokens: readonly Token[]): boolean {
+  const writing = tokens.some(({ kind, text }) => kind === 'word' && writes.has(text))
+  const aliases = !tokens.some((token, at) => takesCallBehind(token, tokens[at + 1]))
+  return tokens.every((token, at) => {
+    // Not read to the end: a name in escapes, and a string that ends elsewhere where backslashes escape.
+    if (token.kind === 'escaped' || (token.kind === 'string' && /\\('|$)/.test(token.text))) return false
+    // SELECT INTO makes a table, maybe a temporary one.
+    if (isWord(token, 'into')) return ['insert', 'merge'].includes(tokens[at - 1]?.text ?? '')
+    if (!isName(token)) return true
+    if (/^pg_temp/.test(token.text)) return false
+    if (isOther(tokens[at + 1], '(')) return isKnown(tokens, at, aliases)
+    // A catalogue's view may set something when it is written to, as pg_settings does.
+    return !(writing && /^(pg_(?!catalog$)|information_schema$)/.test(token.text))
+  })
+}
+
+/** What may stand in parentheses and have a function's name behind them: `distinct on (a) f(b)`, `a operator(+) f(b)`. */
+const takesCallBehind = (token: Token, next: Token | undefined): boolean =>
+  isWord(token, 'operator') ||
+  (isWord(token, 'distinct') && isWord(next, 'on')) ||
+  (isWord(token, 'returning') && isWord(next, 'with'))
+
+/** The name before a parenthesis: a function of the list, or none. `aliases`: a name behind a parenthesis is one. */
+function isKnown(tokens: readonly Token[], at: number, aliases: boolean): boolean {
+  const { kind, text } = tokens[at] as Token
+  const before = tokens[at - 1]
+  if (isTarget(tokens, at)) return true
+  if (isOther(before, '.')) {
+    const schema = tokens[at - 2]
+    return (
+      isName(schema) && schema.text === 'pg_catalog' && !isOther(tokens[at - 3], '.') && harmlessFunctions.has(text)
+    )
+  }
+  if (harmlessFunctions.has(text) || (kind === 'word' && noFunctions.has(text))) return true
+  // Names of columns behind an alias or a part: `as v (a, b)`, `(values (1)) v (a)`, `with r (n) as`.
+  return (
+    isWord(before, 'as') || isWord(before, 'with') || isWord(before, 'recursive') || (aliases && isOther(before, ')'))
+  )
+}
+
+/** Of `insert into a.b (...)`: the table. */
+function isTarget(tokens: readonly Token[], at: number): boolean {
+  let first = at
+  while (isOther(tokens[first - 1], '.') && isName(tokens[first - 2])) first -= 2
+  return isWord(tokens[first - 1], 'into') && isWord(tokens[first - 2], 'insert')
 }
 
 /** True when an argument becomes part of the text rather than a parameter. */
-const composes = (argument: unknown): boolean =>
+export const composes = (argument: unknown): boolean =>
   typeof argument === 'object' && argument !== null && texts(argument) !== ''
 
-function textOf(query: DriverQuery): string {
+/** A query's text, with a space where a parameter stands. */
+export function textOf(query: DriverQuery): string {
   return query.strings.map((piece, at) => `${piece} ${texts(query.args[at])}`).join('')
 }
 
@@ -86,7 +170,7 @@ function texts(part: unknown): string {
 
 /** Of a helper: names, and fragments that stand for values. Its values themselves become parameters. */
 function named(part: unknown): string {
-  if (typeof part === 'string') return `${part} `
+  if (typeof part === 'string') return `"${part.replaceAll('"', '""')}" `
   if (Array.isArray(part)) return part.map(named).join('')
   if (typeof part !== 'object' || part === null) return ''
   if (isQuery(part)) return texts(part)

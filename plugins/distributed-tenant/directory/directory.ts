@@ -28,6 +28,8 @@ export interface DirectoryOptions {
 export interface Directory {
   /** At once when memory has it. @throws TENANT_LOOKUP_FAILED when it cannot be told */
   find(id: TenantId): Found
+  /** The same for a request that has found it before: what memory answers is no lookup of its own. */
+  findAgain(id: TenantId): Found
   /** Only tenants that identity has confirmed. @throws TENANT_LOOKUP_FAILED, also when two claim one domain */
   findDomain(domain: string): Found
   close(): void
@@ -173,6 +175,11 @@ export function createDirectory(options: DirectoryOptions): Directory {
     return fly(ids, id, () => load(id))
   }
 
+  function findAgain(id: TenantId): Found {
+    const remembered = memory.get(id)
+    return remembered === undefined ? fly(ids, id, () => load(id)) : remembered
+  }
+
   function findDomain(domain: string): Found {
     const remembered = domains.memory.get(domain)
     if (remembered !== undefined) return remembered
@@ -185,6 +192,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
 
   return {
     find,
+    findAgain,
     findDomain,
     close() {
       off()

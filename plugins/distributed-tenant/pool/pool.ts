@@ -64,9 +64,13 @@ const RESET_DEADLINE_MS = 5_000
 /** A key whose growth was refused (CONNECTION LIMIT) is served by the connections it has for this long. */
 const GROW_AGAIN_MS = 1_000
 
-/** Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (facts C2). */
+/**
+ * Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (facts C2). A
+ * seed cannot be taken back, only be replaced by one that nobody knows.
+ */
 export const RESET =
-  'rollback; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp'
+  'rollback; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp; ' +
+  `select setseed(('x' || left(md5(gen_random_uuid()::text), 7))::bit(28)::int / 268435456.0)`
 
 export function createPool(options: PoolOptions): Pool {
   const { report } = options

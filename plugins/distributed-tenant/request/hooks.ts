@@ -20,7 +20,7 @@ import {
   TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
-import type { ClientScope } from '../sql/client.js'
+import type { Admit, ClientScope } from '../sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import { endWithSocket } from './http-pipelining.js'
 import { type Heard, identifyTenant } from './identify.js'
@@ -31,7 +31,7 @@ export interface RequestParts {
   readonly identifiers: readonly Identifier[]
   /** The oldest schema of a tenant that is served; 0 for any. */
   readonly oldestSchema: number
-  readonly clientFor: (id: TenantId) => ClientScope
+  readonly clientFor: (id: TenantId, admit: Admit) => ClientScope
   readonly tell: Tell
 }
 
@@ -63,6 +63,15 @@ export function refuseUnlessReady(entry: DirectoryEntry | null, oldestSchema: nu
   if (entry.provisioned === 'foreign') throw new TenantDatabaseUnavailable()
   if (entry.provisioned !== 'ready') throw new TenantProvisioning()
   if (entry.schemaVersion < oldestSchema) throw new TenantSchemaOutdated()
+}
+
+/** What a client is admitted by, for as long as it lives: a request or a job may outlast its tenant. */
+export function admitting(id: TenantId, directory: Pick<Directory, 'findAgain'>, oldestSchema: number): Admit {
+  const judge = (entry: DirectoryEntry | null): void => refuseUnlessReady(entry, oldestSchema)
+  return () => {
+    const entry = directory.findAgain(id)
+    return entry instanceof Promise ? entry.then(judge) : judge(entry)
+  }
 }
 
 const tenants = new WeakMap<DirectoryEntry, Tenant>()
@@ -105,7 +114,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
   function sqlOf(request: FastifyRequest): SqlClient {
     const slot = slotOf(request)
     if (!slot.client) {
-      slot.client = clientFor(slot.tenant.id)
+      slot.client = clientFor(slot.tenant.id, admitting(slot.tenant.id, directory, oldestSchema))
       if (tell.heard('access')) slot.ended = over => tellUsed(request, over)
       // The request may be over already, while its handler still runs.
       if (slot.over) slot.client.release()

@@ -1,20 +1,30 @@
 // Owns the client a handler gets: tagged queries that lease a connection when they are first awaited, transactions on a
 // connection of their own. Invariant: once its scope is over no query reaches the wire and every lease is back; a query
 // still running then costs its connection, unless others share that. When the server is gone, each query in flight fails
-// once, with one code. A client is made for every request, so what can be is on prototypes and shared by all of a pool.
+// once, with one code. One whose tenant is served no more gets no connection, and loses what it holds within a second and a
+// little. A client is made for every request, so what can be is on prototypes and shared by all of a pool.
 
 import type { Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
-import { TenantClientReleased } from '../errors.js'
+import { TenantClientReleased, TenantLookupFailed } from '../errors.js'
 import type { Lease, Pool } from '../pool/pool.js'
 import { type Claim, claimOf } from '../pool/statement-sharing.js'
 import type { Scope } from '../pool/wait-queue.js'
 import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
 import { GRACE_MS, Use } from './connection-use.js'
+import { refusalOf } from './refused-statements.js'
 import type { Ending, Follow, UseOptions } from './statement.js'
-import { createDeadlines } from './statement-deadlines.js'
+import { createDeadlines, type Deadlines, type Expiring } from './statement-deadlines.js'
 import { createTagMaker, type TagMaker } from './tagged-template.js'
 import { bind, transaction, untilLost } from './transaction.js'
+
+/** Asked before each lease, and again while one is held: nothing, at once or later, when it may be. @throws the refusal */
+export type Admit = () => void | Promise<void>
+
+/** How often a client that holds a connection is admitted anew: a transaction or a cursor may last for long. */
+const ADMIT_AGAIN_MS = 1_000
+/** For so long a client keeps what it holds while it cannot be told whether it is still admitted. */
+const UNKNOWN_FOR_MS = 10_000
 
 export interface ClientsOptions {
   readonly pool: Pool
@@ -44,36 +54,45 @@ type Work<T> = (sql: TransactionClient) => T | Promise<T>
 interface Shared extends UseOptions {
   readonly pool: Pool
   readonly makeTag: TagMaker
+  /** Clients that hold a connection, until they are admitted again. */
+  readonly admissions: Deadlines
 }
 
-/** Makes clients of one pool; the key of each is its database. */
-export function createClients(options: ClientsOptions): (key: string) => ClientScope {
+/** Makes clients of one pool; the key of each is its database. Without `admit` a client is always admitted. */
+export function createClients(options: ClientsOptions): (key: string, admit?: Admit) => ClientScope {
   const { pool, builder, queryTimeout, unavailable, follow, refusedWrite } = options
   const shared: Shared = {
     pool,
     unavailable,
     makeTag: createTagMaker(builder),
     deadlines: createDeadlines(queryTimeout + GRACE_MS),
+    admissions: createDeadlines(ADMIT_AGAIN_MS),
     end: builder.CLOSE,
     follow,
     refusedWrite,
     onReadOnly: database => void pool.evict(database),
   }
-  return key => new Client(shared, key)
+  return (key, admit) => new Client(shared, key, admit ?? null)
 }
 
-class Client implements ClientScope, Scope, Ending<Use> {
+class Client implements ClientScope, Scope, Ending<Use>, Expiring {
   over = false
+  due = 0
+  before: Expiring | null = null
+  behind: Expiring | null = null
   leases = 0
   readonly sql: SqlClient
   readonly #shared: Shared
   readonly #key: string
   readonly #uses: Use[] = []
+  readonly #admit: Admit | null
+  #admittedAt = 0
   #leavers: Set<() => void> | null = null
 
-  constructor(shared: Shared, key: string) {
+  constructor(shared: Shared, key: string, admit: Admit | null) {
     this.#shared = shared
     this.#key = key
+    this.#admit = admit
     const tag = shared.makeTag(query => this.#single(query)) as SqlClient
     tag.begin = ((how: string | Work<unknown>, work?: Work<unknown>) => this.#begin(how, work)) as SqlClient['begin']
     this.sql = tag
@@ -91,9 +110,27 @@ class Client implements ClientScope, Scope, Ending<Use> {
       query.reject(new TenantClientReleased())
       return
     }
+    const refused = refusalOf(query, 'alone')
+    if (refused) {
+      query.reject(refused)
+      return
+    }
+    let asked: void | Promise<void>
+    try {
+      asked = this.#admit?.()
+    } catch (error) {
+      query.reject(error)
+      return
+    }
+    if (asked) asked.then(() => this.#lease(query), query.reject)
+    else this.#lease(query)
+  }
+
+  #lease(query: DriverQuery): void {
+    if (query.cancelled) return
     const claim = claimOf(query)
     const { pool, follow } = this.#shared
-    const lease = pool.take(this.#key, claim)
+    const lease = this.over ? null : pool.take(this.#key, claim)
     if (lease) {
       follow?.wait(this.#key)?.()
       this.#use(lease).send(query, this)
@@ -142,7 +179,38 @@ class Client implements ClientScope, Scope, Ending<Use> {
     const use = new Use(lease, this.#shared, this)
     this.#uses.push(use)
     this.leases++
+    if (this.#admit && !this.before) this.#admitted()
     return use
+  }
+
+  /** It has held connections for a while: cuts them when its tenant is served no more. */
+  expire(): void {
+    // The next lease asks by itself.
+    if (this.over || this.#uses.length === 0 || !this.#admit) return
+    try {
+      const asked = this.#admit()
+      if (asked) {
+        asked.then(
+          () => this.#admitted(),
+          error => this.#refused(error),
+        )
+      } else this.#admitted()
+    } catch (error) {
+      this.#refused(error)
+    }
+  }
+
+  #admitted(): void {
+    if (this.over) return
+    this.#shared.admissions.add(this)
+    this.#admittedAt = this.due - ADMIT_AGAIN_MS
+  }
+
+  #refused(error: unknown): void {
+    if (this.over) return
+    const unknown = error instanceof TenantLookupFailed && performance.now() - this.#admittedAt < UNKNOWN_FOR_MS
+    if (unknown) this.#shared.admissions.add(this)
+    else for (const use of [...this.#uses]) use.cut(error as Error)
   }
 
   ended(use: Use): void {
@@ -158,6 +226,7 @@ class Client implements ClientScope, Scope, Ending<Use> {
 
   async #begin<T>(how: string | Work<T>, work?: Work<T>): Promise<Settled<T>> {
     const [options, fn] = typeof how === 'function' ? ['', how] : [how, work as Work<T>]
+    await this.#admit?.()
     const use = await this.#take(null)
     try {
       return await transaction(use, this.#bound, options, fn)
@@ -166,7 +235,7 @@ class Client implements ClientScope, Scope, Ending<Use> {
     }
   }
 
-  readonly #bound = (use: Use) => bind(use, this.#shared.makeTag, this)
+  readonly #bound = (use: Use) => bind(use, this.#shared.makeTag, this, 'transaction')
 
   /** A getter, so that it works taken off its client. */
   get session(): ClientScope['session'] {
@@ -176,7 +245,7 @@ class Client implements ClientScope, Scope, Ending<Use> {
   async #session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T> {
     const use = await this.#take(null)
     use.leaves('reset')
-    const bound = this.#bound(use)
+    const bound = bind(use, this.#shared.makeTag, this, 'alone')
     const sql = Object.assign(bound.tag, {
       begin: <R>(work: Work<R>) => transaction(use, this.#bound, '', work),
     }) as SessionClient
@@ -191,6 +260,7 @@ class Client implements ClientScope, Scope, Ending<Use> {
   release(): void {
     if (this.over) return
     this.over = true
+    this.#shared.admissions.delete(this)
     if (this.#leavers) for (const leave of [...this.#leavers]) leave()
     for (const use of this.#uses.splice(0)) {
       use.leave(connectionClosed('the request was over while its query was running'))

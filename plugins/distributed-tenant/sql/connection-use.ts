@@ -7,6 +7,7 @@ import { isReadOnlyServer, toCaller, withCause } from '../connections/failures.j
 import { type Aftermath, aftermathOf } from '../connections/session-state.js'
 import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
+import { refusedByServer } from './refused-statements.js'
 import { type Ending, Statement, type StatementOwner, type UseOptions } from './statement.js'
 import type { Expiring } from './statement-deadlines.js'
 
@@ -68,6 +69,8 @@ export class Use implements StatementOwner {
   /** What the caller sees of a failure on this connection. */
   failure(error: unknown, cancelled = false): unknown {
     const { connection, options } = this
+    const refused = refusedByServer(error)
+    if (refused) return withCause(refused, error)
     const seen = toCaller(error, {
       connecting: false,
       cancelled,
@@ -100,6 +103,12 @@ export class Use implements StatementOwner {
   /** Gives the connection back; later calls do nothing. */
   finish(): void {
     this.lease.release(this.#running > 0 ? 'destroy' : this.#aftermath, this.#types)
+  }
+
+  /** Its user may have no connection any more, and is told so: what runs is cut, unless others need the connection. */
+  cut(error: Error): void {
+    if (this.#statement) this.#statement.leave(error, error)
+    else this.connection.destroy(error)
   }
 
   /** Its user is gone: what still runs is cut, unless others need its connection. */

@@ -5,6 +5,7 @@ import { withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
 import type { QueryClient, Settled, TransactionClient } from '../types.js'
 import type { Use, User } from './connection-use.js'
+import { refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'
 
 /** A tag whose queries all run on one connection, until `end` makes it refuse. */
@@ -15,7 +16,8 @@ export interface Bound {
   readonly failed: { readonly reason: unknown } | null
 }
 
-export function bind(use: Use, makeTag: TagMaker, user: User): Bound {
+/** @param place whether there is a transaction of ours, which a statement must not end */
+export function bind(use: Use, makeTag: TagMaker, user: User, place: 'alone' | 'transaction'): Bound {
   let ended = false
   let failed: Bound['failed'] = null
   const tag = makeTag(query => {
@@ -26,7 +28,9 @@ export function bind(use: Use, makeTag: TagMaker, user: User): Bound {
       failed ??= { reason: error }
       reject(error)
     }
-    use.send(query)
+    const refused = refusalOf(query, place)
+    if (refused) query.reject(refused)
+    else use.send(query)
   })
   return {
     tag,
@@ -90,8 +94,8 @@ function withSavepoints(use: Use, bound: Bound, bindTo: (use: Use) => Bound): Tr
   let count = 0
   async function savepoint<T>(nameOrWork: string | Work<T>, maybeWork?: Work<T>): Promise<Settled<T>> {
     const work = typeof nameOrWork === 'function' ? nameOrWork : (maybeWork as Work<T>)
-    // The caller's name is for its own reading: two of the same name would hide one another.
-    const name = `s${count++}`
+    // The caller's name is for its own reading: two of the same name would hide one another, also one made by hand.
+    const name = `distributed_tenant_${count++}`
     await use.command(`savepoint ${name}`)
     const inner = bindTo(use)
     try {

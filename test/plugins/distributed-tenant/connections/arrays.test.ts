@@ -15,7 +15,7 @@ t.test('what is written is what is read', async () => {
   fc.assert(
     fc.property(fc.oneof(flat, nested), array => {
       const text = writeArray(array, ',') as string
-      return JSON.stringify(readArray(text.slice(1), ',')) === JSON.stringify(array)
+      return JSON.stringify(readArray(text, ',')) === JSON.stringify(array)
     }),
     { numRuns: 5_000 },
   )

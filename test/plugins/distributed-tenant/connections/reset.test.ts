@@ -18,10 +18,9 @@ t.test('the next user of a connection', async t => {
   const next = client().sql
 
   await t.test('has no open transaction and sees nothing uncommitted', async t => {
-    await left(sql => sql.unsafe('begin; insert into things values (1)'))
+    await left(sql => sql.unsafe('insert into things values (1); select 1 / 0'))
     t.same([...(await next`select count(*)::int as n from things`)], [{ n: 0 }])
     t.same([...(await next`select now() = statement_timestamp() as alone`.simple())], [{ alone: true }])
-    await left(sql => sql.unsafe('begin; select 1 / 0'))
     t.same([...(await next`select 1 as a`)], [{ a: 1 }])
   })
   await t.test('has no setting, no search path and no role of another', async t => {
@@ -39,11 +38,26 @@ t.test('the next user of a connection', async t => {
     await left(sql => sql`select set_config('my.user', 'ben', false)`)
     t.notOk((await seen())[0]?.mine)
   })
+  await t.test('has no setting that was written as a row of the catalogue', async t => {
+    const seen = async () =>
+      (
+        await next`select current_setting('search_path') as path, current_setting('statement_timeout') as timeout,
+          current_setting('default_transaction_read_only') as reads, current_user as who`
+      )[0]
+    const before = await seen()
+    for (const [name, value] of [
+      ['search_path', 'pg_catalog'],
+      ['statement_timeout', '0'],
+      ['default_transaction_read_only', 'on'],
+      ['role', 'other'],
+    ]) {
+      await left(sql => sql`update pg_settings set setting = ${value as string} where name = ${name as string}`)
+      t.same(await seen(), before, name ?? '')
+    }
+  })
   await t.test('has no temporary table, cursor, lock or channel of another', async t => {
     await left(sql =>
-      sql.unsafe(
-        'create temp table things (secret text); begin; declare c cursor with hold for select 1; commit; listen news',
-      ),
+      sql.unsafe('create temp table things (secret text); declare c cursor with hold for select 1; listen news'),
     )
     await left(sql => sql`select pg_advisory_lock(7)`)
     t.same(
@@ -74,7 +88,7 @@ t.test('the next user of a connection', async t => {
   await t.test('keeps the same connection after all that can be taken back', async t => {
     const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid
     const before = await pid()
-    await left(sql => sql.unsafe('begin; set role other; create temp table x (a int)'))
+    await left(sql => sql.unsafe('set role other; create temp table x (a int)'))
     t.equal(await pid(), before)
   })
   await t.test('gets a connection as a transaction of plain statements left it, without a reset', async t => {
@@ -151,10 +165,12 @@ t.test('what a function of the schema leaves behind', async t => {
   const word = (sql: ReturnType<ReturnType<typeof build>['client']>['sql']) =>
     sql`select nullif(current_setting('my.word', true), '') as word, pg_backend_pid() as pid`
 
-  await t.test('stays by default, on the same tenant’s connection', async t => {
+  await t.test('that a statement calls is reset; what a trigger leaves stays by default', async t => {
     const { client } = build({ budget: 1, perKey: 1 })
     await client().sql`select sly('ann')`
-    t.match(await word(client().sql), [{ word: 'ann' }])
+    t.match(await word(client().sql), [{ word: null }])
+    await client().sql`insert into things values (1)`
+    t.match(await word(client().sql), [{ word: 'trigger' }])
   })
   await t.test('meets nobody when every session is reset', async t => {
     const { client, pool } = build({ budget: 1, perKey: 1, alwaysReset: true })

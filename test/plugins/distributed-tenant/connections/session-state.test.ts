@@ -6,6 +6,10 @@ import {
   type Driver,
   type DriverQuery,
 } from '../../../../plugins/distributed-tenant/connections/driver.js'
+import {
+  CHECKED_BY_HAND,
+  harmlessFunctions,
+} from '../../../../plugins/distributed-tenant/connections/harmless-functions.js'
 import { type Aftermath, aftermathOf } from '../../../../plugins/distributed-tenant/connections/session-state.js'
 import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
 import { stand } from '../stand.js'
@@ -38,6 +42,19 @@ const clean: Record<string, Make> = {
   'a json value': sql => sql`select ${sql.json({ value: 'set_config' })}::jsonb`,
   'a function that changes nothing': sql => sql`select pg_backend_pid(), current_setting('search_path'), now()`,
   'unsafe text with parameters': sql => sql.unsafe('select $1::int', [1]),
+  'a function named as in the catalogue': sql => sql`select pg_catalog.lower('A'), "upper"('a')`,
+  'words of the grammar before a parenthesis': sql => sql`
+    select case when (true) then coalesce(null, 1) end, count(*) filter (where (word) is not null) over (),
+      extract(year from now()), cast(1 as numeric(10,2)), array(select 1)
+    from things where word in ('a') and exists (select 1) group by (word)`,
+  'names of columns behind an alias': sql => sql`
+    with r (n) as (values (1)) select * from r, (values (2)) v (m), jsonb_to_recordset('[{"a":1}]') as x (a int)`,
+  'a value with a regular expression': sql => sql`select 'a1' ~ '\\d'`,
+  'a read of a catalogue': sql => sql`select setting from pg_settings where name = 'work_mem'`,
+  'a write that asks the catalogue': sql => sql`update things set word = pg_backend_pid()::text where false`,
+  'a statement that ends with a semicolon': sql => sql`select 1;`,
+  'a comment before': sql => sql`/* a /* b */ c */ -- d
+    select 1`,
 }
 
 const reset: Record<string, Make> = {
@@ -63,6 +80,24 @@ const reset: Record<string, Make> = {
     sql`insert into things (word) values ('h') returning set_config('work_mem', '5011', false)`,
   'set_config in a text that is run': sql =>
     sql`select query_to_xml(${"select set_config('work_mem', '5012', false)"}, true, false, '')`,
+  'a write to the settings': sql => sql`update pg_settings set setting = '5016' where name = 'work_mem'`,
+  'a write to the settings, all in one': sql =>
+    sql`with w as (update pg_catalog . "pg_settings" set setting = '5017' where name = 'work_mem') select 1`,
+  'a write to the settings by identifier': sql =>
+    sql`update ${sql('pg_settings')} set ${sql({ setting: '5018' })} where name = 'work_mem'`,
+  'a write to the settings by merge': sql => sql`update pg_catalog.pg_settings set setting = '5019'
+    where name = any(${['work_mem']})`,
+  'set_config behind distinct on': sql => sql`select distinct on (a) set_config(b, c, d)
+    from (values (1, 'work_mem', '5020', false)) v (a, b, c, d)`,
+  'set_config behind an operator': sql => sql`select 'x' operator(pg_catalog.||) set_config('work_mem', '5021', false)`,
+  'set_config in the catalogue’s name': sql => sql`select pg_catalog.set_config('work_mem', '5022', false)`,
+  'set_config behind a number': sql => sql`select 1as a,set_config('work_mem', '5023', false)`,
+  'set_config behind a string with a backslash': sql => sql`select '\\', set_config('work_mem', '5024', false) --'`,
+  'a function of the user’s own': sql => sql`select sets_it()`,
+  'a function of a schema': sql => sql`select public.sets_it()`,
+  'a seed': sql => sql`select setseed(0.5)`,
+  'a seed by name': sql => sql`set seed = 0.5`,
+  'a seed in the settings': sql => sql`update pg_settings set setting = '0.5' where name = 'seed'`,
   search_path: sql => sql.unsafe('set search_path to pg_catalog'),
   'set role': sql => sql.unsafe('set role other'),
   'set session authorization': sql => sql.unsafe('set session authorization other'),
@@ -84,7 +119,6 @@ const destroy: Record<string, Make> = {
   prepare: sql => sql.unsafe('prepare mine as select 1'),
   deallocate: sql => sql.unsafe('deallocate all'),
   'discard all': sql => sql.unsafe('discard  all'),
-  setseed: sql => sql`select setseed(0.5)`,
   'prepare in a do': sql => sql.unsafe(`do $$ begin execute 'prepare mine2 as select 1'; end $$`),
   'a named dblink': sql => sql`select dblink_connect('a', 'dbname=postgres')`,
   'a temporary slot': sql => sql`select pg_create_logical_replication_slot('a', 'pgoutput', true)`,
@@ -94,7 +128,8 @@ const destroy: Record<string, Make> = {
 t.test('a statement', async t => {
   const { server, look } = await stand(t)
   await look.unsafe(`create table things (id int generated always as identity, word text); create role other;
-    create procedure set_it() language sql as $$ select set_config('work_mem', '5015', false) $$`)
+    create procedure set_it() language sql as $$ select set_config('work_mem', '5015', false) $$;
+    create function sets_it() returns text language sql as $$ select set_config('work_mem', '5025', false) $$`)
   const builder = createBuilder()
   const { host, port, user, password } = server
   const session = postgres({ host, port, user, password, database: 'postgres', max: 1, onnotice() {} }) as Driver
@@ -156,11 +191,37 @@ t.test('a statement', async t => {
       'select into, with a comment between',
       'select into an identifier',
       'a cursor that outlives its transaction',
+      'a write to the settings',
+      'a write to the settings by identifier',
+      'set_config behind distinct on',
+      'set_config behind an operator',
+      'a function of the user’s own',
     ]
     for (const name of leaving) {
       t.equal(await run(reset[name] as Make), undefined, name)
       t.not(await print(), fresh, name)
       await session.unsafe(RESET)
+    }
+  })
+
+  await t.test('that sets the seed hands no later user numbers that are known', async t => {
+    const drawn = async () => {
+      await session`select setseed(0.5)`
+      await session.unsafe(RESET)
+      return (await session`select random() as n`)[0]?.n
+    }
+    t.not(await drawn(), await drawn())
+  })
+  await t.test('is clean by functions that the catalogue has and does not call volatile', async t => {
+    const rows = await session<{ name: string; volatile: boolean }[]>`
+      select proname as name, bool_or(provolatile = 'v') as volatile from pg_proc
+      where pronamespace = 'pg_catalog'::regnamespace group by 1`
+    const known = new Map(rows.map(({ name, volatile }) => [name, volatile]))
+    // Of later or earlier releases than this server's.
+    const elsewhere = ['array_append', 'array_prepend', 'array_cat', 'date_bin', 'erf', 'erfc', 'range_agg']
+    for (const name of harmlessFunctions) {
+      if (CHECKED_BY_HAND.includes(name)) t.ok(known.has(name), name)
+      else t.notOk(known.get(name) ?? !elsewhere.includes(name), name)
     }
   })
 })
