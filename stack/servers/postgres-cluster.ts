@@ -93,11 +93,15 @@ async function run(command: string, args: string[], { log, owner, watch }: Clust
     throw new Error(`${basename(command)} failed with exit code ${code}. The end of its log:\n${logTail(log)}`)
 }
 
+let known: Owner | undefined
+
+/** Which user PostgreSQL runs as; undefined for the one that runs this. */
 export function serverOwner(): Owner | undefined {
   if (process.getuid?.() !== 0) return undefined
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8', stdio: 'pipe' }))
   try {
-    return { uid: id('-u'), gid: id('-g') }
+    known ??= { uid: id('-u'), gid: id('-g') }
+    return known
   } catch {
     throw new Error(
       'PostgreSQL does not run as root and this machine has no user `postgres` to run it as. ' +
