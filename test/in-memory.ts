@@ -6,12 +6,12 @@ import { freemem } from 'node:os'
 import { type Folder, makeFolder } from '../stack/servers/folder.js'
 
 const memory = '/dev/shm'
-/** What two files at a time have been seen to use is under a quarter of it. */
+/** What three files at a time have been seen to use is under half of it. */
 const ROOM_BYTES = 4 * 2 ** 30
 
-/** A folder in memory; null where TMPDIR is set, where there is no such memory (all but Linux), or too little of it. */
-export function folderInMemory(): Folder | null {
-  if (process.env.TMPDIR || !hasRoom()) return null
+/** Under TMPDIR where it is set; in memory where there is enough of it (Linux); else where temporary files go. */
+export function runFolder(): Folder {
+  if (process.env.TMPDIR || !hasRoom()) return makeFolder()
   process.env.TMPDIR = memory
   try {
     return makeFolder()

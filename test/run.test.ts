@@ -1,4 +1,5 @@
-// The runner itself: whatever is wrong with a file, `npm test` ends with a number that is not 0 and says how many failed.
+// The runner itself: whatever is wrong with a file, `npm test` ends with a number that is not 0, says how many failed, and
+// names each failure with its place in the source.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +8,8 @@ import { inheritedEnvironment } from '../stack/service-environment.js'
 
 const files = {
   'good.test.js': "import t from 'tap'\nt.test('one', async t => t.pass())",
-  'bad.test.js': "import t from 'tap'\nt.test('one', async t => t.fail())\nt.test('two', async t => t.pass())",
+  'bad.test.js':
+    "import t from 'tap'\nt.test('one', async t => {\n  t.equal(1, 2, 'the same')\n})\nt.test('two', async t => t.pass())",
   'empty.test.js': '',
   'thrown.test.js': "throw new Error('before any test')",
   'killed.test.js': "import t from 'tap'\nt.test('one', async t => { t.pass(); process.kill(process.pid, 'SIGKILL') })",
@@ -20,25 +22,38 @@ t.test('npm test', async t => {
   const folder = mkdtempSync(join('dist', 'run-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
-  const run = (...names: string[]) => {
-    const args = ['dist/test/run.js', ...names.map(name => join(folder, name))]
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+  const run = (...args: string[]) => {
+    const words = args.map(arg => (arg.startsWith('-') ? arg : join(folder, arg)))
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/test/run.js', ...words], {
       env: inheritedEnvironment(process.env),
       encoding: 'utf8',
     })
     return { status, stdout, last: stdout.trim().split('\n').at(-1), stderr }
   }
 
-  t.match(run('good.test.js'), { status: 0, last: '1 passed, 0 failed' })
+  const good = run('good.test.js')
+  t.match(good, { status: 0, last: '1 passed, 0 failed' })
+  t.match(good.stdout, /^ +1\/1 ok +[\d.]+ s {2}\S+good\.test\.js {2}1 passed, 0 failed$/m, 'a line for each file')
   t.match(run('empty.test.js'), { status: 1, last: '0 passed, 1 failed' })
   const { status, last, stdout } = run(...Object.keys(files))
   t.equal(status, 1)
   t.equal(last, '3 passed, 6 failed', 'one of each, and the good beside them')
-  for (const name of ['bad', 'thrown', 'killed', 'stuck', 'left']) {
-    t.match(stdout, new RegExp(`^not ok .*/${name}\\.test\\.js`, 'm'))
+  const [lines = '', failures = ''] = stdout.split('What failed:')
+  for (const name of ['bad', 'empty', 'thrown', 'killed', 'stuck', 'left']) {
+    t.match(lines, new RegExp(`FAILED .*/${name}\\.test\\.js`))
+    t.match(failures, new RegExp(`^\\S*/${name}\\.test\\.js`, 'm'), 'once more at the end')
   }
-  const again = stdout.slice(stdout.indexOf('What failed:'))
-  t.match(again, /not ok .*\/bad\.test\.js/, 'told once more at the end')
-  t.notMatch(again, /^ok /m)
+  t.match(failures, /bad\.test\.js:3:5\n {2}one > the same\n/, 'with its line and its test')
+  t.match(failures, /diff:\n.*\n.*\n.*\n +-2\n +\+1\n/, 'and its diagnostics')
+  t.match(failures, /thrown\.test\.js\n {2}ended by exit code 1\n[\s\S]*before any test/, 'and what it printed')
+  t.match(failures, /killed\.test\.js[\s\S]*SIGKILL/)
+  t.notMatch(failures, /good\.test\.js/)
   t.match(run('good.test.js', 'missing.test.js'), { status: 2, stderr: /missing\.test\.js/ }, 'nothing runs')
+
+  const tap = run('--tap', '--jobs=1', 'bad.test.js', 'good.test.js')
+  t.match(tap, { status: 1, last: '2 passed, 1 failed' })
+  t.match(tap.stdout, /^not ok 1 - .*\/bad\.test\.js$/m, 'the TAP as it is')
+  t.match(tap.stdout, /^ {4}ok 2 - two/m)
+  const grep = run('--grep=/two/', 'bad.test.js')
+  t.match(grep, { status: 0, last: '1 passed, 0 failed, 1 skipped' }, 'options of tap go to tap')
 })

@@ -14,7 +14,17 @@ export interface FoundServers {
 const debianPostgres = '/usr/lib/postgresql'
 const debianFolders = ['/usr/sbin', '/usr/bin', '/usr/local/sbin', '/usr/local/bin']
 
+/** By where they were looked for: each server that is started asks, and asking PostgreSQL's version is a process. */
+const found = new Map<string, FoundServers>()
+
 export function findServers(env: NodeJS.ProcessEnv = process.env): FoundServers {
+  const places = JSON.stringify([env.PATH, env.SERVER_FOLDERS])
+  const known = found.get(places) ?? lookForServers(env)
+  found.set(places, known)
+  return known
+}
+
+function lookForServers(env: NodeJS.ProcessEnv): FoundServers {
   const postgres = findPostgres(env)
   const nats = findProgram('nats-server', env)
   const redis = findProgram('redis-server', env)

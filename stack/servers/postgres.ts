@@ -1,14 +1,14 @@
-// A PostgreSQL instance of our own: initialised in a fresh folder, on TCP only, scram-sha-256 for everyone, superuser
-// `postgres` with a random password. As root it runs as the user `postgres`, because PostgreSQL refuses to run as root.
-import { execFileSync, spawn } from 'node:child_process'
-import { chownSync, closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// A PostgreSQL instance of our own in a fresh folder, on TCP only, scram-sha-256 for everyone, superuser `postgres` with a
+// random password.
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { look } from '../processes.js'
 import { processWatch, type Watch } from '../watch.js'
 import { findServers } from './find.js'
 import { makeFolder, randomPassword } from './folder.js'
 import { onPort } from './ports.js'
-import { logTail, type Program, type ServerProcess, startProcess } from './server-process.js'
+import { copyCluster, initialise, readTemplate, serverOwner } from './postgres-cluster.js'
+import { type Program, type ServerProcess, startProcess } from './server-process.js'
 
 export interface PostgresOptions {
   /** Where its data and log go; without it, a temporary folder that stop() removes. */
@@ -33,20 +33,22 @@ export interface PostgresServer extends ServerProcess {
   log: string
 }
 
-type Owner = { uid: number; gid: number }
-
 // Not synchronous_commit: without it a killed server forgets commits that it has confirmed, as its own memory held them.
 const quick = { fsync: 'off', full_page_writes: 'off' }
 
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
-  const { name = 'postgres', password = randomPassword(), durable = false, watch = processWatch() } = options
+  const { name = 'postgres', durable = false, watch = processWatch() } = options
   const bin = options.bin ?? findServers().postgres.bin
   const owner = serverOwner()
   const folder = makeFolder(options.dir, watch)
   const data = join(folder.path, name)
   const log = join(folder.path, `${name}.log`)
+  const template = durable || options.bin ? null : readTemplate()
+  const password = options.password ?? template?.password ?? randomPassword()
   try {
-    await initialise({ bin, data, log, password, durable, owner, watch })
+    const cluster = { data, log, owner, watch }
+    if (template?.password === password) await copyCluster(template, cluster)
+    else await initialise({ ...cluster, bin, password, durable })
     const server = await onPort(options.port, port => {
       const settings = {
         port,
@@ -102,44 +104,6 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   }
 }
 
-async function initialise(how: {
-  bin: string
-  data: string
-  log: string
-  password: string
-  durable: boolean
-  owner: Owner | undefined
-  watch: Watch
-}): Promise<void> {
-  const { bin, data, log, owner, watch } = how
-  const passwordFile = `${data}.password`
-  mkdirSync(data, { mode: 0o700 })
-  writeFileSync(passwordFile, `${how.password}\n`, { mode: 0o600 })
-  if (owner) for (const path of [data, passwordFile]) chownSync(path, owner.uid, owner.gid)
-  try {
-    const args = ['-D', data, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${passwordFile}`]
-    args.push('-E', 'UTF8', '--locale=C', ...(how.durable ? [] : ['--no-sync']))
-    const output = openSync(log, 'a', 0o600)
-    const child = spawn(join(bin, 'initdb'), args, {
-      cwd: '/',
-      detached: true,
-      stdio: ['ignore', output, output],
-      env: { PATH: process.env.PATH },
-      ...owner,
-    })
-    closeSync(output)
-    if (child.pid) watch.group(child.pid, 'postgres')
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject)
-      child.once('exit', resolve)
-    })
-    if (child.pid) watch.gone(child.pid)
-    if (code !== 0) throw new Error(`initdb failed with exit code ${code}. The end of its log:\n${logTail(log)}`)
-  } finally {
-    rmSync(passwordFile, { force: true })
-  }
-}
-
 /** The postmaster writes its process number and state into this file; pg_ctl waits by the same lines. */
 function saysReady(data: string, pid: number): boolean {
   const lines = lockFile(data)
@@ -157,18 +121,5 @@ function lockFile(data: string): string[] {
     return readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')
   } catch {
     return []
-  }
-}
-
-function serverOwner(): Owner | undefined {
-  if (process.getuid?.() !== 0) return undefined
-  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8', stdio: 'pipe' }))
-  try {
-    return { uid: id('-u'), gid: id('-g') }
-  } catch {
-    throw new Error(
-      'PostgreSQL does not run as root and this machine has no user `postgres` to run it as. ' +
-        'Install the package postgresql, which makes that user, or run this as another user.',
-    )
   }
 }
