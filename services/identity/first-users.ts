@@ -3,6 +3,7 @@
 // tenant; no event carries them. Made at least once, and the second time changes nothing: whatever is killed, nobody is
 // missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
 import type { FastifyBaseLogger } from 'fastify'
+import { every } from '../../events/index.js'
 import type { FirstUserStep } from '../../plugins/distributed-tenant/diagnostics/channels.js'
 import type { Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { createCredentials } from './credentials.js'
@@ -79,7 +80,7 @@ export function createFirstUsers(
   }
 
   const unsubscribe = notifications.subscribe(LEDGER_CHANNEL, id => void make(id))
-  const timer = setInterval(() => void look(), LOOK_MS).unref()
+  const stop = every(LOOK_MS, look)
 
   return {
     within({ email, displayName, passwordHash }, once) {
@@ -98,7 +99,7 @@ export function createFirstUsers(
     make,
     close() {
       unsubscribe()
-      clearInterval(timer)
+      stop()
     },
   }
 }

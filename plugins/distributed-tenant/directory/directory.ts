@@ -3,6 +3,7 @@
 // of is a miss; domains are answered from memory and registry only. With the registry gone, tenants that were active are
 // served for some seconds more (memory.ts); for all others it throws.
 import { LRUCache } from 'lru-cache'
+import { later } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import { TenantLookupFailed } from '../errors.js'
 import { findByDomain, findTenant, revisionsSince } from '../registry/tenants-table.js'
@@ -110,7 +111,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
       },
       () => {
         // Redis stays untrusted until the next reset or retry; lookups go to the registry, which is right if slower.
-        setTimeout(() => trustRemote || onReset(), 1_000).unref()
+        later(1_000, () => trustRemote || onReset())
       },
     )
   }
