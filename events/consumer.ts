@@ -15,6 +15,7 @@ import { pull } from './pull.js'
 import { describe, type Ensured, guardReport, type Report } from './report.js'
 import { ensureStream, type StreamOptions, type StreamState, streamState } from './stream.js'
 import { STREAM } from './subjects.js'
+import { every, guarded } from './timers.js'
 
 export interface ConsumeOptions<E extends { id: string }> extends DurableOptions {
   connection: EventsConnection
@@ -72,12 +73,9 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
     signal: impatient.signal,
     retryDelayMs: options.retryDelayMs ?? defaultRetryDelay,
   }
-  const keepAlive = setInterval(
-    () => {
-      for (const delivery of lanes.held()) delivery.working()
-    },
-    (options.ackWaitMs ?? 30_000) / 3,
-  )
+  const stopKeepingAlive = every((options.ackWaitMs ?? 30_000) / 3, () => {
+    for (const delivery of lanes.held()) guarded(() => delivery.working())
+  })
   let epoch: Epoch | null = null
   let phase: ConsumerState['phase'] = 'waiting'
   let lastError: string | null = null
@@ -178,7 +176,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
     await Promise.race([lanes.idle(), deadline])
     const unfinished = lanes.size()
     if (unfinished > 0) impatient.abort()
-    clearInterval(keepAlive)
+    stopKeepingAlive()
     // The answers are on their way, not necessarily there: a process that exits now would lose them.
     if (connection.status() === 'connected') {
       await Promise.race([connection.client().flush(), deadline]).catch((error: unknown) => {

@@ -29,7 +29,7 @@ export function decode(data: Uint8Array): Decoded {
   } catch {
     return refuse('the body is not JSON')
   }
-  const flaw = findFlaw(value)
+  const flaw = jsonFlaw(value)
   return flaw === null ? { ok: true, value } : refuse(flaw)
 }
 
@@ -54,8 +54,11 @@ function refuse(reason: string): Decoded {
   return { ok: false, reason }
 }
 
-// Walks with its own stack: a recursive walk would end the process on a body of brackets alone.
-function findFlaw(root: JsonValue): string | null {
+/**
+ * Why an event could not carry this value, as a short sentence about `the body`; null when it could.
+ * Walks with its own stack: a recursive walk would fail on a body of brackets alone.
+ */
+export function jsonFlaw(root: JsonValue): string | null {
   const stack: { value: JsonValue; depth: number }[] = [{ value: root, depth: 1 }]
   for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
     const { value, depth } = top

@@ -7,7 +7,7 @@ export {
 } from './connection.js'
 export { type ConsumeOptions, type ConsumerState, consume, type EventsConsumer } from './consumer.js'
 export { DeadEvent, type DeadLetter } from './dead-letters.js'
-export type { JsonObject, JsonValue } from './decode.js'
+export { type JsonObject, type JsonValue, jsonFlaw } from './decode.js'
 export type { Incoming } from './delivery.js'
 export { EventRejected, EventsUnavailable } from './failures.js'
 export { type ConsumerLag, readConsumerLag } from './lag.js'
@@ -54,3 +54,5 @@ export {
   tenantsDurable,
 } from './subjects.js'
 export { isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from './tenant-id.js'
+export { every, guarded, later } from './timers.js'
+export { compileValidator, type Validator } from './validator.js'

@@ -2,9 +2,9 @@
 // Invariant: unknown fields are allowed (a newer identity may send more); who reads a body copies known fields only.
 // Depends on nothing outside the process.
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { SERVICE_PATTERN } from './subjects.js'
-import { TENANT_ID_PATTERN } from './tenant-id.js'
+import { TENANT_ID_MAX, TENANT_ID_PATTERN } from './tenant-id.js'
+import { compileValidator } from './validator.js'
 
 /** Longest `settings` in bytes of its JSON text. */
 export const MAX_SETTINGS_BYTES = 64 * 1024
@@ -15,6 +15,7 @@ const INSTANT_PATTERN = '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d(?:\\.\\d{1,9
 
 const Id = Type.String({
   pattern: TENANT_ID_PATTERN,
+  maxLength: TENANT_ID_MAX,
   description: 'must be 1 to 40 characters of a-z, 0-9 and single hyphens, with a letter or digit at both ends',
 })
 const Version = Type.Integer({
@@ -22,7 +23,11 @@ const Version = Type.Integer({
   maximum: Number.MAX_SAFE_INTEGER,
   description: 'must be an integer of at least 1',
 })
-const Instant = Type.String({ pattern: INSTANT_PATTERN, description: 'must be an ISO 8601 instant with a zone' })
+const Instant = Type.String({
+  pattern: INSTANT_PATTERN,
+  maxLength: 35,
+  description: 'must be an ISO 8601 instant with a zone',
+})
 const Step = Type.String({ minLength: 1, maxLength: 64, description: 'must be a string of 1 to 64 characters' })
 
 export const LifecycleBody = Type.Object({
@@ -37,7 +42,7 @@ export const LifecycleBody = Type.Object({
     }),
   ),
   domain: Type.Optional(
-    Type.Union([Type.Null(), Type.String({ pattern: DOMAIN_PATTERN })], {
+    Type.Union([Type.Null(), Type.String({ pattern: DOMAIN_PATTERN, maxLength: 253 })], {
       description: 'must be null or a lower-case ASCII host name with at least one dot',
     }),
   ),
@@ -50,7 +55,11 @@ export const LifecycleBody = Type.Object({
 
 export const StatusBody = Type.Object({
   id: Id,
-  service: Type.String({ pattern: SERVICE_PATTERN, description: 'must be a service name such as employee' }),
+  service: Type.String({
+    pattern: SERVICE_PATTERN,
+    maxLength: 15,
+    description: 'must be a service name such as employee',
+  }),
   version: Type.Integer({
     minimum: 0,
     maximum: Number.MAX_SAFE_INTEGER,
@@ -86,5 +95,5 @@ export const StatusBody = Type.Object({
 export type LifecycleBody = Static<typeof LifecycleBody>
 export type StatusBody = Static<typeof StatusBody>
 
-export const lifecycleBody = Compile(LifecycleBody)
-export const statusBody = Compile(StatusBody)
+export const lifecycleBody = compileValidator(LifecycleBody)
+export const statusBody = compileValidator(StatusBody)

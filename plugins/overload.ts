@@ -1,15 +1,17 @@
-// Owns what happens when the process itself cannot keep up: it answers 503 with Retry-After before any work is done.
-// Connections have a budget of their own; this watches the event loop and the heap. Health routes are exempt.
+// Refuses requests while the process itself cannot keep up: 503 with Retry-After before any work is done. Connections have a
+// budget of their own; this watches the event loop and the heap. Health routes are exempt. Invariant: looking needs no file
+// descriptor (`process.memoryUsage()` reads a file and throws where none is left), and a look that fails refuses nobody.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import createError from '@fastify/error'
-import underPressure from '@fastify/under-pressure'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { every } from '../events/index.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Answers instead of the 503 when the process is overloaded; returning nothing lets the request pass. */
-    pressureHandler?: (request: FastifyRequest, reply: FastifyReply, type: string, value: number | undefined) => void
+    /** `true`: this route is answered under any pressure. */
+    underPressure?: boolean
   }
 }
 
@@ -28,18 +30,39 @@ export interface OverloadOptions {
   retryAfter?: number
 }
 
+/** Milliseconds between looks at the event loop's delay. */
+const RESOLUTION_MS = 10
+const LOOK_MS = 1_000
+
 async function overloadPlugin(app: FastifyInstance, options: OverloadOptions): Promise<void> {
   const { maxEventLoopDelay = 1000, maxHeapShare = 0.95, retryAfter = 2 } = options
-  await app.register(underPressure, {
-    maxEventLoopDelay,
-    maxHeapUsedBytes: Math.floor(getHeapStatistics().heap_size_limit * maxHeapShare),
-    retryAfter,
-    customError: Overloaded,
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
+  delay.enable()
+  let refusing = false
+
+  function look(): void {
+    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
+    const late = delay.mean / 1e6 - RESOLUTION_MS
+    // Not a number: not one sample in a whole second.
+    const isLate = maxEventLoopDelay > 0 && (Number.isNaN(late) || late > maxEventLoopDelay)
+    refusing = isLate || (maxHeapShare > 0 && used > limit * maxHeapShare)
+    delay.reset()
+  }
+
+  const stop = every(LOOK_MS, look, error => {
+    refusing = false
+    app.log.error({ err: error }, 'the event loop and the heap cannot be measured')
+  })
+  app.addHook('onClose', async () => {
+    stop()
+    delay.disable()
+  })
+  app.addHook('onRequest', (request: FastifyRequest, reply: FastifyReply, done) => {
+    if (!refusing || request.routeOptions.config.underPressure) return done()
+    reply.header('retry-after', retryAfter)
+    done(new Overloaded())
   })
 }
-
-/** For `config.pressureHandler`: this route is answered under any pressure. */
-export const underAnyPressure = (): void => {}
 
 export const overload = fp<OverloadOptions>(overloadPlugin, {
   name: 'fastify-distributed-tenant-overload',

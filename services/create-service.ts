@@ -2,7 +2,7 @@
 // What cannot be built stops the start, and what was opened until then is closed again.
 
 import { randomUUID } from 'node:crypto'
-import { registerAjvFormats, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import { registerAjvFormats } from '@fastify/type-provider-typebox'
 import Fastify, {
   type FastifyHttpOptions,
   type FastifyInstance,
@@ -29,6 +29,7 @@ import tracing from '../plugins/tracing/index.js'
 import { identifyUsers, rateLimits } from './access.js'
 import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
+import { compileRequest } from './http/validation.js'
 import redis from './redis.js'
 
 /** What a service is. */
@@ -100,7 +101,7 @@ async function compose(
   tenancy: DistributedTenantOptions,
 ): Promise<void> {
   // TypeBox refuses what a schema does not allow; Fastify's default would drop it or bend it into shape.
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setValidatorCompiler(compileRequest)
   acceptCurl(app)
   answerErrors(app)
   await protectAnswers(app)

@@ -221,6 +221,14 @@ t.test('the environment is read where it is listed, and nowhere else', async t =
   t.same(readers.map(({ file }) => file).sort(), [...readersOfTheEnvironment].sort())
 })
 
+/** Where a timer's own work cannot fail, or is guarded where it is done. */
+const ownTimers = ['events/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts', 'services/serve.ts']
+
+t.test('what is done again and again is guarded, so that no timer ends the process', async t => {
+  const found = inProduct.filter(({ text }) => /\bsetInterval\(/.test(text)).map(({ file }) => file)
+  t.same(found.sort(), [...ownTimers].sort())
+})
+
 t.test('no file is named after nothing', async t => {
   const found = everywhere.map(({ file }) => file).filter(file => /utils|helpers|manager|common/i.test(file))
   t.same(found, [])

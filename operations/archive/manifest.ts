@@ -2,8 +2,7 @@
 // must be there again after a restore. Invariant: what is read here has the shape and the names that we write, so that
 // nothing of it can reach SQL or a path unseen.
 import { type Static, Type } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { TENANT_ID_PATTERN } from '../../events/index.js'
+import { compileValidator, TENANT_ID_MAX, TENANT_ID_PATTERN } from '../../events/index.js'
 import { ArchiveInvalid } from '../../plugins/distributed-tenant/errors.js'
 import type { Contents as DatabaseContents } from '../copying/compare-contents.js'
 
@@ -14,8 +13,8 @@ export const MANIFEST = 'manifest.json'
 export const SUMS = 'SHA256SUMS'
 
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
-const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' })
-const Instant = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$' })
+const Sha256 = Type.String({ pattern: '^[0-9a-f]{64}$', maxLength: 64 })
+const Instant = Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$', maxLength: 35 })
 const Text = Type.String()
 
 const Contents = Type.Object({
@@ -27,9 +26,9 @@ const Contents = Type.Object({
 })
 
 const Part = Type.Object({
-  service: Type.String({ pattern: '^[a-z][a-z0-9]{0,14}$' }),
+  service: Type.String({ pattern: '^[a-z][a-z0-9]{0,14}$', maxLength: 15 }),
   /** Its name in the archive. */
-  file: Type.String({ pattern: '^[a-z][a-z0-9]{0,14}\\.dump$' }),
+  file: Type.String({ pattern: '^[a-z][a-z0-9]{0,14}\\.dump$', maxLength: 20 }),
   bytes: Count,
   sha256: Sha256,
   /** When the one snapshot was that all of it comes from. */
@@ -64,7 +63,7 @@ const Manifest = Type.Object({
   tenant: Type.Union([
     Type.Null(),
     Type.Object({
-      id: Type.String({ pattern: TENANT_ID_PATTERN }),
+      id: Type.String({ pattern: TENANT_ID_PATTERN, maxLength: TENANT_ID_MAX }),
       name: Type.String({ minLength: 1 }),
       domain: Type.Union([Type.Null(), Text]),
       settings: Type.Record(Type.String(), Type.Unknown()),
@@ -81,7 +80,7 @@ export type Part = Readonly<Omit<Static<typeof Part>, 'migrations' | 'contents'>
 }
 export type Manifest = Readonly<Omit<Static<typeof Manifest>, 'services'>> & { readonly services: readonly Part[] }
 
-const shape = Compile(Manifest)
+const shape = compileValidator(Manifest)
 
 export const manifestText = (manifest: Manifest): string => `${JSON.stringify(manifest, null, 1)}\n`
 

@@ -2,7 +2,7 @@
 // that the operator has seen. Invariant: nothing is changed silently, and no two become one.
 import { isTenantId, type TenantId } from '../../events/index.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { reservedIds } from '../../plugins/distributed-tenant/names.js'
+import { reservedIds, slugOf } from '../../plugins/distributed-tenant/names.js'
 
 export interface Mapping {
   /** Old id to new. */
@@ -42,14 +42,7 @@ const usable = (id: string): id is TenantId => isTenantId(id) && !reservedIds.ha
 const LONGEST = 40
 
 function propose(id: string, taken: Map<TenantId, string>): TenantId {
-  const stem = id
-    .normalize('NFKD')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '')
-    .slice(0, LONGEST - 4)
-    .replace(/-+$/, '')
-  const first = stem || 'tenant'
+  const first = slugOf(id, LONGEST - 4) || 'tenant'
   for (let number = 1; ; number++) {
     const candidate = number === 1 ? first : `${first}-${number}`
     if (!usable(candidate) || taken.has(candidate)) continue

@@ -4,6 +4,7 @@
 import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { every } from '../../events/index.js'
 import { endWithSocket, hear } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import type { AuditRecord } from './rows.js'
@@ -76,10 +77,9 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
 
   await keepMonths()
   await switchOn(app.central)
-  const keeper = setInterval(
-    () => void keepMonths().catch(error => log.error({ err: error }, 'audit months could not be looked after')),
-    KEEP_MS,
-  ).unref()
+  const stopKeeping = every(KEEP_MS, keepMonths, error =>
+    log.error({ err: error }, 'audit months could not be looked after'),
+  )
   const silence = hear(
     step => {
       const record = recordOf(step, { sample, actor })
@@ -112,7 +112,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     done()
   })
   app.addHook('onClose', async () => {
-    clearInterval(keeper)
+    stopKeeping()
     silence()
     off()
     await writer.close(CLOSE_MS)

@@ -39,6 +39,37 @@ export const reservedIds: ReadonlySet<string> = new Set([
   'www',
 ])
 
+/** Letters that have no simpler form of their own, as they are commonly written in ASCII. */
+const SPELLED: Readonly<Record<string, string>> = {
+  ß: 'ss',
+  æ: 'ae',
+  œ: 'oe',
+  ø: 'o',
+  ł: 'l',
+  đ: 'd',
+  ð: 'd',
+  þ: 'th',
+  ı: 'i',
+}
+
+/** `Bäckerei O’Brien` gives `backerei-obrien`: what of a name may stand in an id, at most `longest` characters; may be empty. */
+export function slugOf(name: string, longest: number): string {
+  return (
+    name
+      .toLowerCase()
+      .normalize('NFKD')
+      .toLowerCase()
+      // An accent or an apostrophe separates no words.
+      .replace(/[\p{M}'’ʼ]/gu, '')
+      .replace(/[^a-z0-9]/g, letter => SPELLED[letter] ?? '-')
+      .split('-')
+      .filter(Boolean)
+      .join('-')
+      .slice(0, longest)
+      .replace(/-$/, '')
+  )
+}
+
 /** @throws TENANT_ID_INVALID */
 export function parseTenantId(value: unknown): TenantId {
   if (!isTenantId(value)) throw new TenantIdInvalid()

@@ -1,6 +1,7 @@
 // Owns the look we take when nobody asks: every interval, and a log line when a part goes or comes back.
 // It keeps no process alive and ends with it.
 import type { FastifyInstance } from 'fastify'
+import { every } from '../../events/index.js'
 import type { TenancyHealth } from '../distributed-tenant/index.js'
 import type { Monitor } from './monitor.js'
 
@@ -27,7 +28,6 @@ export function watchHealth(
     }
   }
 
-  // `current` never rejects, so neither does `look`.
-  const timer = setInterval(() => void look(), intervalMs).unref()
-  app.addHook('onClose', async () => clearInterval(timer))
+  const stop = every(intervalMs, look, error => app.log.error({ err: error }, 'health check failed'))
+  app.addHook('onClose', async () => stop())
 }

@@ -2,9 +2,10 @@
 // They need no tenant and no token, are answered under any pressure, and never make the thing they ask about worse.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { every } from '../../events/index.js'
 import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from '../distributed-tenant/index.js'
 import { TenantNotFound } from '../distributed-tenant/index.js'
-import { underAnyPressure } from '../overload.js'
+import '../overload.js'
 import { watchHealth } from './background.js'
 import { createBudgetWatch } from './budget.js'
 import { createEventLoopWatch, TICK_MS } from './event-loop.js'
@@ -52,8 +53,8 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   const eventLoop = createEventLoopWatch(ms =>
     app.log.warn({ ms }, 'the event loop stood still: a handler computes for long, or the processor is full'),
   )
-  const ticking = setInterval(() => eventLoop.tick(performance.now()), TICK_MS).unref()
-  app.addHook('onClose', async () => clearInterval(ticking))
+  const stop = every(TICK_MS, () => eventLoop.tick(performance.now()), onFailure)
+  app.addHook('onClose', async () => stop())
   if (background) watchHealth(app, full, interval)
 
   let closing = false
@@ -67,7 +68,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     return budget.spent(performance.now(), app.tenants.connectionInfo()) ? 'busy' : 'ready'
   }
 
-  const config = { tenant: false, limits: false, pressureHandler: underAnyPressure } as const
+  const config = { tenant: false, limits: false, underPressure: true } as const
   // Asked every few seconds by machines: the log is for what they find, not for that they ask.
   const logLevel = 'warn'
   const tags = ['health']

@@ -2,6 +2,7 @@
 // what was counted here is told there ten times a second, and what others counted is learnt from the answer. Without
 // Redis each replica counts for itself. Memory is bounded: the least recently counted keys are forgotten.
 import { LRUCache } from 'lru-cache'
+import { later } from '../../events/index.js'
 
 /** The part of an ioredis client that is used here. */
 export interface SharedCounters {
@@ -36,14 +37,13 @@ const MAX_KEYS = 10_000
 export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:limit'): Counters {
   const windows = new LRUCache<string, Window>({ max: MAX_KEYS })
   const dirty = new Set<string>()
-  let timer: NodeJS.Timeout | null = null
+  let stop: (() => void) | null = null
 
   function soon(): void {
-    // Never rejects.
-    timer ??= setTimeout(() => {
-      timer = null
-      void tell()
-    }, TELL_MS).unref()
+    stop ??= later(TELL_MS, () => {
+      stop = null
+      return tell()
+    })
   }
 
   async function tell(): Promise<void> {
@@ -92,8 +92,8 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
       return { current: window.shared + window.unsent, ttl: (bucket + 1) * windowMs - now }
     },
     close() {
-      if (timer) clearTimeout(timer)
-      timer = null
+      stop?.()
+      stop = null
       dirty.clear()
     },
   }

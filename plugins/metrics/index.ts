@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Registry } from 'prom-client'
 import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/index.js'
-import { underAnyPressure } from '../overload.js'
+import '../overload.js'
 import { gaugeProcess } from './process.js'
 import { countAnswers, countLeases, countLookups, type TenantNamed } from './requests.js'
 import { gaugeState } from './state.js'
@@ -60,7 +60,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
   app.get(
     '/metrics',
     {
-      config: { tenant: false, limits: false, pressureHandler: underAnyPressure },
+      config: { tenant: false, limits: false, underPressure: true },
       logLevel: 'warn',
       schema: { hide: true },
       onRequest: async request => {

@@ -4,6 +4,7 @@
 // says so once.
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
+import { later } from '../../events/index.js'
 import { type Bearers, bearersOf } from './admin.js'
 
 export interface AdminTokens extends Bearers {
@@ -31,7 +32,7 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
   let bearers = bearersOf(known.split(',').filter(Boolean))
   let flaw: string | null = null
   let seen: string | null = null
-  let timer: NodeJS.Timeout | undefined
+  let stop: (() => void) | undefined
   let closed = false
 
   function told(now: string | null): void {
@@ -65,7 +66,8 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
 
   /** One look after the other: an older one never has the last word. */
   function lookLater(file: string): void {
-    timer = setTimeout(() => void look(file).then(() => closed || lookLater(file)), lookMs).unref()
+    const work = () => look(file).finally(() => closed || lookLater(file))
+    stop = later(lookMs, work, error => log.error({ err: error }, 'the tokens of the operator cannot be looked at'))
   }
 
   if (path) lookLater(path)
@@ -77,7 +79,7 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
     },
     close() {
       closed = true
-      clearTimeout(timer)
+      stop?.()
     },
   }
 }

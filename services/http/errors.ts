@@ -23,10 +23,19 @@ const cures: Readonly<Record<string, string>> = {
 
 /** What a lost or unreachable central database looks like from the driver; tenant databases have codes of their own. */
 const unreachable =
-  /^(08\w{3}|57P0[123]|53300|CONNECT(ION)?_\w+|ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/
+  /^(08\w{3}|57P0[1-5]|53300|25006|CONNECT(ION)?_\w+|ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/
+
+/** The server lacks disk, memory or a setting's worth of something (class 53), or its system fails it (58000, 58030). */
+const exhausted = /^(53\w{3}|58000|58030)$/
+/** Another transaction was in the way, and this one has changed nothing: serialization, deadlock, a lock not had in time. */
+const inTheWay = /^(40001|40P01|55P03)$/
 
 /** JSON may hold a NUL that PostgreSQL's text and jsonb cannot. */
 const unstorable = /^(22021|22P05)$/
+/** A value that has the right form and does not exist for the column's type: 31 February, a number that is too large. */
+const beyondType = /^(22003|22007|22008)$/
+/** An expression or a value that is nested too deeply for the server's stack. */
+const tooComplex = /^5400[01]$/
 
 /** Makes every error of this instance leave in the one shape; unknown routes too. */
 export function answerErrors(app: FastifyInstance): void {
@@ -52,6 +61,26 @@ function describe(error: FastifyError, request: FastifyRequest): ErrorAnswer {
   if (error.validation) return body(400, 'REQUEST_INVALID', invalid(error))
   if (unstorable.test(code)) {
     return body(400, 'REQUEST_INVALID', 'A text holds a NUL character, which cannot be stored: remove it.')
+  }
+  if (beyondType.test(code)) {
+    return body(400, 'REQUEST_INVALID', 'A date or a number is out of range: correct it as /api/docs says.')
+  }
+  if (tooComplex.test(code)) {
+    return body(400, 'REQUEST_INVALID', 'A value is nested too deeply or too large: send less at once.')
+  }
+  if (exhausted.test(code) && code !== '53300') {
+    return body(
+      503,
+      'DATABASE_EXHAUSTED',
+      'The database has no disk space, memory or connections left: try again after Retry-After seconds; the operator must make room.',
+    )
+  }
+  if (inTheWay.test(code)) {
+    return body(
+      503,
+      'TRANSACTION_CONFLICT',
+      'Another transaction was in the way and nothing was changed: try again after Retry-After seconds.',
+    )
   }
   if (unreachable.test(code)) {
     return body(

@@ -2,8 +2,8 @@
 // Invariant: no text that PostgreSQL cannot hold passes, so bad input is a 400 here and never a 500 below.
 import { type Static, type TSchema, Type } from 'typebox'
 
-/** Without NUL and half characters (lone surrogates), and not only blanks. Linear: nothing here backtracks for long. */
-const TEXT = '^[^\\u0000\\p{Cs}]*[^\\s\\u0000\\p{Cs}][^\\u0000\\p{Cs}]*$'
+/** Not only blanks, and without NUL and half characters (lone surrogates). Linear: no two loops may share a character. */
+const TEXT = '^(?!\\s*$)[^\\u0000\\p{Cs}]*$'
 const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
 
 export const text = (maxLength: number, description?: string) =>
@@ -21,11 +21,11 @@ export const nullableText = (maxLength: number, description?: string) =>
 export const email = Type.String({ format: 'email', maxLength: 254, pattern: TEXT })
 
 // The format `uuid` lets `urn:uuid:` through, which PostgreSQL refuses.
-export const uuid = Type.String({ pattern: UUID })
-export const nullableUuid = Type.Unsafe<string | null>({ type: ['string', 'null'], pattern: UUID })
+export const uuid = Type.String({ maxLength: 36, pattern: UUID })
+export const nullableUuid = Type.Unsafe<string | null>({ type: ['string', 'null'], maxLength: 36, pattern: UUID })
 
 /** A calendar day, `YYYY-MM-DD`, of a year with four digits. */
-export const day = Type.String({ format: 'date', pattern: '^[12][0-9]{3}-' })
+export const day = Type.String({ format: 'date', maxLength: 10, pattern: '^[12][0-9]{3}-' })
 
 /** A moment: a `Date` in a row, an ISO string in the answer. */
 export const timestamp = Type.Unsafe<Date>({ type: 'string', format: 'date-time' })

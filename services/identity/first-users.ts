@@ -4,6 +4,7 @@
 // missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
 
 import type { FastifyBaseLogger } from 'fastify'
+import { every } from '../../events/index.js'
 import type { FirstUserStep, Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { createCredentials } from './credentials.js'
 import { LEDGER_CHANNEL } from './ledger.js'
@@ -79,7 +80,7 @@ export function createFirstUsers(
   }
 
   const unsubscribe = notifications.subscribe(LEDGER_CHANNEL, id => void make(id))
-  const timer = setInterval(() => void look(), LOOK_MS).unref()
+  const stop = every(LOOK_MS, look)
 
   return {
     within({ email, displayName, passwordHash }, once) {
@@ -98,7 +99,7 @@ export function createFirstUsers(
     make,
     close() {
       unsubscribe()
-      clearInterval(timer)
+      stop()
     },
   }
 }

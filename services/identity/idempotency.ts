@@ -3,6 +3,7 @@
 // request leaves no key: it may be sent again when its cause is cured. Keys are kept for two days.
 import { createHash } from 'node:crypto'
 import createError from '@fastify/error'
+import { every } from '../../events/index.js'
 import type { JsonObject, JsonValue, Once, SqlClient, TenantId } from '../../plugins/distributed-tenant/index.js'
 
 export const IdempotencyMismatch = createError(
@@ -29,8 +30,7 @@ export interface Idempotency {
 }
 
 export function createIdempotency(central: SqlClient, onError: (error: unknown) => void): Idempotency {
-  const timer = setInterval(() => void sweep().catch(onError), SWEEP_MS)
-  timer.unref()
+  const stop = every(SWEEP_MS, sweep, onError)
 
   async function sweep(): Promise<void> {
     let swept = SWEPT_AT_ONCE
@@ -62,7 +62,7 @@ export function createIdempotency(central: SqlClient, onError: (error: unknown) 
       }
     },
     sweep,
-    close: () => clearInterval(timer),
+    close: stop,
   }
 }
 

@@ -62,7 +62,7 @@ function derive(password: string, salt: Buffer, { ln, r, p }: Cost): Promise<Buf
   )
 }
 
-const plain = (bytes: Buffer): string => bytes.toString('base64').replace(/=+$/, '')
+const plain = (bytes: Buffer): string => bytes.toString('base64').replaceAll('=', '')
 
 const format = ({ ln, r, p }: Cost, salt: Buffer, key: Buffer): string =>
   `$scrypt$ln=${ln},r=${r},p=${p}$${plain(salt)}$${plain(key)}`

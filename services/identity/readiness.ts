@@ -1,6 +1,7 @@
 // Owns waiting until a tenant is ready everywhere. The ledger is the truth and is polled; a notification only makes the
 // next look come at once. All waiters share one query. When the database is gone they wait on, up to their deadline.
 import type { FastifyBaseLogger } from 'fastify'
+import { every } from '../../events/index.js'
 import type { Notifications } from '../../plugins/distributed-tenant/index.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 
@@ -19,7 +20,7 @@ export function createReadiness(
   log: FastifyBaseLogger,
 ): Readiness {
   const waiters = new Map<string, Set<(ready: boolean) => void>>()
-  let poll: NodeJS.Timeout | undefined
+  let stopPolling: (() => void) | undefined
   let looking = false
   let again = false
   let closed = false
@@ -48,8 +49,7 @@ export function createReadiness(
   function join(id: string, done: (ready: boolean) => void): void {
     const others = waiters.get(id) ?? new Set()
     waiters.set(id, others.add(done))
-    // `look` never rejects.
-    poll ??= setInterval(() => void look(), POLL_MS)
+    stopPolling ??= every(POLL_MS, look)
   }
 
   function leave(id: string, done: (ready: boolean) => void): void {
@@ -57,8 +57,8 @@ export function createReadiness(
     others?.delete(done)
     if (others?.size === 0) waiters.delete(id)
     if (waiters.size > 0) return
-    clearInterval(poll)
-    poll = undefined
+    stopPolling?.()
+    stopPolling = undefined
   }
 
   const unsubscribe = notifications.subscribe(

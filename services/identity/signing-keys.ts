@@ -2,6 +2,7 @@
 // is published ten minutes before it signs and an old one until its last token is over, so there are at most two at a
 // time and no verifier notices. With the database gone, what was read last goes on signing and verifying.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
+import { every } from '../../events/index.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { TokenKeysUnavailable } from '../../plugins/tokens/errors.js'
 import { type KeySet, type VerifyingKey, verifyingKey } from '../../plugins/tokens/key.js'
@@ -44,7 +45,7 @@ export function createSigningKeys(lookMs = LOOK_MS): SigningKeys {
   let verifying = new Map<string, VerifyingKey>()
   let readAt = Number.NEGATIVE_INFINITY
   let flight: Promise<void> | null = null
-  let timer: NodeJS.Timeout | undefined
+  let stop = (): void => {}
 
   async function settle(sql: SqlClient): Promise<void> {
     const found = await sql.begin(async sql => {
@@ -92,7 +93,7 @@ export function createSigningKeys(lookMs = LOOK_MS): SigningKeys {
     async open(sql, onFailure) {
       central = sql
       await rotate()
-      timer = setInterval(() => rotate().catch(onFailure), lookMs).unref()
+      stop = every(lookMs, rotate, onFailure)
     },
     async find(kid) {
       const known = verifying.get(kid)
@@ -111,7 +112,7 @@ export function createSigningKeys(lookMs = LOOK_MS): SigningKeys {
       return row
     },
     published: () => ({ keys: rows.map(({ publicKey }) => publicKey) }),
-    close: () => clearInterval(timer),
+    close: () => stop(),
   }
 }
 

@@ -2,6 +2,7 @@
 // it is notified and every few seconds. Each event is the tenant's whole state, so one told twice does no harm, and none is
 // missed: a place in the stream is the oldest transaction that was still running, and what any later one changed comes
 // again. No client holds a connection of the database; one that does not keep up is let go and comes back by its place.
+import { every } from '../../events/index.js'
 import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import type { Presentation, Shown } from './presentation.js'
@@ -38,7 +39,7 @@ export function createWatch(options: {
   /** What was told since `place`, by the transaction it came from. */
   const told = new Map<string, string>()
   let due = false
-  let poll: NodeJS.Timeout | undefined
+  let stopPolling: (() => void) | undefined
 
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const done = chain.then(work)
@@ -104,8 +105,8 @@ export function createWatch(options: {
   function leave(client: Client): void {
     clients.delete(client)
     if (clients.size > 0) return
-    clearInterval(poll)
-    poll = undefined
+    stopPolling?.()
+    stopPolling = undefined
   }
 
   return {
@@ -122,12 +123,12 @@ export function createWatch(options: {
           told.clear()
         }
         clients.add(client)
-        poll ??= setInterval(kick, POLL_MS).unref()
+        stopPolling ??= every(POLL_MS, kick, options.onError)
         return () => leave(client)
       }),
     close() {
       for (const stop of off) stop()
-      clearInterval(poll)
+      stopPolling?.()
       clients.clear()
     },
   }

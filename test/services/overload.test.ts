@@ -1,6 +1,8 @@
 import Fastify from 'fastify'
+import { Registry } from 'prom-client'
 import t from 'tap'
-import overload, { underAnyPressure } from '../../plugins/overload.js'
+import { gaugeProcess } from '../../plugins/metrics/process.js'
+import overload from '../../plugins/overload.js'
 import { answerErrors } from '../../services/http/errors.js'
 
 t.test('an overloaded process refuses with 503 and Retry-After, but says how it is', async t => {
@@ -10,7 +12,7 @@ t.test('an overloaded process refuses with 503 and Retry-After, but says how it 
   // Any heap is too much: the simplest pressure there is.
   await app.register(overload, { maxHeapShare: 0.000001, retryAfter: 7 })
   app.get('/work', async () => 'done')
-  app.get('/health', { config: { pressureHandler: underAnyPressure } }, async () => 'alive')
+  app.get('/health', { config: { underPressure: true } }, async () => 'alive')
   await app.ready()
   let refused = await app.inject('/work')
   // The heap is measured once a second.
@@ -30,4 +32,30 @@ t.test('a process that keeps up refuses nothing', async t => {
   await app.register(overload)
   app.get('/work', async () => 'done')
   t.equal((await app.inject('/work')).statusCode, 200)
+})
+
+t.test('a process without a free file descriptor goes on', async t => {
+  const { memoryUsage } = process
+  t.teardown(() => Object.assign(process, { memoryUsage }))
+  // As it fails where no descriptor is left: it reads a file.
+  const failing = () => {
+    throw Object.assign(new Error('EMFILE: too many open files, uv_resident_set_memory'), { code: 'EMFILE' })
+  }
+  Object.assign(process, { memoryUsage: Object.assign(failing, { rss: failing }) })
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(overload)
+  app.get('/work', async () => 'done')
+  await app.ready()
+  const registry = new Registry()
+  const metrics = gaugeProcess(registry)
+  t.teardown(metrics.stop)
+  const failures: unknown[] = []
+  process.on('uncaughtException', error => failures.push(error))
+  // Two looks of the plugin, which makes one a second.
+  await new Promise(resolve => setTimeout(resolve, 2_200))
+  metrics.look()
+  t.match(await registry.metrics(), /nodejs_heap_size_used_bytes [1-9]/)
+  t.equal((await app.inject('/work')).statusCode, 200)
+  t.same(failures, [])
 })

@@ -253,7 +253,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     handing = null
     // Told before the connection is lost, which would be told in its place; and given to nobody in between.
     givenUp = true
-    culprit.reject(error)
+    culprit.reject(withoutStatement(error))
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
 
@@ -327,4 +327,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       return closed
     },
   }
+}
+
+/** The driver has put text and parameters of the statement that it failed into the error: they are another caller's. */
+function withoutStatement(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const { name, message, code } = error as Error & { code?: string }
+  return Object.assign(new Error(message), { name, ...(code !== undefined && { code }) })
 }

@@ -61,6 +61,11 @@ export function withCause<E extends Error>(error: E, cause: unknown): E {
   return error
 }
 
+/** For a statement whose text cannot be sent; the code is the server's own for a parameter like that. */
+export function nulInStatement(): Error {
+  return Object.assign(new Error('the text of a statement holds a NUL character: remove it'), { code: '22021' })
+}
+
 /** For a connection that we or nobody known closed; reads as unavailable. */
 export function connectionClosed(why: string): Error {
   return Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })

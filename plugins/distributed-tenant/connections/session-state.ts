@@ -45,6 +45,10 @@ function verdictOn(template: readonly string[]): Verdict {
   return verdict
 }
 
+/** True for a text that no statement can have: on the wire a text ends at its first NUL. */
+export const holdsNul = (query: DriverQuery): boolean =>
+  (query.strings.some(piece => piece.includes('\0')) || query.args.some(composes)) && textOf(query).includes('\0')
+
 export function aftermathOf(query: DriverQuery): Aftermath {
   if (query.options.simple) return judge(textOf(query), true)
   if (!query.args.some(composes)) return verdictOn(query.strings).aftermath

@@ -4,6 +4,7 @@
 // served for some seconds more (memory.ts); for all others it throws.
 
 import { LRUCache } from 'lru-cache'
+import { later } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'
@@ -103,7 +104,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
       },
       () => {
         // Redis stays untrusted until the next reset or retry; lookups go to the registry, which is right if slower.
-        setTimeout(() => trustRemote || onReset(), 1_000).unref()
+        later(1_000, () => trustRemote || onReset())
       },
     )
   }

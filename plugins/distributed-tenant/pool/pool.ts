@@ -4,10 +4,8 @@
 // each run one plain read; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; only a login that has another password is tried again.
 
+import { every, guarded } from '../../../events/index.js'
 import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
-
-export type { CloseReason } from '../diagnostics/steps.js'
-
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Aftermath } from '../connections/session-state.js'
@@ -80,8 +78,7 @@ export function createPool(options: PoolOptions): Pool {
   let drained: (() => void) | null = null
   let closed: Promise<void> | null = null
 
-  const idleTimer = setInterval(closeExpired, Math.min(30_000, Math.max(20, options.idleTimeout / 4)))
-  idleTimer.unref()
+  const stopIdle = every(Math.min(30_000, Math.max(20, options.idleTimeout / 4)), closeExpired)
 
   function take(key: string, claim: Claim | null): Lease | null {
     if (closed) return null
@@ -222,7 +219,7 @@ export function createPool(options: PoolOptions): Pool {
     growDue = due
     growTimer = setTimeout(() => {
       growDue = Number.POSITIVE_INFINITY
-      pump()
+      guarded(pump)
     }, ms)
   }
 
@@ -286,7 +283,7 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   async function close(deadlineMs: number): Promise<void> {
-    clearInterval(idleTimer)
+    stopIdle()
     clearTimeout(growTimer)
     for (const entry of [...seats.entries.values()]) refuseAll(entry, options.refusal)
     for (const member of [...seats.state().idle]) dismiss(member, 'shutdown')

@@ -12,7 +12,7 @@ import {
 } from '../../../events/index.js'
 import type { SourceReport } from '../diagnostics/steps.js'
 import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
-import { parseNewTenantId, parseTenantId } from '../names.js'
+import { parseNewTenantId, parseTenantId, slugOf } from '../names.js'
 import { writeOutbox } from '../registry/outbox.js'
 import { changeTenant, findTenant, insertTenant, restoreTenant, type Word } from '../registry/tenants-table.js'
 import type {
@@ -177,12 +177,5 @@ async function tellDomain<T>(work: Promise<T>): Promise<T> {
 
 /** `Acme Corporation` gives `acme-corporation-4f9a2c`: readable, and a second Acme is no conflict. */
 export function idFor(name: string): TenantId {
-  const stem = name
-    .normalize('NFKD')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '')
-    .slice(0, 33)
-    .replace(/-+$/, '')
-  return parseNewTenantId(`${stem || 'tenant'}-${randomBytes(3).toString('hex')}`)
+  return parseNewTenantId(`${slugOf(name, 33) || 'tenant'}-${randomBytes(3).toString('hex')}`)
 }

@@ -4,8 +4,7 @@
 // page that cannot be read is set apart and keeps nobody else's change from being read.
 
 import { Type } from 'typebox'
-import { Compile } from 'typebox/compile'
-import { isTenantId, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
+import { compileValidator, isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
 import type { Told } from '../registry/identity-state.js'
@@ -49,10 +48,10 @@ const PAGE = 1_000
 const DEADLINE_MS = 5_000
 
 const Seq = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
-const instant = Type.Union([Type.Null(), Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$' })])
+const instant = Type.Union([Type.Null(), Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$', maxLength: 35 })])
 const ToldShape = Type.Object({
   seq: Seq,
-  id: Type.String({ pattern: TENANT_ID_PATTERN }),
+  id: Type.String({ pattern: TENANT_ID_PATTERN, maxLength: TENANT_ID_MAX }),
   version: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   name: Type.String({ minLength: 1 }),
   domain: Type.Union([Type.Null(), Type.String()]),
@@ -62,11 +61,12 @@ const ToldShape = Type.Object({
   purgeAfter: instant,
   purgeable: Type.Boolean(),
 })
-const toldShape = Compile(ToldShape)
-const pageShape = Compile(Type.Object({ items: Type.Array(Type.Unknown()), next: Seq, head: Seq }))
+const toldShape = compileValidator(ToldShape)
+const pageShape = compileValidator(Type.Object({ items: Type.Array(Type.Unknown()), next: Seq, head: Seq }))
 
 export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions): Feed {
-  const base = url.replace(/\/+$/, '')
+  let base = url
+  while (base.endsWith('/')) base = base.slice(0, -1)
 
   async function ask(path: string): Promise<{ status: number; body: unknown }> {
     try {

@@ -3,8 +3,8 @@
 // A server that does not answer costs the connection at the deadline.
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
-import { isReadOnlyServer, toCaller, withCause } from '../connections/failures.js'
-import { type Aftermath, aftermathOf } from '../connections/session-state.js'
+import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
+import { type Aftermath, aftermathOf, holdsNul } from '../connections/session-state.js'
 import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { refusedByServer } from './refused-statements.js'
@@ -46,6 +46,9 @@ export class Use implements StatementOwner {
     if (this.lease.shares) {
       query.shares = true
       this.#statement = statement
+    } else if (holdsNul(query)) {
+      statement.rejected(nulInStatement())
+      return
     } else this.leaves(aftermathOf(query))
     this.connection.execute(query, statement)
   }

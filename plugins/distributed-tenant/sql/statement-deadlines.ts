@@ -2,6 +2,7 @@
 // 50 ms at most, never early; it rests when nothing runs. Behind a blocked event loop what has come meanwhile is read first:
 // a statement that was answered in time is not late because nobody looked, whenever the loop was blocked.
 
+import { guarded } from '../../../events/index.js'
 export interface Expiring {
   /** Set here: when its time is over (`performance.now()`). */
   due: number
@@ -41,7 +42,7 @@ export function createDeadlines(ms: number): Deadlines {
       const first = ring.behind as Expiring
       if (first.due > now) break
       remove(first)
-      first.expire()
+      guarded(() => first.expire())
     }
     if (ring.behind !== ring) return
     clearInterval(clock)

@@ -6,6 +6,7 @@ import {
   parseServiceName,
   parseTenantId,
   reservedIds,
+  slugOf,
   tenantDatabaseName,
 } from '../../../plugins/distributed-tenant/names.js'
 
@@ -59,4 +60,24 @@ t.test('a service is named with or without its ending', async t => {
   for (const value of ['', '-service', 'a-b', 'a_b', 'A', 'a'.repeat(16)]) {
     t.throws(() => parseServiceName(value), { code: 'CONFIGURATION_INVALID' })
   }
+})
+
+t.test('a name becomes the part of an id that people would write', async t => {
+  const cases: [string, string][] = [
+    ['Acme Corporation', 'acme-corporation'],
+    ['Bäckers', 'backers'],
+    ['BÄCKERS', 'backers'],
+    ['Ba\u0308ckers', 'backers'],
+    ['Café Zoë', 'cafe-zoe'],
+    ['Straße', 'strasse'],
+    ['Ørsted Æon Łódź', 'orsted-aeon-lodz'],
+    ['İstanbul Işık', 'istanbul-isik'],
+    ['O’Brien & Sons’', 'obrien-sons'],
+    ['ﬁne ①', 'fine-1'],
+    ['--- a --- b ---', 'a-b'],
+    ['株式会社', ''],
+    ['a'.repeat(50), 'a'.repeat(33)],
+    [`${'a'.repeat(32)} b`, 'a'.repeat(32)],
+  ]
+  for (const [name, slug] of cases) t.equal(slugOf(name, 33), slug, name)
 })

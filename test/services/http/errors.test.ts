@@ -1,18 +1,19 @@
 import createError from '@fastify/error'
-import { registerAjvFormats, TypeBoxValidatorCompiler } from '@fastify/type-provider-typebox'
+import { registerAjvFormats } from '@fastify/type-provider-typebox'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { Type } from 'typebox'
 import { TenantBusy, TenantClientReleased } from '../../../plugins/distributed-tenant/index.js'
 import { answerErrors } from '../../../services/http/errors.js'
 import { email, errors, text } from '../../../services/http/schemas.js'
+import { compileRequest } from '../../../services/http/validation.js'
 
 registerAjvFormats()
 
 function app(t: Test, failure?: unknown) {
   const app = Fastify({ genReqId: () => 'request-7' })
   t.teardown(() => app.close())
-  app.setValidatorCompiler(TypeBoxValidatorCompiler)
+  app.setValidatorCompiler(compileRequest)
   answerErrors(app)
   app.get('/', { schema: { response: errors(400, 404) } }, async () => {
     throw failure
@@ -73,6 +74,29 @@ t.test('a lost central database is 503 with Retry-After', async t => {
     t.match(response.json(), { statusCode: 503, code: 'CENTRAL_DATABASE_UNAVAILABLE' }, code)
     t.ok(response.headers['retry-after'])
     t.notMatch(response.body, /10\.0/)
+  }
+})
+
+t.test('what a server lacks, or what was in the way, is 503 with Retry-After', async t => {
+  const cases: [readonly string[], string][] = [
+    [['53000', '53100', '53200', '53400', '58000', '58030'], 'DATABASE_EXHAUSTED'],
+    [['40001', '40P01', '55P03'], 'TRANSACTION_CONFLICT'],
+    [['53300', '25006', '57P04', '57P05'], 'CENTRAL_DATABASE_UNAVAILABLE'],
+  ]
+  for (const [states, code] of cases) {
+    for (const state of states) {
+      const response = await app(t, Object.assign(new Error('of base/16384/2619'), { code: state })).inject('/')
+      t.match(response.json(), { statusCode: 503, code }, state)
+      t.ok(response.headers['retry-after'], state)
+      t.notMatch(response.body, /16384/)
+    }
+  }
+})
+
+t.test('a value that no column can hold is the caller’s', async t => {
+  for (const state of ['22003', '22007', '22008', '22021', '22P05', '54000', '54001']) {
+    const response = await app(t, Object.assign(new Error('of the row'), { code: state })).inject('/')
+    t.match(response.json(), { statusCode: 400, code: 'REQUEST_INVALID' }, state)
   }
 })
 

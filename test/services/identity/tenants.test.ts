@@ -109,6 +109,26 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
       const broken = await call('POST', '/api/tenants', { name: 'x', settings: { deep: [{ text }] } })
       t.match(broken.json(), { statusCode: 400, code: 'SETTINGS_INVALID' })
     }
+    const raw = (method: 'POST' | 'PATCH', url: string, settings: string) =>
+      app.inject({
+        method,
+        url,
+        headers: { ...asAdmin, 'content-type': 'application/json' },
+        payload: `{"name":"x","settings":${settings}}`,
+      })
+    await call('POST', '/api/tenants', { id: 'holds', name: 'Holds' })
+    const nested = (depth: number) => `{"a":${'['.repeat(depth)}${']'.repeat(depth)}}`
+    for (const settings of ['{"a":1e999}', '{"a":[-1e999]}', ...[31, 3_000, 15_000].map(nested)]) {
+      for (const [method, url] of [
+        ['POST', '/api/tenants'],
+        ['PATCH', '/api/tenants/holds'],
+      ] as const) {
+        const refused = await raw(method, url, settings)
+        t.match(refused.json(), { statusCode: 400, code: 'SETTINGS_INVALID' }, settings.slice(0, 50))
+      }
+    }
+    t.equal((await raw('POST', '/api/tenants', nested(30))).statusCode, 202)
+    t.match((await call('GET', '/api/tenants/holds')).json(), { settings: {}, version: 1 })
   })
 
   await t.test('a change touches what it names and raises the version', async t => {

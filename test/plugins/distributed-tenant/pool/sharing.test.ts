@@ -217,6 +217,31 @@ t.test('sharing a connection', async t => {
     )
   })
 
+  await t.test('an error of a statement that could not be built holds nothing of another', async t => {
+    const { client } = build({ perKey: 1 })
+    const read: Read = (sql, value) => sql`select ${value}::int as secret`
+    await teach(client, read, backend)
+    const clients = crowd(client, 6)
+    const errors = await Promise.all(
+      clients.map(async ({ sql }, at) => {
+        const query = at === 4 ? sql`select ${undefined as never}::int` : read(sql, 4711)
+        return Promise.resolve(query).then(
+          () => null,
+          (error: Error) => error,
+        )
+      }),
+    )
+    const told = errors[4] as Error & Record<string, unknown>
+    t.equal(told.code, 'UNDEFINED_VALUE')
+    for (const key of ['query', 'parameters', 'args', 'stack', 'message']) {
+      t.notMatch(String(told[key]), /secret|4711/, key)
+    }
+    t.same(
+      errors.filter((_, at) => at !== 4),
+      Array(5).fill(null),
+    )
+  })
+
   await t.test(
     'a table that has changed under prepared statements: each is sent again and gets its own rows',
     async t => {

@@ -159,6 +159,24 @@ t.test('the client', async t => {
     t.same([...(await sql`select 1 as a`)], [{ a: 1 }])
   })
 
+  await t.test('refuses a text that holds a NUL, wherever it stands, and keeps its connection', async t => {
+    const [{ pid }] = (await sql`select pg_backend_pid() as pid`) as unknown as [{ pid: number }]
+    const texts = [
+      () => sql`select ${sql('na\0me')} from people`,
+      () => sql`select * from ${sql('people\0')}`,
+      () => sql`select ${sql(['name', 'x\0'])} from people`,
+      () => sql`insert into people ${sql({ 'name\0': 'x' })}`,
+      () => sql`select 1 ${sql`as a\0`}`,
+      () => sql`select 1 as a\0`,
+      () => sql.unsafe('select 1\0'),
+      () => sql`select ${'x\0'}::text`,
+      () => sql.notify('news\0', 'x'),
+    ]
+    for (const text of texts) t.equal(await codeOf(text()), '22021', String(text))
+    t.equal(await codeOf(sql.begin(tx => tx`select ${tx('na\0me')} from people`)), '22021')
+    t.same([...(await sql`select pg_backend_pid() as pid`)], [{ pid }])
+  })
+
   await t.test('puts nothing of a statement that failed half way into the next result', async t => {
     const failing = () => sql`select 1 / (4 - n) from generate_series(1, 9) n`
     t.equal(await codeOf(failing()), '22012')

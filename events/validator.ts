@@ -1,0 +1,36 @@
+// A schema compiled for input. Invariant: no pattern and no format meets a string that is longer than its schema allows,
+// neither when a value is checked nor when its errors are listed. Depends on nothing outside the process.
+import type { Static, TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+
+type Flaws = ReturnType<ReturnType<typeof Compile>['Errors']>
+
+export interface Validator<Schema extends TSchema = TSchema> {
+  Check(value: unknown): value is Static<Schema>
+  /** Types, lengths and ranges first; patterns and formats only when those hold. */
+  Errors(value: unknown): Flaws
+}
+
+/** TypeBox checks a length before a pattern, and lists the errors of every keyword, whatever came before. */
+export function compileValidator<Schema extends TSchema>(schema: Schema): Validator<Schema> {
+  const whole = Compile(schema as TSchema)
+  const bounds = Compile(withoutPatterns(schema))
+  return {
+    Check: (value): value is Static<Schema> => whole.Check(value),
+    Errors(value) {
+      const beyond = bounds.Errors(value)
+      return beyond.length > 0 ? beyond : whole.Errors(value)
+    },
+  }
+}
+
+function withoutPatterns<Schema>(schema: Schema): Schema {
+  if (Array.isArray(schema)) return schema.map(withoutPatterns) as Schema
+  if (typeof schema !== 'object' || schema === null) return schema
+  const bare: Record<string, unknown> = {}
+  for (const [keyword, value] of Object.entries(schema)) {
+    const isRule = (keyword === 'pattern' || keyword === 'format') && typeof value === 'string'
+    if (!isRule) bare[keyword] = withoutPatterns(value)
+  }
+  return bare as Schema
+}
