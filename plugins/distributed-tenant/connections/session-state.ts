@@ -47,7 +47,16 @@ function verdictOn(template: readonly string[]): Verdict {
 
 /** True for a text that no statement can have: on the wire a text ends at its first NUL. */
 export const holdsNul = (query: DriverQuery): boolean =>
-  (query.strings.some(piece => piece.includes('\0')) || query.args.some(composes)) && textOf(query).includes('\0')
+  query.strings.some(piece => piece.includes('\0')) ||
+  query.args.some(part => names(part).includes('\0')) ||
+  (query.args.some(composes) && textOf(query).includes('\0'))
+
+/** The columns that a helper takes from the keys of its rows. */
+function names(part: unknown): string {
+  if (typeof part !== 'object' || part === null || !('first' in part && 'rest' in part)) return ''
+  const rows = [part.first].flat(1)
+  return rows.flatMap(row => (typeof row === 'object' && row !== null ? Object.keys(row) : [])).join(' ')
+}
 
 export function aftermathOf(query: DriverQuery): Aftermath {
   if (query.options.simple) return judge(textOf(query), true)
