@@ -4,6 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from 'nats'
 import type { EventsConnection } from './connection.js'
+import { obtainConsumer } from './consumer-requests.js'
 import type { DeadLetter } from './dead-letters.js'
 import { createDelivery, type Delivery, defaultRetryDelay, type Epoch, type Incoming } from './delivery.js'
 import { type DurableOptions, ensureConsumer } from './durable.js'
@@ -29,7 +30,7 @@ export interface ConsumeOptions<E extends { id: string }> extends DurableOptions
   report?: Report
   /** Tenants handled side by side. Default 4. */
   concurrency?: number
-  /** Makes the stream when it is missing: identity alone. Default false. */
+  /** Makes the stream and its own consumer when they are missing: identity alone. Default false: asks identity. */
   mayCreateStream?: boolean
   stream?: StreamOptions
   /** Milliseconds until the next delivery after a failure. Default 1 s doubling to 30 s, with jitter. */
@@ -99,7 +100,10 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
       lanes.dropWaiting()
       epoch = { created, gone: false }
     }
-    const { info, action } = await ensureConsumer(jsm, options)
+    const { info, action } =
+      options.mayCreateStream === true
+        ? await ensureConsumer(jsm, options)
+        : await obtainConsumer(nc, jsm, options.service, options)
     if (action !== 'unchanged') report({ type: 'consumer_ensured', durable, action })
     const consumer = nc.jetstream({ timeout: API_TIMEOUT_MS }).consumers.getPullConsumerFor(info)
     return { epoch, consumer }

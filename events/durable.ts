@@ -29,20 +29,11 @@ export async function ensureConsumer(
   jsm: JetStreamManager,
   options: DurableOptions,
 ): Promise<{ info: ConsumerInfo; action: Ensured | 'recreated' }> {
-  const wanted = {
-    filter_subject: options.filter,
-    ack_policy: AckPolicy.Explicit,
-    deliver_policy: DeliverPolicy.All,
-    ack_wait: (options.ackWaitMs ?? 30_000) * NANOS_PER_MS,
-    max_deliver: -1,
-    max_ack_pending: options.maxAckPending ?? 16,
-  }
+  const wanted = settingsOf(options)
   const config = { durable_name: options.durable, ...wanted }
   const found = await findConsumer(jsm, options.durable)
   if (found === null) return { info: await jsm.consumers.add(STREAM, config), action: 'created' }
-  const current = found.config as unknown as Record<string, unknown>
-  if (Object.entries(wanted).every(([key, value]) => current[key] === value))
-    return { info: found, action: 'unchanged' }
+  if (isAsWanted(found, options)) return { info: found, action: 'unchanged' }
   try {
     return { info: await jsm.consumers.update(STREAM, options.durable, wanted), action: 'updated' }
   } catch (error) {
@@ -52,7 +43,22 @@ export async function ensureConsumer(
   }
 }
 
-async function findConsumer(jsm: JetStreamManager, durable: string): Promise<ConsumerInfo | null> {
+const settingsOf = (options: DurableOptions) => ({
+  filter_subject: options.filter,
+  ack_policy: AckPolicy.Explicit,
+  deliver_policy: DeliverPolicy.All,
+  ack_wait: (options.ackWaitMs ?? 30_000) * NANOS_PER_MS,
+  max_deliver: -1,
+  max_ack_pending: options.maxAckPending ?? 16,
+})
+
+export function isAsWanted(found: ConsumerInfo, options: DurableOptions): boolean {
+  const current = found.config as unknown as Record<string, unknown>
+  return Object.entries(settingsOf(options)).every(([key, value]) => current[key] === value)
+}
+
+/** The consumer, or null when there is none. */
+export async function findConsumer(jsm: JetStreamManager, durable: string): Promise<ConsumerInfo | null> {
   try {
     return await jsm.consumers.info(STREAM, durable)
   } catch (error) {

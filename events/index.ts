@@ -6,6 +6,7 @@ export {
   type EventsConnection,
 } from './connection.js'
 export { type ConsumeOptions, type ConsumerState, consume, type EventsConsumer } from './consumer.js'
+export { answerConsumerRequests } from './consumer-requests.js'
 export { DeadEvent, type DeadLetter } from './dead-letters.js'
 export { type JsonObject, type JsonValue, jsonFlaw } from './decode.js'
 export type { Incoming } from './delivery.js'
@@ -21,7 +22,7 @@ export {
   parseStatus,
   type StatusEvent,
 } from './messages.js'
-export { type NatsUser, natsUsers, operatorUser, serviceUser } from './permissions.js'
+export { JETSTREAM_INFO, type NatsAccount, type NatsUser, natsAccounts, STREAM_ACCOUNT } from './permissions.js'
 export {
   createPublisher,
   type Publication,

@@ -1,7 +1,11 @@
-// Owns who may say and hear what on NATS, one list from which deploy/nats.conf and the stack's server are made.
-// Invariants: nobody is anonymous; only identity speaks of lifecycles and makes the stream, and nobody deletes or purges
-// it; a service speaks for itself, reads through its own durable, and hears no one else's answers (an inbox of its own).
+// The accounts and users of NATS: one list from which deploy/nats.conf and the stack's server are made.
+// Invariants: every connection has a user. The stream lives in an account of its own without users; another account
+// reaches of it what it imports, subject by subject. The server sends replies and pulled messages into the account that
+// asked, so a reply address can name nothing of the stream's API either. A service has no right to make a consumer: the
+// settings of one could name a delivery subject in the stream's account. Identity makes them on request.
 import {
+  CONSUMER_REQUESTS,
+  consumerRequestSubject,
   DURABLE_FILTERS,
   deadSubject,
   inboxOf,
@@ -17,41 +21,125 @@ import {
 export interface NatsUser {
   readonly name: string
   readonly publish: readonly string[]
-  /** Empty: may hear nothing. */
+  /** Empty: may subscribe to nothing. */
   readonly subscribe: readonly string[]
+  /** May answer each request it receives once, at the address that the request names. */
+  readonly answers?: boolean
 }
 
-/** What a consumer loop asks of JetStream about one durable (nats 2.29 with a server of 2.9 or later). */
-const durableRights = (durable: string, filter: string): string[] => [
-  `$JS.API.CONSUMER.INFO.${STREAM}.${durable}`,
-  `$JS.API.CONSUMER.CREATE.${STREAM}.${durable}.${filter}`,
-  `$JS.API.CONSUMER.DELETE.${STREAM}.${durable}`,
-  `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.${durable}`,
-  `$JS.ACK.${STREAM}.${durable}.>`,
+export interface NatsAccount {
+  readonly name: string
+  readonly jetstream: boolean
+  readonly users: readonly NatsUser[]
+  /** `several`: one request has many replies, as a pull has. */
+  readonly exports: readonly { readonly subject: string; readonly to: readonly string[]; readonly several: boolean }[]
+  readonly imports: readonly { readonly subject: string; readonly from: string }[]
+}
+
+/** The account that holds the stream. Give it a user only for whoever runs the server: that user may do everything. */
+export const STREAM_ACCOUNT = 'EVENTS'
+const IDENTITY = 'identity'
+
+/** What a user publishes, and the account in which that is served. */
+interface Right {
+  readonly subject: string
+  readonly from: string
+  readonly several?: boolean
+}
+
+/**
+ * Imported, and published by no user: without it the server gives an account an import of its own for all of `$JS.API.>`,
+ * which answers every request with "JetStream not enabled for account" (nats-server 2.9 to 2.15).
+ */
+export const JETSTREAM_INFO = '$JS.API.INFO'
+
+const ofStream = (subject: string): Right => ({ subject, from: STREAM_ACCOUNT })
+
+/** What reading through a durable asks of JetStream (nats 2.29 with a server of 2.9 or later). */
+const readRights = (durable: string): Right[] => [
+  ofStream(`$JS.API.CONSUMER.INFO.${STREAM}.${durable}`),
+  { ...ofStream(`$JS.API.CONSUMER.MSG.NEXT.${STREAM}.${durable}`), several: true },
+  ofStream(`$JS.ACK.${STREAM}.${durable}.>`),
+  // The longer form of an acknowledgement: `_` is the JetStream domain when there is none, `*` the account's hash. A `*`
+  // for the domain would also match the short form of another durable.
+  ofStream(`$JS.ACK._.*.${STREAM}.${durable}.>`),
 ]
 
-/** A service that provisions. `source`: it is where tenants are made. */
-export function serviceUser(service: string, source = false): NatsUser {
-  return {
-    name: service,
-    publish: [
-      ...(source ? LIFECYCLE_KINDS.map(lifecycleSubject) : []),
-      ...STATUS_KINDS.map(kind => statusSubject(kind, service)),
-      deadSubject(service),
-      `$JS.API.STREAM.INFO.${STREAM}`,
-      ...(source ? [`$JS.API.STREAM.CREATE.${STREAM}`, `$JS.API.STREAM.UPDATE.${STREAM}`] : []),
-      ...durableRights(tenantsDurable(service), DURABLE_FILTERS.tenants),
-      ...(source ? durableRights(ledgerDurable(service), DURABLE_FILTERS.ledger) : []),
-    ],
-    subscribe: [`${inboxOf(service)}.>`],
+/** What keeping a durable there, with the right settings, asks of JetStream. */
+const keepRights = (durable: string, filter: string): Right[] => [
+  ofStream(`$JS.API.CONSUMER.INFO.${STREAM}.${durable}`),
+  ofStream(`$JS.API.CONSUMER.CREATE.${STREAM}.${durable}.${filter}`),
+  ofStream(`$JS.API.CONSUMER.DELETE.${STREAM}.${durable}`),
+]
+
+const accountOf = (name: string): string => name.toUpperCase()
+
+/** What every service does: it publishes its own status and dead letters, and reads through its own durable. */
+const serviceRights = (service: string): Right[] => [
+  ...STATUS_KINDS.map(kind => ofStream(statusSubject(kind, service))),
+  ofStream(deadSubject(service)),
+  ofStream(`$JS.API.STREAM.INFO.${STREAM}`),
+  ...readRights(tenantsDurable(service)),
+]
+
+/** What identity does beyond that: it publishes lifecycles, keeps the stream, and keeps the consumers of all services. */
+const identityRights = (services: readonly string[]): Right[] => [
+  ...LIFECYCLE_KINDS.map(kind => ofStream(lifecycleSubject(kind))),
+  ofStream(`$JS.API.STREAM.CREATE.${STREAM}`),
+  ofStream(`$JS.API.STREAM.UPDATE.${STREAM}`),
+  ...readRights(ledgerDurable(IDENTITY)),
+  ...keepRights(ledgerDurable(IDENTITY), DURABLE_FILTERS.ledger),
+  ...services.flatMap(service => keepRights(tenantsDurable(service), DURABLE_FILTERS.tenants)),
+]
+
+const imported = (rights: readonly Right[]): Right[] =>
+  rights.some(({ subject }) => subject.startsWith('$JS.API.')) ? [ofStream(JETSTREAM_INFO)] : []
+
+function part(name: string, rights: readonly Right[], subscribe: readonly string[], answers = false) {
+  const unique = [...new Map(rights.map(right => [right.subject, right])).values()]
+  return { name, account: accountOf(name), rights: unique, subscribe, answers }
+}
+
+/** The stream's account, then the operator's, then one for each service; `identity` is where tenants are made. */
+export function natsAccounts(services: readonly string[]): NatsAccount[] {
+  const parts = [
+    // A person or a program that asks for tenants by a bare event, and does nothing else.
+    part('operator', [ofStream(lifecycleSubject('created'))], []),
+    ...services.map(service =>
+      service === IDENTITY
+        ? part(
+            service,
+            [...identityRights(services), ...serviceRights(service)],
+            [`${inboxOf(service)}.>`, CONSUMER_REQUESTS],
+            true,
+          )
+        : part(
+            service,
+            [...serviceRights(service), { subject: consumerRequestSubject(service), from: accountOf(IDENTITY) }],
+            [`${inboxOf(service)}.>`],
+          ),
+    ),
+  ]
+  const exportsOf = (account: string): NatsAccount['exports'] => {
+    const found = new Map<string, { subject: string; to: string[]; several: boolean }>()
+    for (const { account: to, rights } of parts) {
+      for (const { subject, from, several = false } of [...imported(rights), ...rights]) {
+        if (from !== account) continue
+        const known = found.get(subject)
+        if (known) known.to.push(to)
+        else found.set(subject, { subject, to: [to], several })
+      }
+    }
+    return [...found.values()]
   }
+  return [
+    { name: STREAM_ACCOUNT, jetstream: true, users: [], exports: exportsOf(STREAM_ACCOUNT), imports: [] },
+    ...parts.map(({ name, account, rights, subscribe, answers }) => ({
+      name: account,
+      jetstream: false,
+      users: [{ name, publish: rights.map(({ subject }) => subject), subscribe, ...(answers && { answers }) }],
+      exports: exportsOf(account),
+      imports: [...imported(rights), ...rights].map(({ subject, from }) => ({ subject, from })),
+    })),
+  ]
 }
-
-/** A person or a program that asks for tenants by a bare event, and does nothing else. */
-export const operatorUser: NatsUser = { name: 'operator', publish: [lifecycleSubject('created')], subscribe: [] }
-
-/** The operator first, then the services; `identity` is the source. */
-export const natsUsers = (services: readonly string[]): NatsUser[] => [
-  operatorUser,
-  ...services.map(service => serviceUser(service, service === 'identity')),
-]

@@ -22,6 +22,8 @@ export type EventsReport =
   // stream and consumer
   | { readonly type: 'stream_ensured'; readonly action: Ensured; readonly created: string; readonly lastSeq: number }
   | { readonly type: 'consumer_ensured'; readonly durable: string; readonly action: Ensured | 'recreated' }
+  /** Identity could not make a service's consumer; the service asks again. */
+  | { readonly type: 'consumer_request_failed'; readonly durable: string; readonly error: string }
   /** Pulling has (re)started: the consumer is at work. */
   | { readonly type: 'consuming'; readonly durable: string }
   | { readonly type: 'consume_failed'; readonly durable: string; readonly error: string; readonly retryInMs: number }

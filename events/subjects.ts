@@ -41,6 +41,11 @@ export const tenantsDurable = (service: string): string => `tenants-${serviceTok
 /** The durable through which identity reads every service's status events. */
 export const ledgerDurable = (service: string): string => `ledger-${serviceToken(service)}`
 
+/** Where a service asks identity to make its consumer, or to bring its settings back. Outside the stream. */
+export const consumerRequestSubject = (service: string): string => `ensure.consumer.${serviceToken(service)}`
+/** All of them: `*` stands for the service. */
+export const CONSUMER_REQUESTS = 'ensure.consumer.*'
+
 /** Where the server's answers to a service go. Under the usual `_INBOX`, so that a NATS user made for any client will do. */
 export const inboxOf = (service: string): string => `_INBOX.${serviceToken(service)}`
 

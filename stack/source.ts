@@ -1,7 +1,7 @@
 // Which servers a stack uses: the ones the environment gives, if it gives all of them, or ones started here.
 // Given servers are never stopped by us; own ones are, together with their data.
 
-import { natsUsers } from '../events/index.js'
+import { natsAccounts } from '../events/index.js'
 import type { Superuser } from './init.js'
 import { perService, type ServiceName, serviceNames } from './names.js'
 import { findServers } from './servers/find.js'
@@ -23,7 +23,7 @@ const hostVariables = perService(name => `${name.toUpperCase()}_DB_HOST`)
 
 export const serverVariables = [...Object.values(hostVariables), 'NATS_URL', 'REDIS_URL']
 
-/** `more`: NATS users beside the services' own. */
+/** `more`: NATS users beside the services' own, in the account of the stream. */
 export async function obtainServers(
   env: NodeJS.ProcessEnv,
   durable: boolean,
@@ -33,7 +33,12 @@ export async function obtainServers(
   if (set.length === serverVariables.length) return givenServers(env)
 
   const { version } = findServers().postgres
-  const own = await startServers({ services: serviceNames, durable, natsUsers: [...natsUsers(serviceNames), ...more] })
+  const own = await startServers({
+    services: serviceNames,
+    durable,
+    natsAccounts: natsAccounts(serviceNames),
+    natsUsers: more,
+  })
   const missing = serverVariables.filter(name => !env[name])
   const ignored = set.length > 0 ? ` ${set.join(', ')} not used, because ${missing.join(', ')} is not set.` : ''
   return {

@@ -1,6 +1,8 @@
 // A NATS server of our own: JetStream on file storage, users and passwords in a file only its owner can read.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { NatsAccount } from '../../events/index.js'
+import { accountsSection, rule } from '../nats-accounts.js'
 import { processWatch, type Watch } from '../watch.js'
 import { findServers } from './find.js'
 import { makeFolder, randomPassword } from './folder.js'
@@ -19,7 +21,10 @@ export interface NatsOptions {
   dir?: string
   name?: string
   port?: number
-  users?: NatsUser[]
+  /** In one account, unless `accounts` has the others. */
+  users?: readonly NatsUser[]
+  /** Accounts with users of their own; `users` then go into the first, which holds the stream. */
+  accounts?: readonly NatsAccount[]
   /** Paths of PEM files: clients must speak TLS. */
   tls?: { key: string; cert: string } | undefined
   watch?: Watch | undefined
@@ -37,7 +42,9 @@ export interface NatsServer extends ServerProcess {
 }
 
 export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
-  const { name = 'nats', users = [{ name: 'operator' }], tls, watch = processWatch() } = options
+  const { name = 'nats', accounts = [], tls, watch = processWatch() } = options
+  const more = options.users ?? (accounts.length > 0 ? [] : [{ name: 'operator' }])
+  const users: readonly NatsUser[] = [...accounts.flatMap(account => account.users), ...more]
   const command = findServers().nats
   const folder = makeFolder(options.dir, watch)
   const data = join(folder.path, name)
@@ -49,7 +56,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
     const { process, port } = await onPort(options.port, async port => {
       // The server tells its name to whoever connects: so we know that it is ours and not another one on that port.
       const serverName = `${name}-${randomPassword().slice(0, 12)}`
-      const text = configuration({ port, serverName, data, users, passwords, tls })
+      const text = configuration({ port, serverName, data, users: more, accounts, passwords, tls })
       writeFileSync(config, text, { mode: 0o600 })
       const program: Program = {
         name: 'NATS',
@@ -92,14 +99,12 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   }
 }
 
-/** To the server an empty list of what is allowed is no list. */
-export const rule = (allowed: readonly string[]) => (allowed.length > 0 ? { allow: allowed } : { deny: ['>'] })
-
 function configuration(how: {
   port: number
   serverName: string
   data: string
-  users: NatsUser[]
+  users: readonly NatsUser[]
+  accounts: readonly NatsAccount[]
   passwords: Map<string, string>
   tls: NatsOptions['tls']
 }): string {
@@ -113,6 +118,8 @@ function configuration(how: {
       },
     }),
   }))
+  const withStream = how.accounts[0]?.name
+  const accounts = accountsSection(how.accounts, name => how.passwords.get(name) ?? '')
   // The server's own format accepts JSON.
   return JSON.stringify(
     {
@@ -120,7 +127,9 @@ function configuration(how: {
       port: how.port,
       server_name: how.serverName,
       jetstream: { store_dir: how.data },
-      authorization: { users },
+      ...(withStream === undefined
+        ? { authorization: { users } }
+        : { accounts: { ...accounts, [withStream]: { ...accounts[withStream], users } } }),
       ...(how.tls && { tls: { cert_file: how.tls.cert, key_file: how.tls.key } }),
     },
     null,

@@ -1,6 +1,7 @@
 // All servers of one stack on this machine: one PostgreSQL instance per service, NATS and Redis, in one temporary folder.
 // Started side by side; if one fails the others are taken down again. stop() goes NATS, Redis, PostgreSQL, then the
 // folder, and may be called twice. A stopped or killed single server can be brought back with its own restart().
+import type { NatsAccount } from '../../events/index.js'
 import { processWatch, type Watch } from '../watch.js'
 import { findServers } from './find.js'
 import { type Folder, makeFolder } from './folder.js'
@@ -16,7 +17,9 @@ export interface ServersOptions<Name extends string> {
   settings?: Record<string, string | number>
   /** Where the programs of one instance are, when it is of another version than the others. */
   bins?: Partial<Record<Name, string>>
-  natsUsers?: NatsUser[]
+  natsAccounts?: readonly NatsAccount[]
+  /** Beside those of the accounts, in the account of the stream; without accounts: all. */
+  natsUsers?: readonly NatsUser[]
   dir?: string
   watch?: Watch
 }
@@ -44,7 +47,11 @@ export async function startServers<Name extends string>(options: ServersOptions<
       ...given({ port: ports?.postgres?.[name], settings, bin: options.bins?.[name] }),
     }),
   )
-  const nats = startNats({ dir, watch, ...given({ port: ports?.nats, users: options.natsUsers }) })
+  const nats = startNats({
+    dir,
+    watch,
+    ...given({ port: ports?.nats, users: options.natsUsers, accounts: options.natsAccounts }),
+  })
   const redis = startRedis({ dir, watch, ...given({ port: ports?.redis }) })
 
   const outcomes = await Promise.allSettled([nats, redis, ...instances])

@@ -21,7 +21,13 @@ export interface NatsServer {
   restart(): Promise<void>
 }
 
-export async function startNats(options: { dir: string; port?: number; config?: string }): Promise<NatsServer> {
+export async function startNats(options: {
+  dir: string
+  port?: number
+  config?: string
+  /** Default: the one of PATH. */
+  program?: string
+}): Promise<NatsServer> {
   const port = options.port ?? (await freePort())
   const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', options.dir]
   if (options.config !== undefined) {
@@ -42,7 +48,7 @@ export async function startNats(options: { dir: string; port?: number; config?: 
   }
 
   async function start(): Promise<void> {
-    child = spawn('nats-server', args, { stdio: 'ignore' })
+    child = spawn(options.program ?? 'nats-server', args, { stdio: 'ignore' })
     for (let tries = 0; !(await answers(port)); tries++) {
       if (tries > 250 || child.exitCode !== null) throw new Error(`nats-server did not start on ${port}`)
       await sleep(20)

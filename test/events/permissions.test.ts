@@ -1,27 +1,48 @@
-// The rules of deploy/nats.conf on a real server that reads that file: each user can do its work, and nothing else.
+// The accounts of deploy/nats.conf on a real server that reads that file: each user can do its work, and nothing else.
+// NEWER_NATS_SERVER may name a nats-server of 2.14 or later: then everything is tried there too, with both forms of
+// acknowledgement.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { headers } from 'nats'
 import t, { type Test } from 'tap'
 import {
+  answerConsumerRequests,
   createPublisher,
   type EventsConnection,
   ensureTenantStream,
+  JETSTREAM_INFO,
   LIFECYCLE_FILTER,
-  natsUsers,
+  natsAccounts,
   parseStatus,
   readStreamState,
   STATUS_FILTER,
   STREAM,
+  STREAM_ACCOUNT,
 } from '../../events/index.js'
 import { serviceNames } from '../../stack/names.js'
 import { natsConf, passwordVariable } from '../../stack/nats-conf.js'
 import { connection, consumer, count, type Reports, rawPublish, server, until } from './rig.js'
 
 const passwordOf = (name: string) => `secret-of-${name}`
-for (const { name } of natsUsers(serviceNames)) process.env[passwordVariable(name)] = passwordOf(name)
+const names = [...natsAccounts(serviceNames).flatMap(({ users }) => users.map(({ name }) => name)), 'billing']
+for (const name of names) process.env[passwordVariable(name)] = passwordOf(name)
 
-async function rig(t: Test) {
-  const nats = await server(t, readFileSync('deploy/nats.conf', 'utf8'))
+const refused = { code: 'EVENT_REJECTED' }
+const denied = { code: 'PERMISSIONS_VIOLATION' }
+
+/** `admin` is a user of the stream's account: it looks at what the others did. */
+const withAdmin = (config: string) =>
+  config.replace('jetstream: "enabled"', 'jetstream: enabled, users: [{ user: admin, password: secret-of-admin }]')
+
+interface Machine {
+  readonly program?: string
+  /** More lines of the configuration. */
+  readonly more?: string
+  readonly acknowledgement: RegExp
+}
+
+async function rig(t: Test, { program, more = '' }: Machine, config = readFileSync('deploy/nats.conf', 'utf8')) {
+  const nats = await server(t, `${withAdmin(config)}${more}`, program)
   const as = async (name: string, reports: Reports = []) => {
     const url = `nats://${name}:${passwordOf(name)}@127.0.0.1:${nats.port}`
     const made = connection(t, url, reports, name)
@@ -29,208 +50,376 @@ async function rig(t: Test) {
     t.equal(made.secured(), true)
     return made
   }
-  return { nats, as }
+  /** A line on a socket, so that nothing but the server can refuse it. */
+  const raw = (user: string, subject: string, body = '', reply?: string) =>
+    rawPublish(nats.port, subject, body, { user, pass: passwordOf(user), ...(reply !== undefined && { reply }) })
+  return { nats, as, raw }
 }
 
 const say = (who: EventsConnection, subject: string, body = '{"id":"acme","version":9}') =>
-  createPublisher(who).publish({
-    subject,
-    payload: Buffer.from(body),
-    messageId: randomUUID(),
-    timeoutMs: 5_000,
-  })
-const refused = { code: 'EVENT_REJECTED' }
+  createPublisher(who).publish({ subject, payload: Buffer.from(body), messageId: randomUUID(), timeoutMs: 5_000 })
 
-t.test('deploy/nats.conf is what the rules say', async t => {
-  t.equal(readFileSync('deploy/nats.conf', 'utf8'), natsConf(), 'node dist/stack/nats-conf.js > deploy/nats.conf')
-  for (const { name } of natsUsers(serviceNames)) {
-    t.match(readFileSync('deploy/nats.conf', 'utf8'), `password: $${passwordVariable(name)}\n`)
-  }
-})
+const managerOf = (who: EventsConnection) => who.client().jetstreamManager({ timeout: 500, checkAPI: false })
 
-t.test('each service does its own work under its own user, and nothing is refused', async t => {
-  const { nats, as } = await rig(t)
-  const reports: Reports = []
-  const [identity, employee, core] = [
-    await as('identity', reports),
-    await as('employee', reports),
-    await as('core', reports),
-  ]
-  t.match(await ensureTenantStream(identity, { maxAgeMs: 600_000 }), { action: 'created' })
-  t.match(await ensureTenantStream(identity), { action: 'updated' })
-  const statuses: string[] = []
-  const report = (r: Reports[number]) => void reports.push(r)
-  consumer(t, { connection: identity, report, service: 'identity', durable: 'tenants-identity' })
-  consumer(t, {
-    connection: identity,
-    report,
-    service: 'identity',
-    durable: 'ledger-identity',
-    filter: STATUS_FILTER,
-    parse: (subject, data) => {
-      const parsed = parseStatus(subject, data)
-      if (parsed.ok) statuses.push(`${parsed.event.id} ${parsed.event.service}`)
-      return { ok: true, event: { kind: 'created', id: 'x', name: 'x' } as never }
-    },
-  })
+/** A stream of three messages, all consumers made, and what the admin sees of it. */
+async function standing(t: Test, machine: Machine) {
+  const { nats, as, raw } = await rig(t, machine)
+  const [identity, employee, core] = [await as('identity'), await as('employee'), await as('core')]
+  await ensureTenantStream(identity)
+  t.teardown(answerConsumerRequests({ connection: identity }).stop)
+  for (const id of ['one', 'two', 'three'])
+    await say(identity, 'tenant.created', `{"id":"${id}","version":1,"name":"x"}`)
   for (const one of [employee, core]) {
+    const reports: Reports = []
     const { name: service } = one
-    consumer(t, {
+    const made = consumer(t, {
       connection: one,
-      report,
+      report: r => void reports.push(r),
       service,
       durable: `tenants-${service}`,
       mayCreateStream: false,
-      // Changed settings and unchangeable ones: updated, or deleted and made again.
-      ackWaitMs: 5000,
-      handle: async ({ id }) => {
-        const body = { id, service, version: 1, revision: 1, status: 'ready', at: new Date().toISOString() }
-        await say(one, `tenant.ready.${service}`, JSON.stringify(body))
+    })
+    await until(`${service} has acknowledged`, () => count(reports, 'acked') === 3)
+    await made.stop()
+  }
+  const admin = await managerOf(await as('admin'))
+  const look = async () => {
+    const { config, state, created } = await admin.streams.info(STREAM)
+    const consumers = []
+    for await (const { name, created, config } of admin.consumers.list(STREAM))
+      consumers.push({ name, created, config })
+    return { config, created, first: state.first_seq, messages: state.messages, consumers }
+  }
+  return { nats, raw, identity, employee, core, admin, look }
+}
+
+t.test('deploy/nats.conf is what the rules say', async t => {
+  t.equal(readFileSync('deploy/nats.conf', 'utf8'), natsConf(), 'node dist/stack/nats-conf.js > deploy/nats.conf')
+  for (const { users } of natsAccounts(serviceNames))
+    for (const { name } of users) {
+      t.match(readFileSync('deploy/nats.conf', 'utf8'), `password: $${passwordVariable(name)}\n`)
+    }
+})
+
+t.test('only identity, each service and the operator are users, each in an account of its own', async t => {
+  const accounts = natsAccounts(serviceNames)
+  t.strictSame(
+    accounts.map(({ name, users }) => [name, users.map(user => user.name)]),
+    [
+      [STREAM_ACCOUNT, []],
+      ['OPERATOR', ['operator']],
+      ['IDENTITY', ['identity']],
+      ['EMPLOYEE', ['employee']],
+      ['CORE', ['core']],
+    ],
+  )
+  for (const { name, users, imports } of accounts) {
+    t.strictSame(
+      users.flatMap(user => user.publish),
+      imports.map(({ subject }) => subject).filter(subject => subject !== JETSTREAM_INFO),
+      `${name}: what is published is what is imported`,
+    )
+    for (const { subject, from } of imports) {
+      const exported = accounts.find(account => account.name === from)?.exports.find(one => one.subject === subject)
+      t.ok(exported?.to.includes(name), `${from} exports ${subject} to ${name}`)
+    }
+  }
+})
+
+const newer = process.env.NEWER_NATS_SERVER
+const machines: [string, Machine][] = [
+  ['the nats-server of PATH', { acknowledgement: /^\$JS\.ACK\./ }],
+  ...(newer
+    ? ([
+        ['the newer nats-server of NEWER_NATS_SERVER', { program: newer, acknowledgement: /^\$JS\.ACK\.TENANTS\./ }],
+        [
+          'the newer nats-server of NEWER_NATS_SERVER, acknowledged in the longer form',
+          {
+            program: newer,
+            more: 'feature_flags: { js_ack_fc_v2: true }\n',
+            acknowledgement: /^\$JS\.ACK\._\.\w+\.TENANTS\./,
+          },
+        ],
+      ] satisfies [string, Machine][])
+    : []),
+]
+
+for (const [label, machine] of machines) {
+  t.test(`${label}: each service does its own work under its own user, and nothing is refused`, async t => {
+    const { as, raw } = await rig(t, machine)
+    const reports: Reports = []
+    const [identity, employee, core] = [
+      await as('identity', reports),
+      await as('employee', reports),
+      await as('core', reports),
+    ]
+    const admin = await managerOf(await as('admin'))
+    t.match(await ensureTenantStream(identity, { maxAgeMs: 600_000 }), { action: 'created' })
+    t.match(await ensureTenantStream(identity), { action: 'updated' })
+    const statuses: string[] = []
+    const report = (r: Reports[number]) => void reports.push(r)
+    t.teardown(answerConsumerRequests({ connection: identity, report, ackWaitMs: 5000 }).stop)
+    consumer(t, { connection: identity, report, service: 'identity', durable: 'tenants-identity' })
+    consumer(t, {
+      connection: identity,
+      report,
+      service: 'identity',
+      durable: 'ledger-identity',
+      filter: STATUS_FILTER,
+      parse: (subject, data) => {
+        const parsed = parseStatus(subject, data)
+        if (parsed.ok) statuses.push(`${parsed.event.id} ${parsed.event.service}`)
+        return { ok: true, event: { kind: 'created', id: 'x', name: 'x' } as never }
       },
     })
-  }
-  for (const kind of ['created', 'updated', 'suspended', 'activated', 'deleted']) {
-    await say(identity, `tenant.${kind}`, `{"id":"${kind}","version":1,"name":"x"}`)
-  }
-  await until('both services have answered each', () => statuses.length === 10)
-  t.equal(count(reports, 'server_error') + count(reports, 'consume_failed') + count(reports, 'dead_copy_failed'), 0)
+    for (const one of [employee, core]) {
+      const { name: service } = one
+      consumer(t, {
+        connection: one,
+        report,
+        service,
+        durable: `tenants-${service}`,
+        mayCreateStream: false,
+        ackWaitMs: 5000,
+        handle: async ({ id }) => {
+          const body = { id, service, version: 1, revision: 1, status: 'ready', at: new Date().toISOString() }
+          await say(one, `tenant.ready.${service}`, JSON.stringify(body))
+        },
+      })
+    }
+    for (const kind of ['created', 'updated', 'suspended', 'activated', 'deleted']) {
+      await say(identity, `tenant.${kind}`, `{"id":"${kind}","version":1,"name":"x"}`)
+    }
+    await until('both services have answered each', () => statuses.length === 10)
+    t.equal(count(reports, 'server_error') + count(reports, 'consume_failed') + count(reports, 'dead_copy_failed'), 0)
 
-  // A dead letter's copy may be sent, and a durable of other settings replaced.
-  await say(identity, 'tenant.created', 'no json')
-  await until('buried in all three', () => count(reports, 'dead') === 3)
-  const jsm = await identity.client().jetstreamManager({ checkAPI: false })
-  await jsm.consumers.delete(STREAM, 'tenants-identity')
-  await until(
-    'made again',
-    () => reports.filter(r => r.type === 'consumer_ensured' && r.durable === 'tenants-identity').length > 1,
-  )
-  t.equal(count(reports, 'server_error'), 0)
+    // The server has every acknowledgement.
+    for (const durable of ['tenants-identity', 'tenants-employee', 'tenants-core', 'ledger-identity']) {
+      let owed = 1
+      while (owed > 0) owed = (await admin.consumers.info(STREAM, durable)).num_ack_pending
+      t.equal((await admin.consumers.info(STREAM, durable)).num_redelivered, 0, durable)
+    }
+    const [sample] = reports.filter(r => r.type === 'consumer_ensured' && r.durable === 'tenants-employee')
+    t.match(sample, { action: 'created' })
 
-  // `nats pub` as the operator: one line on a socket, no inbox.
-  await rawPublish(nats.port, 'tenant.created', '{"id":"bare"}', { user: 'operator', pass: passwordOf('operator') })
-  await until('the services have answered', () => statuses.filter(one => one.startsWith('bare')).length === 2)
-})
+    // A dead letter's copy may be sent, and a durable that is lost is made again.
+    const copies: string[] = []
+    const eavesdropper = await as('admin')
+    eavesdropper.client().subscribe('dead.>', { callback: (_, message) => copies.push(message.subject) })
+    await eavesdropper.client().flush()
+    await say(identity, 'tenant.created', 'no json')
+    await until('buried in all three', () => count(reports, 'dead') === 3 && copies.length === 3)
+    for (const durable of ['tenants-identity', 'tenants-employee', 'tenants-core']) {
+      const made = () => reports.filter(r => r.type === 'consumer_ensured' && r.durable === durable).length
+      const before = made()
+      await admin.consumers.delete(STREAM, durable)
+      await until(`${durable} is made again`, () => made() > before)
+      await until('and read', () => reports.filter(r => r.type === 'consuming' && r.durable === durable).length > 1)
+    }
+    t.equal(count(reports, 'server_error'), 0)
 
-t.test('a service speaks for itself alone and changes no stream', async t => {
-  const { as } = await rig(t)
-  const [identity, employee] = [await as('identity'), await as('employee')]
-  await ensureTenantStream(identity)
-  const before = await readStreamState(identity)
-  for (const subject of [
-    'tenant.created',
-    'tenant.deleted',
-    'tenant.updated',
-    'tenant.ready.core',
-    'tenant.ready.identity',
-  ])
-    await t.rejects(say(employee, subject), refused, subject)
-  const jsm = await employee.client().jetstreamManager({ timeout: 500, checkAPI: false })
-  const denied = { code: 'PERMISSIONS_VIOLATION' }
-  await t.rejects(jsm.streams.delete(STREAM), denied)
-  await t.rejects(jsm.streams.purge(STREAM), denied)
-  await t.rejects(jsm.streams.deleteMessage(STREAM, 1), denied)
-  await t.rejects(jsm.streams.update(STREAM, { max_age: 1e9 }), denied)
-  await t.rejects(jsm.streams.add({ name: 'OTHER', subjects: ['dead.>'] }), denied)
-  await t.rejects(jsm.streams.getMessage(STREAM, { seq: 1 }), denied)
-  await t.rejects(jsm.streams.list().next(), denied)
-  t.strictSame(await readStreamState(identity), before)
-})
+    // The form of acknowledgement that was in use.
+    let form = ''
+    eavesdropper.client().subscribe('$JS.ACK.>', { callback: (_, message) => (form = message.subject) })
+    await eavesdropper.client().flush()
+    await say(identity, 'tenant.updated', '{"id":"formed","version":2,"name":"x"}')
+    await until('an acknowledgement was seen', () => form !== '')
+    t.match(form, machine.acknowledgement)
 
-t.test('a service does not read, change or answer another’s durable, nor hear its answers', async t => {
-  const { as } = await rig(t)
-  const [identity, employee, core] = [await as('identity'), await as('employee'), await as('core')]
-  await ensureTenantStream(identity)
-  await say(identity, 'tenant.created', '{"id":"acme","version":1,"name":"x"}')
-  const reports: Reports = []
-  const theirs = consumer(t, {
-    connection: core,
-    report: r => void reports.push(r),
-    service: 'core',
-    durable: 'tenants-core',
-    mayCreateStream: false,
+    // `nats pub` as the operator: one line on a socket, no inbox.
+    await raw('operator', 'tenant.created', '{"id":"bare"}')
+    await until('the services have answered', () => statuses.filter(one => one.startsWith('bare')).length === 2)
   })
-  await until('handled', () => count(reports, 'acked') === 1)
-  await theirs.stop()
-  const jsm = await employee.client().jetstreamManager({ timeout: 500, checkAPI: false })
-  const denied = { code: 'PERMISSIONS_VIOLATION' }
-  await t.rejects(jsm.consumers.info(STREAM, 'tenants-core'), denied)
-  await t.rejects(jsm.consumers.delete(STREAM, 'tenants-core'), denied)
-  await t.rejects(
-    jsm.consumers.add(STREAM, {
-      durable_name: 'tenants-core',
-      filter_subject: LIFECYCLE_FILTER,
-      ack_policy: 'explicit' as never,
-    }),
-    denied,
-  )
-  await t.rejects(
-    jsm.consumers.add(STREAM, { durable_name: 'spy', filter_subject: STATUS_FILTER, ack_policy: 'explicit' as never }),
-    denied,
-  )
-  await t.rejects(
-    employee.client().request('$JS.API.CONSUMER.MSG.NEXT.TENANTS.tenants-core', '', { timeout: 500 }),
-    denied,
-  )
-  for (const subject of ['_INBOX.>', '_INBOX.core.>', '>', 'tenant.>', 'dead.>']) {
-    const heard = await new Promise<Error | null>(resolve => {
-      employee.client().subscribe(subject, { callback: error => resolve(error) })
-      void employee
-        .client()
-        .flush()
-        .then(() => setTimeout(resolve, 200, null))
-    })
-    t.match(heard, { code: 'PERMISSIONS_VIOLATION' }, subject)
-  }
-})
 
-t.test('an operator may ask for tenants and do nothing else; nobody is let in without a name', async t => {
-  const { nats, as } = await rig(t)
-  await ensureTenantStream(await as('identity'))
-  const operator = { user: 'operator', pass: passwordOf('operator') }
-  await rawPublish(nats.port, 'tenant.created', '{"id":"bare"}', operator)
-  for (const subject of [
-    'tenant.deleted',
-    'tenant.updated',
-    'tenant.ready.core',
-    'dead.tenant.core',
-    '$JS.API.STREAM.DELETE.TENANTS',
-  ]) {
-    await t.rejects(rawPublish(nats.port, subject, '{}', operator), /Permissions Violation for Publish/, subject)
-  }
-  await t.rejects(rawPublish(nats.port, 'tenant.created', '{"id":"bare"}'), /Authorization Violation/)
-  await t.rejects(
-    rawPublish(nats.port, 'tenant.created', '{}', { user: 'operator', pass: 'guessed' }),
-    /Authorization Violation/,
-  )
-  await t.rejects(rawPublish(nats.port, 'tenant.created', '{}', { user: 'root', pass: 'x' }), /Authorization Violation/)
-})
-
-t.test(
-  'a reply that names a subject of the stream forges nothing: a pull repeats the word, an answer is a dead letter',
-  async t => {
-    const { nats, as } = await rig(t)
-    const [identity, employee, core] = [await as('identity'), await as('employee'), await as('core')]
+  t.test(`${label}: a service of one's own gets the same lines with its name`, async t => {
+    const { as } = await rig(t, machine, natsConf([...serviceNames, 'billing']))
+    const [identity, billing] = [await as('identity'), await as('billing')]
     await ensureTenantStream(identity)
-    const dead: string[] = []
-    const handled: string[] = []
-    const common = { service: 'core', durable: 'tenants-core', mayCreateStream: false }
+    t.teardown(answerConsumerRequests({ connection: identity }).stop)
+    const reports: Reports = []
     consumer(t, {
-      ...common,
-      connection: core,
-      onDead: async letter => void dead.push(letter.subject),
-      handle: async ({ id, kind }) => void handled.push(`${kind} ${id}`),
+      connection: billing,
+      report: r => void reports.push(r),
+      service: 'billing',
+      durable: 'tenants-billing',
+      mayCreateStream: false,
     })
-    const jsm = await employee.client().jetstreamManager({ checkAPI: false })
-    const ack_policy = 'explicit' as never
-    await jsm.consumers.add(STREAM, { durable_name: 'tenants-employee', filter_subject: LIFECYCLE_FILTER, ack_policy })
-    // A bare one has no message id by which the stream would drop the repeat.
-    await rawPublish(nats.port, 'tenant.created', '{"id":"acme"}', { user: 'operator', pass: passwordOf('operator') })
-    await until('handled', () => handled.length === 1)
-    const spy = { user: 'employee', pass: passwordOf('employee'), reply: 'tenant.deleted' }
-    await rawPublish(nats.port, '$JS.API.CONSUMER.MSG.NEXT.TENANTS.tenants-employee', '', spy)
-    await until('it came again as what it was', () => handled.length === 2)
-    await rawPublish(nats.port, '$JS.API.STREAM.INFO.TENANTS', '', spy)
-    await until('the answer was buried', () => dead.length === 1)
-    t.strictSame([handled, dead], [['created acme', 'created acme'], ['tenant.deleted']])
-  },
-)
+    await say(identity, 'tenant.created', '{"id":"acme","version":1,"name":"x"}')
+    await until('acknowledged', () => count(reports, 'acked') === 1)
+    t.match(await say(billing, 'tenant.ready.billing'), { seq: 2 })
+    t.equal(count(reports, 'server_error') + count(reports, 'consume_failed'), 0)
+  })
+
+  t.test(`${label}: without identity a service waits for its consumer, and has it when identity is there`, async t => {
+    const { as } = await rig(t, machine)
+    const [identity, core] = [await as('identity'), await as('core')]
+    await ensureTenantStream(identity)
+    const reports: Reports = []
+    consumer(t, {
+      connection: core,
+      report: r => void reports.push(r),
+      service: 'core',
+      durable: 'tenants-core',
+      mayCreateStream: false,
+    })
+    const waits = () => reports.filter(r => r.type === 'consume_failed' && /identity makes it/.test(r.error)).length
+    await until('it has waited', () => waits() > 0)
+    t.teardown(answerConsumerRequests({ connection: identity }).stop)
+    await until('it reads', () => count(reports, 'consuming') === 1)
+  })
+
+  t.test(`${label}: no user but identity reaches the API of the stream, by a request or by a reply`, async t => {
+    const { raw, identity, employee, core, admin, look } = await standing(t, machine)
+    const before = await look()
+    const api = [
+      '$JS.API.INFO',
+      '$JS.API.STREAM.NAMES',
+      '$JS.API.STREAM.LIST',
+      `$JS.API.STREAM.UPDATE.${STREAM}`,
+      `$JS.API.STREAM.PURGE.${STREAM}`,
+      `$JS.API.STREAM.DELETE.${STREAM}`,
+      `$JS.API.STREAM.MSG.GET.${STREAM}`,
+      `$JS.API.STREAM.MSG.DELETE.${STREAM}`,
+      `$JS.API.DIRECT.GET.${STREAM}`,
+      '$JS.API.STREAM.CREATE.OTHER',
+      `$JS.API.CONSUMER.NAMES.${STREAM}`,
+      `$JS.API.CONSUMER.LIST.${STREAM}`,
+      `$JS.API.CONSUMER.CREATE.${STREAM}`,
+      `$JS.API.CONSUMER.CREATE.${STREAM}.spy`,
+      `$JS.API.CONSUMER.CREATE.${STREAM}.spy.tenant.*`,
+      `$JS.API.CONSUMER.CREATE.${STREAM}.tenants-employee.tenant.*`,
+      `$JS.API.CONSUMER.CREATE.${STREAM}.tenants-core.tenant.*`,
+      `$JS.API.CONSUMER.DURABLE.CREATE.${STREAM}.tenants-employee`,
+      `$JS.API.CONSUMER.DURABLE.CREATE.${STREAM}.tenants-core`,
+      `$JS.API.CONSUMER.DELETE.${STREAM}.tenants-employee`,
+      `$JS.API.CONSUMER.DELETE.${STREAM}.tenants-core`,
+      `$JS.API.CONSUMER.INFO.${STREAM}.tenants-core`,
+      `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.tenants-core`,
+      `$JS.ACK.${STREAM}.tenants-core.1.1.1.1.0`,
+      `$JS.ACK._.HASH.${STREAM}.tenants-core.1.1.1.1.0.x`,
+      // The short form of another durable, dressed as the long form of its own.
+      `$JS.ACK.${STREAM}.tenants-core.${STREAM}.tenants-employee.1.1.0`,
+      `$JS.ACK._.HASH.${STREAM}.ledger-identity.1.1.1.1.0.x`,
+      '$SYS.REQ.SERVER.PING',
+      'ensure.consumer.core',
+      'tenant.ready.core',
+      'tenant.deleted',
+      '_R_.x',
+    ]
+    for (const subject of api) {
+      for (const user of ['employee', 'operator']) {
+        await t.rejects(raw(user, subject, ''), /Permissions Violation for Publish/, `${user}: ${subject}`)
+      }
+    }
+    const jsm = await managerOf(employee)
+    const asking: (() => Promise<unknown>)[] = [
+      () => jsm.streams.delete(STREAM),
+      () => jsm.streams.purge(STREAM),
+      () => jsm.streams.deleteMessage(STREAM, 1),
+      () => jsm.streams.update(STREAM, { max_age: 1e9 }),
+      () => jsm.streams.getMessage(STREAM, { seq: 1 }),
+      () => jsm.streams.list().next(),
+      () => jsm.consumers.info(STREAM, 'tenants-core'),
+      () => jsm.consumers.delete(STREAM, 'tenants-employee'),
+      () => jsm.consumers.add(STREAM, { durable_name: 'tenants-employee', filter_subject: LIFECYCLE_FILTER }),
+    ]
+    for (const ask of asking) await t.rejects(ask(), denied, String(ask))
+    for (const subject of ['tenant.created', 'tenant.deleted', 'tenant.ready.core']) {
+      await t.rejects(say(employee, subject), refused, subject)
+    }
+
+    // What a user may ask, with each subject of the API as the address of the reply: the server sends the reply, so a
+    // check of what the user publishes does not see it. A harmless one would be answered; these would change something.
+    const replies = [
+      '$JS.API.STREAM.NAMES',
+      `$JS.API.STREAM.PURGE.${STREAM}`,
+      `$JS.API.STREAM.DELETE.${STREAM}`,
+      `$JS.API.CONSUMER.DELETE.${STREAM}.tenants-core`,
+      `$JS.API.CONSUMER.DELETE.${STREAM}.tenants-employee`,
+      `$JS.API.CONSUMER.INFO.${STREAM}.tenants-core`,
+      'tenant.deleted',
+      'tenant.ready.core',
+      'ensure.consumer.core',
+    ]
+    for (const reply of replies) {
+      await raw('operator', 'tenant.created', '{"id":"bare"}', reply)
+      await raw('employee', 'tenant.ready.employee', '{}', reply)
+      await raw('employee', `$JS.API.STREAM.INFO.${STREAM}`, '', reply)
+      await raw('employee', `$JS.API.CONSUMER.INFO.${STREAM}.tenants-employee`, '', reply)
+      await raw('employee', `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.tenants-employee`, '{"batch":1,"no_wait":true}', reply)
+      await raw('employee', `$JS.ACK.${STREAM}.tenants-employee.1.1.1.1.0`, '+NXT', reply)
+      await raw('employee', `$JS.ACK.${STREAM}.tenants-employee.1.1.1.1.0`, '+ACK', reply)
+      await raw('employee', 'ensure.consumer.employee', '', reply)
+    }
+    // The answers to later requests: everything before them was served.
+    for (const one of [identity, employee, core]) await readStreamState(one)
+    const asked = replies.length
+    let now = await look()
+    await until('all are stored', () => {
+      void look().then(found => {
+        now = found
+      })
+      return now.messages >= 3 + 2 * asked
+    })
+    t.strictSame({ ...now, messages: 0 }, { ...before, messages: 0 }, 'the stream and its consumers are what they were')
+    t.equal(now.messages, 3 + 2 * asked, 'nothing was stored but what the users may publish')
+    for (let seq = 4; seq <= now.messages; seq++) {
+      const { subject } = await admin.streams.getMessage(STREAM, { seq })
+      t.match(subject, /^tenant\.(created|ready\.employee)$/)
+    }
+  })
+
+  t.test(`${label}: a trace of a message, a push and a header name no way into the stream's account`, async t => {
+    const { employee, look } = await standing(t, machine)
+    const before = await look()
+    const instructions = headers()
+    instructions.set('Nats-Trace-Dest', `$JS.API.STREAM.PURGE.${STREAM}`)
+    instructions.set('Nats-Rollup', 'all')
+    instructions.set('Nats-Schedule', '@at 2020-01-01T00:00:00Z')
+    instructions.set('Nats-Schedule-Target', 'tenant.deleted')
+    employee.client().publish('tenant.ready.employee', '{}', { headers: instructions })
+    await employee.client().flush()
+    await employee
+      .client()
+      .request('tenant.ready.employee', '{}', { timeout: 2000 })
+      .catch((error: unknown) => t.fail(String(error)))
+    const { config, created, first, consumers, messages } = await look()
+    t.strictSame({ config, created, first, consumers, messages: 0 }, { ...before, messages: 0 })
+    t.ok(messages >= 3, 'an instruction that the stream does not follow refuses the message at most')
+  })
+
+  t.test(`${label}: a service reads no other's answers`, async t => {
+    const { as } = await rig(t, machine)
+    const employee = await as('employee')
+    for (const subject of ['_INBOX.>', '_INBOX.core.>', '>', 'tenant.>', 'dead.>', 'ensure.>', '$JS.>', '_R_.>']) {
+      const answer = await new Promise<Error | null>(resolve => {
+        employee.client().subscribe(subject, { callback: error => resolve(error) })
+        void employee
+          .client()
+          .flush()
+          .then(() => setTimeout(resolve, 200, null))
+      })
+      t.match(answer, denied, subject)
+    }
+  })
+
+  t.test(`${label}: an operator may ask for tenants and do nothing else; a connection needs a user`, async t => {
+    const { nats, as, raw } = await rig(t, machine)
+    const identity = await as('identity')
+    await ensureTenantStream(identity)
+    await raw('operator', 'tenant.created', '{"id":"bare"}')
+    t.match(await readStreamState(identity), { messages: 1 })
+    for (const subject of ['tenant.updated', 'tenant.ready.core', 'dead.tenant.core', 'ensure.consumer.core']) {
+      await t.rejects(raw('operator', subject, '{}'), /Permissions Violation for Publish/, subject)
+    }
+    await t.rejects(rawPublish(nats.port, 'tenant.created', '{"id":"bare"}'), /Authorization Violation/)
+    await t.rejects(
+      rawPublish(nats.port, 'tenant.created', '{}', { user: 'operator', pass: 'guessed' }),
+      /Authorization Violation/,
+    )
+    await t.rejects(
+      rawPublish(nats.port, 'tenant.created', '{}', { user: 'root', pass: 'x' }),
+      /Authorization Violation/,
+    )
+  })
+}

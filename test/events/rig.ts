@@ -17,9 +17,13 @@ import { type NatsServer, startNats, temporaryFolder } from './nats-server.js'
 
 export type Reports = EventsReport[]
 
-export async function server(t: Test, config?: string): Promise<NatsServer> {
+export async function server(t: Test, config?: string, program?: string): Promise<NatsServer> {
   const { dir, remove } = temporaryFolder()
-  const nats = await startNats({ dir, ...(config !== undefined && { config }) })
+  const nats = await startNats({
+    dir,
+    ...(config !== undefined && { config }),
+    ...(program !== undefined && { program }),
+  })
   t.teardown(async () => {
     await nats.stop()
     remove()
@@ -82,7 +86,9 @@ export async function rawPublish(
   const data = Buffer.from(body)
   const socket = connect(port, '127.0.0.1')
   const address = reply === undefined ? subject : `${subject} ${reply}`
-  socket.write(`CONNECT ${JSON.stringify({ verbose: false, ...login })}\r\nPUB ${address} ${data.length}\r\n`)
+  socket.write(
+    `CONNECT ${JSON.stringify({ verbose: false, pedantic: false, ...login })}\r\nPUB ${address} ${data.length}\r\n`,
+  )
   socket.write(data)
   socket.write('\r\nPING\r\n')
   let heard = ''

@@ -180,8 +180,13 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'connect_failed':
       case 'disconnected':
-      case 'server_error':
         tellOnce('events', event.error ?? 'disconnected', 'NATS does not answer')
+        return
+      case 'server_error':
+        tellOnce('refused by NATS', event.error, 'NATS refused a request: compare its user with deploy/nats.conf')
+        return
+      case 'consumer_request_failed':
+        log.warn({ durable: event.durable, reason: event.error }, 'a service asked for its consumer, which failed')
         return
       case 'consume_failed':
         tellOnce(`consume ${event.durable}`, event.error, 'the consumer waits')

@@ -1,6 +1,7 @@
 // Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
 // that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
 import {
+  answerConsumerRequests,
   type ConsumerLag,
   connectEvents,
   consume,
@@ -92,6 +93,9 @@ export function startStreams(options: {
     ackWaitMs: 10_000,
     onDead: deadLetters.keep,
   }
+  const requests = settings.source
+    ? answerConsumerRequests({ connection, report, ackWaitMs: common.ackWaitMs })
+    : undefined
   const consumers: EventsConsumer[] = [
     consume({
       ...common,
@@ -125,6 +129,7 @@ export function startStreams(options: {
     },
     async stop(deadlineMs) {
       await Promise.all(consumers.map(consumer => consumer.stop(deadlineMs)))
+      requests?.stop()
       offOutbox()
       offStatus()
       await relay.stop()
