@@ -2,6 +2,7 @@
 // says that it was meant. There is never a prompt where nobody can answer.
 import { createInterface } from 'node:readline/promises'
 import { UsageError } from '../operations/outcome.js'
+import { printable } from './printable.js'
 
 /** @throws UsageError unless it was meant */
 export async function confirm(what: string, id: string, yes: boolean | undefined): Promise<void> {
@@ -11,7 +12,7 @@ export async function confirm(what: string, id: string, yes: boolean | undefined
   }
   const lines = createInterface({ input: process.stdin, output: process.stderr })
   try {
-    const answer = await lines.question(`${what}. Type ${id} to go on: `)
+    const answer = await lines.question(printable(`${what}. Type ${id} to go on: `))
     if (answer.trim() !== id) throw new UsageError('That is something else: nothing was done.')
   } finally {
     lines.close()

@@ -20,6 +20,7 @@ import { statusCommand } from './commands/status.js'
 import { tenantCommands } from './commands/tenants.js'
 import { verifyCommand } from './commands/verify.js'
 import { withGlobalOptions } from './context.js'
+import { printableLines } from './printable.js'
 
 const about = `
 Where the services are: --config <file>, else the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each),
@@ -31,6 +32,10 @@ const program = new Command('distributed-tenant')
   .configureHelp({ showGlobalOptions: true })
   .showHelpAfterError('Try --help.')
   .addHelpText('after', about)
+const outputConfiguration = {
+  writeErr: (text: string) => void process.stderr.write(printableLines(text)),
+}
+program.configureOutput(outputConfiguration)
 withGlobalOptions(program)
 
 const commands = [
@@ -53,7 +58,11 @@ const commands = [
 ]
 for (const command of commands) program.addCommand(command)
 for (const command of commands.flatMap(one => [one, ...one.commands])) {
-  command.exitOverride().configureHelp({ showGlobalOptions: true }).showHelpAfterError('Try --help.')
+  command
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput(outputConfiguration)
+    .showHelpAfterError('Try --help.')
 }
 
 // A reader that went away (`| head`) is no failure of ours.
@@ -68,7 +77,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   } else {
-    process.stderr.write(`distributed-tenant: ${lastWords(error)}\n`)
+    process.stderr.write(`distributed-tenant: ${printableLines(lastWords(error))}\n`)
     process.exitCode = exitCodeOf(error)
   }
 }

@@ -1,5 +1,7 @@
-// Owns what a command prints: tables and lines for people on stdout, one JSON document for machines, nothing with --quiet;
-// progress on stderr. What is printed never holds a password or a token: commands hand over what may be shown.
+// What a command prints: tables and lines for people on stdout, one JSON document for machines, nothing with --quiet;
+// progress on stderr. What is printed never holds a password or a token: commands hand over what may be shown. People get
+// no character that a terminal would act on or not show; the document is exact.
+import { printable, printableLine } from './printable.js'
 
 export { sizeOf } from '../operations/copying/byte-sizes.js'
 
@@ -14,6 +16,8 @@ export interface Output {
   readonly json: boolean
   /** For people only. */
   line(text: string): void
+  /** As {@link Output.line}, and with every character as it is. */
+  raw(text: string): void
   /** For people: a table with a head; an empty one says so. */
   table(head: readonly string[], rows: readonly (readonly Cell[])[], empty?: string): void
   /** For machines: the one document of this command. */
@@ -26,6 +30,9 @@ export function createOutput(options: OutputOptions, out: NodeJS.WritableStream 
   return {
     json,
     line(text) {
+      if (people) out.write(`${printableLine(text)}\n`)
+    },
+    raw(text) {
       if (people) out.write(`${text}\n`)
     },
     table(head, rows, empty = 'None.') {
@@ -53,10 +60,8 @@ export function formatTable(head: readonly string[], rows: readonly (readonly Ce
   return lines.map(line => `${format(line)}\n`).join('')
 }
 
-/** Names of tenants are theirs to choose: a control character would speak to the terminal. */
 function textOf(cell: Cell): string {
   if (cell === null || cell === undefined) return ''
   if (cell instanceof Date) return cell.toISOString().slice(0, 19).replace('T', ' ')
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-  return String(cell).replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
+  return printable(String(cell))
 }

@@ -1,12 +1,12 @@
 // Owns where the command finds what it works on: --config, the environment, then the stack of this folder. Passwords and
 // tokens are read here and go into connections and headers only.
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Environment, readEnvironment, readSecret } from '../plugins/distributed-tenant/config/environment.js'
 import { parseInstances } from '../plugins/distributed-tenant/config/instances.js'
 import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
 import { parseServiceName } from '../plugins/distributed-tenant/names.js'
+import { NoText, readTextFile } from '../plugins/distributed-tenant/text-file.js'
 import { UsageError } from './outcome.js'
 
 export interface ServiceTarget {
@@ -80,8 +80,9 @@ function fromStack(): Targets | null {
 function fromFile(path: string): Targets {
   let file: ConfigFile
   try {
-    file = JSON.parse(readFileSync(path, 'utf8')) as ConfigFile
+    file = JSON.parse(readTextFile(path)) as ConfigFile
   } catch (error) {
+    if (error instanceof NoText) throw new UsageError(`${path} ${error.message}.`)
     throw new UsageError(`${path} cannot be read as JSON: check the path and the text.`, { cause: error })
   }
   const services = Object.entries(file.services ?? {}).map(

@@ -40,7 +40,7 @@ const floors: readonly (readonly string[])[] = [
   ['registry/'],
   ['diagnostics/'],
   ['api'],
-  ['types', 'errors', 'names'],
+  ['types', 'errors', 'names', 'text-file'],
 ]
 
 /** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */

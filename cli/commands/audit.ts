@@ -2,13 +2,13 @@
 // be kept where the database's owner cannot reach.
 
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { readHeads, readRows, type Verdict, verify } from '../../operations/audit/verify-log.js'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
 import { Drift, UsageError } from '../../operations/outcome.js'
 import { isGenuine, type Seal, sign } from '../../plugins/audit/month-seals.js'
 import { sealMonths } from '../../plugins/audit/store.js'
+import { NoText, readTextFile } from '../../plugins/distributed-tenant/text-file.js'
 import { contextOf } from '../context.js'
 
 export function auditCommand(): Command {
@@ -83,11 +83,12 @@ async function readSeals(path: string): Promise<Seal[]> {
   const secret = await auditSecret()
   let seals: Seal[]
   try {
-    seals = readFileSync(path, 'utf8')
+    seals = readTextFile(path)
       .split('\n')
       .filter(text => text.trim() !== '')
       .map(text => JSON.parse(text) as Seal)
   } catch (error) {
+    if (error instanceof NoText) throw new UsageError(`${path} ${error.message}.`)
     throw new UsageError(`${path} cannot be read as lines of JSON: check the path and the text.`, { cause: error })
   }
   for (const seal of seals) {

@@ -38,8 +38,8 @@ export function deadCommand(): Command {
         if (!row) throw new Error(`There is no dead event ${id}: see \`dead list\`.`)
         const body = row.data.toString('utf8')
         output.line(`${row.subject}: ${row.reason}`)
-        for (const [name, value] of Object.entries(row.headers)) output.line(`${name}: ${printable(value)}`)
-        output.line(printable(body))
+        for (const [name, value] of Object.entries(row.headers)) output.line(`${name}: ${value}`)
+        for (const line of body.slice(0, LONGEST_BODY).split('\n')) output.line(line)
         output.document({ ...row, data: body })
       })
     })
@@ -54,7 +54,7 @@ export function deadCommand(): Command {
           const outcome = await tenancy.deadLetters.replay(id)
           if (!outcome) throw new Error(`There is no unresolved dead event ${id}: see \`dead list\`.`)
           if (!outcome.ok) failed.push(id)
-          output.line(outcome.ok ? `${id} is done.` : `${id} failed again: ${printable(outcome.error)}`)
+          output.line(outcome.ok ? `${id} is done.` : `${id} failed again: ${outcome.error}`)
         }
         output.document({ replayed: ids.filter(id => !failed.includes(id)), failed })
         if (failed.length > 0) throw new Error(`${failed.length} of ${ids.length} failed again.`)
@@ -78,10 +78,7 @@ export function deadCommand(): Command {
 
 const stateOf = ({ parked, resolution }: DeadRow): string => resolution ?? (parked ? 'parked' : 'dead')
 
-/** A body is whatever somebody published: nothing of it may speak to the terminal. */
-const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-  text.slice(0, 20_000).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
+const LONGEST_BODY = 20_000
 
 async function withOne(
   command: Command,

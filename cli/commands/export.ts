@@ -16,6 +16,7 @@ import { programsOf } from './backup.js'
 interface Options {
   readonly to: string
   readonly format: ExportFormat
+  readonly exact?: boolean
   readonly leaveOut?: readonly string[]
   readonly keep?: readonly string[]
   readonly programs?: string
@@ -23,7 +24,8 @@ interface Options {
 
 const about = `
 For each service schema.sql and one file for each table, and a manifest with counts and checksums; a folder, or one tar file
-when the name ends in .tar. CSV is as COPY reads it. Columns that are named like secrets (password, token, …) are left out
+when the name ends in .tar. CSV is as COPY reads it, with a ' before what a spreadsheet would run as a formula (--exact:
+without). Columns that are named like secrets (password, token, …) are left out
 and the manifest names them; --leave-out and --keep take names like employee.public.employees.email. See docs/backup.md.`
 
 export function exportCommand(): Command {
@@ -32,6 +34,7 @@ export function exportCommand(): Command {
     .argument('<tenant>', 'its id', tenantId)
     .requiredOption('--to <folder or file>', 'a new folder, or a file that ends in .tar')
     .addOption(new Option('--format <format>', 'of the tables').choices(['jsonl', 'csv']).default('jsonl'))
+    .option('--exact', 'CSV: cells that begin with = + - @ as they are')
     .option('--leave-out <column>', 'leave this one out too (repeat it, or separate by commas)', collect)
     .option('--keep <column>', 'it is no secret', collect)
     .option('--programs <folder>', 'where pg_dump is')
@@ -55,6 +58,7 @@ export function exportCommand(): Command {
                 programs: await programsOf(options.programs),
                 release: release(),
                 format: options.format,
+                cells: options.exact ? 'exact' : 'guarded',
                 leaveOut: options.leaveOut ?? [],
                 keep: options.keep ?? [],
                 parcel,

@@ -5,6 +5,7 @@ import { instancesOf, parseInstances } from '../../plugins/distributed-tenant/co
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
 import type { GlobalOptions } from '../context.js'
+import { printableLine } from '../printable.js'
 
 const about = `
 Makes, as a superuser and safe to repeat: the service's role (may create databases and roles, is no superuser), its
@@ -56,7 +57,7 @@ async function init(_options: object, command: Command): Promise<void> {
   const done: string[] = []
   const told = (line: string): void => {
     done.push(line)
-    if (!options.quiet && !options.json) process.stdout.write(`${service}: ${line}\n`)
+    if (!options.quiet && !options.json) process.stdout.write(`${service}: ${printableLine(line)}\n`)
   }
   const database = {
     host: environment.DB_HOST,

@@ -20,6 +20,7 @@ interface RunOptions {
   readonly tenant?: readonly string[]
   readonly concurrency: number
   readonly continue?: boolean
+  readonly raw?: boolean
 }
 
 interface Job {
@@ -41,6 +42,7 @@ function run(): Command {
     .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', tenantIds)
     .option('--concurrency <n>', 'side by side', wholeNumber(1), 4)
     .option('--continue', 'go on after a failure; default: stop')
+    .option('--raw', 'what it prints as it is; default: with what a terminal would act on written out')
     .addHelpText(
       'after',
       '\nIts environment has PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE of the tenant’s database, TENANT_ID and\nTENANT_SERVICE. It runs as the service’s own role. Each line it prints is told with its tenant.',
@@ -85,10 +87,11 @@ async function runJobs(
   const ended: Ended[] = []
   const line = jobs[Symbol.iterator]()
   let stopped = false
+  const print = options.raw ? output.raw : output.line
   async function worker(): Promise<void> {
     for (const { service, id, instance } of line) {
       const environment = environmentOf(service, id, instance)
-      const code = await runOne(environment, words, text => output.line(`${service.name} ${id}: ${text}`))
+      const code = await runOne(environment, words, text => print(`${service.name} ${id}: ${text}`))
       ended.push({ service: service.name, tenant: id, code })
       if (code !== 0 && !options.continue) stopped = true
       if (stopped) return

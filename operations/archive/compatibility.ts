@@ -1,6 +1,6 @@
 // Owns whether a part of an archive can be restored by this release, with these programs, on this server: each reason against
 // it with what to do. A question only; nothing is changed.
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
+import { isKnownAs, type MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { Programs } from '../copying/pg-programs.js'
 import type { Part } from './manifest.js'
@@ -11,7 +11,10 @@ export async function unfit(
   to: { readonly central: SqlClient; readonly set: MigrationSet; readonly programs: Programs },
 ): Promise<string[]> {
   const reasons: string[] = []
-  const strange = migrations.find(({ version, checksum }) => to.set.migrations[version - 1]?.checksum !== checksum)
+  const strange = migrations.find(({ version, checksum }) => {
+    const migration = to.set.migrations[version - 1]
+    return !migration || !isKnownAs(migration, checksum)
+  })
   if (strange && strange.version > to.set.version) {
     reasons.push(
       `its schema is at version ${migrations.length} (${migrations.at(-1)?.name}), this release ends at ${to.set.version}: restore it with the newer release`,

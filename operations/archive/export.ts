@@ -1,14 +1,17 @@
-// Owns an export for somebody who leaves: each table as lines of JSON or CSV, the definitions as SQL, and a manifest with
-// counts and checksums. One snapshot for each service; rows come by cursor, so memory does not grow with them. Columns that
-// hold secrets are left out and the manifest names them: what lets somebody sign in here is of no use elsewhere.
+// The export of a tenant that leaves: each table as lines of JSON or CSV, the definitions as SQL, and a manifest with
+// counts and checksums. One snapshot for each service. Columns that hold secrets are left out and the manifest names them:
+// what lets a user sign in here is of no use elsewhere.
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
-import type { TenantId, TransactionClient } from '../../plugins/distributed-tenant/types.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { own } from '../copying/compare-contents.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
-import type { Parcel, Write, Written } from './archive-writer.js'
+import type { Parcel, Written } from './archive-writer.js'
 import { refuseUnlessMarked } from './backup.js'
+import { type Cells, copyRows, headOf, tablesOf } from './export-rows.js'
+import { plainSql } from './plain-sql.js'
+import { namesSecret } from './secret-names.js'
 import { inSnapshot, programsFor } from './snapshot.js'
 import { placeOf } from './tenant-place.js'
 
@@ -19,6 +22,8 @@ export interface ExportOptions {
   readonly programs: Programs
   readonly release: string
   readonly format: ExportFormat
+  /** How cells of CSV are written that a spreadsheet would run as a formula. */
+  readonly cells: Cells
   /** `service.table.column` as the manifest writes them: left out too. */
   readonly leaveOut: readonly string[]
   /** As `leaveOut`: not left out, though it looks like a secret. */
@@ -55,6 +60,8 @@ export interface ExportManifest {
   readonly createdAt: string
   readonly release: string
   readonly tables: ExportFormat
+  /** Of CSV: `guarded` have a ' before what a spreadsheet would run, see docs/backup.md; `exact` are as they are. */
+  readonly cells?: Cells
   readonly tenant: {
     readonly id: TenantId
     readonly name: string
@@ -63,11 +70,6 @@ export interface ExportManifest {
   }
   readonly services: readonly ExportedService[]
 }
-
-/** By name, whatever the service: better one column too many is named in the manifest than one password too many leaves. */
-const SECRET =
-  /(^|_)(password|passwd|passphrase|secret|secrets|credential|private_key|api_key|access_key|token|totp|otp|salt)(_|$)/i
-const ROWS_AT_ONCE = 500
 
 /** For a progress bar: how many there will be, more or less. A tenant that is missing has none. */
 export async function countTables(id: TenantId, services: readonly TransferParts[]): Promise<number> {
@@ -108,6 +110,7 @@ export async function exportTenant(id: TenantId, options: ExportOptions): Promis
     createdAt: new Date().toISOString(),
     release,
     tables: format,
+    ...(format === 'csv' && { cells: options.cells }),
     tenant,
     services: exported,
   }
@@ -136,28 +139,30 @@ function refuseUnknown({ leaveOut, keep }: ExportOptions, exported: readonly Exp
 async function exportService(
   id: TenantId,
   parts: TransferParts,
-  { programs, format, leaveOut, keep, parcel, signal, onTable }: ExportOptions,
+  { programs, format, cells, leaveOut, keep, parcel, signal, onTable }: ExportOptions,
 ): Promise<ExportedService> {
   const { service, sets } = parts
   const place = await placeOf(parts, id)
   return inSnapshot(place, { database: place.name, set: sets.at(-1)?.name ?? 'tenant', signal }, async snapshot => {
     await programsFor(programs, snapshot.server)
     const schema = await parcel.add(`${service}/schema.sql`, take =>
-      programs.dump(place.addressOf(place.name), { snapshot: snapshot.id, format: 'sql', signal }, take),
+      plainSql(take, write =>
+        programs.dump(place.addressOf(place.name), { snapshot: snapshot.id, format: 'sql', signal }, write),
+      ),
     )
     const tables: ExportedTable[] = []
     for (const [at, table] of (await tablesOf(snapshot.tx)).entries()) {
       const secret = (column: string): boolean => {
         const name = `${service}.${table.name}.${column}`
-        return leaveOut.includes(name) || (SECRET.test(column) && !keep.includes(name))
+        return leaveOut.includes(name) || (namesSecret(column) && !keep.includes(name))
       }
       const exportable = table.columns.filter(({ name }) => !secret(name))
       const columns = exportable.map(({ name, type }) => ({ name, type }))
       const file = `${service}/${String(at + 1).padStart(4, '0')}-${plain(table.relation)}.${format}`
       let rows = 0
       const written = await parcel.add(file, async take => {
-        if (format === 'csv') await take(Buffer.from(`${columns.map(({ name }) => quoted(name)).join(',')}\r\n`))
-        rows = await copyRows(snapshot.tx, { ...table, columns: exportable }, format, take, signal)
+        if (format === 'csv') await take(Buffer.from(headOf(exportable, cells)))
+        rows = await copyRows(snapshot.tx, { ...table, columns: exportable }, { format, cells, signal }, take)
       })
       const leftOut = table.columns.filter(({ name }) => secret(name)).map(({ name }) => name)
       tables.push({ table: table.name, ...written, columns, leftOut, rows })
@@ -177,51 +182,6 @@ async function exportService(
     }
   })
 }
-
-interface Table {
-  /** `public.employees`, quoted where it must be. */
-  readonly name: string
-  readonly relation: string
-  readonly columns: readonly { readonly name: string; readonly quoted: string; readonly type: string }[]
-}
-
-async function tablesOf(tx: TransactionClient): Promise<readonly Table[]> {
-  return tx.unsafe<Table[]>(`
-    select format('%I.%I', n.nspname, c.relname) as name, c.relname::text as relation,
-      coalesce((select json_agg(json_build_object('name', attname, 'quoted', quote_ident(attname),
-          'type', format_type(atttypid, atttypmod)) order by attnum)
-        from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped), '[]') as columns
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'r' and ${own} order by n.nspname, c.relname`)
-}
-
-/** The server makes each line, so that nothing is lost between its types and ours. */
-async function copyRows(
-  tx: TransactionClient,
-  { name, columns }: Table,
-  format: ExportFormat,
-  take: Write,
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  const list = columns.map(column => `t.${column.quoted}`)
-  const line =
-    format === 'csv'
-      ? // As COPY reads it: nothing is null, two quotes are the empty text.
-        list.map(one => `coalesce('"' || replace(${one}::text, '"', '""') || '"', '')`).join(` || ',' || `) || `''`
-      : // A line's end in JSON is only ever between its words: those of a column of type json are its writer's.
-        `(select replace(replace(to_json(r)::text, E'\\n', ' '), E'\\r', ' ') from (select ${list.join(', ')}) as r)`
-  const end = format === 'csv' ? '\r\n' : '\n'
-  let rows = 0
-  const query = tx.unsafe<{ line: string }[]>(`select ${line} as line from only ${name} as t`)
-  for await (const batch of query.cursor(ROWS_AT_ONCE)) {
-    signal?.throwIfAborted()
-    rows += batch.length
-    await take(Buffer.from(batch.map(row => row.line + end).join('')))
-  }
-  return rows
-}
-
-const quoted = (text: string): string => `"${text.replaceAll('"', '""')}"`
 
 /** Names of tables may hold anything; names of files shall not. The manifest says which is which. */
 const plain = (name: string): string => name.replace(/[^A-Za-z0-9_-]+/g, '-').slice(0, 60) || 'table'

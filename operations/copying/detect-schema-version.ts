@@ -3,7 +3,7 @@
 // dropped by the next.
 import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
-import { migrate } from '../../plugins/distributed-tenant/databases/migrations.js'
+import { isKnownAs, migrate } from '../../plugins/distributed-tenant/databases/migrations.js'
 import type { QueryClient, ServiceName, SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from './parts.js'
 
@@ -98,7 +98,10 @@ function ownVersion(
   applied: NonNullable<SchemaFacts['applied']>,
   set: MigrationSet,
 ): { version: number } | { doubt: string } {
-  const unlike = applied.find(({ version, checksum }) => set.migrations[version - 1]?.checksum !== checksum)
+  const unlike = applied.find(({ version, checksum }) => {
+    const migration = set.migrations[version - 1]
+    return !migration || !isKnownAs(migration, checksum)
+  })
   if (unlike) return { doubt: `its migration ${unlike.version} is not one of this release` }
   return { version: applied.length }
 }

@@ -3,6 +3,7 @@
 
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { JsonObject, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
+import { type Needs, needsColumns } from './beyond-role.js'
 import { columnsStatement, readApplied, type SchemaFacts } from './detect-schema-version.js'
 import type { Instance } from './external-instance.js'
 import type { TenantFacts } from './journal.js'
@@ -96,7 +97,7 @@ async function readFacts(sql: SessionClient, query: string | null): Promise<Map<
   const rows = await sql
     .begin(async tx => {
       await tx.unsafe('set transaction read only')
-      return tx.unsafe<{ row: FactsRow }[]>(`select to_jsonb(facts) as row from (${text}) as facts`)
+      return tx.unsafe<{ row: FactsRow }[]>(`select to_jsonb(facts.*) as row from (${text}) as facts`)
     })
     .catch(error => {
       throw new TransferRefused(
@@ -126,28 +127,17 @@ function factsOf({ id, name, domain, settings, is_active: active }: FactsRow): T
 
 /** What one source database holds that matters before it is copied. */
 export interface DatabaseFacts extends SchemaFacts {
-  readonly extensions: readonly string[]
-  /** What only a superuser may make at the target, so that a copy would fail or be less than the original. */
-  readonly forSuperusers: readonly string[]
+  readonly needs: Needs
 }
 
 /** In as few round trips as can be: there is one survey for each database. */
 export async function surveyDatabase(instance: Instance, name: string): Promise<DatabaseFacts> {
   return instance.visit(async sql => {
-    const [found] = await sql.unsafe<
-      { extensions: string[]; forSuperusers: string[]; columns: string[]; ours: boolean }[]
-    >(`
-      select to_json(array(select extname from pg_extension where extname <> 'plpgsql' order by 1)) as extensions,
-        to_json(array(
-          select 'event trigger ' || quote_ident(evtname) from pg_event_trigger
-          union all select 'foreign server ' || quote_ident(srvname) from pg_foreign_server
-          union all select 'subscription ' || quote_ident(subname) from pg_subscription
-            where subdbid = (select oid from pg_database where datname = current_database())
-          union all select 'language ' || quote_ident(lanname) from pg_language where lanispl and not lanpltrusted
-          order by 1)) as "forSuperusers",
+    const [found] = await sql.unsafe<(Needs & { columns: string[]; ours: boolean })[]>(`
+      select ${needsColumns},
         to_json(array(${columnsStatement})) as columns,
         to_regclass('distributed_tenant.schema_migrations') is not null as ours`)
-    const { columns, ours, ...facts } = found as NonNullable<typeof found>
-    return { ...facts, columns: new Set(columns), applied: ours ? await readApplied(sql) : null }
+    const { columns, ours, ...needs } = found as NonNullable<typeof found>
+    return { needs, columns: new Set(columns), applied: ours ? await readApplied(sql) : null }
   }, name)
 }

@@ -1,5 +1,5 @@
 // Owns how the options of an import become its plan: pairs and files are read, and whatever is no pair is named.
-import { readFileSync } from 'node:fs'
+import { NoText, readTextFile } from '../../plugins/distributed-tenant/text-file.js'
 import { bytesOf } from '../copying/byte-sizes.js'
 import type { Instance } from '../copying/external-instance.js'
 import { createPrograms, type Programs } from '../copying/pg-programs.js'
@@ -27,7 +27,7 @@ export async function planOf(services: readonly OpenService[], source: Instance,
     programs: await programsOf(options),
     map: pairs('--map', options.map),
     only: options.tenant,
-    tenantsQuery: options.tenantsQuery ? readFileSync(options.tenantsQuery, 'utf8') : null,
+    tenantsQuery: options.tenantsQuery ? queryIn(options.tenantsQuery) : null,
     baselines: new Map(
       [...pairs('--baseline', options.baseline)].map(([service, version]) => [service, Number(version)]),
     ),
@@ -35,6 +35,15 @@ export async function planOf(services: readonly OpenService[], source: Instance,
     folder: options.folder,
     parallel: options.parallel,
   })
+}
+
+function queryIn(path: string): string {
+  try {
+    return readTextFile(path)
+  } catch (error) {
+    if (error instanceof NoText) throw new UsageError(`--tenants-query: ${path} ${error.message}.`)
+    throw new UsageError(`--tenants-query: ${path} cannot be read: check the path.`, { cause: error })
+  }
 }
 
 /** pg_dump and pg_restore, without what is secret of ours. */

@@ -2,6 +2,7 @@
 // It reads both sides and changes nothing that stays.
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { needsInTheWay, type Provisions, provisionsOf } from '../copying/beyond-role.js'
 import { type Columns, versionOf, withVersions } from '../copying/detect-schema-version.js'
 import { type Coming, folderInTheWay, roomInTheWay } from '../copying/disk-space.js'
 import type { Instance } from '../copying/external-instance.js'
@@ -86,10 +87,10 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
         server,
         mine.map(({ oldId }) => ids.get(oldId) as TenantId),
       )
-      const trusted = await trustedExtensions(parts)
+      const there = await provisionsOf(parts.central)
       const lookAt = async (database: SourceDatabase, versions: readonly Columns[]): Promise<void> => {
         const id = ids.get(database.oldId) as TenantId
-        const { baseline, found } = await look(options, parts, database, versions, trusted)
+        const { baseline, found } = await look(options, parts, database, versions, there)
         own.push(...found)
         const facts = server.facts.get(database.oldId) ?? {
           name: database.oldId,
@@ -159,33 +160,15 @@ function largeAtOnce(tenants: readonly PlannedTenant[], parallel: number): numbe
     .reduce((sum, bytes) => sum + bytes, 0)
 }
 
-async function trustedExtensions({ central }: TransferParts): Promise<ReadonlyMap<string, boolean>> {
-  const rows = await central<{ name: string; trusted: boolean }[]>`
-    select name, bool_or(trusted) as trusted from pg_available_extension_versions group by name`
-  return new Map(rows.map(({ name, trusted }) => [name, trusted]))
-}
-
 async function look(
   { source, baselines }: PlanOptions,
   { service, sets }: TransferParts,
   { name }: SourceDatabase,
   versions: readonly Columns[],
-  trusted: ReadonlyMap<string, boolean>,
+  there: Provisions,
 ): Promise<{ baseline: number; found: Obstacle[] }> {
   const facts = await surveyDatabase(source, name)
-  const found = facts.forSuperusers.map(what =>
-    block(name, `has ${what}, which the service’s role may not make: drop it first`),
-  )
-  for (const extension of facts.extensions) {
-    if (trusted.get(extension)) continue
-    const why = trusted.has(extension) ? 'may be made there by superusers only' : 'is not installed there'
-    found.push(
-      block(
-        name,
-        `needs the extension ${extension}, which ${why}: install it at ${service}’s instance, or drop it first`,
-      ),
-    )
-  }
+  const found = needsInTheWay(name, facts.needs, service, there)
   const given = baselines.get(service)
   if (given !== undefined) return { baseline: given, found }
   const version = versionOf(facts, versions, sets.at(-1) as MigrationSet)

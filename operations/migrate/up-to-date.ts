@@ -26,7 +26,9 @@ const NO_SUCH_TABLE = '42P01'
 export async function isUpToDate({ service, central, centralSets, template }: UpToDateParts): Promise<boolean> {
   const sets = centralSets.filter(({ version }) => version > 0)
   const wanted = sets.flatMap(({ name, migrations }) =>
-    migrations.map(({ version, checksum }) => `${name} ${version} ${checksum}`),
+    migrations.map(({ version, checksum, formerChecksums }) =>
+      [checksum, ...formerChecksums].map(one => `${name} ${version} ${one}`),
+    ),
   )
   let facts: Facts | undefined
   try {
@@ -47,6 +49,8 @@ export async function isUpToDate({ service, central, centralSets, template }: Up
   const owner = parseCentralMark(facts.mark)
   const applied = new Set(facts.applied)
   return (
-    (owner === null || owner === service) && applied.size === wanted.length && wanted.every(one => applied.has(one))
+    (owner === null || owner === service) &&
+    applied.size === wanted.length &&
+    wanted.every(names => names.some(one => applied.has(one)))
   )
 }

@@ -89,10 +89,10 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
   const source = createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database })
   // Closed at once: a session that is kept is reset in a transaction, which the next plan would take for somebody's.
   const facts = await surveyDatabase(source, database).finally(() => source.close())
-  for (const what of facts.forSuperusers) {
+  for (const what of facts.needs.forSuperusers) {
     obstacles.push(block(database, `has ${what}, which the service’s role may not make: drop it first`))
   }
-  for (const extension of facts.extensions) {
+  for (const extension of facts.needs.extensions) {
     if (!there.extensions.has(extension)) {
       obstacles.push(
         block(database, `needs the extension ${extension}, which cannot be made on ${to}: install it there`),

@@ -98,5 +98,6 @@ export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './requ
 export { admittedTenant } from './request/hooks.js'
 export { endWithSocket } from './request/http-pipelining.js'
 export { fromDomain, fromHeader, fromPath, fromSubdomain } from './request/identify.js'
+export { NoText, textOf } from './text-file.js'
 export type * from './types.js'
 export { distributedTenant as fastifyDistributedTenant }

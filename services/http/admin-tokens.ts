@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { later } from '../../events/index.js'
+import { NoText, textOf } from '../../plugins/distributed-tenant/index.js'
 import { type Bearers, bearersOf } from './admin.js'
 
 export interface AdminTokens extends Bearers {
@@ -45,9 +46,9 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
   async function look(file: string): Promise<void> {
     let text: string
     try {
-      text = (await readFile(file, 'utf8')).replace(/\r?\n$/, '')
+      text = textOf(await readFile(file)).replace(/\r?\n$/, '')
     } catch (error) {
-      told((error as NodeJS.ErrnoException).code ?? 'unknown')
+      told(error instanceof NoText ? `it ${error.message}` : ((error as NodeJS.ErrnoException).code ?? 'unknown'))
       return
     }
     if (!TOKENS.test(text)) {

@@ -1,7 +1,7 @@
 // Owns reading the certificates of the authorities that a server's is held to: NATS_CA_FILE and REDIS_CA_FILE. Verification
 // itself is never off; without a file the authorities Node knows are believed. A file that would be in vain is refused.
-import { readFileSync } from 'node:fs'
 import { ConfigurationInvalid } from '../errors.js'
+import { NoText, readTextFile } from '../text-file.js'
 
 const schemes = { NATS_CA_FILE: /^tls:/i, REDIS_CA_FILE: /^rediss:/i } as const
 const cures = { NATS_CA_FILE: 'tls://', REDIS_CA_FILE: 'rediss://' } as const
@@ -23,8 +23,9 @@ export function readAuthorities(
   }
   let text: string
   try {
-    text = readFileSync(path, 'utf8')
+    text = readTextFile(path)
   } catch (error) {
+    if (error instanceof NoText) throw new ConfigurationInvalid(`The file of ${name} ${error.message}.`)
     const { code } = error as NodeJS.ErrnoException
     throw new ConfigurationInvalid(`${name} cannot be read (${code}): check the path and who may read it.`)
   }

@@ -1,8 +1,9 @@
 // Owns reading the environment. A known variable with a bad value stops the start and names itself and the cure; unknown ones
 // are ignored. Every secret may also come from a file: NAME_FILE. What each may hold is in variables.ts.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import envSchema from 'env-schema'
 import { ConfigurationInvalid } from '../errors.js'
+import { NoText, readTextFile } from '../text-file.js'
 import { type Environment, environmentSchema, secretVariables } from './environment-schema.js'
 
 export type { Environment } from './environment-schema.js'
@@ -42,8 +43,9 @@ export function readSecret(
   if (!path) return source[name] || undefined
   if (source[name]) throw new ConfigurationInvalid(`${name} and ${name}_FILE are both set: keep one of them.`)
   try {
-    return readFileSync(path, 'utf8').replace(/\r?\n$/, '')
+    return readTextFile(path).replace(/\r?\n$/, '')
   } catch (error) {
+    if (error instanceof NoText) throw new ConfigurationInvalid(`The file of ${name}_FILE ${error.message}.`)
     const code = (error as NodeJS.ErrnoException).code
     throw new ConfigurationInvalid(`${name}_FILE cannot be read (${code}): check the path and who may read it.`)
   }

@@ -1,8 +1,8 @@
 // Owns where a connection goes and how its session begins: what the driver and the server are told at the start. Whatever is
 // set here is what a reset returns to.
-import { readFileSync } from 'node:fs'
 import net from 'node:net'
 import type { DatabaseOptions } from '../config/options.js'
+import { readTextFile } from '../text-file.js'
 import type { ArrayTypes } from './array-types.js'
 
 /** Where to connect and how the session begins. */
@@ -62,7 +62,7 @@ export function tlsOptions(database: DatabaseOptions): Target['tls'] {
   if (database.ssl !== 'verify-full') return database.ssl
   return {
     rejectUnauthorized: true,
-    ca: readFileSync(database.sslRootCert as string, 'utf8'),
+    ca: readTextFile(database.sslRootCert as string),
     // An address has no SNI, but its certificate is still checked against it.
     ...(net.isIP(database.host) ? { host: database.host } : { servername: database.host }),
   }

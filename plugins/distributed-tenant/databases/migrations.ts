@@ -1,11 +1,14 @@
-// Owns schema migrations: plain SQL files, each in one transaction together with its version row. Invariant: a database
-// is at a version entirely or not at all; a file that was changed after it was applied is refused by name.
+// Schema migrations: plain SQL files, each run in one transaction together with its version row. Invariant: a database
+// is at a version entirely or not at all; a version counts only when the transaction that its file began in is the one that
+// ends with it; a file that was changed after it was applied is refused by name.
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withCause } from '../connections/failures.js'
 import { MigrationFailed, MigrationInvalid } from '../errors.js'
-import type { SqlClient, TransactionClient } from '../types.js'
+import { NoText, textOf } from '../text-file.js'
+import type { QueryClient, SqlClient, TransactionClient } from '../types.js'
+import { flawIn } from './migration-text.js'
 
 export interface Migration {
   readonly version: number
@@ -13,8 +16,15 @@ export interface Migration {
   readonly do: string
   /** Null when there is no undo file: rolling back is refused by name. */
   readonly undo: string | null
+  /** Over the text with line feeds, whatever ends its lines in the file. */
   readonly checksum: string
+  /** By which the same content may have been written down before. */
+  readonly formerChecksums: readonly string[]
 }
+
+/** Whether a database that has this checksum written down for the migration has applied this content. */
+export const isKnownAs = ({ checksum, formerChecksums }: Migration, recorded: string): boolean =>
+  recorded === checksum || formerChecksums.includes(recorded)
 
 /** A numbered series for one kind of database: `registry`, `central`, `mark`, `tenant`. */
 export interface MigrationSet {
@@ -33,7 +43,7 @@ const fileName = /^(\d{3,})\.(do|undo)\.([a-z0-9-]+)\.sql$/
  * @throws MIGRATION_INVALID for a missing folder, a file of another name, a repeated or missing number
  */
 export function readMigrations(set: string, folder: string | null): MigrationSet {
-  const found = new Map<number, { name: string; do?: string; undo?: string }>()
+  const found = new Map<number, Files>()
   for (const file of folder === null ? [] : list(folder)) {
     const [, digits, kind, name] = fileName.exec(file) ?? []
     if (!digits || !name) {
@@ -46,7 +56,7 @@ export function readMigrations(set: string, folder: string | null): MigrationSet
     if (entry.name !== name || entry[kind as 'do' | 'undo'] !== undefined) {
       throw new MigrationInvalid(`Migration ${digits} exists twice in ${folder}: give each a number of its own.`)
     }
-    entry[kind as 'do' | 'undo'] = readFileSync(join(folder as string, file), 'utf8')
+    entry[kind as 'do' | 'undo'] = readMigration(folder as string, file)
     found.set(version, entry)
   }
   const migrations = [...found].sort(([a], [b]) => a - b).map(([version, entry]) => complete(version, entry, folder))
@@ -73,16 +83,57 @@ function list(folder: string): string[] {
   }
 }
 
-function complete(
-  version: number,
-  entry: { name: string; do?: string; undo?: string },
-  folder: string | null,
-): Migration {
+interface Files {
+  readonly name: string
+  do?: string
+  undo?: string
+}
+
+/** @returns its text as it was written, without a byte order mark */
+function readMigration(folder: string, file: string): string {
+  const bytes = readFileSync(join(folder, file))
+  const refuse = (what: string): never => {
+    // What earlier releases made of it and wrote down, if they applied it.
+    const former = digest(bytes.toString('utf8'))
+    throw new MigrationInvalid(
+      `${file} in ${folder} ${what}. Where it was applied as it is, add the line "-- applied as: ${former}" to the corrected file.`,
+    )
+  }
+  let text: string
+  try {
+    text = textOf(bytes)
+  } catch (error) {
+    if (error instanceof NoText) return refuse(error.message)
+    throw error
+  }
+  const flaw = flawIn(text)
+  return flaw ? refuse(`has ${flaw.what} in line ${flaw.line}: ${flaw.cure}`) : text
+}
+
+/** A corrected file names the checksum that it was applied with. */
+const APPLIED_AS = /^-- applied as: ([0-9a-f]{32})\r?$/gm
+
+function complete(version: number, entry: Files, folder: string | null): Migration {
   if (entry.do === undefined) {
     throw new MigrationInvalid(`Migration ${version} in ${folder} has an undo file but no do file: add it.`)
   }
-  return { version, name: entry.name, do: entry.do, undo: entry.undo ?? null, checksum: digest(entry.do) }
+  const text = withLineFeeds(entry.do)
+  return {
+    version,
+    name: entry.name,
+    do: text,
+    undo: entry.undo === undefined ? null : withLineFeeds(entry.undo),
+    checksum: digest(text),
+    formerChecksums: [
+      digest(entry.do),
+      digest(text.replaceAll('\n', '\r\n')),
+      ...[...entry.do.matchAll(APPLIED_AS)].map(([, checksum]) => checksum as string),
+    ],
+  }
 }
+
+/** A checkout may write line ends as its system does: the databases are to be the same. */
+const withLineFeeds = (text: string): string => text.replaceAll('\r\n', '\n')
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
@@ -132,7 +183,7 @@ const appliedOf = (recorded: readonly Recorded[], { name }: MigrationSet): Map<n
 /** @throws MIGRATION_INVALID when it was applied with another content */
 function isMissing(set: MigrationSet, migration: Migration, applied: ReadonlyMap<number, string>): boolean {
   const checksum = applied.get(migration.version)
-  if (checksum !== undefined && checksum !== migration.checksum) throw changed(set, migration)
+  if (checksum !== undefined && !isKnownAs(migration, checksum)) throw changed(set, migration)
   return checksum === undefined
 }
 
@@ -223,27 +274,55 @@ interface Missing {
   readonly migration: Migration
 }
 
-/**
- * One runner at a time in a database, with {@link revertOne}, which would else find nothing to take back while the
- * migration runs. Lock and row are one round trip; the lock comes first, as the insert reads its row from it.
- */
+/** One runner at a time in a database, with {@link revertOne}, which would else find nothing to take back meanwhile. */
 async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
-  return sql.begin(async tx => {
-    const { count } = await tx`
-      with held as materialized (select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0)))
-      insert into distributed_tenant.schema_migrations (set, version, name, checksum)
-      select ${set.name}, ${migration.version}::int, ${migration.name}, ${migration.checksum} from held
-      on conflict (set, version) do nothing`
-    if (count === 0) {
-      const [row] = await tx<{ checksum: string }[]>`
-        select checksum from distributed_tenant.schema_migrations
-        where set = ${set.name} and version = ${migration.version}`
-      if (row?.checksum !== migration.checksum) throw changed(set, migration)
+  return sql.begin(ISOLATION, async tx => {
+    const { recorded, transaction } = await lockAndLook(tx, set, migration)
+    if (recorded !== null) {
+      if (!isKnownAs(migration, recorded)) throw changed(set, migration)
       return false
     }
-    await runFile(tx, migration.do, nameOf(set, migration))
+    const what = nameOf(set, migration)
+    await runFile(tx, migration.do, what, transaction)
+    const { count } = await tx`
+      insert into distributed_tenant.schema_migrations (set, version, name, checksum)
+      select ${set.name}, ${migration.version}::int, ${migration.name}, ${migration.checksum}
+      where pg_current_xact_id_if_assigned() = ${transaction}::text::xid8`
+    if (count === 0) throw endedItsTransaction(what)
     return true
   })
+}
+
+/** A later snapshot than the lock's sees what the runner before has done. */
+const ISOLATION = 'isolation level read committed'
+
+/**
+ * What a new session in this database would begin with. A file is run with it whatever the files before it have set in this
+ * session, so that a database comes out the same by one run over many files and by many runs.
+ */
+const asInNewSession = `
+  reset all;
+  select set_config(name, value, false)
+  from pg_db_role_setting, unnest(setconfig) as entry,
+    lateral (select split_part(entry, '=', 1) as name, substr(entry, strpos(entry, '=') + 1) as value) as setting
+  where setrole = 0 and setdatabase = (select oid from pg_database where datname = current_database())
+    and coalesce((select context from pg_settings where pg_settings.name = setting.name), 'user') = 'user'`
+
+/** In one round trip. */
+async function lockAndLook(
+  tx: TransactionClient,
+  set: MigrationSet,
+  { version }: Migration,
+): Promise<{ recorded: string | null; transaction: string }> {
+  const [, , rows] = await Promise.all([
+    tx.unsafe(asInNewSession),
+    tx.unsafe(lock),
+    tx<{ recorded: string | null; transaction: string }[]>`
+      select pg_current_xact_id()::text as transaction,
+        (select checksum from distributed_tenant.schema_migrations
+          where set = ${set.name} and version = ${version}) as recorded`,
+  ])
+  return rows[0] as { recorded: string | null; transaction: string }
 }
 
 /**
@@ -261,24 +340,78 @@ export async function revert(sql: SqlClient, set: MigrationSet, to: number): Pro
 
 async function revertOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
   const { version, name, undo } = migration
-  return sql.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
-    const { count } = await tx`
-      delete from distributed_tenant.schema_migrations where set = ${set.name} and version = ${version}`
-    if (count === 0) return false
+  return sql.begin(ISOLATION, async tx => {
+    const { recorded, transaction } = await lockAndLook(tx, set, migration)
+    if (recorded === null) return false
     if (undo === null)
       throw new MigrationInvalid(`The ${set.name} migration ${version} (${name}) has no undo file: add it.`)
-    await runFile(tx, undo, `undoing of ${set.name} migration ${version} (${name})`)
+    const what = `undoing of ${set.name} migration ${version} (${name})`
+    await runFile(tx, undo, what, transaction)
+    const { count } = await tx`
+      delete from distributed_tenant.schema_migrations
+      where set = ${set.name} and version = ${version} and pg_current_xact_id_if_assigned() = ${transaction}::text::xid8`
+    if (count === 0) throw endedItsTransaction(what)
     return true
   })
 }
 
+/** What PostgreSQL says of a COMMIT in a block or a procedure, and of a command that runs in no transaction. */
+const OUTSIDE_TRANSACTIONS = new Set(['2D000', '25001'])
+
 /** @throws MIGRATION_FAILED for what the server refuses; a connection's own failure passes as it is */
-async function runFile(tx: TransactionClient, text: string, what: string): Promise<void> {
-  await tx.unsafe(text).catch(error => {
+async function runFile(tx: TransactionClient, text: string, what: string, transaction?: string): Promise<void> {
+  try {
+    await tx.unsafe(text)
+  } catch (error) {
     if (!(error as { severity?: string }).severity) throw error
-    throw withCause(new MigrationFailed(`The ${what} failed: ${(error as Error).message}.`), error)
-  })
+    const message = (error as Error).message
+    if (transaction !== undefined && (await isOver(tx, transaction))) {
+      throw withCause(endedItsTransaction(what, message), error)
+    }
+    const cure = OUTSIDE_TRANSACTIONS.has((error as { code?: string }).code as string)
+      ? ': a migration runs in one transaction with its version, so take this out of the file'
+      : ''
+    throw withCause(new MigrationFailed(`The ${what} failed: ${message}${cure}.`), error)
+  }
+  if (transaction !== undefined && /\bdatabase\b/i.test(text)) await refuseOtherDatabases(tx, what, transaction)
+}
+
+const IN_FAILED_TRANSACTION = '25P02'
+
+async function isOver(tx: QueryClient, transaction: string): Promise<boolean> {
+  try {
+    const [row] = await tx<{ now: string | null }[]>`select pg_current_xact_id_if_assigned()::text as now`
+    return row?.now !== transaction
+  } catch (error) {
+    if ((error as { code?: string }).code === IN_FAILED_TRANSACTION) return false
+    throw error
+  }
+}
+
+const endedItsTransaction = (what: string, message?: string): Error =>
+  new MigrationFailed(
+    `The ${what} ended its transaction${message === undefined ? '' : ` and then failed (${message})`}, so its version does not count: what it did before stays in this database. Take COMMIT or ROLLBACK out of the file, and set this database right by hand.`,
+  )
+
+/** Rows of the catalogue that this transaction, or a block inside of it, has written: its ids are not over. */
+const ofThisTransaction = (xmin: string): string => `
+  case when age(${xmin}) <= age(pg_current_xact_id()::xid) then pg_xact_status(
+    (pg_current_xact_id()::text::bigint + age(pg_current_xact_id()::xid) - age(${xmin}))::text::xid8) = 'in progress'
+  else false end`
+
+/** A tenant's migration that changes another database would do it once for each tenant, whichever it names. */
+async function refuseOtherDatabases(tx: QueryClient, what: string, transaction: string): Promise<void> {
+  const [other] = await tx.unsafe<{ name: string }[]>(
+    `select datname as name from pg_database d
+     where datname <> current_database() and pg_current_xact_id_if_assigned() = '${transaction}'
+       and (${ofThisTransaction('d.xmin')} or exists (
+         select from pg_db_role_setting s where setdatabase = d.oid and ${ofThisTransaction('s.xmin')}))
+     limit 1`,
+  )
+  if (!other) return
+  throw new MigrationFailed(
+    `The ${what} changes the database ${other.name}, and it may change its own alone: name it by current_database().`,
+  )
 }
 
 const changed = (set: MigrationSet, migration: Migration): Error =>

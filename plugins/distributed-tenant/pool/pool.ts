@@ -5,10 +5,10 @@
 // A server that is gone costs each waiter one error; only a login that has another password is tried again.
 
 import { every, guarded } from '../../../events/index.js'
-import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Aftermath } from '../connections/session-state.js'
+import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
 import type { Entry, InstanceShares, Member } from './books.js'
 import { Hold, type Lease } from './lease.js'
 import { givesWay, nextMove } from './policy.js'

@@ -1,7 +1,14 @@
+import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import { migrate, readMigrations, revert } from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import {
+  appliedVersion,
+  type MigrationSet,
+  migrate,
+  readMigrations,
+  revert,
+} from '../../../../plugins/distributed-tenant/databases/migrations.js'
 import { rig } from '../../../rig.js'
 
 t.test('a folder of migrations', async t => {
@@ -34,6 +41,31 @@ t.test('a folder of migrations', async t => {
       t.throws(() => read(files), { code: 'MIGRATION_INVALID', message })
     })
   }
+  await t.test('with a file that would end its transaction is refused, and nothing is run', async t => {
+    t.throws(() => read({ '001.do.a.sql': 'create table a ();\ncommit;' }), {
+      code: 'MIGRATION_INVALID',
+      message: /001\.do\.a\.sql in .* has COMMIT in line 2: .*-- applied as: [0-9a-f]{32}/,
+    })
+    t.throws(() => read({ '001.do.a.sql': '', '001.undo.a.sql': 'rollback' }), {
+      message: /001\.undo\.a\.sql .* ROLLBACK/,
+    })
+  })
+  await t.test('with a file that is no UTF-8 is refused by its line', async t => {
+    const latin1 = Buffer.from("create table a4 (id int, c text);\ninsert into a4 values (1, 'Zürich')", 'latin1')
+    t.throws(() => readMigrations('tenant', t.testdir({ '001.do.a.sql': latin1 })), {
+      code: 'MIGRATION_INVALID',
+      message: /001\.do\.a\.sql in .* line 2 .* no UTF-8/,
+    })
+  })
+  await t.test('is the same with other line ends and a byte order mark', async t => {
+    const plain = read({ '001.do.a.sql': 'create table a ();\n-- b\n', '001.undo.a.sql': 'drop table a;\n' })
+    const other = read({
+      '001.do.a.sql': '\ufeffcreate table a ();\r\n-- b\r\n',
+      '001.undo.a.sql': 'drop table a;\r\n',
+    })
+    t.equal(other.checksum, plain.checksum)
+    t.match(other.migrations, [{ do: plain.migrations[0]?.do, undo: plain.migrations[0]?.undo }])
+  })
   await t.test('that is not there is refused', async t => {
     t.throws(() => readMigrations('tenant', '/no/such/folder'), { message: /cannot be read \(ENOENT\)/ })
   })
@@ -87,5 +119,102 @@ t.test('running migrations', async t => {
   await t.test('a database ahead of this release is refused', async t => {
     const older = readMigrations('registry', t.testdir({}))
     await t.rejects(migrate(central, older), { code: 'MIGRATION_INVALID', message: /this release ends at 0/ })
+  })
+
+  await t.test(
+    'a file applied with other line ends, or by a former checksum that it names, is not changed',
+    async t => {
+      const before = 'create table ends ();\r\n-- b\r\n'
+      const recorded = createHash('sha256').update(before).digest('hex').slice(0, 32)
+      const set = (text: string) => readMigrations('ends', t.testdir({ '001.do.a.sql': text }))
+      await migrate(central, set(before))
+      await central`update distributed_tenant.schema_migrations set checksum = ${recorded} where set = 'ends'`
+      t.same(await migrate(central, set(before)), [], 'as it was')
+      t.same(await migrate(central, set(before.replaceAll('\r', ''))), [], 'with line feeds')
+      await t.rejects(migrate(central, set('select 1')), { message: /was changed/ })
+      t.same(await migrate(central, set(`select 1;\n-- applied as: ${recorded}\n`)), [])
+    },
+  )
+
+  // Past the look at the text, as a spelling that it does not know would be.
+  const unseen = (name: string, text: string, undo: string | null = null): MigrationSet => {
+    const migration = { version: 1, name: 'a', do: text, undo, checksum: name, formerChecksums: [] }
+    return { name, migrations: [migration], version: 1, checksum: name }
+  }
+  const endings: Record<string, string> = {
+    commit: 'create table t_NAME (); commit; create table u_NAME ()',
+    rollback: 'create table t_NAME (); rollback; create table u_NAME ()',
+    failing: 'create table t_NAME (); commit; select 1/0',
+    'begun anew': 'create table t_NAME (); commit; begin; create table u_NAME ()',
+    chained: 'create table t_NAME (); commit and chain; create table u_NAME ()',
+    prepared: "create table t_NAME (); prepare transaction 'NAME'",
+  }
+  for (const [how, text] of Object.entries(endings)) {
+    await t.test(`a file that ends its transaction is found out and does not count: ${how}`, async t => {
+      const name = `ends_${how.replace(' ', '_')}`
+      const prepared = how === 'prepared'
+      await t.rejects(migrate(central, unseen(name, text.replaceAll('NAME', name))), {
+        code: 'MIGRATION_FAILED',
+        // The server of the tests has no room for prepared transactions, and says so.
+        message: prepared ? /prepared transactions are disabled/ : /migration 1 \(a\) ended its transaction/,
+      })
+      t.equal(await appliedVersion(central, name), 0)
+    })
+  }
+
+  await t.test('an undo file that ends its transaction is found out, and the version stays', async t => {
+    const set = unseen('undone', 'create table undone ()', 'drop table undone; commit; select 1')
+    await migrate(central, set)
+    await t.rejects(revert(central, set, 0), {
+      code: 'MIGRATION_FAILED',
+      message: /undoing of .* ended its transaction/,
+    })
+    t.equal(await appliedVersion(central, 'undone'), 1)
+  })
+
+  await t.test('a block that commits fails with the cure and leaves nothing', async t => {
+    const set = readMigrations(
+      'block',
+      t.testdir({ '001.do.a.sql': 'create table block (); do $$ begin commit; end $$' }),
+    )
+    await t.rejects(migrate(central, set), {
+      message: /invalid transaction termination: a migration runs in one transaction/,
+    })
+    t.same(await central`select to_regclass('block') as block`, [{ block: null }])
+  })
+
+  await t.test('each file begins with the settings of a new session in its database', async t => {
+    const own = (setting: string) =>
+      `do $$ begin execute format('alter database %I set ${setting}', current_database()); end $$;`
+    const set = readMigrations(
+      'settings',
+      t.testdir({
+        '001.do.a.sql': `create schema app; ${own('search_path = app, public')} ${own("timezone = ''Europe/Berlin''")}`,
+        '002.do.b.sql': `create table things as select current_setting('timezone') as zone; set search_path = ''`,
+        '003.do.c.sql': 'create table others ()',
+      }),
+    )
+    t.same(await migrate(central, set), [1, 2, 3])
+    const [row] =
+      await central`select to_regclass('app.things') is not null as b, to_regclass('app.others') is not null as c`
+    t.same(row, { b: true, c: true })
+    t.same(await central`select zone from app.things`, [{ zone: 'Europe/Berlin' }])
+    await central.unsafe(own('search_path = default').replace('set search_path = default', 'reset all'))
+  })
+
+  await t.test('a file that changes another database is refused, and changes nothing', async t => {
+    await central`create database beside`
+    for (const [at, text] of [
+      "execute 'alter database beside set work_mem = 65'",
+      "begin execute 'alter database beside set work_mem = 65'; exception when division_by_zero then null; end",
+      "execute 'comment on database beside is ''mine'''; execute 'alter database beside connection limit 3'",
+    ].entries()) {
+      const set = unseen(`beside_${at}`, `do $$ begin ${text}; end $$`)
+      await t.rejects(migrate(central, set), { code: 'MIGRATION_FAILED', message: /changes the database beside/ }, text)
+    }
+    const [row] = await central`
+      select datconnlimit as limit, (select count(*)::int from pg_db_role_setting where setdatabase = d.oid) as settings
+      from pg_database d where datname = 'beside'`
+    t.same(row, { limit: -1, settings: 0 })
   })
 })

@@ -1,0 +1,32 @@
+// Whether a column holds a secret, by its name in any spelling: snake_case, camelCase, in one, as a plural. One column too
+// many is named in the manifest; one password too many would leave.
+
+/** Anywhere in a name without its separators. */
+const PARTS =
+  /passw(or)?d|passwort|kennwort|passphrase|passcode|secret(?!ar|ion)|credential|token|totp|hotp|(private|priv|api|access|auth|signing|encryption|session|master|shared|ssh)keys?|securitystamp|(recovery|backup|verification|reset|access|auth)codes?/
+
+/** A word of a name: as a part of another one it means something else. */
+const WORDS = new Set([
+  'pwd',
+  'pwds',
+  'pass',
+  'otp',
+  'otps',
+  'salt',
+  'salts',
+  'pin',
+  'pins',
+  'jwt',
+  'jwts',
+  'cvv',
+  'cvc',
+])
+
+export function namesSecret(column: string): boolean {
+  const words = column
+    .replace(/([a-z0-9])([A-Z])/g, '$1_$2')
+    .replace(/([A-Z])([A-Z][a-z])/g, '$1_$2')
+    .toLowerCase()
+    .split(/[^\p{L}]+/u)
+  return PARTS.test(words.join('')) || words.some(word => WORDS.has(word))
+}

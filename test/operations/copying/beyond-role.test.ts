@@ -1,0 +1,121 @@
+// What a source holds that a service's role cannot make again is named by the plan, each by one database of a real server;
+// what it can make is not.
+import t from 'tap'
+import { needsInTheWay, provisionsOf } from '../../../operations/copying/beyond-role.js'
+import { createInstance } from '../../../operations/copying/external-instance.js'
+import { surveyDatabase } from '../../../operations/copying/survey.js'
+import { rig } from '../../rig.js'
+
+t.test('before anything is frozen, the plan', async t => {
+  const { servers, look, tenancy } = await rig(t, ['core'])
+  const { transfer } = await tenancy('core')
+  const { host, port, user, password } = servers.postgres.core as NonNullable<typeof servers.postgres.core>
+  const source = createInstance({
+    host,
+    port,
+    user,
+    password,
+    database: 'postgres',
+    ssl: 'disable',
+    sslRootCert: undefined,
+  })
+  t.teardown(() => source.close())
+  const superuser = look('core')
+  const there = await provisionsOf(transfer.central)
+  let count = 0
+  const found = async (text: string) => {
+    const name = `tenant_t${count++}_core`
+    await superuser.unsafe(`create database ${name} template template0`)
+    const inside = look('core', name)
+    await inside.unsafe(text)
+    await inside.end()
+    const { needs } = await surveyDatabase(source, name)
+    return needsInTheWay(name, needs, 'core', there)
+  }
+
+  const blocked: readonly (readonly [text: string, what: RegExp])[] = [
+    ['create cast (varchar as jsonb) with inout as implicit', /cast from character varying to jsonb/],
+    [
+      "create type mood as enum ('ok'); create type temper as enum ('ok'); create cast (mood as temper) with inout; create cast (int8 as timestamp) without function",
+      /cast from bigint to timestamp/,
+    ],
+    [
+      "create function my_abs(int) returns int language internal immutable strict as 'int4abs'",
+      /function my_abs\(integer\) \(language internal\)/,
+    ],
+    ['create function f() returns int language sql leakproof as $$ select 1 $$', /function f\(\) \(leakproof\)/],
+    ['create foreign data wrapper dummy', /foreign data wrapper dummy/],
+    ['create foreign data wrapper dummy; create server away foreign data wrapper dummy', /foreign server away/],
+    [
+      'create function f() returns event_trigger language plpgsql as $$ begin end $$; create event trigger e on ddl_command_end execute function f()',
+      /event trigger e/,
+    ],
+    ['create language mine handler plpgsql_call_handler', /language mine/],
+    ["create subscription s connection 'host=nowhere' publication p with (connect = false)", /subscription s/],
+    ['create operator family of using btree', /operator family public\.of/],
+    [
+      'create operator class oc for type uuid using btree as function 1 uuid_cmp(uuid, uuid)',
+      /operator class public\.oc/,
+    ],
+    ['create access method am type table handler heap_tableam_handler', /access method am/],
+    ['create text search template tt (lexize = dsimple_lexize, init = dsimple_init)', /text search template tt/],
+    [
+      'create text search parser tp (start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype)',
+      /text search parser tp/,
+    ],
+    [
+      "create type b; create function b_in(cstring) returns b language internal immutable strict as 'int4in'; create function b_out(b) returns cstring language internal immutable strict as 'int4out'; create type b (input = b_in, output = b_out, internallength = 4, passedbyvalue)",
+      /base type b/,
+    ],
+    [
+      'create role app_reader; create table f (who text); alter table f enable row level security; create policy mine on f to app_reader using (true)',
+      /needs the role app_reader for the policy mine on f/,
+    ],
+    [
+      'create table secure (n int); alter table secure force row level security',
+      /alter table secure no force row level security/,
+    ],
+    [
+      'create function f() returns int language sql set session_replication_role = replica as $$ select 1 $$',
+      /function f\(\), which sets session_replication_role/,
+    ],
+  ]
+  for (const [text, what] of blocked) {
+    await t.test(`stops at: ${text.slice(0, 60)}`, async t => {
+      const obstacles = (await found(text)).filter(({ blocks }) => blocks)
+      t.ok(
+        obstacles.some(one => what.test(one.what)),
+        JSON.stringify(obstacles),
+      )
+    })
+  }
+
+  await t.test('names what does not come along and stops at none of it', async t => {
+    const obstacles = await found(
+      `create table f (n int primary key); create publication p for table f;
+       alter database tenant_t${count}_core set search_path = app, public`,
+    )
+    t.same(
+      obstacles.map(({ what, blocks }) => [what.split(',')[0], blocks]),
+      [
+        ['has the publication p', false],
+        ['has the setting search_path', false],
+      ],
+    )
+  })
+
+  await t.test('has nothing against what the service’s role can make', async t => {
+    const obstacles = await found(`
+      create type mood as enum ('ok', 'sad'); create type pair as (a int, b mood); create domain short as varchar(5);
+      create type span as range (subtype = int4); create table f (n serial primary key, m mood[], p pair, s span, c text collate "C");
+      create function to_mood(int) returns mood language sql as $$ select 'ok'::mood $$;
+      create cast (int as mood) with function to_mood(int);
+      create function g() returns trigger language plpgsql set work_mem = '8MB' as $$ begin return new; end $$;
+      create trigger t before insert on f for each row execute function g();
+      create aggregate total (int) (sfunc = int4pl, stype = int); create operator === (leftarg = int, rightarg = int, function = int4eq);
+      create text search dictionary d (template = simple); create text search configuration c (copy = simple);
+      create extension citext; create collation plain from "C";
+      alter table f enable row level security; create policy p on f using (true)`)
+    t.same(obstacles, [])
+  })
+})
