@@ -1,5 +1,5 @@
-// Runs README.md's walk word for word: every block marked `sh`, in order, in one bash, against a stack started as
-// `npm start` starts it, and looks at what each block printed.
+// Runs docs/tutorial.md as it stands: every block marked `sh`, in order, in one bash, against a stack started as `npm start`
+// starts it, and checks the output of each block. Then the commands that README.md says to try.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -10,6 +10,7 @@ import t from 'tap'
 import { until } from './rig.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const tutorial = readFileSync(join(root, 'docs/tutorial.md'), 'utf8')
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 
 interface Block {
@@ -47,7 +48,7 @@ function bash(script: string, cwd: string, env: NodeJS.ProcessEnv): Promise<stri
   })
 }
 
-t.test('the walk of README.md', async t => {
+t.test('the tutorial', async t => {
   const folder = checkout()
   const env = { ...process.env, STACK_FOLDER: join(folder, '.stack'), npm_config_update_notifier: 'false' }
   const stack = spawn(process.execPath, ['dist/stack/main.js', '--ports', '0'], { cwd: folder, env, stdio: 'ignore' })
@@ -59,7 +60,7 @@ t.test('the walk of README.md', async t => {
   })
   await until('the stack is up', 60_000, () => existsSync(join(folder, '.stack/stack.json')))
 
-  const blocks = blocksOf(readme)
+  const blocks = blocksOf(tutorial)
   const script = blocks.map(({ code }, n) => `echo; echo '@@@ ${n}'\n${code}\n`).join('')
   const output = await bash(`set -e\n${script}`, folder, env)
   const printed = new Map<string, string>()
@@ -70,7 +71,7 @@ t.test('the walk of README.md', async t => {
   const step = (heading: string) => {
     const text = printed.get(heading)
     if (text === undefined)
-      throw new Error(`README.md has no step "${heading}", only: ${[...printed.keys()].join('; ')}`)
+      throw new Error(`docs/tutorial.md has no step "${heading}", only: ${[...printed.keys()].join('; ')}`)
     return text
   }
   /** The JSON documents a step printed, one a line. */
@@ -152,6 +153,28 @@ t.test('the walk of README.md', async t => {
     t.match(after, { status: 'ready', services: { employee: { status: 'ready' } } })
     t.match(stepsOf(after.services.employee), /^(spare|claim,database,certificate,rights,schema),ready$/)
     t.same(employees, { items: [], next: null })
+  })
+  await t.test('the commands that README.md says to try work', async t => {
+    const tries = [...readme.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].find(([, code]) =>
+      code?.includes('localhost:3001'),
+    )
+    const { services } = JSON.parse(readFileSync(join(folder, '.stack/stack.json'), 'utf8'))
+    let code = tries?.[1] ?? ''
+    for (const [port, name] of [
+      [3001, 'identity'],
+      [3002, 'employee'],
+      [3003, 'core'],
+    ] as const) {
+      t.ok(code.includes(`localhost:${port}`), `${name} is tried`)
+      code = code.replaceAll(`localhost:${port}`, services[name].url)
+    }
+    const lines = (await bash(`set -e\n${code.replaceAll(/^(curl .*)$/gm, '$1; echo')}`, folder, env))
+      .trim()
+      .split('\n')
+    t.match(
+      lines.map(line => JSON.parse(line)),
+      [{ id: 'acme', status: 'ready' }, { items: [] }, { status: 'healthy', tenant: { status: 'ready' } }],
+    )
   })
   await t.test('Ctrl-C takes everything down', async t => {
     stack.kill('SIGINT')

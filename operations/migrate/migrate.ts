@@ -18,7 +18,7 @@ export interface FleetParts {
 }
 
 export interface MigrateOptions {
-  /** Tenants worked on side by side. Default 4: 4 to 8 is the knee (limits 4). */
+  /** Tenants worked on side by side. Default 4: 4 to 8 is the knee (docs/benchmarks.md). */
   readonly concurrency?: number
   /**
    * Tenants migrated one after the other before all others; any failure among them stops the run. Default: the first one, none when

@@ -36,8 +36,8 @@ t.test('docs/configuration.md lists every option', async t => {
   t.same(told.sort(), options.sort())
 })
 
-t.test('the README’s short tables name only what there is', async t => {
-  const table = rows(section('README.md', '### Options and environment'))
+t.test('docs/plugin.md names only options and variables there are', async t => {
+  const table = rows(section('docs/plugin.md', '## Options and environment'))
   const variables = table.flatMap(([, variable]) => quoted(variable))
   t.ok(variables.length > 5)
   t.same(

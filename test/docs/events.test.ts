@@ -55,8 +55,8 @@ t.test('the example in docs/events.md is an event', async t => {
   t.same(Object.keys(JSON.parse(example)).sort(), Object.keys(LifecycleBody.properties).sort())
 })
 
-t.test('the README names only subjects there are', async t => {
-  const told = rows(section('README.md', '### Events')).flatMap(([cell]) => quoted(cell))
+t.test('docs/plugin.md names only subjects there are', async t => {
+  const told = rows(section('docs/plugin.md', '## Events')).flatMap(([cell]) => quoted(cell))
   t.ok(told.length > 5)
   t.same(
     told.filter(name => !firstCells('## Subjects').includes(name)),

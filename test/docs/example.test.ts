@@ -10,7 +10,7 @@ import { startServers } from '../../stack/servers/start.js'
 import { until } from '../rig.js'
 import { section } from './documents.js'
 
-const text = section('README.md', '## A service of your own')
+const text = section('README.md', '## In a service of your own')
 const block = (language: string): string => new RegExp(`\`\`\`${language}\\n([\\s\\S]*?)\`\`\``).exec(text)?.[1] ?? ''
 
 t.test('the README’s service makes its tenants’ databases and serves them', async t => {

@@ -31,8 +31,9 @@ t.test('every link between our documents leads somewhere', async t => {
   }
 })
 
-t.test('every shell block of the README is one that bash reads', async t => {
-  const blocks = [...readFileSync('README.md', 'utf8').matchAll(/^```(?:ba)?sh\n([\s\S]*?)^```/gm)]
+t.test('every shell block of README and tutorial is one that bash reads', async t => {
+  const texts = ['README.md', 'docs/tutorial.md'].map(file => readFileSync(file, 'utf8'))
+  const blocks = [...texts.join('\n').matchAll(/^```(?:ba)?sh\n([\s\S]*?)^```/gm)]
   t.ok(blocks.length > 15)
   for (const [, block = ''] of blocks) {
     const { status, stderr } = spawnSync('bash', ['-n'], { input: block, encoding: 'utf8' })

@@ -64,8 +64,8 @@ t.test('the status is the one that is answered', async t => {
   }
 })
 
-t.test('the README’s table agrees', async t => {
-  for (const [codes, status] of rows(section('README.md', '### Errors'))) {
+t.test('the table of the HTTP API agrees', async t => {
+  for (const [codes, status] of rows(section('docs/http-api.md', '## Errors'))) {
     for (const code of quoted(codes)) t.equal(made.get(code), Number(status), code)
   }
 })

@@ -1,5 +1,5 @@
 // Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
-// transaction's statements in a new session (facts C). When its server is gone, it is closed and every query on it fails.
+// transaction's statements in a new session (docs/decisions/0001). When its server is gone, it is closed and every query on it fails.
 
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
@@ -42,7 +42,7 @@ export interface Heard {
 
 /** How long a session that we have left may take to let go: the server looks for us every second. */
 const LINGER_MS = 2_500
-/** Each distinct statement stays prepared in its session for good (facts C1); past this many it is time for a new one. */
+/** Each distinct statement stays prepared in its session for good (docs/decisions/0001); past this many it is time for a new one. */
 const WORN_AFTER_STATEMENTS = 1_000
 
 /** See `recount`, for what was sent already when the statement before it failed: drops the holes. */
@@ -129,7 +129,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   /**
    * Fails every query at once, says goodbye and waits for the server to close, so that a connection is counted for as long
-   * as the server has its session. `end` must be given a timeout, or it may never resolve (facts C1).
+   * as the server has its session. `end` must be given a timeout, or it may never resolve (docs/decisions/0001).
    */
   function leave(): void {
     const stopped = latest?.active && latest.state ? sendCancel(target, latest.state) : null

@@ -1,5 +1,5 @@
 // Owns how a failure of the driver or the server is told: which mean "this connection or server is gone" (one code for
-// all of them, as theirs vary with timing, facts C), which are the caller's own and pass through untouched.
+// all of them, as theirs vary with timing, docs/decisions/0001), which are the caller's own and pass through untouched.
 import { TenantQueryTimeout } from '../errors.js'
 
 /** SQLSTATEs that speak of the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */

@@ -17,7 +17,7 @@ export interface Target {
   readonly applicationName: string
   /** Milliseconds; the server's own guard behind our deadlines. 0: none. */
   readonly statementTimeout: number
-  /** A pooler in transaction mode takes no startup parameters and no prepared statements (facts C3). */
+  /** A pooler in transaction mode takes no startup parameters and no prepared statements (docs/decisions/0011). */
   readonly pooler?: boolean
   readonly onNotify?: (channel: string, payload: string) => void
   /** Without it arrays come and go as text. */
@@ -36,7 +36,7 @@ export function sessionOptions(target: Target): object {
     max: 1,
     idle_timeout: null,
     max_lifetime: null,
-    // Our own timer covers all of it; the driver's does not cover a peer that accepts and closes (facts C1).
+    // Our own timer covers all of it; the driver's does not cover a peer that accepts and closes (docs/decisions/0001).
     connect_timeout: null,
     // See array-types.ts.
     fetch_types: false,

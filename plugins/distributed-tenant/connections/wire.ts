@@ -1,5 +1,5 @@
 // Owns how queries enter the driver's one connection, past the driver's own lines: those serve half of what waited while
-// connecting and let later queries overtake the rest (facts C1). Invariant: in order, and nothing is sent behind a
+// connecting and let later queries overtake the rest (docs/decisions/0001). Invariant: in order, and nothing is sent behind a
 // statement that the server must describe first. When the connection is gone, what is held is failed by its owner.
 import type { DriverConnection, DriverQuery } from './driver.js'
 

@@ -1,6 +1,6 @@
 // Owns the passwords of tenants' roles: derived from the service's secret and stored nowhere. The server gets a verifier
 // that we compute ourselves, with one iteration: more protect passwords that can be guessed, and cost 2 ms at every connect
-// (limits 3.5). Several keys: the first is current, the others still open the roles that were set by them.
+// (docs/decisions/0006). Several keys: the first is current, the others still open the roles that were set by them.
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import { ConfigurationInvalid } from '../errors.js'

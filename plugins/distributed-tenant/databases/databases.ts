@@ -148,7 +148,7 @@ export async function openToOwner(sql: SessionClient, name: string, comment: str
 export async function dropDatabase(sql: SessionClient, name: string): Promise<void> {
   const found = await inspectDatabase(sql, name)
   if (found.state === 'absent') return
-  // ALTER on an invalid database kills the session (faults rule 7).
+  // ALTER on an invalid database kills the session (docs/decisions/0004).
   if (found.state === 'present') await sql`alter database ${sql(name)} is_template false`
   await sql`drop database if exists ${sql(name)} with (force)`
 }

@@ -139,13 +139,13 @@ export function createSpares(options: SparesOptions): Spares {
     report({ type: 'cloned', name })
     await prepareRole(sql, name, service)
     const certificate = randomBytes(16).toString('hex')
-    // The visit also pays what PostgreSQL charges the first connection to a database (limits 3.3).
+    // The visit also pays what PostgreSQL charges the first connection to a database (docs/decisions/0004).
     await options.visit(
       name,
       inside => inside`insert into distributed_tenant.certificate (certificate) values (${certificate})`,
     )
     report({ type: 'certified', name })
-    // Nobody wanders in, a backup included: one session would make the taking wait 5 s and fail (limits 1.4).
+    // Nobody wanders in, a backup included: one session would make the taking wait 5 s and fail (docs/decisions/0004).
     await sql`alter database ${sql(name)} allow_connections false`
     await sql`insert into spares (name, template, certificate) values (${name}, ${template.mark}, ${certificate})`
     report({ type: 'made', name })

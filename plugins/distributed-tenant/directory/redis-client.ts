@@ -11,7 +11,7 @@ function encrypted(url: string, ca: string | undefined) {
 
 /**
  * A client that connects in the background, for ever. It needs a listener for `error` from its maker.
- * Each option is needed: without any one of them a command hangs, waits for a reconnect, or runs twice (facts E).
+ * Each option is needed: without any one of them a command hangs, waits for a reconnect, or runs twice (docs/decisions/0007).
  * With `rediss://` the server's certificate is verified: chain, time and name.
  * @param ca certificates of the authorities to believe, in PEM; those Node knows when left out
  */

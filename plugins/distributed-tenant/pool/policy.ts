@@ -10,7 +10,7 @@ export type Move<L> =
   /** Somebody may grow, but not yet. */
   | { readonly type: 'wait'; readonly ms: number }
 
-/** Own waiting before a key that has a connection asks for another (facts C4), and before it asks for one of others'. */
+/** Own waiting before a key that has a connection asks for another (docs/decisions/0002), and before it asks for one of others'. */
 const GROW_AFTER_MS = 5
 const TAKE_AFTER_MS = 100
 
@@ -93,7 +93,7 @@ function victimOf<L>(state: PoolState<L>, entry: Entry<L>, now: number, idleFor 
 
 /**
  * For a key that has one, only what nobody has touched for long, and only when it waits for long: ten keys that want ten
- * each would take each other's fifty in turn, and a connection costs as much as forty statements (limits 3.1: 0.06 of the
+ * each would take each other's fifty in turn, and a connection costs as much as forty statements (docs/decisions/0002: 0.06 of the
  * throughput). Not at all, and slow statements would stand in one line while the seats of keys that came once rest for
  * half an hour.
  */

@@ -28,7 +28,7 @@ export interface PoolOptions {
   /** Milliseconds. */
   readonly acquireTimeout: number
   readonly idleTimeout: number
-  /** Connects under way at a time: two to four keep the event loop and the server free (limits 3.4: 90x for a hot tenant). */
+  /** Connects under way at a time: two to four keep the event loop and the server free (docs/decisions/0002). */
   readonly maxOpening: number
   readonly pooling: boolean
   /** Every session is reset after each lease, and none is shared: for keys whose own functions leave something behind. */
@@ -63,7 +63,7 @@ const RESET_DEADLINE_MS = 5_000
 const GROW_AGAIN_MS = 1_000
 
 /**
- * Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (facts C2). A
+ * Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (docs/decisions/0011). A
  * seed cannot be taken back, only be replaced by one that nobody knows.
  */
 export const RESET =

@@ -1,6 +1,6 @@
 // Owns who may send a statement on a connection on which others of the same key are running: what is sent together is one
 // write, and a connection more costs as much as forty statements. Pure. Invariants: only reads that leave nothing behind,
-// whose parameters cannot fail on their way to the wire (the driver would fail the one in front, facts 0.1), and that
+// whose parameters cannot fail on their way to the wire (the driver would fail the one in front, docs/decisions/0003), and that
 // this connection has answered fast the last times; nobody joins behind one that is late.
 import type { DriverQuery } from '../connections/driver.js'
 import { isPlainRead } from '../connections/session-state.js'
@@ -29,7 +29,7 @@ export interface Company {
   seals(): void
 }
 
-/** More gain nothing (limits 3.1) and each waits for all before it. */
+/** More gain nothing (docs/decisions/0003) and each waits for all before it. */
 const MOST = 8
 /** A statement is fast when its answer came within this, by the clock or by turns of the loop. */
 export const FAST_MS = 2

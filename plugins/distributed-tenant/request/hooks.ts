@@ -1,5 +1,5 @@
 // Owns a request's way: identify, look up, authorise in `onRequest`; one client, made when it is first touched; dead when
-// the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, faults rule 1), but
+// the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, docs/decisions/0012), but
 // for one that waits in a pipeline, which ends with its socket; 'finish' only comes first in the ordinary ones, before
 // anybody's `onResponse`. Nothing here takes a connection: a query does. A route without a tenant is left alone.
 

@@ -1,5 +1,5 @@
 // Owns reading a Host header: strict, never normalised into validity. One trailing dot and upper case are the only
-// spellings forgiven, because DNS does (faults 3, rows 15-23).
+// spellings forgiven, because DNS does.
 import net from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { HostInvalid } from '../errors.js'

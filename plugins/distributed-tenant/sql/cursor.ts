@@ -1,5 +1,5 @@
 // Owns reading by cursor. The driver's own `for await` ends as if all rows had come when the connection is lost between two
-// batches (facts C), so ours stands on its callback form, whose promise does fail.
+// batches (docs/decisions/0001), so ours stands on its callback form, whose promise does fail.
 import type { DriverQuery } from '../connections/driver.js'
 
 type CursorFn = (rows: unknown) => unknown
@@ -90,7 +90,7 @@ export function watchReader(query: DriverQuery, end: unknown, batch: Batch): Rea
         return end
       },
     )
-    // The driver would ask a socket that is no more for the next batch, which ends the process (facts 0.1): no answer.
+    // The driver would ask a socket that is no more for the next batch, which ends the process (docs/decisions/0001): no answer.
     return last.then(answer => (batch.lost() ? new Promise(() => {}) : answer))
   }
   return {

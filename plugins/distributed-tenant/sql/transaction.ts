@@ -1,5 +1,5 @@
 // Owns BEGIN to COMMIT on one use of a connection, with savepoints, in our own statements: the driver's `begin` can end
-// the process or run a dead transaction's statements in a new session (facts C). Invariant: it resolves only when the
+// the process or run a dead transaction's statements in a new session (docs/decisions/0001). Invariant: it resolves only when the
 // server has said COMMIT; a connection lost during COMMIT says that the outcome is unknown.
 import { withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
