@@ -163,8 +163,12 @@ async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, act
   const subject = lifecycleSubject(kind)
   const heard = parseLifecycle(subject, encode(payload))
   if (!heard.ok) throw new TenantInvalid(heard.reason)
-  await writeOutbox(sql, { tenantId: row.id, subject, messageId: messageId(kind, row.id, row.version), payload })
+  await writeOutbox(sql, { tenantId: row.id, subject, messageId: idOf(kind, row), payload })
 }
+
+/** Where this database was set back a version comes twice, and the second is no repeat of what the stream has seen. */
+const idOf = (kind: LifecycleKind, { id, version }: RegistryRow): string =>
+  messageId(kind, id, version, randomBytes(4).toString('hex'))
 
 /** One unique index stands between two tenants and one domain: identity's own migration makes it. */
 async function tellDomain<T>(work: Promise<T>): Promise<T> {

@@ -19,7 +19,9 @@ export async function writeStatus(tx: QueryClient, service: ServiceName, row: Re
     ...(row.incarnation !== null && { incarnation: row.incarnation }),
     ...said,
   }
-  await writeOutbox(tx, { tenantId: row.id, subject, messageId: `${subject}:${row.id}:${row.revision}`, payload })
+  // With the time: where this database was set back a revision comes twice.
+  const messageId = `${subject}:${row.id}:${row.revision}:${row.updatedAt.getTime().toString(16)}`
+  await writeOutbox(tx, { tenantId: row.id, subject, messageId, payload })
 }
 
 /**

@@ -70,7 +70,7 @@ async function stand(t: Test) {
     async doctor(name: 'identity' | 'employee') {
       const tenancy = await made.tenancy(name)
       const open = { name, tenancy, target: {} } as unknown as OpenService
-      return fleet(open, { roleSecret: 'x' } as unknown as Targets)
+      return fleet(open, { roleSecret: null } as unknown as Targets)
     },
   }
 }
