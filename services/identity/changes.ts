@@ -1,8 +1,13 @@
 // Owns the feed: what identity says of each tenant, in the order in which it was committed (migration 002 says how). A tenant
 // that changes again appears again further on, so nothing is missed. Invariant: a page is bounded in rows and in bytes, so
 // that no reader's deadline depends on how large tenants' settings are.
-import type { JsonObject, Lifecycle, SqlClient, TenantId } from '../../plugins/distributed-tenant/index.js'
-import { readHistory } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import {
+  type JsonObject,
+  type Lifecycle,
+  readHistory,
+  type SqlClient,
+  type TenantId,
+} from '../../plugins/distributed-tenant/index.js'
 
 export interface Change {
   seq: number

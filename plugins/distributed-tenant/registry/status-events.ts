@@ -1,8 +1,8 @@
 // Owns the status event of a row: what this service says about one tenant, in the transaction that made it so.
 import { type StatusEvent, statusSubject } from '../../../events/index.js'
 import type { QueryClient, RegistryRow, ServiceName, SqlClient, TenantId } from '../types.js'
-import { findTenant } from './tenants-table.js'
 import { writeOutbox } from './outbox.js'
+import { findTenant } from './tenants-table.js'
 
 type Said = Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion' | 'foreign' | 'nextTryAt'>
 
