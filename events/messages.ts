@@ -13,6 +13,8 @@ interface LifecycleFields {
   readonly domain?: string | null
   readonly is_active?: boolean
   readonly settings?: JsonObject
+  /** Which tenant of this id. */
+  readonly incarnation?: string
   readonly actor?: string
 }
 
@@ -37,6 +39,8 @@ export interface StatusEvent {
   readonly version: number
   /** Raised by the service's own database at every change of its row: orders its words without a clock. */
   readonly revision: number
+  /** Which tenant of this id, where the service knows it. */
+  readonly incarnation?: string
   readonly status: StatusKind
   readonly step?: string
   readonly attempts?: number
@@ -68,7 +72,7 @@ export function parseLifecycle(subject: string, data: Uint8Array, headers: Heade
   if (!lifecycleBody.Check(body)) return refuse(firstFlaw(body, lifecycleBody.Errors(body), LifecycleBody.properties))
 
   // The schema has checked every field that is read here; `settings` came from JSON, so its values are JSON.
-  const { version, name, domain, is_active, actor } = body
+  const { version, name, domain, is_active, incarnation, actor } = body
   const settings = body.settings as JsonObject | undefined
   if (settings !== undefined && Buffer.byteLength(JSON.stringify(settings)) > MAX_SETTINGS_BYTES) {
     return refuse(`settings must have at most ${MAX_SETTINGS_BYTES} bytes as JSON`)
@@ -78,10 +82,12 @@ export function parseLifecycle(subject: string, data: Uint8Array, headers: Heade
     ...(domain !== undefined && { domain }),
     ...(is_active !== undefined && { is_active }),
     ...(settings !== undefined && { settings }),
+    ...(incarnation !== undefined && { incarnation }),
     ...(actor !== undefined && { actor }),
   }
   if (parts.kind === 'created') {
     if (version === undefined) return accept({ kind: 'created', ...fields, name: name ?? fields.id })
+    if (version !== 1) return refuse(`version ${version} is not a creation’s: identity makes every tenant as version 1`)
     if (name === undefined) return refuse('name is missing: a numbered tenant.created carries the whole tenant')
     return accept({ kind: 'created', ...fields, version, name })
   }
@@ -105,13 +111,14 @@ export function parseStatus(subject: string, data: Uint8Array, headers: Headers 
   for (const instant of [body.at, body.nextTryAt, ...(body.steps ?? []).map(one => one.at)]) {
     if (instant !== undefined && Number.isNaN(Date.parse(instant))) return refuse('an instant names no real time')
   }
-  const { step, attempts, foreign, error, nextTryAt, steps, schemaVersion } = body
+  const { incarnation, step, attempts, foreign, error, nextTryAt, steps, schemaVersion } = body
   return accept({
     id: body.id as TenantId,
     service: body.service,
     version: body.version,
     revision: body.revision,
     status: body.status,
+    ...(incarnation !== undefined && { incarnation }),
     ...(step !== undefined && { step }),
     ...(attempts !== undefined && { attempts }),
     ...(foreign !== undefined && { foreign }),

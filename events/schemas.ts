@@ -28,6 +28,11 @@ const Instant = Type.String({
   maxLength: 35,
   description: 'must be an ISO 8601 instant with a zone',
 })
+const Incarnation = Type.String({
+  pattern: '^[0-9a-f]{32}$',
+  maxLength: 32,
+  description: 'must be 32 characters of 0-9 and a-f',
+})
 const Step = Type.String({ minLength: 1, maxLength: 64, description: 'must be a string of 1 to 64 characters' })
 
 export const LifecycleBody = Type.Object({
@@ -48,6 +53,7 @@ export const LifecycleBody = Type.Object({
   ),
   is_active: Type.Optional(Type.Boolean({ description: 'must be true or false' })),
   settings: Type.Optional(Type.Record(Type.String(), Type.Unknown(), { description: 'must be an object' })),
+  incarnation: Type.Optional(Incarnation),
   actor: Type.Optional(
     Type.String({ minLength: 1, maxLength: 200, description: 'must be a string of 1 to 200 characters' }),
   ),
@@ -70,6 +76,7 @@ export const StatusBody = Type.Object({
     maximum: Number.MAX_SAFE_INTEGER,
     description: 'must be an integer of at least 0 (how often its service has changed this tenant)',
   }),
+  incarnation: Type.Optional(Incarnation),
   status: Type.Union([Type.Literal('ready'), Type.Literal('failed'), Type.Literal('removed')], {
     description: 'must be ready, failed or removed',
   }),

@@ -12,6 +12,7 @@ export async function writeResync(central: SqlClient): Promise<number> {
     select subject || ':' || id || ':' || version || ':resync-' || ${run}, id, subject,
       jsonb_build_object('id', id, 'version', version, 'name', name, 'domain', domain, 'settings', settings,
         'is_active', lifecycle = 'active', 'actor', 'resync')
+        || jsonb_strip_nulls(jsonb_build_object('incarnation', incarnation))
     from (
       select *, case lifecycle when 'deleted' then 'tenant.deleted' when 'suspended' then 'tenant.suspended'
         else 'tenant.updated' end as subject

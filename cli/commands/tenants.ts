@@ -53,6 +53,10 @@ function create(): Command {
     .option('--domain <domain>', 'its own domain')
     .option('--settings <json>', 'a JSON object')
     .option('--suspended', 'serve it only once it is activated')
+    .option(
+      '--incarnation <text>',
+      'the one that the services have of a tenant that identity has lost: doctor names it',
+    )
     .option('--wait <seconds>', 'wait until it is ready everywhere', wholeNumber(0), 30)
     .option('--idempotency-key <key>', 'a repeat with the same key makes no second tenant')
     .action(async (name: string, options: CreateOptions, command: Command) => {
@@ -64,6 +68,7 @@ function create(): Command {
         domain: options.domain,
         settings,
         lifecycle: options.suspended ? 'suspended' : undefined,
+        incarnation: options.incarnation,
       }
       const tenant = await identityApi(context.targets).call<TenantView>('POST', '/api/tenants', {
         body,
@@ -84,6 +89,7 @@ interface CreateOptions {
   readonly domain?: string
   readonly settings?: string
   readonly suspended?: boolean
+  readonly incarnation?: string
   readonly wait: number
   readonly idempotencyKey?: string
 }

@@ -111,11 +111,11 @@ async function rowOf(parts: TransferParts, id: TenantId): Promise<RegistryRow> {
 export async function refuseUnlessMarked(
   { service }: TransferParts,
   { name, session }: Place,
-  { id, certificate }: Pick<RegistryRow, 'id' | 'certificate'>,
+  { id, certificate, incarnation }: Pick<RegistryRow, 'id' | 'certificate' | 'incarnation'>,
 ): Promise<void> {
   const found = await session(sql => inspectDatabase(sql, name))
   const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
-  if (mark && markFits(mark, { tenant: id, service, certificate })) return
+  if (mark && markFits(mark, { tenant: id, service, certificate, incarnation })) return
   throw new TransferRefused(
     found.state === 'absent'
       ? `The database ${name} of ${service} is not there: see \`distributed-tenant doctor\`.`

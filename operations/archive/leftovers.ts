@@ -5,7 +5,6 @@
 import {
   dropDatabase,
   inspectDatabase,
-  MARK_PREFIX,
   markFits,
   parseMark,
 } from '../../plugins/distributed-tenant/databases/databases.js'
@@ -52,8 +51,10 @@ async function isOver(
   if (found.state !== 'present' || !found.ours || past.state === 'absent') return false
   if (past.state === 'present' && !past.ours) return false
   const mark = parseMark(found.comment)
-  if (!mark || !markFits(mark, { tenant: id, service, certificate: row.certificate })) return false
-  return !('restore' in JSON.parse((found.comment as string).slice(MARK_PREFIX.length)))
+  const { certificate, incarnation } = row
+  return (
+    mark !== null && markFits(mark, { tenant: id, service, certificate, incarnation }) && mark.restore === undefined
+  )
 }
 
 async function remove(parts: TransferParts, id: TenantId, instance: string): Promise<void> {

@@ -12,7 +12,8 @@ import {
   createDatabase,
   dropDatabase,
   inspectDatabase,
-  MARK_PREFIX,
+  markFits,
+  markText,
   parseMark,
 } from '../../plugins/distributed-tenant/databases/databases.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
@@ -78,6 +79,7 @@ export async function createServiceRestore(
   const past = pastName(id, service)
   const tenantSet = sets.at(-1) as MigrationSet
   let certificate: string | null = null
+  let incarnation: string | null = null
   let swapping = false
 
   /** What an interrupted DROP has left is not there any more. */
@@ -105,16 +107,26 @@ export async function createServiceRestore(
     const { row, database } = await look()
     if (row && row.moving !== null) found.push(movingNow(id))
     if (database && row?.certificate) await refuseUnlessMarked(parts, place, row)
+    else if (database && row && (await isAnothers(row))) {
+      found.push(
+        `the database ${place.name} was made for an earlier tenant of this id: rename or drop it by hand, then begin anew`,
+      )
+    }
     if (database && !row && !(await isUncommitted()))
       found.push(`a database ${place.name} is there, and no tenant of the registry owns it`)
     return found
   }
 
+  async function isAnothers({ certificate, incarnation }: RegistryRow): Promise<boolean> {
+    const { comment = null } = (await place.session(sql => inspectDatabase(sql, place.name))) as { comment?: string }
+    const mark = parseMark(comment)
+    return mark !== null && !markFits(mark, { tenant: id, service, certificate, incarnation })
+  }
+
   /** Of a restore that identity has not heard of: its mark says so until the provisioner has been there. */
   async function isUncommitted(): Promise<boolean> {
     const found = await place.session(sql => inspectDatabase(sql, place.name))
-    if (found.state !== 'present' || !found.ours || !parseMark(found.comment)) return false
-    return 'restore' in JSON.parse((found.comment as string).slice(MARK_PREFIX.length))
+    return found.state === 'present' && found.ours && parseMark(found.comment)?.restore !== undefined
   }
 
   async function build(dump: Readable): Promise<void> {
@@ -127,6 +139,8 @@ export async function createServiceRestore(
     await programs.restore(dump, place.addressOf(copy), { signal })
     const row = await findTenant(central, id)
     certificate = row?.certificate ?? randomBytes(16).toString('hex')
+    // The tenant's that is there now, whichever the archive's was; one that identity is still to make has none yet.
+    incarnation = row?.incarnation ?? null
     const given = certificate
     await place.visit(copy, async inside => {
       const wrong = differences(part.contents, await readContents(inside))
@@ -144,14 +158,26 @@ export async function createServiceRestore(
 
   async function swap(final: boolean): Promise<void> {
     // Under the tenant's lock, which a move takes to begin: from here on it finds the tenant pending, and is refused.
-    if ((await findTenant(central, id))?.moving) throw new TransferRefused(movingNow(id))
+    const row = await findTenant(central, id)
+    if (row?.moving) throw new TransferRefused(movingNow(id))
+    if ((row?.incarnation ?? incarnation) !== incarnation) {
+      throw new TransferRefused(
+        `Which tenant has the id ${id} has changed since the restore began: nothing was put in its place. Begin it anew.`,
+      )
+    }
     // First the registry: whoever is served now waits, and after a kill from here on the provisioner looks again at whatever
     // stands there, and gives it what it lacks.
     await central`
       update tenants set provisioned = 'pending', step = 'restore', last_error = null, next_attempt_at = now() where id = ${id}`
     report({ type: 'pending', id })
     swapping = true
-    const mark = { tenant: id, service, certificate, ...(!final && { restore: sha256 }) }
+    const mark = markText({
+      tenant: id,
+      service,
+      certificate: certificate as string,
+      incarnation,
+      ...(!final && { restore: sha256 }),
+    })
     await place.session(async sql => {
       const replaces = await there(sql, place.name)
       if (replaces) await quiet(sql, place.name)
@@ -161,7 +187,7 @@ export async function createServiceRestore(
         sql.begin(async tx => {
           if (replaces) await tx`alter database ${tx(place.name)} rename to ${tx(past)}`
           await tx`alter database ${tx(copy)} rename to ${tx(place.name)}`
-          await commentDatabase(tx, place.name, MARK_PREFIX + JSON.stringify(mark))
+          await commentDatabase(tx, place.name, mark)
           await tx`alter database ${tx(place.name)} allow_connections true`
         }),
       )

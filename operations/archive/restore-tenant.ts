@@ -241,6 +241,7 @@ async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<Wor
 
 /** So that nobody waits for the feed; whoever does not hear it here hears it there. */
 async function tell({ services, absent }: RecoveryOptions, word: Word): Promise<void> {
+  // Its incarnation is not in the answer of the API: the services learn that from the feed.
   const { id, version, name, domain, settings, lifecycle } = word
   const told = {
     id,

@@ -16,6 +16,8 @@ const cures: Partial<Record<Finding, string>> = {
     'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
   database_foreign: 'not owned by the service’s role: look into it, rename it, then `retry` the tenant',
   mark_missing: 'the service looks into it within a minute and marks it again if it is this tenant’s',
+  other_incarnation:
+    'made for an earlier tenant of this id: another customer’s is renamed or dropped by hand, then `retry` the tenant; the same customer’s: docs/troubleshooting.md, "another incarnation"',
   mark_wrong: 'it is another tenant’s or was replaced: look into it, then `retry` the tenant',
   instance_unreachable: 'its instance cannot be asked: is it up, was `init` run with DB_INSTANCES?',
   instance_unknown: 'name its instance in DB_INSTANCES',
@@ -34,7 +36,10 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
     const before = found.length
     const living = lifecycle !== 'deleted'
     // Without the secret nobody can tell whether a verifier is of its key.
-    const told = findings.filter(finding => roleSecret !== null || finding !== 'role_key')
+    const told = findings.filter(
+      // A new tenant's mark is completed within a minute, by the service.
+      finding => (roleSecret !== null || finding !== 'role_key') && finding !== 'mark_incomplete',
+    )
     if (living) for (const finding of told) found.push(findingOf(finding, id, tenancy, roleSecret !== null))
     if (living && provisioned !== 'ready') found.push(problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``))
     if (living && provisioned === 'ready' && (schemaVersion ?? 0) < target) {
@@ -61,7 +66,7 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
   }
   for (const place of [{ instance: HOME, ...home }, ...elsewhere])
     found.push(...straysOf(name, place, found, transfers))
-  return [...found, ...(await restores(tenancy))]
+  return [...found, ...(await unknownToIdentity(tenancy)), ...(await restores(tenancy))]
 }
 
 function straysOf(
@@ -115,6 +120,24 @@ function wayOn(service: string, transfer: Unfinished | undefined): string {
   const { run, kind } = transfer
   const command = kind === 'move' ? `move --service ${service}` : 'import-hybrid --from …'
   return `\`${command} --rollback ${run}\`, or --resume ${run}`
+}
+
+/** For a command line to be copied: a name is whatever its customer chose. */
+const plain = (name: string): string => (/^[\p{L}\p{N} .-]+$/u.test(name) ? `"${name}"` : '<name>')
+
+/** As the service found it when it last read all of identity's feed. */
+async function unknownToIdentity({ transfer }: OpenService['tenancy']): Promise<Problem[]> {
+  const rows = await transfer.central<{ id: TenantId; name: string; incarnation: string | null }[]>`
+    select id, name, incarnation from feed_doubts join tenants using (id) where kind = 'unknown' order by id`
+  return rows.map(({ id, name, incarnation }) =>
+    problem(
+      'unknown to identity',
+      id,
+      incarnation === null
+        ? 'a request that identity has not recorded: see its dead events, `dead list --service identity`; otherwise drop it by hand'
+        : `identity has lost it: \`create ${plain(name)} --id ${id} --incarnation ${incarnation}\` gives it back, with its data; it is served meanwhile`,
+    ),
+  )
 }
 
 /** What a restore makes beside a tenant's database, and removes at its end. */

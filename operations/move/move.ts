@@ -8,6 +8,7 @@ import type { TransferReport, TransferStep } from '../../plugins/distributed-ten
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { dropKept } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
 import { localeOf } from '../copying/empty-database.js'
@@ -161,7 +162,8 @@ export function createMove(options: MoveOptions): Move {
       if (row.step !== 'switched') {
         throw new TransferRefused(`${row.id} has not been moved to ${to} by this run: nothing was dropped.`)
       }
-      await options.sessionAt(from)(sql => dropKept(sql, row.id, service))
+      const { incarnation = null } = (await findTenant(central, row.id)) ?? {}
+      await options.sessionAt(from)(sql => dropKept(sql, { id: row.id, service, incarnation }))
       return note(row, { step: 'dropped' })
     },
   }

@@ -3,7 +3,12 @@
 // server's counters must say that nobody wrote; what was put away is found again by its mark. Each can be repeated.
 
 import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
-import { commentDatabase, inspectDatabase, markText } from '../../plugins/distributed-tenant/databases/databases.js'
+import {
+  commentDatabase,
+  inspectDatabase,
+  markText,
+  parseMark,
+} from '../../plugins/distributed-tenant/databases/databases.js'
 import { noteKey, openRole, openRoleAt } from '../../plugins/distributed-tenant/databases/roles.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { keptMark, keptName, parseKeptMark } from '../../plugins/distributed-tenant/instances/moved-database.js'
@@ -85,11 +90,13 @@ export function createSource(options: MoveParts & { readonly run: string; readon
       const name = nameOf(id)
       const kept = keptName(id, service)
       await session(async sql => {
-        if ((await inspectDatabase(sql, name)).state === 'absent') return
+        const found = await inspectDatabase(sql, name)
+        if (found.state === 'absent') return
+        const { incarnation = null } = (found.state === 'present' && parseMark(found.comment)) || {}
         await endSessions(sql, name, { before: null, ours: [], patience: { restMs: 0, graceMs: 0 } })
         await sql.begin(async tx => {
           await tx`alter database ${tx(name)} rename to ${tx(kept)}`
-          await commentDatabase(tx, kept, keptMark(id, service, run))
+          await commentDatabase(tx, kept, keptMark({ id, service, incarnation }, run))
         })
         await lookNoMore(sql, name)
       })
@@ -106,10 +113,12 @@ export function createSource(options: MoveParts & { readonly run: string; readon
       const kept = keptName(id, service)
       await session(async sql => {
         const found = await inspectDatabase(sql, kept)
-        if (found.state === 'present' && parseKeptMark(found.comment, id, service) === run && certificate !== null) {
+        const mark = found.state === 'present' ? parseKeptMark(found.comment, id, service) : null
+        if (mark?.run === run && certificate !== null) {
+          const { incarnation } = mark
           await sql.begin(async tx => {
             await tx`alter database ${tx(kept)} rename to ${tx(name)}`
-            await commentDatabase(tx, name, markText({ tenant: id, service, certificate }))
+            await commentDatabase(tx, name, markText({ tenant: id, service, certificate, incarnation }))
           })
         }
         await sql`alter database ${sql(name)} allow_connections true`

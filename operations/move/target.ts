@@ -16,7 +16,7 @@ import { openRoleAt, prepareRole } from '../../plugins/distributed-tenant/databa
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
-
+import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { isAbandoned } from '../copying/empty-database.js'
 import type { TransferTenant } from '../copying/journal.js'
@@ -46,7 +46,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
     if (found.comment === comment) return true
     const mark = parseMark(found.comment)
     // The registry says that the tenant is elsewhere, and this one carries its certificate: our copy.
-    if (mark) return certificate !== null && markFits(mark, { tenant: id, service, certificate })
+    if (mark) return certificate !== null && markFits(mark, { tenant: id, service, certificate, incarnation: null })
     // Killed between making it and writing the comment.
     return isAbandoned(at, nameOf(id), look => visit(nameOf(id), look, to))
   }
@@ -90,9 +90,14 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
       if (copied === undefined || copied !== certificate) {
         throw new TransferFailed(`The copy of ${name} does not carry the tenant’s certificate: nothing was switched.`)
       }
+      const row = await findTenant(central, id)
+      if (row?.certificate !== certificate) {
+        throw new TransferFailed(`The id ${id} is another tenant’s now: nothing was switched.`)
+      }
+      const { incarnation } = row
       await sessionAt(to)(at =>
         at.begin(async tx => {
-          await commentDatabase(tx, name, markText({ tenant: id, service, certificate: copied }))
+          await commentDatabase(tx, name, markText({ tenant: id, service, certificate: copied, incarnation }))
           await openRoleAt(tx, central, id, { service, credentials })
         }),
       )

@@ -174,6 +174,11 @@ export const DatabaseEntered = createError(
   'Sessions that may not be in %s do not end (process %s): end them with pg_terminate_backend, then try again.',
   500,
 )
+export const TenantUnconfirmed = createError(
+  'TENANT_UNCONFIRMED',
+  'Which tenant of this id it is has changed or is not known here yet: it is tried again once identity’s feed has been read; check IDENTITY_URL and SERVICE_TOKEN if that does not happen.',
+  503,
+)
 export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 
 /** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */

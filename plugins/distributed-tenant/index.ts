@@ -94,6 +94,7 @@ export type { Area, Arrival, FirstUserStep, Step, Told } from './diagnostics/ste
 export { connectRedis } from './directory/redis-client.js'
 export * from './errors.js'
 export { parseServiceName, parseTenantId, tenantDatabaseName } from './names.js'
+export { readHistory } from './registry/tenants-table.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
 export { admittedTenant } from './request/hooks.js'
 export { endWithSocket } from './request/http-pipelining.js'

@@ -33,7 +33,7 @@ import { createAttempt, type Retries, startRetries } from './provisioning/attemp
 import { closeConnectionsOfDeleted } from './provisioning/close-deleted.js'
 import { createHandler, type Streams, startStreams } from './provisioning/messaging.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
-import { type Purger, settlePurgeAfter } from './provisioning/purge.js'
+import { completeRows, type Purger } from './provisioning/purge.js'
 import { createSource, type Source } from './provisioning/tenant-source.js'
 import { createDriftReport } from './reconciliation/drift.js'
 import { createFeed, type Feed } from './reconciliation/feed-client.js'
@@ -165,13 +165,26 @@ export function createTenancy(settings: Settings): Tenancy {
     report: (event: RetryReport) => tell({ area: 'retry', event }),
   }
   const attempt = createAttempt(retry)
-  const apply: ApplyOptions = { central, attempt, breaker, source }
+  const feed: Feed | null =
+    settings.identity && !settings.source ? createFeed({ ...settings.identity, service: settings.service }) : null
+  const reportReconcile = (event: ReconcileReport) => tell({ area: 'reconcile', event })
+  const drift = createDriftReport(reportReconcile)
+  const comparison =
+    feed &&
+    createComparison({
+      central,
+      feed,
+      service: settings.service,
+      inFlightMs: settings.reconcileInterval,
+      report: reportReconcile,
+      drift: drift.report,
+    })
+  const apply: ApplyOptions = { central, attempt, breaker, source, ask: comparison?.ask ?? null }
   const deadLetters = createDeadLetters({
     central,
     handle: createHandler(apply, settings.onStatus ?? undefined),
     report: event => tell({ area: 'dead', event }),
   })
-  const feed: Feed | null = settings.identity && !settings.source ? createFeed(settings.identity) : null
   const { purger, remover } = assemblePurgers(settings, { pools, instances: names, feed, tell })
   const letGo = closeConnectionsOfDeleted({
     service: settings.service,
@@ -194,12 +207,10 @@ export function createTenancy(settings: Settings): Tenancy {
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
-    const report = (event: ReconcileReport) => tell({ area: 'reconcile', event })
-    const drift = createDriftReport(report)
     return startReconciler({
       central,
       session: pools.provisioning.session,
-      comparison: feed && createComparison({ central, feed, report, drift: drift.report }),
+      comparison,
       fleet: createFleet({
         service: settings.service,
         central,
@@ -211,9 +222,9 @@ export function createTenancy(settings: Settings): Tenancy {
       }),
       drift,
       purge: purger.purge,
-      ...(source ? { beforePurge: () => settlePurgeAfter(central, settings.retention) } : {}),
+      ...(source ? { beforePurge: () => completeRows(central, settings.retention) } : {}),
       interval: settings.reconcileInterval,
-      report,
+      report: reportReconcile,
     })
   }
 

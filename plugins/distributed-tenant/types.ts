@@ -43,6 +43,8 @@ export interface RegistryRow extends Tenant {
   readonly moving: 'frozen' | 'closing' | null
   /** The newest tenant migration applied to its database, null before the first. */
   readonly schemaVersion: number | null
+  /** Which tenant of this id it is: identity draws it at the creation. Null until identity's feed has said it. */
+  readonly incarnation: string | null
   /** The random certificate written into the database and bound to it by its comment. */
   readonly certificate: string | null
   /** Raised by the database at every change of the row, whoever makes it. Orders cache entries. */
@@ -103,6 +105,8 @@ export interface NewTenant {
   readonly lifecycle?: 'active' | 'suspended' | undefined
   /** Who asked for it, for the event and the audit row. */
   readonly actor?: string | undefined
+  /** Source only: the one that the services have, when the row of a living tenant was lost. Default: drawn. */
+  readonly incarnation?: string | undefined
 }
 
 /**

@@ -1,6 +1,13 @@
-// Owns the feed: what identity says of each tenant, in the order in which it was committed (migration 002 says how). One
-// statement, one snapshot: a tenant that changes again appears again further on, so nothing is missed and nothing is old.
-import type { JsonObject, Lifecycle, SqlClient, TenantId } from '../../plugins/distributed-tenant/index.js'
+// Owns the feed: what identity says of each tenant, in the order in which it was committed (migration 002 says how). A tenant
+// that changes again appears again further on, so nothing is missed. Invariant: a page is bounded in rows and in bytes, so
+// that no reader's deadline depends on how large tenants' settings are.
+import {
+  type JsonObject,
+  type Lifecycle,
+  readHistory,
+  type SqlClient,
+  type TenantId,
+} from '../../plugins/distributed-tenant/index.js'
 
 export interface Change {
   seq: number
@@ -10,36 +17,76 @@ export interface Change {
   domain: string | null
   settings: JsonObject
   lifecycle: Lifecycle
+  incarnation: string | null
+  ledger?: { status: string; revision: number } | null
   deletedAt: Date | null
   purgeAfter: Date | null
   purgeable: boolean
 }
 
-type Raw = Omit<Change, 'seq' | 'version'> & { seq: string; version: string }
+type Raw = Omit<Change, 'seq' | 'version'> & { seq: string; version: string; status?: string | null; revision?: string }
 
-const changeOf = (raw: Raw): Change => ({ ...raw, seq: Number(raw.seq), version: Number(raw.version) })
+function changeOf({ status, revision, ...raw }: Raw): Change {
+  const ledger = status === undefined ? {} : { ledger: status === null ? null : { status, revision: Number(revision) } }
+  return { ...raw, seq: Number(raw.seq), version: Number(raw.version), ...ledger }
+}
+
+export interface Page {
+  items: Change[]
+  next: number
+  head: number
+  history: string
+}
 
 export interface Changes {
-  /** At most `limit` tenants that changed behind `after`, the newest change's number, and where to go on. */
-  list(after: number, limit: number): Promise<{ items: Change[]; next: number; head: number }>
+  /**
+   * At most `limit` tenants that changed behind `after`, and no more than about 1 MB of them, the newest change's number, and
+   * where to go on. `service`: with what it has said about each last.
+   */
+  list(after: number, limit: number, service?: string): Promise<Page>
   find(id: TenantId): Promise<Change | null>
 }
 
+/** Of a page, but for the row that goes beyond it; a row has 64 KB of settings at most when it came over the API. */
+const PAGE_BYTES = 1024 * 1024
+/** Read at a time. */
+const BATCH = 32
+
 export function createChanges(central: SqlClient): Changes {
   const columns = central`
-    c.seq, t.id, t.version, t.name, t.domain, t.settings, t.lifecycle, t.deleted_at as "deletedAt",
+    c.seq, t.id, t.version, t.name, t.domain, t.settings, t.lifecycle, t.incarnation, t.deleted_at as "deletedAt",
     t.purge_after as "purgeAfter", coalesce(t.lifecycle = 'deleted' and t.purge_after <= now(), false) as purgeable`
 
+  async function read(after: number, limit: number, service: string | undefined): Promise<Change[]> {
+    const said = service === undefined ? central`` : central`, s.status, s.revision`
+    const ledger =
+      service === undefined
+        ? central``
+        : central`left join tenant_services s on s.tenant_id = t.id and s.service = ${service}
+            and coalesce(s.incarnation = t.incarnation, true)`
+    const items: Change[] = []
+    let bytes = 0
+    await central<Raw[]>`
+      select ${columns} ${said} from tenant_changes c join tenants t on t.id = c.tenant_id ${ledger}
+      where c.seq > ${after} order by c.seq limit ${limit}`.cursor(BATCH, rows => {
+      for (const row of rows) {
+        bytes += Buffer.byteLength(JSON.stringify(row))
+        if (bytes > PAGE_BYTES && items.length > 0) return central.CLOSE
+        items.push(changeOf(row))
+      }
+      return undefined
+    })
+    return items
+  }
+
   return {
-    async list(after, limit) {
+    async list(after, limit, service) {
       // The head first: what is committed between the two is behind it and only makes the reader ask once more.
       const [newest] = await central<{ head: string }[]>`select coalesce(max(seq), 0) as head from tenant_changes`
-      const rows = await central<Raw[]>`
-        select ${columns} from tenant_changes c join tenants t on t.id = c.tenant_id
-        where c.seq > ${after} order by c.seq limit ${limit}`
-      const items = rows.map(changeOf)
+      const history = await readHistory(central)
+      const items = await read(after, limit, service)
       const next = items.at(-1)?.seq ?? after
-      return { items, next, head: Math.max(Number(newest?.head), items.at(-1)?.seq ?? 0) }
+      return { items, next, head: Math.max(Number(newest?.head), items.at(-1)?.seq ?? 0), history }
     },
     async find(id) {
       const [row] = await central<Raw[]>`

@@ -35,28 +35,35 @@ const silent: ServiceProgress = {
   readyAt: null,
 }
 
-/** Writes a service's word down and tells who waits, in one statement; an older or repeated one changes nothing. */
+/**
+ * Writes a service's word down and tells who waits, in one statement; an older or repeated one changes nothing, nor one about
+ * an earlier tenant of the same id.
+ */
 export async function applyStatus(event: StatusEvent, central: SqlClient): Promise<void> {
   const failed = event.status === 'failed'
+  const { incarnation = null } = event
   const status: ServiceStatus = failed && event.foreign === true ? 'foreign' : event.status
   await central`
     with applied as (
       insert into tenant_services as known
         (tenant_id, service, status, step, steps, attempts, last_error, next_try_at, version, revision,
-         schema_version, updated_at, ready_at)
-      values (
+         schema_version, updated_at, ready_at, incarnation)
+      select 
         ${event.id}, ${event.service}, ${status}, ${event.step ?? null}, ${central.json([...(event.steps ?? [])])},
         ${event.attempts ?? 0}, ${failed ? (event.error ?? null) : null}, ${failed ? (event.nextTryAt ?? null) : null},
         ${event.version}, ${event.revision}, ${event.schemaVersion ?? null}, ${event.at},
-        ${event.status === 'ready' ? event.at : null}
-      )
+        ${event.status === 'ready' ? event.at : null}::timestamptz, ${incarnation}::text
+      where not exists (
+        select from tenants where id = ${event.id} and incarnation <> ${incarnation}::text)
       on conflict (tenant_id, service) do update set
         status = excluded.status, step = excluded.step, steps = excluded.steps, attempts = excluded.attempts,
         last_error = excluded.last_error, next_try_at = excluded.next_try_at, version = excluded.version,
         revision = excluded.revision, schema_version = coalesce(excluded.schema_version, known.schema_version),
         updated_at = excluded.updated_at, changed_by = excluded.changed_by,
-        ready_at = coalesce(known.ready_at, excluded.ready_at)
-      where known.revision < excluded.revision
+        ready_at = case when known.incarnation <> excluded.incarnation then excluded.ready_at
+          else coalesce(known.ready_at, excluded.ready_at) end,
+        incarnation = coalesce(excluded.incarnation, known.incarnation)
+      where known.revision < excluded.revision or known.incarnation <> excluded.incarnation
       returning tenant_id
     )
     select pg_notify(${LEDGER_CHANNEL}, tenant_id) from applied`
@@ -66,6 +73,9 @@ export type Ledger = ReturnType<typeof createLedger>
 
 /** Reads the ledger; `required` are the services a tenant needs before it is ready. */
 export function createLedger(central: SqlClient, required: readonly string[]) {
+  // Of an earlier tenant of the same id it says nothing about this one.
+  const isOfThisTenant = central`not exists (
+    select from tenants where tenants.id = said.tenant_id and tenants.incarnation <> said.incarnation)`
   return {
     /** What every service said about these tenants; the required ones are there even if they said nothing yet. */
     async read(ids: readonly string[]): Promise<Map<string, Progress>> {
@@ -74,7 +84,7 @@ export function createLedger(central: SqlClient, required: readonly string[]) {
       const rows = await central<(ServiceProgress & { tenantId: string; service: string })[]>`
         select tenant_id as "tenantId", service, status, step, steps, attempts, last_error as "lastError",
           next_try_at as "nextTryAt", updated_at as "updatedAt", ready_at as "readyAt"
-        from tenant_services where tenant_id in ${central(ids)} order by service`
+        from tenant_services said where tenant_id in ${central(ids)} and ${isOfThisTenant} order by service`
       for (const { tenantId, service, ...progress } of rows) {
         const services = found.get(tenantId)
         if (services) services[service] = progress
@@ -86,8 +96,8 @@ export function createLedger(central: SqlClient, required: readonly string[]) {
     async ready(ids: readonly string[]): Promise<string[]> {
       if (ids.length === 0) return []
       const rows = await central<{ tenantId: string }[]>`
-        select tenant_id as "tenantId" from tenant_services
-        where tenant_id in ${central(ids)} and service in ${central(required)} and status = 'ready'
+        select tenant_id as "tenantId" from tenant_services said
+        where tenant_id in ${central(ids)} and ${isOfThisTenant} and service in ${central(required)} and status = 'ready'
         group by tenant_id having count(*) = ${required.length}`
       return rows.map(({ tenantId }) => tenantId)
     },

@@ -9,7 +9,8 @@ import type { ServiceName } from '../../plugins/distributed-tenant/types.js'
 import { parseKeySet } from '../../plugins/tokens/index.js'
 import { parsePrefer } from '../../services/identity/prefer.js'
 
-const parse = (text: string, id: string) => parseEntry(Buffer.from(text), id as TenantId, 'employee' as ServiceName, 0)
+const belief = { service: 'employee' as ServiceName, since: 0, history: null }
+const parse = (text: string, id: string) => parseEntry(Buffer.from(text), id as TenantId, belief)
 
 const runs = { numRuns: 5000 }
 /** Text that is nearly right: the interesting kind of wrong. */

@@ -152,12 +152,14 @@ t.test('limits themselves are accepted', async t => {
     { id: long(40) },
     { id: 'a' },
     { id: 'acme', name: '日'.repeat(200) },
-    { id: 'acme', version: Number.MAX_SAFE_INTEGER, name: 'A' },
+    { id: 'acme', version: 1, name: 'A' },
     { id: 'acme', settings: { a: long(64 * 1024 - 8) } },
     nested(30),
   ]) {
     t.equal(lifecycle(body).ok, true)
   }
+  t.equal(lifecycle({ id: 'acme', version: Number.MAX_SAFE_INTEGER }, 'updated').ok, true)
+  t.match(lifecycle({ id: 'acme', version: 2, name: 'A' }), { ok: false, reason: /^version 2 is not a creation/ })
 })
 
 const status: StatusEvent = {

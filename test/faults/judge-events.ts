@@ -13,7 +13,7 @@ export function judgeOutbox(service: ServiceName, { outbox, tenants }: InstanceF
       found.push(`${messageId} waits in the outbox of ${service}${lastError ? `: ${lastError}` : ''}`)
   }
   if (service === 'identity') {
-    const told = new Set(outbox.map(({ messageId }) => messageId.replace(/^tenant\.[a-z]+:/, '')))
+    const told = new Set(outbox.map(({ messageId }) => messageId.split(':').slice(1, 3).join(':')))
     for (const { id, version } of tenants) {
       for (let each = 1; each <= version; each++) {
         if (!told.has(`${id}:${each}`)) found.push(`version ${each} of ${id} was never told`)

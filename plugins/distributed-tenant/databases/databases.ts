@@ -26,34 +26,68 @@ export interface Mark {
   readonly tenant: TenantId
   readonly service: ServiceName
   readonly certificate: string
+  /** Which tenant of this id; absent until its service has learned it. */
+  readonly incarnation?: string
   /** Of one that was brought and not taken over yet: what is in it already, see {@link builtBy}. */
   readonly built?: string
+  /** Of one that was restored for a tenant that identity does not know yet: the archive. */
+  readonly restore?: string
 }
 
 /** A mark is this and its JSON. */
 export const MARK_PREFIX = 'distributed-tenant:v1 '
 
-export const markText = (mark: Mark): string => MARK_PREFIX + JSON.stringify(mark)
+export const markText = ({ incarnation, ...mark }: Omit<Mark, 'incarnation'> & Incarnated): string =>
+  MARK_PREFIX + JSON.stringify({ ...mark, ...(incarnation && { incarnation }) })
+
+/** What knows which tenant of its id it is about; null until that is learned. */
+interface Incarnated {
+  readonly incarnation?: string | null | undefined
+}
 
 /** Null when the comment is missing or not one of ours. */
 export function parseMark(comment: string | null): Mark | null {
   if (!comment?.startsWith(MARK_PREFIX)) return null
   try {
-    const { tenant, service, certificate, built } = JSON.parse(comment.slice(MARK_PREFIX.length))
+    const { tenant, service, certificate, ...rest } = JSON.parse(comment.slice(MARK_PREFIX.length))
     const whole = [tenant, service, certificate].every(part => typeof part === 'string')
-    return whole ? { tenant, service, certificate, ...(typeof built === 'string' && { built }) } : null
+    const optional = ['incarnation', 'built', 'restore'].flatMap(key =>
+      typeof rest[key] === 'string' ? [[key, rest[key]]] : [],
+    )
+    return whole ? { tenant, service, certificate, ...Object.fromEntries(optional) } : null
   } catch {
     return null
   }
 }
 
-/** Whether a mark is this tenant's; the certificate counts once the registry has one. */
-export function markFits(
-  mark: Mark,
-  { tenant, service, certificate }: { tenant: TenantId; service: ServiceName; certificate: string | null },
-): boolean {
-  return mark.tenant === tenant && mark.service === service && (certificate ?? mark.certificate) === mark.certificate
+/** What the registry knows of the tenant that a mark is compared with. */
+export interface Expected {
+  readonly tenant: TenantId
+  readonly service: ServiceName
+  readonly certificate: string | null
+  readonly incarnation: string | null
 }
+
+/**
+ * Whether a mark is this tenant's; the certificate counts once the registry has one. The incarnations count when both are
+ * known. When one is not, the certificate proves it, or that the database was brought here for a tenant to come.
+ */
+export function markFits(mark: Mark, { tenant, service, certificate, incarnation }: Expected): boolean {
+  if (mark.tenant !== tenant || mark.service !== service) return false
+  if ((certificate ?? mark.certificate) !== mark.certificate) return false
+  if (mark.incarnation !== undefined && incarnation !== null) return mark.incarnation === incarnation
+  if (certificate !== null) return true
+  const brought = mark.built !== undefined || mark.restore !== undefined
+  return mark.incarnation === undefined && (incarnation === null || brought)
+}
+
+/** A mark that names this tenant, of which this registry does not know yet which of its id it is. */
+export const mayFitLater = (mark: Mark, { tenant, service, certificate, incarnation }: Expected): boolean =>
+  mark.tenant === tenant &&
+  mark.service === service &&
+  certificate === null &&
+  incarnation === null &&
+  mark.incarnation !== undefined
 
 /** Looks a name up in `pg_database`. `ours`: our role owns it. */
 export async function inspectDatabase(sql: QueryClient, name: string): Promise<Found> {
@@ -160,13 +194,18 @@ export async function dropDatabase(sql: SessionClient, name: string): Promise<vo
  */
 export async function dropTenantDatabase(
   sql: SessionClient,
-  { id, service, certificate }: { id: TenantId; service: ServiceName; certificate: string | null },
+  {
+    id,
+    service,
+    certificate,
+    incarnation,
+  }: { id: TenantId; service: ServiceName; certificate: string | null; incarnation: string | null },
 ): Promise<boolean> {
   const name = tenantDatabaseName(id, service)
   const found = await inspectDatabase(sql, name)
   if (found.state === 'present') {
     const mark = parseMark(found.comment)
-    if (!found.ours || !mark || !markFits(mark, { tenant: id, service, certificate })) {
+    if (!found.ours || !mark || !markFits(mark, { tenant: id, service, certificate, incarnation })) {
       throw new DatabaseForeign(
         `The database ${name} does not carry this tenant’s mark and was not dropped: look into it and drop it by hand.`,
       )

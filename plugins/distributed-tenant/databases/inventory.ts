@@ -18,6 +18,10 @@ export type Finding =
   | 'mark_missing'
   /** It names another tenant, service or certificate than the registry does. */
   | 'mark_wrong'
+  /** It is of an earlier tenant of the same id. */
+  | 'other_incarnation'
+  /** It does not say yet which tenant of its id it is of. */
+  | 'mark_incomplete'
   | 'open_to_public'
   | 'open_to_others'
   | 'closed_to_role'
@@ -75,6 +79,7 @@ export const repairable: ReadonlySet<Finding> = new Set([
   'role_group',
   'role_settings',
   'role_key',
+  'mark_incomplete',
 ])
 
 interface Row {
@@ -85,6 +90,7 @@ interface Row {
   readonly provisioned: Provisioned
   readonly schemaVersion: number | null
   readonly certificate: string | null
+  readonly incarnation: string | null
   readonly roleKey: string | null
   readonly connections: number | null
   readonly ours: boolean | null
@@ -141,7 +147,8 @@ const rowsFrom = (sql: QueryClient, rows: readonly object[] | null) =>
   rows === null
     ? sql`tenants`
     : sql`jsonb_to_recordset(${sql.json(rows as unknown as JsonValue as never)}) as tenants(id text, instance text,
-        moving text, lifecycle text, provisioned text, schema_version integer, certificate text, role_key text)`
+        moving text, lifecycle text, provisioned text, schema_version integer, certificate text, incarnation text,
+        role_key text)`
 
 async function readRows(sql: QueryClient, { service }: InspectOptions, given: readonly Row[] | null): Promise<Row[]> {
   if (given?.length === 0) return []
@@ -152,7 +159,8 @@ async function readRows(sql: QueryClient, { service }: InspectOptions, given: re
   }))
   return sql<Row[]>`
     with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from ${rowsFrom(sql, rows ?? null)})
-    select id, instance, moving, lifecycle, provisioned, schema_version as "schemaVersion", certificate, role_key as "roleKey",
+    select id, instance, moving, lifecycle, provisioned, schema_version as "schemaVersion", certificate, incarnation,
+      role_key as "roleKey",
       datconnlimit as connections, pg_has_role(current_user, datdba, 'MEMBER') as ours,
       shobj_description(database.oid, 'pg_database') as comment,
       coalesce(rights.to_public, false) as "toPublic", coalesce(rights.to_others, false) as "toOthers",
@@ -223,15 +231,24 @@ function unknown(row: Row, options: InspectOptions, finding: Finding): TenantSta
 }
 
 function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] {
+  const mark = parseMark(row.comment)
+  const { id: tenant, certificate, incarnation } = row
+  const other =
+    mark?.tenant === tenant &&
+    mark.service === service &&
+    mark.incarnation !== undefined &&
+    incarnation !== null &&
+    mark.incarnation !== incarnation
+  if (row.ours && other) return ['other_incarnation']
   // Until it was ready once there is nothing it must have; the provisioner is on its way.
-  if (row.certificate === null) return []
+  if (certificate === null) return []
   if (row.connections === null) return ['database_missing']
   if (row.connections === -2) return ['database_invalid']
   if (!row.ours) return ['database_foreign']
-  const mark = parseMark(row.comment)
   const wrong: [boolean, Finding][] = [
     [mark === null, 'mark_missing'],
-    [mark !== null && !markFits(mark, { tenant: row.id, service, certificate: row.certificate }), 'mark_wrong'],
+    [mark !== null && !markFits(mark, { tenant, service, certificate, incarnation }), 'mark_wrong'],
+    [incarnation !== null && mark !== null && mark.incarnation === undefined, 'mark_incomplete'],
     [row.toPublic, 'open_to_public'],
     [row.toOthers, 'open_to_others'],
   ]

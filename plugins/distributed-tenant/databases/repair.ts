@@ -7,7 +7,7 @@ import type { Credentials } from '../credentials/role-credentials.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient } from '../types.js'
-import { endUninvited, inspectDatabase, markFits, parseMark } from './databases.js'
+import { commentDatabase, endUninvited, inspectDatabase, markFits, markText, parseMark } from './databases.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
 
 export interface RepairOptions {
@@ -37,18 +37,28 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
   const mended = await sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
     const [row] = await tx<
-      { certificate: string | null; key: string | null; instance: string; moving: string | null }[]
+      {
+        certificate: string | null
+        incarnation: string | null
+        key: string | null
+        instance: string
+        moving: string | null
+      }[]
     >`
-      select certificate, role_key as key, instance, moving from tenants where id = ${id}`
+      select certificate, incarnation, role_key as key, instance, moving from tenants where id = ${id}`
     // They are what the move has made them.
     if (row && row.moving !== null) return true
     const mend = async (at: QueryClient, open: () => Promise<void>): Promise<boolean> => {
       const found = await inspectDatabase(at, name)
       const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
-      if (!mark || !markFits(mark, { tenant: id, service, certificate: row?.certificate ?? null })) {
+      const { certificate = null, incarnation = null } = row ?? {}
+      if (!mark || !markFits(mark, { tenant: id, service, certificate, incarnation })) {
         throw new DatabaseForeign(
           `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
         )
+      }
+      if (incarnation !== null && mark.incarnation === undefined && mark.restore === undefined) {
+        await commentDatabase(at, name, markText({ ...mark, incarnation }))
       }
       if (!row?.key) return false
       await prepareRole(at, name, service)

@@ -26,6 +26,18 @@ export async function prepareRole(sql: QueryClient, database: string, service: S
 }
 
 /**
+ * Takes a tenant's role out of every database but its own: one that was renamed by hand keeps the rights of its name
+ * before, and a later tenant of the same id has the same role.
+ */
+export async function closeOtherDatabases(sql: QueryClient, role: string): Promise<void> {
+  const rows = await sql<{ database: string }[]>`
+    select distinct datname as database from pg_database, aclexplode(datacl)
+    where datname <> ${role} and grantee = (select oid from pg_roles where rolname = ${role})
+      and pg_has_role(current_user, datdba, 'MEMBER')`
+  for (const { database } of rows) await sql`revoke all on database ${sql(database)} from ${sql(role)}`
+}
+
+/**
  * Lets the tenant's role log in by the current key, and notes the key in the registry. Not over a key that this process
  * does not have: two processes with different secrets would lock each other out in turns, and every request of both.
  * @throws TENANT_ROLE_KEY_UNKNOWN

@@ -44,7 +44,7 @@ export type DirectoryReport =
 
 /**
  * `garbage`: nothing that this service has sealed. `foreign`: another tenant's or service's. `oversized`: longer than any
- * entry may be. `outdated`: right, and written too long ago, or by a release that did not know of schema versions yet.
+ * entry may be. `outdated`: right, and written too long ago, by an earlier release, or about a registry that was set back since.
  */
 export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized' | 'outdated'
 

@@ -8,7 +8,7 @@ import { later } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'
-import { findByDomain, findTenant, revisionsSince } from '../registry/tenants-table.js'
+import { findByDomain, findTenant, readHistory, revisionsSince } from '../registry/tenants-table.js'
 import type { Notifications, RegistryRow, SqlClient, TenantId } from '../types.js'
 import { createMemory, type Memory } from './memory-cache.js'
 import type { DirectoryEntry, Remote } from './redis-cache.js'
@@ -57,6 +57,8 @@ export function createDirectory(options: DirectoryOptions): Directory {
   const heard = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
   /** Until the revisions are loaded Redis may know older rows than we can tell. */
   let trustRemote = false
+  /** Of the registry; null until it was read. */
+  let history: string | null = null
 
   const off = notifications.subscribe('fdt_tenants', onChange, onReset, onLost)
 
@@ -74,7 +76,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
   async function refresh(id: TenantId): Promise<void> {
     try {
       const row = await findTenant(central, id)
-      if (row) await remote?.put(entryOf(row))
+      if (row && history !== null) await remote?.put(entryOf(row), history)
     } catch {
       // The word stays remembered in `heard`: an older entry in Redis is a miss whatever happened here.
     }
@@ -96,8 +98,10 @@ export function createDirectory(options: DirectoryOptions): Directory {
   function onReset(): void {
     onLost()
     if (!remote) return
-    revisionsSince(central, options.cacheTtl).then(
-      rows => {
+    Promise.all([revisionsSince(central, options.cacheTtl), readHistory(central)]).then(
+      ([rows, read]) => {
+        if (history !== null && history !== read) heard.clear()
+        history = read
         for (const { id, revision } of rows) heard.set(id, Math.max(revision, heard.get(id) ?? 0))
         trustRemote = true
         report({ type: 'remote_trusted' })
@@ -110,15 +114,15 @@ export function createDirectory(options: DirectoryOptions): Directory {
   }
 
   async function load(id: TenantId): Promise<{ entry: DirectoryEntry | null; source: LookupSource }> {
-    if (remote && trustRemote) {
-      const entry = await remote.get(id)
+    if (remote && trustRemote && history !== null) {
+      const entry = await remote.get(id, history)
       if (entry && entry.revision >= (heard.get(id) ?? 0)) return { entry, source: 'remote' }
       if (entry) report({ type: 'remote_outdated' })
     }
     const row = await findTenant(central, id)
     const entry = row ? entryOf(row) : null
     // Only what may be served for an hour is worth an hour in Redis; ids nobody has heard of never get a key.
-    if (entry && remote && settled(entry)) void remote.put(entry)
+    if (entry && remote && history !== null && settled(entry)) void remote.put(entry, history)
     return { entry, source: 'registry' }
   }
 
@@ -206,7 +210,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
 const settled = (entry: DirectoryEntry): boolean => entry.lifecycle !== 'active' || entry.provisioned === 'ready'
 
 export function entryOf(row: RegistryRow): DirectoryEntry {
-  const { id, name, domain, settings, version, lifecycle, provisioned, revision } = row
+  const { id, name, domain, settings, version, lifecycle, provisioned, revision, incarnation } = row
   const schemaVersion = row.schemaVersion ?? 0
-  return { id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision }
+  return { id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision, incarnation }
 }

@@ -21,22 +21,27 @@ export interface DirectoryEntry {
   /** The tenant migration its database is at; 0 before the first. */
   readonly schemaVersion: number
   readonly revision: number
+  /** Which tenant of this id. */
+  readonly incarnation: string | null
 }
 
 export interface Remote {
-  /** Null for a miss, garbage, another tenant's entry, or no Redis. */
-  get(id: TenantId): Promise<DirectoryEntry | null>
-  /** Written by revision: an older row never replaces a newer one. Never rejects. */
-  put(entry: DirectoryEntry): Promise<void>
+  /**
+   * `history`: of the registry, see `readHistory`; an entry of another one says nothing about this registry's rows.
+   * Null for a miss, garbage, another tenant's entry, or no Redis.
+   */
+  get(id: TenantId, history: string): Promise<DirectoryEntry | null>
+  /** Written by revision: an older row of the same history never replaces a newer one. Never rejects. */
+  put(entry: DirectoryEntry, history: string): Promise<void>
   ping(): Promise<number>
 }
 
-/** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms, where the JSON of a value begins. */
+/** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms, where the JSON of a value begins, history. */
 const PUT_BY_REVISION = `
 local known = redis.call('GET', KEYS[1])
 if known then
   local ok, entry = pcall(cjson.decode, string.sub(known, tonumber(ARGV[4])))
-  if ok and type(entry) == 'table' and tonumber(entry.revision) and tonumber(entry.revision) > tonumber(ARGV[2]) then
+  if ok and type(entry) == 'table' and entry.history == ARGV[5] and tonumber(entry.revision) and tonumber(entry.revision) > tonumber(ARGV[2]) then
     return 0
   end
 end
@@ -87,21 +92,22 @@ export function createRemote(options: {
   }
 
   return {
-    async get(id) {
+    async get(id, history) {
       // One byte more than an entry may have: a value of 10 MB is not fetched to be refused.
       const bytes = await guarded(() => redis.getrangeBuffer(key(id), 0, MAX_ENTRY_BYTES), id)
       if (bytes === null || bytes.length === 0) return null
-      const entry = readEntry(bytes, id, service, seal, Date.now() - ttlMs)
+      const entry = readEntry(bytes, id, { service, seal, since: Date.now() - ttlMs, history })
       if (typeof entry !== 'string') return entry
       report({ type: `remote_${entry}` })
       if (entry !== 'outdated') takeAway(id)
       return null
     },
-    async put(entry) {
-      const value = seal.close(JSON.stringify({ service, at: Date.now(), ...entry }))
+    async put(entry, history) {
+      const value = seal.close(JSON.stringify({ service, at: Date.now(), history, ...entry }))
       if (Buffer.byteLength(value) > MAX_ENTRY_BYTES) return
       const life = Math.ceil(ttlMs)
-      await guarded(() => redis.eval(PUT_BY_REVISION, 1, key(entry.id), value, entry.revision, life, SEAL_BYTES + 1))
+      const json = SEAL_BYTES + 1
+      await guarded(() => redis.eval(PUT_BY_REVISION, 1, key(entry.id), value, entry.revision, life, json, history))
     },
     async ping() {
       const started = performance.now()
@@ -114,25 +120,27 @@ export function createRemote(options: {
 const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
 const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign', 'removed'])
 
-/** The entry of exactly this tenant in this service, sealed and written since, or what is wrong with it. */
-export function readEntry(
-  bytes: Buffer,
-  id: TenantId,
-  service: ServiceName,
-  seal: Seal,
-  since: number,
-): DirectoryEntry | RemoteFlaw {
-  if (bytes.length > MAX_ENTRY_BYTES) return 'oversized'
-  const text = seal.open(bytes)
-  return text === null ? 'garbage' : parseEntry(text, id, service, since)
+/** What an entry is believed by. */
+export interface Belief {
+  readonly service: ServiceName
+  readonly seal: Seal
+  /** When it may have been written at the earliest, by the clock of this process. */
+  readonly since: number
+  readonly history: string
 }
 
-/** What a seal was on. */
+/** The entry of exactly this tenant in this service, sealed and written since, or what is wrong with it. */
+export function readEntry(bytes: Buffer, id: TenantId, belief: Belief): DirectoryEntry | RemoteFlaw {
+  if (bytes.length > MAX_ENTRY_BYTES) return 'oversized'
+  const text = belief.seal.open(bytes)
+  return text === null ? 'garbage' : parseEntry(text, id, belief)
+}
+
+/** What a seal was on. `history` null: whichever it is of. */
 export function parseEntry(
   bytes: Buffer,
   id: TenantId,
-  service: ServiceName,
-  since: number,
+  { service, since, history }: { service: ServiceName; since: number; history: string | null },
 ): DirectoryEntry | RemoteFlaw {
   let raw: Record<string, unknown>
   try {
@@ -141,7 +149,7 @@ export function parseEntry(
     return 'garbage'
   }
   if (typeof raw !== 'object' || raw === null) return 'garbage'
-  const { name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision } = raw
+  const { name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision, incarnation = null } = raw
   const fits =
     typeof name === 'string' &&
     (domain === null || typeof domain === 'string') &&
@@ -152,10 +160,14 @@ export function parseEntry(
     Number.isSafeInteger(revision) &&
     lifecycles.has(lifecycle) &&
     provisionedStates.has(provisioned) &&
-    (schemaVersion === undefined || Number.isSafeInteger(schemaVersion))
+    (schemaVersion === undefined || Number.isSafeInteger(schemaVersion)) &&
+    (incarnation === null || typeof incarnation === 'string')
   if (!fits) return 'garbage'
   if (raw.id !== id || raw.service !== service) return 'foreign'
   // An old one could be put back when nobody remembers any more that it is old.
   if (schemaVersion === undefined || !(Number(raw.at) >= since)) return 'outdated'
-  return { id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision } as DirectoryEntry
+  if (typeof raw.history !== 'string' || raw.history !== (history ?? raw.history)) return 'outdated'
+  return {
+    ...{ id, name, domain, settings, version, lifecycle, provisioned, schemaVersion, revision, incarnation },
+  } as DirectoryEntry
 }

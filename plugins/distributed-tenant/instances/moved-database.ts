@@ -12,15 +12,28 @@ export const keptName = (id: TenantId, service: ServiceName): string => `moved_$
 
 const PREFIX = 'distributed-tenant:moved:v1 '
 
-export const keptMark = (id: TenantId, service: ServiceName, run: string): string =>
-  PREFIX + JSON.stringify({ tenant: id, service, run })
+/** Whose it was. `incarnation`: null when its mark did not say it. */
+export interface KeptOf {
+  readonly id: TenantId
+  readonly service: ServiceName
+  readonly incarnation: string | null
+}
 
-/** The run that left it; null when the comment is no such mark of this tenant and service. */
-export function parseKeptMark(comment: string | null, id: TenantId, service: ServiceName): string | null {
+export const keptMark = ({ id, service, incarnation }: KeptOf, run: string): string =>
+  PREFIX + JSON.stringify({ tenant: id, service, run, ...(incarnation && { incarnation }) })
+
+/** The run that left it and whose it was; null when the comment is no such mark of this tenant and service. */
+export function parseKeptMark(
+  comment: string | null,
+  id: TenantId,
+  service: ServiceName,
+): { readonly run: string; readonly incarnation: string | null } | null {
   if (!comment?.startsWith(PREFIX)) return null
   try {
-    const mark = JSON.parse(comment.slice(PREFIX.length))
-    return mark.tenant === id && mark.service === service && typeof mark.run === 'string' ? mark.run : null
+    const { incarnation = null, ...mark } = JSON.parse(comment.slice(PREFIX.length))
+    return mark.tenant === id && mark.service === service && typeof mark.run === 'string'
+      ? { run: mark.run, incarnation }
+      : null
   } catch {
     return null
   }
@@ -31,11 +44,13 @@ export function parseKeptMark(comment: string | null, id: TenantId, service: Ser
  * @returns whether there was one
  * @throws TENANT_DATABASE_FOREIGN when its name is held by something else
  */
-export async function dropKept(at: SessionClient, id: TenantId, service: ServiceName): Promise<boolean> {
+export async function dropKept(at: SessionClient, { id, service, incarnation }: KeptOf): Promise<boolean> {
   const name = keptName(id, service)
   const found = await inspectDatabase(at, name)
   if (found.state === 'absent') return false
-  if (found.state === 'present' && (!found.ours || parseKeptMark(found.comment, id, service) === null)) {
+  const mark = found.state === 'present' && found.ours ? parseKeptMark(found.comment, id, service) : null
+  const other = incarnation !== null && mark?.incarnation != null && mark.incarnation !== incarnation
+  if (found.state === 'present' && (mark === null || other)) {
     throw new DatabaseForeign(
       `${name} carries no mark of a move of this tenant and was not dropped: look into it by hand.`,
     )

@@ -1,7 +1,7 @@
 // Owns what a lifecycle event does here. Invariants: order is by identity's version, so repeats and stragglers change
 // nothing; a bare `tenant.created` is a request, which creates and never changes; what can never work is a dead letter.
-// The stream cannot tell a forged word from identity's: it may stand until the feed is compared, and where tenants are
-// made no event changes a row. An instance that is gone or short of something: the word is kept and tried again later.
+// The stream cannot tell a forged word from identity's: it may stand until the feed is read next, and where tenants are
+// made no event changes a row. An event about another tenant of the id than is here makes the feed be asked at once. An instance that is gone or short of something: the word is kept and tried again later.
 import { DeadEvent, type LifecycleEvent } from '../../../events/index.js'
 import {
   CentralDatabaseUnavailable,
@@ -13,7 +13,7 @@ import {
 import type { Breaker } from '../instances/breaker.js'
 import { parseNewTenantId } from '../names.js'
 import { applyWord, findTenant, insertTenant } from '../registry/tenants-table.js'
-import type { Lifecycle, SqlClient } from '../types.js'
+import type { Lifecycle, SqlClient, TenantId } from '../types.js'
 import type { Attempt } from './attempt.js'
 import type { Source } from './tenant-source.js'
 
@@ -23,6 +23,8 @@ export interface ApplyOptions {
   readonly breaker: Breaker
   /** Set where tenants are made. */
   readonly source: Source | null
+  /** Compares one tenant with identity's feed; null where that is not read. @throws IDENTITY_UNAVAILABLE */
+  readonly ask: ((id: TenantId) => Promise<void>) | null
 }
 
 /** Applies one event. @throws DeadEvent for what can never work, anything else for what may work later */
@@ -56,13 +58,21 @@ async function applyRequest(event: LifecycleEvent, { central, source }: ApplyOpt
   await insertTenant(central, { ...asked, version: 0 })
 }
 
-async function applyVersioned(event: LifecycleEvent, { central, source }: ApplyOptions): Promise<void> {
+async function applyVersioned(event: LifecycleEvent, { central, source, ask }: ApplyOptions): Promise<void> {
   if (source) {
     // Its own event comes back: the row was written before it, so an unknown id was never told by us.
     if (await findTenant(central, event.id)) return
     throw new DeadEvent(`No tenant of this id was made here, and only this service makes tenants.`)
   }
-  const { kind: _, is_active: __, actor: ___, version = 0, ...said } = event
+  const { kind: _, is_active: __, actor: ___, version = 0, incarnation, ...said } = event
+  if (incarnation !== undefined) {
+    const known = await findTenant(central, event.id)
+    if (known?.incarnation && known.incarnation !== incarnation) {
+      if (!ask) throw new DeadEvent('The event is about another tenant of this id than the one that is here.')
+      // One of both is not identity's: it is asked, and the event changes nothing itself.
+      return ask(event.id)
+    }
+  }
   await applyWord(central, { ...said, version, lifecycle: lifecycleOf(event) })
 }
 

@@ -1,4 +1,4 @@
-// Owns letting go of a deleted tenant's connections: at once on every replica, by the registry's own notification. Idle
+// Owns letting go of the connections of a deleted tenant, and of one whose id is another tenant's now: at once on every replica, by the registry's own notification. Idle
 // ones are closed; one in use is closed when its statement or transaction is over, at the latest at its deadline. Words
 // missed while the listener was away are made up for when it is back.
 import type { TenantId } from '../../../events/index.js'
@@ -28,8 +28,8 @@ export function closeConnectionsOfDeleted(options: {
   return notifications.subscribe(
     'fdt_tenants',
     payload => {
-      const { id, lifecycle } = JSON.parse(payload) as { id: TenantId; lifecycle?: string }
-      if (lifecycle === 'deleted') letGo(id)
+      const { id, lifecycle, reborn } = JSON.parse(payload) as { id: TenantId; lifecycle?: string; reborn?: boolean }
+      if (lifecycle === 'deleted' || reborn) letGo(id)
     },
     // Unread now, they are closed when they have been idle for long, and a request is refused by its lookup all the same.
     () => void makeUp().catch(() => {}),

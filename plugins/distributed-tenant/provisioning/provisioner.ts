@@ -17,14 +17,15 @@ import {
   type Mark,
   markFits,
   markText,
+  mayFitLater,
   openToOwner,
   parseMark,
 } from '../databases/databases.js'
 import { appliedVersion, builtBy, type MigrationSet, migrate } from '../databases/migrations.js'
-import { noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
+import { closeOtherDatabases, noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
 import type { ProvisionStep } from '../diagnostics/steps.js'
-import { DatabaseForeign, DatabaseMissing, TenantDatabaseUnavailable } from '../errors.js'
+import { DatabaseForeign, DatabaseMissing, TenantDatabaseUnavailable, TenantUnconfirmed } from '../errors.js'
 import { isUnplaced, settlePlace } from '../instances/choose-instance.js'
 import { tenantDatabaseName } from '../names.js'
 import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from '../registry/attempts.js'
@@ -153,6 +154,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     let wasOpen = false
     async function prepare(there: SessionClient): Promise<void> {
       done('rights')
+      await closeOtherDatabases(there, name)
       await prepareRole(there, name, service)
       if (wasOpen) await endUninvited(there, name)
       done('schema')
@@ -176,7 +178,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         done('ready')
         if (there !== sql) {
           await there.begin(async tx => {
-            await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate: known }))
+            await commentDatabase(tx, name, markOf(row, known))
             await openRoleAt(tx, sql, row.id, roles)
           })
         }
@@ -184,10 +186,10 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       })
       const ready = await sql.begin(async tx => {
         if (row.instance === HOME) {
-          await commentDatabase(tx, name, markText({ tenant: row.id, service, certificate }))
+          await commentDatabase(tx, name, markOf(row, certificate))
           await openRole(tx, row.id, roles)
         } else await noteKey(tx, row.id, roles)
-        const now = await recordReady(tx, row.id, { certificate, schemaVersion: tenantSet.version })
+        const now = await recordReady(tx, row, { certificate, schemaVersion: tenantSet.version })
         steps.push({ step: 'ready', at: new Date().toISOString() })
         await writeStatus(tx, service, now, { status: 'ready', step: 'ready', steps, schemaVersion: tenantSet.version })
         return now
@@ -247,13 +249,21 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   function refuseForeign(found: Found, row: RegistryRow, name: string): Mark | null {
     if (found.state !== 'present') throw new Error(`${name} vanished while it was being made`)
     const mark = parseMark(found.comment)
+    const { certificate, incarnation } = row
+    const expected = { tenant: row.id, service, certificate, incarnation }
+    if (found.ours && mark && mayFitLater(mark, expected)) throw new TenantUnconfirmed()
     const fits = mark
-      ? markFits(mark, { tenant: row.id, service, certificate: row.certificate })
+      ? markFits(mark, expected)
       : // A clone that was interrupted before its mark carries no comment; its certificate table is looked at next.
         found.comment === null
+    if (found.ours && mark && !fits && mark.tenant === row.id && mark.incarnation !== (incarnation ?? undefined))
+      throw otherIncarnation(name)
     if (!found.ours || !fits) throw foreign(name)
     return mark
   }
+
+  const markOf = ({ id, incarnation }: RegistryRow, certificate: string): string =>
+    markText({ tenant: id, service, certificate, incarnation })
 
   /**
    * Whoever brought it here by this very release has certified and migrated it, and said so in the mark, which a tenant
@@ -321,6 +331,11 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
 const foreign = (name: string): Error =>
   new DatabaseForeign(
     `A database named ${name} exists and is not ours: rename or drop it by hand, then retry the tenant. Nothing was changed in it.`,
+  )
+
+const otherIncarnation = (name: string): Error =>
+  new DatabaseForeign(
+    `The database ${name} was made for an earlier tenant of this id: if this tenant is another customer, rename or drop it by hand, then retry the tenant; if it is the same one, see "another incarnation" in docs/troubleshooting.md. Nothing was changed in it.`,
   )
 
 const missing = (name: string): Error =>

@@ -55,14 +55,17 @@ export function createPurger(options: PurgeOptions): Purger {
     return removed
   }
 
-  async function dropAllKept(sql: SessionClient, { id }: RegistryRow): Promise<void> {
+  async function dropAllKept(sql: SessionClient, { id, incarnation }: RegistryRow): Promise<void> {
     for (const instance of options.instances) {
-      const drop = (there: SessionClient) => dropKept(there, id, service)
+      const drop = (there: SessionClient) => dropKept(there, { id, service, incarnation })
       await (instance === HOME ? drop(sql) : options.sessionAt(instance)(drop))
     }
   }
 
-  async function dropOwn(sql: SessionClient, { id, provisioned, certificate }: RegistryRow): Promise<void> {
+  async function dropOwn(
+    sql: SessionClient,
+    { id, provisioned, certificate, incarnation }: RegistryRow,
+  ): Promise<void> {
     if (certificate === null) {
       // A foreign database of this name was never the tenant's: nothing of ours is there to drop.
       if (provisioned === 'foreign') return
@@ -71,7 +74,7 @@ export function createPurger(options: PurgeOptions): Purger {
       // Deleted while it was being made: a clone that has no mark yet and has never held anything.
       if (found.state === 'present' && found.ours && found.comment === null) await dropDatabase(sql, name)
     }
-    await dropTenantDatabase(sql, { id, service, certificate })
+    await dropTenantDatabase(sql, { id, service, certificate, incarnation })
   }
 
   return {
@@ -97,10 +100,15 @@ export async function dueForPurge(sql: QueryClient, limit: number): Promise<Tena
   return rows.map(({ id }) => id)
 }
 
-/** Identity: a tenant deleted by hand, or before there was a retention, gets one too. */
-export async function settlePurgeAfter(sql: QueryClient, retentionMs: number): Promise<void> {
+/**
+ * Where tenants are made: one deleted by hand, or before there was a retention, gets one too. One made by hand, or before
+ * there were incarnations, gets one that follows from its row: a copy of this database gives it the same.
+ */
+export async function completeRows(sql: QueryClient, retentionMs: number): Promise<void> {
   await sql`
     update tenants
     set purge_after = date_trunc('milliseconds', deleted_at + ${retentionMs} * interval '1 millisecond')
     where lifecycle = 'deleted' and purge_after is null`
+  await sql`
+    update tenants set incarnation = md5(id || ' ' || extract(epoch from created_at)) where incarnation is null`
 }

@@ -93,7 +93,8 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
     async create(tenant, once) {
       const id = tenant.id === undefined ? idFor(tenant.name) : parseNewTenantId(tenant.id)
       const { name, domain = null, settings = {}, lifecycle = 'active' } = tenant
-      const row = await insert({ id, version: 1, name, domain, settings, lifecycle }, tenant.actor, once)
+      const { incarnation = newIncarnation() } = tenant
+      const row = await insert({ id, version: 1, name, domain, settings, lifecycle, incarnation }, tenant.actor, once)
       if (!row) throw new TenantIdTaken()
       return row
     },
@@ -128,7 +129,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
     },
     async record(request) {
       parseNewTenantId(request.id)
-      const row = await insert({ ...request, version: 1 }, undefined)
+      const row = await insert({ ...request, version: 1, incarnation: newIncarnation() }, undefined)
       if (row) return
       // A repeat of what made this tenant is fine; an id that is gone is never reused.
       const known = await findTenant(central, request.id)
@@ -156,13 +157,18 @@ async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, act
     domain: row.domain,
     is_active: row.lifecycle === 'active',
     settings: row.settings,
+    ...(row.incarnation !== null && { incarnation: row.incarnation }),
     ...(actor === undefined ? {} : { actor }),
   }
   const subject = lifecycleSubject(kind)
   const heard = parseLifecycle(subject, encode(payload))
   if (!heard.ok) throw new TenantInvalid(heard.reason)
-  await writeOutbox(sql, { tenantId: row.id, subject, messageId: messageId(kind, row.id, row.version), payload })
+  await writeOutbox(sql, { tenantId: row.id, subject, messageId: idOf(kind, row), payload })
 }
+
+/** Where this database was set back a version comes twice, and the second is no repeat of what the stream has seen. */
+const idOf = (kind: LifecycleKind, { id, version }: RegistryRow): string =>
+  messageId(kind, id, version, randomBytes(4).toString('hex'))
 
 /** One unique index stands between two tenants and one domain: identity's own migration makes it. */
 async function tellDomain<T>(work: Promise<T>): Promise<T> {
@@ -174,6 +180,8 @@ async function tellDomain<T>(work: Promise<T>): Promise<T> {
     throw error
   }
 }
+
+const newIncarnation = (): string => randomBytes(16).toString('hex')
 
 /** `Acme Corporation` gives `acme-corporation-4f9a2c`: readable, and a second Acme is no conflict. */
 export function idFor(name: string): TenantId {

@@ -8,6 +8,7 @@ import { compileValidator, isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type Te
 import { withCause } from '../connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
 import type { Told } from '../registry/identity-state.js'
+import type { ServiceName } from '../types.js'
 
 /** A row of a page that says nothing we can read. */
 export interface Flawed {
@@ -26,6 +27,8 @@ export interface FeedPage {
   readonly next: number
   /** The newest change there is: behind `after` when identity was restored from an older state. */
   readonly head: number
+  /** Of identity's database: another one when it was set back or moved. Absent from an earlier release. */
+  readonly history?: string | undefined
 }
 
 export interface Feed {
@@ -40,6 +43,8 @@ export interface FeedOptions {
   readonly url: string
   /** Sent as a bearer's; never told in an error. */
   readonly token: string
+  /** Who asks: whose words of the ledger come along. */
+  readonly service?: ServiceName
   /** Milliseconds for one question. Default 5,000. */
   readonly deadline?: number
 }
@@ -57,14 +62,23 @@ const ToldShape = Type.Object({
   domain: Type.Union([Type.Null(), Type.String()]),
   settings: Type.Record(Type.String(), Type.Unknown()),
   lifecycle: Type.Union([Type.Literal('active'), Type.Literal('suspended'), Type.Literal('deleted')]),
+  incarnation: Type.Optional(Type.Union([Type.Null(), Type.String({ pattern: '^[0-9a-f]{32}$' })])),
+  ledger: Type.Optional(Type.Union([Type.Null(), Type.Object({ status: Type.String(), revision: Seq })])),
   deletedAt: instant,
   purgeAfter: instant,
   purgeable: Type.Boolean(),
 })
 const toldShape = compileValidator(ToldShape)
-const pageShape = compileValidator(Type.Object({ items: Type.Array(Type.Unknown()), next: Seq, head: Seq }))
+const pageShape = compileValidator(
+  Type.Object({
+    items: Type.Array(Type.Unknown()),
+    next: Seq,
+    head: Seq,
+    history: Type.Optional(Type.String({ maxLength: 100 })),
+  }),
+)
 
-export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions): Feed {
+export function createFeed({ url, token, service, deadline = DEADLINE_MS }: FeedOptions): Feed {
   let base = url
   while (base.endsWith('/')) base = base.slice(0, -1)
 
@@ -84,7 +98,7 @@ export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions):
 
   return {
     async changes(after, limit = PAGE) {
-      const { status, body } = await ask(`?after=${after}&limit=${limit}`)
+      const { status, body } = await ask(`?after=${after}&limit=${limit}${service ? `&service=${service}` : ''}`)
       if (status !== 200) throw unavailable(refusal(status))
       if (!pageShape.Check(body)) throw unavailable('its answer is not a page of the feed')
       const items: Told[] = []
@@ -93,7 +107,7 @@ export function createFeed({ url, token, deadline = DEADLINE_MS }: FeedOptions):
         if (toldShape.Check(item)) items.push(item as unknown as Told)
         else flawed.push(flawOf(item))
       }
-      return { items, flawed, next: body.next, head: body.head }
+      return { items, flawed, next: body.next, head: body.head, history: body.history }
     },
     async tenant(id) {
       const { status, body } = await ask(`/${id}`)

@@ -1,5 +1,6 @@
-// Owns comparing this registry with identity's feed: newer words are applied, forged ones are put back, rows nobody vouches
-// for are reported. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come
+// Owns comparing this registry with identity's feed: newer words are applied, what events said otherwise is put back within
+// one reading, an id that is another tenant's now is stopped, rows that identity does not know are reported, and what
+// identity's ledger lacks is said again. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come
 // or a row that cannot be read: that is told at every look at everything, so that no cursor hides it.
 
 import type { TenantId } from '../../../events/index.js'
@@ -9,12 +10,16 @@ import {
   type Applied,
   applyPage,
   applyTold,
+  disown,
+  doubted,
   overwriteAhead,
   readCursor,
   strangers,
+  untold,
 } from '../registry/identity-state.js'
+import { repeatStatus } from '../registry/status-events.js'
 import { tryAtOnce } from '../registry/tenants-table.js'
-import type { SqlClient } from '../types.js'
+import type { ServiceName, SqlClient } from '../types.js'
 import type { Feed } from './feed-client.js'
 
 export interface Comparison {
@@ -23,26 +28,38 @@ export interface Comparison {
    * @throws IDENTITY_UNAVAILABLE
    */
   read(everything: boolean): Promise<void>
+  /** One tenant, now. @throws IDENTITY_UNAVAILABLE */
+  ask(id: TenantId): Promise<void>
 }
+
+type Outcome = Awaited<ReturnType<typeof applyTold>>
 
 /** A request by a bare event is confirmed within seconds; who is unknown for longer than this is reported. */
 const GRACE_MS = 300_000
+/** So many rows that events have changed are asked for after a page; the others come next time. */
+const DOUBTS_AT_ONCE = 500
+const REBORN = 'identity says that the id is another tenant’s; what is here of the earlier one is served no more'
 
 export function createComparison(options: {
   readonly central: SqlClient
   readonly feed: Feed
   readonly report: (event: ComparisonReport) => void
   readonly drift: (drift: Drift) => void
+  readonly service: ServiceName
+  /** So long a status may be on its way before the ledger is thought to lack it. */
+  readonly inFlightMs: number
   readonly graceMs?: number
 }): Comparison {
   const { central, feed, report, drift } = options
 
   async function read(everything: boolean): Promise<void> {
-    let after = everything ? 0 : await readCursor(central)
+    const cursor = await readCursor(central)
+    let after = everything ? 0 : cursor.seq
     const seen: string[] = []
     for (;;) {
       const page = await feed.changes(after)
-      if (page.head < after) {
+      const setBack = page.history !== undefined && cursor.history !== null && page.history !== cursor.history
+      if (page.head < after || (setBack && !everything)) {
         report({ type: 'rewound', cursor: after, head: page.head })
         return read(true)
       }
@@ -51,21 +68,30 @@ export function createComparison(options: {
         if (id) seen.push(id)
         drift({ type: 'drift', kind: 'unreadable', id: name, action: 'reported', detail })
       }
-      await take(page.items, page.next)
+      if (page.items.length > 0) {
+        report({ type: 'applying', count: page.items.length })
+        await follow(await applyPage(central, page.items, page.next, page.history))
+        if (everything) {
+          for (const one of await untold(central, page.items, options.inFlightMs)) {
+            await repeatStatus(central, options.service, one)
+          }
+        }
+      }
       if (page.next >= page.head || page.next <= after) break
       after = page.next
     }
+    for (const id of await doubted(central, DOUBTS_AT_ONCE)) await ask(id)
     if (everything) await reportStrangers(seen)
   }
 
-  async function take(items: Parameters<typeof applyPage>[1], next: number): Promise<void> {
-    if (items.length === 0) return
-    report({ type: 'applying', count: items.length })
-    const { applied, ahead } = await applyPage(central, items, next)
+  async function follow({ applied, ahead }: Outcome): Promise<void> {
     report({ type: 'applied', count: applied.length })
     const outcome = [...applied]
     for (const one of ahead) outcome.push(...(await settle(one)))
-    for (const one of outcome) if (one.drift) drift(forged(one.id, 'it said something else under the same version'))
+    for (const one of outcome) {
+      if (one.drift) drift(forged(one.id, 'it said something else under the same version'))
+      if (one.reborn) drift({ type: 'drift', kind: 'other_incarnation', id: one.id, action: 'stopped', detail: REBORN })
+    }
     const unready = outcome.filter(one => one.lifecycle !== 'deleted' && one.provisioned !== 'ready')
     if (unready.length > 0) {
       await tryAtOnce(
@@ -86,6 +112,13 @@ export function createComparison(options: {
     return []
   }
 
+  async function ask(id: TenantId): Promise<void> {
+    const told = await feed.tenant(id)
+    if (told) return follow(await applyTold(central, [told]))
+    const version = await disown(central, id)
+    if (version !== null) drift(forged(id, `it had version ${version}, and identity does not know it`))
+  }
+
   async function reportStrangers(seen: readonly string[]): Promise<void> {
     for (const { id, version } of await strangers(central, seen, options.graceMs ?? GRACE_MS)) {
       const detail =
@@ -94,7 +127,7 @@ export function createComparison(options: {
     }
   }
 
-  return { read }
+  return { read, ask }
 }
 
 const forged = (id: TenantId, detail: string): Drift => ({

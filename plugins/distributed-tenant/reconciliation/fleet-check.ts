@@ -28,7 +28,7 @@ export interface Fleet {
 }
 
 const gone: ReadonlySet<Finding> = new Set<Finding>(['database_missing', 'database_invalid'])
-const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong'])
+const strange: ReadonlySet<Finding> = new Set<Finding>(['database_foreign', 'mark_wrong', 'other_incarnation'])
 
 export function createFleet(options: FleetOptions): Fleet {
   const { service, central, inspect, repair, closeToPublic, schemaVersion, drift } = options
@@ -38,7 +38,11 @@ export function createFleet(options: FleetOptions): Fleet {
     const again: TenantId[] = []
     let behind = 0
     for (const one of tenants) {
-      if (one.lifecycle === 'deleted' || one.provisioned !== 'ready' || one.moving !== null) continue
+      if (one.lifecycle === 'deleted' || one.moving !== null) continue
+      if (one.provisioned === 'foreign' && one.findings.includes('other_incarnation')) {
+        tell('other_incarnation', one.id, 'reported', `${one.database} was made for an earlier tenant of this id`)
+      }
+      if (one.provisioned !== 'ready') continue
       if (one.findings.length > 0) {
         if (await judge(one)) again.push(one.id)
       } else if ((one.schemaVersion ?? 0) < schemaVersion) {
@@ -98,10 +102,12 @@ export function createFleet(options: FleetOptions): Fleet {
       return true
     }
     const curable = findings.filter(one => repairable.has(one))
+    // Every new tenant's mark is without its incarnation until the feed has said it: no drift.
+    const mended = curable.filter(one => one !== 'mark_incomplete')
     if (curable.length > 0) {
       try {
         await repair(id)
-        tell(curable.join(' '), id, 'repaired', `rights of ${database}`)
+        if (mended.length > 0) tell(mended.join(' '), id, 'repaired', `rights of ${database}`)
       } catch (error) {
         // Set by a key this process does not have, say: one tenant's trouble keeps no other from being looked at.
         tell(curable.join(' '), id, 'reported', (error as Error).message)

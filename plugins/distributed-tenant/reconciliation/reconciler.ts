@@ -110,7 +110,7 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
       } catch (error) {
         if (!stopped) report({ type: 'pass_failed', error })
       }
-      if (!stopped) await pause(interval * (0.9 + Math.random() * 0.2))
+      if (!stopped) await pause(interval * (0.8 + Math.random() * 0.2))
     }
   }
 

@@ -14,6 +14,8 @@ export interface Applied {
   readonly provisioned: Provisioned
   /** It said something else under the same version: nobody but a forger or a hand in this database does that. */
   readonly drift: boolean
+  /** The id is another tenant's than it was here. */
+  readonly reborn: boolean
 }
 
 /** A local row of a higher version than identity's word: an event that overtook the feed, or a forged one. */
@@ -31,9 +33,14 @@ interface Compared {
   lifecycle: Lifecycle | null
   provisioned: Provisioned | null
   drift: boolean | null
+  reborn: boolean | null
 }
 
-/** One statement per page, whatever its length; rows that say the same already are not written. */
+/**
+ * One statement per page, whatever its length; rows that say the same already are not written. A row learns its incarnation
+ * once. Where identity says another one, the id is another tenant's: its words replace the row's whatever their versions,
+ * and what was known of a database is forgotten, so that only a database marked for this tenant is taken for it.
+ */
 export async function applyTold(
   sql: QueryClient,
   told: readonly Told[],
@@ -42,29 +49,36 @@ export async function applyTold(
   const rows = await sql<Compared[]>`
     with said as (
       select id collate "C" as id, version, name, domain collate "C" as domain, settings, lifecycle,
-        "purgeAfter" as purge_after
+        "purgeAfter" as purge_after, incarnation collate "C" as incarnation
       from jsonb_to_recordset(${sql.json(told as unknown as JsonValue as never)}) as s(
-        id text, version bigint, name text, domain text, settings jsonb, lifecycle text, "purgeAfter" timestamptz)
+        id text, version bigint, name text, domain text, settings jsonb, lifecycle text, "purgeAfter" timestamptz,
+        incarnation text)
     ), known as (
-      select t.id, t.version, t.revision, t.version = said.version and
+      select t.id, t.version, t.revision, coalesce(t.incarnation <> said.incarnation, false) as reborn,
+        t.version = said.version and coalesce(t.incarnation = said.incarnation, true) and
         (t.name, t.domain, t.settings, t.lifecycle)
           is distinct from (said.name, said.domain, said.settings, said.lifecycle) as drift
       from tenants t join said using (id)
     ), applied as (
-      insert into tenants as mine (id, version, name, domain, settings, lifecycle, purge_after)
-      select id, version, name, domain, settings, lifecycle, purge_after from said order by id
+      insert into tenants as mine (id, version, name, domain, settings, lifecycle, purge_after, incarnation)
+      select id, version, name, domain, settings, lifecycle, purge_after, incarnation from said order by id
       on conflict (id) do update set version = excluded.version, name = excluded.name, domain = excluded.domain,
-        settings = excluded.settings, lifecycle = excluded.lifecycle, purge_after = excluded.purge_after
-      where mine.version <= excluded.version
-        and (mine.version, mine.name, mine.domain, mine.settings, mine.lifecycle, mine.purge_after)
+        settings = excluded.settings, lifecycle = excluded.lifecycle, purge_after = excluded.purge_after,
+        incarnation = coalesce(excluded.incarnation, mine.incarnation),
+        ${forgetting(sql)}
+      where (mine.version <= excluded.version or mine.incarnation <> excluded.incarnation)
+        and (mine.version, mine.name, mine.domain, mine.settings, mine.lifecycle, mine.purge_after, mine.incarnation)
           is distinct from (excluded.version, excluded.name, excluded.domain, excluded.settings, excluded.lifecycle,
-            excluded.purge_after)
+            excluded.purge_after, coalesce(excluded.incarnation, mine.incarnation))
       returning id, version, lifecycle, provisioned
+    ), settled as (
+      delete from feed_doubts using said, tenants
+      where feed_doubts.id = said.id and tenants.id = said.id and tenants.version <= said.version
     )
-    select said.id, known.version as was, known.revision, known.drift, applied.version, applied.lifecycle,
+    select said.id, known.version as was, known.revision, known.drift, known.reborn, applied.version, applied.lifecycle,
       applied.provisioned
     from said left join known using (id) left join applied using (id)
-    where applied.id is not null or known.version > said.version`
+    where applied.id is not null or (known.version > said.version and not known.reborn)`
   return {
     applied: rows
       .filter(row => row.version !== null)
@@ -75,11 +89,27 @@ export async function applyTold(
         lifecycle: row.lifecycle as Lifecycle,
         provisioned: row.provisioned as Provisioned,
         drift: row.drift ?? false,
+        reborn: row.reborn ?? false,
       })),
     ahead: rows
       .filter(row => row.version === null)
       .map(row => ({ id: row.id, version: Number(row.was), revision: Number(row.revision) })),
   }
+}
+
+/** In a row whose id is another tenant's now: what was known of the earlier one's database. */
+const forgetting = (sql: QueryClient) => {
+  const reborn = sql`when mine.incarnation <> excluded.incarnation`
+  return sql`
+    provisioned = case ${reborn} then 'pending' else mine.provisioned end,
+    certificate = case ${reborn} then null else mine.certificate end,
+    schema_version = case ${reborn} then null else mine.schema_version end,
+    ready_at = case ${reborn} then null else mine.ready_at end,
+    attempts = case ${reborn} then 0 else mine.attempts end,
+    step = case ${reborn} then 'incarnation' else mine.step end,
+    last_error = case ${reborn} then 'the id is another tenant’s now' else mine.last_error end,
+    next_attempt_at = case ${reborn} then now() else mine.next_attempt_at end,
+    moving = case ${reborn} then null else mine.moving end`
 }
 
 /**
@@ -95,30 +125,86 @@ export async function overwriteAhead(sql: QueryClient, told: Told, ahead: Ahead)
   return rows.length > 0
 }
 
-/** Rows older than `graceMs` of tenants that are not among `known`: identity never heard of them. */
+/**
+ * Rows of tenants that are not among `known`: identity does not know them. One that it never confirmed may be a request that
+ * is still on its way, for `graceMs`. They are noted for the operator.
+ */
 export async function strangers(
   sql: QueryClient,
   known: readonly string[],
   graceMs: number,
 ): Promise<{ id: TenantId; version: number }[]> {
   const rows = await sql<{ id: TenantId; version: string }[]>`
-    select id, version from tenants
-    where created_at < now() - ${graceMs} * interval '1 millisecond'
-      and not exists (select 1 from unnest(${known as string[]}::text[]) as k(id) where k.id collate "C" = tenants.id)
-    order by id limit 1000`
+    with unknown as materialized (
+      select id, version from tenants
+      where (created_at < now() - ${graceMs} * interval '1 millisecond' or incarnation is not null)
+        and not exists (select 1 from unnest(${known as string[]}::text[]) as k(id) where k.id collate "C" = tenants.id)
+      order by id limit 1000
+    ), noted as (
+      insert into feed_doubts (id, kind) select id, 'unknown' from unknown on conflict (id) do update set kind = 'unknown'
+      where feed_doubts.kind <> 'unknown'
+    ), over as (
+      delete from feed_doubts where kind = 'unknown' and not exists (select from unknown where unknown.id = feed_doubts.id)
+    )
+    select id, version from unknown order by id`
   return rows.map(row => ({ id: row.id, version: Number(row.version) }))
 }
 
-export async function readCursor(sql: QueryClient): Promise<number> {
-  const [row] = await sql<{ seq: string }[]>`select seq from feed_cursor`
-  return Number(row?.seq ?? 0)
+/** Tenants that an event has changed and the feed has not confirmed since, the oldest first. */
+export async function doubted(sql: QueryClient, limit: number): Promise<TenantId[]> {
+  const rows = await sql<{ id: TenantId }[]>`
+    select id from feed_doubts where kind = 'event' order by since limit ${limit}`
+  return rows.map(row => row.id)
+}
+
+/**
+ * A numbered event about a tenant that identity does not know and never confirmed: what is left is an unconfirmed request.
+ * @returns the version it had, null when there was nothing to do
+ */
+export async function disown(sql: QueryClient, id: TenantId): Promise<number | null> {
+  const [row] = await sql<{ version: string }[]>`
+    with doubt as (delete from feed_doubts where id = ${id}),
+      known as (select id, version from tenants where id = ${id} and version > 0 and incarnation is null)
+    update tenants set version = 0, purge_after = null from known where tenants.id = known.id returning known.version`
+  return row ? Number(row.version) : null
+}
+
+/** What the ledger lacks or has otherwise: a row of ours that has been as it is for `sinceMs`, and the ledger's revision. */
+export async function untold(
+  sql: QueryClient,
+  told: readonly Told[],
+  sinceMs: number,
+): Promise<{ id: TenantId; revision: number }[]> {
+  const said = told.flatMap(({ id, ledger }) =>
+    ledger === undefined ? [] : [{ id, status: ledger?.status ?? 'pending', revision: ledger?.revision ?? 0 }],
+  )
+  if (said.length === 0) return []
+  const rows = await sql<{ id: TenantId; revision: string }[]>`
+    select t.id, said.revision from tenants t
+    join jsonb_to_recordset(${sql.json(said)}) as said(id text, status text, revision bigint) on said.id = t.id
+    where t.provisioned in ('ready', 'failed', 'foreign', 'removed')
+      and (said.status <> t.provisioned or said.revision > t.revision)
+      and t.updated_at < now() - ${sinceMs} * interval '1 millisecond'
+      and not exists (select from outbox where tenant_id = t.id and published_at is null and refused_at is null)`
+  return rows.map(row => ({ id: row.id, revision: Number(row.revision) }))
+}
+
+export interface Cursor {
+  readonly seq: number
+  /** Of identity's database, as it was when the feed was read last. */
+  readonly history: string | null
+}
+
+export async function readCursor(sql: QueryClient): Promise<Cursor> {
+  const [row] = await sql<{ seq: string; history: string | null }[]>`select seq, history from feed_cursor`
+  return { seq: Number(row?.seq ?? 0), history: row?.history ?? null }
 }
 
 /** Applies a page and moves the cursor behind it, both or neither. */
-export async function applyPage(sql: SqlClient, told: readonly Told[], next: number) {
+export async function applyPage(sql: SqlClient, told: readonly Told[], next: number, history?: string) {
   return sql.begin(async tx => {
     const outcome = await applyTold(tx, told)
-    await tx`update feed_cursor set seq = ${next}, read_at = now()`
+    await tx`update feed_cursor set seq = ${next}, read_at = now(), history = coalesce(${history ?? null}, history)`
     return outcome
   })
 }
@@ -132,6 +218,10 @@ export interface Told {
   readonly domain: string | null
   readonly settings: JsonObject
   readonly lifecycle: Lifecycle
+  /** Which tenant of this id; absent from a release before there were incarnations. */
+  readonly incarnation?: string | null
+  /** The newest that this service has said about it, where a ledger is kept. */
+  readonly ledger?: { readonly status: string; readonly revision: number } | null
   /** ISO 8601; null unless deleted. */
   readonly deletedAt: string | null
   readonly purgeAfter: string | null

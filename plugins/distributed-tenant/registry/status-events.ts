@@ -1,7 +1,8 @@
 // Owns the status event of a row: what this service says about one tenant, in the transaction that made it so.
 import { type StatusEvent, statusSubject } from '../../../events/index.js'
-import type { QueryClient, RegistryRow, ServiceName } from '../types.js'
+import type { QueryClient, RegistryRow, ServiceName, SqlClient, TenantId } from '../types.js'
 import { writeOutbox } from './outbox.js'
+import { findTenant } from './tenants-table.js'
 
 type Said = Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion' | 'foreign' | 'nextTryAt'>
 
@@ -15,7 +16,41 @@ export async function writeStatus(tx: QueryClient, service: ServiceName, row: Re
     revision: row.revision,
     attempts: row.attempts,
     at: new Date().toISOString(),
+    ...(row.incarnation !== null && { incarnation: row.incarnation }),
     ...said,
   }
-  await writeOutbox(tx, { tenantId: row.id, subject, messageId: `${subject}:${row.id}:${row.revision}`, payload })
+  // With the time: where this database was set back a revision comes twice.
+  const messageId = `${subject}:${row.id}:${row.revision}:${row.updatedAt.getTime().toString(16)}`
+  await writeOutbox(tx, { tenantId: row.id, subject, messageId, payload })
+}
+
+/**
+ * Says once more how far this service is with a tenant, under a revision that is newer than `than`: the ledger was set back,
+ * or this registry was.
+ */
+export async function repeatStatus(
+  central: SqlClient,
+  service: ServiceName,
+  { id, revision }: { readonly id: TenantId; readonly revision: number },
+): Promise<void> {
+  await central.begin(async tx => {
+    await tx`update tenants set revision = greatest(revision, ${revision}::bigint) where id = ${id}`
+    const row = await findTenant(tx, id)
+    if (!row || row.provisioned === 'pending') return
+    const { provisioned, schemaVersion, nextAttemptAt } = row
+    const step = row.step === null ? {} : { step: row.step }
+    if (provisioned === 'ready' || provisioned === 'removed') {
+      const schema = provisioned === 'ready' && schemaVersion !== null ? { schemaVersion } : {}
+      return writeStatus(tx, service, row, { status: provisioned, ...step, ...schema })
+    }
+    const error = row.lastError === null ? {} : { error: row.lastError }
+    const next = nextAttemptAt === null ? {} : { nextTryAt: nextAttemptAt.toISOString() }
+    await writeStatus(tx, service, row, {
+      status: 'failed',
+      ...step,
+      ...error,
+      ...next,
+      ...(provisioned === 'foreign' && { foreign: true }),
+    })
+  })
 }

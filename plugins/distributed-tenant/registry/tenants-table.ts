@@ -1,6 +1,7 @@
 // Owns the SQL of the table `tenants`: one function per question or change. Invariant: lifecycle moves by version only
 // (an equal or lower version changes nothing), and every change raises the row's revision in the database itself.
 import type { TenantId } from '../../../events/index.js'
+import { TenantUnconfirmed } from '../errors.js'
 import type { JsonObject, JsonValue, Lifecycle, QueryClient, RegistryRow } from '../types.js'
 
 type Raw = Omit<RegistryRow, 'version' | 'revision'> & { version: string; revision: string }
@@ -11,7 +12,7 @@ const row = (raw: Raw): RegistryRow => ({ ...raw, version: Number(raw.version), 
 const first = (rows: readonly Raw[]): RegistryRow | null => (rows[0] ? row(rows[0]) : null)
 
 const columns = (sql: QueryClient) => sql`
-  id, name, domain, settings, version, lifecycle, provisioned, instance, moving, schema_version as "schemaVersion", certificate, revision,
+  id, name, domain, settings, version, lifecycle, provisioned, instance, moving, schema_version as "schemaVersion", incarnation, certificate, revision,
   attempts, step, last_error as "lastError", next_attempt_at as "nextAttemptAt", created_at as "createdAt",
   updated_at as "updatedAt", ready_at as "readyAt", deleted_at as "deletedAt", purge_after as "purgeAfter"`
 
@@ -45,6 +46,18 @@ export async function revisionsSince(sql: QueryClient, ms: number): Promise<{ id
   return rows.map(({ id, revision }) => ({ id, revision: Number(revision) }))
 }
 
+/**
+ * Which state of the registry it is: another one after the database was restored from a dump or from its log, or its server
+ * was replaced by a promoted one. Revisions of two histories cannot be compared.
+ */
+export async function readHistory(sql: QueryClient): Promise<string> {
+  const [row] = await sql<{ history: string }[]>`
+    select md5(concat_ws(' ', (select system_identifier from pg_control_system()),
+      left(pg_walfile_name(pg_current_wal_lsn()), 8), 'tenants'::regclass::oid,
+      (select oid from pg_database where datname = current_database()))) as history`
+  return (row as { history: string }).history
+}
+
 /** What identity says of a tenant. */
 export interface Word {
   readonly id: TenantId
@@ -53,6 +66,8 @@ export interface Word {
   readonly domain: string | null
   readonly settings: JsonObject
   readonly lifecycle: Lifecycle
+  /** Absent where identity has not said it. */
+  readonly incarnation?: string | null | undefined
 }
 
 const json = (sql: QueryClient, value: JsonValue) => sql.json(value as never)
@@ -61,13 +76,17 @@ const json = (sql: QueryClient, value: JsonValue) => sql.json(value as never)
 export async function insertTenant(sql: QueryClient, word: Word): Promise<RegistryRow | null> {
   return first(
     await sql<Raw[]>`
-      insert into tenants (id, version, name, domain, settings, lifecycle)
-      values (${word.id}, ${word.version}, ${word.name}, ${word.domain}, ${json(sql, word.settings)}, ${word.lifecycle})
+      insert into tenants (id, version, name, domain, settings, lifecycle, incarnation)
+      values (${word.id}, ${word.version}, ${word.name}, ${word.domain}, ${json(sql, word.settings)}, ${word.lifecycle},
+        ${word.incarnation ?? null})
       on conflict (id) do nothing returning ${columns(sql)}`,
   )
 }
 
-/** Applies identity's word if it is newer than what is known; what it does not say stays. Deleted is for ever. */
+/**
+ * Applies an event if it is newer than what is known, and notes that the feed has not confirmed it; what it does not say
+ * stays, and so does the incarnation, which the feed alone says. Deleted is for ever.
+ */
 export async function applyWord(
   sql: QueryClient,
   word: Pick<Word, 'id' | 'version' | 'lifecycle'> & Partial<Word>,
@@ -75,6 +94,7 @@ export async function applyWord(
   const { id, version, lifecycle, name, domain, settings } = word
   return first(
     await sql<Raw[]>`
+      with applied as (
       insert into tenants as known (id, version, name, domain, settings, lifecycle)
       values (${id}, ${version}, ${name ?? id}, ${domain ?? null}, ${json(sql, settings ?? {})}, ${lifecycle})
       on conflict (id) do update set version = excluded.version, lifecycle = excluded.lifecycle
@@ -82,7 +102,12 @@ export async function applyWord(
         ${domain === undefined ? sql`` : sql`, domain = excluded.domain`}
         ${settings === undefined ? sql`` : sql`, settings = excluded.settings`}
       where known.version < excluded.version and known.lifecycle <> 'deleted'
-      returning ${columns(sql)}`,
+      returning ${columns(sql)}
+      ), doubted as (
+        insert into feed_doubts (id, kind) select id, 'event' from applied
+        on conflict (id) do update set kind = excluded.kind, since = excluded.since
+      )
+      select * from applied`,
   )
 }
 
@@ -158,17 +183,20 @@ export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: num
     where id = ${id}`
 }
 
+/** @throws when identity's feed has said meanwhile that it is another tenant of this id: nothing may be committed */
 export async function recordReady(
   sql: QueryClient,
-  id: TenantId,
+  { id, incarnation }: Pick<RegistryRow, 'id' | 'incarnation'>,
   facts: { certificate: string; schemaVersion: number },
 ): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
     update tenants set provisioned = 'ready', certificate = ${facts.certificate},
       schema_version = ${facts.schemaVersion}, step = 'ready', last_error = null, next_attempt_at = null,
       ready_at = coalesce(ready_at, now())
-    where id = ${id} returning ${columns(sql)}`
-  return first(rows) as RegistryRow
+    where id = ${id} and (${incarnation}::text is null or incarnation = ${incarnation}) returning ${columns(sql)}`
+  const ready = first(rows)
+  if (!ready) throw new TenantUnconfirmed()
+  return ready
 }
 
 /**

@@ -27,12 +27,13 @@ export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly s
         tags,
         security,
         summary: 'Read what has changed behind a number',
-        description: 'Each tenant once, at its newest change, in the order of the changes. Deleted ones for ever.',
+        description:
+          'Each tenant once, at its newest change, in the order of the changes. Deleted ones for ever. A page ends at `limit` rows or about 1 MB, and the last one where `next` is `head`.',
         querystring: ChangesQuery,
         response: { 200: Changes, ...errors(400, 401) },
       },
     },
-    async request => changes.list(request.query.after ?? 0, request.query.limit ?? 500),
+    async request => changes.list(request.query.after ?? 0, request.query.limit ?? 500, request.query.service),
   )
 
   app.get(

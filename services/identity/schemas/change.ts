@@ -12,6 +12,19 @@ export const Change = Type.Object(
     domain: Type.Unsafe<string | null>({ type: ['string', 'null'] }),
     settings: Type.Unsafe<JsonObject>({ type: 'object', additionalProperties: true }),
     lifecycle: Type.Enum(['active', 'suspended', 'deleted']),
+    incarnation: Type.Unsafe<string | null>({
+      type: ['string', 'null'],
+      description: 'Which tenant of this id: another one when the id was given away again after identity was set back.',
+    }),
+    ledger: Type.Optional(
+      Type.Unsafe<{ status: string; revision: number } | null>({
+        anyOf: [
+          { type: 'null' },
+          { type: 'object', properties: { status: { type: 'string' }, revision: { type: 'integer' } } },
+        ],
+        description: 'With `service`: the newest that this service has said about it.',
+      }),
+    ),
     deletedAt: nullableTimestamp,
     purgeAfter: nullableTimestamp,
     purgeable: Type.Boolean({ description: 'Deleted, and the retention is over.' }),
@@ -24,6 +37,9 @@ export const Changes = Type.Object(
     items: Type.Array(Change),
     next: Type.Integer({ description: 'Send it as `after` for what comes behind this page.' }),
     head: Type.Integer({ description: 'The newest change there is.' }),
+    history: Type.String({
+      description: 'Another one when the database was set back or replaced: read everything anew.',
+    }),
   },
   { title: 'Changes' },
 )
@@ -31,6 +47,9 @@ export const Changes = Type.Object(
 export const ChangesQuery = Type.Object(
   {
     after: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
+    service: Type.Optional(
+      Type.String({ maxLength: 15, pattern: '^[a-z][a-z0-9]{0,14}$', description: 'Who asks: adds `ledger` to each.' }),
+    ),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 500 })),
   },
   { additionalProperties: false },

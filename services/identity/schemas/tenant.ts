@@ -73,6 +73,14 @@ export const NewTenant = Type.Object(
         description: 'Default: active. A suspended one is made in every service, and served once it is activated.',
       }),
     ),
+    incarnation: Type.Optional(
+      Type.String({
+        maxLength: 32,
+        pattern: '^[0-9a-f]{32}$',
+        description:
+          'Only for a tenant that the services have and identity has lost: theirs, as `distributed-tenant doctor` names it. Otherwise it is drawn.',
+      }),
+    ),
     admin: Type.Optional(FirstUser),
   },
   { title: 'NewTenant', additionalProperties: false },

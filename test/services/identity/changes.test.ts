@@ -47,7 +47,7 @@ t.test('the feed of changes', async t => {
     ])
     t.match(first.items[1], { version: 2, name: 'Tenant a', domain: 'a.example.com', settings: { plan: 'pro' } })
     t.equal(rest.next, rest.head)
-    t.same(await read(`?after=${rest.next}`), { items: [], next: rest.next, head: rest.head })
+    t.same(await read(`?after=${rest.next}`), { items: [], next: rest.next, head: rest.head, history: rest.history })
     t.match(await read('/b'), rest.items[0])
     t.match(await read('/nobody'), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
   })

@@ -180,3 +180,97 @@ t.test('with NATS, a forged deletion', async t => {
   const [row] = await look('employee')`select 1 from pg_database where datname = 'tenant_acme_employee'`
   t.ok(row)
 })
+
+t.test('with NATS, an event that the feed contradicts stands until the feed is read next', async t => {
+  const { service, servers, look } = await serviceRig(t, ['identity', 'employee'])
+  const nats = servers.nats.url
+  const identity = await service(
+    'identity',
+    { nats },
+    { serviceTokens: [token], requiredServices: ['identity', 'employee'] },
+  )
+  const url = await identity.listen({ port: 0, host: '127.0.0.1' })
+  const employee = await service('employee', { nats, identity: { url, token }, reconcileInterval: 2_000 })
+  const steps = reconcileSteps(t)
+  const call = as(employee, 'acme')
+  const made = await admin(identity, { prefer: 'wait=30' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+  t.equal(made.statusCode, 201, made.body)
+  const passes = () => steps('employee').filter(event => event.type === 'pass')
+  /** Just after everything was compared: what comes next are readings of what is new. */
+  const afterEverything = async () => {
+    const before = passes().length
+    await until('everything compared', 60_000, () =>
+      passes()
+        .slice(before)
+        .some(event => event.everything),
+    )
+    return passes().length
+  }
+
+  await t.test('a creation of another version than 1 is a dead letter', async t => {
+    const forged = '{"id":"acme","version":1000000,"name":"Forged","is_active":false}'
+    await barePublish(servers.nats, 'tenant.created', forged)
+    const central = look('employee', 'employee_central')
+    const reasons = await until('buried', 30_000, async () => {
+      const rows = await central<{ reason: string }[]>`select reason from dead_events`
+      return rows.length > 0 && rows.map(({ reason }) => reason)
+    })
+    t.match(reasons, [/version 1000000 is not a creation/])
+    t.equal((await call('GET', '/api/employees')).statusCode, 200)
+    t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active' })
+  })
+
+  for (const kind of ['suspended', 'deleted', 'updated']) {
+    await t.test(`tenant.${kind}`, async t => {
+      const before = await afterEverything()
+      await barePublish(servers.nats, `tenant.${kind}`, '{"id":"acme","version":99,"name":"Forged","is_active":false}')
+      await until('applied', 20_000, async () => (await employee.tenants.find('acme'))?.name === 'Forged')
+      const applied = passes().length
+      await until('put back', 60_000, async () => (await employee.tenants.find('acme'))?.name === 'Acme')
+      t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active' })
+      // One may have been at it when the event came.
+      t.ok(passes().length - applied <= 2, `${passes().length - applied} readings`)
+      t.notOk(
+        passes()
+          .slice(before, passes().length)
+          .some(event => event.everything),
+        'no look at everything was needed',
+      )
+      await until('told', 20_000, () =>
+        steps('employee').some(event => event.type === 'drift' && event.kind === 'forged' && event.id === 'acme'),
+      )
+    })
+  }
+
+  await t.test('a first version of a tenant that identity does not know is a request', async t => {
+    const forged = '{"id":"nobody","version":1,"name":"Forged","domain":"acme.example","is_active":true}'
+    await barePublish(servers.nats, 'tenant.created', forged)
+    await until('seen', 30_000, async () => (await employee.tenants.find('nobody')) !== null)
+    await until('not confirmed', 60_000, async () => (await employee.tenants.find('nobody'))?.version === 0)
+    t.match(
+      steps('employee').filter(event => event.type === 'drift' && event.id === 'nobody'),
+      [{ kind: 'forged', action: 'overwritten', detail: /identity does not know it/ }],
+    )
+  })
+
+  await t.test('an event about another tenant of the id changes nothing, and the feed is asked at once', async t => {
+    await until('learned', 30_000, async () => (await employee.tenants.find('acme'))?.incarnation)
+    const forged = { id: 'acme', version: 100, name: 'Forged', is_active: false, incarnation: 'f'.repeat(32) }
+    await barePublish(servers.nats, 'tenant.suspended', JSON.stringify(forged))
+    await barePublish(servers.nats, 'tenant.created', '{"id":"marker","name":"Marker"}')
+    await until('behind it', 30_000, async () => (await employee.tenants.find('marker')) !== null)
+    t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active', name: 'Acme' })
+    t.equal((await call('GET', '/api/employees')).statusCode, 200)
+  })
+
+  await t.test('a bare event still makes a tenant, which learns who it is once', async t => {
+    await barePublish(servers.nats, 'tenant.created', '{"id":"bare","name":"Bare"}')
+    const row = await until('ready and confirmed', 60_000, async () => {
+      const row = await employee.tenants.find('bare')
+      return row?.provisioned === 'ready' && row.incarnation !== null && row
+    })
+    t.match(row, { version: 1, lifecycle: 'active' })
+    t.equal((await identity.tenants.find('bare'))?.incarnation, (row as { incarnation: string }).incarnation)
+    t.equal((await as(employee, 'bare')('GET', '/api/employees')).statusCode, 200)
+  })
+})

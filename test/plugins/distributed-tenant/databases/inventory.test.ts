@@ -139,11 +139,13 @@ t.test('the fleet', async t => {
   })
 
   async function drop(id: string) {
-    const [row] = await central<{ certificate: string | null }[]>`select certificate from tenants where id = ${id}`
+    const [row] = await central<{ certificate: string | null; incarnation: string | null }[]>`
+      select certificate, incarnation from tenants where id = ${id}`
     const tenant = {
       id: parseTenantId(id),
       service: parseServiceName('employee'),
       certificate: row?.certificate ?? null,
+      incarnation: row?.incarnation ?? null,
     }
     return tenancy.pools.provisioning.session(sql => dropTenantDatabase(sql, tenant))
   }

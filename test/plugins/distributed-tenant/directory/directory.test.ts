@@ -128,7 +128,9 @@ t.test('looking a tenant up', async t => {
     t.same(Object.keys(await entryOf('globex')).sort(), [
       'at',
       'domain',
+      'history',
       'id',
+      'incarnation',
       'lifecycle',
       'name',
       'provisioned',

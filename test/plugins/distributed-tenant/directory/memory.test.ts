@@ -9,6 +9,7 @@ const entry = (id: string, more: Partial<DirectoryEntry> = {}): DirectoryEntry =
   domain: null,
   settings: {},
   version: 1,
+  incarnation: null,
   lifecycle: 'active',
   provisioned: 'ready',
   schemaVersion: 1,
