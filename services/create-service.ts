@@ -27,6 +27,7 @@ import overload from '../plugins/overload.js'
 import type { KeySet } from '../plugins/tokens/index.js'
 import tracing from '../plugins/tracing/index.js'
 import { identifyUsers, rateLimits } from './access.js'
+import { connectionLimit, limitConnections } from './http/connections.js'
 import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
 import { compileRequest } from './http/validation.js'
@@ -48,7 +49,10 @@ export interface ServiceDefinition {
 export type ServerLimits = Pick<
   FastifyHttpOptions<RawServerDefault>,
   'connectionTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'http'
->
+> & {
+  /** Open connections at most. Default: HTTP_MAX_CONNECTIONS, else what the process can bear. */
+  maxConnections?: number
+}
 
 /** How it is run. All optional: the environment gives what is left out. */
 export interface ServiceOptions {
@@ -71,7 +75,12 @@ export async function createService(
   definition: ServiceDefinition,
   options: ServiceOptions = {},
 ): Promise<FastifyInstance> {
-  const { environment = readEnvironment(), tenancy = {}, logger = false, server } = options
+  const {
+    environment = readEnvironment(),
+    tenancy = {},
+    logger = false,
+    server: { maxConnections, ...server } = {},
+  } = options
   registerAjvFormats()
   const proxies = environment.TRUSTED_PROXIES
   const app: FastifyInstance = Fastify({
@@ -85,6 +94,7 @@ export async function createService(
     routerOptions: { maxParamLength: 1000 },
     frameworkErrors: (error, request, reply) => void answer(error, request, reply),
   })
+  limitConnections(app, maxConnections ?? connectionLimit(environment))
   try {
     await compose(app, definition, environment, tenancy)
   } catch (error) {
