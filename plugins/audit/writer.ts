@@ -2,6 +2,7 @@
 // Invariants: the buffer is bounded; what did not fit is counted and becomes a row itself (`gap`); a write that failed is
 // repeated as it was. With the database away rows wait; after its deadline the sink counts as stuck, and whoever must not
 // act unseen (admin routes) is refused.
+import { guarded } from '../../events/index.js'
 import type { SqlClient } from '../distributed-tenant/index.js'
 import { type AuditRecord, type AuditRow, type Chain, createChain } from './rows.js'
 import { moveInbox, writeRows } from './store.js'
@@ -77,7 +78,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
     }
     if (waiting() === 0) waitingSince = performance.now()
     buffer.push(record.at ? record : { ...record, at: new Date() })
-    if (buffer.length >= BATCH) void flush()
+    if (buffer.length >= BATCH) guarded(flush)
     else schedule(intervalMs)
   }
 
@@ -92,7 +93,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
   function schedule(ms: number): void {
     timer ??= setTimeout(() => {
       timer = undefined
-      void flush()
+      guarded(flush)
     }, ms).unref()
   }
 

@@ -110,8 +110,8 @@ t.test('a loop that stood still is degraded, and told in the log', async t => {
   t.equal(response.statusCode, 200)
   const { status, checks } = response.json()
   t.equal(status, 'degraded')
-  t.match(checks.eventLoop, { status: 'down', detail: /^stood still for 1\.\d s, 0 s ago$/ })
-  t.match(lines.join(''), /"ms":1\d{3}.*the event loop stood still/)
+  t.match(checks.eventLoop, { status: 'down', detail: /^stood still for \d\.\d s, \d+ s ago$/ })
+  t.match(lines.join(''), /"ms":\d{4}.*the event loop stood still/)
   t.equal((await here.inject('/api/health/ready')).statusCode, 200, 'it answers again')
 })
 
