@@ -1,10 +1,12 @@
 // Work that a timer does, again and again or once. Invariant: what such work throws, or rejects with, is reported and never
-// ends the process. Depends on nothing outside the process.
+// ends the process, not even when the report of it fails. Depends on nothing outside the process.
+
+import { inspect } from 'node:util'
 
 /** Default: a warning of the process, on stderr. */
 type OnError = (error: unknown) => void
 
-const warn: OnError = error => process.emitWarning(error instanceof Error ? error : String(error))
+const warn: OnError = error => process.emitWarning(error instanceof Error ? error : inspect(error))
 
 /** Does `work` every `ms` milliseconds and keeps no process alive. @returns how to stop */
 export function every(ms: number, work: () => unknown, onError: OnError = warn): () => void {
@@ -20,10 +22,22 @@ export function later(ms: number, work: () => unknown, onError: OnError = warn):
 
 /** Does `work` now. */
 export function guarded(work: () => unknown, onError: OnError = warn): void {
+  const failed = (error: unknown): void => {
+    try {
+      onError(error)
+    } catch (another) {
+      // What cannot be reported where it should be is reported here, together with why.
+      warn(error)
+      warn(another)
+    }
+  }
   try {
     const result = work()
-    if (result instanceof Promise) result.catch(onError)
+    if (isThenable(result)) result.then(undefined, failed)
   } catch (error) {
-    onError(error)
+    failed(error)
   }
 }
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as PromiseLike<unknown> | null | undefined)?.then === 'function'

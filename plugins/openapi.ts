@@ -30,6 +30,7 @@ async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Pro
           },
           admin: { type: 'http', scheme: 'bearer', description: 'The operator’s token (ADMIN_TOKEN).' },
           service: { type: 'http', scheme: 'bearer', description: 'Another service’s token (SERVICE_TOKEN).' },
+          metrics: { type: 'http', scheme: 'bearer', description: 'The token of `/metrics` (METRICS_TOKEN).' },
         },
       },
     },

@@ -1,7 +1,7 @@
 // Owns who may use a service: whose tokens it believes, what of the request names the tenant, and how often one may ask.
 // Invariant: in production a tenant route without a token is 401, and a token serves its own tenant alone. In development
 // a request without a token is served for the tenant it names; one with a token is held to it there too.
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import {
   ConfigurationInvalid,
   type DistributedTenantOptions,
@@ -13,6 +13,7 @@ import {
   tenantClaim,
 } from '../plugins/distributed-tenant/index.js'
 import tokens, { createRemoteKeys, type KeySet } from '../plugins/tokens/index.js'
+import { bearerOf, bearersOf } from './http/admin.js'
 
 /** Requests a minute in production, unless the environment says otherwise: far above people, below a runaway program. */
 const PER_ADDRESS = 12_000
@@ -24,6 +25,22 @@ export function rateLimits({ NODE_ENV, RATE_LIMIT_PER_ADDRESS, RATE_LIMIT_PER_TE
   return {
     perAddress: RATE_LIMIT_PER_ADDRESS ?? (production ? PER_ADDRESS : 0),
     perTenant: RATE_LIMIT_PER_TENANT ?? (production ? PER_TENANT : 0),
+  }
+}
+
+/**
+ * Whether a request may read the detail of `/api/health`: the bearer of METRICS_TOKEN and those of `readers` may, wherever
+ * they are.
+ * @param readers default: the bearers of ADMIN_TOKEN and SERVICE_TOKEN
+ */
+export function readersOfDetail(
+  { ADMIN_TOKEN, SERVICE_TOKEN, METRICS_TOKEN }: Environment,
+  readers = bearersOf([ADMIN_TOKEN, SERVICE_TOKEN].flatMap(tokens => tokens?.split(',') ?? [])),
+): (request: FastifyRequest) => boolean {
+  const scrapers = bearersOf(METRICS_TOKEN ? [METRICS_TOKEN] : [])
+  return request => {
+    const given = bearerOf(request)
+    return given !== undefined && [readers, scrapers].map(bearers => bearers.accepts(given)).includes(true)
   }
 }
 

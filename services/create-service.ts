@@ -26,7 +26,9 @@ import openapi from '../plugins/openapi.js'
 import overload from '../plugins/overload.js'
 import type { KeySet } from '../plugins/tokens/index.js'
 import tracing from '../plugins/tracing/index.js'
-import { identifyUsers, rateLimits } from './access.js'
+import { identifyUsers, rateLimits, readersOfDetail } from './access.js'
+import type { Bearers } from './http/admin.js'
+import { connectionLimit, limitConnections } from './http/connections.js'
 import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
 import { compileRequest } from './http/validation.js'
@@ -43,12 +45,17 @@ export interface ServiceDefinition {
   routes: FastifyPluginAsync
   /** Where the keys of tokens are found. Default: where identity publishes them, by TOKEN_KEYS_URL or IDENTITY_URL. */
   keys?: KeySet
+  /** Who reads the detail of `/api/health`, beside the bearer of METRICS_TOKEN. Default: those of ADMIN_TOKEN and SERVICE_TOKEN. */
+  readers?: Bearers
 }
 
 export type ServerLimits = Pick<
   FastifyHttpOptions<RawServerDefault>,
   'connectionTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'http'
->
+> & {
+  /** Open connections at most. Default: HTTP_MAX_CONNECTIONS, else what the process can bear. */
+  maxConnections?: number
+}
 
 /** How it is run. All optional: the environment gives what is left out. */
 export interface ServiceOptions {
@@ -71,7 +78,12 @@ export async function createService(
   definition: ServiceDefinition,
   options: ServiceOptions = {},
 ): Promise<FastifyInstance> {
-  const { environment = readEnvironment(), tenancy = {}, logger = false, server } = options
+  const {
+    environment = readEnvironment(),
+    tenancy = {},
+    logger = false,
+    server: { maxConnections, ...server } = {},
+  } = options
   registerAjvFormats()
   const proxies = environment.TRUSTED_PROXIES
   const app: FastifyInstance = Fastify({
@@ -85,6 +97,7 @@ export async function createService(
     routerOptions: { maxParamLength: 1000 },
     frameworkErrors: (error, request, reply) => void answer(error, request, reply),
   })
+  limitConnections(app, maxConnections ?? connectionLimit(environment))
   try {
     await compose(app, definition, environment, tenancy)
   } catch (error) {
@@ -96,7 +109,7 @@ export async function createService(
 
 async function compose(
   app: FastifyInstance,
-  { name, description, migrations, routes, keys }: ServiceDefinition,
+  { name, description, migrations, routes, keys, readers }: ServiceDefinition,
   environment: Environment,
   tenancy: DistributedTenantOptions,
 ): Promise<void> {
@@ -144,6 +157,7 @@ async function compose(
     background: environment.DB_HEALTH_CHECK_ENABLED,
     interval: environment.DB_HEALTH_CHECK_INTERVAL * 1000,
     timeout: environment.DB_HEALTH_CHECK_TIMEOUT * 1000,
+    details: readersOfDetail(environment, readers),
   })
   await app.register(metrics, {
     token: environment.METRICS_TOKEN,

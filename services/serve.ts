@@ -3,6 +3,7 @@
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import { every } from '../events/index.js'
 import {
   ConfigurationInvalid,
   type Environment,
@@ -89,13 +90,13 @@ function endWithGrace(app: FastifyInstance, noticeMs: number): void {
     else log.info({ signal }, 'closing: not ready any more, what was accepted is finished')
     const since = performance.now()
     // Who has asked nothing holds nobody up; a connection may also have come in at the last moment.
-    const cutting = setInterval(() => {
+    const stopCutting = every(CUT_EVERY_MS, () => {
       const late = performance.now() - since > CUT_AFTER_MS
       if (late || (!app.server.listening && app.inFlight() === 0)) app.server.closeAllConnections()
-    }, CUT_EVERY_MS)
+    })
     if (!err) await app.drain(noticeMs)
     await app.close()
-    clearInterval(cutting)
+    stopCutting()
     log.info('closed')
   })
 }

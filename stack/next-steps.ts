@@ -25,7 +25,7 @@ Make one by event, with the nats command line or without it:
   B='{"id":"globex","name":"Globex"}'; exec 3<>/dev/tcp/${nats.hostname}/${nats.port}; printf 'CONNECT %s\\r\\nPUB tenant.created %d\\r\\n%s\\r\\nPING\\r\\n' '${login}' \${#B} "$B" >&3; head -2 <&3; exec 3>&-
 
 Health:
-  curl ${identity.url}/api/health; curl ${core.url}/api/health -H 'HRMS-Client-ID: acme'
+  curl ${identity.url}/api/health -H 'authorization: Bearer ${info.adminToken}'; curl ${core.url}/api/health -H 'HRMS-Client-ID: acme'
 
 Stop one service and start it again:
   npm run stack -- stop employee; npm run stack -- start employee

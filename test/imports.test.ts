@@ -222,11 +222,38 @@ t.test('the environment is read where it is listed, and nowhere else', async t =
 })
 
 /** Where a timer's own work cannot fail, or is guarded where it is done. */
-const ownTimers = ['events/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts', 'services/serve.ts']
+const ownTimers = ['events/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts']
+
+/** What may be called by a timer as it is: it settles a promise, closes a socket, or guards its work. */
+const harmless = [
+  /^(resolve|settle|end|stop|tick)\b(?!\()/,
+  /^\(\) => (resolve|reject|settle|guarded)\(/,
+  /^\(\) => (socket|refused)\.destroy\(/,
+  /^\(\) => ending\.abort\(/,
+  /^\(\) => \{[^{}]*?\bguarded\([^{}]*\}/,
+  /^\(\) => \{\s*\w+ = setImmediate\([^{}]*\}/,
+]
+
+/** The callbacks of `setTimeout` and `setImmediate` in a text that are none of these. */
+const unguarded = (text: string): string[] =>
+  [...text.matchAll(/(?<![.\w])set(?:Timeout|Immediate)\(\s*/g)]
+    .map(match => text.slice(match.index + match[0].length))
+    .filter(callback => !harmless.some(pattern => pattern.test(callback)))
+    .map(callback => callback.split('\n', 1)[0] as string)
 
 t.test('what is done again and again is guarded, so that no timer ends the process', async t => {
   const found = inProduct.filter(({ text }) => /\bsetInterval\(/.test(text)).map(({ file }) => file)
   t.same(found.sort(), [...ownTimers].sort())
+})
+
+t.test('what a timer does once settles a promise, closes a socket or is guarded', async t => {
+  const looked = inProduct.filter(({ file }) => !ownTimers.includes(file))
+  t.same(
+    looked.flatMap(({ file, text }) => unguarded(text).map(callback => `${file}: ${callback}`)),
+    [],
+  )
+  const bad = ['setTimeout(() => work(), 5)', 'setTimeout(work, 5)', 'setImmediate(() => {\n  flush()\n})']
+  for (const text of bad) t.equal(unguarded(text).length, 1, text)
 })
 
 t.test('no file is named after nothing', async t => {

@@ -20,13 +20,31 @@ export async function oldestPartition(sql: QueryClient): Promise<string | null> 
   return year === undefined ? null : `${year}-${month}-01`
 }
 
-/** Makes the partitions of this month and the next. */
+/** The database's clock, read now. */
+async function databaseClock(sql: QueryClient): Promise<Date> {
+  const [row] = await sql<{ now: Date }[]>`select clock_timestamp() as now`
+  return (row as { now: Date }).now
+}
+
+/** The earlier of both clocks: what cannot be taken back is done only when both say that it is time. */
+async function earlierClock(sql: QueryClient, now: Date): Promise<Date> {
+  const database = await databaseClock(sql)
+  return database < now ? database : now
+}
+
+/** Makes the partitions of this month and the next, by the clock of this process and by that of the database. */
 export async function ensurePartitions(sql: SqlClient, now: Date): Promise<void> {
+  const database = await databaseClock(sql)
+  await makePartitions(sql, [now, monthOf(now, 1), database, monthOf(database, 1)])
+}
+
+/** @param timeoutMs how long a statement may take, and wait for a lock; default: without bound */
+async function makePartitions(sql: SqlClient, dates: readonly Date[], timeoutMs?: number): Promise<void> {
+  const months = new Map(dates.map(date => [partitionName(date), monthOf(date)]))
   await sql.begin(async tx => {
+    if (timeoutMs !== undefined) await limitStatements(tx, timeoutMs)
     await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.audit', 0))`
-    for (const offset of [0, 1]) {
-      const from = monthOf(now, offset)
-      const name = partitionName(from)
+    for (const [name, from] of months) {
       const [known] = await tx`select 1 from pg_class where oid = to_regclass(${name})`
       if (known) continue
       // Bounds take no parameters; both are dates of our own making.
@@ -43,6 +61,36 @@ export async function ensurePartitions(sql: SqlClient, now: Date): Promise<void>
         for each statement execute function audit_refuse()`
     }
   })
+}
+
+const limitStatements = (tx: QueryClient, timeoutMs: number) =>
+  tx.unsafe(`set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(timeoutMs)}`)
+
+/** PostgreSQL has no code of its own for a row without a partition: it is a violated check that has no name. */
+function lacksPartition(error: unknown): boolean {
+  const { code, constraint_name: name } = error as { code?: string; constraint_name?: string }
+  return code === '23514' && !name
+}
+
+/**
+ * Does `write`, and once more with the partitions of its rows' months if one was missing: a clock that jumped dates rows
+ * where no partition was made ahead.
+ * @param rows what `write` has tried to insert
+ */
+async function withPartitions<T>(
+  sql: SqlClient,
+  write: () => Promise<T>,
+  rows: () => readonly AuditRow[],
+  timeoutMs: number,
+): Promise<T> {
+  try {
+    return await write()
+  } catch (error) {
+    if (!lacksPartition(error)) throw error
+    const dates = rows().map(({ at }) => new Date(at))
+    await makePartitions(sql, dates, timeoutMs)
+    return write()
+  }
 }
 
 /** From now on changes of tenants are written into the inbox. A look, unless they were not before. */
@@ -71,15 +119,18 @@ const writeThrough = (tx: QueryClient) =>
   tx.unsafe(`do $$ begin
   execute format('set local role %I', current_user || '_audit'); end $$`)
 
-/** Writes rows as the role that may only insert. A row that is there already, its answer having been lost, is no error. */
+/**
+ * Writes rows as the role that may only insert. A row that is there already, its answer having been lost, is no error. Makes
+ * the partition that a row lacks.
+ */
 export async function writeRows(sql: SqlClient, rows: readonly AuditRow[], timeoutMs: number): Promise<void> {
-  await sql.begin(async tx => {
-    await tx.unsafe(
-      `set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(timeoutMs)}`,
-    )
-    await writeThrough(tx)
-    await insert(tx, rows)
-  })
+  const write = () =>
+    sql.begin(async tx => {
+      await limitStatements(tx, timeoutMs)
+      await writeThrough(tx)
+      await insert(tx, rows)
+    })
+  await withPartitions(sql, write, () => rows, timeoutMs)
 }
 
 interface InboxRow {
@@ -91,9 +142,13 @@ interface InboxRow {
   readonly detail: Record<string, unknown>
 }
 
+/** Milliseconds that making a partition for changes of the inbox may take. */
+const INBOX_PARTITIONS_MS = 5_000
+
 /**
- * Moves at most `limit` changes from the inbox into the log, in one transaction; other replicas take others.
- * @param place gives them their place in a chain
+ * Moves at most `limit` changes from the inbox into the log, in one transaction; other replicas take others. Makes the
+ * partition that a row lacks.
+ * @param place gives them their place in a chain; called again for a second try
  * @returns the rows written
  */
 export async function moveInbox(
@@ -101,18 +156,21 @@ export async function moveInbox(
   limit: number,
   place: (records: readonly AuditRecord[]) => readonly AuditRow[],
 ): Promise<readonly AuditRow[]> {
-  return sql.begin(async tx => {
-    const rows = await tx<InboxRow[]>`
-      delete from audit_inbox where id in (
-        select id from audit_inbox order by id limit ${limit} for update skip locked)
-      returning id, at, kind, tenant_id as "tenantId", actor, detail`
-    if (rows.length === 0) return []
-    const ordered = [...rows].sort((a, b) => Number(a.id) - Number(b.id))
-    const placed = place(ordered.map(({ id: _, ...record }) => ({ ...record, result: 'ok' })))
-    await writeThrough(tx)
-    await insert(tx, placed)
-    return placed
-  })
+  let placed: readonly AuditRow[] = []
+  const move = () =>
+    sql.begin(async tx => {
+      const rows = await tx<InboxRow[]>`
+        delete from audit_inbox where id in (
+          select id from audit_inbox order by id limit ${limit} for update skip locked)
+        returning id, at, kind, tenant_id as "tenantId", actor, detail`
+      if (rows.length === 0) return []
+      const ordered = [...rows].sort((a, b) => Number(a.id) - Number(b.id))
+      placed = place(ordered.map(({ id: _, ...record }) => ({ ...record, result: 'ok' })))
+      await writeThrough(tx)
+      await insert(tx, placed)
+      return placed
+    })
+  return withPartitions(sql, move, () => placed, INBOX_PARTITIONS_MS)
 }
 
 /** How far a chain had come in a month. */
@@ -124,21 +182,28 @@ export interface Head {
   readonly hash: string
 }
 
-/** Writes down how far every chain had come by the end of each month that is over, and returns what is new. */
+/**
+ * Writes down how far every chain had come by the end of each month that is over by this clock and by the database's, and
+ * returns what is new. A month sealed before its end would keep that head for good.
+ */
 export async function sealMonths(sql: SqlClient, now: Date): Promise<Head[]> {
+  const time = await earlierClock(sql, now)
   const rows = await sql<(Omit<Head, 'seq'> & { seq: string })[]>`
     insert into audit_heads (month, chain, seq, hash)
     select distinct on (month, chain) date_trunc('month', at at time zone 'UTC')::date as month, chain, seq, hash
-    from audit_log where at < ${monthOf(now).toISOString()}
+    from audit_log where at < ${monthOf(time).toISOString()}
     order by month, chain, seq desc
     on conflict do nothing
     returning to_char(month, 'YYYY-MM-DD') as month, chain, seq, hash`
   return rows.map(row => ({ ...row, seq: Number(row.seq) }))
 }
 
-/** Drops sealed months that ended more than `keepMonths` ago. @returns the names of the partitions dropped */
+/**
+ * Drops sealed months that ended more than `keepMonths` ago by this clock and by the database's.
+ * @returns the names of the partitions dropped
+ */
 export async function dropExpired(sql: SqlClient, now: Date, keepMonths: number): Promise<string[]> {
-  const oldest = partitionName(monthOf(now, -keepMonths))
+  const oldest = partitionName(monthOf(await earlierClock(sql, now), -keepMonths))
   return sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.audit', 0))`
     const rows = await tx<{ name: string }[]>`

@@ -2,6 +2,7 @@
 // Invariants: the buffer is bounded; what did not fit is counted and becomes a row itself (`gap`); a write that failed is
 // repeated as it was. With the database away rows wait; after its deadline the sink counts as stuck, and whoever must not
 // act unseen (admin routes) is refused.
+import { guarded } from '../../events/index.js'
 import type { SqlClient } from '../distributed-tenant/index.js'
 import { type AuditRecord, type AuditRow, type Chain, createChain } from './rows.js'
 import { moveInbox, writeRows } from './store.js'
@@ -62,6 +63,8 @@ export function createWriter(options: WriterOptions): AuditWriter {
   let inbox = true
   let waitingSince = performance.now()
   let lastError: string | null = null
+  /** The month of the last row that got a place, counted from year 0. */
+  let reached = Number.NEGATIVE_INFINITY
   let writing: Promise<void> | null = null
   let closed: Promise<void> | null = null
   let timer: NodeJS.Timeout | undefined
@@ -75,7 +78,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
     }
     if (waiting() === 0) waitingSince = performance.now()
     buffer.push(record.at ? record : { ...record, at: new Date() })
-    if (buffer.length >= BATCH) void flush()
+    if (buffer.length >= BATCH) guarded(flush)
     else schedule(intervalMs)
   }
 
@@ -90,7 +93,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
   function schedule(ms: number): void {
     timer ??= setTimeout(() => {
       timer = undefined
-      void flush()
+      guarded(flush)
     }, ms).unref()
   }
 
@@ -119,7 +122,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
     if (batch.length === 0) {
       const records = buffer.splice(0, BATCH)
       if (buffer.length === 0 && gap) records.push(told(gap))
-      batch = chain.place(records)
+      batch = place(records)
       chain.advance(batch)
       for (const row of batch) options.onRow?.(row)
     }
@@ -133,13 +136,14 @@ export function createWriter(options: WriterOptions): AuditWriter {
   function told({ count, from, to }: NonNullable<typeof gap>): AuditRecord {
     gap = null
     report({ type: 'gap', count })
-    return { kind: 'gap', result: 'missed', detail: { count, from: from.toISOString(), to: to.toISOString() } }
+    const detail = { count, from: from.toISOString(), to: to.toISOString() }
+    return { kind: 'gap', result: 'missed', detail, at: new Date() }
   }
 
   async function writeChanges(): Promise<void> {
     let rows: readonly AuditRow[]
     try {
-      rows = await moveInbox(central, INBOX_BATCH, records => chain.place(records))
+      rows = await moveInbox(central, INBOX_BATCH, place)
     } catch (error) {
       // Whether they are stored cannot be told: their places are never given to others.
       beginAnew()
@@ -149,6 +153,27 @@ export function createWriter(options: WriterOptions): AuditWriter {
     for (const row of rows) options.onRow?.(row)
     if (rows.length > 0) report({ type: 'written', count: rows.length })
     inbox = rows.length === INBOX_BATCH
+  }
+
+  /**
+   * Months never go back within a chain: the head of a month would otherwise lie behind rows of a later one, and no longer
+   * fit once the earlier is dropped. Where a clock was set back, a new chain begins.
+   */
+  function place(records: readonly AuditRecord[]): AuditRow[] {
+    const rows: AuditRow[] = []
+    let from = 0
+    records.forEach((record, index) => {
+      const month = monthNumber(record.at ?? new Date())
+      if (month < reached) {
+        const before = chain.place(records.slice(from, index))
+        chain.advance(before)
+        rows.push(...before)
+        beginAnew()
+        from = index
+      }
+      reached = month
+    })
+    return [...rows, ...chain.place(records.slice(from))]
   }
 
   function beginAnew(): void {
@@ -185,6 +210,8 @@ export function createWriter(options: WriterOptions): AuditWriter {
     },
   }
 }
+
+const monthNumber = (at: Date): number => at.getUTCFullYear() * 12 + at.getUTCMonth()
 
 function started(chain: Chain, before?: Chain): AuditRecord {
   const follows = before && { follows: before.id, seq: before.head.seq, hash: before.head.hash }

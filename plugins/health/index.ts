@@ -1,12 +1,14 @@
 // Owns the three questions about a process: is it alive, may it get traffic, and how is what it stands on.
 // They need no tenant and no token, are answered under any pressure, and never make the thing they ask about worse.
+// Invariant: addresses, counts and reasons are only for requests that `details` accepts, in every environment.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../events/index.js'
-import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from '../distributed-tenant/index.js'
+import type { TenantProbe } from '../distributed-tenant/index.js'
 import { TenantNotFound } from '../distributed-tenant/index.js'
 import '../overload.js'
 import { watchHealth } from './background.js'
+import { detailedBody, type Observed, publicBody } from './body.js'
 import { createBudgetWatch } from './budget.js'
 import { createEventLoopWatch, TICK_MS } from './event-loop.js'
 import { createMonitor } from './monitor.js'
@@ -19,6 +21,8 @@ export interface HealthOptions {
   interval?: number
   /** Milliseconds a part has to answer. Default 5,000. */
   timeout?: number
+  /** Whether a request may read more than status words: addresses, counts, times and reasons. Default: none may. */
+  details?: (request: FastifyRequest) => boolean
 }
 
 /** Longer than this and a load balancer has given up on us. */
@@ -28,8 +32,6 @@ const FRESH_MS = 1000
 /** Counts cost the central database a statement: people who press reload share one. */
 const FIGURES_FRESH_MS = 5000
 
-type Observed = Pick<TenancyHealth, 'central' | 'cache' | 'events'> & Partial<TenancyHealth>
-
 const failed: Observed = {
   central: { status: 'down', detail: 'the check itself failed' },
   cache: { status: 'off' },
@@ -37,7 +39,7 @@ const failed: Observed = {
 }
 
 async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promise<void> {
-  const { background = true, interval = 60_000, timeout = 5000 } = options
+  const { background = true, interval = 60_000, timeout = 5000, details = () => false } = options
   const check = (deadlineMs: number): Promise<Observed> => app.tenants.health(deadlineMs)
   const onFailure = (error: unknown) => app.log.error({ err: error }, 'health check failed')
   const common = { freshMs: FRESH_MS, failed, onFailure }
@@ -102,67 +104,29 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
       schema: {
         tags,
         summary: 'What this process stands on, and one tenant if the request names one',
-        description: '200: healthy or degraded. 503: unhealthy, or the named tenant cannot be served now.',
-        security: [{}, { tenant: [] }],
+        description:
+          '200: healthy or degraded. 503: unhealthy, or the named tenant cannot be served now. Without a token of the operator, of ' +
+          'services or of metrics it answers status words only.',
+        security: [{}, { tenant: [] }, { admin: [] }, { service: [] }, { metrics: [] }],
         response: { 200: HealthBody, 503: HealthBody, 400: ErrorBody, 404: ErrorBody, 429: ErrorBody },
       },
     },
     async (request, reply) => {
-      const [observed, { stored, consumers }, tenant] = await Promise.all([
+      const detailed = details(request)
+      // Counts cost a statement: only who may read them causes it.
+      const [observed, tenant, counted] = await Promise.all([
         full.current(),
-        figures.current(),
         tenantOf(app, request),
+        detailed ? figures.current() : null,
       ])
-      const loop = eventLoop.state(performance.now())
-      const status = judge(observed, loop)
+      const state = { observed, eventLoop: eventLoop.state(performance.now()), tenant }
+      const body = counted ? detailedBody(state, counted) : publicBody(state)
       const served = !tenant || tenant.status === 'ready' || tenant.status === 'suspended'
-      reply.code(status !== 'unhealthy' && served ? 200 : 503).header('cache-control', 'no-store')
-      return {
-        status,
-        timestamp: new Date().toISOString(),
-        uptimeSeconds: Math.floor(process.uptime()),
-        checks: {
-          database: observed.central,
-          redis: observed.cache,
-          nats: observed.events,
-          provisioning: observed.provisioning ?? { status: 'off' },
-          eventLoop: loop,
-        },
-        ...(observed.instances && { instances: observed.instances }),
-        ...(stored && presentStored(stored)),
-        ...(consumers && { consumers: presentConsumers(consumers) }),
-        ...(observed.connections && { connections: withoutTenants(observed.connections) }),
-        ...(tenant && { tenant }),
-      }
+      reply.code(body.status !== 'unhealthy' && served ? 200 : 503).header('cache-control', 'no-store')
+      return body
     },
   )
 }
-
-/** Without Redis or NATS existing tenants are served; without the central database nobody can be told apart. */
-function judge(
-  { central, cache, events, provisioning, instances = {} }: Observed,
-  loop: { status: string },
-): 'healthy' | 'degraded' | 'unhealthy' {
-  if (central.status !== 'up') return 'unhealthy'
-  const beside = [cache, events, provisioning, loop, ...Object.values(instances)]
-  return beside.some(part => part?.status === 'down') ? 'degraded' : 'healthy'
-}
-
-function presentStored(stored: NonNullable<Figures['stored']>) {
-  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, parkedEvents, spares, centralBytes } = stored
-  return {
-    outbox: { ...outbox, refused: outboxRefused },
-    deadEvents,
-    parkedEvents,
-    registry: { tenants: registry, schemaBehind },
-    spares,
-    // PostgreSQL tells nobody but a superuser of the disk below it, and not of the room left even then.
-    disk: { centralDatabaseBytes: centralBytes, free: 'unknown' as const },
-  }
-}
-
-const presentConsumers = (lags: NonNullable<Figures['consumers']>) =>
-  Object.entries(lags).map(([durable, lag]) => ({ durable, ...(lag ?? { missing: true as const }) }))
 
 /** @throws the 400s of identification, TENANT_NOT_FOUND */
 async function tenantOf(
@@ -182,11 +146,6 @@ async function tenantOf(
   const status = await app.tenants.probe(id)
   if (status === 'not_found') throw new TenantNotFound()
   return { id, status }
-}
-
-/** The counters without whose they are: this route needs no token. */
-function withoutTenants({ tenants: _tenants, ...counters }: ConnectionInfo): Omit<ConnectionInfo, 'tenants'> {
-  return counters
 }
 
 export const health = fp<HealthOptions>(healthPlugin, {

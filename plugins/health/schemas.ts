@@ -11,8 +11,8 @@ const EventLoop = Type.Object({
   status: Type.Enum(['up', 'down'], {
     description: '`down`: it stood still for a second or more within the last minute.',
   }),
-  latencyMs: Type.Number({ description: 'How late its timer was last.' }),
-  utilization: Type.Number({ description: 'Share of the last half second it was busy, 0 to 1.' }),
+  latencyMs: Type.Optional(Type.Number({ description: 'How late its timer was last.' })),
+  utilization: Type.Optional(Type.Number({ description: 'Share of the last half second it was busy, 0 to 1.' })),
   detail: Type.Optional(Type.String()),
 })
 
@@ -58,7 +58,7 @@ export const HealthBody = Type.Object(
       description: 'About the service. `degraded`: tenants are served, something beside is down.',
     }),
     timestamp: Type.String({ format: 'date-time' }),
-    uptimeSeconds: Type.Integer(),
+    uptimeSeconds: Type.Optional(Type.Integer()),
     checks: Type.Object({ database: Part, redis: Part, nats: Part, provisioning: Part, eventLoop: EventLoop }),
     instances: Type.Optional(
       Type.Record(Type.String(), Part, {
@@ -109,7 +109,10 @@ export const HealthBody = Type.Object(
       ),
     ),
   },
-  { title: 'Health' },
+  {
+    title: 'Health',
+    description: 'Without a token: `status`, `timestamp`, the status of each check and the status of the named tenant.',
+  },
 )
 
 export const LiveBody = Type.Object({ status: Type.Literal('alive') })

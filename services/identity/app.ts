@@ -4,7 +4,8 @@
 import type { FastifyInstance } from 'fastify'
 import { createTell, parseServiceName, readEnvironment, secretPath } from '../../plugins/distributed-tenant/index.js'
 import { createService, type ServiceOptions } from '../create-service.js'
-import { createAdminTokens } from '../http/admin-tokens.js'
+import { bearersOf } from '../http/admin.js'
+import { type AdminTokens, createAdminTokens } from '../http/admin-tokens.js'
 import { createFirstUsers } from './first-users.js'
 import { createIdempotency } from './idempotency.js'
 import { applyStatus, createLedger } from './ledger.js'
@@ -43,6 +44,8 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
   const { adminTokenFile = options.adminToken === undefined ? secretPath('ADMIN_TOKEN') : undefined } = options
   const serviceTokens = options.serviceTokens ?? environment.SERVICE_TOKEN?.split(',') ?? []
   const passwords = createPasswords(options.passwordCost)
+  const services = bearersOf(serviceTokens)
+  let operators: AdminTokens | undefined
   const keys = createSigningKeys(options.signingKeyLook)
   const required = [...new Set(options.requiredServices ?? environment.REQUIRED_SERVICES.split(','))]
 
@@ -67,6 +70,7 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           log: app.log,
           ...(options.adminTokenLook && { lookMs: options.adminTokenLook }),
         })
+        operators = adminTokens
         const tell = createTell(parseServiceName('identity'), app.tenants.origin)
         const ledger = createLedger(app.central, required)
         const present = createPresentation(ledger)
@@ -114,6 +118,8 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
         await app.register(loginRoutes, { keys, passwords, issuer, audience })
       },
       keys,
+      // Asked at each request: a token that was replaced reads no more.
+      readers: { accepts: token => [operators?.accepts(token), services.accepts(token)].includes(true) },
     },
     { ...options, environment, tenancy: { onStatus: applyStatus, ...options.tenancy } },
   )

@@ -42,3 +42,42 @@ t.test('without a listener the failure is a warning, and the process goes on', a
   })
   t.match(await warned, { message: 'of the work' })
 })
+
+t.test('nothing that is thrown, and no failure of its report, ends the process', async t => {
+  const uncaught: unknown[] = []
+  const onUncaught = (error: unknown) => void uncaught.push(error)
+  process.on('uncaughtException', onUncaught)
+  process.on('unhandledRejection', onUncaught)
+  const warnings: string[] = []
+  const onWarning = ({ message }: Error) => void warnings.push(message)
+  process.on('warning', onWarning)
+  t.teardown(() => {
+    process.off('uncaughtException', onUncaught)
+    process.off('unhandledRejection', onUncaught)
+    process.off('warning', onWarning)
+  })
+  const report = () => {
+    throw new Error('of the report')
+  }
+  // None of these is an Error, and the first two cannot be made a text.
+  const thrown = [Object.create(null), { toString: null }, Symbol('s'), undefined, null, 1n]
+  for (const error of thrown) {
+    const works = [
+      () => {
+        throw error
+      },
+      () => Promise.reject(error),
+      // biome-ignore lint/suspicious/noThenProperty: as the queries of some clients are
+      () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(error) }),
+    ]
+    for (const work of works) {
+      guarded(work)
+      guarded(work, report)
+      later(1, work, report)
+    }
+  }
+  const wanted = thrown.length * 3
+  while (warnings.filter(message => message === 'of the report').length < wanted * 2) await sleep(1)
+  t.equal(warnings.length, wanted * 5, 'each is reported, and each failure to report')
+  t.same(uncaught, [])
+})

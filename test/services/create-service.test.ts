@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { readEnvironment } from '../../plugins/distributed-tenant/index.js'
 import { as, serviceRig } from './rig.js'
 
 async function within(ms: number, condition: () => Promise<boolean>): Promise<boolean> {
@@ -12,12 +13,18 @@ async function within(ms: number, condition: () => Promise<boolean>): Promise<bo
   return true
 }
 
+const METRICS_TOKEN = 'a-token-of-the-metrics'
+const environment = readEnvironment({ METRICS_TOKEN })
+
 const health = async (app: FastifyInstance, tenant?: string) =>
-  app.inject({ url: '/api/health', headers: tenant ? { 'hrms-client-id': tenant } : {} })
+  app.inject({
+    url: '/api/health',
+    headers: { authorization: `Bearer ${METRICS_TOKEN}`, ...(tenant && { 'hrms-client-id': tenant }) },
+  })
 
 t.test('a service', async t => {
   const { service, servers } = await serviceRig(t, ['employee'])
-  const app = await service('employee', { nats: servers.nats.url, redis: servers.redis.url })
+  const app = await service('employee', { nats: servers.nats.url, redis: servers.redis.url }, { environment })
   await app.tenants.create({ id: 'acme', name: 'Acme' })
   const call = as(app, 'acme')
 

@@ -197,6 +197,9 @@ export const environmentSchema = Type.Object({
       description: 'at most 100 tenant ids separated by commas, like acme,globex',
     }),
   ),
+  HTTP_MAX_CONNECTIONS: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1_000_000, description: 'HTTP connections open at a time, 1 or more' }),
+  ),
   SHUTDOWN_NOTICE: Type.Optional(
     Type.Number({
       minimum: 0,

@@ -1,6 +1,7 @@
 // Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
 // transaction's statements in a new session (docs/decisions/0001). When its server is gone, it is closed and every query on it fails.
 
+import { guarded } from '../../../events/index.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'
@@ -93,7 +94,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     }
     // A certificate that is refused closes the socket under TLS without a word; the driver says why right after.
     if (error || ready || !target.tls) over()
-    else socket.once('close', () => setImmediate(over))
+    else socket.once('close', () => setImmediate(() => guarded(over)))
   })
   // The driver listens later.
   socket.on('error', () => {})
@@ -263,10 +264,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     return (await query) as readonly unknown[] & { command: string }
   }
 
-  const timer = setTimeout(
-    () => destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' })),
-    connectTimeout,
-  )
+  const late = () =>
+    destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' }))
+  const timer = setTimeout(() => guarded(late), connectTimeout)
 
   const opened = new Promise<void>((resolve, reject) => {
     const open = (): void => {

@@ -1,6 +1,7 @@
 // Owns the one connection that hears NOTIFY on the central database, always direct. A lost or frozen one is noticed by a
 // ping and made again for ever; whoever listens is told at once that words may be missed (`onLost`), and when it is back
 // that some were (`onReset`).
+import { guarded } from '../../../events/index.js'
 import type { Notifications } from '../types.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
@@ -73,7 +74,8 @@ export function createNotifications(options: NotificationsOptions): Notification
       await Promise.race([pause(pingMs), live.closed])
       if (live.lost) throw live.lost
       if (stopped) return
-      const timer = setTimeout(() => live.destroy(connectionClosed(`no answer within ${pingMs} ms`)), pingMs)
+      const silent = () => live.destroy(connectionClosed(`no answer within ${pingMs} ms`))
+      const timer = setTimeout(() => guarded(silent), pingMs)
       await live.run('select 1').finally(() => clearTimeout(timer))
     }
   }

@@ -3,6 +3,7 @@
 // wants the rare steps does not make the frequent ones (`lease`, `lookup`, `query`, `access`) cost anything.
 
 import { type Channel, channel } from 'node:diagnostics_channel'
+import { guarded } from '../../../events/index.js'
 import type { ServiceName } from '../types.js'
 import type { Area, Step, Told } from './steps.js'
 
@@ -62,7 +63,7 @@ export function createTell(service: ServiceName, origin: object): Tell {
 export function hear(onStep: (step: Told) => void, origin?: object, of: Iterable<Area> = areas): () => void {
   const listener = (message: unknown): void => {
     const told = message as Told
-    if (origin === undefined || told.origin === origin) onStep(told)
+    if (origin === undefined || told.origin === origin) guarded(() => onStep(told))
   }
   const chosen = [...of].map(area => channels[area])
   for (const one of chosen) one.subscribe(listener)

@@ -2,6 +2,7 @@
 // one word, kept for 5 s, and takes no connection when the budget is spent.
 
 import { LRUCache } from 'lru-cache'
+import { guarded } from '../../../events/index.js'
 import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
 import { HOME } from '../config/instances.js'
@@ -97,7 +98,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
 
   async function reach(name: string): Promise<TenantProbe> {
     const scope = pools.clientFor(name)
-    const timer = setTimeout(() => scope.release(), PROBE_DEADLINE_MS)
+    const timer = setTimeout(() => guarded(() => scope.release()), PROBE_DEADLINE_MS)
     try {
       await scope.sql`select 1`
       return 'ready'

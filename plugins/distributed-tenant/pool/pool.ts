@@ -159,7 +159,8 @@ export function createPool(options: PoolOptions): Pool {
 
   async function reset(member: Member<Lease>): Promise<void> {
     const { connection } = member
-    const timer = setTimeout(() => connection.destroy(connectionClosed('the reset took too long')), RESET_DEADLINE_MS)
+    const late = () => connection.destroy(connectionClosed('the reset took too long'))
+    const timer = setTimeout(() => guarded(late), RESET_DEADLINE_MS)
     try {
       await connection.run(RESET)
     } catch (error) {

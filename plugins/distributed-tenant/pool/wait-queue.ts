@@ -1,6 +1,7 @@
 // Owns the line of those who wait for one key: in order, each with a deadline, each out of it as soon as its scope is over.
 // Pure: no I/O.
 
+import { guarded } from '../../../events/index.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Claim } from './statement-sharing.js'
 
@@ -68,7 +69,7 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
         let last: NodeJS.Immediate | undefined
         // Behind a blocked event loop a connection that was given back meanwhile is still its own.
         const timer = setTimeout(() => {
-          last = setImmediate(() => leave(() => refuse(waited())))
+          last = setImmediate(() => guarded(() => leave(() => refuse(waited()))))
         }, deadlineMs)
         const off = scope.onOver(() => leave(() => connectionClosed('the request was over before its turn came')))
         const settle = () => {

@@ -1,4 +1,5 @@
 import { type AddressInfo, connect } from 'node:net'
+import { mock } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { verify } from '../../../operations/audit/verify-log.js'
@@ -23,7 +24,7 @@ t.test('the audit log', async t => {
   const central = look('employee', 'employee_central')
   const count = async (kind: string) =>
     Number((await central`select count(*) from audit_log where kind = ${kind}`)[0]?.count)
-  const written = (app: FastifyInstance) => until('written', 5_000, () => app.audit.status().waiting === 0)
+  const written = (app: FastifyInstance) => until('written', 30_000, () => app.audit.status().waiting === 0)
   /** As whoever owns the database could. */
   const tamper = async (change: () => Promise<unknown>) => {
     await central`alter table audit_log disable trigger all`
@@ -35,7 +36,7 @@ t.test('the audit log', async t => {
     await app.tenants.create({ id: 'acme', name: 'Acme' })
     await central`update tenants set lifecycle = 'suspended' where id = 'acme'`
     await app.tenants.activate('acme')
-    await until('in the log', 5_000, async () => (await central`select 1 from audit_inbox`).length === 0)
+    await until('in the log', 30_000, async () => (await central`select 1 from audit_inbox`).length === 0)
     const rows = await central`
       select actor, detail->>'lifecycle' as lifecycle, detail->>'provisioned' as provisioned
       from audit_log where kind = 'tenant' and tenant_id = 'acme' order by seq`
@@ -283,19 +284,121 @@ t.test('the audit log', async t => {
     'seals a month that is over, keeps it for its time, and is verified from where it was sealed',
     async t => {
       const now = new Date()
-      const later = (months: number) => new Date(monthOf(now, months).getTime() + 86_400_000)
-      await ensurePartitions(app.central, later(1))
-      const heads = await sealMonths(app.central, later(1))
-      t.ok(heads.length >= 3, 'a head for each chain of this month')
-      t.same(await sealMonths(app.central, later(1)), [], 'once')
+      const ago = (months: number) => new Date(monthOf(now, -months).getTime() + 86_400_000)
+      const past = await build('employee', {}, withAudit({ retentionMonths: 24 }))
+      await written(past)
+      // The clock of this process is months behind, and comes right month by month.
+      for (const months of [14, 13])
+        past.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', at: ago(months) })
+      await written(past)
+      await past.close()
+      const heads = await sealMonths(app.central, now)
+      t.equal(heads.length, 2, 'a head for each month of that chain')
+      t.same(await sealMonths(app.central, now), [], 'once')
       const seal = JSON.parse(JSON.stringify(sign('employee', heads, 'a secret of 32 characters or more'))) as Seal
       t.ok(isGenuine(seal, 'a secret of 32 characters or more'))
       t.notOk(isGenuine(seal, 'another'))
       t.notOk(isGenuine({ ...seal, heads: seal.heads.slice(1) }, 'a secret of 32 characters or more'))
 
-      t.same(await dropExpired(app.central, later(13), 13), [])
-      t.equal((await dropExpired(app.central, later(14), 13)).length, 1)
-      t.match(await verify(app.central, heads), { flaws: [], rows: 0 })
+      t.match(await verify(app.central, heads), { flaws: [] })
+      t.same(await dropExpired(app.central, now, 14), [])
+      t.same(await dropExpired(app.central, now, 13), [partitionOf(ago(14))])
+      t.match(await verify(app.central, heads), { flaws: [] }, 'with one of its months gone')
+      t.same(await dropExpired(app.central, now, 12), [partitionOf(ago(13))])
+      t.match(await verify(app.central, heads), { flaws: [] }, 'with both gone')
     },
   )
+})
+
+const partitionOf = (date: Date) => `audit_log_${date.toISOString().slice(0, 7).replace('-', '_')}`
+
+t.test('a clock that jumps', async t => {
+  const { app: build, look } = await rig(t, ['employee'])
+  const audited = (app: FastifyInstance) => {
+    app.register(audit)
+    app.get('/administered', { config: { tenant: false, audit: 'admin' } }, async () => 'done')
+  }
+  const app = await build('employee', {}, audited)
+  const central = look('employee', 'employee_central')
+  const written = () => until('written', 20_000, () => app.audit.status().waiting === 0)
+  const partitions = async () =>
+    (
+      await central`
+        select relname as name from pg_inherits join pg_class on pg_class.oid = inhrelid
+        where inhparent = 'audit_log'::regclass`
+    ).map(({ name }) => name as string)
+  await written()
+
+  await t.test('leaves nothing behind that refuses operators, wherever it jumped to', async t => {
+    for (const years of [3, -50, 200]) {
+      const there = new Date(Date.UTC(new Date().getUTCFullYear() + years, 4, 7))
+      mock.timers.enable({ apis: ['Date'], now: there })
+      try {
+        t.equal((await app.inject('/administered')).statusCode, 200)
+      } finally {
+        mock.timers.reset()
+      }
+      t.equal((await app.inject('/administered')).statusCode, 200)
+      await written()
+      t.match(app.audit.status(), { accepting: true, lastError: null })
+      t.ok((await partitions()).includes(partitionOf(there)))
+      const open = await central`
+        select relname from pg_inherits join pg_class on pg_class.oid = inhrelid
+        where inhparent = 'audit_log'::regclass and not exists (
+          select from pg_trigger where tgrelid = pg_class.oid and tgname = 'audit_log_no_truncate')`
+      t.same([...open], [], 'no partition can be emptied')
+    }
+    const [row] = await central`select count(*)::int from audit_log where kind = 'admin'`
+    t.equal(row?.count, 6, 'each call has its row')
+    t.match(await verify(app.central), { flaws: [] })
+  })
+
+  await t.test('of the database dates a change of a tenant where there is no partition, and it is moved', async t => {
+    const there = new Date(Date.UTC(new Date().getUTCFullYear() + 7, 2, 3))
+    await central`
+      insert into audit_inbox (at, kind, tenant_id, detail) values (${there.toISOString()}, 'tenant', 'acme', '{}')`
+    await app.tenants.create({ id: 'globex', name: 'Globex' })
+    await until('moved', 20_000, async () => (await central`select 1 from audit_inbox`).length === 0)
+    await written()
+    const [row] = await central`select count(*)::int from audit_log where kind = 'tenant' and tenant_id = 'acme'`
+    t.equal(row?.count, 1, 'once')
+    t.ok((await partitions()).includes(partitionOf(there)))
+    t.match(await verify(app.central), { flaws: [] })
+  })
+
+  await t.test('and a row of another month beside right ones is written with them', async t => {
+    const rows = async () => Number((await central`select count(*) from audit_log where kind = 'access'`)[0]?.count)
+    const years = [0, 11, 0, 12, -20, 0]
+    for (const year of years) {
+      const at = new Date()
+      at.setUTCFullYear(at.getUTCFullYear() + year)
+      app.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', at })
+    }
+    await written()
+    t.equal(await rows(), years.length)
+    t.match(await verify(app.central), { flaws: [] })
+    const expired = await dropExpired(app.central, new Date(), 13)
+    t.same(expired.length, 2, 'of what was dated before the retention')
+    await sealMonths(app.central, new Date())
+    t.match(await verify(app.central), { flaws: [] })
+  })
+
+  await t.test('forward drops no month and seals none before its end', async t => {
+    const before = await partitions()
+    const ahead = new Date(Date.UTC(new Date().getUTCFullYear() + 4, 0, 15))
+    t.same(await dropExpired(app.central, ahead, 13), [])
+    t.same(await sealMonths(app.central, ahead), [])
+    await ensurePartitions(app.central, ahead)
+    t.same(
+      (await partitions()).filter(name => before.includes(name)),
+      before,
+    )
+    t.ok((await partitions()).includes(partitionOf(new Date())))
+  })
+
+  await t.test('back at the start of a process leaves its partitions of this month made', async t => {
+    await central`drop table ${central(partitionOf(monthOf(new Date(), 1)))}`
+    await ensurePartitions(app.central, new Date(0))
+    t.ok((await partitions()).includes(partitionOf(monthOf(new Date(), 1))), 'by the clock of the database')
+  })
 })

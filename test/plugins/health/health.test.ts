@@ -42,6 +42,7 @@ interface State {
   identify?: () => Promise<TenantId | null>
   probe?: TenantProbe
   figures?: Figures
+  onFigures?: () => void
 }
 
 const counted: Figures = {
@@ -77,6 +78,7 @@ async function app(
     identify,
     probe = 'ready',
     figures = counted,
+    onFigures = () => {},
   }: State = {},
   logger: FastifyServerOptions['logger'] = false,
 ) {
@@ -84,13 +86,16 @@ async function app(
   t.teardown(() => app.close())
   const tenants = {
     health: async () => ({ central, cache, events, provisioning, connections }),
-    figures: async () => figures,
+    figures: async () => {
+      onFigures()
+      return figures
+    },
     connectionInfo: () => connections,
     identify: identify ?? (async request => (request.headers['hrms-client-id'] as TenantId | undefined) ?? null),
     probe: async () => probe,
   } satisfies Partial<Tenants>
   await app.register(withTenants(tenants))
-  await app.register(health, { background: false })
+  await app.register(health, { background: false, details: ({ headers }) => headers.authorization === token })
   return app
 }
 
@@ -101,19 +106,21 @@ t.test('a loop that stood still is degraded, and told in the log', async t => {
   const until = performance.now() + 1700
   while (performance.now() < until);
   await new Promise(resolve => setTimeout(resolve, 20))
-  const response = await here.inject('/api/health')
+  const response = await here.inject(detailed)
   t.equal(response.statusCode, 200)
   const { status, checks } = response.json()
   t.equal(status, 'degraded')
-  t.match(checks.eventLoop, { status: 'down', detail: /^stood still for 1\.\d s, 0 s ago$/ })
-  t.match(lines.join(''), /"ms":1\d{3}.*the event loop stood still/)
+  t.match(checks.eventLoop, { status: 'down', detail: /^stood still for \d\.\d s, \d+ s ago$/ })
+  t.match(lines.join(''), /"ms":\d{4}.*the event loop stood still/)
   t.equal((await here.inject('/api/health/ready')).statusCode, 200, 'it answers again')
 })
 
+const token = 'Bearer of the detail'
+const detailed = { url: '/api/health', headers: { authorization: token } }
 const named = { url: '/api/health', headers: { 'hrms-client-id': 'acme' } }
 
 t.test('everything up is healthy', async t => {
-  const response = await (await app(t)).inject('/api/health')
+  const response = await (await app(t)).inject(detailed)
   t.equal(response.statusCode, 200)
   t.match(response.json(), {
     status: 'healthy',
@@ -134,7 +141,7 @@ t.test('everything up is healthy', async t => {
 })
 
 t.test('what cannot be told is left out, not zero', async t => {
-  const response = await (await app(t, { figures: { stored: null, consumers: null } })).inject('/api/health')
+  const response = await (await app(t, { figures: { stored: null, consumers: null } })).inject(detailed)
   t.equal(response.statusCode, 200)
   const body = response.json()
   for (const part of ['outbox', 'consumers', 'registry', 'deadEvents', 'spares', 'disk']) t.notOk(part in body, part)
@@ -153,13 +160,56 @@ t.test('what is not configured is not missing', async t => {
 })
 
 t.test('the central database down is unhealthy', async t => {
-  const response = await (await app(t, { central: down })).inject('/api/health')
+  const response = await (await app(t, { central: down })).inject(detailed)
   t.equal(response.statusCode, 503)
   t.match(response.json(), { status: 'unhealthy', checks: { database: down } })
 })
 
+t.test('without a token it answers status words and nothing else, and counts nothing', async t => {
+  let counts = 0
+  const here = await app(t, { cache: down, events: off, probe: 'busy', onFigures: () => counts++ })
+  const parts = {
+    database: { status: 'up' },
+    redis: { status: 'down' },
+    nats: { status: 'off' },
+    provisioning: { status: 'up' },
+    eventLoop: { status: 'up' },
+  }
+  for (const authorization of [undefined, 'Bearer other', token.toUpperCase(), '']) {
+    const headers = authorization === undefined ? {} : { authorization }
+    for (const remoteAddress of ['127.0.0.1', '::1', '192.0.2.1']) {
+      const { timestamp, ...body } = (await here.inject({ url: '/api/health', headers, remoteAddress })).json()
+      t.same(body, { status: 'degraded', checks: parts })
+      t.equal(new Date(timestamp).toISOString(), timestamp)
+    }
+    const response = await here.inject({ ...named, headers: { ...named.headers, ...headers } })
+    t.equal(response.statusCode, 503)
+    t.same(response.json().tenant, { status: 'busy' }, 'not the id that a host name stands for')
+  }
+  t.equal(counts, 0)
+  t.match((await here.inject(detailed)).json(), { checks: { redis: down }, connections: counters })
+  t.equal(counts, 1)
+})
+
+t.test('without the option nobody reads the detail', async t => {
+  const alone = Fastify()
+  t.teardown(() => alone.close())
+  await alone.register(
+    withTenants({
+      health: async () => ({ central: up, cache: off, events: off, provisioning: up, connections }),
+      figures: async () => counted,
+      identify: async () => null,
+      connectionInfo: () => connections,
+    }),
+  )
+  await alone.register(health, { background: false })
+  const body = (await alone.inject(detailed)).json()
+  t.same(Object.keys(body).sort(), ['checks', 'status', 'timestamp'])
+  t.same(body.checks.database, { status: 'up' })
+})
+
 t.test('no tenant is named that was not asked for', async t => {
-  t.notMatch((await (await app(t)).inject('/api/health')).body, /acme/)
+  t.notMatch((await (await app(t)).inject(detailed)).body, /acme/)
 })
 
 t.test('a named tenant gets its word, and the status that fits it', async t => {
@@ -176,7 +226,13 @@ t.test('a named tenant gets its word, and the status that fits it', async t => {
   for (const [probe, statusCode] of words) {
     const response = await (await app(t, { probe })).inject(named)
     t.equal(response.statusCode, statusCode, probe)
-    t.match(response.json(), { status: 'healthy', checks: {}, tenant: { id: 'acme', status: probe } })
+    t.match(response.json(), { status: 'healthy', checks: {}, tenant: { status: probe } })
+    const detail = await (await app(t, { probe })).inject({
+      ...named,
+      headers: { ...named.headers, authorization: token },
+    })
+    t.equal(detail.statusCode, statusCode)
+    t.match(detail.json(), { tenant: { id: 'acme', status: probe } })
   }
 })
 

@@ -7,7 +7,7 @@ t.test('health while what a service stands on goes and comes back', async t => {
   const made = await serviceRig(t, ['employee'])
   const { nats, redis } = made.servers
   const postgres = made.servers.postgres.employee
-  const environment = readEnvironment({ DB_HEALTH_CHECK_TIMEOUT: '1' })
+  const environment = readEnvironment({ DB_HEALTH_CHECK_TIMEOUT: '1', METRICS_TOKEN: 'a-token-of-the-metrics' })
   const app = await made.service(
     'employee',
     { nats: nats.url, redis: redis.url, source: true, acquireTimeout: 500 },
@@ -15,7 +15,7 @@ t.test('health while what a service stands on goes and comes back', async t => {
   )
   const ask = async (path: string) => {
     const begun = performance.now()
-    const response = await app.inject(path)
+    const response = await app.inject({ url: path, headers: { authorization: 'Bearer a-token-of-the-metrics' } })
     return { status: response.statusCode, body: response.json(), ms: performance.now() - begun }
   }
   await app.tenants.create({ id: 'acme', name: 'Acme' })

@@ -1,0 +1,81 @@
+// The answer of `/api/health` out of what was observed: status words for every client, and the detail (addresses, counts,
+// times, reasons) for those who may read it. Pure.
+import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from '../distributed-tenant/index.js'
+import type { EventLoopWatch } from './event-loop.js'
+
+export type Observed = Pick<TenancyHealth, 'central' | 'cache' | 'events'> & Partial<TenancyHealth>
+
+export interface State {
+  readonly observed: Observed
+  readonly eventLoop: ReturnType<EventLoopWatch['state']>
+  readonly tenant: { id?: string; status: TenantProbe } | undefined
+}
+
+/** For a client without a token: nothing that helps to reach a server or to count tenants. */
+export function publicBody({ observed, eventLoop, tenant }: State) {
+  return {
+    status: judge(observed, eventLoop),
+    timestamp: new Date().toISOString(),
+    checks: {
+      database: wordOf(observed.central),
+      redis: wordOf(observed.cache),
+      nats: wordOf(observed.events),
+      provisioning: wordOf(observed.provisioning),
+      eventLoop: wordOf(eventLoop),
+    },
+    ...(tenant && { tenant: { status: tenant.status } }),
+  }
+}
+
+const wordOf = (part: { status: 'up' | 'down' | 'off' } | undefined) => ({ status: part?.status ?? ('off' as const) })
+
+export function detailedBody({ observed, eventLoop, tenant }: State, { stored, consumers }: Figures) {
+  return {
+    status: judge(observed, eventLoop),
+    timestamp: new Date().toISOString(),
+    uptimeSeconds: Math.floor(process.uptime()),
+    checks: {
+      database: observed.central,
+      redis: observed.cache,
+      nats: observed.events,
+      provisioning: observed.provisioning ?? { status: 'off' as const },
+      eventLoop,
+    },
+    ...(observed.instances && { instances: observed.instances }),
+    ...(stored && presentStored(stored)),
+    ...(consumers && { consumers: presentConsumers(consumers) }),
+    ...(observed.connections && { connections: withoutTenants(observed.connections) }),
+    ...(tenant && { tenant }),
+  }
+}
+
+/** Without Redis or NATS existing tenants are served; without the central database nobody can be told apart. */
+export function judge(
+  { central, cache, events, provisioning, instances = {} }: Observed,
+  loop: { status: string },
+): 'healthy' | 'degraded' | 'unhealthy' {
+  if (central.status !== 'up') return 'unhealthy'
+  const beside = [cache, events, provisioning, loop, ...Object.values(instances)]
+  return beside.some(part => part?.status === 'down') ? 'degraded' : 'healthy'
+}
+
+function presentStored(stored: NonNullable<Figures['stored']>) {
+  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, parkedEvents, spares, centralBytes } = stored
+  return {
+    outbox: { ...outbox, refused: outboxRefused },
+    deadEvents,
+    parkedEvents,
+    registry: { tenants: registry, schemaBehind },
+    spares,
+    // PostgreSQL tells nobody but a superuser of the disk below it, and not of the room left even then.
+    disk: { centralDatabaseBytes: centralBytes, free: 'unknown' as const },
+  }
+}
+
+const presentConsumers = (lags: NonNullable<Figures['consumers']>) =>
+  Object.entries(lags).map(([durable, lag]) => ({ durable, ...(lag ?? { missing: true as const }) }))
+
+/** The counters without whose they are: health names no tenant but the one that was asked for. */
+function withoutTenants({ tenants: _tenants, ...counters }: ConnectionInfo): Omit<ConnectionInfo, 'tenants'> {
+  return counters
+}
