@@ -9,6 +9,7 @@ import { pipeline } from 'node:stream/promises'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { APPLICATION } from './external-instance.js'
+import type { MaterializedView } from './materialized-views.js'
 import { programPath } from './pg-program-paths.js'
 
 export interface ProgramsOptions {
@@ -22,7 +23,7 @@ export interface Programs {
   /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
   version(): Promise<number>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
-  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: What): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: ParallelHow): Promise<void>
   /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
@@ -34,13 +35,7 @@ export interface Programs {
 /** From this size on several jobs are worth a folder on the disk. */
 export const LARGE_BYTES = 256 * 1024 * 1024
 
-const always = [
-  '--no-owner',
-  '--no-tablespaces',
-  '--no-publications',
-  '--no-subscriptions',
-  '--lock-wait-timeout=60000',
-]
+const always = ['--no-owner', '--no-tablespaces', '--no-subscriptions', '--lock-wait-timeout=60000']
 /**
  * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
  * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
@@ -49,26 +44,40 @@ const always = [
 const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
 const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
-const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
-const restoredOf = (whole: boolean): string[] => [
+/** Rows of materialized views are no part of a dump: made anew within it, they are made without the names that they need. */
+const dumpedOf = ({ whole = false, publications = whole, definitions = false, views = [] }: What): string[] => [
+  ...always,
+  ...(publications ? [] : ['--no-publications']),
+  ...(whole ? [] : foreign),
+  ...(definitions ? ['--schema-only'] : views.map(({ pattern }) => `--exclude-table-data=${pattern}`)),
+]
+const restoredOf = ({ whole = false, publications = whole, definitions = false }: What): string[] => [
   '--no-owner',
+  ...(publications ? [] : ['--no-publications']),
   '--exit-on-error',
   ...(whole ? [] : ['--no-privileges']),
+  ...(definitions ? ['--schema-only'] : []),
 ]
 
-export interface Whole {
-  /** With rights and our own schema, for another instance of the same service, which has the same roles. */
+export interface What {
+  /** With rights and our own schema, for another database of the same service, which has the same roles. */
   readonly whole?: boolean
+  /** Default: with `whole`. */
+  readonly publications?: boolean
+  /** No rows. */
+  readonly definitions?: boolean
+  /** The materialized views of what is dumped, which are left without rows. */
+  readonly views?: readonly Pick<MaterializedView, 'pattern'>[]
 }
 
-export interface ParallelHow extends Whole {
+export interface ParallelHow extends What {
   readonly folder: string
   readonly jobs: number
   /** 0 to 9, default 1. Without it the folder takes what the tables do, and the copy is sooner over. */
   readonly compress?: number
 }
 
-export interface RestoreHow extends Whole {
+export interface RestoreHow extends What {
   readonly signal?: AbortSignal | undefined
 }
 
@@ -103,8 +112,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       )
       return Math.min(dump as number, restore as number)
     },
-    async pipe(from, to, { whole = false } = {}) {
-      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', connected], to, [
+    async pipe(from, to, what = {}) {
+      const restore = start('pg_restore', [...restoredOf(what), '--single-transaction', connected], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -113,7 +122,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumpedOf(whole), connected, '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumpedOf(what), connected, '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -123,7 +132,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
       throwFirstOrBoth(outcomes.flatMap(one => (one.status === 'rejected' ? [one.reason as Error] : [])))
     },
-    async parallel(from, to, { folder: place, jobs, whole = false, compress = 1 }) {
+    async parallel(from, to, { folder: place, jobs, compress = 1, ...what }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
@@ -134,16 +143,16 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
           `--compress=${compress}`,
           `--file=${join(place, 'dump')}`,
         ]
-        await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_dump', start('pg_dump', [...dumpedOf(what), ...into], from, ['ignore', 'ignore', 'pipe']))
         const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
-        await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_restore', start('pg_restore', [...restoredOf(what), ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
       }
     },
-    async dump(from, { snapshot, format, whole = false, signal }, take) {
-      const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
-      const args = [...dumpedOf(whole), connected, ...what, `--snapshot=${snapshot}`]
+    async dump(from, { snapshot, format, signal, ...what }, take) {
+      const form = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
+      const args = [...dumpedOf(what), connected, ...form, `--snapshot=${snapshot}`]
       const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
       const over = ended('pg_dump', child)
       // Heard of below, also when taking fails first.
@@ -161,8 +170,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       await over
       signal?.throwIfAborted()
     },
-    async restore(dump, to, { whole = false, signal }) {
-      const args = [...restoredOf(whole), '--single-transaction', connected]
+    async restore(dump, to, { signal, ...what }) {
+      const args = [...restoredOf(what), '--single-transaction', connected]
       const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
       const over = ended('pg_restore', child)
       const stop = stopOn(signal, child)
@@ -171,7 +180,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
         const [ending, feeding] = await Promise.allSettled([over, fed])
         // A program that has given up no longer reads: what it says of it is the reason.
         if (ending.status === 'rejected') throw ending.reason
-        if (feeding.status === 'rejected') throw feeding.reason
+        // One that wants definitions alone has read enough before the rows come.
+        if (feeding.status === 'rejected' && !(what.definitions && isOver(feeding.reason))) throw feeding.reason
       } finally {
         stop()
         dump.destroy()
@@ -179,6 +189,9 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
     },
   }
 }
+
+const isOver = (error: unknown): boolean =>
+  ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET'].includes((error as NodeJS.ErrnoException).code ?? '')
 
 function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
   const stop = (): void => void child.kill()

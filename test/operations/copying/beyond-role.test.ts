@@ -2,6 +2,7 @@
 // what it can make is not.
 import t from 'tap'
 import { needsInTheWay, provisionsOf } from '../../../operations/copying/beyond-role.js'
+import { notImportable } from '../../../operations/copying/not-copyable.js'
 import { createInstance } from '../../../operations/copying/external-instance.js'
 import { surveyDatabase } from '../../../operations/copying/survey.js'
 import { rig } from '../../rig.js'
@@ -29,7 +30,7 @@ t.test('before anything is frozen, the plan', async t => {
     const inside = look('core', name)
     await inside.unsafe(text)
     await inside.end()
-    const { needs } = await surveyDatabase(source, name)
+    const { needs } = await surveyDatabase(source, name, notImportable)
     return needsInTheWay(name, needs, 'core', there)
   }
 
