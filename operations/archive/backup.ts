@@ -173,8 +173,9 @@ async function dump(
     // Both to their end: nothing reads or writes any more when one of them has failed.
     const [counted, written] = await Promise.allSettled([counting, writing])
     signal?.throwIfAborted()
-    if (written.status === 'rejected') throw written.reason
+    // A failed statement ends the transaction and its snapshot, which pg_dump may not have read yet: the count's is the cause.
     if (counted.status === 'rejected') throw counted.reason
+    if (written.status === 'rejected') throw written.reason
     const { name: file, bytes, sha256 } = written.value
     const part: Part = {
       ...{ service, file, bytes, sha256, program, settings, roles },

@@ -65,7 +65,7 @@ with own as (
   select case relkind when 'S' then 'sequence ' else 'table ' end || name as name,
     ${rightsOf('relacl', `acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner)`, 'relowner')} as definition
   from relations where relkind in ('r', 'p', 'v', 'm', 'f', 'S') and relacl is not null
-  union all select format('column %s.%I', name, attname), ${rightsOf('attacl', `'{}'::aclitem[]`, 'relowner')}
+  union all select format('column %s.%I', name, attname), ${rightsOf('attacl', `null::aclitem[]`, 'relowner')}
   from relations join pg_attribute on attrelid = relations.oid where attnum > 0 and not attisdropped and attacl is not null
   union all select 'function ' || name, ${rightsOf('proacl', `acldefault('f', proowner)`, 'proowner')} from functions where proacl is not null
   union all select 'type ' || name, ${rightsOf('typacl', `acldefault('T', typowner)`, 'typowner')} from types where typacl is not null
@@ -178,7 +178,7 @@ union all select kind, name, definition from notes
 union all select 'rights', name, definition from rights where definition is not null
 union all select 'default rights', concat_ws(' ', defaclobjtype, case defaclrole when (select oid from pg_roles where rolname = current_user) then 'of owner' else 'of ' || pg_get_userbyid(defaclrole) end,
     'in ' || nullif(defaclnamespace, 0)::regnamespace),
-    ${rightsOf('defaclacl', `case when defaclnamespace = 0 then acldefault(case defaclobjtype when 'S' then 's' else defaclobjtype end::"char", defaclrole) else '{}'::aclitem[] end`, 'defaclrole')}
+    ${rightsOf('defaclacl', `case when defaclnamespace = 0 then acldefault(case defaclobjtype when 'S' then 's' else defaclobjtype end::"char", defaclrole) else null::aclitem[] end`, 'defaclrole')}
   from pg_default_acl where defaclnamespace = 0 or defaclnamespace in (select oid from own)
 union all select 'setting', concat_ws(' ', case setrole when 0 then 'for all' else 'for ' || pg_get_userbyid(setrole) end, split_part(entry, '=', 1)),
     substr(entry, strpos(entry, '=') + 1)
