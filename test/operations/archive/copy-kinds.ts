@@ -92,7 +92,7 @@ export const copied: readonly Kind[] = [
       revoke select on ledger from {group}; grant select (id, amount) on ledger to {group};
       create function wipe() returns void language sql security definer as 'delete from public.ledger'; revoke execute on function wipe() from public;
       create schema closed; revoke usage on schema closed from {group}; create type temper as enum ('a'); revoke usage on type temper from public;
-      alter default privileges revoke execute on functions from public; alter default privileges in schema closed revoke insert on tables from {group}`,
+      alter default privileges revoke execute on functions from public; alter default privileges in schema closed grant insert on tables to {group}`,
     same: [
       `select not has_table_privilege('{group}', 'ledger', 'delete') and not has_column_privilege('{group}', 'ledger', 'secret', 'select') and has_column_privilege('{group}', 'ledger', 'id', 'select')`,
       `select not has_function_privilege('{group}', 'wipe()', 'execute') and not has_schema_privilege('{group}', 'closed', 'usage')`,
