@@ -178,7 +178,7 @@ async function dump(
     if (written.status === 'rejected') throw written.reason
     const { name: file, bytes, sha256 } = written.value
     const part: Part = {
-      ...{ service, file, bytes, sha256, program, settings, roles },
+      ...{ service, file, bytes, sha256, program, settings, roles, role: place.addressOf(place.name).user },
       registry: row && { version: row.version, revision: row.revision },
       views: views.filter(({ populated }) => populated).map(({ name }) => name),
       contents: counted.value,

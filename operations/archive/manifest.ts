@@ -53,7 +53,9 @@ const Part = Type.Object({
   registry: Type.Union([Type.Null(), Type.Object({ version: Count, revision: Count })]),
   /** What the server has set for the database, which no dump holds. */
   settings: Type.Optional(Type.Array(Type.Object({ role: Type.Union([Type.Null(), Text]), name: Text, value: Text }))),
-  /** Roles that rights, policies and settings name: they must be there before it is restored. */
+  /** The service's role that owned all of it. */
+  role: Type.Optional(Text),
+  /** Other roles that rights, policies and settings name: they must be there before it is restored. */
   roles: Type.Optional(Type.Array(Text)),
   /** Materialized views that had rows, which are made anew. */
   views: Type.Optional(Type.Array(Text)),
@@ -82,7 +84,8 @@ const Manifest = Type.Object({
   services: Type.Array(Part, { minItems: 1 }),
 })
 
-export type Part = Readonly<Omit<Static<typeof Part>, 'migrations' | 'contents' | 'settings' | 'roles' | 'views'>> & {
+export type Part = Readonly<Omit<Static<typeof Part>, 'migrations' | 'contents' | 'settings' | 'role' | 'roles' | 'views'>> & {
+  readonly role?: string
   readonly settings?: readonly DatabaseSetting[]
   readonly roles?: readonly string[]
   readonly views?: readonly string[]

@@ -26,6 +26,7 @@ import { adopt } from '../copying/adopt-database.js'
 import { differences, readContents } from '../copying/compare-contents.js'
 import { dropPublicSchema } from '../copying/empty-database.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
+import { giveDefaultRights, withoutDefaultRights } from '../copying/default-rights.js'
 import { rolesMissing } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
@@ -47,7 +48,7 @@ export interface ServiceRestore {
    */
   settle(live: boolean): Promise<string[]>
   /** Makes the database beside the tenant's. @throws TRANSFER_FAILED */
-  build(dump: Readable): Promise<void>
+  build(dump: () => Readable): Promise<void>
   /** Keeps provisioner and purger away for as long as `fn` runs. */
   locked<T>(fn: () => Promise<T>): Promise<T>
   /**
@@ -141,7 +142,7 @@ export async function createServiceRestore(
     return found.state === 'present' && found.ours && parseMark(found.comment)?.restore !== undefined
   }
 
-  async function build(dump: Readable): Promise<void> {
+  async function build(dump: () => Readable): Promise<void> {
     report({ type: 'building', id })
     await place.session(async sql => {
       await dropOurs(sql, copy)
@@ -150,8 +151,14 @@ export async function createServiceRestore(
     })
     const hasPublic = part.contents.shape.some(({ kind, name }) => kind === 'schema' && name === 'public')
     if (!hasPublic) await place.visit(copy, dropPublicSchema)
-    await programs.restore(dump, place.addressOf(copy), { whole, signal })
-    await place.session(sql => applyDatabaseSettings(sql, copy, part.settings ?? []))
+    const { user } = place.addressOf(copy)
+    const renamed = part.role !== undefined && part.role !== user
+    // Default rights name the role whose objects they are for; all else in a dump that is its owner's says no name.
+    const entries = renamed ? withoutDefaultRights(await programs.list(dump(), signal)) : undefined
+    await programs.restore(dump(), place.addressOf(copy), { whole, entries, signal })
+    if (renamed) await place.visit(copy, inside => giveDefaultRights(inside, part.contents.shape))
+    const settings = (part.settings ?? []).map(one => (one.role === part.role && renamed ? { ...one, role: user } : one))
+    await place.session(sql => applyDatabaseSettings(sql, copy, settings))
     const row = await findTenant(central, id)
     certificate = row?.certificate ?? randomBytes(16).toString('hex')
     // The tenant's that is there now, whichever the archive's was; one that identity is still to make has none yet.

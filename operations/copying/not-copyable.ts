@@ -186,7 +186,7 @@ export async function runsFunctions(sql: QueryClient): Promise<boolean> {
   return found?.runs === true
 }
 
-/** Roles of the server that its rights, policies and settings name: they must be there where it is copied to. */
+/** Roles of the server, beside the service's own, that its rights, policies and settings name: they must be there where it is copied to. */
 export async function rolesNamed(sql: QueryClient): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`
     with here as (select oid from pg_database where datname = current_database())
@@ -194,6 +194,7 @@ export async function rolesNamed(sql: QueryClient): Promise<string[]> {
       select refobjid from pg_shdepend where dbid = (select oid from here) and refclassid = 'pg_authid'::regclass and deptype in ('a', 'r')
       union all select setrole from pg_db_role_setting where setdatabase = (select oid from here)
       union all select defaclrole from pg_default_acl)
+      and rolname <> current_user
       and rolname <> current_database() and rolname !~ '^tenant_' order by 1`
   return rows.map(({ name }) => name)
 }

@@ -2,7 +2,8 @@
 // by environment. Invariants: a copy counts only when both programs have ended well; what a failed one has begun in the
 // target is the caller's to drop. A program that cannot be started is told with the package that brings it.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -30,6 +31,8 @@ export interface Programs {
   dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
   /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
   restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
+  /** The entries of a dump in its custom format, one line each. */
+  list(dump: Readable, signal?: AbortSignal): Promise<string>
 }
 
 /** From this size on several jobs are worth a folder on the disk. */
@@ -78,10 +81,12 @@ export interface ParallelHow extends What {
 }
 
 export interface RestoreHow extends What {
+  /** Those of {@link Programs.list} alone. */
+  readonly entries?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-export interface DumpHow extends RestoreHow {
+export interface DumpHow extends Omit<RestoreHow, 'entries'> {
   /** Of a transaction that is kept open. */
   readonly snapshot: string
   /** `sql`: the definitions alone, as a script for people. */
@@ -170,8 +175,11 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       await over
       signal?.throwIfAborted()
     },
-    async restore(dump, to, { signal, ...what }) {
-      const args = [...restoredOf(what), '--single-transaction', connected]
+    async restore(dump, to, { signal, entries, ...what }) {
+      const folder = entries === undefined ? undefined : await mkdtemp(join(tmpdir(), 'restore-'))
+      const chosen = folder === undefined ? [] : [`--use-list=${join(folder, 'entries')}`]
+      if (folder !== undefined) await writeFile(join(folder, 'entries'), entries ?? '')
+      const args = [...restoredOf(what), ...chosen, '--single-transaction', connected]
       const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
       const over = ended('pg_restore', child)
       const stop = stopOn(signal, child)
@@ -182,6 +190,27 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
         if (ending.status === 'rejected') throw ending.reason
         // One that wants definitions alone has read enough before the rows come.
         if (feeding.status === 'rejected' && !(what.definitions && isOver(feeding.reason))) throw feeding.reason
+      } finally {
+        stop()
+        dump.destroy()
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+      }
+    },
+    async list(dump, signal) {
+      const child = spawn(program('pg_restore'), ['--list'], { stdio: 'pipe', env: environment })
+      const over = ended('pg_restore', child)
+      const stop = stopOn(signal, child)
+      let text = ''
+      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      try {
+        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin)
+        const [ending, feeding] = await Promise.allSettled([over, fed])
+        if (ending.status === 'rejected') throw ending.reason
+        // The list stands at the beginning, and no more is read.
+        if (feeding.status === 'rejected' && !isOver(feeding.reason)) throw feeding.reason
+        return text
       } finally {
         stop()
         dump.destroy()

@@ -180,7 +180,7 @@ union all select 'default rights', concat_ws(' ', defaclobjtype, case defaclrole
     'in ' || nullif(defaclnamespace, 0)::regnamespace),
     ${rightsOf('defaclacl', `case when defaclnamespace = 0 then acldefault(case defaclobjtype when 'S' then 's' else defaclobjtype end::"char", defaclrole) else null::aclitem[] end`, 'defaclrole')}
   from pg_default_acl where defaclnamespace = 0 or defaclnamespace in (select oid from own)
-union all select 'setting', concat_ws(' ', case setrole when 0 then 'for all' else 'for ' || pg_get_userbyid(setrole) end, split_part(entry, '=', 1)),
+union all select 'setting', concat_ws(' ', case setrole when 0 then 'for all' when (select oid from pg_roles where rolname = current_user) then 'for owner' else 'for ' || pg_get_userbyid(setrole) end, split_part(entry, '=', 1)),
     substr(entry, strpos(entry, '=') + 1)
   from pg_db_role_setting, unnest(setconfig) as entry
   where setdatabase = (select oid from pg_database where datname = current_database()) and (setrole = 0 or pg_get_userbyid(setrole) !~ '^tenant_')

@@ -66,7 +66,7 @@ t.test('copies of a tenant’s database', async t => {
           onWarning: text => told.push(text),
         })
         t.same(await restore.obstacles(), [])
-        await restore.build(archive.part(part))
+        await restore.build(() => archive.part(part))
         t.equal(warnings.length, stale && verify ? 1 : 0, warnings.join())
         t.equal(told.length, stale ? 1 : 0, told.join())
         await inside(`copy_core_${other}`, async sql => {
