@@ -3,6 +3,8 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
 import type postgres from 'postgres'
 import t from 'tap'
 import { openArchive } from '../../../operations/archive/archive-reader.js'
@@ -78,6 +80,32 @@ t.test('copies of a tenant’s database', async t => {
         await restore.sweep()
       }
       t.same(await left(), [])
+    })
+  }
+
+  for (const [at, kind] of copied.entries()) {
+    if (!kind.named) continue
+    await t.test(`of a service’s role of another name: ${kind.name}`, async t => {
+      const archive = await openArchive(join(folder, `kept-${at}-${at % 2 === 0}.tar`))
+      t.teardown(() => archive.close())
+      const [part] = archive.manifest.services
+      if (!part) throw new Error('no part')
+      const settings = part.settings?.map(one => (one.role === 'core_service' ? { ...one, role: 'lost_service' } : one))
+      const theirs = { ...part, ...(settings && { settings }), role: 'lost_service' }
+      const other = parseTenantId(`lost-${at}`)
+      const restore = await createServiceRestore(transfer, other, { part: theirs, programs, sha256: archive.sha256 })
+      t.same(await restore.obstacles(), [])
+      // Names of one length, so that the dump stays whole.
+      const dump = await buffer(archive.part(part))
+      const renamed = Buffer.from(dump.toString('latin1').replaceAll('core_service', 'lost_service'), 'latin1')
+      await restore.build(() => Readable.from([renamed]))
+      await inside(`copy_core_${other}`, async sql => {
+        for (const question of kind.same ?? []) {
+          const [row] = await sql.unsafe(filled(question, `tenant_kept-${at}_core`))
+          t.same(Object.values(row ?? {}), [true], question)
+        }
+      })
+      await restore.sweep()
     })
   }
 

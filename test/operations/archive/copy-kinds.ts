@@ -5,6 +5,8 @@ export interface Kind {
   readonly sql: string
   /** Of the copy: each must answer with one true value. */
   readonly same?: readonly string[]
+  /** Its copy names the service's role. */
+  readonly named?: true
 }
 
 /** What was correct and is accepted. */
@@ -88,6 +90,7 @@ export const copied: readonly Kind[] = [
   },
   {
     name: 'rights that are less than the group has otherwise',
+    named: true,
     sql: `create table ledger (id int primary key, amount int, secret text); revoke update, delete on ledger from {group};
       revoke select on ledger from {group}; grant select (id, amount) on ledger to {group};
       create function wipe() returns void language sql security definer as 'delete from public.ledger'; revoke execute on function wipe() from public;
@@ -102,6 +105,7 @@ export const copied: readonly Kind[] = [
   },
   {
     name: 'settings of the database',
+    named: true,
     sql: `create schema app; create schema "Odd, one"; create table app.things (id int primary key);
       do $$ begin execute format('alter database %I set search_path = app, "Odd, one", "$user", public', current_database());
         execute format('alter database %I set timezone = %L', current_database(), 'Europe/Berlin');
