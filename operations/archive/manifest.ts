@@ -84,7 +84,9 @@ const Manifest = Type.Object({
   services: Type.Array(Part, { minItems: 1 }),
 })
 
-export type Part = Readonly<Omit<Static<typeof Part>, 'migrations' | 'contents' | 'settings' | 'role' | 'roles' | 'views'>> & {
+export type Part = Readonly<
+  Omit<Static<typeof Part>, 'migrations' | 'contents' | 'settings' | 'role' | 'roles' | 'views'>
+> & {
   readonly role?: string
   readonly settings?: readonly DatabaseSetting[]
   readonly roles?: readonly string[]

@@ -24,9 +24,9 @@ import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-ta
 import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { adopt } from '../copying/adopt-database.js'
 import { differences, readContents } from '../copying/compare-contents.js'
+import { giveDefaultRights, withoutDefaultRights } from '../copying/default-rights.js'
 import { dropPublicSchema } from '../copying/empty-database.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
-import { giveDefaultRights, withoutDefaultRights } from '../copying/default-rights.js'
 import { rolesMissing } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
@@ -157,7 +157,9 @@ export async function createServiceRestore(
     const entries = renamed ? withoutDefaultRights(await programs.list(dump(), signal)) : undefined
     await programs.restore(dump(), place.addressOf(copy), { whole, entries, signal })
     if (renamed) await place.visit(copy, inside => giveDefaultRights(inside, part.contents.shape))
-    const settings = (part.settings ?? []).map(one => (one.role === part.role && renamed ? { ...one, role: user } : one))
+    const settings = (part.settings ?? []).map(one =>
+      one.role === part.role && renamed ? { ...one, role: user } : one,
+    )
     await place.session(sql => applyDatabaseSettings(sql, copy, settings))
     const row = await findTenant(central, id)
     certificate = row?.certificate ?? randomBytes(16).toString('hex')

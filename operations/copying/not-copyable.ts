@@ -89,13 +89,16 @@ const definerFunctions = `
   select p.oid::regprocedure::text from pg_proc p join pg_namespace n on n.oid = pronamespace
   where prosecdef and ${outside} and ${notMember('pg_proc', 'p.oid')} order by 1`
 
+const forcedTables = `
+  select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace
+  where relforcerowsecurity and ${outside} order by 1`
+
 const arrayOf = (statement: string): string => `to_json(array(${statement}))`
 
 async function ask(sql: QueryClient): Promise<Facts> {
   const [facts] = await sql.unsafe<Facts[]>(`
     select (select count(*)::int from pg_largeobject_metadata) as "largeObjects",
-      ${arrayOf(`select format('%I.%I', nspname, relname) from pg_class c join pg_namespace n on n.oid = relnamespace
-        where relforcerowsecurity and ${outside} order by 1`)} as forced,
+      ${arrayOf(forcedTables)} as forced,
       ${arrayOf(ownedByOthers)} as foreign,
       exists (select from pg_shdepend where dbid = (select oid from pg_database where datname = current_database())
         and refclassid = 'pg_authid'::regclass and deptype in ('a', 'r')
@@ -123,6 +126,12 @@ const reading = (checks: readonly string[]): NotCopyable => ({
   what: `the ${listed(checks)}: that reads a table, which may not be filled yet when rows are loaded`,
   cure: 'make it a foreign key or a trigger; `distributed-tenant backup --verify` tells whether it can be restored',
 })
+
+/** Tables whose rows the service's role cannot read whole: one question, for every tenant that is migrated. */
+export async function forcedRows(sql: QueryClient): Promise<NotCopyable | null> {
+  const [found] = await sql.unsafe<{ tables: string[] }[]>(`select ${arrayOf(forcedTables)} as tables`)
+  return found && found.tables.length > 0 ? forced(found.tables) : null
+}
 
 /** In a tenant's database of ours, as the service's role. */
 export async function notCopyable(sql: QueryClient): Promise<{ never: NotCopyable[]; perhaps: NotCopyable[] }> {

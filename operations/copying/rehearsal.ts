@@ -39,7 +39,9 @@ export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Cont
       if (!hasPublic) await stage.visit(name, dropPublicSchema)
       await fill(name)
       await applyDatabaseSettings(sql, name, settings).catch(error => {
-        throw new TransferFailed(`A setting of the database cannot be set by the service’s role: ${(error as Error).message}`)
+        throw new TransferFailed(
+          `A setting of the database cannot be set by the service’s role: ${(error as Error).message}`,
+        )
       })
       return await stage.visit(name, async inside => {
         await look?.(inside)

@@ -2,8 +2,8 @@
 // what it can make is not.
 import t from 'tap'
 import { needsInTheWay, provisionsOf } from '../../../operations/copying/beyond-role.js'
-import { notImportable } from '../../../operations/copying/not-copyable.js'
 import { createInstance } from '../../../operations/copying/external-instance.js'
+import { notImportable } from '../../../operations/copying/not-copyable.js'
 import { surveyDatabase } from '../../../operations/copying/survey.js'
 import { rig } from '../../rig.js'
 
