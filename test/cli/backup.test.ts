@@ -164,10 +164,9 @@ t.test('backup, restore, export', async t => {
   const archive = join(folder, 'acme.tar')
 
   await t.test('backup writes one archive, for its owner alone, and says who did it', async t => {
-    const core = look('core', 'tenant_acme_core')
-    await core`select lo_from_bytea(4711, 'large')`
+    await inside('core', 'acme', sql => sql`select lo_from_bytea(4711, 'large')`)
     await refused(/has 1 large objects.*bytea/, 1, 'backup', 'acme', '--to', archive)
-    await core`select lo_unlink(4711)`
+    await inside('core', 'acme', sql => sql`select lo_unlink(4711)`)
     const done = await json('backup', 'acme', '--to', archive, '--verify')
     t.match(done, { tenant: 'acme', services: [{ service: 'identity' }, { service: 'employee' }, { service: 'core' }] })
     t.equal(statSync(archive).mode & 0o777, 0o600)
