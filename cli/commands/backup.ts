@@ -6,6 +6,7 @@ import { Command } from 'commander'
 import { underAudit } from '../../operations/audit-trail.js'
 import type { TransferParts } from '../../operations/copying/parts.js'
 import type { Programs } from '../../operations/copying/pg-programs.js'
+import type { ShapeLine } from '../../operations/copying/schema-shape.js'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { sentenceOf, UsageError } from '../../operations/outcome.js'
 import { release } from '../../operations/release.js'
@@ -21,11 +22,13 @@ interface Options {
   readonly all?: boolean
   readonly to?: string
   readonly programs?: string
+  readonly verify?: boolean
 }
 
 const about = `
 The archive is a tar file: one pg_dump of each service, and a manifest with versions, sizes, checksums and the number and
-checksum of every table's rows. Each service is one snapshot. --all writes <tenant>.tar for every tenant that has databases
+checksum of every table's rows. Each service is one snapshot. Before it gets its name, its definitions are restored from it
+into a database beside the tenant's, compared and dropped; --verify does so with all rows. --all writes <tenant>.tar for every tenant that has databases
 and central.tar into a folder that must be new or empty. Archives hold customers' data, and central.tar the keys that sign
 tokens: they are written readable by their owner alone, and are not encrypted. See docs/backup.md.`
 
@@ -35,6 +38,7 @@ export function backupCommand(): Command {
     .argument('[tenant]', 'its id', tenantId)
     .option('--all', 'every tenant, and the central databases')
     .option('--to <file or folder>', 'where; default <tenant>-<time>.tar here')
+    .option('--verify', 'restore all of it into a database beside the tenant’s and compare, before it counts')
     .option('--programs <folder>', 'where pg_dump is')
     .addHelpText('after', about)
     .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {
@@ -44,14 +48,17 @@ export function backupCommand(): Command {
       await withServices(context.targets, services =>
         interruptible(async signal => {
           const programs = await programsOf(options.programs)
-          if (tenant === undefined) return backUpAll(context, services, programs, options.to as string, signal)
+          const { verify = false } = options
+          if (tenant === undefined) {
+            return backUpAll(context, services, programs, { folder: options.to as string, signal, verify })
+          }
           const id = tenant
           const stamp = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
           const to = resolve(options.to ?? `${id}-${stamp}.tar`)
           const total = await bytesOf(services, id)
           const progress = startProgress('backup', total, { show: context.showProgress, bytes: true })
           try {
-            const made = await backUpOne(services, programs, { id, to, signal, onBytes: progress.step })
+            const made = await backUpOne(services, programs, { id, to, signal, verify, onBytes: progress.step })
             progress.end()
             context.output.table(
               ['service', 'at', 'schema', 'tables', 'rows', 'size'],
@@ -64,6 +71,7 @@ export function backupCommand(): Command {
                 sizeOf(one.bytes),
               ]),
             )
+            for (const warning of made.warnings) context.output.line(warning)
             context.output.line(`${to}: ${sizeOf(made.services.reduce((sum, { bytes }) => sum + bytes, 0))}.`)
             context.output.document(made)
           } finally {
@@ -109,19 +117,27 @@ interface Made {
     readonly bytes: number
     readonly sha256: string
   }[]
+  readonly warnings: readonly string[]
 }
 
 async function backUpOne(
   services: readonly OpenService[],
   programs: Programs,
-  how: { id: TenantId | null; to: string; signal: AbortSignal; onBytes?: (bytes: number) => void },
+  how: {
+    id: TenantId | null
+    to: string
+    signal: AbortSignal
+    verify: boolean
+    proven?: Map<string, readonly ShapeLine[]>
+    onBytes?: (bytes: number) => void
+  },
 ): Promise<Made> {
   const { backUpCentral, backUpTenant } = await import('../../operations/archive/backup.js')
-  const { id, to, signal, onBytes } = how
+  const { id, to, ...more } = how
   return underAudit(services, { command: 'backup', tenant: id, detail: { to } }, async add => {
     const parts: TransferParts[] = services.map(({ tenancy }) => tenancy.transfer)
-    const options = { services: parts, programs, release: release(), to, signal, onBytes }
-    const { archive, sha256, manifest } = id ? await backUpTenant(id, options) : await backUpCentral(options)
+    const options = { services: parts, programs, release: release(), to, ...more }
+    const { archive, sha256, manifest, warnings } = id ? await backUpTenant(id, options) : await backUpCentral(options)
     add({ sha256 })
     return {
       archive,
@@ -136,6 +152,7 @@ async function backUpOne(
         bytes: one.bytes,
         sha256: one.sha256,
       })),
+      warnings,
     }
   })
 }
@@ -143,6 +160,7 @@ async function backUpOne(
 interface Outcome {
   readonly archive: string
   readonly bytes: number | null
+  readonly warnings: readonly string[]
   readonly error: string | null
 }
 
@@ -150,22 +168,24 @@ async function backUpAll(
   { output, showProgress }: Context,
   services: readonly OpenService[],
   programs: Programs,
-  folder: string,
-  signal: AbortSignal,
+  { folder, signal, verify }: { folder: string; signal: AbortSignal; verify: boolean },
 ): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   if ((await readdir(folder)).length > 0) throw new UsageError(`${folder} is not empty: name a new folder.`)
   const held = await tenantsOf(services)
   const progress = startProgress('archives', held.size + 1, { show: showProgress })
   const outcomes: Outcome[] = []
+  // Most tenants have the same definitions: those are tried out once.
+  const proven = new Map<string, readonly ShapeLine[]>()
   const one = async (id: TenantId | null, of: readonly OpenService[]): Promise<void> => {
     const to = join(folder, `${id ?? 'central'}.tar`)
     try {
-      const made = await backUpOne(of, programs, { id, to, signal })
-      outcomes.push({ archive: to, bytes: made.services.reduce((sum, { bytes }) => sum + bytes, 0), error: null })
+      const made = await backUpOne(of, programs, { id, to, signal, verify, proven })
+      const bytes = made.services.reduce((sum, one) => sum + one.bytes, 0)
+      outcomes.push({ archive: to, bytes, warnings: made.warnings, error: null })
     } catch (error) {
       signal.throwIfAborted()
-      outcomes.push({ archive: to, bytes: null, error: sentenceOf(error) })
+      outcomes.push({ archive: to, bytes: null, warnings: [], error: sentenceOf(error) })
     }
     progress.step()
   }
@@ -180,6 +200,7 @@ async function backUpAll(
     ['archive', 'size', 'error'],
     outcomes.map(({ archive, bytes, error }) => [archive, bytes === null ? null : sizeOf(bytes), error]),
   )
+  for (const { archive, warnings } of outcomes) for (const one of warnings) output.line(`${archive}: ${one}`)
   output.document({ archives: outcomes })
   const failed = outcomes.filter(({ error }) => error !== null).length
   if (failed > 0) throw new Error(`${failed} of ${outcomes.length} were not written: see above.`)

@@ -21,7 +21,7 @@ restore that is over has left. Everything else is for people, and each problem s
 export function doctorCommand(): Command {
   return new Command('doctor')
     .description('find what is not as it should be')
-    .option('--deep', 'visit every tenant database too: certificate and schema version')
+    .option('--deep', 'visit every tenant database too: certificate, schema version, and what cannot be backed up')
     .option('--fix', 'mend what is safe')
     .option(
       '--user-list',

@@ -112,6 +112,7 @@ async function runOne(
   showProgress: boolean,
 ): Promise<RunResult> {
   let progress: Progress | undefined
+  const notCopyable = new Set<string>()
   const how: MigrateOptions = {
     concurrency: options.concurrency,
     canaries: options.canary,
@@ -122,6 +123,7 @@ async function runOne(
       progress = startProgress(name, tenants, { show: showProgress })
     },
     onTenant: (_: TenantOutcome) => progress?.step(),
+    onNotCopyable: ({ what, cure }) => notCopyable.add(`has ${what}: ${cure}`),
   }
   try {
     if (options.rollback) return await rollBackRun(tenancy.fleet, options.rollback, how)
@@ -132,6 +134,9 @@ async function runOne(
     return await migrateFleet(tenancy.fleet, how)
   } finally {
     progress?.end()
+    // Of every tenant alike; none is named.
+    for (const text of notCopyable)
+      process.stderr.write(`${name}: a tenant’s database ${text}. Until then \`backup\` and \`move\` refuse it.\n`)
   }
 }
 

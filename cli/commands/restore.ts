@@ -128,6 +128,8 @@ async function restoreTenant(
   const { authorityOf } = await import('../../operations/archive/identity-authority.js')
   const programs = await programsOf(options.programs)
   const matched = match(archive, services, partial)
+  const warnings: string[] = []
+  const onWarning = (text: string): void => void warnings.push(text)
   const recovery: RecoveryOptions = {
     id,
     archive,
@@ -135,7 +137,7 @@ async function restoreTenant(
       matched.present.map(async ({ service, part }) => {
         const parts = service.tenancy.transfer
         const { sha256 } = archive
-        return { parts, restore: await createServiceRestore(parts, id, { part, programs, sha256, signal }) }
+        return { parts, restore: await createServiceRestore(parts, id, { part, programs, sha256, signal, onWarning }) }
       }),
     ),
     absent: matched.absent.map(({ tenancy }) => tenancy.transfer),
@@ -149,7 +151,14 @@ async function restoreTenant(
   }
   if (options.dryRun) {
     const plan = await planRecovery(recovery)
-    print(context, { id, archive, done: `would be restored: ${words[plan.case]}`, case: plan.case, dryRun: true })
+    print(context, {
+      id,
+      archive,
+      done: `would be restored: ${words[plan.case]}`,
+      case: plan.case,
+      dryRun: true,
+      warnings,
+    })
     return
   }
   await confirm(`This restores ${id} as of ${archive.manifest.services[0]?.at}`, id, options.yes)
@@ -170,7 +179,7 @@ async function restoreTenant(
       }),
     )
     progress.end()
-    print(context, { id, archive, done: `is restored: ${words[plan.case]}`, case: plan.case, dryRun: false })
+    print(context, { id, archive, done: `is restored: ${words[plan.case]}`, case: plan.case, dryRun: false, warnings })
   } finally {
     progress.end()
   }
@@ -186,16 +195,18 @@ const words = {
 
 function print(
   { output }: Context,
-  told: { id: TenantId; archive: Archive; done: string; case: string; dryRun: boolean },
+  told: { id: TenantId; archive: Archive; done: string; case: string; dryRun: boolean; warnings: readonly string[] },
 ): void {
   const { services } = told.archive.manifest
   output.table(
     ['service', 'at', 'schema', 'tables', 'size'],
     services.map(one => [one.service, one.at, one.migrations.length, one.contents.tables.length, sizeOf(one.bytes)]),
   )
-  output.line(`${told.id} ${told.done}.`)
-  const { id, dryRun } = told
-  output.document({ tenant: id, case: told.case, dryRun, archive: told.archive.label, sha256: told.archive.sha256 })
+  const { id, dryRun, warnings } = told
+  for (const warning of warnings) output.line(warning)
+  output.line(`${id} ${told.done}.`)
+  const { label, sha256 } = told.archive
+  output.document({ tenant: id, case: told.case, dryRun, archive: label, sha256, warnings })
 }
 
 /** @throws UsageError for a part whose service nobody has named */

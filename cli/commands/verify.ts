@@ -2,6 +2,7 @@
 // health over HTTP, as a client would, and its database is counted: what the service says and what is there must agree.
 import { Command } from 'commander'
 import { contentsDigest, readContents } from '../../operations/copying/compare-contents.js'
+import { notCopyable } from '../../operations/copying/not-copyable.js'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { Drift, sentenceOf, UsageError } from '../../operations/outcome.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
@@ -83,7 +84,18 @@ async function verify(tenant: TenantId, service: OpenService): Promise<Verdict> 
     const row = await findTenant(tenancy.transfer.central, tenant)
     if (row?.provisioned !== 'ready')
       return { ...nothing, health, problem: row ? `is ${row.provisioned} in the registry` : 'is not in the registry' }
-    const contents = await tenancy.transfer.visit(tenantDatabaseName(tenant, tenancy.settings.service), readContents)
+    const { contents, never } = await tenancy.transfer.visit(
+      tenantDatabaseName(tenant, tenancy.settings.service),
+      async inside => {
+        const { never } = await notCopyable(inside)
+        return { never, contents: never.length > 0 ? null : await readContents(inside) }
+      },
+    )
+    const problem = health === null || health === 'ready' ? null : `the service calls it ${health}`
+    if (contents === null) {
+      const all = never.map(({ what, cure }) => `has ${what}: ${cure}`).join('; and ')
+      return { ...nothing, health, problem: `its database ${all}` }
+    }
     return {
       tenant,
       service: name,
@@ -91,7 +103,7 @@ async function verify(tenant: TenantId, service: OpenService): Promise<Verdict> 
       tables: contents.tables.length,
       rows: contents.tables.reduce((sum, table) => sum + table.rows, 0),
       contents: contentsDigest(contents),
-      problem: health === null || health === 'ready' ? null : `the service calls it ${health}`,
+      problem,
     }
   } catch (error) {
     return { ...nothing, health, problem: sentenceOf(error) }

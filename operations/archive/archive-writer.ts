@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { BLOCK, END, headerOf, padding } from './tar.js'
 
@@ -68,10 +69,18 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+export interface TarParcel extends Parcel {
+  /** What was written, from the disk; before `finish`. */
+  read(name: string): Readable
+}
+
+const CHUNK = 64 * 1024
+
 /** @throws TRANSFER_REFUSED */
-export async function createTar(given: string): Promise<Parcel> {
+export async function createTar(given: string): Promise<TarParcel> {
   const { path, partial } = await claim(given)
-  const file = await open(partial, 'wx', MODE_FILE)
+  const file = await open(partial, 'wx+', MODE_FILE)
+  const written = new Map<string, { begin: number; bytes: number }>()
   const mtime = Math.floor(Date.now() / 1000)
   let at = 0
   let over = false
@@ -84,7 +93,22 @@ export async function createTar(given: string): Promise<Parcel> {
       await put(file, Buffer.alloc(pad), begin + bytes)
       await put(file, headerOf(name, bytes, mtime), at)
       at = begin + bytes + pad
+      written.set(name, { begin, bytes })
       return { name, bytes, sha256 }
+    },
+    read(name) {
+      const { begin, bytes } = written.get(name) as { begin: number; bytes: number }
+      async function* chunks(): AsyncGenerator<Buffer> {
+        for (let done = 0; done < bytes; ) {
+          const buffer = Buffer.allocUnsafeSlow(CHUNK)
+          const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, bytes - done), begin + done)
+          if (bytesRead === 0)
+            throw new TransferRefused(`${name} was cut off while it was read back: is the disk full?`)
+          done += bytesRead
+          yield buffer.subarray(0, bytesRead)
+        }
+      }
+      return Readable.from(chunks(), { objectMode: false })
     },
     async finish() {
       await put(file, END, at)

@@ -7,10 +7,16 @@ import type { Part } from './manifest.js'
 
 /** @throws TRANSFER_REFUSED when the programs are missing */
 export async function unfit(
-  { migrations, program, server }: Part,
+  { migrations, program, server, contents }: Part,
   to: { readonly central: SqlClient; readonly set: MigrationSet; readonly programs: Programs },
 ): Promise<string[]> {
   const reasons: string[] = []
+  // An archive of an earlier release; this one writes none that has any.
+  if (contents.tables.some(({ name }) => name === 'large objects')) {
+    reasons.push(
+      'it holds large objects, which are not supported: restore it with pg_restore into a database of its own, and copy them into bytea columns',
+    )
+  }
   const strange = migrations.find(({ version, checksum }) => {
     const migration = to.set.migrations[version - 1]
     return !migration || !isKnownAs(migration, checksum)

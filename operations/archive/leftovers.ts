@@ -1,4 +1,4 @@
-// Owns what a killed restore has left beside tenants' databases: which there are, and the end of those whose restore is over.
+// Owns what a killed restore or backup has left beside tenants' databases: which there are, and the end of those whose run is over.
 // Invariant: what had a tenant's name before is dropped only under the lock of its provisioning, once the tenant is active and
 // ready here and the database under its name carries its own mark, as the provisioner writes it after the restore: then no
 // run may give the old one back any more. What is being built, or waits for identity, is the restore's own to end.
@@ -14,6 +14,7 @@ import { provisionLock } from '../../plugins/distributed-tenant/registry/attempt
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from '../copying/parts.js'
+import { dropLeft, leftByRehearsals } from '../copying/rehearsal.js'
 import { pastName } from './tenant-place.js'
 
 export interface Leftover {
@@ -30,6 +31,10 @@ export async function leftByRestores(parts: TransferParts, instance: string): Pr
     const rows = await sql<{ database: string }[]>`
       select datname as database from pg_database where datname ~ ${`^(copy|past)_${service}_`} order by 1`
     const left: Leftover[] = []
+    for (const database of await leftByRehearsals(sql, service)) {
+      const remove = () => placeAt(instance).session(async at => void (await dropLeft(at, database)))
+      left.push({ database, instance, remove })
+    }
     for (const { database } of rows) {
       const id = database.slice(`past_${service}_`.length) as TenantId
       const over = database === pastName(id, service) && (await isOver(parts, { id, instance, sql }))

@@ -3,11 +3,13 @@
 // nothing of it can reach SQL or a path unseen.
 import { type Static, Type } from 'typebox'
 import { compileValidator, TENANT_ID_MAX, TENANT_ID_PATTERN } from '../../events/index.js'
+import type { DatabaseSetting } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { ArchiveInvalid } from '../../plugins/distributed-tenant/errors.js'
 import type { Contents as DatabaseContents } from '../copying/compare-contents.js'
 
 export const FORMAT = 'distributed-tenant-backup'
-export const FORMAT_VERSION = 1
+/** 1: without rights, settings and our own schema, and compared by rows alone. */
+export const FORMAT_VERSION = 2
 export const MANIFEST = 'manifest.json'
 /** As `sha256sum -c` reads it; the last entry. */
 export const SUMS = 'SHA256SUMS'
@@ -49,12 +51,20 @@ const Part = Type.Object({
   migrations: Type.Array(Type.Object({ version: Count, name: Text, checksum: Text })),
   /** The registry's row: identity's version, and this service's count of changes. */
   registry: Type.Union([Type.Null(), Type.Object({ version: Count, revision: Count })]),
+  /** What the server has set for the database, which no dump holds. */
+  settings: Type.Optional(Type.Array(Type.Object({ role: Type.Union([Type.Null(), Text]), name: Text, value: Text }))),
+  /** The service's role that owned all of it. */
+  role: Type.Optional(Text),
+  /** Other roles that rights, policies and settings name: they must be there before it is restored. */
+  roles: Type.Optional(Type.Array(Text)),
+  /** Materialized views that had rows, which are made anew. */
+  views: Type.Optional(Type.Array(Text)),
   contents: Contents,
 })
 
 const Manifest = Type.Object({
   format: Type.Literal(FORMAT),
-  formatVersion: Type.Literal(FORMAT_VERSION),
+  formatVersion: Type.Union([Type.Literal(1), Type.Literal(FORMAT_VERSION)]),
   kind: Type.Union([Type.Literal('tenant'), Type.Literal('central')]),
   createdAt: Instant,
   /** The package that wrote it. */
@@ -74,7 +84,13 @@ const Manifest = Type.Object({
   services: Type.Array(Part, { minItems: 1 }),
 })
 
-export type Part = Readonly<Omit<Static<typeof Part>, 'migrations' | 'contents'>> & {
+export type Part = Readonly<
+  Omit<Static<typeof Part>, 'migrations' | 'contents' | 'settings' | 'role' | 'roles' | 'views'>
+> & {
+  readonly role?: string
+  readonly settings?: readonly DatabaseSetting[]
+  readonly roles?: readonly string[]
+  readonly views?: readonly string[]
   readonly migrations: readonly { readonly version: number; readonly name: string; readonly checksum: string }[]
   readonly contents: DatabaseContents
 }
@@ -98,15 +114,18 @@ export function parseManifest(text: string, path: string): Manifest {
   }
   const { format, formatVersion } = (value ?? {}) as { format?: unknown; formatVersion?: unknown }
   if (format !== FORMAT) throw new ArchiveInvalid(path, 'it is no archive of ours')
-  if (formatVersion !== FORMAT_VERSION) {
+  if (formatVersion !== 1 && formatVersion !== FORMAT_VERSION) {
     throw new ArchiveInvalid(
       path,
-      `it has format version ${Number(formatVersion)}, and this release reads ${FORMAT_VERSION}`,
+      `it has format version ${Number(formatVersion)}, and this release reads 1 and ${FORMAT_VERSION}`,
     )
   }
   if (!shape.Check(value)) {
     const [first] = shape.Errors(value)
     throw new ArchiveInvalid(path, `its manifest is wrong at ${first?.instancePath || 'the top'}`)
+  }
+  if (formatVersion !== 1 && value.services.some(one => !one.settings || !one.roles || !one.views)) {
+    throw new ArchiveInvalid(path, 'its manifest is not whole')
   }
   const names = value.services.map(({ service }) => service)
   const strange = value.services.find(({ service, file }) => file !== `${service}.dump`)

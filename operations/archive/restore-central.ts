@@ -1,8 +1,10 @@
 // Owns filling an empty central database from an archive: for a server that was lost with all it held. Invariant: one that
 // holds anything is never touched. The dump is one transaction, so a failure or a kill leaves it empty.
 import type { Readable } from 'node:stream'
+import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { differences, readContents } from '../copying/compare-contents.js'
+import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
 import type { Part } from './manifest.js'
@@ -54,11 +56,22 @@ export async function restoreCentralDatabase(
       execute format('grant %I to %I', writer, current_user);
     end $$`)
   })
-  await programs.restore(options.dump(), database, { whole: true, signal })
-  const wrong = differences(part.contents, await visit(database.database, readContents))
+  const { settings, views = [] } = part
+  await programs.restore(options.dump(), database, { whole: true, publications: false, signal })
+  await session(sql => applyDatabaseSettings(sql, database.database, settings ?? []))
+  const of2 = settings !== undefined
+  const copied = await visit(database.database, inside => readContents(inside, { asTables: !of2 }))
+  const without = new Set(['publication'])
+  const wrong = differences(part.contents, copied, { by: 'wording', without, ...(!of2 && { only: 'rows' }) })
   if (wrong.length > 0) {
     throw new TransferFailed(
       `The central database of ${service} is not what the archive says (${wrong.slice(0, 5).join('; ')}): drop it, make it again with \`distributed-tenant init\`, and try once more.`,
+    )
+  }
+  const failed = await visit(database.database, inside => refreshViews(inside, views))
+  if (failed.length > 0) {
+    throw new TransferFailed(
+      `The central database of ${service} is restored, but for the rows of its materialized views ${unrefreshedText(failed)}: correct them, then refresh them.`,
     )
   }
 }

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import {
   commentDatabase,
   createDatabase,
@@ -23,6 +24,10 @@ import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-ta
 import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { adopt } from '../copying/adopt-database.js'
 import { differences, readContents } from '../copying/compare-contents.js'
+import { giveDefaultRights, withoutDefaultRights } from '../copying/default-rights.js'
+import { dropPublicSchema } from '../copying/empty-database.js'
+import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
+import { rolesMissing } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
 import { refuseUnlessMarked } from './backup.js'
@@ -43,7 +48,7 @@ export interface ServiceRestore {
    */
   settle(live: boolean): Promise<string[]>
   /** Makes the database beside the tenant's. @throws TRANSFER_FAILED */
-  build(dump: Readable): Promise<void>
+  build(dump: () => Readable): Promise<void>
   /** Keeps provisioner and purger away for as long as `fn` runs. */
   locked<T>(fn: () => Promise<T>): Promise<T>
   /**
@@ -69,11 +74,15 @@ export async function createServiceRestore(
     readonly programs: Programs
     /** Of the archive: it stands in the mark until the provisioner has written its own. */
     readonly sha256: string
+    /** What is not as it was, in a sentence. */
+    readonly onWarning?: ((text: string) => void) | undefined
     readonly signal?: AbortSignal | undefined
   },
 ): Promise<ServiceRestore> {
   const { service, central, sets, report } = parts
-  const { part, programs, sha256, signal } = options
+  const { part, programs, sha256, signal, onWarning } = options
+  // Of format 2: with rights and our own schema.
+  const whole = part.settings !== undefined
   const place = await placeOf(parts, id)
   const copy = copyName(id, service)
   const past = pastName(id, service)
@@ -104,6 +113,10 @@ export async function createServiceRestore(
 
   async function obstacles(): Promise<string[]> {
     const found = await unfit(part, { central, set: tenantSet, programs })
+    const missing = await place.session(sql => rolesMissing(sql, part.roles ?? []))
+    if (missing.length > 0) {
+      found.push(`its rights name roles that the server does not have (${missing.join(', ')}): create them first`)
+    }
     const { row, database } = await look()
     if (row && row.moving !== null) found.push(movingNow(id))
     if (database && row?.certificate) await refuseUnlessMarked(parts, place, row)
@@ -129,21 +142,33 @@ export async function createServiceRestore(
     return found.state === 'present' && found.ours && parseMark(found.comment)?.restore !== undefined
   }
 
-  async function build(dump: Readable): Promise<void> {
+  async function build(dump: () => Readable): Promise<void> {
     report({ type: 'building', id })
     await place.session(async sql => {
       await dropOurs(sql, copy)
       const { database: locale } = part
       await createDatabase(sql, copy, { template: 'template0', locale, comment: `${COPY} ${sha256}` })
     })
-    await programs.restore(dump, place.addressOf(copy), { signal })
+    const hasPublic = part.contents.shape.some(({ kind, name }) => kind === 'schema' && name === 'public')
+    if (!hasPublic) await place.visit(copy, dropPublicSchema)
+    const { user } = place.addressOf(copy)
+    const renamed = part.role !== undefined && part.role !== user
+    // Default rights name the role whose objects they are for; all else in a dump that is its owner's says no name.
+    const entries = renamed ? withoutDefaultRights(await programs.list(dump(), signal)) : undefined
+    await programs.restore(dump(), place.addressOf(copy), { whole, entries, signal })
+    if (renamed) await place.visit(copy, inside => giveDefaultRights(inside, part.contents.shape))
+    const settings = (part.settings ?? []).map(one =>
+      one.role === part.role && renamed ? { ...one, role: user } : one,
+    )
+    await place.session(sql => applyDatabaseSettings(sql, copy, settings))
     const row = await findTenant(central, id)
     certificate = row?.certificate ?? randomBytes(16).toString('hex')
     // The tenant's that is there now, whichever the archive's was; one that identity is still to make has none yet.
     incarnation = row?.incarnation ?? null
     const given = certificate
     await place.visit(copy, async inside => {
-      const wrong = differences(part.contents, await readContents(inside))
+      const contents = await readContents(inside, { asTables: !whole })
+      const wrong = differences(part.contents, contents, { by: 'wording', ...(!whole && { only: 'rows' }) })
       if (wrong.length > 0) {
         const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
         throw new TransferFailed(
@@ -151,7 +176,13 @@ export async function createServiceRestore(
         )
       }
       signal?.throwIfAborted()
-      await adopt(inside, { name: copy, sets, baseline: part.migrations.length, certificate: given })
+      const failed = await refreshViews(inside, part.views ?? [])
+      if (failed.length > 0) {
+        onWarning?.(
+          `${service}: materialized views without rows, as they cannot be refreshed: ${unrefreshedText(failed)}.`,
+        )
+      }
+      await adopt(inside, { name: copy, sets, baseline: part.migrations.length, certificate: given, whole })
     })
     report({ type: 'built', id })
   }

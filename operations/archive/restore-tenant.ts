@@ -141,7 +141,7 @@ async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {
   await orSweep(services, async () => {
     for (const { restore } of services) {
       signal?.throwIfAborted()
-      await restore.build(archive.part(restore.part, onBytes))
+      await restore.build(() => archive.part(restore.part, onBytes))
     }
     signal?.throwIfAborted()
   })

@@ -13,6 +13,8 @@ export interface Adoption {
   /** The version of the service's tenant migrations that it is at. */
   readonly baseline: number
   readonly certificate: string
+  /** It came with our own schema: its migrations are noted, its rights are its own, and its certificate is another's. */
+  readonly whole?: boolean
 }
 
 /** Read in a moment, whatever the plan. */
@@ -22,10 +24,14 @@ const SMALL_BYTES = 1024 * 1024
  * @returns the versions of the service's migrations that were applied
  * @throws TRANSFER_FAILED when something in it is not the service's; MIGRATION_INVALID, MIGRATION_FAILED
  */
-export async function adopt(inside: SqlClient, { name, sets, baseline, certificate }: Adoption): Promise<number[]> {
+export async function adopt(
+  inside: SqlClient,
+  { name, sets, baseline, certificate, whole = false }: Adoption,
+): Promise<number[]> {
   const tenantSet = sets.at(-1) as MigrationSet
   const { complete, tables } = await inside.begin(async tx => {
-    const complete = await migrateFromBaseline(tx, sets.slice(0, -1), { set: tenantSet, version: baseline })
+    const complete = !whole && (await migrateFromBaseline(tx, sets.slice(0, -1), { set: tenantSet, version: baseline }))
+    if (whole) await tx`delete from distributed_tenant.certificate`
     await tx`
       insert into distributed_tenant.certificate (certificate) values (${certificate}) on conflict (only_row) do nothing`
     const [found] = await tx.unsafe<{ foreign: string | null; tables: string | null }[]>(ownersAndTables)
@@ -36,7 +42,7 @@ export async function adopt(inside: SqlClient, { name, sets, baseline, certifica
     }
     return { complete, tables: found?.tables }
   })
-  const applied = complete ? [] : await migratePrepared(inside, [tenantSet])
+  const applied = complete ? [] : await migratePrepared(inside, whole ? sets : [tenantSet])
   if (tables) await inside.unsafe(`analyze ${tables}`)
   return applied
 }

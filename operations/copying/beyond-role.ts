@@ -34,44 +34,47 @@ const made = (catalogue: string, alias: string): string => `${alias}.oid >= 1638
 /** Of a schema of the tenant's. */
 const theirs = (namespace: string): string => `${namespace}::regnamespace::text <> 'distributed_tenant'`
 
+/** What a superuser alone makes. */
+export const forSuperusers = `
+  select 'event trigger ' || quote_ident(evtname) from pg_event_trigger x where ${made('pg_event_trigger', 'x')}
+  union all select 'foreign data wrapper ' || quote_ident(fdwname) from pg_foreign_data_wrapper x where ${made('pg_foreign_data_wrapper', 'x')}
+  union all select 'foreign server ' || quote_ident(srvname) from pg_foreign_server
+  union all select 'subscription ' || quote_ident(subname) from pg_subscription
+    where subdbid = (select oid from pg_database where datname = current_database())
+  union all select 'language ' || quote_ident(lanname) from pg_language x where ${made('pg_language', 'x')}
+  union all select format('cast from %s to %s', castsource::regtype, casttarget::regtype) from pg_cast x
+    where ${made('pg_cast', 'x')} and (castmethod = 'b' or not exists (
+      select from pg_type where pg_type.oid in (castsource, casttarget) and ${made('pg_type', 'pg_type')}))
+  union all select 'function ' || x.oid::regprocedure || case
+      when lanname in ('c', 'internal') then format(' (language %s)', lanname)
+      when not lanpltrusted then format(' (untrusted language %s)', lanname)
+      when proleakproof then ' (leakproof)' else ' (support function)' end
+    from pg_proc x join pg_language on pg_language.oid = prolang
+    where ${made('pg_proc', 'x')} and ${theirs('pronamespace')} and prokind <> 'a'
+      and (lanname <> 'sql' and not lanpltrusted or proleakproof or prosupport <> 0)
+      and not exists (select from pg_depend where classid = 'pg_proc'::regclass and objid = x.oid and deptype = 'i')
+  union all select 'aggregate ' || x.oid::regprocedure from pg_proc x join pg_aggregate on aggfnoid = x.oid
+    where ${made('pg_proc', 'x')} and 'internal'::regtype in (aggtranstype, aggmtranstype)
+  union all select 'base type ' || format_type(x.oid, null) from pg_type x
+    where ${made('pg_type', 'x')} and typtype = 'b' and typisdefined
+      and not (typsubscript = 'array_subscript_handler'::regproc and typelem <> 0 and typlen = -1)
+  union all select 'operator class ' || format('%I.%I', opcnamespace::regnamespace::text, opcname) from pg_opclass x where ${made('pg_opclass', 'x')}
+  union all select 'operator family ' || format('%I.%I', opfnamespace::regnamespace::text, opfname) from pg_opfamily x where ${made('pg_opfamily', 'x')}
+  union all select 'access method ' || quote_ident(amname) from pg_am x where ${made('pg_am', 'x')}
+  union all select 'text search parser ' || quote_ident(prsname) from pg_ts_parser x where ${made('pg_ts_parser', 'x')}
+  union all select 'text search template ' || quote_ident(tmplname) from pg_ts_template x where ${made('pg_ts_template', 'x')}
+  union all select distinct 'security labels of ' || quote_ident(provider) from pg_seclabel
+  order by 1`
+
 /** As columns of one SELECT; names are written out as with an empty search_path. */
 export const needsColumns = `
-  to_json(array(
-    select 'event trigger ' || quote_ident(evtname) from pg_event_trigger x where ${made('pg_event_trigger', 'x')}
-    union all select 'foreign data wrapper ' || quote_ident(fdwname) from pg_foreign_data_wrapper x where ${made('pg_foreign_data_wrapper', 'x')}
-    union all select 'foreign server ' || quote_ident(srvname) from pg_foreign_server
-    union all select 'subscription ' || quote_ident(subname) from pg_subscription
-      where subdbid = (select oid from pg_database where datname = current_database())
-    union all select 'language ' || quote_ident(lanname) from pg_language x where ${made('pg_language', 'x')}
-    union all select format('cast from %s to %s', castsource::regtype, casttarget::regtype) from pg_cast x
-      where ${made('pg_cast', 'x')} and (castmethod = 'b' or not exists (
-        select from pg_type where pg_type.oid in (castsource, casttarget) and ${made('pg_type', 'pg_type')}))
-    union all select 'function ' || x.oid::regprocedure || case
-        when lanname in ('c', 'internal') then format(' (language %s)', lanname)
-        when not lanpltrusted then format(' (untrusted language %s)', lanname)
-        when proleakproof then ' (leakproof)' else ' (support function)' end
-      from pg_proc x join pg_language on pg_language.oid = prolang
-      where ${made('pg_proc', 'x')} and ${theirs('pronamespace')} and prokind <> 'a'
-        and (lanname <> 'sql' and not lanpltrusted or proleakproof or prosupport <> 0)
-        and not exists (select from pg_depend where classid = 'pg_proc'::regclass and objid = x.oid and deptype = 'i')
-    union all select 'aggregate ' || x.oid::regprocedure from pg_proc x join pg_aggregate on aggfnoid = x.oid
-      where ${made('pg_proc', 'x')} and 'internal'::regtype in (aggtranstype, aggmtranstype)
-    union all select 'base type ' || format_type(x.oid, null) from pg_type x
-      where ${made('pg_type', 'x')} and typtype = 'b' and typisdefined
-        and not (typsubscript = 'array_subscript_handler'::regproc and typelem <> 0 and typlen = -1)
-    union all select 'operator class ' || format('%I.%I', opcnamespace::regnamespace::text, opcname) from pg_opclass x where ${made('pg_opclass', 'x')}
-    union all select 'operator family ' || format('%I.%I', opfnamespace::regnamespace::text, opfname) from pg_opfamily x where ${made('pg_opfamily', 'x')}
-    union all select 'access method ' || quote_ident(amname) from pg_am x where ${made('pg_am', 'x')}
-    union all select 'text search parser ' || quote_ident(prsname) from pg_ts_parser x where ${made('pg_ts_parser', 'x')}
-    union all select 'text search template ' || quote_ident(tmplname) from pg_ts_template x where ${made('pg_ts_template', 'x')}
-    union all select distinct 'security labels of ' || quote_ident(provider) from pg_seclabel
-    order by 1)) as "forSuperusers",
+  to_json(array(${forSuperusers})) as "forSuperusers",
   to_json(array(
     select 'publication ' || quote_ident(pubname) from pg_publication
     union all select format('setting %s%s', split_part(entry, '=', 1), case when setrole <> 0 then ' of ' || quote_ident(setrole::regrole::text) else '' end)
       from pg_db_role_setting, unnest(setconfig) as entry
       where setdatabase = (select oid from pg_database where datname = current_database())
-        and split_part(entry, '=', 1) <> 'default_transaction_read_only'
+        and (setrole <> 0 or exists (select from pg_settings where name = split_part(entry, '=', 1) and context <> 'user'))
     order by 1)) as "leftOut",
   to_json(array(
     select x.oid::regclass::text from pg_class x where relforcerowsecurity and ${made('pg_class', 'x')} and ${theirs('relnamespace')}

@@ -1,11 +1,11 @@
 // Owns telling whether two databases hold the same: for each table the number of its rows and a checksum over all of them,
 // for each sequence where it is, and the shape of everything around them. The server does the counting in one snapshot;
 // what comes back is small whatever the database holds. Views that hold rows are made anew by a copy and not compared.
-
+// Invariant: what a dump and a restore keep is compared, and not how it is spelled.
 import { createHash } from 'node:crypto'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { SessionClient, TransactionClient } from '../../plugins/distributed-tenant/types.js'
-import { type ShapeLine, shapeStatement } from './schema-shape.js'
+import { isWorded, type ShapeLine, shapeStatement } from './schema-shape.js'
 
 export interface TableContents {
   /** As a statement would name it. */
@@ -42,11 +42,17 @@ const probeStatement = `
   select hashtextextended('(1,"Ünïcode ""quoted""",)' collate "C", 0)::text as probe,
     current_setting('server_version_num')::int as version`
 
+/** A dump gives a table that inherits its columns in another order: there they are taken by name. */
+const rowText = `case when not relispartition and exists (select from pg_inherits where inhrelid = c.oid)
+  then (select 'row(' || coalesce(string_agg('t.' || quote_ident(attname), ', ' order by attname collate "C"), '') || ')'
+    from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped)
+  else '(t.*)' end`
+
 /** What asks each table for its rows. */
-const tableStatements = `
+const tableStatements = (row: string) => `
   select format('select %L as name, count(*)::int8::float8 as rows,
-      coalesce(sum(hashtextextended((t.*)::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
-    format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
+      coalesce(sum(hashtextextended(%s::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
+    format('%I.%I', n.nspname, c.relname), ${row}, n.nspname, c.relname) as statement
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'r' and ${own} order by n.nspname, c.relname`
 
@@ -57,13 +63,19 @@ const sequenceStatements = `
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'S' and ${own} order by n.nspname, c.relname`
 
-const largeObjects = `
-  select 'large objects' as name, count(*)::float8 as rows,
-    coalesce(sum(hashtextextended(oid || ' ' || md5(lo_get(oid)), 0)), 0)::text as checksum
-  from pg_largeobject_metadata having count(*) > 0`
+export interface Reading {
+  /** Before the statements. */
+  readonly settings?: string
+  /** Rows as archives of format 1 have them, whose columns are in the table's order always. */
+  readonly asTables?: boolean | undefined
+}
 
-export async function readContents(sql: Pick<SessionClient, 'begin'>): Promise<Contents> {
-  return sql.begin(tx => contentsOf(tx, `set transaction isolation level repeatable read, read only; ${alike}`))
+export async function readContents(
+  sql: Pick<SessionClient, 'begin'>,
+  { asTables }: Pick<Reading, 'asTables'> = {},
+): Promise<Contents> {
+  const settings = `set transaction isolation level repeatable read, read only; ${alike}`
+  return sql.begin(tx => contentsOf(tx, { settings, asTables }))
 }
 
 interface Asking {
@@ -74,18 +86,21 @@ interface Asking {
  * Of the snapshot that the transaction has, which must be one for all its statements. What needs no answer of another
  * statement goes along with it: a small database costs more in round trips than in rows.
  */
-export async function contentsOf(tx: TransactionClient, settings: string = alike): Promise<Contents> {
-  const [[facts], askTables, askSequences, objects] = (await several(
+export async function contentsOf(
+  tx: TransactionClient,
+  { settings = alike, asTables = false }: Reading = {},
+): Promise<Contents> {
+  const [[facts], askTables, askSequences] = (await several(
     tx,
-    [probeStatement, tableStatements, sequenceStatements, largeObjects],
+    [probeStatement, tableStatements(asTables ? `'(t.*)'` : rowText), sequenceStatements],
     settings,
-  )) as [{ probe: string; version: number }[], Asking[], Asking[], TableContents[]]
+  )) as [{ probe: string; version: number }[], Asking[], Asking[]]
   const { probe, version } = facts as { probe: string; version: number }
   const ofTables = united(askTables)
   const [shape, ...answers] = await several(tx, [shapeStatement, ...ofTables, ...united(askSequences)])
   return {
     serverMajor: Math.floor(version / 10_000),
-    tables: [...(answers.slice(0, ofTables.length).flat() as TableContents[]), ...objects],
+    tables: answers.slice(0, ofTables.length).flat() as TableContents[],
     sequences: answers.slice(ofTables.length).flat() as Contents['sequences'][number][],
     shape: shape as ShapeLine[],
     probe,
@@ -119,48 +134,58 @@ export function contentsDigest({ tables, sequences }: Contents): string {
   return createHash('sha256').update(lines.sort().join('\n')).digest('hex').slice(0, 32)
 }
 
-/** What is written out differently by another major version of the server, and is then compared by name. */
-const worded: ReadonlySet<string> = new Set([
-  'view',
-  'function',
-  'rule',
-  'trigger',
-  'index',
-  'constraint',
-  'policy',
-  'column',
-])
+const loose = (definition: string): string => definition.replace(CAST, '').replace(/[()\s]+/g, '')
 
 /**
- * An expression that was dumped and read again is worded anew by the same server: `s in ('a', 'b')` of a varchar has its
- * casts elsewhere then, and a row's `is distinct from` fewer brackets. Types of columns stand in lines of their own.
+ * What two texts of one expression still share that servers of one release have worded: `s in ('a', 'b')` of a varchar has
+ * its casts elsewhere after a dump. Types of columns stand in lines of their own.
  */
 const CAST =
   /::(?:"(?:[^"]|"")*"|\w+)(?:\.(?:"(?:[^"]|"")*"|\w+))?(?: varying| precision)?(?:\(\d+(?:,\s*\d+)?\))?(?: with(?:out)? time zone)?(?:\[\])*/g
 
-const loose = (definition: string): string => definition.replace(CAST, '').replace(/[()\s]+/g, '')
+export interface Comparing {
+  /**
+   * `wording`: expressions are alike when servers of one release word them alike. `names`: they are there; as long as one of
+   * the two was never dumped, their spelling says nothing. Servers of two releases are always compared by names.
+   */
+  readonly by: 'wording' | 'names'
+  /** Kinds of lines that are not compared. */
+  readonly without?: ReadonlySet<string>
+  /** `shape`: definitions alone. `rows`: rows and sequences alone. Default: all. */
+  readonly only?: 'shape' | 'rows'
+}
 
 /**
  * What the copy has otherwise than the original, one line each; empty when they are the same.
  * @throws TRANSFER_FAILED when the two servers hash one text differently, and nothing can be said
  */
-export function differences(original: Contents, copy: Contents): string[] {
+export function differences(original: Contents, copy: Contents, { by, without, only }: Comparing): string[] {
   if (original.probe !== copy.probe) {
     throw new TransferFailed(
       'The two servers hash one text differently, so their rows cannot be compared: nothing was switched.',
     )
   }
-  const sameWords = original.serverMajor === copy.serverMajor
-  const line = ({ kind, name, definition }: ShapeLine): readonly [string, string] => [
-    `${kind} ${name}`,
-    sameWords || !worded.has(kind) ? loose(definition) : '',
-  ]
+  const wording = by === 'wording' && original.serverMajor === copy.serverMajor
+  const lines = ({ shape }: Contents) =>
+    shape
+      .filter(({ kind, name }) => !without?.has(kind) && !(kind === 'schema' && name === 'public'))
+      .map(one => [`${one.kind} ${one.name}`, definitionOf(one, wording)] as const)
   return [
-    ...unlike(original.tables.map(rowsOf), copy.tables.map(rowsOf)),
-    ...unlike(original.sequences.map(sequenceOf), copy.sequences.map(sequenceOf)),
-    ...unlike(original.shape.map(line), copy.shape.map(line)),
+    ...(only === 'shape' ? [] : unlike(original.tables.map(rowsOf), copy.tables.map(rowsOf))),
+    ...(only === 'shape' ? [] : unlike(original.sequences.map(sequenceOf), copy.sequences.map(sequenceOf))),
+    ...(only === 'rows' ? [] : unlike(lines(original), lines(copy))),
   ]
 }
+
+/** One server's release may say more of an object than another's, in the same words otherwise. */
+function definitionOf(line: ShapeLine, wording: boolean): string {
+  if (!isWorded(line)) return line.definition
+  return wording ? loose(line.definition) : ''
+}
+
+/** Whether nothing but the spelling of expressions is different: then a dump of the original shows how it is spelled. */
+export const onlyWorded = (wrong: readonly string[]): boolean =>
+  wrong.every(line => line.startsWith('text of ') && line.includes(' in the source, '))
 
 const rowsOf = ({ name, rows, checksum }: TableContents): readonly [string, string] => [
   `rows of ${name}`,

@@ -45,3 +45,8 @@ async function isEmpty(sql: SqlClient): Promise<boolean> {
     where nspname not in ('pg_catalog', 'information_schema') and nspname !~ '^pg_toast' limit 1`
   return rows.length === 0
 }
+
+/** A new database has it; a dump of one that has none does not say so. */
+export async function dropPublicSchema(sql: QueryClient): Promise<void> {
+  await sql`drop schema if exists public`
+}

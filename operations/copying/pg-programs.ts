@@ -2,13 +2,15 @@
 // by environment. Invariants: a copy counts only when both programs have ended well; what a failed one has begun in the
 // target is the caller's to drop. A program that cannot be started is told with the package that brings it.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { APPLICATION } from './external-instance.js'
+import type { MaterializedView } from './materialized-views.js'
 import { programPath } from './pg-program-paths.js'
 
 export interface ProgramsOptions {
@@ -22,25 +24,21 @@ export interface Programs {
   /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
   version(): Promise<number>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
-  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: Whole): Promise<void>
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: What): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: ParallelHow): Promise<void>
   /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
   dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
   /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
   restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
+  /** The entries of a dump in its custom format, one line each. */
+  list(dump: Readable, signal?: AbortSignal): Promise<string>
 }
 
 /** From this size on several jobs are worth a folder on the disk. */
 export const LARGE_BYTES = 256 * 1024 * 1024
 
-const always = [
-  '--no-owner',
-  '--no-tablespaces',
-  '--no-publications',
-  '--no-subscriptions',
-  '--lock-wait-timeout=60000',
-]
+const always = ['--no-owner', '--no-tablespaces', '--no-subscriptions', '--lock-wait-timeout=60000']
 /**
  * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
  * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
@@ -49,30 +47,46 @@ const always = [
 const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
 const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
-const dumpedOf = (whole: boolean): string[] => [...always, ...(whole ? [] : foreign)]
-const restoredOf = (whole: boolean): string[] => [
+/** Rows of materialized views are no part of a dump: made anew within it, they are made without the names that they need. */
+const dumpedOf = ({ whole = false, publications = whole, definitions = false, views = [] }: What): string[] => [
+  ...always,
+  ...(publications ? [] : ['--no-publications']),
+  ...(whole ? [] : foreign),
+  ...(definitions ? ['--schema-only'] : views.map(({ pattern }) => `--exclude-table-data=${pattern}`)),
+]
+const restoredOf = ({ whole = false, publications = whole, definitions = false }: What): string[] => [
   '--no-owner',
+  ...(publications ? [] : ['--no-publications']),
   '--exit-on-error',
   ...(whole ? [] : ['--no-privileges']),
+  ...(definitions ? ['--schema-only'] : []),
 ]
 
-export interface Whole {
-  /** With rights and our own schema, for another instance of the same service, which has the same roles. */
+export interface What {
+  /** With rights and our own schema, for another database of the same service, which has the same roles. */
   readonly whole?: boolean
+  /** Default: with `whole`. */
+  readonly publications?: boolean
+  /** No rows. */
+  readonly definitions?: boolean
+  /** The materialized views of what is dumped, which are left without rows. */
+  readonly views?: readonly Pick<MaterializedView, 'pattern'>[]
 }
 
-export interface ParallelHow extends Whole {
+export interface ParallelHow extends What {
   readonly folder: string
   readonly jobs: number
   /** 0 to 9, default 1. Without it the folder takes what the tables do, and the copy is sooner over. */
   readonly compress?: number
 }
 
-export interface RestoreHow extends Whole {
+export interface RestoreHow extends What {
+  /** Those of {@link Programs.list} alone. */
+  readonly entries?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-export interface DumpHow extends RestoreHow {
+export interface DumpHow extends Omit<RestoreHow, 'entries'> {
   /** Of a transaction that is kept open. */
   readonly snapshot: string
   /** `sql`: the definitions alone, as a script for people. */
@@ -103,8 +117,8 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       )
       return Math.min(dump as number, restore as number)
     },
-    async pipe(from, to, { whole = false } = {}) {
-      const restore = start('pg_restore', [...restoredOf(whole), '--single-transaction', connected], to, [
+    async pipe(from, to, what = {}) {
+      const restore = start('pg_restore', [...restoredOf(what), '--single-transaction', connected], to, [
         'pipe',
         'ignore',
         'pipe',
@@ -113,7 +127,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
       // The descriptor itself: what is copied never passes through this process.
-      const dump = start('pg_dump', [...dumpedOf(whole), connected, '--format=custom', '--compress=0'], from, [
+      const dump = start('pg_dump', [...dumpedOf(what), connected, '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
         'pipe',
@@ -123,7 +137,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
       throwFirstOrBoth(outcomes.flatMap(one => (one.status === 'rejected' ? [one.reason as Error] : [])))
     },
-    async parallel(from, to, { folder: place, jobs, whole = false, compress = 1 }) {
+    async parallel(from, to, { folder: place, jobs, compress = 1, ...what }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
@@ -134,16 +148,16 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
           `--compress=${compress}`,
           `--file=${join(place, 'dump')}`,
         ]
-        await ended('pg_dump', start('pg_dump', [...dumpedOf(whole), ...into], from, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_dump', start('pg_dump', [...dumpedOf(what), ...into], from, ['ignore', 'ignore', 'pipe']))
         const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
-        await ended('pg_restore', start('pg_restore', [...restoredOf(whole), ...out], to, ['ignore', 'ignore', 'pipe']))
+        await ended('pg_restore', start('pg_restore', [...restoredOf(what), ...out], to, ['ignore', 'ignore', 'pipe']))
       } finally {
         await rm(place, { recursive: true, force: true })
       }
     },
-    async dump(from, { snapshot, format, whole = false, signal }, take) {
-      const what = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
-      const args = [...dumpedOf(whole), connected, ...what, `--snapshot=${snapshot}`]
+    async dump(from, { snapshot, format, signal, ...what }, take) {
+      const form = format === 'sql' ? ['--format=plain', '--schema-only'] : ['--format=custom', '--compress=1']
+      const args = [...dumpedOf(what), connected, ...form, `--snapshot=${snapshot}`]
       const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
       const over = ended('pg_dump', child)
       // Heard of below, also when taking fails first.
@@ -161,8 +175,11 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       await over
       signal?.throwIfAborted()
     },
-    async restore(dump, to, { whole = false, signal }) {
-      const args = [...restoredOf(whole), '--single-transaction', connected]
+    async restore(dump, to, { signal, entries, ...what }) {
+      const folder = entries === undefined ? undefined : await mkdtemp(join(tmpdir(), 'restore-'))
+      const chosen = folder === undefined ? [] : [`--use-list=${join(folder, 'entries')}`]
+      if (folder !== undefined) await writeFile(join(folder, 'entries'), entries ?? '')
+      const args = [...restoredOf(what), ...chosen, '--single-transaction', connected]
       const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
       const over = ended('pg_restore', child)
       const stop = stopOn(signal, child)
@@ -171,7 +188,29 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
         const [ending, feeding] = await Promise.allSettled([over, fed])
         // A program that has given up no longer reads: what it says of it is the reason.
         if (ending.status === 'rejected') throw ending.reason
-        if (feeding.status === 'rejected') throw feeding.reason
+        // One that wants definitions alone has read enough before the rows come.
+        if (feeding.status === 'rejected' && !(what.definitions && isOver(feeding.reason))) throw feeding.reason
+      } finally {
+        stop()
+        dump.destroy()
+        if (folder !== undefined) await rm(folder, { recursive: true, force: true })
+      }
+    },
+    async list(dump, signal) {
+      const child = spawn(program('pg_restore'), ['--list'], { stdio: 'pipe', env: environment })
+      const over = ended('pg_restore', child)
+      const stop = stopOn(signal, child)
+      let text = ''
+      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      try {
+        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin)
+        const [ending, feeding] = await Promise.allSettled([over, fed])
+        if (ending.status === 'rejected') throw ending.reason
+        // The list stands at the beginning, and no more is read.
+        if (feeding.status === 'rejected' && !isOver(feeding.reason)) throw feeding.reason
+        return text
       } finally {
         stop()
         dump.destroy()
@@ -179,6 +218,9 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
     },
   }
 }
+
+const isOver = (error: unknown): boolean =>
+  ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET'].includes((error as NodeJS.ErrnoException).code ?? '')
 
 function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
   const stop = (): void => void child.kill()

@@ -2,11 +2,12 @@
 // what its central tables say of the tenants. It changes nothing, and its sessions are read only.
 
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import type { JsonObject, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
+import type { JsonObject, QueryClient, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
 import { type Needs, needsColumns } from './beyond-role.js'
 import { columnsStatement, readApplied, type SchemaFacts } from './detect-schema-version.js'
 import type { Instance } from './external-instance.js'
 import type { TenantFacts } from './journal.js'
+import type { NotCopyable } from './not-copyable.js'
 
 export interface SourceDatabase {
   readonly name: string
@@ -128,16 +129,22 @@ function factsOf({ id, name, domain, settings, is_active: active }: FactsRow): T
 /** What one source database holds that matters before it is copied. */
 export interface DatabaseFacts extends SchemaFacts {
   readonly needs: Needs
+  /** What a copy would not bring along, or fail over. */
+  readonly never: readonly NotCopyable[]
+  /** What it may fail over. */
+  readonly perhaps: readonly NotCopyable[]
 }
 
+type Questions = (sql: QueryClient) => Promise<Pick<DatabaseFacts, 'never' | 'perhaps'>>
+
 /** In as few round trips as can be: there is one survey for each database. */
-export async function surveyDatabase(instance: Instance, name: string): Promise<DatabaseFacts> {
+export async function surveyDatabase(instance: Instance, name: string, ask: Questions): Promise<DatabaseFacts> {
   return instance.visit(async sql => {
     const [found] = await sql.unsafe<(Needs & { columns: string[]; ours: boolean })[]>(`
       select ${needsColumns},
         to_json(array(${columnsStatement})) as columns,
         to_regclass('distributed_tenant.schema_migrations') is not null as ours`)
     const { columns, ours, ...needs } = found as NonNullable<typeof found>
-    return { needs, columns: new Set(columns), applied: ours ? await readApplied(sql) : null }
+    return { needs, ...(await ask(sql)), columns: new Set(columns), applied: ours ? await readApplied(sql) : null }
   }, name)
 }

@@ -148,10 +148,10 @@ async function restores({ transfer, settings }: OpenService['tenancy']): Promise
   )
   return left.flat().map(({ database, instance, remove }) => ({
     ...problem(
-      'left by a restore',
+      database.startsWith('proof_') ? 'left by a backup or a plan' : 'left by a restore',
       database,
       remove
-        ? 'the restore is over and its tenant active: doctor --fix drops it'
+        ? 'the run that made it is over: doctor --fix drops it'
         : 'if none is running: run it again, which ends it',
       remove,
     ),

@@ -1,7 +1,8 @@
-// Owns what only a visit to each tenant's database can tell: its certificate and its schema.
+// Owns what only a visit to each tenant's database can tell: its certificate, its schema, and what no copy of it would bring along.
 import { appliedVersion } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { notCopyable } from '../copying/not-copyable.js'
 import type { OpenService } from '../open-services.js'
 import { sentenceOf } from '../outcome.js'
 import { type Problem, problem } from './problem.js'
@@ -28,6 +29,10 @@ export async function visits({ tenancy }: OpenService): Promise<Problem[]> {
             found.push(
               problem('schema version wrong', id, `the database is at ${applied}, the registry says ${schemaVersion}`),
             )
+          const { never, perhaps } = await notCopyable(inside)
+          for (const { what, cure } of never) found.push(problem('cannot be backed up', id, `it has ${what}: ${cure}`))
+          for (const { what, cure } of perhaps)
+            found.push(problem('may not be restorable', id, `it has ${what}: ${cure}`))
         })
       } catch (error) {
         found.push(problem('cannot be visited', id, sentenceOf(error)))

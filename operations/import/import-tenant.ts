@@ -4,6 +4,7 @@
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { applyDatabaseSettings, guardedSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { commentDatabase, inspectDatabase, markText } from '../../plugins/distributed-tenant/databases/databases.js'
 import { builtBy } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
@@ -11,12 +12,16 @@ import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { adopt } from '../copying/adopt-database.js'
-import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
+import { besideDump } from '../copying/beside-dump.js'
+import { type Contents, contentsDigest, readContents } from '../copying/compare-contents.js'
 import type { Instance } from '../copying/external-instance.js'
 import { freeze, isFrozen, readBefore, thaw } from '../copying/freeze.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
+import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
+import { rehearse, unlike } from '../copying/rehearsal.js'
+import { OF_THE_SERVER } from '../copying/schema-shape.js'
 import { createTarget } from './target.js'
 
 export { LARGE_BYTES } from '../copying/pg-programs.js'
@@ -89,13 +94,34 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     const name = await target.create(begun)
     const from = { ...source.address, database: row.sourceDatabase }
     const to = { ...options.database, database: name }
-    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await options.programs.pipe(from, to)
+    const { views, settings } = await besideOf(row)
+    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await options.programs.pipe(from, to, { views })
     else {
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
-      await options.programs.parallel(from, to, { folder, jobs: options.jobs })
+      await options.programs.parallel(from, to, { folder, jobs: options.jobs, views })
     }
+    // What is set for single roles is of the old server's; what the freeze has set is not the database's own.
+    const guarded = await session(guardedSettings)
+    const carried = settings.filter(
+      ({ role, name: what }) => role === null && what !== 'default_transaction_read_only' && !guarded.has(what),
+    )
+    await session(sql => applyDatabaseSettings(sql, name, carried))
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })
+  }
+
+  const besideOf = ({ sourceDatabase }: TransferTenant) =>
+    source.visit(sql => besideDump(sql, sourceDatabase), sourceDatabase)
+
+  /** Its definitions as they are spelled here. */
+  async function again(row: TransferTenant): Promise<Contents> {
+    const from = { ...source.address, database: row.sourceDatabase }
+    return rehearse(options, {
+      service,
+      ...(await besideOf(row)),
+      settings: [],
+      fill: database => options.programs.pipe(from, { ...options.database, database }, { definitions: true }),
+    })
   }
 
   /** @returns one word for what both hold. @throws TRANSFER_FAILED when they are unlike, or the source was opened */
@@ -111,11 +137,18 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       }, row.sourceDatabase),
       readContents(inside),
     ])
-    const wrong = differences(original, copied)
+    const wrong = await unlike(original, copied, { without: OF_THE_SERVER, again: () => again(row) })
     if (wrong.length > 0) {
       const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
       throw new TransferFailed(
         `The copy of ${row.sourceDatabase} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`,
+      )
+    }
+    const populated = (await besideOf(row)).views.filter(view => view.populated).map(view => view.name)
+    const failed = await refreshViews(inside, populated)
+    if (failed.length > 0) {
+      throw new TransferFailed(
+        `Materialized views of ${row.sourceDatabase} cannot be refreshed in the copy: ${unrefreshedText(failed)}. Correct them at the source.`,
       )
     }
     return contentsDigest(copied)

@@ -7,6 +7,7 @@ import { type Columns, versionOf, withVersions } from '../copying/detect-schema-
 import { type Coming, folderInTheWay, roomInTheWay } from '../copying/disk-space.js'
 import type { Instance } from '../copying/external-instance.js'
 import type { Planned, TenantFacts } from '../copying/journal.js'
+import { notImportable } from '../copying/not-copyable.js'
 import { block, type Obstacle, tell } from '../copying/obstacle.js'
 import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
@@ -167,8 +168,12 @@ async function look(
   versions: readonly Columns[],
   there: Provisions,
 ): Promise<{ baseline: number; found: Obstacle[] }> {
-  const facts = await surveyDatabase(source, name)
-  const found = needsInTheWay(name, facts.needs, service, there)
+  const facts = await surveyDatabase(source, name, notImportable)
+  const found = [
+    ...needsInTheWay(name, facts.needs, service, there),
+    ...facts.never.map(({ what, cure }) => block(name, `has ${what}: ${cure}`)),
+    ...facts.perhaps.map(({ what, cure }) => tell(name, `has ${what}: ${cure}`)),
+  ]
   const given = baselines.get(service)
   if (given !== undefined) return { baseline: given, found }
   const version = versionOf(facts, versions, sets.at(-1) as MigrationSet)

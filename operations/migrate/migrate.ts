@@ -6,6 +6,7 @@ import { type MigrationSet, migratePrepared, revert } from '../../plugins/distri
 import { MigrationInvalid, MigrationRunNotFound } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { forcedRows, type NotCopyable } from '../copying/not-copyable.js'
 import { beginRun, endRun, findRun, type Run, type RunTenant, recordTenant, runTenants, tenantsBehind } from './runs.js'
 
 export interface FleetParts {
@@ -31,6 +32,8 @@ export interface MigrateOptions {
   readonly stopAt?: number
   /** Called as each tenant is done. */
   readonly onTenant?: (outcome: TenantOutcome) => void
+  /** Called with what `backup` and `move` refuse, for each tenant that has it after its migrations. */
+  readonly onNotCopyable?: (found: NotCopyable) => void
   /** Called once, before the first tenant. */
   readonly onBegin?: (run: { id: string; tenants: number; target: number }) => void
   /** Stops after the tenants under way. */
@@ -124,6 +127,8 @@ async function carryOut(
   options.onBegin?.({ id, tenants: tenants.length, target })
   const apply = async (inside: SqlClient): Promise<Outcome> => {
     await migratePrepared(inside, parts.sets)
+    const forced = options.onNotCopyable && (await forcedRows(inside))
+    if (forced) options.onNotCopyable?.(forced)
     return { state: 'done', version: target }
   }
   // Whoever wants to go on past every failure wants no first one to stop it.

@@ -4,20 +4,24 @@
 // database it came from is kept, closed and renamed. A failure is thrown; undoing is the caller's decision.
 
 import { join } from 'node:path'
+import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import type { TransferReport, TransferStep } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { dropKept } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
-import { contentsDigest, differences, readContents } from '../copying/compare-contents.js'
-import { localeOf } from '../copying/empty-database.js'
+import { besideDump } from '../copying/beside-dump.js'
+import { contentsDigest, readContents } from '../copying/compare-contents.js'
+import { dropPublicSchema, localeOf } from '../copying/empty-database.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
+import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
-
+import { unlike } from '../copying/rehearsal.js'
 import type { MoveParts } from './parts.js'
 import { instanceAt } from './reach-instance.js'
 import { switchPlace } from './registry-switch.js'
+import { rehearseMove } from './rehearse-move.js'
 import { createSource } from './source.js'
 import { createTarget } from './target.js'
 
@@ -91,10 +95,12 @@ export function createMove(options: MoveOptions): Move {
       { ...here.address, database },
       { ...there.address, database },
     ]
-    if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true })
+    const { hasPublic, views } = await here.visit(sql => besideDump(sql, database), database)
+    if (!hasPublic) await visit(database, dropPublicSchema, to)
+    if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true, views })
     else {
       const folder = join(options.folder, `${run}-${row.id}-${service}`)
-      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, compress: 0 })
+      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, views, compress: 0 })
     }
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })
@@ -102,11 +108,25 @@ export function createMove(options: MoveOptions): Move {
 
   async function verify(row: TransferTenant): Promise<TransferTenant> {
     const name = nameOf(row.id)
-    const [original, copied] = await Promise.all([here.visit(readContents, name), visit(name, readContents, to)])
-    const wrong = differences(original, copied)
+    const beside = await here.visit(sql => besideDump(sql, name), name)
+    await options.sessionAt(to)(sql => applyDatabaseSettings(sql, name, beside.settings))
+    const [original, copied] = await Promise.all([
+      here.visit(sql => readContents(sql), name),
+      visit(name, sql => readContents(sql), to),
+    ])
+    const { programs } = options
+    const again = () => rehearseMove(options, { programs, database: name, from, to, beside })
+    const wrong = await unlike(original, copied, { again })
     if (wrong.length > 0) {
       const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
       throw new TransferFailed(`The copy of ${name} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`)
+    }
+    const populated = beside.views.filter(view => view.populated).map(view => view.name)
+    const failed = await visit(name, inside => refreshViews(inside, populated), to)
+    if (failed.length > 0) {
+      throw new TransferFailed(
+        `Materialized views of ${name} cannot be refreshed in the copy: ${unrefreshedText(failed)}. Refresh them where the tenant is, then move it.`,
+      )
     }
     return note(row, { step: 'verified', contents: contentsDigest(copied) })
   }

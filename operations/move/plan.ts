@@ -1,18 +1,21 @@
 // Owns the plan of a move: from where to where, how large, how long writers may be refused, and what is in the way. It reads
 // both instances and changes nothing.
 import { inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
-import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, RegistryRow, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { type BesideDump, besideDump } from '../copying/beside-dump.js'
 import { folderInTheWay, roomInTheWay } from '../copying/disk-space.js'
-import { createInstance } from '../copying/external-instance.js'
+import { createInstance, type Instance } from '../copying/external-instance.js'
+import { notCopyable, rolesMissing, rolesNamed } from '../copying/not-copyable.js'
 import { block, type Obstacle, tell } from '../copying/obstacle.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { programsInTheWay } from '../copying/preflight.js'
 import { surveyDatabase } from '../copying/survey.js'
 import type { MoveParts } from './parts.js'
+import { rehearseMove } from './rehearse-move.js'
 
 export interface MovePlan {
   readonly tenant: TenantId
@@ -66,8 +69,6 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
     )
   }
   if (here.prepared) obstacles.push(block(database, 'has prepared transactions: commit or roll them back first'))
-  if (here.ownRights)
-    obstacles.push(block(database, 'gives rights to the tenant’s role itself, which a move takes back'))
   if (there.taken !== 'absent') obstacles.push(block(database, `exists on ${to} already`))
   if (there.major < here.major) {
     obstacles.push(block(to, `is PostgreSQL ${there.major}, older than ${here.major} on ${from}`))
@@ -88,9 +89,11 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
   const place = instances.find(({ name }) => name === from)
   const source = createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database })
   // Closed at once: a session that is kept is reset in a transaction, which the next plan would take for somebody's.
-  const facts = await surveyDatabase(source, database).finally(() => source.close())
-  for (const what of facts.needs.forSuperusers) {
-    obstacles.push(block(database, `has ${what}, which the service’s role may not make: drop it first`))
+  const { facts, roles, beside } = await lookInside(source, database).finally(() => source.close())
+  for (const { what, cure } of facts.never) obstacles.push(block(database, `has ${what}: ${cure}`))
+  for (const { what, cure } of facts.perhaps) obstacles.push(tell(database, `has ${what}: ${cure}`))
+  for (const role of await sessionAt(to)(sql => rolesMissing(sql, roles))) {
+    obstacles.push(block(to, `does not have the role ${role}, which rights in ${database} name: create it there`))
   }
   for (const extension of facts.needs.extensions) {
     if (!there.extensions.has(extension)) {
@@ -99,19 +102,43 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
       )
     }
   }
+  if (!obstacles.some(({ blocks }) => blocks))
+    obstacles.push(...(await triedOut(parts, options, database, from, beside)))
   const seconds = Math.ceil(SECONDS_AT_LEAST + Math.max(0, here.bytes - EMPTY_BYTES) / BYTES_A_SECOND)
   return { tenant: id, from, to, database, bytes: here.bytes, seconds, obstacles, row }
 }
 
+const lookInside = async (source: Instance, database: string) => ({
+  facts: await surveyDatabase(source, database, notCopyable),
+  ...(await source.visit(
+    async sql => ({ roles: await rolesNamed(sql), beside: await besideDump(sql, database) }),
+    database,
+  )),
+})
+
+/** Whether its definitions can be made at the target, before anybody is refused anything. */
+async function triedOut(
+  parts: MoveParts,
+  { programs, to }: MovePlanOptions,
+  database: string,
+  from: string,
+  beside: BesideDump,
+): Promise<Obstacle[]> {
+  try {
+    await rehearseMove(parts, { programs, database, from, to, beside })
+    return []
+  } catch (error) {
+    if (!(error instanceof TransferFailed)) throw error
+    return [block(database, `cannot be made on ${to} (${error.message}): correct it first`)]
+  }
+}
+
 async function askSource(sql: QueryClient, database: string, kept: string) {
-  const [facts] = await sql<{ bytes: number; busy: number; prepared: boolean; major: number; ownRights: boolean }[]>`
+  const [facts] = await sql<{ bytes: number; busy: number; prepared: boolean; major: number }[]>`
     select coalesce((select pg_database_size(oid) from pg_database where datname = ${database}), 0)::float8 as bytes,
       (select count(*)::int from pg_stat_activity where datname = ${database} and xact_start is not null
         and backend_type = 'client backend') as busy,
       exists (select from pg_prepared_xacts where database = ${database}) as prepared,
-      exists (select from pg_shdepend join pg_database on pg_database.oid = dbid
-        where datname = ${database} and refclassid = 'pg_authid'::regclass and deptype = 'a'
-          and refobjid = (select oid from pg_roles where rolname = ${database})) as "ownRights",
       current_setting('server_version_num')::int / 10000 as major`
   const { state } = await inspectDatabase(sql, kept)
   return { ...(facts as NonNullable<typeof facts>), kept: state !== 'absent' }

@@ -3,6 +3,7 @@
 
 import { templateName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
+import { applyDatabaseSettings, type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
 import { builtBy, type MigrationSet, migrate } from './migrations.js'
 import { ensureTenantGroup } from './roles.js'
@@ -70,6 +71,7 @@ const TAKEN = new Set<unknown>(['42P04', '23505'])
 
 export function createCloner(options: TemplateOptions): Cloner {
   let known: Promise<string> | null = null
+  let settings: Promise<readonly DatabaseSetting[]> | null = null
   const ensure = (sql: SessionClient): Promise<string> => {
     known ??= ensureTemplate(sql, options).catch(error => {
       known = null
@@ -77,23 +79,44 @@ export function createCloner(options: TemplateOptions): Cloner {
     })
     return known
   }
+  /** The server copies no settings of a template. */
+  async function setAsTemplate(sql: SessionClient, name: string): Promise<void> {
+    settings ??= ensure(sql)
+      .then(template => readDatabaseSettings(sql, template))
+      .catch(error => {
+        settings = null
+        throw error
+      })
+    await applyDatabaseSettings(sql, name, await settings)
+  }
   return {
     ensure,
     async clone(sql, name) {
       for (let again = true; ; again = false) {
         try {
           await createDatabase(sql, name, { template: await ensure(sql) })
+          await setAsTemplate(sql, name)
           return true
         } catch (error) {
           const { code } = error as { code?: string }
-          if (TAKEN.has(code)) return false
+          if (TAKEN.has(code)) {
+            // A killed call may have left it without them.
+            if (await isOwn(sql, name)) await setAsTemplate(sql, name)
+            return false
+          }
           if (code !== NO_SUCH_DATABASE || !again) throw error
           // The template was dropped since.
           known = null
+          settings = null
         }
       }
     },
   }
+}
+
+async function isOwn(sql: SessionClient, name: string): Promise<boolean> {
+  const found = await inspectDatabase(sql, name)
+  return found.state === 'present' && found.ours
 }
 
 /** Says that this release clones from its template; to be repeated, or a newer release takes it for abandoned. */

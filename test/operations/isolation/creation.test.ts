@@ -121,7 +121,7 @@ t.test('a database that is being made is entered by no role but the service’s'
     if (!part) throw new Error('nothing in the archive')
     const { sha256 } = archive
     const restore = await createServiceRestore(parts.transfer, acme, { part, programs, sha256 })
-    await restore.build(archive.part(part))
+    await restore.build(() => archive.part(part))
     await restore.locked(() => restore.swap(true))
     await restore.sweep()
     await archive.close()

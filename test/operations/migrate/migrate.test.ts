@@ -74,6 +74,18 @@ t.test('a migration of all tenants', async t => {
     t.same((await central`select calls from (select count(*) as calls from migration_runs) runs`)[0], before)
   })
 
+  await t.test('names forced row security, which backup and move refuse', async t => {
+    const forced = look('employee', 'tenant_t-01_employee')
+    await forced`alter table notes force row level security`
+    const named: unknown[] = []
+    await migrateFleet(atSecond.fleet, { only: ['t-01'], onNotCopyable: found => named.push(found) })
+    await forced`alter table notes no force row level security`
+    t.match(named, [{ what: /forced row security on public\.notes/, cure: /no force row level security/ }])
+    const [run] = await listRuns(central, 1)
+    await rollBackRun(atSecond.fleet, run?.id ?? '')
+    t.same(await versions(), { 1: 24 })
+  })
+
   await t.test('stops at a canary that fails, with everybody else untouched', async t => {
     const poisoned = look('employee', 'tenant_t-05_employee')
     await poisoned`alter table notes add column pinned text`

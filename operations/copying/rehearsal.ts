@@ -1,0 +1,100 @@
+// Owns trying a copy out before anything depends on it: what was dumped is restored by the service's role into a database of
+// its own on the same instance, compared, and dropped. What cannot be restored is found here, by the server's own words.
+// Invariant: a rehearsal's database is dropped by itself, or after a kill by the next one; a lock of the session that made
+// it tells whether it is in use.
+import { randomBytes } from 'node:crypto'
+import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
+import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
+import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
+import type { BesideDump } from './beside-dump.js'
+import { type Comparing, type Contents, differences, onlyWorded, readContents } from './compare-contents.js'
+import { dropPublicSchema } from './empty-database.js'
+import type { TransferParts } from './parts.js'
+
+export interface Rehearsal extends Pick<BesideDump, 'like' | 'hasPublic' | 'settings'> {
+  readonly service: ServiceName
+  /** Fills the empty database. */
+  readonly fill: (database: string) => Promise<void>
+  /** Also looks into it, before it is dropped. */
+  readonly look?: (inside: SqlClient) => Promise<void>
+}
+
+/** Where it takes place. */
+export type Stage = Pick<TransferParts, 'session' | 'visit'>
+
+const PREFIX = 'proof_'
+const nameFor = (service: ServiceName): string => `${PREFIX}${service}_${randomBytes(6).toString('hex')}`
+const lockOf = (name: string): string => `distributed_tenant.rehearsal:${name}`
+
+/** @returns what the copy holds. @throws what it failed with */
+export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Contents> {
+  const { service, like, hasPublic, settings, fill, look } = rehearsal
+  return stage.session(async sql => {
+    for (const left of await leftByRehearsals(sql, service)) await dropLeft(sql, left)
+    const name = nameFor(service)
+    await sql`select pg_advisory_lock(hashtextextended(${lockOf(name)}, 0))`
+    try {
+      await createDatabase(sql, name, { template: 'template0', locale: like })
+      if (!hasPublic) await stage.visit(name, dropPublicSchema)
+      await fill(name)
+      await applyDatabaseSettings(sql, name, settings).catch(error => {
+        throw new TransferFailed(
+          `A setting of the database cannot be set by the service’s role: ${(error as Error).message}`,
+        )
+      })
+      return await stage.visit(name, async inside => {
+        await look?.(inside)
+        return readContents(inside)
+      })
+    } finally {
+      await dropDatabase(sql, name).finally(() => sql`select pg_advisory_unlock(hashtextextended(${lockOf(name)}, 0))`)
+    }
+  })
+}
+
+/** Databases of rehearsals that were killed. */
+export async function leftByRehearsals(sql: QueryClient, service: ServiceName): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    select datname as name from pg_database
+    where datname ~ ${`^${PREFIX}${service}_[0-9a-f]{12}$`} and pg_has_role(current_user, datdba, 'MEMBER') order by 1`
+  const left: string[] = []
+  for (const { name } of rows) {
+    const [row] = await sql<{ held: boolean }[]>`
+      with key as (select hashtextextended(${lockOf(name)}, 0) as key)
+      select exists (select from pg_locks, key where locktype = 'advisory' and objsubid = 1
+        and (classid::bigint << 32) + objid::bigint = key.key) as held`
+    if (!row?.held) left.push(name)
+  }
+  return left
+}
+
+/** @returns false while its rehearsal runs */
+export async function dropLeft(sql: SessionClient, name: string): Promise<boolean> {
+  const [row] = await sql<
+    { free: boolean }[]
+  >`select pg_try_advisory_lock(hashtextextended(${lockOf(name)}, 0)) as free`
+  if (!row?.free) return false
+  try {
+    await dropDatabase(sql, name)
+    return true
+  } finally {
+    await sql`select pg_advisory_unlock(hashtextextended(${lockOf(name)}, 0))`
+  }
+}
+
+/**
+ * {@link differences} of a copy that was made from a dump of an original that is there. Where only the spelling of expressions
+ * is different, the copy must spell them as a rehearsal of the original's definitions does.
+ */
+export async function unlike(
+  original: Contents,
+  copy: Contents,
+  { without, again }: Pick<Comparing, 'without'> & { readonly again: () => Promise<Contents> },
+): Promise<string[]> {
+  const how = without === undefined ? {} : { without }
+  const wrong = differences(original, copy, { by: 'wording', ...how })
+  if (wrong.length === 0) return wrong
+  if (!onlyWorded(wrong)) return differences(original, copy, { by: 'names', ...how })
+  return differences(await again(), copy, { by: 'wording', only: 'shape', ...how })
+}
