@@ -11,7 +11,7 @@ const tsc = spawnSync(process.execPath, [join(root, 'node_modules/typescript/bin
 })
 if (tsc.status !== 0) process.exit(tsc.status ?? 1)
 
-for (const top of ['plugins', 'services'].filter(top => existsSync(join(root, top)))) {
+for (const top of ['plugins', 'services', 'examples'].filter(top => existsSync(join(root, top)))) {
   for (const entry of readdirSync(join(root, top), { recursive: true, withFileTypes: true })) {
     if (!entry.isDirectory() || entry.name !== 'migrations') continue
     const from = join(entry.parentPath, entry.name)

@@ -5,7 +5,7 @@ import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
 const product = ['events', 'plugins', 'services', 'operations', 'cli'] as const
-const beside = ['stack', 'bench', 'test'] as const
+const beside = ['stack', 'bench', 'examples', 'test'] as const
 
 /** What a top folder may import of ours, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
@@ -190,6 +190,18 @@ t.test('only its owner imports a package that is wrapped', async t => {
     const owner = owners[packageOf(to)]
     return owner === undefined || source.file.startsWith(owner) ? null : `only ${owner} may`
   })
+  t.same(found, [])
+})
+
+t.test('examples import what their readers can install: the package by its name, and its dependencies', async t => {
+  const { name, exports, dependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
+  const entries = Object.keys(exports).map(entry => name + entry.slice(1))
+  const found = offences(sources.examples ?? [], (_, to) =>
+    to.startsWith('node:') || entries.includes(to) || packageOf(to) in dependencies
+      ? null
+      : 'only the package by its name and its dependencies may be imported',
+  )
+  t.ok(sources.examples?.some(({ imports }) => imports.includes(name)))
   t.same(found, [])
 })
 

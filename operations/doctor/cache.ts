@@ -10,7 +10,7 @@ import type { OpenService } from '../open-services.js'
 import type { Targets } from '../targets.js'
 import { type Problem, problem } from './problem.js'
 
-const REDIS_PATIENCE_MS = 2_000
+const REDIS_PATIENCE_MS = 10_000
 
 /** Entries that are another's, or newer than their row: what no service would have written. The seal is the services' to check. */
 export async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {

@@ -6,7 +6,8 @@ import type { OpenService } from '../open-services.js'
 import { type Problem, problem } from './problem.js'
 
 const LONG_WAIT_SECONDS = 60
-const NATS_PATIENCE_MS = 2_000
+/** A busy machine takes seconds to connect; a server that is down refuses at once. */
+const NATS_PATIENCE_MS = 10_000
 
 export async function stores({ name, tenancy }: OpenService): Promise<Problem[]> {
   const { stored } = await tenancy.figures(5_000)
@@ -48,7 +49,10 @@ export async function stream({ name, target }: OpenService): Promise<Problem[]> 
   const ca = readAuthorities('NATS_CA_FILE', readEnvironment().NATS_CA_FILE, target.nats)
   const connection = connectEvents({ url: target.nats, ca, name })
   try {
-    if (!(await connection.ready(NATS_PATIENCE_MS))) throw new Error(`NATS does not answer: ${connection.lastError()}`)
+    if (!(await connection.ready(NATS_PATIENCE_MS))) {
+      const reason = connection.lastError() ?? `no connection within ${NATS_PATIENCE_MS / 1000} s`
+      throw new Error(`NATS does not answer: ${reason}`)
+    }
     const found: Problem[] = []
     const lag = await readConsumerLag(connection, tenantsDurable(name))
     if (!(await streamThere(connection)))

@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
 
-const files = [...readdirSync('.'), ...readdirSync('docs').map(name => join('docs', name))].filter(file =>
-  file.endsWith('.md'),
-)
+const files = ['.', 'docs', 'examples']
+  .flatMap(folder => readdirSync(folder).map(name => join(folder, name)))
+  .filter(file => file.endsWith('.md'))
 
 /** As GitHub makes it from a heading. */
 const anchor = (heading: string): string =>
@@ -31,8 +31,8 @@ t.test('every link between our documents leads somewhere', async t => {
   }
 })
 
-t.test('every shell block of README and tutorial is one that bash reads', async t => {
-  const texts = ['README.md', 'docs/tutorial.md'].map(file => readFileSync(file, 'utf8'))
+t.test('every shell block of README, tutorial and examples is one that bash reads', async t => {
+  const texts = ['README.md', 'docs/tutorial.md', 'examples/README.md'].map(file => readFileSync(file, 'utf8'))
   const blocks = [...texts.join('\n').matchAll(/^```(?:ba)?sh\n([\s\S]*?)^```/gm)]
   t.ok(blocks.length > 15)
   for (const [, block = ''] of blocks) {
