@@ -74,7 +74,7 @@ export const needsColumns = `
     union all select format('setting %s%s', split_part(entry, '=', 1), case when setrole <> 0 then ' of ' || quote_ident(setrole::regrole::text) else '' end)
       from pg_db_role_setting, unnest(setconfig) as entry
       where setdatabase = (select oid from pg_database where datname = current_database())
-        and (setrole <> 0 or exists (select from pg_settings where name = split_part(entry, '=', 1) and context <> 'user'))
+        and (setrole <> 0 or not exists (select from pg_settings where name = split_part(entry, '=', 1) and context = 'user'))
     order by 1)) as "leftOut",
   to_json(array(
     select x.oid::regclass::text from pg_class x where relforcerowsecurity and ${made('pg_class', 'x')} and ${theirs('relnamespace')}

@@ -4,7 +4,7 @@
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { applyDatabaseSettings, guardedSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
+import { applyDatabaseSettings, freeSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { commentDatabase, inspectDatabase, markText } from '../../plugins/distributed-tenant/databases/databases.js'
 import { builtBy } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
@@ -101,9 +101,9 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       await options.programs.parallel(from, to, { folder, jobs: options.jobs, views })
     }
     // What is set for single roles is of the old server's; what the freeze has set is not the database's own.
-    const guarded = await session(guardedSettings)
+    const free = await session(freeSettings)
     const carried = settings.filter(
-      ({ role, name: what }) => role === null && what !== 'default_transaction_read_only' && !guarded.has(what),
+      ({ role, name: what }) => role === null && what !== 'default_transaction_read_only' && free.has(what),
     )
     await session(sql => applyDatabaseSettings(sql, name, carried))
     report({ type: 'restored', id: row.id })

@@ -19,9 +19,9 @@ export async function readDatabaseSettings(sql: QueryClient, database: string): 
     order by 1 nulls first, 2`
 }
 
-/** Settings that a role needs a right of its own for, or that no session may set. */
-export async function guardedSettings(sql: QueryClient): Promise<ReadonlySet<string>> {
-  const rows = await sql<{ name: string }[]>`select name from pg_settings where context <> 'user'`
+/** Settings that any role may set for its database; of names that the server does not know, superusers alone may. */
+export async function freeSettings(sql: QueryClient): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ name: string }[]>`select name from pg_settings where context = 'user'`
   return new Set(rows.map(({ name }) => name))
 }
 

@@ -45,6 +45,16 @@ t.test('copies of a tenant’s database', async t => {
       await central<{ name: string }[]>`select datname as name from pg_database where datname ~ '^(proof|copy|past)_'`
     ).map(({ name }) => name)
 
+  await t.test('a clone has the settings of its template', async t => {
+    const [template] = await central<
+      { name: string }[]
+    >`select datname as name from pg_database where datname ~ '^template_core_'`
+    await central`alter database ${central(template?.name ?? '')} set lock_timeout = '7s'`
+    await tenants.create({ id: 'cloned', name: 'Cloned' })
+    const [row] = await inside('tenant_cloned_core', sql => sql`select current_setting('lock_timeout') as kept`)
+    t.same(row, { kept: '7s' })
+  })
+
   for (const [at, kind] of copied.entries()) {
     await t.test(kind.name, async t => {
       const id = parseTenantId(`kept-${at}`)
