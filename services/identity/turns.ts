@@ -83,7 +83,10 @@ export function createTurns({ atOnce, perAddress, perTenant, inAll }: TurnBounds
       const first = line.shift()
       lines.delete(address)
       if (line.length > 0) lines.set(address, line)
-      if (first) return first.go()
+      if (first) {
+        first.go()
+        return
+      }
     }
     running--
   }
