@@ -27,7 +27,7 @@ import overload from '../plugins/overload.js'
 import type { KeySet } from '../plugins/tokens/index.js'
 import tracing from '../plugins/tracing/index.js'
 import { identifyUsers, rateLimits, readersOfDetail } from './access.js'
-import type { Bearers } from './http/admin.js'
+import { type Bearers, isOperator } from './http/admin.js'
 import { connectionLimit, limitConnections } from './http/connections.js'
 import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
@@ -145,7 +145,7 @@ async function compose(
     retentionMonths: environment.AUDIT_RETENTION_MONTHS,
     secret: environment.AUDIT_SECRET,
     stream: environment.AUDIT_STREAM,
-    actor: ({ routeOptions, user }) => (routeOptions.config.audit === 'admin' ? 'admin' : (user?.sub ?? null)),
+    actor: request => (isOperator(request) ? 'admin' : (request.user?.sub ?? null)),
   })
   await app.register(openapi, {
     title: `${name}-service`,

@@ -7,9 +7,10 @@ import fp from 'fastify-plugin'
 import { every } from '../../events/index.js'
 import { endWithSocket, hear } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
+import { createRepeats } from './repeats.js'
 import type { AuditRecord } from './rows.js'
 import { dropExpired, ensurePartitions, sealMonths, switchOn } from './store.js'
-import { recordOf } from './subscriber.js'
+import { isAnonymous, recordOf } from './subscriber.js'
 import { type AuditStatus, createWriter } from './writer.js'
 
 declare module 'fastify' {
@@ -23,7 +24,7 @@ declare module 'fastify' {
 }
 
 export interface Audit {
-  /** Writes a row of your own; never throws and never waits. */
+  /** Writes a row of your own, or counts it: one of kind `refused` without an actor. Never throws and never waits. */
   record(record: AuditRecord): void
   status(): AuditStatus
 }
@@ -37,7 +38,7 @@ export interface AuditOptions {
   secret?: string | undefined
   /** Writes every row to the log too, at level `info`. Default false. */
   stream?: boolean
-  /** Who a request acts for. Default: nobody is named. */
+  /** Who a request acts for, once that is verified; null before and without. Default: nobody is named. */
   actor?: (request: FastifyRequest) => string | null
 }
 
@@ -75,6 +76,12 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     if (dropped.length > 0) log.info({ dropped }, 'audit months dropped')
   }
 
+  const repeats = createRepeats({
+    write: record => writer.record(record, true),
+    onError: error => log.error({ err: error }, 'the counts of anonymous requests could not be written down'),
+  })
+  const record = (record: AuditRecord): void => (isAnonymous(record) ? repeats.add(record) : writer.record(record))
+
   await keepMonths()
   await switchOn(app.central)
   const stopKeeping = every(KEEP_MS, keepMonths, error =>
@@ -82,8 +89,8 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
   )
   const silence = hear(
     step => {
-      const record = recordOf(step, { sample, actor })
-      if (record) writer.record(record)
+      const made = recordOf(step, { sample, actor })
+      if (made) record(made)
     },
     app.tenants.origin,
     ['access', 'connection'],
@@ -92,10 +99,13 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
   const told = new WeakSet<FastifyRequest>()
   const off = app.notifications.subscribe('fdt_tenants', writer.changesWait, writer.changesWait)
 
-  app.decorate('audit', { record: writer.record, status: writer.status })
+  app.decorate('audit', { record, status: writer.status })
   const called = (request: FastifyRequest, reply: FastifyReply): void => {
-    if (!told.has(request)) writer.record(adminCall(request, reply, actor))
+    if (told.has(request)) return
     told.add(request)
+    const call = adminCall(request, reply, actor)
+    if (isRefusedUnnamed(call, options.actor !== undefined)) repeats.add(call)
+    else writer.record(call)
   }
   // By callback: most routes are none of ours and wait for nothing.
   app.addHook('onRequest', (request, reply, done) => {
@@ -115,6 +125,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     stopKeeping()
     silence()
     off()
+    repeats.flush()
     await writer.close(CLOSE_MS)
   })
 }
@@ -135,6 +146,12 @@ function adminCall(
     requestId: request.id,
     detail: { method: request.method, route: request.routeOptions.url, status, address: request.ip },
   }
+}
+
+/** Without `actor` no call names anybody: then only what is refused before it is known who asks is any client's. */
+function isRefusedUnnamed({ actor, result }: AuditRecord, named: boolean): boolean {
+  if (actor !== null || result === 'ok') return false
+  return named || result === '401' || result === '429'
 }
 
 export const audit = fp<AuditOptions>(auditPlugin, {

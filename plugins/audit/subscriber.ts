@@ -35,16 +35,29 @@ export function recordOf(told: Told, { sample, actor }: Hearing): AuditRecord | 
   const { tenant: tenantId, leases } = event
   if (event.type === 'ran') return { kind: 'access', result: 'ok', tenantId, detail: { leases } }
   const { request } = event
+  const who = actor(request)
+  // Of a route that needs no token: by its address, as any client can cause it.
+  if (who === null && request.routeOptions.config.token === false) {
+    const detail = { method: request.method, route: routeOf(request), leases, address: request.ip }
+    return { kind: 'access', result: 'ok', tenantId, requestId: request.id, detail, at: new Date() }
+  }
   // Comes with every request: no copies, and everything a row needs.
   return {
     kind: 'access',
     result: 'ok',
     tenantId,
-    actor: actor(request),
+    actor: who,
     requestId: request.id,
     detail: { method: request.method, route: routeOf(request), leases },
     at: new Date(),
   }
+}
+
+/** Whether any client can cause such a row, without a token: those are aggregated. */
+export function isAnonymous({ kind, actor, detail }: AuditRecord): boolean {
+  if (kind === 'connection') return true
+  if (actor !== null && actor !== undefined) return false
+  return kind === 'refused' || (kind === 'access' && detail?.address !== undefined)
 }
 
 const routeOf = (request: FastifyRequest): string | null => request.routeOptions.url ?? null

@@ -12,7 +12,7 @@ export interface WriterOptions {
   /** Hears every row once it has its place: for a log stream that lives elsewhere. */
   readonly onRow?: ((row: AuditRow) => void) | undefined
   readonly report: (event: AuditReport) => void
-  /** Rows kept in memory at most. Default 10,000. */
+  /** Rows kept in memory at most. Default 10,000; the last tenth is kept free for calls of operators. */
   readonly capacity?: number
   /** Milliseconds between writes. Default 250. */
   readonly intervalMs?: number
@@ -37,8 +37,11 @@ export interface AuditStatus {
 }
 
 export interface AuditWriter {
-  /** Never throws and never waits. */
-  record(record: AuditRecord): void
+  /**
+   * Never throws and never waits.
+   * @param anyones any client can cause it, without a token: it takes no room that is kept for calls of operators
+   */
+  record(record: AuditRecord, anyones?: boolean): void
   /** Changes of tenants wait in the inbox: look soon. */
   changesWait(): void
   status(): AuditStatus
@@ -48,6 +51,8 @@ export interface AuditWriter {
 
 const BATCH = 500
 const INBOX_BATCH = 200
+/** Of the room for rows, what those of requests may take: no flood of them keeps operators out. */
+const SHARE_OF_ALL = 0.9
 /** Rows that waited longer mean that nobody sees what is done now. */
 export const STUCK_MS = 10_000
 
@@ -71,8 +76,9 @@ export function createWriter(options: WriterOptions): AuditWriter {
 
   const waiting = (): number => buffer.length + batch.length
 
-  function record(record: AuditRecord): void {
-    if (waiting() >= capacity) {
+  function record(record: AuditRecord, anyones = false): void {
+    const hasRoomKept = !anyones && (record.kind === 'admin' || record.kind === 'process')
+    if (waiting() >= (hasRoomKept ? capacity : capacity * SHARE_OF_ALL)) {
       leaveOut()
       return
     }

@@ -40,6 +40,12 @@ export function bearersOf(tokens: readonly string[]): Bearers {
 export const bearerOf = ({ headers }: FastifyRequest): string | undefined =>
   /^Bearer +([^\s]+) *$/i.exec(headers.authorization ?? '')?.[1]
 
+/** Requests with the operator's token. */
+const operators = new WeakSet<FastifyRequest>()
+
+/** Whether a request brought a token that {@link requireAdmin} accepted. False before it was looked at. */
+export const isOperator = (request: FastifyRequest): boolean => operators.has(request)
+
 /**
  * An `onRequest` hook that lets only the bearer of one of `tokens` pass.
  * @param tokens one, or several separated by commas; or who knows which are good now
@@ -47,7 +53,7 @@ export const bearerOf = ({ headers }: FastifyRequest): string | undefined =>
  */
 export function requireAdmin(tokens: string | undefined | Bearers): onRequestAsyncHookHandler {
   const bearers = typeof tokens === 'object' ? tokens : bearersOf((tokens ?? '').split(',').filter(Boolean))
-  return requireBearer(bearers, () => new Unauthenticated())
+  return requireBearer(bearers, () => new Unauthenticated(), operators)
 }
 
 /** As {@link requireAdmin}, for services. Several tokens are good at once while they are replaced. */
@@ -55,10 +61,17 @@ export function requireService(tokens: readonly string[]): onRequestAsyncHookHan
   return requireBearer(bearersOf(tokens), () => new ServiceUnauthenticated())
 }
 
-function requireBearer(bearers: Bearers, refusal: () => Error): onRequestAsyncHookHandler {
+function requireBearer(
+  bearers: Bearers,
+  refusal: () => Error,
+  accepted?: WeakSet<FastifyRequest>,
+): onRequestAsyncHookHandler {
   return async (request, reply) => {
     const given = bearerOf(request)
-    if (given !== undefined && bearers.accepts(given)) return
+    if (given !== undefined && bearers.accepts(given)) {
+      accepted?.add(request)
+      return
+    }
     reply.header('www-authenticate', given === undefined ? 'Bearer' : 'Bearer error="invalid_token"')
     throw refusal()
   }

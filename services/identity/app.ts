@@ -115,7 +115,8 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
         })
         await app.register(userRoutes, { prefix: '/api/users', passwords })
         const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience } = environment
-        await app.register(loginRoutes, { keys, passwords, issuer, audience })
+        const perMinute = environment.RATE_LIMIT_LOGINS_PER_ADDRESS
+        await app.register(loginRoutes, { keys, passwords, issuer, audience, perMinute })
       },
       keys,
       // Asked at each request: a token that was replaced reads no more.

@@ -1,17 +1,18 @@
 // Owns passwords as they are kept: scrypt with its parameters beside the hash, so that they can be raised and older hashes
 // are made again at the next login. Invariant: to check a password takes the same work whether there is such a user or
-// not. Only a few are checked at once, and only so many wait: a flood of logins takes neither the memory nor the threads.
+// not. Only a few are checked at once, and only so many wait, in turns between addresses: a flood of logins takes neither
+// the memory, nor the threads, nor the turns of other addresses.
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
-import { Overloaded } from '../../plugins/overload.js'
+import { type Caller, createTurns, type TurnBounds } from './turns.js'
 
 export interface Passwords {
   /** @throws OVERLOADED when too many are being checked already */
-  hash(password: string): Promise<string>
+  hash(password: string, caller: Caller): Promise<string>
   /**
    * `outdated`: right, and kept with other parameters than today's. Without a hash the answer is `wrong`, after the same
    * work. @throws OVERLOADED
    */
-  check(password: string, hash: string | undefined): Promise<'right' | 'outdated' | 'wrong'>
+  check(password: string, hash: string | undefined, caller: Caller): Promise<'right' | 'outdated' | 'wrong'>
 }
 
 export interface Cost {
@@ -27,24 +28,23 @@ export const COST: Cost = { ln: 15, r: 8, p: 3 }
 const SALT_BYTES = 16
 const KEY_BYTES = 32
 /** Node has four threads for this, and names are resolved on them too. */
-const AT_ONCE = 2
-const MAX_WAITING = 50
+const BOUNDS: TurnBounds = { atOnce: 2, perAddress: 50, perTenant: 100, inAll: 500 }
 
 const FORM = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22})\$([A-Za-z0-9+/]{43})$/
 
 export function createPasswords(cost: Cost = COST): Passwords {
-  const turn = turns(AT_ONCE, MAX_WAITING)
+  const turn = createTurns(BOUNDS)
   /** What is checked when there is nothing to check: no password has this hash. */
   const nobody = format(cost, randomBytes(SALT_BYTES), randomBytes(KEY_BYTES))
 
   return {
-    async hash(password) {
+    async hash(password, caller) {
       const salt = randomBytes(SALT_BYTES)
-      return format(cost, salt, await turn(() => derive(password, salt, cost)))
+      return format(cost, salt, await turn(caller, () => derive(password, salt, cost)))
     },
-    async check(password, hash) {
+    async check(password, hash, caller) {
       const kept = parse(hash ?? nobody)
-      const key = await turn(() => derive(password, kept.salt, kept.cost))
+      const key = await turn(caller, () => derive(password, kept.salt, kept.cost))
       if (!timingSafeEqual(key, kept.key) || hash === undefined) return 'wrong'
       const { ln, r, p } = kept.cost
       return ln === cost.ln && r === cost.r && p === cost.p ? 'right' : 'outdated'
@@ -74,24 +74,5 @@ function parse(hash: string): { cost: Cost; salt: Buffer; key: Buffer } {
     cost: { ln: Number(ln), r: Number(r), p: Number(p) },
     salt: Buffer.from(salt, 'base64'),
     key: Buffer.from(key, 'base64'),
-  }
-}
-
-/** Runs at most `atOnce`, lets `mostWaiting` wait, refuses the rest. */
-function turns(atOnce: number, mostWaiting: number) {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async <T>(work: () => Promise<T>): Promise<T> => {
-    if (running >= atOnce) {
-      if (waiting.length >= mostWaiting) throw new Overloaded()
-      await new Promise<void>(go => waiting.push(go))
-    } else running++
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next) next()
-      else running--
-    }
   }
 }

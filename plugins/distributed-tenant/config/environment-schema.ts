@@ -171,6 +171,12 @@ export const environmentSchema = Type.Object({
   ),
   RATE_LIMIT_PER_ADDRESS: Type.Optional(perMinute('address')),
   RATE_LIMIT_PER_TENANT: Type.Optional(perMinute('tenant')),
+  RATE_LIMIT_LOGINS_PER_ADDRESS: Type.Integer({
+    default: 120,
+    minimum: 0,
+    maximum: 1_000_000_000,
+    description: 'logins a minute of one address at all tenants together, 0 for any number',
+  }),
   EVENT_STREAMS: Type.Integer({
     default: 100,
     minimum: 1,

@@ -8,6 +8,7 @@ import type { Passwords } from '../passwords.js'
 import { FirstUser } from '../schemas/credentials.js'
 import { TenantParams } from '../schemas/tenant.js'
 import { User } from '../schemas/user.js'
+import { OPERATOR } from '../turns.js'
 
 /** For a scope that has checked who is asking. */
 export const firstUserRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = async (app, { passwords }) => {
@@ -27,7 +28,7 @@ export const firstUserRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }
     async (request, reply) => {
       const id = parseTenantId(request.params.id)
       const { email, password, displayName = email } = request.body
-      const hash = await passwords.hash(password)
+      const hash = await passwords.hash(password, { address: OPERATOR, tenant: id })
       const user = await app.tenants.run(id, ({ sql }) =>
         createCredentials(sql).create({ email, displayName, role: 'admin' }, hash),
       )

@@ -1,6 +1,6 @@
 // Owns signing in: /api/login for the users of a tenant, and the keys that verify what it gives. Invariant: whether there
 // is such a user is told by nothing, neither the answer nor its time. Guessing is slowed for each tenant, address and
-// e-mail, and for each tenant and address whatever the e-mail.
+// e-mail, for each tenant and address whatever the e-mail, and for each address whatever the tenant.
 import { createHash, randomUUID } from 'node:crypto'
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -12,6 +12,7 @@ import { createCredentials } from '../credentials.js'
 import type { Passwords } from '../passwords.js'
 import { KeySetBody, Login, Token } from '../schemas/credentials.js'
 import { type SigningKeys, TOKEN_SECONDS } from '../signing-keys.js'
+import { callerOf } from '../turns.js'
 
 export const LoginFailed = createError(
   'LOGIN_FAILED',
@@ -24,13 +25,16 @@ export interface LoginRouteOptions {
   readonly passwords: Passwords
   readonly issuer: string
   readonly audience: string
+  /** Logins a minute of one address, at all tenants together; 0: any number. */
+  readonly perMinute: number
 }
 
 const tags = ['login']
 const MINUTE = 60_000
 
 export const loginRoutes: FastifyPluginAsyncTypebox<LoginRouteOptions> = async (app, options) => {
-  const { keys, passwords, issuer, audience } = options
+  const { keys, passwords, issuer, audience, perMinute } = options
+  const inAll = perMinute > 0 ? app.limit({ name: 'logins', max: perMinute, windowMs: MINUTE }) : undefined
   const perAddress = app.limit({
     name: 'login',
     max: 60,
@@ -58,18 +62,20 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginRouteOptions> = async (
       },
     },
     async (request, reply) => {
+      inAll?.(request, reply)
       perAddress(request, reply)
       perAccount(request, reply)
       const { email, password } = request.body
       const credentials = createCredentials(request.sql)
       const account = await credentials.find(email)
-      const outcome = await passwords.check(password, account?.passwordHash)
+      const outcome = await passwords.check(password, account?.passwordHash, callerOf(request))
       if (!account || outcome === 'wrong') {
         app.audit.record(failed(request))
         throw new LoginFailed()
       }
       if (outcome === 'outdated') {
-        await credentials.renew(account.id, account.passwordHash, await passwords.hash(password))
+        const renewed = await passwords.hash(password, callerOf(request))
+        await credentials.renew(account.id, account.passwordHash, renewed)
       }
       const { kid, privateKey } = keys.signer()
       const claims = { sub: account.id, tenant: request.tenant.id, roles: [account.role], jti: randomUUID() }

@@ -17,6 +17,7 @@ import type { Readiness } from '../readiness.js'
 import type { FirstUser } from '../schemas/credentials.js'
 import { NewTenant, Tenant, TenantParams, TenantPatch, TenantQuery, TenantReadQuery } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
+import { OPERATOR } from '../turns.js'
 import { firstUserRoutes } from './first-user.js'
 import { lifecycleRoutes } from './lifecycle.js'
 
@@ -136,7 +137,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
 
 /** The password goes no further than this. */
 async function firstUser({ email, password, displayName = email }: FirstUser, passwords: Passwords) {
-  return { email, displayName, passwordHash: await passwords.hash(password) }
+  return { email, displayName, passwordHash: await passwords.hash(password, { address: OPERATOR, tenant: null }) }
 }
 
 /** Aborts when the client has left: nobody waits for an answer nobody reads. */

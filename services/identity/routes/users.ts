@@ -5,6 +5,7 @@ import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
 import { createCredentials } from '../credentials.js'
 import type { Passwords } from '../passwords.js'
 import { NewUser, User, UserPatch, UserQuery } from '../schemas/user.js'
+import { callerOf } from '../turns.js'
 import { createUsers } from '../users.js'
 
 const tags = ['users']
@@ -42,7 +43,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = a
       const user =
         password === undefined
           ? await createUsers(request.sql).create(fields)
-          : await createCredentials(request.sql).create(fields, await passwords.hash(password))
+          : await createCredentials(request.sql).create(fields, await passwords.hash(password, callerOf(request)))
       return reply.code(201).header('location', `/api/users/${user.id}`).send(user)
     },
   )
@@ -72,7 +73,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = a
       const { params, body, sql } = request
       const { password, ...fields } = body
       if (password === undefined) return createUsers(sql).change(params.id, fields)
-      const hash = await passwords.hash(password)
+      const hash = await passwords.hash(password, callerOf(request))
       return sql.begin(async sql => {
         const users = createUsers(sql)
         const named = Object.keys(fields).length > 0

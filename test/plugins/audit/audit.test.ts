@@ -161,6 +161,51 @@ t.test('the audit log', async t => {
     await crossed.close()
   })
 
+  await t.test('a flood of requests that name nobody is a few rows, with how many they were', async t => {
+    const flooded = await build('employee', {}, app => {
+      withAudit({ actor: ({ headers }) => (headers['x-known'] as string) ?? null })(app)
+      app.get('/sign-in', { config: { tenant: 'required', token: false } }, async ({ sql }) => sql`select 1 as one`)
+      app.get('/closed', { config: { tenant: false, audit: 'admin' } }, async (_request, reply) =>
+        reply.code(429).send(),
+      )
+    })
+    const from = (remoteAddress: string, url: string, tenant: string, known?: string) =>
+      flooded.inject({ url, remoteAddress, headers: { 'hrms-client-id': tenant, ...(known && { 'x-known': known }) } })
+    const [start] = (await central`select count(*)::int as n from audit_log`) as [{ n: number }]
+    for (let n = 0; n < 40; n++) {
+      await from('192.0.2.1', '/read', `flood-${n}`)
+      await from(`2001:db8::${n + 1}`, '/read', 'flood')
+      await from('192.0.2.1', '/closed', '')
+      await from('192.0.2.1', '/sign-in', 'acme')
+      flooded.audit.record({ kind: 'refused', result: 'LOGIN_FAILED', tenantId: 'acme', detail: { address: '::1' } })
+    }
+    for (let n = 0; n < 3; n++) {
+      t.equal((await from('192.0.2.1', '/administered', '')).statusCode, 200)
+      await from('192.0.2.1', '/read', 'flood-known', 'eve')
+    }
+    await flooded.close()
+    const rows = await central`
+      select kind, result, tenant_id as tenant, actor, detail from audit_log
+      where kind <> 'process' and chain = (select chain from audit_log where result = 'ended' order by at desc limit 1)
+      order by seq`
+    t.equal(rows.length, 10 + 6, `one and its count for each of five, ${start.n} before`)
+    const counted = rows.filter(({ detail }) => detail.count !== undefined)
+    t.same(
+      counted.map(({ kind, result, tenant, detail }) => [kind, result, tenant, detail.address, detail.count]),
+      [
+        ['refused', 'TENANT_NOT_FOUND', null, '192.0.2.1', 39],
+        ['refused', 'TENANT_NOT_FOUND', 'flood', '2001:db8::', 39],
+        ['admin', '429', null, '192.0.2.1', 39],
+        ['access', 'ok', 'acme', '192.0.2.1', 39],
+        ['refused', 'LOGIN_FAILED', 'acme', '::', 39],
+      ],
+    )
+    t.equal(counted[0]?.detail.tenants.length, 10, 'some of the tenants are named')
+    t.match(counted[0]?.detail, { from: /^\d{4}-/, to: /^\d{4}-/ })
+    t.equal(rows.filter(({ actor }) => actor === 'eve').length, 3, 'each of a verified actor has its row')
+    t.equal(rows.filter(({ kind, result }) => kind === 'admin' && result === 'ok').length, 3, 'and each served call')
+  })
+
   await t.test('is written through a role that may insert and nothing else', async t => {
     await app.central.begin(async sql => {
       await sql.unsafe('set local role employee_service_audit')
@@ -191,7 +236,7 @@ t.test('the audit log', async t => {
   await t.test('verifies, and names the first row of each kind of tampering', async t => {
     for (let n = 0; n < 20; n++) app.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', detail: { n } })
     await written(app)
-    t.match(await verify(app.central), { flaws: [], chains: 3, open: [/./] })
+    t.match(await verify(app.central), { flaws: [], chains: 4, open: [/./] })
     const [last] = await central`
       select chain, max(seq)::int as seq from audit_log group by chain order by bool_or(result = 'ended') limit 1`
     const { chain, seq } = last as { chain: string; seq: number }
@@ -243,6 +288,9 @@ t.test('the audit log', async t => {
     const lock = central.begin(async sql => {
       await sql`lock table audit_log in access exclusive mode`
       for (let n = 0; n < 10_500; n++) small.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme' })
+      t.match(small.audit.status(), { accepting: true, waiting: 9_000 }, 'room is kept for calls of operators')
+      t.equal((await small.inject('/administered')).statusCode, 200)
+      for (let n = 0; n < 1_000; n++) small.audit.record({ kind: 'admin', result: 'ok', actor: 'ada' })
       t.match(small.audit.status(), { accepting: false, waiting: 10_000 })
       t.match(await small.inject('/administered'), { statusCode: 503 })
       t.match((await small.inject('/administered')).json(), { code: 'AUDIT_UNAVAILABLE' })

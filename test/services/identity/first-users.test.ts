@@ -81,7 +81,7 @@ t.test('the first user of a tenant', async t => {
 
   await t.test('is made once though it is tried again after a crash between making and forgetting', async t => {
     const sql = look('identity', 'identity_central')
-    const hash = await createPasswords(cheap).hash('another password here')
+    const hash = await createPasswords(cheap).hash('another password here', { address: 'test', tenant: null })
     await sql`insert into first_users (tenant_id, email, display_name, password_hash)
       values ('acme', ${ada.email}, 'Ada', ${hash}), ('never-was', 'x@example.com', 'X', ${hash})`
     await until('both are forgotten', 20_000, async () => (await waiting()) === 0)

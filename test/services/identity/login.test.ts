@@ -1,6 +1,8 @@
 import { createPublicKey, verify } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
 import { createPasswords } from '../../../services/identity/passwords.js'
+import { until } from '../../rig.js'
 import { roomInTheMinute } from '../minute.js'
 import { as, serviceRig } from '../rig.js'
 
@@ -107,11 +109,60 @@ t.test('signing in', async t => {
     t.equal((await login(other, ada.email, ada.password)).statusCode, 200)
   })
 
+  await t.test('one address is slowed at all tenants together, and no other address is', async t => {
+    const environment = readEnvironment({ RATE_LIMIT_LOGINS_PER_ADDRESS: '5', TRUSTED_PROXIES: '127.0.0.1' })
+    const slow = await service('identity', { source: false }, { environment, passwordCost: cheap })
+    const ids = [await tenant(), await tenant(), await tenant()]
+    const from = (address: string, id: string, n: number) =>
+      slow.inject({
+        method: 'POST',
+        url: '/api/login',
+        headers: { 'hrms-client-id': id, 'x-forwarded-for': address },
+        payload: { email: `u${n}@example.com`, password: 'wrong' },
+      })
+    await roomInTheMinute()
+    const answers = []
+    for (let n = 0; n < 7; n++) answers.push(await from(`2001:db8::${n + 1}`, ids[n % 3] as string, n))
+    t.same(
+      answers.map(({ statusCode }) => statusCode),
+      [...Array(5).fill(401), 429, 429],
+    )
+    t.ok(Number(answers[6]?.headers['retry-after']) > 0)
+    t.equal((await from('192.0.2.9', ids[0] as string, 1)).statusCode, 401)
+  })
+
+  await t.test('a flood of one address takes no turn from a user at another', async t => {
+    const environment = readEnvironment({ RATE_LIMIT_LOGINS_PER_ADDRESS: '0', TRUSTED_PROXIES: '127.0.0.1' })
+    const flooded = await service('identity', { source: false }, { environment, passwordCost: { ...cheap, ln: 12 } })
+    const ids = await Promise.all(Array.from({ length: 6 }, tenant))
+    const post = (url: string, id: string, address: string, payload: object) =>
+      flooded.inject({ method: 'POST', url, headers: { 'hrms-client-id': id, 'x-forwarded-for': address }, payload })
+    const home = await tenant()
+    t.equal((await post('/api/users', home, '192.0.2.1', ada)).statusCode, 201)
+    let answered = 0
+    const statuses = new Set<number>()
+    await roomInTheMinute(15)
+    const flood = Array.from({ length: 300 }, async (_, n) => {
+      const login = { email: `u${n}@example.com`, password: 'wrong' }
+      const answer = await post('/api/login', ids[n % ids.length] as string, '198.51.100.1', login)
+      answered++
+      statuses.add(answer.statusCode)
+      if (answer.statusCode === 503) t.ok(Number(answer.headers['retry-after']) > 0)
+    })
+    await until('the line of the one address is full', 20_000, () => statuses.has(503))
+    t.ok(answered < 300, 'the flood is not over')
+    const { email, password } = ada
+    t.equal((await post('/api/login', home, '192.0.2.1', { email, password })).statusCode, 200)
+    t.equal((await post('/api/users', home, '192.0.2.1', { ...ada, email: 'bob@example.com' })).statusCode, 201)
+    await Promise.all(flood)
+    t.same([...statuses].sort(), [401, 503])
+  })
+
   await t.test('a hash of older parameters is made anew', async t => {
     const id = await tenant()
     const { id: user } = (await as(app, id)('POST', '/api/users', ada)).json()
     const sql = look('identity', `tenant_${id}_identity`)
-    const old = await createPasswords({ ...cheap, ln: 3 }).hash(ada.password)
+    const old = await createPasswords({ ...cheap, ln: 3 }).hash(ada.password, { address: 'test', tenant: null })
     await sql`update credentials set password_hash = ${old} where user_id = ${user}`
     t.equal((await login(id, ada.email, ada.password)).statusCode, 200)
     const [{ hash }] = (await sql`select password_hash as hash from credentials where user_id = ${user}`) as [

@@ -3,61 +3,62 @@ import { COST, createPasswords } from '../../../services/identity/passwords.js'
 
 const cheap = { ln: 4, r: 8, p: 1 }
 const password = 'correct horse battery'
+const caller = { address: '192.0.2.1', tenant: 'acme' }
 
 t.test('a password is right, or it is not', async t => {
   const passwords = createPasswords(cheap)
-  const hash = await passwords.hash(password)
+  const hash = await passwords.hash(password, caller)
   t.match(hash, /^\$scrypt\$ln=4,r=8,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/)
-  t.not(await passwords.hash(password), hash, 'no two are alike')
-  t.equal(await passwords.check(password, hash), 'right')
+  t.not(await passwords.hash(password, caller), hash, 'no two are alike')
+  t.equal(await passwords.check(password, hash, caller), 'right')
   for (const no of ['', password.toUpperCase(), `${password} `, 'x'.repeat(200)]) {
-    t.equal(await passwords.check(no, hash), 'wrong', no)
+    t.equal(await passwords.check(no, hash, caller), 'wrong', no)
   }
 })
 
 t.test('however a keyboard composes it', async t => {
   const passwords = createPasswords(cheap)
-  const hash = await passwords.hash('Zo\u00eb drinks caf\u00e9')
-  t.equal(await passwords.check('Zoe\u0308 drinks cafe\u0301', hash), 'right')
+  const hash = await passwords.hash('Zo\u00eb drinks caf\u00e9', caller)
+  t.equal(await passwords.check('Zoe\u0308 drinks cafe\u0301', hash, caller), 'right')
 })
 
 t.test('nobody has no password', async t => {
-  t.equal(await createPasswords(cheap).check(password, undefined), 'wrong')
+  t.equal(await createPasswords(cheap).check(password, undefined, caller), 'wrong')
 })
 
 t.test('a hash of other parameters is right and outdated', async t => {
-  const hash = await createPasswords(cheap).hash(password)
+  const hash = await createPasswords(cheap).hash(password, caller)
   for (const cost of [
     { ...cheap, ln: 5 },
     { ...cheap, r: 4 },
     { ...cheap, p: 2 },
   ]) {
-    t.equal(await createPasswords(cost).check(password, hash), 'outdated')
-    t.equal(await createPasswords(cost).check('wrong', hash), 'wrong')
+    t.equal(await createPasswords(cost).check(password, hash, caller), 'outdated')
+    t.equal(await createPasswords(cost).check('wrong', hash, caller), 'wrong')
   }
 })
 
 t.test('what is no hash is an error, not a wrong password', async t => {
-  await t.rejects(createPasswords(cheap).check(password, 'plain text'), { message: /malformed/ })
+  await t.rejects(createPasswords(cheap).check(password, 'plain text', caller), { message: /malformed/ })
 })
 
 t.test('a flood is refused before it takes the memory, and those inside are served', async t => {
   const passwords = createPasswords(cheap)
-  const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => passwords.hash(password)))
+  const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => passwords.hash(password, caller)))
   const served = outcomes.filter(({ status }) => status === 'fulfilled').length
   t.equal(served, 52)
   for (const outcome of outcomes) if (outcome.status === 'rejected') t.equal(outcome.reason.code, 'OVERLOADED')
-  t.ok(await passwords.hash(password), 'and then it goes on')
+  t.ok(await passwords.hash(password, caller), 'and then it goes on')
 })
 
 t.test('to look for nobody is the same work as to look for somebody', async t => {
   const passwords = createPasswords(COST)
-  const hash = await passwords.hash(password)
+  const hash = await passwords.hash(password, caller)
   const times = { somebody: [] as number[], nobody: [] as number[] }
   for (let round = 0; round < 7; round++) {
     for (const who of ['somebody', 'nobody'] as const) {
       const { user } = process.cpuUsage()
-      await passwords.check('wrong', who === 'somebody' ? hash : undefined)
+      await passwords.check('wrong', who === 'somebody' ? hash : undefined, caller)
       times[who].push(process.cpuUsage().user - user)
     }
   }
