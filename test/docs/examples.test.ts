@@ -109,6 +109,7 @@ t.test('against real servers', async t => {
       await look(t, 'tenant_broken_billing')`alter table invoices rename to elsewhere`
       // More than a page, before the others: none of them has a database.
       await look(
+        t,
         'billing_central',
       )`insert into tenants (id, name) select 'a-' || n, 'waits' from generate_series(1, 120) n`
       const job = start(t, 'dist/examples/03-background-job.js', env)
