@@ -3,7 +3,8 @@
 import Fastify from 'fastify'
 import { distributedTenant } from 'fastify-distributed-tenant'
 
-const app = Fastify({ logger: true })
+// The first start makes tables and a template, which takes longer than Fastify's 10 seconds on a busy server.
+const app = Fastify({ logger: true, pluginTimeout: 60_000 })
 await app.register(distributedTenant)
 
 // `required`: a request that names no tenant gets 400, one that names an unknown tenant 404. The handler runs for neither.

@@ -5,7 +5,8 @@ import { distributedTenant, type RegistryRow } from 'fastify-distributed-tenant'
 
 const PAGE = 100
 
-const app = Fastify({ logger: true })
+// The first start makes tables and a template, which takes longer than Fastify's 10 seconds on a busy server.
+const app = Fastify({ logger: true, pluginTimeout: 60_000 })
 
 // Without `ready` and `listen` the process consumes no events and provisions no tenants: the service does both.
 await app.register(distributedTenant, {

@@ -14,7 +14,8 @@ const {
   TOKEN_KEYS_URL: url = 'https://login.example.com/.well-known/jwks.json',
 } = process.env
 
-const app = Fastify({ logger: true })
+// The first start makes tables and a template, which takes longer than Fastify's 10 seconds on a busy server.
+const app = Fastify({ logger: true, pluginTimeout: 60_000 })
 
 const keys = createRemoteKeys({
   url,

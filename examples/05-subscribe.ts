@@ -17,7 +17,8 @@ function print(step: Told): void {
 // cost nothing. `undefined`: the steps of every instance of the plugin in this process. Before `register`, to miss none.
 const stop = hear(print, undefined, ['provision', 'purge'])
 
-const app = Fastify({ logger: { level: 'warn' } })
+// The first start makes tables and a template, which takes longer than Fastify's 10 seconds on a busy server.
+const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 60_000 })
 app.addHook('onClose', async () => stop())
 await app.register(distributedTenant)
 // Without routes `ready` is enough: from here on the plugin consumes events.

@@ -16,7 +16,8 @@ const body = {
   properties: { amount: { type: 'integer' }, due: { type: 'string', format: 'date' } },
 }
 
-const app = Fastify({ logger: true })
+// The first start makes tables and a template, which takes longer than Fastify's 10 seconds on a busy server.
+const app = Fastify({ logger: true, pluginTimeout: 60_000 })
 
 // Every tenant database gets these migrations when it is made. `distributed-tenant migrate` brings later ones to all tenants.
 await app.register(distributedTenant, { migrations: { tenant: new URL('./migrations/', import.meta.url) } })
