@@ -16,12 +16,21 @@ for service in identity employee core; do
 done
 keep admin_token "$(random)"
 keep service_token "$(random)"
-# One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not.
-rules=''
+# One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not. sed reads
+# the passwords from their files, as other users of the machine can read the arguments of a process.
 for user in operator identity employee core; do
   keep "nats_${user}_url" "nats://${user}:$(random)@nats:4222"
-  password=$(sed 's|^nats://[^:]*:\([^@]*\)@.*|\1|' "secrets/nats_${user}_url.txt")
-  rules="$rules;s|\$NATS_$(echo "$user" | tr '[:lower:]' '[:upper:]')_PASSWORD\$|\"$password\"|"
+  grep -qx "nats://${user}:[^/?#[:space:]][^/?#[:space:]]*@[^@[:space:]]*" "secrets/nats_${user}_url.txt" || {
+    echo "secrets/nats_${user}_url.txt must hold nats://${user}:<password>@<host>:<port>: correct it, or remove it for a new one." >&2
+    exit 1
+  }
 done
-sed "${rules#;}" deploy/nats.conf > secrets/nats_conf.txt
+{
+  for user in operator identity employee core; do
+    printf 'NATS_%s_PASSWORD: "' "$(echo "$user" | tr '[:lower:]' '[:upper:]')"
+    # What is %7C in a URL is \x7C between the quotes of the server's file.
+    sed 's|^nats://[^:]*:\(.*\)@[^@]*$|\1|; s/[\\"]/\\&/g; s/%/\\x/g; s/$/"/' "secrets/nats_${user}_url.txt"
+  done
+  cat deploy/nats.conf
+} > secrets/nats_conf.txt
 chmod 644 secrets/*.txt

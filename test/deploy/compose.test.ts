@@ -1,7 +1,17 @@
 // compose.yaml and the Dockerfile are not run here. What can go wrong without being run is held to the code: names of
 // variables, hosts, secrets and files, and the configuration NATS gets.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -206,8 +216,8 @@ t.test('each service has a NATS user of its own', async t => {
   }
 })
 
-t.test('NATS takes the command and the configuration, and lets in who has a URL', async t => {
-  const folder = makeSecrets(t)
+/** NATS with compose.yaml's command, over the configuration in `folder`. */
+async function natsOf(t: Test, folder: string): Promise<{ port: number; at: (user: string) => string }> {
   const port = await freePort()
   const { command = [] } = compose.services.nats as Container
   const args = command.map(part => (part === '/data' ? join(folder, 'data') : part === '8222' ? '0' : part))
@@ -231,9 +241,18 @@ t.test('NATS takes the command and the configuration, and lets in who has a URL'
       existsSync(join(folder, 'nats.log')) && /Server is ready/.test(readFileSync(join(folder, 'nats.log'), 'utf8')),
   })
   t.teardown(() => server.stop())
+  const at = (user: string) =>
+    readFileSync(join(folder, `secrets/nats_${user}_url.txt`), 'utf8')
+      .trim()
+      .replace(/[^@]*$/, `127.0.0.1:${port}`)
+  return { port, at }
+}
+
+t.test('NATS takes the command and the configuration, and lets in who has a URL', async t => {
+  const folder = makeSecrets(t)
+  const { at } = await natsOf(t, folder)
   const as = async (user: string) => {
-    const { username, password } = natsUrl(folder, user)
-    const connection = connectEvents({ url: `nats://${username}:${password}@127.0.0.1:${port}`, name: user })
+    const connection = connectEvents({ url: at(user), name: user })
     t.teardown(() => connection.close())
     t.ok(await connection.ready(5000), user)
     return connection
@@ -241,6 +260,72 @@ t.test('NATS takes the command and the configuration, and lets in who has a URL'
   t.match(await ensureTenantStream(await as('identity')), { action: 'created' })
   for (const name of ['employee', 'core']) t.match(await readStreamState(await as(name)), { messages: 0 })
   await as('operator')
+})
+
+t.test('a NATS password of one’s own may hold any character', async t => {
+  const folder = makeSecrets(t)
+  const own = {
+    operator: 'a|b&c\\1$2a',
+    identity: '%22quoted%22%5c%2f%40%c3%a4',
+    employee: '12345678',
+    core: `%7c";}'`,
+  }
+  for (const [user, password] of Object.entries(own)) {
+    writeFileSync(join(folder, `secrets/nats_${user}_url.txt`), `nats://${user}:${password}@nats:4222\n`)
+  }
+  execFileSync('sh', [join(folder, 'deploy/secrets.sh')])
+  const { at } = await natsOf(t, folder)
+  for (const user of Object.keys(own)) {
+    const connection = connectEvents({ url: at(user), name: user })
+    t.teardown(() => connection.close())
+    t.ok(await connection.ready(5000), user)
+  }
+})
+
+t.test('deploy/secrets.sh refuses what is no URL of that user, and changes nothing', async t => {
+  const folder = makeSecrets(t)
+  const config = () => readFileSync(join(folder, 'secrets/nats_conf.txt'), 'utf8')
+  const before = config()
+  for (const bad of [
+    'core',
+    'nats://core@nats:4222',
+    'nats://identity:x@nats:4222',
+    'nats://core:a b@nats:4222',
+    'nats://core:a#b@nats:4222',
+    'nats://core:@nats:4222',
+  ]) {
+    writeFileSync(join(folder, 'secrets/nats_core_url.txt'), `${bad}\n`)
+    const { status, stderr } = spawnSync('sh', [join(folder, 'deploy/secrets.sh')], { encoding: 'utf8' })
+    t.equal(status, 1, bad)
+    t.match(stderr, /^secrets\/nats_core_url\.txt must hold nats:\/\/core:<password>@/, bad)
+    t.equal(config(), before, bad)
+  }
+})
+
+t.test('no program of deploy/secrets.sh has a secret among its arguments', async t => {
+  const folder = makeSecrets(t)
+  // Programs in front of those of the machine, each of which notes its arguments.
+  const bin = join(folder, 'bin')
+  const log = join(folder, 'arguments')
+  mkdirSync(bin)
+  for (const name of ['sed', 'tr', 'od', 'cat', 'grep', 'chmod', 'mkdir', 'dirname', 'mv', 'printf', 'awk']) {
+    const real = ['/usr/bin', '/bin'].map(place => join(place, name)).find(path => existsSync(path))
+    if (!real) continue
+    writeFileSync(
+      join(bin, name),
+      `#!/bin/sh\nfor one; do printf '%s\\n' "$one"; done >> '${log}'\nexec ${real} "$@"\n`,
+    )
+    chmodSync(join(bin, name), 0o755)
+  }
+  rmSync(join(folder, 'secrets'), { recursive: true })
+  execFileSync('sh', [join(folder, 'deploy/secrets.sh')], { env: { PATH: `${bin}:${process.env.PATH}` } })
+  const noted = readFileSync(log, 'utf8')
+  t.match(noted, /nats_core_url/, 'arguments were noted')
+  for (const { file } of Object.values(compose.secrets)) {
+    for (const [secret] of readFileSync(join(folder, file), 'utf8').matchAll(/[0-9a-f]{48}/g)) {
+      t.notOk(noted.includes(secret), file)
+    }
+  }
 })
 
 t.test('images are pinned to a minor version at least', async t => {
