@@ -3,8 +3,9 @@
 # The folder is its owner's alone; the files are readable, because in the containers they are read by other users.
 set -eu
 cd "$(dirname "$0")/.."
-mkdir -p secrets
+mkdir -p secrets/admin
 chmod 700 secrets
+chmod 755 secrets/admin
 
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 keep() { [ -s "secrets/$1.txt" ] || printf '%s\n' "$2" > "secrets/$1.txt"; }
@@ -14,7 +15,9 @@ for service in identity employee core; do
   keep "${service}_db_superuser" "$(random)"
   keep "${service}_role_secret" "k1:$(random)"
 done
-keep admin_token "$(random)"
+# A folder of its own, which identity gets whole, so that it sees a new file in the place of the old one.
+[ ! -s secrets/admin_token.txt ] || mv secrets/admin_token.txt secrets/admin/token.txt
+keep admin/token "$(random)"
 keep service_token "$(random)"
 # One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not. sed reads
 # the passwords from their files, as other users of the machine can read the arguments of a process.
@@ -33,4 +36,6 @@ done
   done
   cat deploy/nats.conf
 } > secrets/nats_conf.txt
-chmod 644 secrets/*.txt
+chmod 644 secrets/*.txt secrets/admin/*.txt
+# compose.yaml asks for it, so that what is missing has a name.
+: > secrets/made-by-deploy-secrets.sh
