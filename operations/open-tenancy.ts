@@ -6,11 +6,8 @@ import { createTenancy } from '../plugins/distributed-tenant/tenancy.js'
 import { type OperatorTenancy, withOperations } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 
-export function openTenancy(
-  target: ServiceTarget,
-  { identityUrl, serviceToken, roleSecret }: Targets,
-): OperatorTenancy {
-  const { name, database, migrations, instances } = target
+export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken }: Targets): OperatorTenancy {
+  const { name, database, migrations, instances, roleSecret } = target
   return withOperations(
     createTenancy(
       settle(

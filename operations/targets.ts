@@ -18,6 +18,8 @@ export interface ServiceTarget {
   readonly instances: Readonly<Record<string, { host: string; port?: number }>> | null
   /** With the service's own NATS user, where it has one. */
   readonly nats: string | null
+  /** What the passwords of its tenants' roles derive from. */
+  readonly roleSecret: string | null
 }
 
 export interface Targets {
@@ -26,7 +28,6 @@ export interface Targets {
   readonly adminToken: string | null
   readonly serviceToken: string | null
   readonly redis: string | null
-  readonly roleSecret: string | null
   /** For messages: which of the three it was. */
   readonly from: string
 }
@@ -41,6 +42,8 @@ interface ConfigFile {
       readonly migrations?: { central?: string; tenant?: string }
       /** Like DB_INSTANCES: `b=db2.internal:5432,c=db3.internal`. */
       readonly instances?: string
+      /** Where it is not that of all. */
+      readonly tenantRoleSecret?: string
     }
   >
   readonly adminToken?: string
@@ -86,7 +89,7 @@ function fromFile(path: string): Targets {
     throw new UsageError(`${path} cannot be read as JSON: check the path and the text.`, { cause: error })
   }
   const services = Object.entries(file.services ?? {}).map(
-    ([name, { url, database = {}, migrations = {}, instances }]) => {
+    ([name, { url, database = {}, migrations = {}, instances, tenantRoleSecret }]) => {
       const { name: databaseName, ...where } = database
       return {
         name: parseServiceName(name),
@@ -95,6 +98,7 @@ function fromFile(path: string): Targets {
         migrations: withDefaults(name, relativeTo(path, migrations)),
         instances: instances ? parseInstances(instances) : {},
         nats: file.nats?.services?.[name] ?? null,
+        roleSecret: tenantRoleSecret ?? file.tenantRoleSecret ?? null,
       }
     },
   )
@@ -104,7 +108,6 @@ function fromFile(path: string): Targets {
     adminToken: file.adminToken ?? null,
     serviceToken: file.serviceToken ?? null,
     redis: file.redis?.url ?? null,
-    roleSecret: file.tenantRoleSecret ?? null,
     from: path,
   }
 }
@@ -125,7 +128,6 @@ function fromEnvironment(): Targets | null {
     adminToken: firstOf(environment.ADMIN_TOKEN),
     serviceToken: firstOf(environment.SERVICE_TOKEN),
     redis: environment.REDIS_URL || null,
-    roleSecret: environment.TENANT_ROLE_SECRET ?? null,
     from: 'the environment',
   }
 }
@@ -149,6 +151,7 @@ function fromPrefix(name: string, environment: Environment): ServiceTarget {
     migrations: withDefaults(name, {}),
     instances: instances ? parseInstances(instances) : {},
     nats: readSecret(`${name.toUpperCase()}_NATS_URL`) ?? null,
+    roleSecret: readSecret(`${name.toUpperCase()}_TENANT_ROLE_SECRET`) ?? environment.TENANT_ROLE_SECRET ?? null,
   }
 }
 
@@ -159,7 +162,8 @@ const firstOf = (tokens: string | undefined): string | null => tokens?.split(','
 function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
   const name = parseServiceName(serviceName)
   const nats = process.env.NATS_URL || process.env.NATS_URL_FILE ? environment.NATS_URL : null
-  return { name, url: null, database: {}, migrations: withDefaults(name, {}), instances: null, nats }
+  const roleSecret = environment.TENANT_ROLE_SECRET ?? null
+  return { name, url: null, database: {}, migrations: withDefaults(name, {}), instances: null, nats, roleSecret }
 }
 
 function relativeTo(path: string, migrations: { central?: string; tenant?: string }): ServiceTarget['migrations'] {

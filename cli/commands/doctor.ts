@@ -65,10 +65,11 @@ async function mend(fix: () => Promise<void>): Promise<boolean> {
   return true
 }
 
-function requireSecret({ roleSecret, from }: Targets, what: string): void {
-  if (roleSecret !== null) return
+function requireSecret({ services, from }: Targets, what: string): void {
+  const without = services.filter(({ roleSecret }) => roleSecret === null).map(({ name }) => name)
+  if (without.length === 0) return
   throw new UsageError(
-    `${what} needs TENANT_ROLE_SECRET (tenantRoleSecret in --config), which ${from} does not give: roles get their passwords from it.`,
+    `${what} needs TENANT_ROLE_SECRET, or <SERVICE>_TENANT_ROLE_SECRET for each (tenantRoleSecret in --config), which ${from} does not give for ${without.join(', ')}: roles get their passwords from it.`,
   )
 }
 

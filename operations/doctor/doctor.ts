@@ -13,7 +13,7 @@ export type { Problem } from './problem.js'
 
 export async function inspect(service: OpenService, targets: Targets, deep: boolean): Promise<Problem[]> {
   const parts = [
-    asked('registry and databases', () => fleet(service, targets)),
+    asked('registry and databases', () => fleet(service)),
     asked('outbox, dead events, spares', () => stores(service)),
     asked('stream', () => stream(service)),
     asked('cached lookups', () => cache(service, targets)),

@@ -7,7 +7,6 @@ import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/typ
 import { leftByRestores } from '../archive/leftovers.js'
 import { parseRoute } from '../move/parts.js'
 import type { OpenService } from '../open-services.js'
-import type { Targets } from '../targets.js'
 import { type Problem, problem } from './problem.js'
 
 const cures: Partial<Record<Finding, string>> = {
@@ -26,9 +25,9 @@ const cures: Partial<Record<Finding, string>> = {
 /** A finding as people read it. */
 const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
 
-export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targets): Promise<Problem[]> {
+export async function fleet({ name, target: { roleSecret }, tenancy }: OpenService): Promise<Problem[]> {
   const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
-  const target = tenancy.fleet.sets.at(-1)?.version ?? 0
+  const newest = tenancy.fleet.sets.at(-1)?.version ?? 0
   const transfers = await unfinishedTransfers(tenancy)
   const found: Problem[] = []
   for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
@@ -42,9 +41,9 @@ export async function fleet({ name, tenancy }: OpenService, { roleSecret }: Targ
     )
     if (living) for (const finding of told) found.push(findingOf(finding, id, tenancy, roleSecret !== null))
     if (living && provisioned !== 'ready') found.push(problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``))
-    if (living && provisioned === 'ready' && (schemaVersion ?? 0) < target) {
+    if (living && provisioned === 'ready' && (schemaVersion ?? 0) < newest) {
       found.push(
-        problem('schema behind', id, `version ${schemaVersion ?? 0} of ${target}: \`migrate --service ${name}\``),
+        problem('schema behind', id, `version ${schemaVersion ?? 0} of ${newest}: \`migrate --service ${name}\``),
       )
     }
     if (moving !== null) {

@@ -10,7 +10,7 @@ import {
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { openConnection } from '../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
-import { connectionClosed } from '../../plugins/distributed-tenant/connections/failures.js'
+import { connectionClosed, isWithoutTls } from '../../plugins/distributed-tenant/connections/failures.js'
 import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
 import { verifierOfChosen } from '../../plugins/distributed-tenant/credentials/role-credentials.js'
 import {
@@ -167,7 +167,7 @@ async function ensureGroup(sql: SessionClient, { service, database }: BootstrapO
 function explain(error: unknown, { database, superuser }: BootstrapOptions): unknown {
   if (!(error instanceof CentralDatabaseUnavailable)) return error
   const cause = (error.cause as Error | undefined)?.message ?? error.message
-  return new ConfigurationInvalid(
-    `PostgreSQL at ${database.host}:${database.port} cannot be used as ${superuser.user} (${cause}): check DB_HOST, DB_PORT, INIT_SUPERUSER and INIT_PASSWORD.`,
-  )
+  const what = `PostgreSQL at ${database.host}:${database.port} cannot be used as ${superuser.user}`
+  if (isWithoutTls(error.cause)) return new ConfigurationInvalid(`${what}: ${cause}.`)
+  return new ConfigurationInvalid(`${what} (${cause}): check DB_HOST, DB_PORT, INIT_SUPERUSER and INIT_PASSWORD.`)
 }

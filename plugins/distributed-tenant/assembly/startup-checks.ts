@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HOME, type InstanceAddress } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
+import { isWithoutTls } from '../connections/failures.js'
 import { type MigrationSet, migrate } from '../databases/migrations.js'
 import { powerfulRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
@@ -152,8 +153,10 @@ function causeOf(error: unknown): { message?: string; code?: string } {
 function unreachable({ database, service }: Settings, error: unknown): Error {
   const cause = causeOf(error)
   const { host, port, user, database: name } = database
+  const what = `The central database ${name} at ${host}:${port} cannot be used as ${user}`
+  if (isWithoutTls(cause)) return new ConfigurationInvalid(`${what}: ${cause.message}.`)
   return new ConfigurationInvalid(
-    `The central database ${name} at ${host}:${port} cannot be used as ${user} (${cause.message}): check DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD, or make it with \`distributed-tenant init --service ${service}\`.`,
+    `${what} (${cause.message}): check DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD, or make it with \`distributed-tenant init --service ${service}\`.`,
   )
 }
 

@@ -5,7 +5,7 @@ import { guarded } from '../../../events/index.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'
-import { connectionClosed } from './failures.js'
+import { connectionClosed, serverWithoutTls } from './failures.js'
 import { completed } from './late-types.js'
 import { CountedSocket } from './socket.js'
 import { sessionOptions, type Target } from './target.js'
@@ -60,6 +60,9 @@ function fromTheFirstRow(value: unknown): unknown {
 /** A command without rows, effect or need of a transaction (outside of one it only warns). */
 const ROWLESS = `set local "distributed_tenant.recount" = ''`
 
+/** `N`, to a request for TLS. */
+const NO_TLS = 0x4e
+
 /** Begins to connect; `opened` tells the outcome. `connectTimeout` in milliseconds covers everything until ready. */
 export function openConnection(target: Target, connectTimeout: number): Connection {
   let lost: Error | null = null
@@ -99,6 +102,10 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   // The driver listens later.
   socket.on('error', () => {})
   socket.setNoDelay(true)
+  // The first byte of a server that has no TLS, to which the driver would begin TLS all the same.
+  if (target.tls && target.tls !== 'prefer') {
+    socket.once('data', ([answer]: Buffer) => void (answer === NO_TLS && socket.destroy(serverWithoutTls())))
+  }
   // The driver reads `host` for TLS; it sets it only on sockets of its own.
   Object.assign(socket, { host: target.host, port: target.port })
 

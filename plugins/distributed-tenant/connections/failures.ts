@@ -71,6 +71,16 @@ export function connectionClosed(why: string): Error {
   return Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })
 }
 
+/** For a server that answers a request for TLS with no. Its message holds the cure, as it stands in messages of others. */
+export function serverWithoutTls(): Error {
+  const message =
+    'the server has no TLS: set ssl = on there, or DB_SSLMODE=disable here where the network to it is private (sslmode in --from)'
+  return Object.assign(new Error(message), { code: 'ERR_TLS_NOT_OFFERED' })
+}
+
+/** Then no other setting is the cause. */
+export const isWithoutTls = (error: unknown): boolean => codeOf(error) === 'ERR_TLS_NOT_OFFERED'
+
 /** As the server says it, for a query that was cancelled before it ran. */
 export function cancelledByCaller(): Error {
   return Object.assign(new Error('canceling statement due to user request'), { code: '57014' })

@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { fleet } from '../../../operations/doctor/fleet.js'
 import type { OpenService } from '../../../operations/open-services.js'
-import type { Targets } from '../../../operations/targets.js'
 import { parseMark } from '../../../plugins/distributed-tenant/databases/databases.js'
 import { until } from '../../rig.js'
 import { admin, as, serviceRig } from '../rig.js'
@@ -69,8 +68,8 @@ async function stand(t: Test) {
     },
     async doctor(name: 'identity' | 'employee') {
       const tenancy = await made.tenancy(name)
-      const open = { name, tenancy, target: {} } as unknown as OpenService
-      return fleet(open, { roleSecret: null } as unknown as Targets)
+      const open = { name, tenancy, target: { roleSecret: null } } as unknown as OpenService
+      return fleet(open)
     },
   }
 }
