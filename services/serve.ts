@@ -3,7 +3,7 @@
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
-import { every } from '../events/index.js'
+import { every } from '../events/timers.js'
 import {
   ConfigurationInvalid,
   type Environment,

@@ -4,7 +4,7 @@
 import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import { endWithSocket, hear } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import { createRepeats } from './repeats.js'

@@ -3,7 +3,7 @@
 // window ends. Invariant: what is remembered and what is written in a window is bounded: sources beyond the bound share one
 // count for each kind and result.
 import { normalizeIP } from '@fastify/rate-limit'
-import { later } from '../../events/index.js'
+import { later } from '../../events/timers.js'
 import { type AuditRecord, plainText } from './rows.js'
 
 export interface RepeatsOptions {

@@ -2,7 +2,7 @@
 // Invariants: the buffer is bounded; what did not fit is counted and becomes a row itself (`gap`); a write that failed is
 // repeated as it was. With the database away rows wait; after its deadline the sink counts as stuck, and whoever must not
 // act unseen (admin routes) is refused.
-import { guarded } from '../../events/index.js'
+import { guarded } from '../../events/timers.js'
 import type { SqlClient } from '../distributed-tenant/index.js'
 import { type AuditRecord, type AuditRow, type Chain, createChain } from './rows.js'
 import { moveInbox, writeRows } from './store.js'

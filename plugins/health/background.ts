@@ -1,7 +1,7 @@
 // Owns the look we take when nobody asks: every interval, and a log line when a part goes or comes back.
 // It keeps no process alive and ends with it.
 import type { FastifyInstance } from 'fastify'
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import type { TenancyHealth } from '../distributed-tenant/index.js'
 import type { Monitor } from './monitor.js'
 

@@ -2,7 +2,7 @@
 // what was counted here is told there ten times a second, and what others counted is learnt from the answer. Without
 // Redis each replica counts for itself. Memory is bounded: the least recently counted keys are forgotten.
 import { LRUCache } from 'lru-cache'
-import { later } from '../../events/index.js'
+import { later } from '../../events/timers.js'
 
 /** The part of an ioredis client that is used here. */
 export interface SharedCounters {

@@ -4,7 +4,7 @@
 // says so once.
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { later } from '../../events/index.js'
+import { later } from '../../events/timers.js'
 import { NoText, textOf } from '../../plugins/distributed-tenant/index.js'
 import { type Bearers, bearersOf } from './admin.js'
 

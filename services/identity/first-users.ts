@@ -4,7 +4,7 @@
 // missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
 
 import type { FastifyBaseLogger } from 'fastify'
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import type { FirstUserStep, Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { createCredentials } from './credentials.js'
 import { LEDGER_CHANNEL } from './ledger.js'

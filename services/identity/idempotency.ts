@@ -3,7 +3,7 @@
 // request leaves no key: it may be sent again when its cause is cured. Keys are kept for two days.
 import { createHash } from 'node:crypto'
 import createError from '@fastify/error'
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import type { JsonObject, JsonValue, Once, SqlClient, TenantId } from '../../plugins/distributed-tenant/index.js'
 
 export const IdempotencyMismatch = createError(

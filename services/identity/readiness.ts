@@ -1,7 +1,7 @@
 // Owns waiting until a tenant is ready everywhere. The ledger is the truth and is polled; a notification only makes the
 // next look come at once. All waiters share one query. When the database is gone they wait on, up to their deadline.
 import type { FastifyBaseLogger } from 'fastify'
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import type { Notifications } from '../../plugins/distributed-tenant/index.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 

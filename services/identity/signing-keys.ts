@@ -2,7 +2,7 @@
 // is published ten minutes before it signs and an old one until its last token is over, so there are at most two at a
 // time and no verifier notices. With the database gone, what was read last goes on signing and verifying.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { TokenKeysUnavailable } from '../../plugins/tokens/errors.js'
 import { type KeySet, type VerifyingKey, verifyingKey } from '../../plugins/tokens/key.js'

@@ -2,7 +2,7 @@
 // it is notified and every few seconds. Each event is the tenant's whole state, so one told twice does no harm, and none is
 // missed: a place in the stream is the oldest transaction that was still running, and what any later one changed comes
 // again. No client holds a connection of the database; one that does not keep up is let go and comes back by its place.
-import { every } from '../../events/index.js'
+import { every } from '../../events/timers.js'
 import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import type { Presentation, Shown } from './presentation.js'

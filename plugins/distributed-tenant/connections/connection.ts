@@ -1,7 +1,7 @@
 // Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
 // transaction's statements in a new session (docs/decisions/0001). When its server is gone, it is closed and every query on it fails.
 
-import { guarded } from '../../../events/index.js'
+import { guarded } from '../../../events/timers.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'

@@ -1,7 +1,7 @@
 // Owns the one connection that hears NOTIFY on the central database, always direct. A lost or frozen one is noticed by a
 // ping and made again for ever; whoever listens is told at once that words may be missed (`onLost`), and when it is back
 // that some were (`onReset`).
-import { guarded } from '../../../events/index.js'
+import { guarded } from '../../../events/timers.js'
 import type { Notifications } from '../types.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'

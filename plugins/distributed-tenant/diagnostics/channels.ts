@@ -3,7 +3,7 @@
 // wants the rare steps does not make the frequent ones (`lease`, `lookup`, `query`, `access`) cost anything.
 
 import { type Channel, channel } from 'node:diagnostics_channel'
-import { guarded } from '../../../events/index.js'
+import { guarded } from '../../../events/timers.js'
 import type { ServiceName } from '../types.js'
 import type { Area, Step, Told } from './steps.js'
 

@@ -4,7 +4,7 @@
 // served for some seconds more (memory.ts); for all others it throws.
 
 import { LRUCache } from 'lru-cache'
-import { later } from '../../../events/index.js'
+import { later } from '../../../events/timers.js'
 import { withCause } from '../connections/failures.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'

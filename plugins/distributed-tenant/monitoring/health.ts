@@ -2,7 +2,7 @@
 // one word, kept for 5 s, and takes no connection when the budget is spent.
 
 import { LRUCache } from 'lru-cache'
-import { guarded } from '../../../events/index.js'
+import { guarded } from '../../../events/timers.js'
 import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
 import { HOME } from '../config/instances.js'

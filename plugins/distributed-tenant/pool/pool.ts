@@ -4,7 +4,7 @@
 // each run one plain read; an in-use one is never taken; every wait ends.
 // A server that is gone costs each waiter one error; only a login that has another password is tried again.
 
-import { every, guarded } from '../../../events/index.js'
+import { every, guarded } from '../../../events/timers.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Aftermath } from '../connections/session-state.js'

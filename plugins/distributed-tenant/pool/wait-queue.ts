@@ -1,7 +1,7 @@
 // Owns the line of those who wait for one key: in order, each with a deadline, each out of it as soon as its scope is over.
 // Pure: no I/O.
 
-import { guarded } from '../../../events/index.js'
+import { guarded } from '../../../events/timers.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Claim } from './statement-sharing.js'
 

@@ -2,7 +2,7 @@
 // 50 ms at most, never early; it rests when nothing runs. Behind a blocked event loop what has come meanwhile is read first:
 // a statement that was answered in time is not late because nobody looked, whenever the loop was blocked.
 
-import { guarded } from '../../../events/index.js'
+import { guarded } from '../../../events/timers.js'
 export interface Expiring {
   /** Set here: when its time is over (`performance.now()`). */
   due: number
