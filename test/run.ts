@@ -39,7 +39,7 @@ const longest = [
 ]
 
 /** Seconds a file may take before it is ended: a guard of the runner, which promises nothing. */
-const GUARD_S = 900
+const GUARD_S = 2_400
 /** From the guard's SIGTERM, at which tap says what it was in, to SIGKILL. */
 const LAST_WORDS_MS = 10_000
 

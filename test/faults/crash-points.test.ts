@@ -4,9 +4,9 @@ import t from 'tap'
 import { runCrashPoints } from './crash-run.js'
 import { startFaultyStack } from './faulty-stack.js'
 
-t.setTimeout(900_000)
+t.setTimeout(2_400_000)
 
-t.test('killed at every step, everything is as it was accepted', { timeout: 890_000 }, async t => {
+t.test('killed at every step, everything is as it was accepted', { timeout: 2_390_000 }, async t => {
   const stack = await startFaultyStack()
   t.teardown(() => stack.stop())
   const { crashes, last } = await runCrashPoints(stack, {
