@@ -2,7 +2,7 @@
 // tenant must find none of it. All of them are things PostgreSQL keeps until the session ends.
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 
-type Leave = (sql: SqlClient, tenant: string) => PromiseLike<unknown>
+type Leave = (sql: SqlClient) => PromiseLike<unknown>
 
 export const leftovers: readonly Leave[] = [
   sql => sql.unsafe(`set hunt.mark = 'left'`),
@@ -10,8 +10,6 @@ export const leftovers: readonly Leave[] = [
   sql => sql.unsafe('create temp table hunt_left (n int)'),
   sql => sql`select pg_advisory_lock(42)`,
   sql => sql.unsafe('select pg_advisory_lock_shared(43)'),
-  (sql, tenant) =>
-    sql.unsafe(`begin; insert into hunt_writes (token, tenant, kind) values ('open', '${tenant}', 'rolled back')`),
   sql => sql.unsafe('set search_path = pg_catalog'),
   sql => sql.unsafe('set session characteristics as transaction read only'),
   sql => sql.unsafe('listen hunt'),

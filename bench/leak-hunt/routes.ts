@@ -65,7 +65,7 @@ export async function make(config: ArmConfig): Promise<Arm> {
 
   app.get('/leave/:which', async (request: FastifyRequest) => {
     const { which } = request.params as { which: string }
-    await leftovers[Number(which) % leftovers.length]?.(request.sql, request.tenantId)
+    await leftovers[Number(which) % leftovers.length]?.(request.sql)
     return first(probe(request.sql))
   })
 

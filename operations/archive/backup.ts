@@ -76,7 +76,12 @@ export async function backUpCentral(options: BackupOptions): Promise<BackedUp> {
     const services: Part[] = []
     for (const parts of options.services) {
       const { session, visit, database } = parts
-      const place = { name: database.database, addressOf: () => database, session, visit }
+      const place = {
+        name: database.database,
+        addressOf: (name: string) => ({ ...database, database: name }),
+        session,
+        visit,
+      }
       services.push(await dump(parcel, parts, place, { ...options, row: null, warnings }))
     }
     return services

@@ -29,7 +29,10 @@ const columnNames = (
 const isMember = (catalogue: string, oid: string): string =>
   `exists (select from pg_depend where classid = '${catalogue}'::regclass and objid = ${oid} and deptype = 'e')`
 
-/** Rights beyond and below what the server gives by itself, whose names are written out. */
+/**
+ * Rights beyond and below what the server gives by itself, whose names are written out. Without those of the tenant's own role,
+ * which is named like its database: a move grants and revokes them while it runs, and `not-copyable.ts` names all others.
+ */
 const rightsOf = (acl: string, standard: string, owner: string): string => `(
   select string_agg(concat(sign, case grantee when 0 then 'public' when ${owner} then 'owner' else pg_get_userbyid(grantee) end,
     ' ', privilege_type, case when is_grantable then ' with grant option' end), ', ' order by
@@ -38,7 +41,8 @@ const rightsOf = (acl: string, standard: string, owner: string): string => `(
     select '+' as sign, * from (select grantee, privilege_type, is_grantable from aclexplode(${acl})
       except select grantee, privilege_type, is_grantable from aclexplode(${standard})) as more
     union all select '-', * from (select grantee, privilege_type, is_grantable from aclexplode(${standard})
-      except select grantee, privilege_type, is_grantable from aclexplode(${acl})) as less) as entry)`
+      except select grantee, privilege_type, is_grantable from aclexplode(${acl})) as less) as entry
+  where grantee is distinct from (select oid from pg_roles where rolname = current_database()))`
 
 /**
  * An index that was never finished is not dumped, and serves nobody. Constraints that a partition has of its parent are made
