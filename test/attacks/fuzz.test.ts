@@ -98,6 +98,8 @@ t.test('an entry of the cache is this tenant’s or none', async t => {
     lifecycle: 'active',
     provisioned: 'ready',
     schemaVersion: 1,
+    incarnation: '0123456789abcdef0123456789abcdef',
+    history: 'one',
   }
   const entries = fc.record(
     Object.fromEntries(Object.entries(good).map(([key, value]) => [key, fc.oneof(fc.constant(value), fc.jsonValue())])),
