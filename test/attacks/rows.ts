@@ -45,7 +45,10 @@ export const elsewhere: Readonly<Record<number, readonly [file: string, test: st
   39: ['test/attacks/sql.test.ts', 'row 39: '],
   40: ['test/attacks/attacks.test.ts', 'row 40: '],
   42: ['test/plugins/distributed-tenant/request/sources.test.ts', 'no cache between us and the client may mix tenants'],
-  43: ['test/events/permissions.test.ts', 'no user but identity reaches the API of the stream, by a request or by a reply'],
+  43: [
+    'test/events/permissions.test.ts',
+    'no user but identity reaches the API of the stream, by a request or by a reply',
+  ],
   45: ['test/attacks/secrets.test.ts', 'secrets stay where they are'],
   49: ['test/attacks/attacks.test.ts', 'row 49: '],
   50: ['test/attacks/audit.test.ts', 'row 50: '],
