@@ -20,6 +20,8 @@ export interface Cluster {
 
 export interface Template {
   data: string
+  /** The programs that made it: those of another version cannot use it. */
+  bin: string
   password: string
 }
 
@@ -30,24 +32,28 @@ const VARIABLE = 'POSTGRES_TEMPLATE'
 export async function makeTemplate(folder: string): Promise<Record<string, string>> {
   const password = randomPassword()
   const template = join(folder, 'postgres-template')
+  const { bin } = findServers().postgres
   await initialise({
     data: template,
     log: `${template}.log`,
     owner: serverOwner(),
     watch: processWatch(),
-    bin: findServers().postgres.bin,
+    bin,
     password,
     durable: false,
   })
   writeFileSync(passwordOf(template), password, { mode: 0o600 })
+  writeFileSync(binOf(template), bin)
   return { [VARIABLE]: template }
 }
 
 const passwordOf = (template: string) => `${template}.password`
+const binOf = (template: string) => `${template}.bin`
 
 export function readTemplate(env: NodeJS.ProcessEnv = process.env): Template | null {
   const data = env[VARIABLE]
-  return data ? { data, password: readFileSync(passwordOf(data), 'utf8') } : null
+  if (!data) return null
+  return { data, bin: readFileSync(binOf(data), 'utf8'), password: readFileSync(passwordOf(data), 'utf8') }
 }
 
 export async function copyCluster(template: Template, cluster: Cluster): Promise<void> {

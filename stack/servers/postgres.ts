@@ -43,7 +43,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const folder = makeFolder(options.dir, watch)
   const data = join(folder.path, name)
   const log = join(folder.path, `${name}.log`)
-  const template = durable || options.bin ? null : readTemplate()
+  const made = durable ? null : readTemplate()
+  const template = made?.bin === bin ? made : null
   const password = options.password ?? template?.password ?? randomPassword()
   try {
     const cluster = { data, log, owner, watch }

@@ -100,10 +100,11 @@ t.test('move', async t => {
 
   await t.test('a copy that fails is taken back by itself', async t => {
     const programs = mkdtempSync(join(folder, 'programs-'))
+    // The plan tries the definitions out, so this pg_dump fails with rows alone.
     for (const name of ['pg_dump', 'pg_restore']) {
       const text =
         name === 'pg_dump'
-          ? '#!/bin/sh\ncase "$1" in --version) echo "pg_dump (PostgreSQL) 99.1";; *) head -c 500 /dev/urandom; exit 1;; esac\n'
+          ? '#!/bin/sh\ncase "$*" in --version) echo "pg_dump (PostgreSQL) 99.1";; *--schema-only*) exec pg_dump "$@";; *) head -c 500 /dev/urandom; exit 1;; esac\n'
           : '#!/bin/sh\ncase "$1" in --version) echo "pg_restore (PostgreSQL) 99.1";; *) exec pg_restore "$@";; esac\n'
       writeFileSync(join(programs, name), text, { mode: 0o755 })
     }
