@@ -69,7 +69,7 @@ const damages: readonly Damage[] = [
   {
     done: `update outbox set refused_at = now()`,
     undone: `update outbox set refused_at = null`,
-    named: /employee set tenant.ready.employee:acme:\d+ aside/,
+    named: /employee set tenant.ready.employee:acme:\d+:[0-9a-f]+ aside/,
   },
   {
     done: `insert into dead_events (subject, reason, data) values ('tenant.created', 'for the test', '')`,

@@ -130,7 +130,7 @@ t.test('wherever it was cut off, it is refused', async t => {
 
 t.test('a manifest of another kind, or with what is no name, is refused', async t => {
   const wrong: [(manifest: Manifest) => object, RegExp][] = [
-    [manifest => ({ ...manifest, formatVersion: 2 }), /format version 2, and this release reads 1/],
+    [manifest => ({ ...manifest, formatVersion: 3 }), /format version 3, and this release reads/],
     [manifest => ({ ...manifest, format: 'other' }), /no archive of ours/],
     [manifest => ({ ...manifest, tenant: { ...manifest.tenant, id: '../x' } }), /manifest is wrong at \/tenant/],
     [manifest => ({ ...manifest, tenant: null }), /contradicts/],
