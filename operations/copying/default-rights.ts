@@ -23,9 +23,9 @@ export async function giveDefaultRights(inside: QueryClient, shape: readonly Sha
   for (const { kind, name, definition } of shape) {
     const [, objects = '', schema] = /^(\w) of owner(?: in (.+))?$/s.exec(name) ?? []
     if (kind !== 'default rights' || OBJECTS[objects] === undefined) continue
-    for (const entry of definition.matchAll(ENTRY)) {
-      const { sign, role, right, grant } = entry.groups as { sign: string; role: string; right: string; grant?: string }
-      const wording = sign === '-' ? [`revoke ${right} on`, 'from', ''] : [`grant ${right} on`, 'to', grant ?? '']
+    for (const entry of definition.split(/, (?=[+-])/)) {
+      const { sign, role, right, grant } = partsOf(entry)
+      const wording = sign === '-' ? [`revoke ${right} on`, 'from', ''] : [`grant ${right} on`, 'to', grant]
       const [verb, towards, option] = wording as [string, string, string]
       // The owner is this role now, whatever it was called.
       const [row] = await inside<{ statement: string }[]>`
@@ -37,5 +37,12 @@ export async function giveDefaultRights(inside: QueryClient, shape: readonly Sha
   }
 }
 
-/** As the shape words them: `+name SELECT with grant option, -public EXECUTE`. */
-const ENTRY = /(?<sign>[+-])(?<role>.+?) (?<right>[A-Z]+)(?<grant> with grant option)?(?:, |$)/gs
+const GRANTABLE = ' with grant option'
+
+/** @param entry as the shape words it: `+name SELECT with grant option`, `-public EXECUTE` */
+function partsOf(entry: string): { sign: string; role: string; right: string; grant: string } {
+  const grant = entry.endsWith(GRANTABLE) ? GRANTABLE : ''
+  const rest = grant ? entry.slice(0, -GRANTABLE.length) : entry
+  const at = rest.lastIndexOf(' ')
+  return { sign: rest.slice(0, 1), role: rest.slice(1, at), right: rest.slice(at + 1), grant }
+}

@@ -151,15 +151,17 @@ export async function createDatabase(sql: SessionClient, name: string, creation:
 /** Names and locales may hold anything; the server quotes them. */
 async function creationStatement(sql: QueryClient, name: string, creation: Creation): Promise<string> {
   const { template, owner = null, locale } = creation
-  // WAL_LOG writes no checkpoint and is the faster one wherever fsync is on.
-  const parts = ['create database %1$I template %2$I strategy wal_log allow_connections false']
+  // WAL_LOG writes no checkpoint and is the faster one wherever fsync is on. A server before 15 does not know it: the start
+  // refuses such a server by name, after `init` has made its databases.
+  const parts = ['create database %1$I template %2$I %8$s allow_connections false']
   if (owner !== null) parts.push('owner %3$I')
   if (locale) parts.push('encoding %4$L lc_collate %5$L lc_ctype %6$L')
   if (locale && locale.icuLocale !== null) parts.push('locale_provider icu icu_locale %7$L')
   const { encoding = null, collate = null, ctype = null, icuLocale = null } = locale ?? {}
   const [row] = await sql<{ statement: string }[]>`
     select format(${parts.join(' ')}, ${name}::text, ${template}::text, ${owner}::text, ${encoding}::text,
-      ${collate}::text, ${ctype}::text, ${icuLocale}::text) as statement`
+      ${collate}::text, ${ctype}::text, ${icuLocale}::text,
+      case when current_setting('server_version_num')::int >= 150000 then 'strategy wal_log' end) as statement`
   return (row as { statement: string }).statement
 }
 
