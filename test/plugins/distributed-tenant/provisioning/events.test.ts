@@ -105,7 +105,8 @@ t.test('tenants by event', async t => {
     for (const kind of ['created', 'updated', 'suspended', 'deleted']) {
       await barePublish(nats, `tenant.${kind}`, '{"id":"forged","version":9007199254740991,"name":"Forged"}')
     }
-    await until('identity has heard them all', 20_000, () => heard === 5)
+    // A `created` of another version than 1 is a dead letter, which is not acknowledged as done.
+    await until('identity has taken the other three', 20_000, () => heard === 4)
     t.match(await identity.tenants.find('forged'), { version: 1, name: 'Genuine', lifecycle: 'active' })
     t.match(
       await identity.tenants.update('forged', { name: 'Changed' }),
@@ -142,7 +143,8 @@ t.test('tenants by event', async t => {
     for (const [subject, body] of cases) await barePublish(nats, subject, body)
     const rows = await until('all buried at the source', 20_000, async () => {
       const found = await dead('identity')
-      return found.length === cases.length ? found : null
+      // One more is the forged `created` of above.
+      return found.length === cases.length + 1 ? found : null
     })
     for (const [, body, reason] of cases) t.match(rows.find(row => row.body === body)?.reason, reason, body)
     t.equal(await employee.tenants.find('postgres'), null)
