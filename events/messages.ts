@@ -50,6 +50,8 @@ export interface StatusEvent {
   readonly nextTryAt?: string
   readonly steps?: readonly { readonly step: string; readonly at: string }[]
   readonly schemaVersion?: number
+  /** The status was published before: identity's ledger lacked it, and nothing was done anew. */
+  readonly repeated?: boolean
   readonly at: string
 }
 
@@ -111,7 +113,7 @@ export function parseStatus(subject: string, data: Uint8Array, headers: Headers 
   for (const instant of [body.at, body.nextTryAt, ...(body.steps ?? []).map(one => one.at)]) {
     if (instant !== undefined && Number.isNaN(Date.parse(instant))) return refuse('an instant names no real time')
   }
-  const { incarnation, step, attempts, foreign, error, nextTryAt, steps, schemaVersion } = body
+  const { incarnation, step, attempts, foreign, error, nextTryAt, steps, schemaVersion, repeated } = body
   return accept({
     id: body.id as TenantId,
     service: body.service,
@@ -126,6 +128,7 @@ export function parseStatus(subject: string, data: Uint8Array, headers: Headers 
     ...(nextTryAt !== undefined && { nextTryAt }),
     ...(steps !== undefined && { steps: steps.map(one => ({ step: one.step, at: one.at })) }),
     ...(schemaVersion !== undefined && { schemaVersion }),
+    ...(repeated !== undefined && { repeated }),
     at: body.at,
   })
 }

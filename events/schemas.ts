@@ -85,6 +85,7 @@ export const StatusBody = Type.Object({
     Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'must be an integer of at least 0' }),
   ),
   foreign: Type.Optional(Type.Boolean({ description: 'must be true or false' })),
+  repeated: Type.Optional(Type.Boolean({ description: 'must be true or false' })),
   error: Type.Optional(Type.String({ maxLength: 2000, description: 'must be a string of at most 2000 characters' })),
   nextTryAt: Type.Optional(Instant),
   steps: Type.Optional(

@@ -45,9 +45,10 @@ async function main(): Promise<void> {
     const slowest = Math.max(...reached.map(({ ms }) => ms ?? 0))
     process.stdout.write(
       `${reached.length} crashes at ${points} points, all converged, slowest ${slowest} ms; ` +
-        `${last.tenants} tenants, ${last.duplicateEffects} effects twice, ${last.duplicateDeliveries} messages stored twice\n`,
+        `${last.tenants} tenants, ${last.duplicateEffects.length} effects twice, ${last.duplicateDeliveries} messages stored twice\n`,
     )
-    if (last.duplicateEffects > 0) process.exitCode = 1
+    for (const effect of last.duplicateEffects) process.stdout.write(`${effect}\n`)
+    if (last.duplicateEffects.length > 0) process.exitCode = 1
   } finally {
     await stack.stop()
   }

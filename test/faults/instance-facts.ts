@@ -36,6 +36,8 @@ export interface OutboxFact {
   readonly subject: string
   readonly published: boolean
   readonly refused: boolean
+  /** A status that was published before, because identity's ledger lacked it. */
+  readonly repeated: boolean
   readonly lastError: string | null
 }
 
@@ -87,7 +89,7 @@ export async function readInstance(stack: RunningStack, service: ServiceName): P
           certificate, last_error as "lastError" from tenants order by id`,
       outbox: await central<OutboxFact[]>`
         select message_id as "messageId", tenant_id as tenant, subject, published_at is not null as published,
-          refused_at is not null as refused, last_error as "lastError" from outbox order by seq`,
+          refused_at is not null as refused, coalesce((payload->>'repeated')::boolean, false) as repeated, last_error as "lastError" from outbox order by seq`,
       spares: (await central<{ name: string }[]>`select name from spares`).map(row => row.name),
       dead: await central<{ subject: string; reason: string }[]>`select subject, reason from dead_events order by id`,
       idleInTransaction: await idle(cluster),

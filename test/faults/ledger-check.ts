@@ -30,8 +30,8 @@ export interface LedgerCheck {
   readonly messages: number
   /** Messages of an id that the stream holds already. */
   readonly duplicateDeliveries: number
-  /** Ready told twice for one tenant by one service, or two certificates in one database. */
-  readonly duplicateEffects: number
+  /** A tenant that one service made ready twice, or a database with two certificates; one line each. */
+  readonly duplicateEffects: readonly string[]
   /** Identity's registry; `ready`: in every service. */
   readonly registry: ReadonlyMap<
     string,
@@ -114,7 +114,12 @@ export async function checkLedger(
     databases: serviceNames.reduce((sum, name) => sum + facts[name].databases.filter(isTenants).length, 0),
     messages: stream.messages,
     duplicateDeliveries: [...stream.stored.values()].reduce((sum, count) => sum + count - 1, 0),
-    duplicateEffects: duplicateEffects(facts) + insides.filter(({ inside }) => inside.certificates.length > 1).length,
+    duplicateEffects: [
+      ...readyTwice(facts),
+      ...insides
+        .filter(({ inside }) => inside.certificates.length > 1)
+        .map(({ service, tenant }) => `two certificates in the database of ${tenant.id} in ${service}`),
+    ],
     registry: new Map(
       identity.tenants.map(({ id, version, lifecycle }) => [id, { version, lifecycle, ready: isReady(id, facts) }]),
     ),
@@ -126,7 +131,7 @@ const nothing = {
   databases: 0,
   messages: 0,
   duplicateDeliveries: 0,
-  duplicateEffects: 0,
+  duplicateEffects: [],
   registry: new Map(),
 }
 
@@ -188,11 +193,18 @@ async function lookInside(
   return found
 }
 
-function duplicateEffects(facts: Facts): number {
-  const told = serviceNames.flatMap(name =>
-    facts[name].outbox.filter(row => row.subject === `tenant.ready.${name}`).map(row => `${name} ${row.tenant}`),
+/** A repeated status is no second provisioning: it says so itself. */
+function readyTwice(facts: Facts): string[] {
+  const first = new Map<string, string>()
+  return serviceNames.flatMap(name =>
+    facts[name].outbox.flatMap(({ subject, tenant, repeated, messageId }) => {
+      if (subject !== `tenant.ready.${name}` || repeated) return []
+      const key = `${name} ${tenant}`
+      const earlier = first.get(key)
+      first.set(key, messageId)
+      return earlier === undefined ? [] : [`${name} made ${tenant} ready twice: ${earlier}, ${messageId}`]
+    }),
   )
-  return told.length - new Set(told).size
 }
 
 /** Every tenant the admin API knows, deleted ones too. */

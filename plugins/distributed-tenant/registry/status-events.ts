@@ -4,7 +4,10 @@ import type { QueryClient, RegistryRow, ServiceName, SqlClient, TenantId } from 
 import { writeOutbox } from './outbox.js'
 import { findTenant } from './tenants-table.js'
 
-type Said = Pick<StatusEvent, 'status' | 'step' | 'error' | 'steps' | 'schemaVersion' | 'foreign' | 'nextTryAt'>
+type Said = Pick<
+  StatusEvent,
+  'status' | 'step' | 'error' | 'steps' | 'schemaVersion' | 'foreign' | 'nextTryAt' | 'repeated'
+>
 
 /** Ordered by the row's revision, so one row's state is told once however often it is written. */
 export async function writeStatus(tx: QueryClient, service: ServiceName, row: RegistryRow, said: Said): Promise<void> {
@@ -41,7 +44,7 @@ export async function repeatStatus(
     const step = row.step === null ? {} : { step: row.step }
     if (provisioned === 'ready' || provisioned === 'removed') {
       const schema = provisioned === 'ready' && schemaVersion !== null ? { schemaVersion } : {}
-      return writeStatus(tx, service, row, { status: provisioned, ...step, ...schema })
+      return writeStatus(tx, service, row, { status: provisioned, ...step, ...schema, repeated: true })
     }
     const error = row.lastError === null ? {} : { error: row.lastError }
     const next = nextAttemptAt === null ? {} : { nextTryAt: nextAttemptAt.toISOString() }
@@ -51,6 +54,7 @@ export async function repeatStatus(
       ...error,
       ...next,
       ...(provisioned === 'foreign' && { foreign: true }),
+      repeated: true,
     })
   })
 }

@@ -48,12 +48,12 @@ export function judge(facts: ChaosFacts, check: LedgerCheck, promised: ReadonlyM
     else if (found?.ready) ready++
     else stuck++
   }
-  const duplicateEffects = check.duplicateEffects + twice
+  const duplicateEffects = check.duplicateEffects.length + twice
   const killed = Object.values(facts.kills).reduce((sum, count) => sum + count, 0)
   const all: [boolean, string][] = [
     [facts.accepted < facts.tenants, `${facts.tenants - facts.accepted} tenants were never accepted`],
     [stuck > 0, `${stuck} tenants stuck`],
-    [duplicateEffects > 0, `${duplicateEffects} effects twice`],
+    [duplicateEffects > 0, `${duplicateEffects} effects twice: ${check.duplicateEffects.join('; ')}`],
     [killed === 0 || promised.size === 0, 'nothing was killed or nothing made'],
   ]
   return {
