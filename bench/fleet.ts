@@ -76,7 +76,7 @@ export async function startFleet({ tenants: count, durable, progress, options }:
       service: parseServiceName(service),
       database: { ...ours, database: `${service}_central`, ssl: 'disable', sslRootCert: undefined },
       superuser: { user, password },
-      told: () => {},
+      onStep: () => {},
     })
     await createTenants({ ...configFor(ours, count, 50), options: { ...options } }, progress)
     await superuser`checkpoint`

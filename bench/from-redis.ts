@@ -23,7 +23,7 @@ const forgetful: Memory = {
 export async function make(config: ArmConfig): Promise<Arm> {
   const app = Fastify()
   const { tenancy, clientFor } = makeParts(app, config)
-  const { settings, pools, notifications, tell } = tenancy
+  const { settings, pools, notifications, publish } = tenancy
   const redis = connectRedis(String(config.options?.redis), 'bench')
   // Its death is what one of the cases is about; whoever asks it then finds a miss.
   redis.on('error', () => {})
@@ -43,7 +43,7 @@ export async function make(config: ArmConfig): Promise<Arm> {
     report(event) {
       if (event.type === 'lookup') found[event.source] = (found[event.source] ?? 0) + 1
     },
-    heard: () => false,
+    announced: () => false,
   })
   await tenancy.prepare()
   app.addHook('onClose', async () => {
@@ -51,7 +51,7 @@ export async function make(config: ArmConfig): Promise<Arm> {
     redis.disconnect()
   })
   const identifiers = [fromHeader(settings.header), fromDomain()]
-  addRequestHooks(app, { settings, directory, identifiers, oldestSchema: tenancy.oldestSchema, clientFor, tell })
+  addRequestHooks(app, { settings, directory, identifiers, oldestSchema: tenancy.oldestSchema, clientFor, publish })
   addRoutes(app, request => request.sql as Client)
   await app.ready()
   return {

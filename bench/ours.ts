@@ -2,7 +2,7 @@
 // plugin's public surface is used.
 import { fileURLToPath } from 'node:url'
 import Fastify, { type FastifyInstance } from 'fastify'
-import { type DistributedTenantOptions, distributedTenant, hear } from '../plugins/distributed-tenant/index.js'
+import { type DistributedTenantOptions, distributedTenant, subscribe } from '../plugins/distributed-tenant/index.js'
 import type { Arm, ArmConfig } from './arm.js'
 import { driverInstances, socketsTo } from './heap.js'
 import { addRoutes, type Client } from './routes.js'
@@ -44,7 +44,7 @@ export function answersOf(app: FastifyInstance, config: ArmConfig): NonNullable<
     },
     /** Begins to count opens; later calls say how many there were. Not always on: hearing costs. */
     opens: () => {
-      silence ??= hear(
+      silence ??= subscribe(
         step => {
           if (step.area === 'connection' && step.pool === 'tenant' && step.event.type === 'opened') opened++
         },

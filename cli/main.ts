@@ -2,7 +2,7 @@
 // Owns the operator's command: which commands there are, and how their outcome becomes an exit code (0 ok, 1 failed,
 // 2 usage, 3 drift). Each command lives in a file of its own.
 import { Command, CommanderError } from 'commander'
-import { exitCodeOf, exitCodes, lastWords } from '../operations/outcome.js'
+import { exitCodeOf, exitCodes, lastLines } from '../operations/outcome.js'
 import { auditCommand } from './commands/audit.js'
 import { backupCommand } from './commands/backup.js'
 import { deadCommand } from './commands/dead.js'
@@ -77,7 +77,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   } else {
-    process.stderr.write(`distributed-tenant: ${printableLines(lastWords(error))}\n`)
+    process.stderr.write(`distributed-tenant: ${printableLines(lastLines(error))}\n`)
     process.exitCode = exitCodeOf(error)
   }
 }

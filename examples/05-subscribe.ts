@@ -2,9 +2,9 @@
 // Run, with the variables of examples/README.md: node dist/examples/05-subscribe.js
 import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
-import { distributedTenant, hear, type Told } from 'fastify-distributed-tenant'
+import { distributedTenant, type PublishedStep, subscribe } from 'fastify-distributed-tenant'
 
-function print(step: Told): void {
+function print(step: PublishedStep): void {
   if (step.area === 'provision' && step.event.step === 'ready') {
     console.log(`${step.service}: ${step.event.id} became ready in ${Math.round(step.event.ms)} ms`)
   }
@@ -15,7 +15,7 @@ function print(step: Told): void {
 
 // Only these two areas. `lease`, `lookup`, `query` and `access` publish steps for every request: without a subscriber they
 // cost nothing. `undefined`: the steps of every instance of the plugin in this process. Before `register`, to miss none.
-const stop = hear(print, undefined, ['provision', 'purge'])
+const stop = subscribe(print, undefined, ['provision', 'purge'])
 
 // The first start makes tables and a template, which takes longer than Fastify's 10 seconds on a busy server.
 const app = Fastify({ logger: { level: 'warn' }, pluginTimeout: 60_000 })

@@ -43,15 +43,21 @@ export async function underAudit<T>(
     }
   }
   const actor = operator()
-  let said: Record<string, unknown> = { command, ...detail }
-  const deed = (result: string): AuditRecord => ({ kind: 'admin', result, tenantId: tenant, actor, detail: said })
+  let detailSoFar: Record<string, unknown> = { command, ...detail }
+  const deed = (result: string): AuditRecord => ({
+    kind: 'admin',
+    result,
+    tenantId: tenant,
+    actor,
+    detail: detailSoFar,
+  })
   for (const { central } of chains) await ensurePartitions(central, new Date())
   await write({ kind: 'process', result: 'started', detail: { command, pid: process.pid } }, deed('begun'))
   const end = (result: string): Promise<void> => write(deed(result), { kind: 'process', result: 'ended' })
   let done: T
   try {
     done = await work(more => {
-      said = { ...said, ...more }
+      detailSoFar = { ...detailSoFar, ...more }
     })
   } catch (error) {
     // It often fails together with the database that this is written to, and its own reason is the one to read.

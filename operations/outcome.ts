@@ -24,7 +24,7 @@ export function sentenceOf(error: unknown): string {
 }
 
 /** The same with the code that docs/troubleshooting.md lists, where the error has one of ours. */
-export function lastWords(error: unknown): string {
+export function lastLines(error: unknown): string {
   const { code, statusCode } = error as { code?: unknown; statusCode?: unknown }
   return typeof code === 'string' && typeof statusCode === 'number'
     ? `${code}: ${sentenceOf(error)}`

@@ -19,7 +19,7 @@ export interface OperatorTenancy extends Tenancy {
 }
 
 export function withOperations(tenancy: Tenancy): OperatorTenancy {
-  const { settings, pools, schemas, credentials, tell } = tenancy
+  const { settings, pools, schemas, credentials, publish } = tenancy
   const { service, database } = settings
   const central = pools.central.sql
   const transfer: TransferParts = {
@@ -27,23 +27,23 @@ export function withOperations(tenancy: Tenancy): OperatorTenancy {
     central,
     database,
     session: pools.provisioning.session,
-    visit: pools.visit,
+    withDirectConnection: pools.withDirectConnection,
     placeAt: instance => ({
       database: { ...database, ...pools.addressOf(instance) },
       session: pools.sessionAt(instance),
-      visit: (name, fn) => pools.visit(name, fn, instance),
+      withDirectConnection: (name, fn) => pools.withDirectConnection(name, fn, instance),
     }),
     sets: schemas.tenant,
     removeNow: tenancy.removeNow,
-    report: event => tell({ area: 'transfer', event }),
+    report: event => publish({ area: 'transfer', event }),
   }
   return {
     ...tenancy,
-    fleet: { service, central, visit: pools.visit, sets: schemas.tenant },
+    fleet: { service, central, withDirectConnection: pools.withDirectConnection, sets: schemas.tenant },
     transfer,
     move: namingInstances({
       ...transfer,
-      visit: pools.visit,
+      withDirectConnection: pools.withDirectConnection,
       instances: settings.instances,
       sessionAt: pools.sessionAt,
       credentials,

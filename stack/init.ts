@@ -36,7 +36,7 @@ export async function initService(
     })
   } catch (error) {
     const { stderr = '', stdout = '' } = error as { stderr?: string; stdout?: string }
-    const said = (stderr || stdout).trim() || (error as Error).message
-    throw new Error(`\`distributed-tenant init --service ${name}\` failed:\n${said}`)
+    const output = (stderr || stdout).trim() || (error as Error).message
+    throw new Error(`\`distributed-tenant init --service ${name}\` failed:\n${output}`)
   }
 }

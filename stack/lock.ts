@@ -31,7 +31,7 @@ export async function takeLock(checkout: string, answer: Answer): Promise<Lock |
 }
 
 /** Says a line to the launcher of this checkout; undefined when there is none. Throws when it does not answer in time. */
-export function tellLauncher(checkout: string, line: string, milliseconds: number): Promise<string | undefined> {
+export function notifyLauncher(checkout: string, line: string, milliseconds: number): Promise<string | undefined> {
   return ask(addressOf(checkout), line, milliseconds)
 }
 

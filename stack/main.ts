@@ -5,7 +5,7 @@ import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { commands, obey } from './commands.js'
-import { takeLock, tellLauncher } from './lock.js'
+import { notifyLauncher, takeLock } from './lock.js'
 import { defaultPorts, perService, type ServiceName, serviceNames } from './names.js'
 import { nextSteps } from './next-steps.js'
 import { serviceOutput } from './output.js'
@@ -49,7 +49,7 @@ function fail(error: unknown): never {
 
 async function main(): Promise<void> {
   const { ports, command } = readArguments()
-  if (command) return tell(command)
+  if (command) return report(command)
   const lock = await takeLock(folder, line => obey(line, stack?.services))
   if ('heldBy' in lock) fail(alreadyRunning(lock.heldBy))
   removeStackFile(folder)
@@ -66,9 +66,9 @@ async function main(): Promise<void> {
       folder,
       durable: true,
       abort: abort.signal,
-      says: say,
-      serviceSays: serviceOutput(process.stdout),
-      serviceDied: (message, name) => stack && !firstSignal && tellDeath(message, name),
+      output: say,
+      onServiceLine: serviceOutput(process.stdout),
+      serviceDied: (message, name) => stack && !firstSignal && reportDeath(message, name),
       ...(ports && { ports }),
       ...(program && { programs: { service: () => program, init: undefined } }),
     })
@@ -93,15 +93,15 @@ function stopOnSignal(signal: string): void {
   stack?.stop().then(() => process.exit(0), fail)
 }
 
-function tellDeath(message: string, name: string): void {
+function reportDeath(message: string, name: string): void {
   process.stderr.write(`${message}\nThe others go on. Start it again: npm run stack -- start ${name}\n`)
 }
 
 /** Longer than a service takes to start or stop. */
 const commandDeadline = 60_000
 
-async function tell(command: string): Promise<void> {
-  const answer = await tellLauncher(folder, command, commandDeadline)
+async function report(command: string): Promise<void> {
+  const answer = await notifyLauncher(folder, command, commandDeadline)
   if (answer === undefined) fail('No stack of this checkout is running: start it with `npm start`.')
   if (!answer.startsWith('ok ')) fail(answer)
   say(answer.slice(3))

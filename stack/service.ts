@@ -12,7 +12,7 @@ export interface ServiceOptions {
   program: string
   port: number
   env: NodeJS.ProcessEnv
-  said?: ((line: string) => void) | undefined
+  onLine?: ((line: string) => void) | undefined
   died?: ((message: string) => void) | undefined
 }
 
@@ -77,7 +77,7 @@ export function createService(options: ServiceOptions): Service {
   function hear(line: string): void {
     lines.push(line)
     if (lines.length > linesKept) lines.shift()
-    options.said?.(line)
+    options.onLine?.(line)
   }
 
   async function waitReady(begun: Life, abort: AbortSignal | undefined): Promise<void> {

@@ -10,7 +10,7 @@ import { type Servers, startServers } from './servers/start.js'
 
 export interface ServerSource {
   /** One sentence for the reader: which servers these are. */
-  says: string
+  output: string
   databases: Record<ServiceName, { host: string; port: number }>
   superuser: Record<ServiceName, Superuser>
   nats: { url: string; services: Record<ServiceName, string> }
@@ -42,7 +42,7 @@ export async function obtainServers(
   const missing = serverVariables.filter(name => !env[name])
   const ignored = set.length > 0 ? ` ${set.join(', ')} not used, because ${missing.join(', ')} is not set.` : ''
   return {
-    says: `Servers started here: ${serviceNames.length} x PostgreSQL ${version}, NATS, Redis, on temporary data.${ignored}`,
+    output: `Servers started here: ${serviceNames.length} x PostgreSQL ${version}, NATS, Redis, on temporary data.${ignored}`,
     databases: perService(name => own.postgres[name]),
     superuser: perService(name => own.postgres[name]),
     nats: { url: own.nats.url, services: perService(name => own.nats.users[name]?.url as string) },
@@ -62,7 +62,7 @@ function givenServers(env: NodeJS.ProcessEnv): ServerSource {
   }
   const superuser = { user: env.DB_USERNAME ?? 'postgres', password }
   return {
-    says: 'Servers given by the environment: none is started here.',
+    output: 'Servers given by the environment: none is started here.',
     databases: perService(name => address(env[hostVariables[name]] as string, env.DB_PORT, hostVariables[name])),
     superuser: perService(() => superuser),
     // One user for all, as it was given: what it may do is its owner's business.

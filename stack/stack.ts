@@ -28,9 +28,9 @@ export interface StackOptions {
   natsUsers?: readonly NatsUser[]
   abort?: AbortSignal
   /** What the stack does, a line for each step. */
-  says?(line: string): void
+  output?(line: string): void
   /** What the services say. */
-  serviceSays?(name: string, line: string): void
+  onServiceLine?(name: string, line: string): void
   /** A service ended that nobody stopped. */
   serviceDied?(message: string, name: string): void
 }
@@ -51,7 +51,7 @@ const dist = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.u
 const ownPrograms = { service: (name: ServiceName) => dist(`services/${name}/main.js`), init: dist('cli/main.js') }
 
 export async function startStack(options: StackOptions = {}): Promise<RunningStack> {
-  const { env = process.env, programs = ownPrograms, folder, abort, says = () => {} } = options
+  const { env = process.env, programs = ownPrograms, folder, abort, output = () => {} } = options
   const running: Service[] = []
   let source: ServerSource | undefined
   let stopping: Promise<void> | undefined
@@ -70,9 +70,9 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
 
   try {
     source = await obtainServers(env, options.durable ?? false, options.natsUsers)
-    says(source.says)
+    output(source.output)
     if (!source.own && !env.TENANT_ROLE_SECRET) {
-      says('TENANT_ROLE_SECRET is not set: set one, or the next start cannot open the tenants made by this one.')
+      output('TENANT_ROLE_SECRET is not set: set one, or the next start cannot open the tenants made by this one.')
     }
     abort?.throwIfAborted()
 
@@ -92,7 +92,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
         initService(init, name, info.services[name].database, superuser[name], inherited),
       )
       for (const outcome of await Promise.allSettled(all)) if (outcome.status === 'rejected') throw outcome.reason
-      says('Roles and central databases: made, one of each per service.')
+      output('Roles and central databases: made, one of each per service.')
     }
     abort?.throwIfAborted()
 
@@ -102,7 +102,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
         program: programs.service(name),
         port,
         env: { ...serviceEnvironment(name, info, secrets, inherited), ...options.serviceEnv, ...more },
-        said: line => options.serviceSays?.(label, line),
+        onLine: line => options.onServiceLine?.(label, line),
         died: message => options.serviceDied?.(message, label),
       })
       running.push(service)

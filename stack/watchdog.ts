@@ -29,21 +29,21 @@ const paths = new Map<string, 'folder' | 'file'>()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 
 const input = createInterface({ input: process.stdin })
-input.on('line', heard)
+input.on('line', onLine)
 input.on('close', finish)
 
-function heard(line: string): void {
+function onLine(line: string): void {
   const space = line.indexOf(' ')
-  const word = space < 0 ? line : line.slice(0, space)
+  const command = space < 0 ? line : line.slice(0, space)
   const rest = space < 0 ? '' : line.slice(space + 1)
-  if (word === 'group') {
+  if (command === 'group') {
     const [pid, kind] = rest.split(' ')
     const fact = look(Number(pid))
     if (fact) groups.set(fact.pid, { pid: fact.pid, kind: kind as Kind, started: fact.started })
-  } else if (word === 'gone') groups.delete(Number(rest))
-  else if (word === 'folder' || word === 'file') paths.set(rest, word)
-  else if (word === 'forget') paths.delete(rest)
-  else if (word === 'done') {
+  } else if (command === 'gone') groups.delete(Number(rest))
+  else if (command === 'folder' || command === 'file') paths.set(rest, command)
+  else if (command === 'forget') paths.delete(rest)
+  else if (command === 'done') {
     groups.clear()
     paths.clear()
   }

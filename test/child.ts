@@ -13,9 +13,9 @@ export interface Ended {
 export interface Child {
   readonly process: ChildProcess
   /** Both streams, as they came. */
-  said(): string
+  output(): string
   /** Resolves once `said` fits. @throws with all it said, when it ends before that or `ms` are over */
-  says(what: RegExp, ms?: number): Promise<void>
+  waitFor(what: RegExp, ms?: number): Promise<void>
   /** Resolves, and never rejects, when it has ended and everything it said has been heard. */
   readonly ended: Promise<Ended>
   /** Asks it to end, and waits until it has. */
@@ -28,23 +28,23 @@ const WORD_MS = 60_000
 /** @param args of node: the program first, or options of node before it */
 export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], env: NodeJS.ProcessEnv): Child {
   const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  const heard = { out: '', err: '', both: '' }
+  const seen = { out: '', err: '', both: '' }
   const listeners = new Set<() => void>()
   for (const [name, stream] of [
     ['out', child.stdout],
     ['err', child.stderr],
   ] as const) {
     stream.setEncoding('utf8').on('data', (text: string) => {
-      heard[name] += text
-      heard.both += text
+      seen[name] += text
+      seen.both += text
       for (const listener of listeners) listener()
     })
   }
   const ended = new Promise<Ended>(resolve => {
     child.once('error', error => {
-      heard.both += String(error)
+      seen.both += String(error)
     })
-    child.once('close', (code, signal) => resolve({ code, signal, out: heard.out, err: heard.err }))
+    child.once('close', (code, signal) => resolve({ code, signal, out: seen.out, err: seen.err }))
   })
   t.teardown(async () => {
     child.kill('SIGKILL')
@@ -52,8 +52,8 @@ export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], e
   })
   return {
     process: child,
-    said: () => heard.both,
-    says(what, ms = WORD_MS) {
+    output: () => seen.both,
+    waitFor(what, ms = WORD_MS) {
       return new Promise((resolve, reject) => {
         const finish = (error?: Error) => {
           clearTimeout(timer)
@@ -61,8 +61,8 @@ export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], e
           if (error) reject(error)
           else resolve()
         }
-        const look = () => what.test(heard.both) && finish()
-        const never = (why: string) => finish(new Error(`${why} without ${what}. It said:\n${heard.both}`))
+        const look = () => what.test(seen.both) && finish()
+        const never = (why: string) => finish(new Error(`${why} without ${what}. It said:\n${seen.both}`))
         const timer = setTimeout(() => never(`${ms} ms are over`), ms)
         listeners.add(look)
         look()

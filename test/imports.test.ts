@@ -113,18 +113,18 @@ function circles(sources: readonly Source[]): string[][] {
   const byFile = new Map(sources.map(source => [source.file.replace(/\.ts$/, '.js'), source]))
   const done = new Set<string>()
   const found: string[][] = []
-  const visit = (file: string, way: readonly string[]): void => {
+  const withDirectConnection = (file: string, way: readonly string[]): void => {
     const at = way.indexOf(file)
     if (at >= 0) found.push([...way.slice(at), file])
     if (at >= 0 || done.has(file)) return
     const source = byFile.get(file)
     for (const to of source?.imports ?? []) {
       const path = source && target(source, to)
-      if (path) visit(path, [...way, file])
+      if (path) withDirectConnection(path, [...way, file])
     }
     done.add(file)
   }
-  for (const file of byFile.keys()) visit(file, [])
+  for (const file of byFile.keys()) withDirectConnection(file, [])
   return found
 }
 

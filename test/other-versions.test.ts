@@ -135,7 +135,7 @@ t.test('on PostgreSQL 17', async t => {
     t.equal(await write(), null)
     const source = createSource({ ...move, run: 'a-run', from: 'main' })
     const id = parseTenantId('acme')
-    await instanceAt(move, 'main').visit(held => source.freeze(held, id), 'tenant_acme_employee')
+    await instanceAt(move, 'main').withDirectConnection(held => source.freeze(held, id), 'tenant_acme_employee')
     t.equal(await write(), 'TENANT_MOVING')
     await source.restore({ id, certificate: null } as TransferTenant)
     t.equal(await write(), null)

@@ -82,7 +82,7 @@ export async function rig(
       service: parseServiceName(service),
       database: database(service),
       superuser: { user, password },
-      told: () => {},
+      onStep: () => {},
     })
   }
   const settled = (service: string, options: DistributedTenantOptions): DistributedTenantOptions => ({

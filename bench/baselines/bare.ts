@@ -44,9 +44,9 @@ export function make({ login, service, tenants }: ArmConfig): Arm {
   }
 
   // The answer does not wait for the close: neither does a pool's.
-  const answer = (visit: Visit) => (request: FastifyRequest) =>
+  const answer = (withDirectConnection: Visit) => (request: FastifyRequest) =>
     new Promise((resolve, reject) => {
-      visit(tenantOf(request, known), idOf(request), resolve).catch(reject)
+      withDirectConnection(tenantOf(request, known), idOf(request), resolve).catch(reject)
     })
   app.get('/read/postgres/:id', answer(visits.postgres))
   app.get('/read/pg/:id', answer(visits.pg))

@@ -68,11 +68,11 @@ async function existence(arms: Arms, options: BenchOptions): Promise<Case[]> {
           else reject(new Error(`${kind} answered ${status} for ${id} instead of ${expected}`))
         })
       })
-    const told = whens.map(() => ({ unknown: [] as number[], forbidden: [] as number[] }))
+    const times = whens.map(() => ({ unknown: [] as number[], forbidden: [] as number[] }))
     options.progress.begin(as, options.rounds + 1)
     for (let round = 0; round <= options.rounds; round++) {
       const ids = Array.from({ length: count }, (_, at) => round * count + at + 1)
-      for (const times of told) {
+      for (const taken of times) {
         const took = { unknown: [] as number[], forbidden: [] as number[] }
         // In turns, so that what slows one slows the other.
         for (const id of ids) {
@@ -80,14 +80,14 @@ async function existence(arms: Arms, options: BenchOptions): Promise<Case[]> {
           took.forbidden.push(await ask(`idle-${id}`, 403))
         }
         if (round === 0) continue
-        times.unknown.push(middle(took.unknown))
-        times.forbidden.push(middle(took.forbidden))
+        taken.unknown.push(middle(took.unknown))
+        taken.forbidden.push(middle(took.forbidden))
       }
       options.progress.step(`round ${round} of ${options.rounds}`)
     }
     connection.cut()
     for (const [at, when] of whens.entries()) {
-      const { unknown: ours, forbidden } = told[at] as (typeof told)[number]
+      const { unknown: ours, forbidden } = times[at] as (typeof times)[number]
       const how = { better: 'lower', as: 'note', note: 'ms p50' } as const
       if (name(as, when).includes(options.only)) cases.push(compareNumbers(name(as, when), ours, forbidden, how))
     }

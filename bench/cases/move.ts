@@ -54,9 +54,9 @@ export async function benchMove(options: BenchOptions): Promise<{ config: Config
       turns: {
         ours: async () => {
           const to = where.instance === 'main' ? 'b' : 'main'
-          const said = await move(config, to)
+          const moved = await move(config, to)
           where.instance = to
-          return { ms: said.frozenMs, memory: said.memoryBytes / MIB }
+          return { ms: moved.frozenMs, memory: moved.memoryBytes / MIB }
         },
         bare: async () => ({ ms: await copyBare(folder.path, place().here, place().there), memory: 0 }),
       },
@@ -128,7 +128,7 @@ async function makeTenant(
       service,
       database: { ...database, host, port },
       superuser: { user, password },
-      told: () => {},
+      onStep: () => {},
       instance,
     })
   }
@@ -156,7 +156,7 @@ async function makeTenant(
     const each = Math.ceil((megabytes * MIB) / ROW_BYTES / TABLES)
     const CHUNK = 100_000
     progress.begin('filling', TABLES * Math.ceil(each / CHUNK))
-    await tenancy.pools.visit(DATABASE, async sql => {
+    await tenancy.pools.withDirectConnection(DATABASE, async sql => {
       for (let table = 0; table < TABLES; table++) {
         for (let from = 1; from <= each; from += CHUNK) {
           await sql.unsafe(`

@@ -36,10 +36,10 @@ export async function benchSuspension(options: BenchOptions): Promise<{ config: 
     async function toggle(id: string, kind: Kind, lookMs: number): Promise<number> {
       const began = performance.now()
       await send(identity, lifecycleRequest(stack.info.adminToken, id, kind), 200)
-      await Promise.all(replicas.map(replica => saysSo(replica, id, kind, lookMs)))
+      await Promise.all(replicas.map(replica => reported(replica, id, kind, lookMs)))
       return performance.now() - began
     }
-    const settled = (kind: Kind) => Promise.all(tenants.flatMap(id => replicas.map(one => saysSo(one, id, kind, 50))))
+    const settled = (kind: Kind) => Promise.all(tenants.flatMap(id => replicas.map(one => reported(one, id, kind, 50))))
     await settled('activate')
 
     const normally: Record<Kind, number[]> = { suspend: [], activate: [] }
@@ -108,7 +108,7 @@ async function send(port: number, text: string, expected?: number): Promise<Http
 }
 
 /** Resolves when this replica refuses a suspended tenant, or serves it again. */
-async function saysSo(port: number, id: string, kind: Kind, lookMs: number): Promise<void> {
+async function reported(port: number, id: string, kind: Kind, lookMs: number): Promise<void> {
   const wanted = kind === 'suspend' ? 403 : 200
   const connection = new HttpConnection(port)
   const ask = () =>

@@ -10,7 +10,7 @@ import { planOf, programsOf } from '../../operations/import/options.js'
 import { beginRun, servicesOf } from '../../operations/import/run.js'
 import { withServices } from '../../operations/open-services.js'
 import { readTargets } from '../../operations/targets.js'
-import { hear } from '../../plugins/distributed-tenant/index.js'
+import { subscribe } from '../../plugins/distributed-tenant/index.js'
 import type { Arm, Login } from '../arm.js'
 import { median } from '../statistics.js'
 
@@ -102,7 +102,7 @@ export function make(): Arm {
 function watchSteps(): { end(): Record<string, number> } {
   const last = new Map<string, number>()
   const taken = new Map<string, number[]>()
-  const silence = hear(
+  const silence = subscribe(
     step => {
       if (step.area !== 'transfer') return
       const key = `${step.service} ${step.event.id}`

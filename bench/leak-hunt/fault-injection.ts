@@ -21,7 +21,7 @@ export interface Mischief {
 const KILL_SHARE = 0.01
 const FLUSH_MS = 10_000
 
-export function makeMischief({ superuser, postgres }: Fleet, redisUrl: string, random: () => number): Mischief {
+export function createFaults({ superuser, postgres }: Fleet, redisUrl: string, random: () => number): Mischief {
   const redis = new Redis(redisUrl)
   redis.on('error', () => {})
   const running = new Set<Promise<unknown>>()

@@ -5,7 +5,7 @@ import { tenantHeader } from '../arm.js'
 import { HttpConnection, type HttpReply } from '../http-connection.js'
 import type { Findings } from './findings.js'
 
-export interface Prey {
+export interface Target {
   readonly port: number
   readonly tenants: readonly string[]
   readonly secrets: ReadonlyMap<string, string>
@@ -33,7 +33,7 @@ type Kind = (typeof kinds)[number][0]
 const everything = kinds.flatMap(([kind, share]) => Array.from({ length: share }, () => kind))
 
 export interface HunterOptions {
-  readonly prey: Prey
+  readonly target: Target
   readonly findings: Findings
   readonly random: () => number
   /** The number of the next request, or null when enough has been sent. */
@@ -48,9 +48,9 @@ const RETRY_MS = 20
 /** Share of requests for any tenant, most of which have no connection. */
 const STRAY = 0.02
 
-export async function hunt({ prey, findings, random, next }: HunterOptions): Promise<void> {
-  const connection = new HttpConnection(prey.port, true)
-  const { tenants } = prey
+export async function hunt({ target, findings, random, next }: HunterOptions): Promise<void> {
+  const connection = new HttpConnection(target.port, true)
+  const { tenants } = target
   for (let number = next(); number !== null; number = next()) {
     const kind = everything[Math.floor(random() * everything.length)] as Kind
     const at =
@@ -75,7 +75,7 @@ export async function hunt({ prey, findings, random, next }: HunterOptions): Pro
       findings.failed(kind, status, body)
       return
     }
-    const secret = prey.secrets.get(tenant) as string
+    const secret = target.secrets.get(tenant) as string
     for (const line of body.split('\n')) {
       // Between the lines of a chunked reply stand the lengths of its chunks.
       if (!line.startsWith('{')) continue

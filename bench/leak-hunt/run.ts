@@ -11,7 +11,7 @@ import { watchBackends } from '../backends.js'
 import { random } from '../distribution.js'
 import { type Fleet, startFleet } from '../fleet.js'
 import type { Progress } from '../progress.js'
-import { makeMischief } from './fault-injection.js'
+import { createFaults } from './fault-injection.js'
 import { createFindings } from './findings.js'
 import { hunt } from './hunter.js'
 import { judgeMemory, type Sample } from './memory.js'
@@ -59,12 +59,12 @@ async function plantSecrets(fleet: Fleet): Promise<Map<string, string>> {
 }
 
 /** As the superuser, four databases at a time. */
-async function inEach(fleet: Fleet, visit: (sql: Sql, tenant: string) => Promise<void>): Promise<void> {
+async function inEach(fleet: Fleet, withDirectConnection: (sql: Sql, tenant: string) => Promise<void>): Promise<void> {
   const waiting = [...fleet.tenants]
   const visitor = async (): Promise<void> => {
     for (let tenant = waiting.pop(); tenant !== undefined; tenant = waiting.pop()) {
       const sql = fleet.inside(tenant)
-      await visit(sql, tenant).finally(() => sql.end())
+      await withDirectConnection(sql, tenant).finally(() => sql.end())
     }
   }
   await Promise.all(Array.from({ length: 4 }, visitor))
@@ -79,7 +79,7 @@ async function run(
 ): Promise<HuntVerdict> {
   const findings = createFindings({ restarts: restarts > 0 })
   const restartEvery = Math.ceil(requests / (restarts + 1))
-  const mischief = makeMischief(fleet, redisUrl, random(99))
+  const faults = createFaults(fleet, redisUrl, random(99))
   const backends = watchBackends(fleet)
   const samples: Sample[] = []
   let done = 0
@@ -98,25 +98,25 @@ async function run(
     ...findings,
     sent(kind: string) {
       findings.sent(kind)
-      mischief.requestDone()
+      faults.requestDone()
       done++
-      if (done % restartEvery === 0 && done / restartEvery <= restarts) mischief.restart()
+      if (done % restartEvery === 0 && done / restartEvery <= restarts) faults.restart()
       if (done % Math.ceil(requests / 100) === 0) progress.step(`${done} requests`)
     },
   }
   const served: typeof findings.replied = (...reply) => {
-    mischief.served()
+    faults.served()
     findings.replied(...reply)
   }
-  const prey = { port: arm.port, tenants: fleet.tenants, secrets }
+  const target = { port: arm.port, tenants: fleet.tenants, secrets }
   await Promise.all(
     Array.from({ length: CLIENTS }, (_, at) =>
-      hunt({ prey, findings: { ...counted, replied: served }, random: random(at + 1), next }),
+      hunt({ target, findings: { ...counted, replied: served }, random: random(at + 1), next }),
     ),
   )
   const seconds = (performance.now() - began) / 1000
   clearInterval(sampling)
-  await mischief.stop()
+  await faults.stop()
   const left = arm.death ? { inUse: 0, waiting: 0 } : await settled(arm)
   await backends.stop()
   const { confirmed, ...counts } = findings.counts()
@@ -131,10 +131,10 @@ async function run(
     waiting: left.waiting,
     backendsAtPeak: Math.max(0, ...backends.peaks.values()),
     budget,
-    backendsKilled: mischief.killed,
-    redisFlushed: mischief.flushed,
-    restarts: mischief.restarts,
-    slowestReturn: mischief.slowestReturn,
+    backendsKilled: faults.killed,
+    redisFlushed: faults.flushed,
+    restarts: faults.restarts,
+    slowestReturn: faults.slowestReturn,
     memory: judgeMemory(samples),
   }
   return { ...found, violations: violationsIn(found) }

@@ -6,7 +6,7 @@ import { inspect } from '../../operations/doctor/doctor.js'
 import { migrateFleet } from '../../operations/migrate/migrate.js'
 import { withServices } from '../../operations/open-services.js'
 import { readTargets, type Targets } from '../../operations/targets.js'
-import { hear } from '../../plugins/distributed-tenant/index.js'
+import { subscribe } from '../../plugins/distributed-tenant/index.js'
 import { type Arm, type ArmConfig, databaseOf } from '../arm.js'
 
 /** `config`: the file of --config. `migrations`: the tenant migrations of the release. */
@@ -38,7 +38,7 @@ export function make({ login, service, tenants }: ArmConfig): Arm {
   async function measured(work: () => Promise<number>): Promise<Done> {
     let queries = 0
     let visits = 0
-    const silence = hear(
+    const silence = subscribe(
       step => {
         if (step.area === 'query' && step.event.type === 'sent') queries++
         if (step.area === 'connection' && step.event.type === 'opened' && step.event.key.startsWith('tenant_')) visits++

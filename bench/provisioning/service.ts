@@ -1,7 +1,7 @@
 // A service of the provisioning benchmarks: the real one, as its own process runs it, with a tenant schema of 20 tables
 // instead of its own and two routes beside its own. Which one it is, SERVICE_NAME says.
 import { fileURLToPath } from 'node:url'
-import { hear } from '../../plugins/distributed-tenant/index.js'
+import { subscribe } from '../../plugins/distributed-tenant/index.js'
 import { buildCore } from '../../services/core/app.js'
 import type { ServiceOptions } from '../../services/create-service.js'
 import { buildEmployee } from '../../services/employee/app.js'
@@ -17,7 +17,7 @@ const name = (process.env.SERVICE_NAME ?? '').replace('-service', '') as keyof t
 const passes: { ms: number; everything: boolean; opened: number }[] = []
 let opened = 0
 
-hear(
+subscribe(
   ({ area, event }) => {
     if (area === 'connection' && event.type === 'opened' && event.key.startsWith('tenant_')) opened++
     if (area === 'reconcile' && event.type === 'pass')

@@ -13,7 +13,7 @@ import { random } from '../distribution.js'
 import type { Progress } from '../progress.js'
 import { median } from '../statistics.js'
 import { attachClients, tenants } from './clients.js'
-import { startLeaver } from './leaver.js'
+import { startService } from './start-service.js'
 
 export interface ShutdownHuntOptions {
   readonly rounds: number
@@ -91,7 +91,7 @@ async function environmentOf(servers: Servers<'hunted'>): Promise<Record<string,
       sslRootCert: undefined,
     },
     superuser: { user, password },
-    told: () => {},
+    onStep: () => {},
   })
   return {
     SERVICE_NAME: 'hunted',
@@ -122,42 +122,42 @@ async function round(
 ): Promise<Round> {
   const violations: string[] = []
   const violated = (what: string) => violations.push(`round ${number}: ${what}`)
-  const leaver = await startLeaver(env)
+  const service = await startService(env)
   if (number === 0) for (const tenant of tenants) await create(tenant)
-  await serves(leaver.port, tenants)
-  const clients = attachClients(leaver.port, `r${number}`, number % 3 === 0)
-  const probes = probeReadiness(leaver.port)
+  await serves(service.port, tenants)
+  const clients = attachClients(service.port, `r${number}`, number % 3 === 0)
+  const probes = probeReadiness(service.port)
   try {
     await sleep(200 + next() * 600)
     // Provisioned in part when the signal comes: finished, or given back.
     for (let at = 0; at < LATE; at++) await create(lateTenant(number, at))
     const begun = performance.now()
-    leaver.signal('SIGTERM')
-    void leaver.closing.then(probes.leaving)
+    service.signal('SIGTERM')
+    void service.closing.then(probes.leaving)
     const late = new AbortController()
     const ended = await Promise.race([
-      leaver.ended,
+      service.ended,
       sleep(LONGEST_MS + 3_000, null, { signal: late.signal }).catch(() => null),
     ])
     late.abort()
     const ms = performance.now() - begun
-    if (!ended) leaver.signal('SIGKILL')
+    if (!ended) service.signal('SIGKILL')
     if (ended?.code !== 0) {
       const how = ended ? (ended.signal ?? ended.code) : 'nothing'
-      violated(`ended with ${how}. Its last lines:\n${leaver.lastLines.join('\n')}`)
+      violated(`ended with ${how}. Its last lines:\n${service.lastLines.join('\n')}`)
     }
     if (ms > LONGEST_MS) violated(`took ${Math.round(ms)} ms`)
     // Answers that are on their way through our own event loop.
     await sleep(100)
-    const lost = [...leaver.accepted].filter(id => !clients.answered.has(id))
+    const lost = [...service.accepted].filter(id => !clients.answered.has(id))
     if (lost.length > 0) violated(`${lost.length} accepted requests were not answered whole: ${lost.slice(0, 3)}`)
     if (clients.broken.length > 0) violated(`${clients.broken.length} answers broke off: ${clients.broken.slice(0, 3)}`)
     if (clients.endedStreams !== 2) violated(`${clients.endedStreams} of 2 streams ended by themselves`)
     if (probes.readyWhileLeaving > 0) violated(`said ready ${probes.readyWhileLeaving} times after the signal`)
-    if (leaver.complaints.length > 0) violated(`complained: ${leaver.complaints[0]}`)
+    if (service.complaints.length > 0) violated(`complained: ${service.complaints[0]}`)
     return {
       violations,
-      accepted: leaver.accepted.size,
+      accepted: service.accepted.size,
       answered: clients.answered.size,
       statuses: clients.statuses,
       drainingSeen: probes.drainingSeen,
@@ -182,16 +182,16 @@ async function serves(port: number, ids: readonly string[]): Promise<void> {
 
 /** What was under way at a signal is ready once a service runs again. */
 async function forgottenTenants(env: Record<string, string>, rounds: number): Promise<string[]> {
-  const leaver = await startLeaver(env)
+  const service = await startService(env)
   try {
     const all = Array.from({ length: rounds * LATE }, (_, n) => lateTenant(Math.floor(n / LATE), n % LATE))
-    await serves(leaver.port, all)
+    await serves(service.port, all)
     return []
   } catch (error) {
     return [`an event was lost: ${(error as Error).message}`]
   } finally {
-    leaver.signal('SIGTERM')
-    await leaver.ended
+    service.signal('SIGTERM')
+    await service.ended
   }
 }
 

@@ -55,7 +55,7 @@ async function init(_options: object, command: Command): Promise<void> {
   const writes = path !== false && mayWrite(path)
   const passwordOfNew = writes ? randomSecret() : undefined
   const done: string[] = []
-  const told = (line: string): void => {
+  const onStep = (line: string): void => {
     done.push(line)
     if (!options.quiet && !options.json) process.stdout.write(`${service}: ${printableLine(line)}\n`)
   }
@@ -69,7 +69,7 @@ async function init(_options: object, command: Command): Promise<void> {
     sslRootCert: environment.DB_SSLROOTCERT,
   }
   const [, ...others] = instancesOf(database, environment.DB_INSTANCES ? parseInstances(environment.DB_INSTANCES) : {})
-  const how = { service, superuser: { user: superuser, password: readSecret('INIT_PASSWORD') }, passwordOfNew, told }
+  const how = { service, superuser: { user: superuser, password: readSecret('INIT_PASSWORD') }, passwordOfNew, onStep }
   const needsPassword = (): never => {
     throw new ConfigurationInvalid('DB_INSTANCES needs DB_PASSWORD: the role gets the same password on every instance.')
   }
@@ -89,9 +89,9 @@ async function init(_options: object, command: Command): Promise<void> {
     const named = { SERVICE_NAME: `${service}-service`, DB_USERNAME: user }
     writeEnvFile(path, service, { ...process.env, ...named, ...secrets })
     generated = Object.keys(secrets).sort()
-    told(`${path} written${generated.length > 0 ? `, with new secrets: ${generated.join(', ')}` : ''}`)
+    onStep(`${path} written${generated.length > 0 ? `, with new secrets: ${generated.join(', ')}` : ''}`)
   } else if (path !== false) {
-    told(`${path} is there and was left as it is`)
+    onStep(`${path} is there and was left as it is`)
   }
   const envFile = writes ? path : null
   if (options.json) process.stdout.write(`${JSON.stringify({ service, done, envFile, generated })}\n`)

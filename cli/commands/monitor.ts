@@ -2,7 +2,7 @@
 // on each instance of each service.
 import { Command } from 'commander'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
-import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
 import { sizeOf } from '../output.js'
@@ -18,7 +18,9 @@ async function ofEachInstance<T extends object>(
 ): Promise<(T & { instance: string })[]> {
   const answers = await Promise.all(
     tenancy.settings.instances.map(async ({ name }) => {
-      const rows = await (name === HOME ? ask(tenancy.fleet.central) : tenancy.pools.lookAt(name)(ask))
+      const rows = await (name === DEFAULT_INSTANCE
+        ? ask(tenancy.fleet.central)
+        : tenancy.pools.readSessionOn(name)(ask))
       return rows.map(row => ({ ...row, instance: name }))
     }),
   )
@@ -111,7 +113,7 @@ function activity(): Command {
           for (const instance of new Set(list.map(one => one.instance))) {
             const here = list.filter(one => one.instance === instance)
             const open = here.reduce((sum, { connections }) => sum + connections, 0)
-            const where = instance === HOME ? service : `${service} on ${instance}`
+            const where = instance === DEFAULT_INSTANCE ? service : `${service} on ${instance}`
             if (here[0]) output.line(`${where}: ${open} of ${here[0].limit} connections`)
           }
         }

@@ -153,18 +153,18 @@ async function carryOut(
 ): Promise<void> {
   const { MOVE_REPORTS } = await import('../../operations/move/move.js')
   const { carryOutMove, rollBackMove } = await import('../../operations/move/run.js')
-  const { hear } = await import('../../plugins/distributed-tenant/diagnostics/channels.js')
+  const { subscribe } = await import('../../plugins/distributed-tenant/diagnostics/channels.js')
   const interrupted = new AbortController()
   const interrupt = () => interrupted.abort()
   process.once('SIGINT', interrupt)
   process.once('SIGTERM', interrupt)
   const progress = startProgress('steps', MOVE_REPORTS.length, { show: context.showProgress })
-  const told = new Set<string>()
-  const silence = hear(
+  const shown = new Set<string>()
+  const silence = subscribe(
     ({ area, event }) => {
       // After a kill some are told again.
-      if (area !== 'transfer' || !MOVE_REPORTS.includes(event.type) || told.has(event.type)) return
-      told.add(event.type)
+      if (area !== 'transfer' || !MOVE_REPORTS.includes(event.type) || shown.has(event.type)) return
+      shown.add(event.type)
       progress.step()
     },
     service.tenancy.origin,
@@ -193,12 +193,12 @@ function print(outcome: import('../../operations/move/run.js').MoveOutcome, outp
   const { tenant, from, to, state, frozenMs } = outcome
   const refused = frozenMs === null ? '' : ` Writers were refused for ${Math.round(frozenMs)} ms.`
   const memory = process.resourceUsage().maxRSS * 1024
-  const said = {
+  const sentences = {
     moved: `${tenant} is on ${to} now; what it had on ${from} is kept there, closed.${refused}`,
     taken_back: `${tenant} is on ${from}, as before.`,
     source_dropped: `${tenant} is on ${to}; what it had on ${from} is dropped.${refused}`,
   }
-  output.line(`${said[state]} This command took ${sizeOf(memory)} of memory.`)
+  output.line(`${sentences[state]} This command took ${sizeOf(memory)} of memory.`)
   output.document({ ...outcome, memoryBytes: memory })
 }
 

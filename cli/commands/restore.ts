@@ -195,18 +195,18 @@ const words = {
 
 function print(
   { output }: Context,
-  told: { id: TenantId; archive: Archive; done: string; case: string; dryRun: boolean; warnings: readonly string[] },
+  result: { id: TenantId; archive: Archive; done: string; case: string; dryRun: boolean; warnings: readonly string[] },
 ): void {
-  const { services } = told.archive.manifest
+  const { services } = result.archive.manifest
   output.table(
     ['service', 'at', 'schema', 'tables', 'size'],
     services.map(one => [one.service, one.at, one.migrations.length, one.contents.tables.length, sizeOf(one.bytes)]),
   )
-  const { id, dryRun, warnings } = told
+  const { id, dryRun, warnings } = result
   for (const warning of warnings) output.line(warning)
-  output.line(`${id} ${told.done}.`)
-  const { label, sha256 } = told.archive
-  output.document({ tenant: id, case: told.case, dryRun, archive: label, sha256, warnings })
+  output.line(`${id} ${result.done}.`)
+  const { label, sha256 } = result.archive
+  output.document({ tenant: id, case: result.case, dryRun, archive: label, sha256, warnings })
 }
 
 /** @throws UsageError for a part whose service nobody has named */

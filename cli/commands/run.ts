@@ -122,7 +122,7 @@ function environmentOf({ name, tenancy }: OpenService, id: TenantId, instance: s
 async function runOne(
   environment: NodeJS.ProcessEnv,
   words: readonly string[],
-  said: (line: string) => void,
+  onLine: (line: string) => void,
 ): Promise<number> {
   const { inherited } = await import('../../operations/child-environment.js')
   const [program = '', ...args] = words
@@ -131,7 +131,7 @@ async function runOne(
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...inherited(), ...environment },
     })
-    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', said)
+    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
     child.once('error', error => reject(cannotStart(program, error)))
     child.once('close', code => resolve(code ?? 1))
   })

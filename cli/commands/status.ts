@@ -3,7 +3,7 @@
 import { Command } from 'commander'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
 import { Drift } from '../../operations/outcome.js'
-import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { listTenants } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { RegistryRow } from '../../plugins/distributed-tenant/types.js'
 import { contextOf } from '../context.js'
@@ -105,7 +105,7 @@ function words(state: State | undefined, target: number): string {
   const provisioned = state.provisioned === 'ready' ? `ready ${state.schemaVersion ?? 0}` : state.provisioned
   const behind = state.provisioned === 'ready' && (state.schemaVersion ?? 0) < target ? ` (behind ${target})` : ''
   const failed = state.provisioned === 'failed' ? ` at ${state.step}, ${state.attempts} attempts` : ''
-  const place = state.instance === HOME ? '' : ` @${state.instance}`
+  const place = state.instance === DEFAULT_INSTANCE ? '' : ` @${state.instance}`
   const moving = state.moving === null ? '' : ', moving'
   return `${state.lifecycle === 'suspended' ? 'suspended, ' : ''}${provisioned}${behind}${failed}${place}${moving}`
 }

@@ -84,7 +84,7 @@ async function verify(tenant: TenantId, service: OpenService): Promise<Verdict> 
     const row = await findTenant(tenancy.transfer.central, tenant)
     if (row?.provisioned !== 'ready')
       return { ...nothing, health, problem: row ? `is ${row.provisioned} in the registry` : 'is not in the registry' }
-    const { contents, never } = await tenancy.transfer.visit(
+    const { contents, never } = await tenancy.transfer.withDirectConnection(
       tenantDatabaseName(tenant, tenancy.settings.service),
       async inside => {
         const { never } = await notCopyable(inside)

@@ -75,12 +75,12 @@ export async function backUpCentral(options: BackupOptions): Promise<BackedUp> {
   return write({ kind: 'central', tenant: null }, options, async (parcel, warnings) => {
     const services: Part[] = []
     for (const parts of options.services) {
-      const { session, visit, database } = parts
+      const { session, withDirectConnection, database } = parts
       const place = {
         name: database.database,
         addressOf: (name: string) => ({ ...database, database: name }),
         session,
-        visit,
+        withDirectConnection,
       }
       services.push(await dump(parcel, parts, place, { ...options, row: null, warnings }))
     }

@@ -78,7 +78,7 @@ export async function countTables(id: TenantId, services: readonly TransferParts
     const place = await placeOf(parts, id)
     const row = await findTenant(parts.central, id)
     if (!row?.certificate || row.provisioned === 'removed') continue
-    const [found] = await place.visit(place.name, sql =>
+    const [found] = await place.withDirectConnection(place.name, sql =>
       sql.unsafe<{ count: number }[]>(
         `select count(*)::int as count from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind = 'r' and ${own}`,
       ),

@@ -1,6 +1,6 @@
 // Owns what a restore asks of identity, by its API. A refusal of identity's own is told apart from an answer that got lost.
 
-import type { Word } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { TenantState } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import { ApiError, type IdentityApi } from '../identity-api.js'
 import type { Authority } from './restore-tenant.js'
 
@@ -9,16 +9,19 @@ export function authorityOf(api: IdentityApi): Authority {
   return {
     async find(id) {
       try {
-        return await api.call<Word>('GET', `${path(id)}?lifecycle=deleted`)
+        return await api.call<TenantState>('GET', `${path(id)}?lifecycle=deleted`)
       } catch (error) {
         if (error instanceof ApiError && error.statusCode === 404) return null
         throw error
       }
     },
-    restore: (id, how) => api.call<Word>('POST', `${path(id)}/restore`, { body: { ...how, databases: 'restored' } }),
+    restore: (id, how) =>
+      api.call<TenantState>('POST', `${path(id)}/restore`, { body: { ...how, databases: 'restored' } }),
     create: ({ id, name, domain, settings }) =>
-      api.call<Word>('POST', '/api/tenants', { body: { id, name, settings, ...(domain !== null && { domain }) } }),
-    suspend: id => api.call<Word>('POST', `${path(id)}/suspend`),
+      api.call<TenantState>('POST', '/api/tenants', {
+        body: { id, name, settings, ...(domain !== null && { domain }) },
+      }),
+    suspend: id => api.call<TenantState>('POST', `${path(id)}/suspend`),
     refused: error => error instanceof ApiError && error.statusCode < 500,
   }
 }

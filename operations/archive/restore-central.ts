@@ -12,7 +12,7 @@ import { programsFor } from './snapshot.js'
 
 /** @throws TRANSFER_REFUSED when it is not empty or not this service's; TRANSFER_FAILED */
 export async function restoreCentralDatabase(
-  { service, database, session, visit }: TransferParts,
+  { service, database, session, withDirectConnection }: TransferParts,
   options: {
     readonly part: Part
     readonly dump: () => Readable
@@ -60,7 +60,7 @@ export async function restoreCentralDatabase(
   await programs.restore(options.dump(), database, { whole: true, publications: false, signal })
   await session(sql => applyDatabaseSettings(sql, database.database, settings ?? []))
   const of2 = settings !== undefined
-  const copied = await visit(database.database, inside => readContents(inside, { asTables: !of2 }))
+  const copied = await withDirectConnection(database.database, inside => readContents(inside, { asTables: !of2 }))
   const without = new Set(['publication'])
   const wrong = differences(part.contents, copied, { by: 'wording', without, ...(!of2 && { only: 'rows' }) })
   if (wrong.length > 0) {
@@ -68,7 +68,7 @@ export async function restoreCentralDatabase(
       `The central database of ${service} is not what the archive says (${wrong.slice(0, 5).join('; ')}): drop it, make it again with \`distributed-tenant init\`, and try once more.`,
     )
   }
-  const failed = await visit(database.database, inside => refreshViews(inside, views))
+  const failed = await withDirectConnection(database.database, inside => refreshViews(inside, views))
   if (failed.length > 0) {
     throw new TransferFailed(
       `The central database of ${service} is restored, but for the rows of its materialized views ${unrefreshedText(failed)}: correct them, then refresh them.`,

@@ -150,13 +150,13 @@ export async function createServiceRestore(
       await createDatabase(sql, copy, { template: 'template0', locale, comment: `${COPY} ${sha256}` })
     })
     const hasPublic = part.contents.shape.some(({ kind, name }) => kind === 'schema' && name === 'public')
-    if (!hasPublic) await place.visit(copy, dropPublicSchema)
+    if (!hasPublic) await place.withDirectConnection(copy, dropPublicSchema)
     const { user } = place.addressOf(copy)
     const renamed = part.role !== undefined && part.role !== user
     // Default rights name the role whose objects they are for; all else in a dump that is its owner's says no name.
     const entries = renamed ? withoutDefaultRights(await programs.list(dump(), signal)) : undefined
     await programs.restore(dump(), place.addressOf(copy), { whole, entries, signal })
-    if (renamed) await place.visit(copy, inside => giveDefaultRights(inside, part.contents.shape))
+    if (renamed) await place.withDirectConnection(copy, inside => giveDefaultRights(inside, part.contents.shape))
     const settings = (part.settings ?? []).map(one =>
       one.role === part.role && renamed ? { ...one, role: user } : one,
     )
@@ -166,7 +166,7 @@ export async function createServiceRestore(
     // The tenant's that is there now, whichever the archive's was; one that identity is still to make has none yet.
     incarnation = row?.incarnation ?? null
     const given = certificate
-    await place.visit(copy, async inside => {
+    await place.withDirectConnection(copy, async inside => {
       const contents = await readContents(inside, { asTables: !whole })
       const wrong = differences(part.contents, contents, { by: 'wording', ...(!whole && { only: 'rows' }) })
       if (wrong.length > 0) {

@@ -5,8 +5,8 @@
 // each service is its own end. Identity not answering: nothing is concluded from that, and the next run asks again.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { applyTold } from '../../plugins/distributed-tenant/registry/identity-state.js'
-import { findTenant, type Word } from '../../plugins/distributed-tenant/registry/tenants-table.js'
+import { applyFeedTenants } from '../../plugins/distributed-tenant/registry/identity-state.js'
+import { findTenant, type TenantState } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { JsonObject, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Archive } from './archive-reader.js'
@@ -15,16 +15,19 @@ import type { ServiceRestore } from './restore-service.js'
 /** Identity, by its API. */
 export interface Authority {
   /** Null when it never heard of the tenant. */
-  find(id: TenantId): Promise<Word | null>
+  find(id: TenantId): Promise<TenantState | null>
   /** Takes a deletion back. */
-  restore(id: TenantId, how: { readonly lifecycle: 'active' | 'suspended'; readonly domain?: null }): Promise<Word>
+  restore(
+    id: TenantId,
+    how: { readonly lifecycle: 'active' | 'suspended'; readonly domain?: null },
+  ): Promise<TenantState>
   create(tenant: {
     readonly id: TenantId
     readonly name: string
     readonly domain: string | null
     readonly settings: JsonObject
-  }): Promise<Word>
-  suspend(id: TenantId): Promise<Word>
+  }): Promise<TenantState>
+  suspend(id: TenantId): Promise<TenantState>
   /** Whether it was an answer of identity's own, and not one that got lost. */
   refused(error: unknown): boolean
 }
@@ -63,7 +66,7 @@ export interface RecoveryOptions {
 
 export interface RecoveryPlan {
   readonly case: Case
-  readonly known: Word | null
+  readonly known: TenantState | null
 }
 
 /**
@@ -187,17 +190,17 @@ async function refuseIfChanged(plan: RecoveryPlan, options: RecoveryOptions): Pr
 async function replace(plan: RecoveryPlan, options: RecoveryOptions): Promise<void> {
   const { id, services } = options
   const final = plan.case === 'missing' || plan.case === 'replace'
-  let word: Word | null
+  let state: TenantState | null
   try {
     for (const { restore } of services) await restore.swap(final)
-    word = final ? null : await commit(plan, options)
+    state = final ? null : await commit(plan, options)
   } catch (error) {
     if (error instanceof Undecided) throw error
     for (const { restore } of services) await restore.undo().catch(second => both(error, restore, second))
     throw error
   }
   for (const { parts } of services) parts.report({ type: 'committed', id })
-  if (word) await tell(options, word)
+  if (state) await sendState(options, state)
 }
 
 function both(error: unknown, { service }: ServiceRestore, second: unknown): never {
@@ -216,7 +219,7 @@ async function together(services: RecoveryOptions['services'], fn: () => Promise
 class Undecided extends TransferFailed {}
 
 /** @returns identity's word */
-async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<Word> {
+async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<TenantState> {
   const { id, archive, authority, withoutDomain, name } = options
   const { tenant } = archive.manifest
   if (!tenant) throw new TransferRefused('The archive holds no tenant.')
@@ -230,9 +233,9 @@ async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<Wor
     return lifecycle === 'suspended' ? await authority.suspend(id) : made
   } catch (error) {
     if (authority.refused(error)) throw error
-    const word = await authority.find(id).catch(() => undefined)
-    if (word && word.lifecycle !== 'deleted') return word
-    if (word !== undefined) throw error
+    const state = await authority.find(id).catch(() => undefined)
+    if (state && state.lifecycle !== 'deleted') return state
+    if (state !== undefined) throw error
     throw new Undecided(
       `Identity does not answer, and whether it has taken ${id} cannot be told (${(error as Error).message}): run the restore again when it does.`,
     )
@@ -240,10 +243,10 @@ async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<Wor
 }
 
 /** So that nobody waits for the feed; whoever does not hear it here hears it there. */
-async function tell({ services, absent }: RecoveryOptions, word: Word): Promise<void> {
+async function sendState({ services, absent }: RecoveryOptions, state: TenantState): Promise<void> {
   // Its incarnation is not in the answer of the API: the services learn that from the feed.
-  const { id, version, name, domain, settings, lifecycle } = word
-  const told = {
+  const { id, version, name, domain, settings, lifecycle } = state
+  const tenant = {
     id,
     version,
     name,
@@ -256,7 +259,7 @@ async function tell({ services, absent }: RecoveryOptions, word: Word): Promise<
     purgeable: false,
   }
   const all = [...services.map(({ parts }) => parts), ...absent]
-  await Promise.all(all.map(({ central }) => applyTold(central, [told]).catch(() => {})))
+  await Promise.all(all.map(({ central }) => applyFeedTenants(central, [tenant]).catch(() => {})))
 }
 
 const READY_MS = 90_000

@@ -41,12 +41,12 @@ interface Facts {
 
 /** @param set whose applied migrations are read */
 export async function inSnapshot<T>(
-  place: Pick<Place, 'session' | 'visit'>,
+  place: Pick<Place, 'session' | 'withDirectConnection'>,
   { database, set, signal }: { database: string; set: string; signal?: AbortSignal | undefined },
   fn: (snapshot: Snapshot) => Promise<T>,
 ): Promise<T> {
   signal?.throwIfAborted()
-  return place.visit(database, sql =>
+  return place.withDirectConnection(database, sql =>
     sql.begin('isolation level repeatable read read only', async tx => {
       await tx.unsafe(`set local idle_in_transaction_session_timeout = 0; ${alike}`)
       const [row] = await tx<Facts[]>`

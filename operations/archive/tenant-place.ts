@@ -1,14 +1,14 @@
 // Owns where a tenant's database of one service is, and how it is reached for backup, restore and export: the one place
 // that knows it. Names of what a restore has beside it are here too; `_` separates the service, so that rights inside find it.
 
-import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from '../copying/parts.js'
 
-export interface Place extends Pick<TransferParts, 'session' | 'visit'> {
+export interface Place extends Pick<TransferParts, 'session' | 'withDirectConnection'> {
   /** The tenant's database. */
   readonly name: string
   /** For pg_dump and pg_restore. */
@@ -18,12 +18,12 @@ export interface Place extends Pick<TransferParts, 'session' | 'visit'> {
 /** On the instance that the registry says; one that it does not know is brought to the home instance. */
 export async function placeOf({ service, central, placeAt }: TransferParts, id: TenantId): Promise<Place> {
   const row = await findTenant(central, id)
-  const { database, session, visit } = placeAt(row?.instance ?? HOME)
+  const { database, session, withDirectConnection } = placeAt(row?.instance ?? DEFAULT_INSTANCE)
   return {
     name: tenantDatabaseName(id, service),
     addressOf: name => ({ ...database, database: name }),
     session,
-    visit,
+    withDirectConnection,
   }
 }
 

@@ -66,8 +66,8 @@ export async function verify(sql: SqlClient, heads: readonly Head[] = [], keptMo
   }
   finish()
   // Whole chains that a head of a month that is still here vouches for, and that are gone.
-  for (const [chain, told] of vouched) {
-    const last = told.filter(({ month }) => month >= oldest).sort((a, b) => b.seq - a.seq)[0]
+  for (const [chain, seals] of vouched) {
+    const last = seals.filter(({ month }) => month >= oldest).sort((a, b) => b.seq - a.seq)[0]
     if (last) flaws.push({ chain, seq: last.seq, what: 'cut' })
   }
   return { rows, chains, open: open.filter(chain => !followed.has(chain)), flaws }

@@ -2,7 +2,7 @@
 // that PostgreSQL lets superusers alone make, and what they rest on at the target: roles, collations, extensions, settings.
 // It asks both sides and changes nothing.
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
-import { block, type Obstacle, tell } from './obstacle.js'
+import { block, type Obstacle, warn } from './obstacle.js'
 
 /** What one source database rests on, by the kind of thing. */
 export interface Needs {
@@ -192,6 +192,6 @@ export function needsInTheWay(name: string, needs: Needs, service: string, there
           ),
         ]
       : []),
-    ...needs.leftOut.map(what => tell(name, `has the ${what}, which does not come along: set it up again here`)),
+    ...needs.leftOut.map(what => warn(name, `has the ${what}, which does not come along: set it up again here`)),
   ]
 }

@@ -38,7 +38,7 @@ async function readColumns(sql: QueryClient): Promise<Columns> {
  * the server writes a checkpoint.
  */
 export async function withVersions<T>(
-  { service, session, visit, sets }: TransferParts,
+  { service, session, withDirectConnection, sets }: TransferParts,
   work: (versions: readonly Columns[]) => Promise<T>,
 ): Promise<T> {
   const set = sets.at(-1) as MigrationSet
@@ -47,7 +47,7 @@ export async function withVersions<T>(
   return session(async sql => {
     await dropDatabase(sql, name)
     await createDatabase(sql, name, { template: 'template0' })
-    const building = visit(name, inside => build(inside, sets))
+    const building = withDirectConnection(name, inside => build(inside, sets))
     const working = building.then(work)
     // Each to its end, whichever fails.
     const dropping = building.catch(() => {}).then(() => dropDatabase(sql, name))

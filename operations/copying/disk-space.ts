@@ -6,7 +6,7 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { sizeOf } from './byte-sizes.js'
-import { block, type Obstacle, tell } from './obstacle.js'
+import { block, type Obstacle, warn } from './obstacle.js'
 
 export interface Coming {
   /** Who is told of, and by whose name its room is given. */
@@ -48,7 +48,7 @@ export async function roomInTheWay(
     const room = free === undefined ? await roomOf(one) : { free, disk: about, where: '--room' }
     if (room === null) {
       found.push(
-        tell(
+        warn(
           about,
           `PostgreSQL does not tell how much room the disk of ${host}:${port} has: ${sizeOf(needed)} come, with its log; look there (df), and say it with ${cures.say(about)}`,
         ),
@@ -73,7 +73,7 @@ export async function folderInTheWay(folder: string, bytes: number): Promise<Obs
   if (free === null) return [block(folder, 'cannot be used for copies of large databases: name another with --folder')]
   if (free >= bytes) return []
   return [
-    tell(
+    warn(
       folder,
       `has ${sizeOf(free)} free, and copies of large databases may take up to ${sizeOf(bytes)} at a time: name another folder with --folder`,
     ),

@@ -28,13 +28,13 @@ export async function localeOf(sql: QueryClient, database: string): Promise<Loca
 export async function isAbandoned(
   sql: SessionClient,
   name: string,
-  visit: (fn: (inside: SqlClient) => Promise<boolean>) => Promise<boolean>,
+  withDirectConnection: (fn: (inside: SqlClient) => Promise<boolean>) => Promise<boolean>,
 ): Promise<boolean> {
   const found: Found = await inspectDatabase(sql, name)
   if (found.state !== 'present' || found.comment !== null || !found.ours) return false
-  if (!found.unfinished) return visit(isEmpty)
+  if (!found.unfinished) return withDirectConnection(isEmpty)
   await openToOwner(sql, name)
-  const empty = await visit(isEmpty)
+  const empty = await withDirectConnection(isEmpty)
   if (!empty) await sql`alter database ${sql(name)} allow_connections false`
   return empty
 }

@@ -19,7 +19,7 @@ export interface Instance {
   /** For messages and the journal: host, port and database, nothing secret. */
   readonly label: string
   /** One session in a database; without a name in the address's own. @throws TRANSFER_FAILED when it cannot be reached */
-  visit<T>(fn: (sql: SessionClient) => Promise<T>, database?: string): Promise<T>
+  withDirectConnection<T>(fn: (sql: SessionClient) => Promise<T>, database?: string): Promise<T>
   /** Closes what is kept; without it a process ends a second later. A visit after it fails. */
   close(): Promise<void>
 }
@@ -71,7 +71,7 @@ export function createInstance(address: DatabaseOptions): Instance {
   return {
     address,
     label,
-    async visit(fn, database = address.database) {
+    async withDirectConnection(fn, database = address.database) {
       if (database === address.database) return within(kept, database, fn)
       const pool = poolOf(1, CONNECT_MS, false)
       try {

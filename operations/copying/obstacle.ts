@@ -8,4 +8,4 @@ export interface Obstacle {
 }
 
 export const block = (about: string, what: string): Obstacle => ({ about, what, blocks: true })
-export const tell = (about: string, what: string): Obstacle => ({ about, what, blocks: false })
+export const warn = (about: string, what: string): Obstacle => ({ about, what, blocks: false })

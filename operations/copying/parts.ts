@@ -17,9 +17,9 @@ export interface TransferParts {
   /** This service's instance and login. */
   readonly database: DatabaseOptions
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
   /** The same on one of its instances; `main` is the one above. */
-  readonly placeAt: (instance: string) => Pick<TransferParts, 'database' | 'session' | 'visit'>
+  readonly placeAt: (instance: string) => Pick<TransferParts, 'database' | 'session' | 'withDirectConnection'>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   /** Drops what a deleted tenant left, now: for one whose data is where it came from. */

@@ -285,13 +285,13 @@ const missing = (name: string, error: Error): Error =>
 
 function versionOf(program: string, environment: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(program, ['--version'], { stdio: ['ignore', 'pipe', 'pipe'], env: environment })
-  let said = ''
+  let output = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    said += chunk
+    output += chunk
   })
   const name = program.slice(program.lastIndexOf('/') + 1)
   return ended(name, child).then(() => {
-    const major = /\(PostgreSQL\) (\d+)/.exec(said)?.[1]
+    const major = /\(PostgreSQL\) (\d+)/.exec(output)?.[1]
     if (major === undefined)
       throw new TransferRefused(`${name} does not say its version: check the folder in --programs.`)
     return Number(major)

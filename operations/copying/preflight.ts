@@ -5,7 +5,7 @@ import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { Instance } from './external-instance.js'
 import type { TenantFacts } from './journal.js'
-import { block, type Obstacle, tell } from './obstacle.js'
+import { block, type Obstacle, warn } from './obstacle.js'
 import type { TransferParts } from './parts.js'
 import type { Programs } from './pg-programs.js'
 import type { SourceDatabase, SourceServer } from './survey.js'
@@ -33,17 +33,17 @@ export function serverInTheWay(
   databases: readonly SourceDatabase[],
 ): Obstacle[] {
   const chosen = new Set(databases.map(({ name }) => name))
-  const found = server.others.map(name => tell(name, 'is named like a tenant’s and of no service here: left alone'))
+  const found = server.others.map(name => warn(name, 'is named like a tenant’s and of no service here: left alone'))
   if (databases.length === 0)
     found.push(block(source.label, 'holds no database tenant_{id}_{service} of these services'))
   if (!server.superuser)
     found.push(
-      tell(source.label, 'the login is no superuser: it must own the databases and may be refused to end sessions'),
+      warn(source.label, 'the login is no superuser: it must own the databases and may be refused to end sessions'),
     )
   for (const { database, count, since } of server.busy) {
     if (chosen.has(database)) {
       found.push(
-        tell(database, `${count} open transactions, the oldest since ${since.toISOString()}: freezing ends them`),
+        warn(database, `${count} open transactions, the oldest since ${since.toISOString()}: freezing ends them`),
       )
     }
   }
@@ -86,20 +86,20 @@ export async function targetInTheWay(
     ...found.map(({ name, kind }) =>
       block(name, `exists at ${service} (${database.host}:${database.port}) already, as ${kind}`),
     ),
-    ...(older ? [tell(service, `is PostgreSQL ${major}, older than the source: what is new there is refused`)] : []),
+    ...(older ? [warn(service, `is PostgreSQL ${major}, older than the source: what is new there is refused`)] : []),
   ]
 }
 
 /** By the very check that identity would refuse it by, after everything was copied. */
 export function factsInTheWay(id: TenantId, { name, domain, settings, active }: TenantFacts): Obstacle[] {
-  const word = { id, version: 1, name, domain, is_active: active, settings }
-  const heard = parseLifecycle(lifecycleSubject('created'), encode(word))
-  return heard.ok
+  const event = { id, version: 1, name, domain, is_active: active, settings }
+  const parsed = parseLifecycle(lifecycleSubject('created'), encode(event))
+  return parsed.ok
     ? []
     : [
         block(
           id,
-          `what the source says of it cannot be taken over (${heard.reason}): correct it there, or in --tenants-query`,
+          `what the source says of it cannot be taken over (${parsed.reason}): correct it there, or in --tenants-query`,
         ),
       ]
 }

@@ -21,7 +21,7 @@ export interface Rehearsal extends Pick<BesideDump, 'like' | 'hasPublic' | 'sett
 }
 
 /** Where it takes place. */
-export type Stage = Pick<TransferParts, 'session' | 'visit'>
+export type Stage = Pick<TransferParts, 'session' | 'withDirectConnection'>
 
 const PREFIX = 'proof_'
 const nameFor = (service: ServiceName): string => `${PREFIX}${service}_${randomBytes(6).toString('hex')}`
@@ -36,14 +36,14 @@ export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Cont
     await sql`select pg_advisory_lock(hashtextextended(${lockOf(name)}, 0))`
     try {
       await createDatabase(sql, name, { template: 'template0', locale: like })
-      if (!hasPublic) await stage.visit(name, dropPublicSchema)
+      if (!hasPublic) await stage.withDirectConnection(name, dropPublicSchema)
       await fill(name)
       await applyDatabaseSettings(sql, name, settings).catch(error => {
         throw new TransferFailed(
           `A setting of the database cannot be set by the service’s role: ${(error as Error).message}`,
         )
       })
-      return await stage.visit(name, async inside => {
+      return await stage.withDirectConnection(name, async inside => {
         await look?.(inside)
         return readContents(inside)
       })

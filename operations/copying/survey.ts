@@ -38,7 +38,7 @@ export async function surveyServer(
   services: readonly ServiceName[],
   query: string | null,
 ): Promise<SourceServer> {
-  return instance.visit(async sql => {
+  return instance.withDirectConnection(async sql => {
     const [server] = await sql<{ version: number; startedAt: string; superuser: boolean }[]>`
       select current_setting('server_version_num')::int as version, rolsuper as superuser,
         extract(epoch from pg_postmaster_start_time())::text as "startedAt"
@@ -139,7 +139,7 @@ type Questions = (sql: QueryClient) => Promise<Pick<DatabaseFacts, 'never' | 'pe
 
 /** In as few round trips as can be: there is one survey for each database. */
 export async function surveyDatabase(instance: Instance, name: string, ask: Questions): Promise<DatabaseFacts> {
-  return instance.visit(async sql => {
+  return instance.withDirectConnection(async sql => {
     const [found] = await sql.unsafe<(Needs & { columns: string[]; ours: boolean })[]>(`
       select ${needsColumns},
         to_json(array(${columnsStatement})) as columns,

@@ -1,6 +1,6 @@
 // Owns what is wrong with tenants' databases, roles and rights, from the catalogues alone, and what nobody owns.
 
-import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
@@ -26,7 +26,7 @@ const cures: Partial<Record<Finding, string>> = {
 const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
 
 export async function fleet({ name, target: { roleSecret }, tenancy }: OpenService): Promise<Problem[]> {
-  const { tenants, elsewhere, ...home } = await tenancy.inspectFleet()
+  const { tenants, otherInstances, ...home } = await tenancy.inspectFleet()
   const newest = tenancy.fleet.sets.at(-1)?.version ?? 0
   const transfers = await unfinishedTransfers(tenancy)
   const found: Problem[] = []
@@ -35,11 +35,11 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
     const before = found.length
     const living = lifecycle !== 'deleted'
     // Without the secret nobody can tell whether a verifier is of its key.
-    const told = findings.filter(
+    const open = findings.filter(
       // A new tenant's mark is completed within a minute, by the service.
       finding => (roleSecret !== null || finding !== 'role_key') && finding !== 'mark_incomplete',
     )
-    if (living) for (const finding of told) found.push(findingOf(finding, id, tenancy, roleSecret !== null))
+    if (living) for (const finding of open) found.push(findingOf(finding, id, tenancy, roleSecret !== null))
     if (living && provisioned !== 'ready') found.push(problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``))
     if (living && provisioned === 'ready' && (schemaVersion ?? 0) < newest) {
       found.push(
@@ -63,7 +63,7 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
   for (const one of transfers.filter(({ kind }) => kind === 'import')) {
     found.push(problem('being imported', one.id, `its source takes no writes; if no import runs: ${wayOn(name, one)}`))
   }
-  for (const place of [{ instance: HOME, ...home }, ...elsewhere])
+  for (const place of [{ instance: DEFAULT_INSTANCE, ...home }, ...otherInstances])
     found.push(...straysOf(name, place, found, transfers))
   return [...found, ...(await unknownToIdentity(tenancy)), ...(await restores(tenancy))]
 }
@@ -71,7 +71,7 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
 function straysOf(
   name: string,
   { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
-  told: readonly Problem[],
+  open: readonly Problem[],
   transfers: readonly Unfinished[],
 ): Problem[] {
   const found: Problem[] = []
@@ -89,7 +89,7 @@ function straysOf(
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
   // A tenant's own, or one that is astray, is told once.
   const known = new Set(strayDatabases)
-  for (const { what, about } of told)
+  for (const { what, about } of open)
     if (what === wordsOf('open_to_public')) known.add(tenantDatabaseName(about as TenantId, name as ServiceName))
   for (const database of openDatabases.filter(one => !known.has(one)))
     found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))
@@ -111,7 +111,10 @@ async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promis
     from transfer_tenants join transfers on transfers.id = transfer_id
     where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'dropped', 'undone', 'failed')
     order by started_at desc`
-  return rows.map(({ source, ...one }) => ({ ...one, to: one.kind === 'move' ? parseRoute(source).to : HOME }))
+  return rows.map(({ source, ...one }) => ({
+    ...one,
+    to: one.kind === 'move' ? parseRoute(source).to : DEFAULT_INSTANCE,
+  }))
 }
 
 function wayOn(service: string, transfer: Unfinished | undefined): string {

@@ -10,7 +10,7 @@ import { type Problem, problem } from './problem.js'
 const VISITS = 4
 
 export async function visits({ tenancy }: OpenService): Promise<Problem[]> {
-  const { central, sets, visit, service } = tenancy.fleet
+  const { central, sets, withDirectConnection, service } = tenancy.fleet
   const rows = await central<{ id: TenantId; schemaVersion: number; certificate: string }[]>`
     select id, schema_version as "schemaVersion", certificate from tenants
     where provisioned = 'ready' and lifecycle <> 'deleted' order by id`
@@ -20,7 +20,7 @@ export async function visits({ tenancy }: OpenService): Promise<Problem[]> {
   async function worker(): Promise<void> {
     for (const { id, schemaVersion, certificate } of line) {
       try {
-        await visit(tenantDatabaseName(id, service), async inside => {
+        await withDirectConnection(tenantDatabaseName(id, service), async inside => {
           const [row] = await inside<{ certificate: string }[]>`select certificate from distributed_tenant.certificate`
           if (row?.certificate !== certificate)
             found.push(problem('certificate wrong', id, 'it is another tenant’s database: stop it and look into it'))

@@ -64,7 +64,18 @@ const LOOKS_MS = { first: 50, grow: 1.5, last: 250 }
 const SHOWN = 5
 
 export function createTenantTransfer(options: TenantTransferOptions): TenantTransfer {
-  const { service, central, session, visit, sets, source, journal, transfer, report, compare = true } = options
+  const {
+    service,
+    central,
+    session,
+    withDirectConnection,
+    sets,
+    source,
+    journal,
+    transfer,
+    report,
+    compare = true,
+  } = options
   const target = createTarget(options)
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
 
@@ -76,14 +87,14 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 
   /** @returns from when on nobody writes there */
   async function close(row: TransferTenant): Promise<string> {
-    const at = await source.visit(sql => freeze(sql, row.sourceDatabase))
+    const at = await source.withDirectConnection(sql => freeze(sql, row.sourceDatabase))
     report({ type: 'closed', id: row.id })
     return at
   }
 
   async function freezeStep(row: TransferTenant): Promise<TransferTenant> {
     if (row.step !== 'pending' && row.step !== 'freezing') return row
-    const before = row.frozen ?? (await source.visit(sql => readBefore(sql, row.sourceDatabase)))
+    const before = row.frozen ?? (await source.withDirectConnection(sql => readBefore(sql, row.sourceDatabase)))
     const begun = await note(row, { step: 'freezing', frozen: before, error: null })
     const at = await close(begun)
     return note(begun, { step: 'frozen', frozen: { ...before, at } })
@@ -111,7 +122,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   }
 
   const besideOf = ({ sourceDatabase }: TransferTenant) =>
-    source.visit(sql => besideDump(sql, sourceDatabase), sourceDatabase)
+    source.withDirectConnection(sql => besideDump(sql, sourceDatabase), sourceDatabase)
 
   /** Its definitions as they are spelled here. */
   async function again(row: TransferTenant): Promise<Contents> {
@@ -127,7 +138,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   /** @returns one word for what both hold. @throws TRANSFER_FAILED when they are unlike, or the source was opened */
   async function verify(row: TransferTenant, inside: SqlClient, frozenAt: string): Promise<string> {
     const [original, copied] = await Promise.all([
-      source.visit(async sql => {
+      source.withDirectConnection(async sql => {
         if (!(await isFrozen(sql, row.sourceDatabase, frozenAt))) {
           throw new TransferFailed(
             `${row.sourceDatabase} was opened during the copy: find out who did, then go on with --resume.`,
@@ -158,7 +169,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   async function handOver(row: TransferTenant, frozenAt: string): Promise<TransferTenant> {
     const name = nameOf(row.id)
     const certificate = row.certificate ?? randomBytes(16).toString('hex')
-    const [verified, contents] = await visit(name, async inside => {
+    const [verified, contents] = await withDirectConnection(name, async inside => {
       const held = row.step === 'copied' && compare ? { contents: await verify(row, inside, frozenAt) } : {}
       const now = await note(row, { certificate, ...held, ...(row.step === 'copied' && { step: 'verified' }) })
       const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
@@ -203,7 +214,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 
   async function open(row: TransferTenant): Promise<void> {
     const { frozen } = row
-    if (frozen) await source.visit(sql => thaw(sql, row.sourceDatabase, frozen))
+    if (frozen) await source.withDirectConnection(sql => thaw(sql, row.sourceDatabase, frozen))
     report({ type: 'thawed', id: row.id })
   }
 
@@ -214,7 +225,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     ready,
     untouched: async row => {
       const found = await session(sql => inspectDatabase(sql, nameOf(row.id)))
-      return found.state !== 'present' || (await visit(nameOf(row.id), digestOf)) === row.contents
+      return found.state !== 'present' || (await withDirectConnection(nameOf(row.id), digestOf)) === row.contents
     },
     async undo(row, step, error) {
       const begun = await note(row, { step: 'undoing', error })

@@ -108,7 +108,7 @@ async function importTenant(id: TenantId, parts: readonly Part[], registrar: Reg
     }
   }
   await together(parts, part => part.transfer.registering(part.row))
-  const [{ row, report } = nobody()] = parts
+  const [{ row, report } = noTenant()] = parts
   await registrar.register(id, row.facts)
   report({ type: 'registered', id })
   await together(parts, part => part.transfer.ready(part.row))
@@ -117,7 +117,7 @@ async function importTenant(id: TenantId, parts: readonly Part[], registrar: Reg
 /** Nobody may write between the last look and the removal, so it is suspended first. */
 async function unregister(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
   if (await registrar.suspend(id)) {
-    await heard(parts, id, ['suspended', 'deleted'])
+    await waitForLifecycle(parts, id, ['suspended', 'deleted'])
     for (const part of parts) {
       if (await part.transfer.untouched(part.row)) continue
       if (part.row.facts.active) await registrar.activate(id)
@@ -130,21 +130,21 @@ async function unregister(id: TenantId, parts: readonly Part[], registrar: Regis
     // Killed before identity heard of it.
     return
   }
-  await heard(parts, id, ['deleted'])
+  await waitForLifecycle(parts, id, ['deleted'])
   for (const part of parts) await part.removeNow(id)
 }
 
-const HEARD_MS = 30_000
+const LIFECYCLE_MS = 30_000
 
-async function heard(parts: readonly Part[], id: TenantId, lifecycles: readonly string[]): Promise<void> {
-  const deadline = performance.now() + HEARD_MS
+async function waitForLifecycle(parts: readonly Part[], id: TenantId, lifecycles: readonly string[]): Promise<void> {
+  const deadline = performance.now() + LIFECYCLE_MS
   for (const { service, central } of parts) {
     for (;;) {
       const row = await findTenant(central, id)
       if (row && lifecycles.includes(row.lifecycle)) break
       if (performance.now() > deadline) {
         throw new TransferFailed(
-          `${service} has not heard within ${HEARD_MS / 1000} s that ${id} is ${lifecycles[0]}: check that it runs, then roll back again.`,
+          `${service} has not heard within ${LIFECYCLE_MS / 1000} s that ${id} is ${lifecycles[0]}: check that it runs, then roll back again.`,
         )
       }
       await sleep(50)
@@ -217,6 +217,6 @@ async function eachTenant(
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-function nobody(): never {
+function noTenant(): never {
   throw new TransferFailed('A tenant without a database in any service cannot be imported.')
 }

@@ -8,7 +8,7 @@ import { type Coming, folderInTheWay, roomInTheWay } from '../copying/disk-space
 import type { Instance } from '../copying/external-instance.js'
 import type { Planned, TenantFacts } from '../copying/journal.js'
 import { notImportable } from '../copying/not-copyable.js'
-import { block, type Obstacle, tell } from '../copying/obstacle.js'
+import { block, type Obstacle, warn } from '../copying/obstacle.js'
 import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { factsInTheWay, programsInTheWay, serverInTheWay, targetInTheWay } from '../copying/preflight.js'
@@ -89,7 +89,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
         mine.map(({ oldId }) => ids.get(oldId) as TenantId),
       )
       const there = await provisionsOf(parts.central)
-      const lookAt = async (database: SourceDatabase, versions: readonly Columns[]): Promise<void> => {
+      const readSessionOn = async (database: SourceDatabase, versions: readonly Columns[]): Promise<void> => {
         const id = ids.get(database.oldId) as TenantId
         const { baseline, found } = await look(options, parts, database, versions, there)
         own.push(...found)
@@ -109,7 +109,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
           bytes: before.bytes + database.bytes,
         })
       }
-      if (mine.length > 0) await withVersions(parts, versions => eachOf(mine, one => lookAt(one, versions)))
+      if (mine.length > 0) await withVersions(parts, versions => eachOf(mine, one => readSessionOn(one, versions)))
       const coming: Coming = {
         about: parts.service,
         host: parts.database.host,
@@ -133,7 +133,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
     obstacles.push(...factsInTheWay(id, facts))
     for (const { service } of services) {
       if (!found.some(one => one.service === service))
-        obstacles.push(tell(id, `has no database for ${service}: an empty one is made`))
+        obstacles.push(warn(id, `has no database for ${service}: an empty one is made`))
     }
   }
   const bytes = databases.reduce((sum, one) => sum + one.bytes, 0)
@@ -172,7 +172,7 @@ async function look(
   const found = [
     ...needsInTheWay(name, facts.needs, service, there),
     ...facts.never.map(({ what, cure }) => block(name, `has ${what}: ${cure}`)),
-    ...facts.perhaps.map(({ what, cure }) => tell(name, `has ${what}: ${cure}`)),
+    ...facts.perhaps.map(({ what, cure }) => warn(name, `has ${what}: ${cure}`)),
   ]
   const given = baselines.get(service)
   if (given !== undefined) return { baseline: given, found }

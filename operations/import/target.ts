@@ -23,12 +23,19 @@ export interface Target {
   drop(row: TransferTenant): Promise<void>
 }
 
-export interface TargetOptions extends Pick<TransferParts, 'service' | 'session' | 'visit' | 'report'> {
+export interface TargetOptions extends Pick<TransferParts, 'service' | 'session' | 'withDirectConnection' | 'report'> {
   readonly transfer: string
   readonly source: Instance
 }
 
-export function createTarget({ service, session, visit, report, transfer, source }: TargetOptions): Target {
+export function createTarget({
+  service,
+  session,
+  withDirectConnection,
+  report,
+  transfer,
+  source,
+}: TargetOptions): Target {
   const comment = `distributed-tenant:transfer:v1 ${transfer}`
 
   async function isOurs(
@@ -42,7 +49,7 @@ export function createTarget({ service, session, visit, report, transfer, source
     const mark = parseMark(found.comment)
     if (mark) return certificate !== null && mark.certificate === certificate
     // Killed between making it and writing the comment.
-    return isAbandoned(sql, name, look => visit(name, look))
+    return isAbandoned(sql, name, look => withDirectConnection(name, look))
   }
 
   async function remove(sql: SessionClient, row: TransferTenant, name: string): Promise<void> {
@@ -59,7 +66,7 @@ export function createTarget({ service, session, visit, report, transfer, source
   return {
     async create(row) {
       const name = tenantDatabaseName(row.id, service)
-      const locale = await source.visit(sql => localeOf(sql, row.sourceDatabase))
+      const locale = await source.withDirectConnection(sql => localeOf(sql, row.sourceDatabase))
       await session(async sql => {
         await remove(sql, row, name)
         const onMade = () => report({ type: 'created', id: row.id })

@@ -34,7 +34,7 @@ export interface BootstrapOptions {
   readonly superuser: { readonly user: string; readonly password: string | undefined }
   /** For a role that is made now, when `database` has no password: one that is there keeps what it has. */
   readonly passwordOfNew?: string | undefined
-  readonly told: (line: string) => void
+  readonly onStep: (line: string) => void
   /** Another instance of the service, which `database` then says: it gets a database for our functions, no central one. */
   readonly instance?: string | undefined
 }
@@ -90,7 +90,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped
 }
 
 async function make(sql: SessionClient, options: BootstrapOptions): Promise<Bootstrapped> {
-  const { service, database, told, instance } = options
+  const { service, database, onStep, instance } = options
   const name = instance === undefined ? database.database : instanceDatabaseName(service)
   const what = instance === undefined ? `central database ${name}` : `database ${name} on the instance ${instance}`
   const parse = instance === undefined ? parseCentralMark : parseInstanceMark
@@ -113,14 +113,14 @@ async function make(sql: SessionClient, options: BootstrapOptions): Promise<Boot
   const text = instance === undefined ? centralMarkText(service) : instanceMarkText(service)
   if (found.state === 'absent') {
     await createDatabase(sql, name, { template: 'template0', owner: database.user, comment: text })
-    told(`${what} made`)
+    onStep(`${what} made`)
   } else if (found.state === 'present' && found.unfinished) {
     // An earlier run was killed before it had opened it.
     await openToOwner(sql, name, text)
-    told(`${what} finished`)
+    onStep(`${what} finished`)
   } else if (owner === null) await commentDatabase(sql, name, text)
   for (const one of [name, 'postgres', 'template1']) await closeToPublic(sql, one)
-  told(`CONNECT is taken from PUBLIC${instance === undefined ? '' : ` on the instance ${instance}`}`)
+  onStep(`CONNECT is taken from PUBLIC${instance === undefined ? '' : ` on the instance ${instance}`}`)
   return { role, central: found.state === 'absent' }
 }
 
@@ -133,12 +133,12 @@ async function requireSuperuser(sql: SessionClient, { superuser }: BootstrapOpti
 }
 
 /** @returns whether it was made now */
-async function ensureRole(sql: SessionClient, { database, passwordOfNew, told }: BootstrapOptions): Promise<boolean> {
+async function ensureRole(sql: SessionClient, { database, passwordOfNew, onStep }: BootstrapOptions): Promise<boolean> {
   const { user } = database
   const [known] = await sql`select 1 from pg_roles where rolname = ${user}`
   if (!known) {
     await sql`create role ${sql(user)} login`
-    told(`role ${user} made`)
+    onStep(`role ${user} made`)
   }
   await sql`alter role ${sql(user)} login createdb createrole nosuperuser noreplication nobypassrls`
   const password = database.password ?? (known ? undefined : passwordOfNew)

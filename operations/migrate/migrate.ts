@@ -13,7 +13,7 @@ export interface FleetParts {
   readonly service: ServiceName
   readonly central: SqlClient
   /** A direct client of a database, closed when the function has settled. */
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
 }
@@ -153,7 +153,7 @@ interface Outcome {
 }
 
 async function eachTenant(
-  { service, central, visit }: FleetParts,
+  { service, central, withDirectConnection }: FleetParts,
   run: string,
   tenants: readonly RunTenant[],
   options: MigrateOptions,
@@ -170,7 +170,7 @@ async function eachTenant(
     const ms = () => Math.round((performance.now() - started) * 10) / 10
     let outcome: Outcome
     try {
-      outcome = await visit(tenantDatabaseName(tenant.id, service), inside => work(inside, tenant))
+      outcome = await withDirectConnection(tenantDatabaseName(tenant.id, service), inside => work(inside, tenant))
     } catch (error) {
       const message = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR)
       failed++

@@ -50,7 +50,7 @@ export interface Move {
 const SHOWN = 5
 
 export function createMove(options: MoveOptions): Move {
-  const { service, central, visit, journal, run, from, to, report } = options
+  const { service, central, withDirectConnection, journal, run, from, to, report } = options
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
   const here = instanceAt(options, from)
   const there = instanceAt(options, to)
@@ -73,7 +73,7 @@ export function createMove(options: MoveOptions): Move {
     const name = nameOf(row.id)
     const begun = await note(row, { step: 'preparing', error: null })
     await target.drop(begun)
-    await target.make(begun, await here.visit(sql => localeOf(sql, name)))
+    await target.make(begun, await here.withDirectConnection(sql => localeOf(sql, name)))
     return note(begun, { step: 'prepared' })
   }
 
@@ -95,8 +95,8 @@ export function createMove(options: MoveOptions): Move {
       { ...here.address, database },
       { ...there.address, database },
     ]
-    const { hasPublic, views } = await here.visit(sql => besideDump(sql, database), database)
-    if (!hasPublic) await visit(database, dropPublicSchema, to)
+    const { hasPublic, views } = await here.withDirectConnection(sql => besideDump(sql, database), database)
+    if (!hasPublic) await withDirectConnection(database, dropPublicSchema, to)
     if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true, views })
     else {
       const folder = join(options.folder, `${run}-${row.id}-${service}`)
@@ -108,11 +108,11 @@ export function createMove(options: MoveOptions): Move {
 
   async function verify(row: TransferTenant): Promise<TransferTenant> {
     const name = nameOf(row.id)
-    const beside = await here.visit(sql => besideDump(sql, name), name)
+    const beside = await here.withDirectConnection(sql => besideDump(sql, name), name)
     await options.sessionAt(to)(sql => applyDatabaseSettings(sql, name, beside.settings))
     const [original, copied] = await Promise.all([
-      here.visit(sql => readContents(sql), name),
-      visit(name, sql => readContents(sql), to),
+      here.withDirectConnection(sql => readContents(sql), name),
+      withDirectConnection(name, sql => readContents(sql), to),
     ])
     const { programs } = options
     const again = () => rehearseMove(options, { programs, database: name, from, to, beside })
@@ -122,7 +122,7 @@ export function createMove(options: MoveOptions): Move {
       throw new TransferFailed(`The copy of ${name} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`)
     }
     const populated = beside.views.filter(view => view.populated).map(view => view.name)
-    const failed = await visit(name, inside => refreshViews(inside, populated), to)
+    const failed = await withDirectConnection(name, inside => refreshViews(inside, populated), to)
     if (failed.length > 0) {
       throw new TransferFailed(
         `Materialized views of ${name} cannot be refreshed in the copy: ${unrefreshedText(failed)}. Refresh them where the tenant is, then move it.`,
@@ -158,7 +158,7 @@ export function createMove(options: MoveOptions): Move {
       let now = row
       if (isBefore(now, 'prepared')) now = await prepare(now)
       if (isBefore(now, 'closing') || (now.step === 'closing' && (await source.reopen(now.id)))) {
-        now = await here.visit(held => whileFrozen(now, held), nameOf(now.id))
+        now = await here.withDirectConnection(held => whileFrozen(now, held), nameOf(now.id))
       }
       if (now.step === 'closing') {
         await source.putAway(now.id)

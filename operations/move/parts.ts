@@ -9,7 +9,11 @@ export interface MoveParts extends TransferParts {
   /** Home first. */
   readonly instances: readonly InstanceAddress[]
   readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string) => Promise<T>
+  readonly withDirectConnection: <T>(
+    database: string,
+    fn: (sql: SqlClient) => Promise<T>,
+    instance?: string,
+  ) => Promise<T>
   readonly credentials: Credentials
 }
 

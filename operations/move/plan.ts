@@ -10,7 +10,7 @@ import { type BesideDump, besideDump } from '../copying/beside-dump.js'
 import { folderInTheWay, roomInTheWay } from '../copying/disk-space.js'
 import { createInstance, type Instance } from '../copying/external-instance.js'
 import { notCopyable, rolesMissing, rolesNamed } from '../copying/not-copyable.js'
-import { block, type Obstacle, tell } from '../copying/obstacle.js'
+import { block, type Obstacle, warn } from '../copying/obstacle.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { programsInTheWay } from '../copying/preflight.js'
 import { surveyDatabase } from '../copying/survey.js'
@@ -74,7 +74,7 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
     obstacles.push(block(to, `is PostgreSQL ${there.major}, older than ${here.major} on ${from}`))
   }
   if (here.busy > 0) {
-    obstacles.push(tell(database, `has ${here.busy} open transactions: those that take longer than 5 s are ended`))
+    obstacles.push(warn(database, `has ${here.busy} open transactions: those that take longer than 5 s are ended`))
   }
   obstacles.push(...(await programsInTheWay(programs, `the instance ${from}`, here.major)))
   const { host = '', port = 0 } = instances.find(({ name }) => name === to) ?? {}
@@ -91,7 +91,7 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
   // Closed at once: a session that is kept is reset in a transaction, which the next plan would take for somebody's.
   const { facts, roles, beside } = await lookInside(source, database).finally(() => source.close())
   for (const { what, cure } of facts.never) obstacles.push(block(database, `has ${what}: ${cure}`))
-  for (const { what, cure } of facts.perhaps) obstacles.push(tell(database, `has ${what}: ${cure}`))
+  for (const { what, cure } of facts.perhaps) obstacles.push(warn(database, `has ${what}: ${cure}`))
   for (const role of await sessionAt(to)(sql => rolesMissing(sql, roles))) {
     obstacles.push(block(to, `does not have the role ${role}, which rights in ${database} name: create it there`))
   }
@@ -110,7 +110,7 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
 
 const lookInside = async (source: Instance, database: string) => ({
   facts: await surveyDatabase(source, database, notCopyable),
-  ...(await source.visit(
+  ...(await source.withDirectConnection(
     async sql => ({ roles: await rolesNamed(sql), beside: await besideDump(sql, database) }),
     database,
   )),

@@ -1,7 +1,7 @@
 // Owns reaching one instance of the service as a transfer does: sessions in any of its databases beside the pools, by the
 // service's own login. One that cannot be reached is named: who moves a tenant has two of them to look at.
 
-import { HOME, instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
+import { DEFAULT_INSTANCE, instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
 import { withCause } from '../../plugins/distributed-tenant/connections/failures.js'
 import { TenantDatabaseUnavailable, TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { createInstance, type Instance } from '../copying/external-instance.js'
@@ -11,13 +11,13 @@ import type { MoveParts } from './parts.js'
 export function instanceAt({ instances, database, service }: MoveParts, name: string): Instance {
   const place = instances.find(one => one.name === name)
   if (!place) throw new TransferRefused(`DB_INSTANCES does not name ${name}: name it, then go on.`)
-  const own = name === HOME ? database.database : instanceDatabaseName(service)
+  const own = name === DEFAULT_INSTANCE ? database.database : instanceDatabaseName(service)
   return createInstance({ ...database, host: place.host, port: place.port, database: own })
 }
 
 /** The same parts; what cannot be reached is told with its instance and the cure. */
 export function namingInstances(parts: MoveParts): MoveParts {
-  const { service, instances, sessionAt, visit } = parts
+  const { service, instances, sessionAt, withDirectConnection } = parts
   const { code: unavailable } = new TenantDatabaseUnavailable()
 
   async function named<T>(name: string, work: Promise<T>): Promise<T> {
@@ -37,6 +37,7 @@ export function namingInstances(parts: MoveParts): MoveParts {
   return {
     ...parts,
     sessionAt: name => fn => named(name, sessionAt(name)(fn)),
-    visit: (database, fn, name = HOME) => named(name, visit(database, fn, name)),
+    withDirectConnection: (database, fn, name = DEFAULT_INSTANCE) =>
+      named(name, withDirectConnection(database, fn, name)),
   }
 }

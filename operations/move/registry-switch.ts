@@ -26,7 +26,7 @@ export async function markMoving(
 }
 
 /** Every replica that listens lets go of the connections it has, and opens new ones. */
-export async function tellMoved(sql: QueryClient, id: TenantId): Promise<void> {
+export async function notifyMoved(sql: QueryClient, id: TenantId): Promise<void> {
   await sql`
     select pg_notify('fdt_tenants',
       json_build_object('id', id, 'revision', revision, 'lifecycle', lifecycle, 'moved', true)::text)

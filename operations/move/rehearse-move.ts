@@ -23,7 +23,8 @@ export async function rehearseMove(
   const { address: into } = instanceAt(parts, to)
   const stage = {
     session: parts.sessionAt(to),
-    visit: <T>(name: string, fn: Parameters<typeof parts.visit<T>>[1]): Promise<T> => parts.visit(name, fn, to),
+    withDirectConnection: <T>(name: string, fn: Parameters<typeof parts.withDirectConnection<T>>[1]): Promise<T> =>
+      parts.withDirectConnection(name, fn, to),
   }
   return rehearse(stage, {
     service: parts.service,

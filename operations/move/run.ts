@@ -55,7 +55,11 @@ export async function carryOutMove(parts: MoveParts, run: string, how: HowToMove
     throw await takeBack(parts, move, { run, id: row.id, journal }, error as Error)
   }
   // What the planner goes by is not copied. The tenant is served meanwhile.
-  await parts.visit(tenantDatabaseName(row.id, parts.service), async inside => void (await inside`analyze`), route.to)
+  await parts.withDirectConnection(
+    tenantDatabaseName(row.id, parts.service),
+    async inside => void (await inside`analyze`),
+    route.to,
+  )
   await journal.end(run, 'done')
   return { run, tenant: row.id, ...route, state: 'moved', frozenMs: moved.frozenMs }
 }

@@ -2,7 +2,7 @@
 // name; and each of it undone. Invariants: whoever may still write is over before a copy begins, and before the switch the
 // server's counters must say that nobody wrote; what was put away is found again by its mark. Each can be repeated.
 
-import { HOME } from '../../plugins/distributed-tenant/config/instances.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import {
   commentDatabase,
   inspectDatabase,
@@ -18,7 +18,7 @@ import type { Before } from '../copying/freeze.js'
 import type { TransferTenant } from '../copying/journal.js'
 import { endSessions, type Patience, readPid, rowsWritten } from './no-writers.js'
 import type { MoveParts } from './parts.js'
-import { markMoving, tellMoved, unmarkMoving } from './registry-switch.js'
+import { markMoving, notifyMoved, unmarkMoving } from './registry-switch.js'
 import { dropOwnRights, giveWriting, lookNoMore, type RightsOf, takeWriting } from './write-rights.js'
 
 export interface Source {
@@ -44,7 +44,7 @@ const MIGRATION_MS = 10_000
 const BETWEEN_TRIES_MS = 100
 
 export function createSource(options: MoveParts & { readonly run: string; readonly from: string }): Source {
-  const { service, central, visit, sessionAt, credentials, run, from, report } = options
+  const { service, central, withDirectConnection, sessionAt, credentials, run, from, report } = options
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
   const rightsOf = (id: TenantId): RightsOf => ({ role: nameOf(id), group: tenantGroupName(service) })
   const session = sessionAt(from)
@@ -68,7 +68,7 @@ export function createSource(options: MoveParts & { readonly run: string; readon
       report({ type: 'closed_to_writers', id })
       // Two clocks: sessions are told apart by their own server's, and the freeze is measured by the central database's.
       const [before, at] = [await clockOf(held), await clockOf(central)]
-      await tellMoved(central, id)
+      await notifyMoved(central, id)
       const ours = [await readPid(held)]
       await session(sql => endSessions(sql, nameOf(id), { before, ours, patience: FREEZING }))
       return { connect: [], readOnly: null, at, written: await rowsWritten(held) }
@@ -123,13 +123,13 @@ export function createSource(options: MoveParts & { readonly run: string; readon
         }
         await sql`alter database ${sql(name)} allow_connections true`
         await giveWriting(sql, rightsOf(id), service)
-        if (from === HOME) await openRole(sql, id, { service, credentials })
+        if (from === DEFAULT_INSTANCE) await openRole(sql, id, { service, credentials })
         else {
           await openRoleAt(sql, central, id, { service, credentials })
           await noteKey(central, id, { service, credentials })
         }
       })
-      await visit(name, inside => dropOwnRights(inside, name), from)
+      await withDirectConnection(name, inside => dropOwnRights(inside, name), from)
       await unmarkMoving(central, id)
       report({ type: 'thawed', id })
     },

@@ -33,7 +33,7 @@ export interface Target {
 }
 
 export function createTarget(options: MoveParts & { readonly run: string; readonly to: string }): Target {
-  const { service, central, visit, sessionAt, credentials, run, to, report } = options
+  const { service, central, withDirectConnection, sessionAt, credentials, run, to, report } = options
   const comment = `distributed-tenant:transfer:v1 ${run}`
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
 
@@ -48,7 +48,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
     // The registry says that the tenant is elsewhere, and this one carries its certificate: our copy.
     if (mark) return certificate !== null && markFits(mark, { tenant: id, service, certificate, incarnation: null })
     // Killed between making it and writing the comment.
-    return isAbandoned(at, nameOf(id), look => visit(nameOf(id), look, to))
+    return isAbandoned(at, nameOf(id), look => withDirectConnection(nameOf(id), look, to))
   }
 
   return {
@@ -76,7 +76,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
     },
     async accept({ id, certificate }) {
       const name = nameOf(id)
-      const copied = await visit(
+      const copied = await withDirectConnection(
         name,
         async inside => {
           await dropOwnRights(inside, name)

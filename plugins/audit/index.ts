@@ -5,7 +5,7 @@ import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../events/timers.js'
-import { endWithSocket, hear } from '../distributed-tenant/index.js'
+import { endWithSocket, subscribe } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import { createRepeats } from './repeats.js'
 import type { AuditRecord } from './rows.js'
@@ -87,7 +87,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
   const stopKeeping = every(KEEP_MS, keepMonths, error =>
     log.error({ err: error }, 'audit months could not be looked after'),
   )
-  const silence = hear(
+  const silence = subscribe(
     step => {
       const made = recordOf(step, { sample, actor })
       if (made) record(made)
@@ -96,13 +96,13 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     ['access', 'connection'],
   )
   /** Admin calls that have their row. */
-  const told = new WeakSet<FastifyRequest>()
+  const recorded = new WeakSet<FastifyRequest>()
   const off = app.notifications.subscribe('fdt_tenants', writer.changesWait, writer.changesWait)
 
   app.decorate('audit', { record, status: writer.status })
   const called = (request: FastifyRequest, reply: FastifyReply): void => {
-    if (told.has(request)) return
-    told.add(request)
+    if (recorded.has(request)) return
+    recorded.add(request)
     const call = adminCall(request, reply, actor)
     if (isRefusedUnnamed(call, options.actor !== undefined)) repeats.add(call)
     else writer.record(call)

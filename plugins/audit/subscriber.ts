@@ -1,7 +1,7 @@
 // Owns which steps become audit rows and what they hold. The tenant is the one the step names, which is the lease's: never
 // the one some async context happens to remember.
 import type { FastifyRequest } from 'fastify'
-import type { Told } from '../distributed-tenant/index.js'
+import type { PublishedStep } from '../distributed-tenant/index.js'
 import type { AuditRecord } from './rows.js'
 
 export interface Hearing {
@@ -11,13 +11,13 @@ export interface Hearing {
 }
 
 /** The row of a step, null for one that needs none. */
-export function recordOf(told: Told, { sample, actor }: Hearing): AuditRecord | null {
-  if (told.area === 'connection') {
-    if (told.pool !== 'tenant' || told.event.type !== 'open_failed') return null
-    return { kind: 'connection', result: codeOf(told.event.error), detail: { database: told.event.key } }
+export function recordOf(published: PublishedStep, { sample, actor }: Hearing): AuditRecord | null {
+  if (published.area === 'connection') {
+    if (published.pool !== 'tenant' || published.event.type !== 'open_failed') return null
+    return { kind: 'connection', result: codeOf(published.event.error), detail: { database: published.event.key } }
   }
-  if (told.area !== 'access') return null
-  const { event } = told
+  if (published.area !== 'access') return null
+  const { event } = published
   if (event.type === 'refused') {
     const { request, tenant, holds } = event
     // Somebody of one tenant tried to reach another.

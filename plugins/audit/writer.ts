@@ -127,7 +127,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
   async function writeBatch(): Promise<void> {
     if (batch.length === 0) {
       const records = buffer.splice(0, BATCH)
-      if (buffer.length === 0 && gap) records.push(told(gap))
+      if (buffer.length === 0 && gap) records.push(gapRecord(gap))
       batch = place(records)
       chain.advance(batch)
       for (const row of batch) options.onRow?.(row)
@@ -139,7 +139,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
   }
 
   /** From now on rows fit again. */
-  function told({ count, from, to }: NonNullable<typeof gap>): AuditRecord {
+  function gapRecord({ count, from, to }: NonNullable<typeof gap>): AuditRecord {
     gap = null
     report({ type: 'gap', count })
     const detail = { count, from: from.toISOString(), to: to.toISOString() }

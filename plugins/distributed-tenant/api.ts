@@ -146,12 +146,12 @@ export interface ConnectionInfo extends ConnectionCounts {
   /** Connections opened since the start. */
   readonly opened: number
   /** Idle connections closed since the start to make room for another tenant. */
-  readonly taken: number
+  readonly evicted: number
   /** Waits since the start that ended in TENANT_BUSY. */
   readonly refused: number
   /**
    * By name of the database: every tenant that has a connection or waits for one, and those that had one since the start
-   * (of more than 10,000 the newest). `taken`: its connections that were closed for another.
+   * (of more than 10,000 the newest). `evicted`: its connections that were closed for another.
    */
   readonly tenants: Readonly<Record<string, TenantConnections>>
   /** By name of the instance; `main` is the one of the central database. */
@@ -168,6 +168,6 @@ export interface InstanceConnections extends ConnectionCounts {
 /** As in {@link ConnectionInfo}, of one tenant. */
 export interface TenantConnections extends ConnectionCounts {
   readonly opened: number
-  readonly taken: number
+  readonly evicted: number
   readonly refused: number
 }

@@ -50,7 +50,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     directory: tenancy.directory,
     identifiers,
     oldestSchema: tenancy.oldestSchema,
-    tell: tenancy.tell,
+    publish: tenancy.publish,
     clientFor: (id, admit) => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service), admit),
   })
   fastify.addHook('onReady', async () => tenancy.consume())
@@ -88,9 +88,9 @@ export type * from './api.js'
 export { readAuthorities } from './config/ca-certificates.js'
 export { type Environment, readEnvironment, secretPath } from './config/environment.js'
 export type { DistributedTenantOptions, Identified, Identifier } from './config/options.js'
-export { areas, channelName, createTell, hear } from './diagnostics/channels.js'
-export { type Departure, onDeparture } from './diagnostics/departures.js'
-export type { Area, Arrival, FirstUserStep, Step, Told } from './diagnostics/steps.js'
+export { areas, channelName, createStepPublisher, subscribe } from './diagnostics/channels.js'
+export { type OutgoingEvent, onOutgoingEvent } from './diagnostics/outgoing-events.js'
+export type { Area, FirstUserStep, IncomingEvent, PublishedStep, Step } from './diagnostics/steps.js'
 export { connectRedis } from './directory/redis-client.js'
 export * from './errors.js'
 export { parseServiceName, parseTenantId, tenantDatabaseName } from './names.js'

@@ -9,7 +9,7 @@ import { assembleLookups } from './assembly/lookups.js'
 import { createPools, type Pools } from './assembly/pools.js'
 import { assemblePurgers } from './assembly/purgers.js'
 import { prepareCentral, prepareInstances } from './assembly/startup-checks.js'
-import { HOME } from './config/instances.js'
+import { DEFAULT_INSTANCE } from './config/instances.js'
 import type { Settings } from './config/settings.js'
 import { assertDriver } from './connections/driver.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
@@ -17,12 +17,11 @@ import { createLogins } from './credentials/logins.js'
 import { type Credentials, createCredentials } from './credentials/role-credentials.js'
 import { closeToPublic } from './databases/databases.js'
 import { type Inventory, inspectFleet } from './databases/inventory.js'
-import { createMender } from './databases/mender.js'
 import { type MigrationSet, readMigrations } from './databases/migrations.js'
-import { repairTenant } from './databases/repair.js'
+import { createRoleRepairQueue, repairTenant } from './databases/repair.js'
 import { createSpares, type Spares } from './databases/spares.js'
 import { type Template, templateOf } from './databases/template.js'
-import { createTell, type Tell } from './diagnostics/channels.js'
+import { createStepPublisher, type PublishStep } from './diagnostics/channels.js'
 import type { ReconcileReport, RetryReport } from './diagnostics/steps.js'
 import type { Directory } from './directory/directory.js'
 import { createHealth, type HealthQuestions } from './monitoring/health.js'
@@ -70,7 +69,7 @@ export interface Tenancy extends HealthQuestions {
   readonly removeNow: (id: TenantId) => Promise<RegistryRow>
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
-  readonly tell: Tell
+  readonly publish: PublishStep
   /**
    * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
    * container, for at most `patienceMs`. @throws what the start is refused for
@@ -93,7 +92,7 @@ const ours = (folder: string): string => fileURLToPath(new URL(`./migrations/${f
 export function createTenancy(settings: Settings): Tenancy {
   assertDriver()
   const origin = {}
-  const tell = createTell(settings.service, origin)
+  const publish = createStepPublisher(settings.service, origin)
   const centralSets = [
     readMigrations('registry', ours('registry')),
     readMigrations('central', settings.migrations.central),
@@ -103,8 +102,8 @@ export function createTenancy(settings: Settings): Tenancy {
   const oldestSchema = settings.outdatedTenants === 'refuse' ? schemaVersion : 0
 
   const credentials = createCredentials(settings.service, settings.roleKeys)
-  const logins = createLogins(settings.service, credentials, id => mender.soon(id))
-  const pools = createPools(settings, logins, tell)
+  const logins = createLogins(settings.service, credentials, id => roleRepairs.schedule(id))
+  const pools = createPools(settings, logins, publish)
   const repair = (id: TenantId): Promise<void> =>
     repairTenant(id, {
       service: settings.service,
@@ -113,21 +112,21 @@ export function createTenancy(settings: Settings): Tenancy {
       sessionAt: pools.sessionAt,
       provision: provisioner.provision,
     })
-  const mender = createMender(repair, event => tell({ area: 'role', event }))
+  const roleRepairs = createRoleRepairQueue(repair, event => publish({ area: 'role', event }))
   const central = pools.central.sql
   const notifications = createNotifications({
     open: pools.openListener,
-    report: event => tell({ area: 'listener', event }),
+    report: event => publish({ area: 'listener', event }),
   })
-  const lookups = assembleLookups(settings, { central, notifications, tell })
+  const lookups = assembleLookups(settings, { central, notifications, publish })
   const { directory, remote } = lookups
-  const instances = assembleInstances(settings, { pools, sets: tenantSets, tell })
+  const instances = assembleInstances(settings, { pools, sets: tenantSets, publish })
   const { names, breaker, breakerOf, clonerOf } = instances
   const inspect = () =>
     inspectFleet(central, {
       service: settings.service,
       roleKey: credentials.current,
-      elsewhere: names.slice(1).map(instance => ({ instance, session: pools.lookAt(instance) })),
+      otherInstances: names.slice(1).map(instance => ({ instance, session: pools.readSessionOn(instance) })),
     })
   const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({
@@ -135,12 +134,12 @@ export function createTenancy(settings: Settings): Tenancy {
     wanted: settings.spares,
     template,
     credentials,
-    clone: clonerOf(HOME).clone,
+    clone: clonerOf(DEFAULT_INSTANCE).clone,
     session: pools.provisioning.session,
     central,
-    visit: pools.visit,
+    withDirectConnection: pools.withDirectConnection,
     readySubject: statusSubject('ready', settings.service),
-    report: event => tell({ area: 'spare', event }),
+    report: event => publish({ area: 'spare', event }),
   })
   const provisioner = createProvisioner({
     service: settings.service,
@@ -149,25 +148,25 @@ export function createTenancy(settings: Settings): Tenancy {
     central,
     session: pools.provisioning.session,
     clone: (sql, name, instance) => clonerOf(instance).clone(sql, name),
-    elsewhere: instances.elsewhere,
+    otherInstances: instances.otherInstances,
     sets: tenantSets,
-    visit: pools.visit,
-    report: event => tell({ area: 'provision', event }),
+    withDirectConnection: pools.withDirectConnection,
+    report: event => publish({ area: 'provision', event }),
   })
   const source = settings.source
-    ? createSource({ central, retention: settings.retention, report: event => tell({ area: 'change', event }) })
+    ? createSource({ central, retention: settings.retention, report: event => publish({ area: 'change', event }) })
     : null
   const retry = {
     central,
     provisioner,
     breaker,
     ...(instances.several && { breakerOf }),
-    report: (event: RetryReport) => tell({ area: 'retry', event }),
+    report: (event: RetryReport) => publish({ area: 'retry', event }),
   }
   const attempt = createAttempt(retry)
   const feed: Feed | null =
     settings.identity && !settings.source ? createFeed({ ...settings.identity, service: settings.service }) : null
-  const reportReconcile = (event: ReconcileReport) => tell({ area: 'reconcile', event })
+  const reportReconcile = (event: ReconcileReport) => publish({ area: 'reconcile', event })
   const drift = createDriftReport(reportReconcile)
   const comparison =
     feed &&
@@ -183,9 +182,9 @@ export function createTenancy(settings: Settings): Tenancy {
   const deadLetters = createDeadLetters({
     central,
     handle: createHandler(apply, settings.onStatus ?? undefined),
-    report: event => tell({ area: 'dead', event }),
+    report: event => publish({ area: 'dead', event }),
   })
-  const { purger, remover } = assemblePurgers(settings, { pools, instances: names, feed, tell })
+  const { purger, remover } = assemblePurgers(settings, { pools, instances: names, feed, publish })
   const letGo = closeConnectionsOfDeleted({
     service: settings.service,
     central,
@@ -262,13 +261,13 @@ export function createTenancy(settings: Settings): Tenancy {
     haveTemplate: () => instances.haveTemplate(template),
     removeNow: remover.purge,
     origin,
-    tell,
+    publish,
     ...health,
     figures,
     async prepare(patienceMs = Number.POSITIVE_INFINITY) {
-      await prepareCentral(settings, pools, centralSets, tell, patienceMs)
-      await pools.provisioning.session(clonerOf(HOME).ensure)
-      await prepareInstances(settings, pools, name => pools.sessionAt(name)(clonerOf(name).ensure), tell)
+      await prepareCentral(settings, pools, centralSets, publish, patienceMs)
+      await pools.provisioning.session(clonerOf(DEFAULT_INSTANCE).ensure)
+      await prepareInstances(settings, pools, name => pools.sessionAt(name)(clonerOf(name).ensure), publish)
     },
     inspectFleet: inspect,
     repairTenant: repair,
@@ -287,7 +286,7 @@ export function createTenancy(settings: Settings): Tenancy {
         notifications,
         apply,
         deadLetters,
-        tell,
+        publish,
       })
     },
     quiesce,

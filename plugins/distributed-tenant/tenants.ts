@@ -75,7 +75,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
       } finally {
         scope.release()
         const { leases } = scope
-        if (leases > 0) tenancy.tell({ area: 'access', event: { type: 'ran', tenant: entry.id, leases } })
+        if (leases > 0) tenancy.publish({ area: 'access', event: { type: 'ran', tenant: entry.id, leases } })
       }
     },
     find: async id => findTenant(central, parseTenantId(id)),

@@ -17,17 +17,19 @@ export function publicBody({ observed, eventLoop, tenant }: State) {
     status: judge(observed, eventLoop),
     timestamp: new Date().toISOString(),
     checks: {
-      database: wordOf(observed.central),
-      redis: wordOf(observed.cache),
-      nats: wordOf(observed.events),
-      provisioning: wordOf(observed.provisioning),
-      eventLoop: wordOf(eventLoop),
+      database: statusTextOf(observed.central),
+      redis: statusTextOf(observed.cache),
+      nats: statusTextOf(observed.events),
+      provisioning: statusTextOf(observed.provisioning),
+      eventLoop: statusTextOf(eventLoop),
     },
     ...(tenant && { tenant: { status: tenant.status } }),
   }
 }
 
-const wordOf = (part: { status: 'up' | 'down' | 'off' } | undefined) => ({ status: part?.status ?? ('off' as const) })
+const statusTextOf = (part: { status: 'up' | 'down' | 'off' } | undefined) => ({
+  status: part?.status ?? ('off' as const),
+})
 
 export function detailedBody({ observed, eventLoop, tenant }: State, { stored, consumers }: Figures) {
   return {

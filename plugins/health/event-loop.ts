@@ -7,7 +7,7 @@ export const TICK_MS = 500
 /** As late as this is standing still: the overload plugin refuses requests from here on, and probes begin to time out. */
 export const STALLED_MS = 1000
 /** Milliseconds for which a standstill is told: two people who look one after the other should both see it. */
-export const TOLD_FOR_MS = 60_000
+export const REPORTED_FOR_MS = 60_000
 
 export interface EventLoopWatch {
   /** To be called every {@link TICK_MS}, with `performance.now()`. */
@@ -36,13 +36,13 @@ export function createEventLoopWatch(onStall: (ms: number) => void): EventLoopWa
       onStall(Math.round(late))
     },
     state(now) {
-      const told = stall && now - stall.at < TOLD_FOR_MS ? stall : null
+      const reported = stall && now - stall.at < REPORTED_FOR_MS ? stall : null
       return {
-        status: told ? 'down' : 'up',
+        status: reported ? 'down' : 'up',
         latencyMs: Math.round(late * 100) / 100,
         utilization: Math.round(utilization * 1000) / 1000,
-        ...(told && {
-          detail: `stood still for ${(told.ms / 1000).toFixed(1)} s, ${Math.round((now - told.at) / 1000)} s ago`,
+        ...(reported && {
+          detail: `stood still for ${(reported.ms / 1000).toFixed(1)} s, ${Math.round((now - reported.at) / 1000)} s ago`,
         }),
       }
     },

@@ -9,9 +9,9 @@ import { TenantNotFound } from '../distributed-tenant/index.js'
 import '../overload.js'
 import { watchHealth } from './background.js'
 import { detailedBody, type Observed, publicBody } from './body.js'
-import { createBudgetWatch } from './budget.js'
 import { createEventLoopWatch, TICK_MS } from './event-loop.js'
 import { createMonitor } from './monitor.js'
+import { createPoolExhaustion } from './pool-exhaustion.js'
 import { ErrorBody, HealthBody, LiveBody, type Readiness, ReadyBody } from './schemas.js'
 
 export interface HealthOptions {
@@ -51,7 +51,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     failed: { stored: null, consumers: null },
     onFailure,
   })
-  const budget = createBudgetWatch()
+  const budget = createPoolExhaustion()
   const eventLoop = createEventLoopWatch(ms =>
     app.log.warn({ ms }, 'the event loop stood still: a handler computes for long, or the processor is full'),
   )
@@ -67,7 +67,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   async function readiness(): Promise<Readiness> {
     if (closing || (app.hasDecorator('draining') && app.draining())) return 'draining'
     if ((await quick.current()).central.status !== 'up') return 'unavailable'
-    return budget.spent(performance.now(), app.tenants.connectionInfo()) ? 'busy' : 'ready'
+    return budget.exhausted(performance.now(), app.tenants.connectionInfo()) ? 'busy' : 'ready'
   }
 
   const config = { tenant: false, limits: false, underPressure: true } as const

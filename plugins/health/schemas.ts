@@ -26,7 +26,7 @@ const Connections = Type.Object({
   waiting: Type.Integer(),
   budget: Type.Integer(),
   opened: Type.Integer({ description: 'Since the start, as the two below.' }),
-  taken: Type.Integer({ description: 'Closed while idle to make room for another tenant.' }),
+  evicted: Type.Integer({ description: 'Closed while idle to make room for another tenant.' }),
   refused: Type.Integer({ description: 'Waits for a connection that ended in 503.' }),
   instances: Type.Record(
     Type.String(),

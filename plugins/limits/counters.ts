@@ -42,22 +42,22 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
   function soon(): void {
     stop ??= later(TELL_MS, () => {
       stop = null
-      return tell()
+      return report()
     })
   }
 
-  async function tell(): Promise<void> {
-    const told = [...dirty].flatMap(key => {
+  async function report(): Promise<void> {
+    const reported = [...dirty].flatMap(key => {
       const window = windows.get(key)
       return window && window.unsent > 0 ? [{ key, window, bucket: window.bucket, by: window.unsent }] : []
     })
     dirty.clear()
-    for (const { window, by } of told) {
+    for (const { window, by } of reported) {
       window.unsent -= by
       window.shared += by
     }
-    if (redis?.status !== 'ready' || told.length === 0) return
-    const commands = told.flatMap(({ key, window, bucket, by }) => {
+    if (redis?.status !== 'ready' || reported.length === 0) return
+    const commands = reported.flatMap(({ key, window, bucket, by }) => {
       const name = `${prefix}:${key}:${bucket}`
       return [
         ['incrby', name, by],
@@ -66,7 +66,7 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
     })
     try {
       const answers = (await redis.pipeline(commands).exec()) ?? []
-      told.forEach(({ window, bucket }, at) => {
+      reported.forEach(({ window, bucket }, at) => {
         const [error, total] = answers[at * 2] ?? []
         // What was counted while Redis was away is known here alone.
         if (!error && typeof total === 'number' && window.bucket === bucket)

@@ -15,7 +15,7 @@ export function gaugeProcess(registry: Registry): { look: () => void; stop: () =
     help: 'Processor time of this process, user and system.',
     registers: [registry],
   })
-  let told = 0
+  let counted = 0
   const resident = gauge('process_resident_memory_bytes', 'Resident memory.')
   const started = gauge('process_start_time_seconds', 'When this process started, in seconds since 1970.')
   const used = gauge('nodejs_heap_size_used_bytes', 'Heap that is in use.')
@@ -38,8 +38,8 @@ export function gaugeProcess(registry: Registry): { look: () => void; stop: () =
     const { used_heap_size: heapUsed, total_heap_size: heapTotal } = getHeapStatistics()
     const spent = (user + system) / 1e6
     // Never backwards, as clocks of two kinds of time may: a counter refuses that.
-    cpu.inc(Math.max(0, spent - told))
-    told = Math.max(told, spent)
+    cpu.inc(Math.max(0, spent - counted))
+    counted = Math.max(counted, spent)
     const rss = residentBytes()
     if (rss !== null) resident.set(rss)
     used.set(heapUsed)

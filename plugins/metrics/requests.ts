@@ -2,7 +2,7 @@
 // Each is one prepared counter or two (0.2 µs each, measured), as nothing here may be felt.
 import type { FastifyInstance } from 'fastify'
 import { Counter, Histogram, type Registry } from 'prom-client'
-import { hear } from '../distributed-tenant/index.js'
+import { subscribe } from '../distributed-tenant/index.js'
 
 /** Seconds. */
 export const WAITS = [0.0005, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5]
@@ -34,10 +34,10 @@ export function countLookups({ registry, origin }: CountOptions): () => void {
     not_found: lookups.labels('memory', 'not_found'),
   }
 
-  return hear(
-    told => {
-      if (told.area !== 'lookup') return
-      const { event } = told
+  return subscribe(
+    step => {
+      if (step.area !== 'lookup') return
+      const { event } = step
       if (event.type === 'lookup') {
         const outcome = event.found ? 'found' : 'not_found'
         if (event.source === 'memory') {
@@ -88,15 +88,15 @@ export function countLeases({ registry, origin }: CountOptions, tenantOf: Tenant
     ]),
   )
 
-  return hear(
-    told => {
-      if (told.area !== 'lease') return
-      const { type, key, waitedMs } = told.event
-      const pool = pools[told.pool]
+  return subscribe(
+    step => {
+      if (step.area !== 'lease') return
+      const { type, key, waitedMs } = step.event
+      const pool = pools[step.pool]
       if (!pool || (type !== 'leased' && type !== 'refused')) return
       pool[type].inc()
       pool.waited.observe(waitedMs / 1000)
-      if (told.pool !== 'tenant') return
+      if (step.pool !== 'tenant') return
       const tenant = tenantOf(key)
       if (tenant !== undefined) chosen.labels(tenant, type).inc()
     },

@@ -1,12 +1,12 @@
 // Owns the metrics of what happens now and then: connections opened and closed, provisioning, events, the relay, caches.
 // A step it does not know changes nothing: a newer part may tell more than this file counts.
 import { Counter, Histogram } from 'prom-client'
-import { type Area, hear, type Told } from '../distributed-tenant/index.js'
+import { type Area, type PublishedStep, subscribe } from '../distributed-tenant/index.js'
 import { type CountOptions, WAITS } from './requests.js'
 
 const LONG = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
-const reasons = ['idle', 'taken', 'yielded', 'released', 'lost', 'shutdown']
+const reasons = ['idle', 'evicted', 'yielded', 'released', 'lost', 'shutdown']
 
 const counted = ['connection', 'provision', 'relay', 'events', 'cache', 'listener'] as const satisfies readonly Area[]
 /** Rare ones, each of a few steps: counted by their names, new ones too. */
@@ -33,7 +33,7 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   const failed = counter('fdt_connections_failed_total', 'Connects that failed.', ['pool'])
   const closed = counter(
     'fdt_connections_closed_total',
-    'Connections that ended; taken: closed to make room for another tenant.',
+    'Connections that ended; evicted: closed to make room for another tenant.',
     ['pool', 'reason'],
   )
   const connect = histogram('fdt_connect_seconds', 'From the first packet to ready for queries.', ['pool'], WAITS)
@@ -68,47 +68,47 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   for (const action of ['overwritten', 'repaired', 'stopped', 'reported']) drifts.labels(action).inc(0)
   for (const outcome of ['ready', 'failed']) provisions.labels(outcome).inc(0)
 
-  return hear(onStep, origin, [...counted, ...byName])
+  return subscribe(onStep, origin, [...counted, ...byName])
 
-  function onStep(told: Told): void {
-    switch (told.area) {
+  function onStep(step: PublishedStep): void {
+    switch (step.area) {
       case 'connection':
-        onConnection(told)
+        onConnection(step)
         return
       case 'provision':
-        onProvision(told.event)
+        onProvision(step.event)
         return
       case 'events':
-        onEvents(told.event)
+        onEvents(step.event)
         return
       case 'reconcile':
-        if (told.event.type === 'drift') drifts.labels(told.event.action).inc()
-        else if (told.event.type === 'identity_unreachable') failures.labels('identity').inc()
-        onNamed(told)
+        if (step.event.type === 'drift') drifts.labels(step.event.action).inc()
+        else if (step.event.type === 'identity_unreachable') failures.labels('identity').inc()
+        onNamed(step)
         return
       case 'relay':
-        if (told.event.type === 'published') relayed.labels('published').inc()
-        else if (told.event.type === 'publish_failed') relayed.labels('failed').inc()
-        else if (told.event.type === 'publish_refused') relayed.labels('refused').inc()
+        if (step.event.type === 'published') relayed.labels('published').inc()
+        else if (step.event.type === 'publish_failed') relayed.labels('failed').inc()
+        else if (step.event.type === 'publish_refused') relayed.labels('refused').inc()
         return
       case 'cache':
-        if (told.event.type === 'remote_failed') failures.labels('redis').inc()
-        else ignored.labels(told.event.type.replace('remote_', '')).inc()
+        if (step.event.type === 'remote_failed') failures.labels('redis').inc()
+        else ignored.labels(step.event.type.replace('remote_', '')).inc()
         return
       case 'listener':
-        if (told.event.type === 'listener_lost') failures.labels('listener').inc()
+        if (step.event.type === 'listener_lost') failures.labels('listener').inc()
         return
       default:
-        onNamed(told)
+        onNamed(step)
     }
   }
 
-  function onNamed({ area, event }: Told): void {
+  function onNamed({ area, event }: PublishedStep): void {
     const name = 'type' in event ? event.type : 'step' in event ? event.step : 'unnamed'
     named.labels(area, name).inc()
   }
 
-  function onConnection({ pool, event }: Extract<Told, { area: 'connection' }>): void {
+  function onConnection({ pool, event }: Extract<PublishedStep, { area: 'connection' }>): void {
     if (event.type === 'opened') {
       opened.labels(pool).inc()
       connect.labels(pool).observe(event.ms / 1000)
@@ -119,12 +119,12 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
     }
   }
 
-  function onProvision({ step, ms }: Extract<Told, { area: 'provision' }>['event']): void {
+  function onProvision({ step, ms }: Extract<PublishedStep, { area: 'provision' }>['event']): void {
     if (step === 'failed' || step === 'ready') provisions.labels(step).inc()
     if (step !== 'failed') steps.labels(step).observe(ms / 1000)
   }
 
-  function onEvents(event: Extract<Told, { area: 'events' }>['event']): void {
+  function onEvents(event: Extract<PublishedStep, { area: 'events' }>['event']): void {
     switch (event.type) {
       case 'acked':
         handled.labels(event.durable, 'acked').inc()

@@ -64,7 +64,7 @@ async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promi
       cache: REMEMBERED,
     },
   })
-  let told = required
+  let reported = required
 
   // By callback: a route without a tenant waits for nothing.
   app.addHook('onRequest', (request, _reply, done) => {
@@ -73,8 +73,8 @@ async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promi
     if (tenant === false || token === false) return done()
     if (request.headers.authorization === undefined) {
       if (required && tenant === 'required') return done(new Unauthenticated())
-      if (!told) {
-        told = true
+      if (!reported) {
+        reported = true
         app.log.warn('requests without a token are served: the tenant header is believed, as in development only')
       }
       return done()

@@ -38,7 +38,7 @@ export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
   let fetchedAt = Number.NEGATIVE_INFINITY
   let triedAt = Number.NEGATIVE_INFINITY
   let failed = true
-  let told = false
+  let reported = false
   let flight: Promise<void> | null = null
 
   async function load(from: string): Promise<Map<string, VerifyingKey>> {
@@ -71,12 +71,12 @@ export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
       keys = await load(url)
       fetchedAt = now()
       failed = false
-      if (told) onChange?.(undefined)
-      told = false
+      if (reported) onChange?.(undefined)
+      reported = false
     } catch (error) {
       failed = true
-      if (!told && !closing.signal.aborted) onChange?.(error)
-      told = true
+      if (!reported && !closing.signal.aborted) onChange?.(error)
+      reported = true
     } finally {
       flight = null
     }

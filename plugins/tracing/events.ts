@@ -1,21 +1,21 @@
 // Owns a trace's way over the stream: the caller's context goes into the headers of what is written down, and comes out
 // around the handling of the event. A bare publish carries nothing and begins a trace of its own.
 import { context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
-import { type Arrival, hear, onDeparture } from '../distributed-tenant/index.js'
+import { type IncomingEvent, onOutgoingEvent, subscribe } from '../distributed-tenant/index.js'
 import { fail, SERVICE, TENANT } from './spans.js'
 
 /** @returns how to stop */
 export function traceEvents(tracer: Tracer, origin: object): () => void {
-  const stopWriting = onDeparture(({ headers }) => propagation.inject(context.active(), headers))
-  const stopHearing = hear(
-    told => {
-      if (told.area === 'arrival') follow(told.event, told.service)
+  const stopWriting = onOutgoingEvent(({ headers }) => propagation.inject(context.active(), headers))
+  const stopHearing = subscribe(
+    published => {
+      if (published.area === 'incoming') follow(published.event, published.service)
     },
     origin,
-    ['arrival'],
+    ['incoming'],
   )
 
-  function follow(arrival: Arrival, service: string): void {
+  function follow(arrival: IncomingEvent, service: string): void {
     const { run, subject, tenantId, headers, deliveryCount } = arrival
     arrival.run = async () => {
       const parent = propagation.extract(ROOT_CONTEXT, headers)

@@ -3,7 +3,7 @@
 // it is kept until a wait for the same database ends, and belongs to that one.
 import { type Span, SpanKind, type Tracer, trace } from '@opentelemetry/api'
 import { LRUCache } from 'lru-cache'
-import { hear, type Told } from '../distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../distributed-tenant/index.js'
 import { aboutDatabase, fail, spanOfPast } from './spans.js'
 
 /** Below this a wait is no wait: the connection was there. */
@@ -19,13 +19,14 @@ export function traceQueries(tracer: Tracer, origin: object): () => void {
   const running = new WeakMap<object, Span>()
   const connects = new LRUCache<string, Connect>({ max: 1_000, ttl: 10_000 })
 
-  return hear(onStep, origin, ['connection', 'query'])
+  return subscribe(onStep, origin, ['connection', 'query'])
 
-  function onStep(told: Told): void {
-    if (told.area === 'connection') {
-      if (told.event.type === 'opened') connects.set(told.event.key, { at: performance.now(), ms: told.event.ms })
-    } else if (told.area === 'query') {
-      const { event } = told
+  function onStep(published: PublishedStep): void {
+    if (published.area === 'connection') {
+      if (published.event.type === 'opened')
+        connects.set(published.event.key, { at: performance.now(), ms: published.event.ms })
+    } else if (published.area === 'query') {
+      const { event } = published
       if (event.type === 'sent') begin(event)
       else if (event.type === 'ended') end(event)
       else if (event.type === 'waited') waited(event)

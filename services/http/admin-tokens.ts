@@ -36,7 +36,7 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
   let stop: (() => void) | undefined
   let closed = false
 
-  function told(now: string | null): void {
+  function report(now: string | null): void {
     if (now !== null && now !== flaw) {
       log.warn({ reason: now }, 'ADMIN_TOKEN_FILE holds no tokens; those known stay good')
     }
@@ -48,14 +48,14 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
     try {
       text = textOf(await readFile(file)).replace(/\r?\n$/, '')
     } catch (error) {
-      told(error instanceof NoText ? `it ${error.message}` : ((error as NodeJS.ErrnoException).code ?? 'unknown'))
+      report(error instanceof NoText ? `it ${error.message}` : ((error as NodeJS.ErrnoException).code ?? 'unknown'))
       return
     }
     if (!TOKENS.test(text)) {
-      told('not random tokens of 16 characters or more, separated by commas')
+      report('not random tokens of 16 characters or more, separated by commas')
       return
     }
-    told(null)
+    report(null)
     const settled = text === seen
     seen = text
     if (text === known || !settled) return

@@ -59,13 +59,13 @@ export function limitConnections(app: FastifyInstance, most: number): void {
 /** Calls back at most once a minute, with how often it was called since it last did. */
 function atIntervals(say: (count: number, last: unknown) => void): (what: unknown) => void {
   let count = 0
-  let saidAt = Number.NEGATIVE_INFINITY
+  let loggedAt = Number.NEGATIVE_INFINITY
   return what => {
     count++
     const now = performance.now()
-    if (now - saidAt < LOG_EVERY_MS) return
+    if (now - loggedAt < LOG_EVERY_MS) return
     say(count, what)
-    saidAt = now
+    loggedAt = now
     count = 0
   }
 }

@@ -47,13 +47,13 @@ export function answerErrors(app: FastifyInstance): void {
 
 /** Logs an error by its weight and sends it. Also for what fails before there is a route (`frameworkErrors`). */
 export function answer(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const said = describe(error, request)
-  if (said.statusCode === 500) request.log.error({ err: error }, 'request failed')
-  else if (said.statusCode > 500) request.log.warn({ err: error }, 'request refused')
-  else request.log.debug({ code: said.code }, 'request not understood')
-  const wait = RETRY_AFTER[said.code] ?? (said.statusCode === 503 ? 2 : undefined)
+  const body = describe(error, request)
+  if (body.statusCode === 500) request.log.error({ err: error }, 'request failed')
+  else if (body.statusCode > 500) request.log.warn({ err: error }, 'request refused')
+  else request.log.debug({ code: body.code }, 'request not understood')
+  const wait = RETRY_AFTER[body.code] ?? (body.statusCode === 503 ? 2 : undefined)
   if (wait !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', wait)
-  return reply.code(said.statusCode).send(said)
+  return reply.code(body.statusCode).send(body)
 }
 
 function describe(error: FastifyError, request: FastifyRequest): ErrorAnswer {

@@ -2,7 +2,12 @@
 // who sign in here.
 
 import type { FastifyInstance } from 'fastify'
-import { createTell, parseServiceName, readEnvironment, secretPath } from '../../plugins/distributed-tenant/index.js'
+import {
+  createStepPublisher,
+  parseServiceName,
+  readEnvironment,
+  secretPath,
+} from '../../plugins/distributed-tenant/index.js'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { bearersOf } from '../http/admin.js'
 import { type AdminTokens, createAdminTokens } from '../http/admin-tokens.js'
@@ -71,12 +76,12 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           ...(options.adminTokenLook && { lookMs: options.adminTokenLook }),
         })
         operators = adminTokens
-        const tell = createTell(parseServiceName('identity'), app.tenants.origin)
+        const publish = createStepPublisher(parseServiceName('identity'), app.tenants.origin)
         const ledger = createLedger(app.central, required)
         const present = createPresentation(ledger)
         const readiness = createReadiness(ledger.ready, app.notifications, app.log)
         const firstUsers = createFirstUsers(app.central, app.tenants, app.notifications, app.log, (type, id) =>
-          tell({ area: 'first_user', event: { type, id } }),
+          publish({ area: 'first_user', event: { type, id } }),
         )
         await keys.open(app.central, error => app.log.warn({ err: error }, 'the signing keys cannot be looked at'))
         const idempotency = createIdempotency(app.central, error =>

@@ -58,7 +58,7 @@ export function createChanges(central: SqlClient): Changes {
     t.purge_after as "purgeAfter", coalesce(t.lifecycle = 'deleted' and t.purge_after <= now(), false) as purgeable`
 
   async function read(after: number, limit: number, service: string | undefined): Promise<Change[]> {
-    const said = service === undefined ? central`` : central`, s.status, s.revision`
+    const status = service === undefined ? central`` : central`, s.status, s.revision`
     const ledger =
       service === undefined
         ? central``
@@ -67,7 +67,7 @@ export function createChanges(central: SqlClient): Changes {
     const items: Change[] = []
     let bytes = 0
     await central<Raw[]>`
-      select ${columns} ${said} from tenant_changes c join tenants t on t.id = c.tenant_id ${ledger}
+      select ${columns} ${status} from tenant_changes c join tenants t on t.id = c.tenant_id ${ledger}
       where c.seq > ${after} order by c.seq limit ${limit}`.cursor(BATCH, rows => {
       for (const row of rows) {
         bytes += Buffer.byteLength(JSON.stringify(row))

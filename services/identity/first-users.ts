@@ -32,7 +32,7 @@ export function createFirstUsers(
   tenants: Tenants,
   notifications: Notifications,
   log: FastifyBaseLogger,
-  told: (step: FirstUserStep, tenantId: string) => void,
+  report: (step: FirstUserStep, tenantId: string) => void,
 ): FirstUsers {
   const running = new Map<string, Promise<void>>()
 
@@ -41,13 +41,13 @@ export function createFirstUsers(
       select email, display_name as "displayName", password_hash as "passwordHash"
       from first_users where tenant_id = ${tenantId}`
     if (!waiting) return
-    told('due', tenantId)
+    report('due', tenantId)
     try {
       await tenants.run(tenantId, async ({ sql }) => {
         const { passwordHash, ...user } = waiting
         await createCredentials(sql).create({ ...user, role: 'admin' }, passwordHash)
       })
-      told('made', tenantId)
+      report('made', tenantId)
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === 'TENANT_PROVISIONING' || code === 'TENANT_SUSPENDED') return
@@ -55,7 +55,7 @@ export function createFirstUsers(
       if (!(error instanceof UserExists) && code !== 'TENANT_NOT_FOUND') throw error
     }
     await central`delete from first_users where tenant_id = ${tenantId}`
-    told('forgotten', tenantId)
+    report('forgotten', tenantId)
   }
 
   function make(tenantId: string): Promise<void> {
@@ -91,7 +91,7 @@ export function createFirstUsers(
           await sql`
             insert into first_users (tenant_id, email, display_name, password_hash)
             values (${tenantId}, ${email}, ${displayName}, ${passwordHash}) on conflict do nothing`
-          told('remembered', tenantId)
+          report('remembered', tenantId)
         }
         return earlier
       }

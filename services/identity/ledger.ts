@@ -104,10 +104,10 @@ export function createLedger(central: SqlClient, required: readonly string[]) {
 
     /** One word for all: `failed` while any required service has failed, `ready` or `removed` when all are. */
     summarize(services: Progress): 'pending' | 'ready' | 'failed' | 'removed' {
-      const said = required.map(service => services[service]?.status ?? 'pending')
-      if (said.every(status => status === 'removed')) return 'removed'
-      if (said.some(status => status === 'failed' || status === 'foreign')) return 'failed'
-      return said.every(status => status === 'ready') ? 'ready' : 'pending'
+      const statuses = required.map(service => services[service]?.status ?? 'pending')
+      if (statuses.every(status => status === 'removed')) return 'removed'
+      if (statuses.some(status => status === 'failed' || status === 'foreign')) return 'failed'
+      return statuses.every(status => status === 'ready') ? 'ready' : 'pending'
     },
   }
 }

@@ -35,7 +35,7 @@ const FORM = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22
 export function createPasswords(cost: Cost = COST): Passwords {
   const turn = createTurns(BOUNDS)
   /** What is checked when there is nothing to check: no password has this hash. */
-  const nobody = format(cost, randomBytes(SALT_BYTES), randomBytes(KEY_BYTES))
+  const unknownUser = format(cost, randomBytes(SALT_BYTES), randomBytes(KEY_BYTES))
 
   return {
     async hash(password, caller) {
@@ -43,7 +43,7 @@ export function createPasswords(cost: Cost = COST): Passwords {
       return format(cost, salt, await turn(caller, () => derive(password, salt, cost)))
     },
     async check(password, hash, caller) {
-      const kept = parse(hash ?? nobody)
+      const kept = parse(hash ?? unknownUser)
       const key = await turn(caller, () => derive(password, kept.salt, kept.cost))
       if (!timingSafeEqual(key, kept.key) || hash === undefined) return 'wrong'
       const { ln, r, p } = kept.cost

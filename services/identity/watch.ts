@@ -12,7 +12,7 @@ export interface Client {
   /** One tenant, or all of them. */
   readonly only: string | undefined
   /** Hears a change; null only marks a place. */
-  readonly hear: (place: string, tenant: Tenant | null) => void
+  readonly subscribe: (place: string, tenant: Tenant | null) => void
 }
 
 export interface Watch {
@@ -37,7 +37,7 @@ export function createWatch(options: {
   let chain: Promise<unknown> = Promise.resolve()
   let place = '0'
   /** What was told since `place`, by the transaction it came from. */
-  const told = new Map<string, string>()
+  const sent = new Map<string, string>()
   let due = false
   let stopPolling: (() => void) | undefined
 
@@ -64,7 +64,7 @@ export function createWatch(options: {
     return { place: rows[0]?.place ?? '0', ids }
   }
 
-  async function tell(ids: readonly string[], at: string, to: Iterable<Client>): Promise<void> {
+  async function notify(ids: readonly string[], at: string, to: Iterable<Client>): Promise<void> {
     for (let from = 0; from < ids.length; from += CHUNK) {
       const rows = await central<(Omit<Shown, 'version'> & { version: string })[]>`
         select id, name, domain, settings, lifecycle, version, created_at as "createdAt", updated_at as "updatedAt",
@@ -72,7 +72,7 @@ export function createWatch(options: {
         from tenants where id in ${central(ids.slice(from, from + CHUNK))}`
       const shown = rows.map(row => ({ ...row, version: Number(row.version) }))
       for (const tenant of await present.many(shown)) {
-        for (const { only, hear } of to) if (only === undefined || only === tenant.id) hear(at, tenant)
+        for (const { only, subscribe } of to) if (only === undefined || only === tenant.id) subscribe(at, tenant)
       }
     }
   }
@@ -81,17 +81,17 @@ export function createWatch(options: {
     due = false
     if (clients.size === 0) return
     const now = await changed(place)
-    const fresh = [...now.ids].filter(([id, xact]) => told.get(id) !== xact)
+    const fresh = [...now.ids].filter(([id, xact]) => sent.get(id) !== xact)
     // Not the new place while a part of it is still to be told: who leaves in the middle comes back to all of it.
-    await tell(
+    await notify(
       fresh.map(([id]) => id),
       place,
       clients,
     )
-    for (const [id, xact] of told) if (Number(xact) < Number(now.place)) told.delete(id)
-    for (const [id, xact] of fresh) told.set(id, xact)
+    for (const [id, xact] of sent) if (Number(xact) < Number(now.place)) sent.delete(id)
+    for (const [id, xact] of fresh) sent.set(id, xact)
     place = now.place
-    if (fresh.length > 0) for (const { hear } of clients) hear(place, null)
+    if (fresh.length > 0) for (const { subscribe } of clients) subscribe(place, null)
   }
 
   function kick(): void {
@@ -116,11 +116,11 @@ export function createWatch(options: {
     join: (client, from) =>
       inTurn(async () => {
         const now = await changed(from)
-        if (from !== null) await tell([...now.ids.keys()], from, [client])
-        client.hear(now.place, null)
+        if (from !== null) await notify([...now.ids.keys()], from, [client])
+        client.subscribe(now.place, null)
         if (clients.size === 0) {
           place = now.place
-          told.clear()
+          sent.clear()
         }
         clients.add(client)
         stopPolling ??= every(POLL_MS, kick, options.onError)

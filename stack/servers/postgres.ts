@@ -76,7 +76,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
           ['SIGINT', 8000],
           ['SIGQUIT', 3000],
         ],
-        ready: async pid => saysReady(data, pid),
+        ready: async pid => isReady(data, pid),
         beforeStart: () => removeStaleLock(data),
         watch,
       }
@@ -106,7 +106,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 }
 
 /** The postmaster writes its process number and state into this file; pg_ctl waits by the same lines. */
-function saysReady(data: string, pid: number): boolean {
+function isReady(data: string, pid: number): boolean {
   const lines = lockFile(data)
   return lines[0] === String(pid) && lines[7]?.trim() === 'ready'
 }

@@ -11,7 +11,7 @@ import { logFormat } from '../../services/serve.js'
 import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from '../plugins/tokens/issuer.js'
 import { until } from '../rig.js'
 import { adminToken, serviceRig } from '../services/rig.js'
-import { attacks, elsewhere } from './rows.js'
+import { attacks, otherInstances } from './rows.js'
 import { type Answer, send } from './wire.js'
 
 t.test('the attack table', async t => {
@@ -132,7 +132,7 @@ t.test('the attack table', async t => {
 
   await t.test('has each of its 52 classes here, or in the test that is named for it', async t => {
     for (let row = 1; row <= 52; row++) {
-      const [file, test] = elsewhere[row] ?? []
+      const [file, test] = otherInstances[row] ?? []
       if (file === undefined || test === undefined) t.ok(byRow.get(row), `row ${row}`)
       else t.ok(readFileSync(file, 'utf8').includes(test), `row ${row}: ${file} has “${test}”`)
     }

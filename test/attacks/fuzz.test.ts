@@ -76,8 +76,8 @@ t.test('an event is whole or refused with a reason', async t => {
       events,
       fc.constantFrom('tenant.created', 'tenant.updated', 'tenant.deleted', 'tenant.else'),
       (text, subject) => {
-        const heard = parseLifecycle(subject, Buffer.from(text))
-        return heard.ok ? isTenantId(heard.event.id) : heard.reason.length > 0
+        const seen = parseLifecycle(subject, Buffer.from(text))
+        return seen.ok ? isTenantId(seen.event.id) : seen.reason.length > 0
       },
     ),
     runs,

@@ -29,7 +29,7 @@ export interface Tokens {
 const roles = 'test/plugins/distributed-tenant/databases/roles.test.ts'
 
 /** The classes that are no HTTP to a running service: the test that stands for each, by file and name. */
-export const elsewhere: Readonly<Record<number, readonly [file: string, test: string]>> = {
+export const otherInstances: Readonly<Record<number, readonly [file: string, test: string]>> = {
   25: [
     'test/plugins/distributed-tenant/request/sources.test.ts',
     'a forwarded host counts from a trusted proxy alone, and only one',
@@ -372,7 +372,7 @@ export function attacks(tokens: Tokens): Attack[] {
   ] as const
   for (const [id, token, status, code] of states) {
     const head = status === 503 ? { head: /^retry-after: \d+\r?$/im } : {}
-    const says = (what: string, lines: readonly string[], more: Partial<Request> = {}) =>
+    const output = (what: string, lines: readonly string[], more: Partial<Request> = {}) =>
       rows.push({
         row: 29,
         what: `${id}, ${what}`,
@@ -382,13 +382,13 @@ export function attacks(tokens: Tokens): Attack[] {
         code,
         ...head,
       })
-    says('by its token', [])
-    says('by its header', [header(id)])
-    says('by its host', [`Host: ${id}.${BASE}`])
-    says('by header and host', [header(id), `Host: ${id}.${BASE}`])
-    says('reading one', [], { target: `${LIST}/00000000-0000-4000-8000-000000000000` })
-    says('writing', [], { method: 'POST', body: '{}' })
-    says('deleting', [], { method: 'DELETE', target: `${LIST}/00000000-0000-4000-8000-000000000000` })
+    output('by its token', [])
+    output('by its header', [header(id)])
+    output('by its host', [`Host: ${id}.${BASE}`])
+    output('by header and host', [header(id), `Host: ${id}.${BASE}`])
+    output('reading one', [], { target: `${LIST}/00000000-0000-4000-8000-000000000000` })
+    output('writing', [], { method: 'POST', body: '{}' })
+    output('deleting', [], { method: 'DELETE', target: `${LIST}/00000000-0000-4000-8000-000000000000` })
     ask(29, `${id}, without a token`, [header(id)], 401, 'UNAUTHENTICATED')
     ask(29, `${id}, by another’s user`, [mine, header(id)], 403, 'TENANT_FORBIDDEN')
     ask(29, `another, by a user of the ${id}`, [as(token), header('acme')], 403, 'TENANT_FORBIDDEN')

@@ -124,8 +124,8 @@ t.test('secrets stay where they are', async t => {
       await ask('/api/users', { headers: tenant })
       for (const server of [nats, redis]) await server.restart()
       await service.stop()
-      t.ok(service.said().length > 10_000, 'it said something')
-      t.same(tells(service.said()), [], 'the log')
+      t.ok(service.output().length > 10_000, 'it said something')
+      t.same(tells(service.output()), [], 'the log')
       t.same(tells(service.bodies.join('\n')), [], 'the answers')
       const rows = await written()
       t.match(rows, /"kind": ?"admin"/)
@@ -146,7 +146,7 @@ t.test('secrets stay where they are', async t => {
           NATS: /NATS does not answer/,
           Redis: /redis connection failed/,
         }
-        await service.says(reason[what])
+        await service.waitFor(reason[what])
         t.same(tells(commandLines()), [], 'no process is called with one')
         if (what === 'database') await service.ended
         else {
@@ -154,7 +154,7 @@ t.test('secrets stay where they are', async t => {
           for (const path of ['/api/health/live', '/api/health']) await service.ask(path)
           await service.stop()
         }
-        t.same(tells(service.said() + service.bodies.join('\n')), [], what)
+        t.same(tells(service.output() + service.bodies.join('\n')), [], what)
       }
     })
   }

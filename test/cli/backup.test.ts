@@ -61,10 +61,10 @@ t.test('backup, restore, export', async t => {
     t.equal(code, 0, `${args.join(' ')}: ${err}${out}`)
     return JSON.parse(out)
   }
-  const refused = async (says: RegExp, code: number, ...args: string[]) => {
+  const refused = async (output: RegExp, code: number, ...args: string[]) => {
     const outcome = await command(args)
     t.equal(outcome.code, code, `${args.join(' ')}: ${outcome.err}${outcome.out}`)
-    t.match(outcome.err, says)
+    t.match(outcome.err, output)
   }
   const sqls = new Map<string, postgres.Sql>()
   /** As the service's own role. A tenant's database is not held open: it is renamed under us. */
@@ -457,7 +457,7 @@ t.test('backup, restore, export', async t => {
       const script = `create temp table back as select ${list} from ${table} limit 0;
 \\copy back from '${join(unpacked, name)}' csv header
 select (select count(*) from back) || ' ' || (select count(*) from (select row(b.*)::text from back b except all select row(t.*)::text from (select ${list} from ${table}) t) as more);`
-      const said = execFileSync('psql', ['-qtAX', '-v', 'ON_ERROR_STOP=1'], {
+      const output = execFileSync('psql', ['-qtAX', '-v', 'ON_ERROR_STOP=1'], {
         input: script,
         encoding: 'utf8',
         env: {
@@ -469,7 +469,7 @@ select (select count(*) from back) || ' ' || (select count(*) from (select row(b
           PGDATABASE: 'tenant_acme_employee',
         },
       })
-      t.equal(said.trim(), `${rows} 0`, table)
+      t.equal(output.trim(), `${rows} 0`, table)
       t.same(leftOut, table === 'public.kinds' ? ['g'] : [])
     }
     await refused(
@@ -534,7 +534,7 @@ select (select count(*) from back) || ' ' || (select count(*) from (select row(b
         sslRootCert: undefined,
       },
       superuser: { user, password: secret },
-      told: () => {},
+      onStep: () => {},
     })
     const config = join(folder, 'new.json')
     writeFileSync(config, JSON.stringify({ services: { identity: { database } } }))

@@ -19,7 +19,7 @@ t.test('import-hybrid', async t => {
   const { old, stack, folder, target, exists } = stand
   const central = old.look('postgres')
   const run = (...args: string[]) => stand.command(['import-hybrid', '--from', old.url, '--yes', ...args])
-  const told = ({ obstacles }: { obstacles: readonly { about: string; what: string }[] }): string =>
+  const seen = ({ obstacles }: { obstacles: readonly { about: string; what: string }[] }): string =>
     obstacles.map(({ about, what }) => `${about} ${what}`).join('\n')
 
   await t.test('plans, and names what is in the way', async t => {
@@ -31,7 +31,7 @@ t.test('import-hybrid', async t => {
     t.match(mapped.tenants, [{ oldId: 'Bad_Id', id: 'fine' }])
     t.notOk(mapped.obstacles.some(({ blocks }) => blocks))
     await central`drop database "tenant_Bad_Id_employee"`
-    t.match(told(await stand.plan(['core'])), /holds no database/)
+    t.match(seen(await stand.plan(['core'])), /holds no database/)
     const secret = await stand.command(['import-hybrid', '--from', 'postgres://postgres:geheim@localhost/x'])
     t.equal(secret.code, 2)
     t.notOk(secret.err.includes('geheim'))
@@ -41,7 +41,7 @@ t.test('import-hybrid', async t => {
 
   await t.test('asks whether there is room', async t => {
     await old.database('tenant_room_core', 'create table facts as select generate_series(1, 1000) n')
-    t.match(told(await stand.plan(['core'])), /core PostgreSQL does not tell how much room .* 1\d\.\d MB come/)
+    t.match(seen(await stand.plan(['core'])), /core PostgreSQL does not tell how much room .* 1\d\.\d MB come/)
     const little = await stand.plan(['core'], { room: ['core=10MB'] })
     t.match(little.obstacles, [
       { about: 'core', blocks: true, what: /has 10.0 MB free \(--room\), and 1\d.\d MB come/ },
@@ -51,9 +51,9 @@ t.test('import-hybrid', async t => {
     // Then it looks by itself, as the server is on this machine.
     const { host, port, user, password } = stack.servers?.postgres.core ?? {}
     const superuser = createInstance({ host, port, user, password, database: 'postgres', ssl: 'prefer' } as never)
-    await superuser.visit(sql => sql`grant pg_read_all_settings to core_service`)
-    t.notMatch(told(await stand.plan(['core'])), /how much room/)
-    await superuser.visit(sql => sql`revoke pg_read_all_settings from core_service`)
+    await superuser.withDirectConnection(sql => sql`grant pg_read_all_settings to core_service`)
+    t.notMatch(seen(await stand.plan(['core'])), /how much room/)
+    await superuser.withDirectConnection(sql => sql`revoke pg_read_all_settings from core_service`)
     await central`drop database tenant_room_core`
   })
 
@@ -98,12 +98,12 @@ t.test('import-hybrid', async t => {
     // The instance of a service as its own source, by the superuser.
     const own = stack.servers?.postgres.core as NonNullable<typeof stack.servers>['postgres']['core']
     const itself = createInstance({ ...stand.source.address, port: own.port, password: own.password })
-    await itself.visit(sql => sql`create database tenant_self_core template template0`)
+    await itself.withDirectConnection(sql => sql`create database tenant_self_core template template0`)
     const plan = await stand.plan(['core'], {}, itself)
     t.match(plan.obstacles, [{ about: 'core', blocks: true, what: /is core’s own instance/ }])
     const mapped = await stand.plan(['core'], { map: ['self=other'] }, itself)
-    t.match(told(mapped), /is core’s own instance/, 'also by another name')
-    await itself.visit(sql => sql`drop database tenant_self_core`)
+    t.match(seen(mapped), /is core’s own instance/, 'also by another name')
+    await itself.withDirectConnection(sql => sql`drop database tenant_self_core`)
   })
 
   await t.test('brings a tenant with 300 awkward names, and data of our own tables', async t => {
@@ -152,7 +152,7 @@ t.test('import-hybrid', async t => {
     t.match(damaged.err, /1 of 3 are not as they should be/)
     await target('core')`alter database tenant_acme_core allow_connections true`
     t.notOk(await old.isOpen('tenant_acme_employee'), 'stays frozen')
-    t.match(told(await stand.plan(['employee'], { tenant: ['acme'] })), /exists at employee/)
+    t.match(seen(await stand.plan(['employee'], { tenant: ['acme'] })), /exists at employee/)
   })
 
   await t.test('goes on, thaws and is taken back by its options, and not over what was written since', async t => {
@@ -198,7 +198,7 @@ t.test('import-hybrid', async t => {
       writeFileSync(join(programs, name), '#!/bin/sh\necho "pg_dump (PostgreSQL) 9.6.24"\n')
       chmodSync(join(programs, name), 0o755)
     }
-    t.match(told(await stand.plan(['core'], { tenant: ['odd'], programs })), /install postgresql-client-\d+/)
+    t.match(seen(await stand.plan(['core'], { tenant: ['odd'], programs })), /install postgresql-client-\d+/)
     writeFileSync(
       join(programs, 'pg_dump'),
       '#!/bin/sh\ncase "$1" in --version) echo "pg_dump (PostgreSQL) 99.1";; *) head -c 500 /dev/urandom; exit 1;; esac\n',
@@ -213,7 +213,7 @@ t.test('import-hybrid', async t => {
     t.ok(await old.isOpen('tenant_odd_core'), 'open again')
     t.notOk(await exists('core', 'tenant_odd_core'))
     await target('core')`create database tenant_odd_core`
-    t.match(told(await stand.plan(['core'], { tenant: ['odd'] })), /exists at core/)
+    t.match(seen(await stand.plan(['core'], { tenant: ['odd'] })), /exists at core/)
     await target('core')`drop database tenant_odd_core`
   })
 })

@@ -156,7 +156,7 @@ t.test('moves that are disturbed', async t => {
       service: parseServiceName('core'),
       database: { ...stand.database('employee'), port: bare.port, user: 'core_service', database: 'core_central' },
       superuser: { user, password },
-      told: () => {},
+      onStep: () => {},
     })
     const others = await move({ b: bare.port })
     t.equal(others.code, 1, others.out)

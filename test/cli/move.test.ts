@@ -46,9 +46,9 @@ t.test('move', async t => {
     }
     const { code, out, err } = await command(['--json', 'move', '--resume', await last(), '--yes'])
     t.equal(code, 0, out + err)
-    const said = JSON.parse(out)
-    t.match(said, { tenant: 'acme', from: 'main', to: 'b', state: 'moved' })
-    t.ok(said.frozenMs > 0 && said.memoryBytes > 0, out)
+    const output = JSON.parse(out)
+    t.match(output, { tenant: 'acme', from: 'main', to: 'b', state: 'moved' })
+    t.ok(output.frozenMs > 0 && output.memoryBytes > 0, out)
     t.same(await place('acme'), { instance: 'b', moving: null })
     t.equal(await count('acme'), 3)
     t.equal(await write('acme', 'four'), null)

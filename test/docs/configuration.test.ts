@@ -14,17 +14,17 @@ const wanted = Object.fromEntries(
 )
 
 t.test('docs/configuration.md lists every variable with its default, and no other', async t => {
-  const told = rows(section('docs/configuration.md', '## Variables of a service')).map(([name, value]) => [
+  const written = rows(section('docs/configuration.md', '## Variables of a service')).map(([name, value]) => [
     quoted(name)[0],
     value === 'none' ? null : quoted(value)[0],
   ])
-  t.same(Object.fromEntries(told), wanted)
-  t.equal(told.length, Object.keys(wanted).length, 'each once')
+  t.same(Object.fromEntries(written), wanted)
+  t.equal(written.length, Object.keys(wanted).length, 'each once')
 })
 
 t.test('docs/configuration.md names every secret that may come from a file', async t => {
-  const [told = ''] = readFileSync('docs/configuration.md', 'utf8').split(/may\s+come from a file/)
-  const names = quoted(told.slice(told.lastIndexOf('\n\n')))
+  const [written = ''] = readFileSync('docs/configuration.md', 'utf8').split(/may\s+come from a file/)
+  const names = quoted(written.slice(written.lastIndexOf('\n\n')))
   t.same(names.sort(), [...secretVariables].sort())
 })
 
@@ -32,8 +32,8 @@ t.test('docs/configuration.md lists every option', async t => {
   const source = readFileSync('plugins/distributed-tenant/config/options.ts', 'utf8')
   const [, body = ''] = /export interface DistributedTenantOptions \{\n([\s\S]*?)\n\}/.exec(source) ?? []
   const options = [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, name]) => name)
-  const told = rows(section('docs/configuration.md', '## Options')).map(([name]) => quoted(name)[0])
-  t.same(told.sort(), options.sort())
+  const written = rows(section('docs/configuration.md', '## Options')).map(([name]) => quoted(name)[0])
+  t.same(written.sort(), options.sort())
 })
 
 t.test('docs/plugin.md names only options and variables there are', async t => {
@@ -48,14 +48,14 @@ t.test('docs/plugin.md names only options and variables there are', async t => {
 
 t.test('.env.example has every variable with its default below a line of comment', async t => {
   const lines = readFileSync('.env.example', 'utf8').split('\n')
-  const told: Record<string, string | null> = {}
+  const written: Record<string, string | null> = {}
   lines.forEach((line, at) => {
     const [, off, name, value] = /^(# )?([A-Z_]+)=(.*)$/.exec(line) ?? []
     if (name === undefined) return
-    told[name] = off ? null : (value as string)
+    written[name] = off ? null : (value as string)
     t.match(lines[at - 1], /^# \S.*\.$/, `${name} has a comment`)
   })
-  t.same(told, wanted)
+  t.same(written, wanted)
 })
 
 t.test('.env.example gives what an empty environment gives', async t => {

@@ -56,10 +56,10 @@ t.test('the example in docs/events.md is an event', async t => {
 })
 
 t.test('docs/plugin.md names only subjects there are', async t => {
-  const told = rows(section('docs/plugin.md', '## Events')).flatMap(([cell]) => quoted(cell))
-  t.ok(told.length > 5)
+  const written = rows(section('docs/plugin.md', '## Events')).flatMap(([cell]) => quoted(cell))
+  t.ok(written.length > 5)
   t.same(
-    told.filter(name => !firstCells('## Subjects').includes(name)),
+    written.filter(name => !firstCells('## Subjects').includes(name)),
     [],
   )
 })

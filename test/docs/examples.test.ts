@@ -19,7 +19,7 @@ async function stand(t: Test, tenants: readonly string[]) {
   const programs = await documentedPrograms(t)
   const own = await programs.init('identity', { ...identity, ADMIN_TOKEN: adminToken, TENANT_RETENTION_DAYS: '0' })
   const service = programs.start(t, 'dist/services/identity/main.js', own)
-  await service.says(/identity-service is ready/)
+  await service.waitFor(/identity-service is ready/)
   const operate = async (method: string, path: string, body?: object) => {
     const response = await service.ask(`/api/tenants${path}`, {
       method,
@@ -41,7 +41,7 @@ async function stand(t: Test, tenants: readonly string[]) {
 
 const served = (program: Program, path: string, headers: Record<string, string>) =>
   until(`${path} is served`, SOON_MS, async () => {
-    if (program.process.exitCode !== null) throw new Error(`it ended:\n${program.said()}`)
+    if (program.process.exitCode !== null) throw new Error(`it ended:\n${program.output()}`)
     const response = await program.ask(path, { headers })
     return response?.status === 200 ? await response.json() : null
   })
@@ -98,7 +98,7 @@ t.test('against real servers', async t => {
         return row
       })
       service.process.kill('SIGTERM')
-      await service.says(/"msg":"closing"/)
+      await service.waitFor(/"msg":"closing"/)
       await held`commit`
       held.release()
       t.equal((await answer)?.status, 201)
@@ -172,11 +172,11 @@ t.test('against real servers', async t => {
 
   await t.test('05: the subscriber prints who became ready and who was removed, and nothing else', async t => {
     const program = start(t, 'dist/examples/05-subscribe.js', await init('watch'))
-    await program.says(/^watch: acme became ready in \d+ ms$/m)
+    await program.waitFor(/^watch: acme became ready in \d+ ms$/m)
     await create('hooli')
-    await program.says(/^watch: hooli became ready in \d+ ms$/m)
+    await program.waitFor(/^watch: hooli became ready in \d+ ms$/m)
     await remove('hooli')
-    await program.says(/^watch: hooli was removed$/m, 120_000)
+    await program.waitFor(/^watch: hooli was removed$/m, 120_000)
     const { code, out } = await program.stop()
     t.equal(code, 0)
     const printed = out.split('\n').filter(line => line !== '' && !line.startsWith('{'))

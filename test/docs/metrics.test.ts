@@ -18,22 +18,22 @@ t.test('docs/metrics.md lists every metric with its type and labels, and no othe
   )
   await app.register(metrics)
   const made = (await app.metrics.getMetricsAsJSON()).map(({ name, type }) => [name, String(type), labelsOf(app, name)])
-  const told = rows(section('docs/metrics.md', '# Metrics')).map(([name, type, labels]) => [
+  const written = rows(section('docs/metrics.md', '# Metrics')).map(([name, type, labels]) => [
     quoted(name)[0],
     type,
     quoted(labels).sort(),
   ])
   const byName = (one: unknown[], other: unknown[]) => String(one[0]).localeCompare(String(other[0]))
   t.ok(made.length > 25)
-  t.same(told.sort(byName), made.sort(byName))
+  t.same(written.sort(byName), made.sort(byName))
 })
 
 t.test('docs/troubleshooting.md explains every alert, and no other', async t => {
   const { groups } = parse(readFileSync('deploy/alerts.yml', 'utf8')) as { groups: { rules: { alert: string }[] }[] }
   const made = groups.flatMap(({ rules }) => rules.map(({ alert }) => alert))
-  const told = rows(section('docs/troubleshooting.md', '## Alerts')).map(([name]) => quoted(name)[0])
+  const written = rows(section('docs/troubleshooting.md', '## Alerts')).map(([name]) => quoted(name)[0])
   t.ok(made.length > 10)
-  t.same(told.sort(), made.sort())
+  t.same(written.sort(), made.sort())
 })
 
 function labelsOf(app: { metrics: { getSingleMetric(name: string): unknown } }, name: string): string[] {

@@ -40,15 +40,15 @@ for (const { code, statusCode } of ofThePlugin) made.set(code, statusCode)
 
 const ofRequests = rows(section(file, '## Errors of requests'))
 const ofTheStart = rows(section(file, '## Errors of the start and of events'))
-const told = [...ofRequests, ...ofTheStart]
+const written = [...ofRequests, ...ofTheStart]
 
 t.test('every error code is explained, and none that does not exist', async t => {
   t.ok(ofThePlugin.length > 20)
-  t.same(told.flatMap(([code]) => quoted(code)).sort(), [...made.keys()].sort())
+  t.same(written.flatMap(([code]) => quoted(code)).sort(), [...made.keys()].sort())
 })
 
 t.test('every error code has a cause and a cure', async t => {
-  for (const row of told) {
+  for (const row of written) {
     t.equal(row.length, 4, row.join())
     t.ok(
       row.slice(2).every(cell => cell.length > 5),

@@ -91,8 +91,8 @@ export async function rawPublish(
   )
   socket.write(data)
   socket.write('\r\nPING\r\n')
-  let heard = ''
-  while (!/PONG|-ERR/.test(heard)) heard += String((await once(socket, 'data'))[0])
+  let seen = ''
+  while (!/PONG|-ERR/.test(seen)) seen += String((await once(socket, 'data'))[0])
   socket.destroy()
-  if (heard.includes('-ERR')) throw new Error(heard)
+  if (seen.includes('-ERR')) throw new Error(seen)
 }

@@ -22,7 +22,7 @@ export interface Crash extends Point {
 }
 
 /** Told by whoever serves, whether or not anything is provisioned. */
-const elsewhere = /^(connection|cache)\./
+const otherInstances = /^(connection|cache)\./
 const CONVERGE_MS = 60_000
 /** Where services die before another's tenants are right: who does not reach identity four times asks again in a minute. */
 const CONVERGE_TOGETHER_MS = 120_000
@@ -78,7 +78,7 @@ export async function runCrashPoints(
       const trace = stack.trace()
       const known = new Set(points.map(({ step }) => step))
       for (const step of new Set(serviceNames.flatMap(name => [...trace[name]]))) {
-        if (elsewhere.test(step) || known.has(step)) continue
+        if (otherInstances.test(step) || known.has(step)) continue
         const tellers = serviceNames.filter(name => trace[name].has(step)).sort((a, b) => load[a] - load[b])
         for (const service of everyService ? tellers : tellers.slice(0, 1)) {
           load[service]++

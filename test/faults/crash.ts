@@ -5,9 +5,9 @@
 import { subscribe } from 'node:diagnostics_channel'
 import { appendFileSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { areas, channelName, frequent } from '../../plugins/distributed-tenant/diagnostics/channels.js'
+import { areas, channelName, highVolumeAreas } from '../../plugins/distributed-tenant/diagnostics/channels.js'
 
-interface Told {
+interface PublishedStep {
   readonly area: string
   readonly service: string
   readonly event: { readonly type?: string; readonly step?: string }
@@ -44,7 +44,7 @@ function mine(service: string): boolean {
 }
 
 function hear(message: unknown): void {
-  const { area, service, event } = message as Told
+  const { area, service, event } = message as PublishedStep
   const what = event.step ?? event.type
   if (what === undefined) return
   const name = `${area}.${what}`
@@ -54,4 +54,4 @@ function hear(message: unknown): void {
   if (mine(service)) process.kill(process.pid, 'SIGKILL')
 }
 
-if (fault || trace) for (const area of areas) if (!frequent.has(area)) subscribe(channelName(area), hear)
+if (fault || trace) for (const area of areas) if (!highVolumeAreas.has(area)) subscribe(channelName(area), hear)

@@ -13,17 +13,17 @@ export function judgeOutbox(service: ServiceName, { outbox, tenants }: InstanceF
       found.push(`${messageId} waits in the outbox of ${service}${lastError ? `: ${lastError}` : ''}`)
   }
   if (service === 'identity') {
-    const told = new Set(outbox.map(({ messageId }) => messageId.split(':').slice(1, 3).join(':')))
+    const known = new Set(outbox.map(({ messageId }) => messageId.split(':').slice(1, 3).join(':')))
     for (const { id, version } of tenants) {
       for (let each = 1; each <= version; each++) {
-        if (!told.has(`${id}:${each}`)) found.push(`version ${each} of ${id} was never told`)
+        if (!known.has(`${id}:${each}`)) found.push(`version ${each} of ${id} was never told`)
       }
     }
   }
   for (const { id, lifecycle, provisioned } of tenants) {
     if (lifecycle === 'deleted' || provisioned !== 'ready') continue
-    const said = outbox.some(row => row.tenant === id && row.subject === `tenant.ready.${service}`)
-    if (!said) found.push(`${service} made ${id} ready and never told`)
+    const announced = outbox.some(row => row.tenant === id && row.subject === `tenant.ready.${service}`)
+    if (!announced) found.push(`${service} made ${id} ready and never told`)
   }
   return found
 }

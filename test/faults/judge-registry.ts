@@ -15,12 +15,12 @@ export interface ListedTenant {
 const words = ['name', 'domain', 'settings', 'version', 'lifecycle'] as const
 
 export function judgeRegistry(service: ServiceName, facts: Facts): string[] {
-  const said = new Map(facts.identity.tenants.map(tenant => [tenant.id, tenant]))
+  const output = new Map(facts.identity.tenants.map(tenant => [tenant.id, tenant]))
   const here = new Map(facts[service].tenants.map(tenant => [tenant.id, tenant]))
   const found: string[] = []
-  for (const id of said.keys()) if (!here.has(id)) found.push(`${service} has never heard of ${id}`)
+  for (const id of output.keys()) if (!here.has(id)) found.push(`${service} has never heard of ${id}`)
   for (const [id, tenant] of here) {
-    const truth = said.get(id)
+    const truth = output.get(id)
     if (truth) found.push(...judgeTenant(service, tenant, truth))
     else found.push(`${service} has ${id}, which identity does not`)
   }

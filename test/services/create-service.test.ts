@@ -29,12 +29,12 @@ t.test('a service', async t => {
   const call = as(app, 'acme')
 
   await t.test('is healthy when everything is there', async t => {
-    let said = { status: 'not asked' }
+    let output = { status: 'not asked' }
     await within(5000, async () => {
-      said = (await health(app)).json()
-      return said.status === 'healthy'
+      output = (await health(app)).json()
+      return output.status === 'healthy'
     })
-    t.match(said, {
+    t.match(output, {
       status: 'healthy',
       checks: { database: { status: 'up' }, redis: { status: 'up' }, nats: { status: 'up' } },
       connections: { service: 'employee', budget: 50 },

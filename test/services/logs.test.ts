@@ -95,9 +95,9 @@ t.test('what services say of themselves', async t => {
     )
 
     for (const service of Object.values(services)) t.equal((await service.stop()).code, 0)
-    for (const [name, { said }] of Object.entries(services)) {
-      t.same(tells(said()), [], `${name}'s log`)
-      const lines = said()
+    for (const [name, { output }] of Object.entries(services)) {
+      t.same(tells(output()), [], `${name}'s log`)
+      const lines = output()
         .split('\n')
         .filter(Boolean)
         .map(text => JSON.parse(text) as Line)
@@ -108,7 +108,7 @@ t.test('what services say of themselves', async t => {
     t.same(answers, [], 'no answer tells one either')
 
     const lines = services.employee
-      .said()
+      .output()
       .split('\n')
       .filter(Boolean)
       .map(text => JSON.parse(text) as Line)
@@ -126,10 +126,10 @@ t.test('what services say of themselves', async t => {
       { TENANT_DB_PORT: typed.token },
     ]
     for (const env of wrong) {
-      const { ended, said } = run(t, 'identity', { ...environment('identity', await freePort()), ...env })
+      const { ended, output } = run(t, 'identity', { ...environment('identity', await freePort()), ...env })
       t.equal((await ended).code, 1, Object.keys(env).join())
-      t.same(tells(said()), [])
-      t.notMatch(said(), typed.token.slice(0, 10))
+      t.same(tells(output()), [])
+      t.notMatch(output(), typed.token.slice(0, 10))
     }
   })
 })

@@ -38,7 +38,7 @@ export function startService(
           return response?.status === 200
         })
       } catch (error) {
-        throw new Error(`${(error as Error).message}. It said:\n${child.said()}`)
+        throw new Error(`${(error as Error).message}. It said:\n${child.output()}`)
       }
     },
   }

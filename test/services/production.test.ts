@@ -4,11 +4,11 @@ import { startStack } from '../../stack/stack.js'
 import { until } from '../rig.js'
 
 t.test('with NODE_ENV=production', async t => {
-  const said: string[] = []
+  const output: string[] = []
   const stack = await startStack({
     // The servers of the tests speak no TLS.
     serviceEnv: { NODE_ENV: 'production', DB_SSLMODE: 'prefer', LOG_LEVEL: 'trace' },
-    serviceSays: (_name, line) => said.push(line),
+    onServiceLine: (_name, line) => output.push(line),
   })
   t.teardown(() => stack.stop())
   const { identity, employee, core } = stack.info.services
@@ -108,11 +108,11 @@ t.test('with NODE_ENV=production', async t => {
   })
 
   await t.test('no secret is in what the services say', async t => {
-    t.ok(said.length > 20)
+    t.ok(output.length > 20)
     const secrets = [token, stack.info.adminToken, 'the password of', 'BEGIN PRIVATE KEY', '$scrypt$']
     for (const secret of secrets)
       t.same(
-        said.filter(line => line.includes(secret)),
+        output.filter(line => line.includes(secret)),
         [],
         secret.slice(0, 20),
       )

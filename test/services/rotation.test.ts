@@ -80,7 +80,7 @@ function startLoad(ask: (client: number) => Promise<Response>) {
 t.test('secrets are changed under load, and no request fails', async t => {
   const { service, look } = await serviceRig(t, ['identity', 'employee'])
   const tenants = Array.from({ length: CLIENTS }, (_, n) => `tenant-${n}`)
-  const told = (answers: Record<string, number>) => {
+  const seen = (answers: Record<string, number>) => {
     const count = Object.values(answers).reduce((sum, one) => sum + one, 0)
     t.comment(`${count} requests: ${JSON.stringify(answers)}`)
     return Object.keys(answers)
@@ -122,7 +122,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
     await roll(`${k2},${k1}`)
     await until('every role has the new key', 30_000, async () => (await keys()).join() === 'k2')
     await roll(k2)
-    t.same(told(await load.stop()), ['200'])
+    t.same(seen(await load.stop()), ['200'])
     for (const url of running) await all.remove(url)
   })
 
@@ -176,7 +176,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
     writeFileSync(file, next)
     await until('the old one passes no more', 10_000, () => everywhere(adminToken, 401))
     await load.more(100)
-    t.same(told(await load.stop()), ['200'])
+    t.same(seen(await load.stop()), ['200'])
     for (const url of urls) await all.remove(url)
   })
 
@@ -251,6 +251,6 @@ t.test('secrets are changed under load, and no request fails', async t => {
     await central`update signing_keys set retires_at = clock_timestamp() - interval '1 second' where retires_at is not null`
     await until('one key is published', 10_000, async () => (await published()).join() === '1,1')
     await load.more(100)
-    t.same(told(await load.stop()), ['200'])
+    t.same(seen(await load.stop()), ['200'])
   })
 })

@@ -61,16 +61,16 @@ t.test('a process', async t => {
   }
 
   await t.test('says where it is ready, serves, and ends by itself on SIGTERM', async t => {
-    const { port, stop, says } = await start(t)
+    const { port, stop, waitFor } = await start(t)
     // It may serve before the line has come through the pipe.
-    await says(new RegExp(`employee-service is ready at http://127\\.0\\.0\\.1:${port}`))
+    await waitFor(new RegExp(`employee-service is ready at http://127\\.0\\.0\\.1:${port}`))
     const begun = performance.now()
-    const { code, out: said, err } = await stop()
+    const { code, out: output, err } = await stop()
     t.equal(code, 0, err)
     t.ok(performance.now() - begun < 6000)
-    t.match(said, /closing/)
-    t.notMatch(said + err, new RegExp(made.database('employee').password ?? '-'), 'no password in the log')
-    t.notMatch(said + err, new RegExp(made.servers.redis.password))
+    t.match(output, /closing/)
+    t.notMatch(output + err, new RegExp(made.database('employee').password ?? '-'), 'no password in the log')
+    t.notMatch(output + err, new RegExp(made.servers.redis.password))
   })
 
   await t.test('with a client that holds its connection open ends all the same', async t => {
@@ -88,11 +88,11 @@ t.test('a process', async t => {
       ['SIGTERM', 143],
       ['SIGINT', 130],
     ] as const) {
-      const { port, process: child, says, stop } = await start(t)
+      const { port, process: child, waitFor, stop } = await start(t)
       const half = holdOpen(port, '\r\n')
-      await says(/"url":"\/api\/employees"/)
+      await waitFor(/"url":"\/api\/employees"/)
       child.kill(signal)
-      await says(/closing/)
+      await waitFor(/closing/)
       t.equal(child.exitCode, null, 'it waits for the request it accepted')
       t.equal((await stop(signal)).code, wanted)
       half.destroy()

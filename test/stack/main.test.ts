@@ -21,7 +21,7 @@ function launch(t: Test, folder: string, args = ['--ports', '0'], more: NodeJS.P
   return startChild(t, [main, ...args], env)
 }
 
-const ready = (launched: Child): Promise<void> => launched.says(/Ctrl-C ends everything/)
+const ready = (launched: Child): Promise<void> => launched.waitFor(/Ctrl-C ends everything/)
 
 function newFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'stack-test-'))
@@ -46,8 +46,8 @@ t.test('a second start says what is running; after SIGKILL a new one starts; SIG
   const info = readStackFile(folder)
   const second = launch(t, folder)
   t.equal((await second.ended).code, 1)
-  t.match(second.said(), /already running/)
-  t.ok(second.said().includes(info?.services.core.url ?? '?'))
+  t.match(second.output(), /already running/)
+  t.ok(second.output().includes(info?.services.core.url ?? '?'))
   t.same(readStackFile(folder), info)
 
   const everyone = descendants(first.process.pid as number)
@@ -64,7 +64,7 @@ t.test('of two simultaneous starts one goes on; SIGTERM takes it down', async t 
   const both = [launch(t, folder), launch(t, folder)]
   const loser = await Promise.race(both.map(one => one.ended.then(() => one)))
   t.equal((await loser.ended).code, 1)
-  t.match(loser.said(), /another launcher|already running/)
+  t.match(loser.output(), /another launcher|already running/)
   const other = both.find(one => one !== loser)
   if (!other) throw new Error('unreachable')
   await ready(other)
@@ -78,36 +78,36 @@ t.test('a taken port is named before anything is started', async t => {
   const { port } = server.address() as { port: number }
   const launched = launch(t, newFolder(t), ['--ports', String(port)])
   t.equal((await launched.ended).code, 1)
-  t.match(launched.said(), new RegExp(`^Port ${port}.*npm start -- --ports 0`))
+  t.match(launched.output(), new RegExp(`^Port ${port}.*npm start -- --ports 0`))
 })
 
 t.test('services die, are stopped and are started again while the stack runs; SIGINT takes it down', async t => {
   const folder = newFolder(t)
   const alone = launch(t, folder, ['stop', 'employee'])
   t.equal((await alone.ended).code, 1)
-  t.match(alone.said(), /No stack of this checkout is running/)
+  t.match(alone.output(), /No stack of this checkout is running/)
 
   const launched = launch(t, folder)
   await ready(launched)
   const { identity, employee, core } = readStackFile(folder)?.services ?? {}
   const isReady = async (url?: string) => (await fetch(`${url}/api/health/ready`)).status === 200
-  const told = async (verb: 'start' | 'stop', name: string) => {
+  const seen = async (verb: 'start' | 'stop', name: string) => {
     const { code, out, err } = await launch(t, folder, [verb, name]).ended
     t.equal(code, 0, out + err)
   }
 
   await t.test('one that dies is told, the others go on, and it can be started again', async t => {
     await fetch(`${employee?.url}/die`).catch(() => {})
-    await launched.says(/employee ended with exit code 7/)
+    await launched.waitFor(/employee ended with exit code 7/)
     t.ok(await isReady(core?.url))
-    await told('start', 'employee')
+    await seen('start', 'employee')
     t.ok(await isReady(employee?.url))
   })
 
   await t.test('one can be stopped and started', async t => {
-    await told('stop', 'employee')
+    await seen('stop', 'employee')
     await t.rejects(isReady(employee?.url))
-    await told('start', 'employee')
+    await seen('start', 'employee')
     t.ok(await isReady(employee?.url))
   })
 
@@ -115,9 +115,9 @@ t.test('services die, are stopped and are started again while the stack runs; SI
     const services = Object.entries({ identity, core, employee })
     for (const [, one] of services) await fetch(`${one?.url}/die`).catch(() => {})
     // The employee service for the second time.
-    await launched.says(/(ended with exit code 7[\s\S]*){4}/)
+    await launched.waitFor(/(ended with exit code 7[\s\S]*){4}/)
     for (const [name, one] of services) {
-      await told('start', name)
+      await seen('start', name)
       t.ok(await isReady(one?.url))
     }
   })

@@ -1,12 +1,12 @@
 // Owns what there is once for each PostgreSQL instance of the service: a cloner with its template, and a breaker. Whoever asks
 // for an instance that is not known gets the home instance's breaker, and no cloner.
 
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { inspectDatabase } from '../databases/databases.js'
 import type { MigrationSet } from '../databases/migrations.js'
 import { type Cloner, createCloner, type Template } from '../databases/template.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import { type Breaker, createBreaker } from '../instances/breaker.js'
 import { answers } from '../instances/instance-probe.js'
 import type { ProvisionerOptions } from '../provisioning/provisioner.js'
@@ -22,23 +22,26 @@ export interface Instances {
   /** Whether each of the others has this template; one that cannot be asked is not known to. */
   haveTemplate(template: Template): Promise<boolean>
   /** What provisioning works with beyond home, null when there is nothing beyond. */
-  readonly elsewhere: ProvisionerOptions['elsewhere']
+  readonly otherInstances: ProvisionerOptions['otherInstances']
 }
 
 export function assembleInstances(
   { service, instances }: Settings,
-  { pools, sets, tell }: { pools: Pools; sets: readonly MigrationSet[]; tell: Tell },
+  { pools, sets, publish }: { pools: Pools; sets: readonly MigrationSet[]; publish: PublishStep },
 ): Instances {
   const names = instances.map(({ name }) => name)
   const several = names.length > 1
   const cloners = new Map(
     names.map(name => {
-      const visit: Pools['visit'] = (database, fn) => pools.visit(database, fn, name)
-      return [name, createCloner({ service, sets, visit })] as const
+      const withDirectConnection: Pools['withDirectConnection'] = (database, fn) =>
+        pools.withDirectConnection(database, fn, name)
+      return [name, createCloner({ service, sets, withDirectConnection })] as const
     }),
   )
-  const breakers = new Map(names.map(name => [name, createBreaker(event => tell({ area: 'retry', event }))] as const))
-  const breaker = breakers.get(HOME) as Breaker
+  const breakers = new Map(
+    names.map(name => [name, createBreaker(event => publish({ area: 'retry', event }))] as const),
+  )
+  const breaker = breakers.get(DEFAULT_INSTANCE) as Breaker
   const breakerOf = (instance: string): Breaker => breakers.get(instance) ?? breaker
 
   return {
@@ -50,16 +53,16 @@ export function assembleInstances(
     async haveTemplate({ name, mark }) {
       const found = names.slice(1).map(instance =>
         pools
-          .lookAt(instance)(sql => inspectDatabase(sql, name))
+          .readSessionOn(instance)(sql => inspectDatabase(sql, name))
           .catch(() => null),
       )
       return (await Promise.all(found)).every(one => one?.state === 'present' && one.comment === mark)
     },
-    elsewhere: several
+    otherInstances: several
       ? {
           sessionAt: pools.sessionAt,
           candidates: () => names.filter(name => breakerOf(name).state().retryInMs === 0),
-          answers: name => answers(pools.lookAt(name), breakerOf(name)),
+          answers: name => answers(pools.readSessionOn(name), breakerOf(name)),
         }
       : null,
   }

@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis'
 import type { Settings } from '../config/settings.js'
 import type { NotificationsHandle } from '../connections/notifications.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import { createDirectory, type Directory } from '../directory/directory.js'
 import { createRemote, type Remote } from '../directory/redis-cache.js'
 import { connectRedis } from '../directory/redis-client.js'
@@ -18,16 +18,16 @@ export interface Lookups {
 
 export function assembleLookups(
   settings: Settings,
-  { central, notifications, tell }: { central: SqlClient; notifications: NotificationsHandle; tell: Tell },
+  { central, notifications, publish }: { central: SqlClient; notifications: NotificationsHandle; publish: PublishStep },
 ): Lookups {
-  const { redis, owned } = redisOf(settings, tell)
+  const { redis, owned } = redisOf(settings, publish)
   const remote = redis
     ? createRemote({
         redis,
         service: settings.service,
         keys: settings.roleKeys,
         ttlMs: settings.cacheTtl,
-        report: event => tell({ area: 'cache', event }),
+        report: event => publish({ area: 'cache', event }),
       })
     : null
   const directory = createDirectory({
@@ -35,8 +35,8 @@ export function assembleLookups(
     remote,
     notifications,
     cacheTtl: settings.cacheTtl,
-    report: event => tell({ area: 'lookup', event }),
-    heard: () => tell.heard('lookup'),
+    report: event => publish({ area: 'lookup', event }),
+    announced: () => publish.hasSubscribers('lookup'),
   })
   return {
     directory,
@@ -47,9 +47,9 @@ export function assembleLookups(
   }
 }
 
-function redisOf({ redis, redisCa, service }: Settings, tell: Tell): { redis: Redis | null; owned: boolean } {
+function redisOf({ redis, redisCa, service }: Settings, publish: PublishStep): { redis: Redis | null; owned: boolean } {
   if (typeof redis !== 'string') return { redis, owned: false }
   const client = connectRedis(redis, service, redisCa)
-  client.on('error', error => tell({ area: 'cache', event: { type: 'remote_failed', error } }))
+  client.on('error', error => publish({ area: 'cache', event: { type: 'remote_failed', error } }))
   return { redis: client, owned: true }
 }

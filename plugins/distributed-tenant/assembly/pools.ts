@@ -3,14 +3,14 @@
 // Tenants are reached by a login of their own each, everything else by the service's. Where the service has more instances,
 // tenants of all share the budget, and each other one has provisioning sessions of its own.
 
-import { HOME, instanceDatabaseName } from '../config/instances.js'
+import { DEFAULT_INSTANCE, instanceDatabaseName } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { createArrayTypes } from '../connections/array-types.js'
 import { type Connection, openConnection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
 import { type Target, tlsOptions } from '../connections/target.js'
 import type { Logins } from '../credentials/logins.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName, PoolReport } from '../diagnostics/steps.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable, TenantMoving } from '../errors.js'
 import { createPlaced } from '../instances/open-where-placed.js'
@@ -52,11 +52,11 @@ export interface Pools {
    * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
    * where the registry has the tenant of that name, else at home.
    */
-  visit<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
+  withDirectConnection<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
   /** A session for provisioning on an instance; at home it is one on the central database. */
   sessionAt(instance: string): Session
   /** The same for looks, which wait for nobody and take no longer than a request may; home has its central database. */
-  lookAt(instance: string): Session
+  readSessionOn(instance: string): Session
   /** Where an instance is. @throws TENANT_DATABASE_UNAVAILABLE when this process was not told of it */
   addressOf(instance: string): { readonly host: string; readonly port: number }
   /** Where tenants are; null where there is one instance, and nothing to ask. */
@@ -70,7 +70,7 @@ export interface Pools {
   close(deadlineMs: number): Promise<void>
 }
 
-export function createPools(settings: Settings, logins: Logins, tell: Tell): Pools {
+export function createPools(settings: Settings, logins: Logins, publish: PublishStep): Pools {
   const { database, service } = settings
   const direct = {
     host: database.host,
@@ -89,7 +89,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
   const places = new Map(
     settings.instances.map(({ name, host, port }) => [
       name,
-      { host, port, tls: name === HOME ? direct.tls : tlsOptions({ ...database, host, port }) },
+      { host, port, tls: name === DEFAULT_INSTANCE ? direct.tls : tlsOptions({ ...database, host, port }) },
     ]),
   )
   const placeOf = (instance: string) => {
@@ -108,9 +108,9 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
   }
 
   const reports = (pool: PoolName) => ({
-    report: (event: PoolReport) => tell({ area: 'connection', pool, event }),
+    report: (event: PoolReport) => publish({ area: 'connection', pool, event }),
     reportLease: ((type, key, waitedMs) => {
-      if (tell.heard('lease')) tell({ area: 'lease', pool, event: { type, key, waitedMs } })
+      if (publish.hasSubscribers('lease')) publish({ area: 'lease', pool, event: { type, key, waitedMs } })
     }) satisfies ReportLease,
   })
 
@@ -136,7 +136,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
     name: 'provisioning',
   })
   const clients = (pool: Pool, name: PoolName, queryTimeout: number, unavailable: () => Error) =>
-    createClients({ pool, builder, queryTimeout, unavailable, follow: createFollow(tell, name) })
+    createClients({ pool, builder, queryTimeout, unavailable, follow: createFollow(publish, name) })
   const noCentral = () => new CentralDatabaseUnavailable()
   const noTenant = () => new TenantDatabaseUnavailable()
   const central = clients(centralPool, 'central', settings.queryTimeout, noCentral)(database.database)
@@ -201,7 +201,7 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       builder,
       queryTimeout: settings.queryTimeout,
       unavailable: noTenant,
-      follow: createFollow(tell, 'tenant'),
+      follow: createFollow(publish, 'tenant'),
       ...(placements && { refusedWrite: name => movingError(placements, tenantOfDatabase(name, service)) }),
     }),
     placements,
@@ -209,22 +209,22 @@ export function createPools(settings: Settings, logins: Logins, tell: Tell): Poo
       const { host, port } = placeOf(instance)
       return { host, port }
     },
-    instanceOf: name => placed?.instanceOf(name) ?? HOME,
+    instanceOf: name => placed?.instanceOf(name) ?? DEFAULT_INSTANCE,
     share: shareOf(settings.maxConnections, settings.instances.length),
     sessionAt(instance) {
-      if (instance === HOME) return provisioning.session
+      if (instance === DEFAULT_INSTANCE) return provisioning.session
       placeOf(instance)
       return fn => (others.get(instance) as Elsewhere).work.scope.session(fn)
     },
-    lookAt(instance) {
-      if (instance === HOME) return central.session
+    readSessionOn(instance) {
+      if (instance === DEFAULT_INSTANCE) return central.session
       placeOf(instance)
       return fn => (others.get(instance) as Elsewhere).looks.scope.session(fn)
     },
-    async visit(name, fn, instance) {
+    async withDirectConnection(name, fn, instance) {
       const id = placements && tenantOfDatabase(name, service)
       // One that is not registered yet is being brought here, to the home instance.
-      const at = instance ?? (id && placements ? ((await placements.find(id)) ?? HOME) : HOME)
+      const at = instance ?? (id && placements ? ((await placements.find(id)) ?? DEFAULT_INSTANCE) : DEFAULT_INSTANCE)
       // A pool of one, gone with the visit: the database may be a template, which must not keep a session.
       const pool = small(
         1,

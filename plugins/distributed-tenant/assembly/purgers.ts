@@ -2,7 +2,7 @@
 // brought here, whose data is where it came from.
 
 import type { Settings } from '../config/settings.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import type { PurgeStep } from '../diagnostics/steps.js'
 import { IdentityUnavailable } from '../errors.js'
 import { createPurger, type Purger } from '../provisioning/purge.js'
@@ -12,14 +12,19 @@ import type { Pools } from './pools.js'
 
 export function assemblePurgers(
   settings: Settings,
-  { pools, instances, feed, tell }: { pools: Pools; instances: readonly string[]; feed: Feed | null; tell: Tell },
+  {
+    pools,
+    instances,
+    feed,
+    publish,
+  }: { pools: Pools; instances: readonly string[]; feed: Feed | null; publish: PublishStep },
 ): { readonly purger: Purger; readonly remover: Purger } {
   const purges = {
     service: settings.service,
     session: pools.provisioning.session,
     instances,
     sessionAt: pools.sessionAt,
-    report: (event: { step: PurgeStep; id: TenantId }) => tell({ area: 'purge', event }),
+    report: (event: { step: PurgeStep; id: TenantId }) => publish({ area: 'purge', event }),
   }
   return {
     purger: createPurger({ ...purges, confirm: confirmPurge(settings, feed) }),

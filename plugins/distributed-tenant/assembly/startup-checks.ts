@@ -1,13 +1,13 @@
 // Owns what must be true before this process serves: the right central database, a role that is no superuser, schemas at
 // this release's version, a template to clone. Each refusal says what is wrong and the cure; nothing is half done.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { HOME, type InstanceAddress } from '../config/instances.js'
+import { DEFAULT_INSTANCE, type InstanceAddress } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { isWithoutTls } from '../connections/failures.js'
 import { type MigrationSet, migrate } from '../databases/migrations.js'
 import { powerfulRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { prepareAnchor } from '../instances/prepare-instance.js'
 import { shareOf } from '../pool/instance-quota.js'
@@ -49,16 +49,16 @@ export async function prepareCentral(
   settings: Settings,
   pools: Pools,
   sets: readonly MigrationSet[],
-  tell: Tell,
+  publish: PublishStep,
   patienceMs: number,
 ): Promise<void> {
-  const facts = await firstContact(settings, pools.central.sql, tell, patienceMs)
+  const facts = await firstContact(settings, pools.central.sql, publish, patienceMs)
   checkMark(settings, facts)
   refuseOldServer(`${settings.database.host}:${settings.database.port}`, facts)
-  checkRole(settings, facts, tell)
-  await checkTenantRoles(settings, pools.central.sql, tell)
-  checkBudget(settings, facts, tell)
-  checkIdentity(settings, tell)
+  checkRole(settings, facts, publish)
+  await checkTenantRoles(settings, pools.central.sql, publish)
+  checkBudget(settings, facts, publish)
+  checkIdentity(settings, publish)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
   await checkPlacements(settings, pools.central.sql)
 }
@@ -84,20 +84,20 @@ export async function prepareInstances(
   settings: Settings,
   pools: Pools,
   ensureTemplate: (instance: string) => Promise<unknown>,
-  tell: Tell,
+  publish: PublishStep,
 ): Promise<void> {
   await Promise.all(
     settings.instances
-      .filter(({ name }) => name !== HOME)
+      .filter(({ name }) => name !== DEFAULT_INSTANCE)
       .map(async address => {
         try {
-          await prepareInstance(settings, pools, address, tell)
+          await prepareInstance(settings, pools, address, publish)
           await ensureTemplate(address.name)
         } catch (error) {
           if (error instanceof ConfigurationInvalid) throw error
           const { name, host, port } = address
           const { message } = causeOf(error)
-          tell({
+          publish({
             area: 'start',
             event: {
               type: 'warning',
@@ -109,14 +109,19 @@ export async function prepareInstances(
   )
 }
 
-async function prepareInstance(settings: Settings, pools: Pools, address: InstanceAddress, tell: Tell): Promise<void> {
+async function prepareInstance(
+  settings: Settings,
+  pools: Pools,
+  address: InstanceAddress,
+  publish: PublishStep,
+): Promise<void> {
   const { name } = address
   const facts = await pools.sessionAt(name)(at => prepareAnchor(at, pools.central.sql, settings.service, address))
-  tellPowerful(settings, facts.powerful, tell)
+  warnOfPowerful(settings, facts.powerful, publish)
   const wanted = (pools.share + BESIDE_SHARE) * settings.replicas
   const allowed = facts.maxConnections - facts.reserved
   if (wanted <= allowed) return
-  tell({
+  publish({
     area: 'start',
     event: {
       type: 'warning',
@@ -125,7 +130,12 @@ async function prepareInstance(settings: Settings, pools: Pools, address: Instan
   })
 }
 
-async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, patienceMs: number): Promise<Facts> {
+async function firstContact(
+  settings: Settings,
+  sql: SqlClient,
+  publish: PublishStep,
+  patienceMs: number,
+): Promise<Facts> {
   const wait = settings.waitForDatabase ? Math.min(WAIT_FOR_DATABASE_MS, patienceMs) : 0
   const deadline = performance.now() + wait
   for (;;) {
@@ -140,7 +150,7 @@ async function firstContact(settings: Settings, sql: SqlClient, tell: Tell, pati
       return facts as Facts
     } catch (error) {
       if (performance.now() >= deadline || !NOT_YET.test(causeOf(error).code ?? '')) throw unreachable(settings, error)
-      tell({ area: 'start', event: { type: 'note', message: 'the central database does not answer yet; waiting' } })
+      publish({ area: 'start', event: { type: 'note', message: 'the central database does not answer yet; waiting' } })
       await sleep(500)
     }
   }
@@ -169,9 +179,13 @@ function checkMark({ database, service }: Settings, { comment }: Facts): void {
   }
 }
 
-function checkRole({ production, database, service, roleKeysImplied }: Settings, facts: Facts, tell: Tell): void {
+function checkRole(
+  { production, database, service, roleKeysImplied }: Settings,
+  facts: Facts,
+  publish: PublishStep,
+): void {
   const again = `\`distributed-tenant init --service ${service}\``
-  const warn = (message: string) => tell({ area: 'start', event: { type: 'warning', message } })
+  const warn = (message: string) => publish({ area: 'start', event: { type: 'warning', message } })
   if (facts.superuser) {
     const message = `${database.user} is a superuser: make the service’s own role with ${again} and use it in DB_USERNAME.`
     if (production) throw new ConfigurationInvalid(message)
@@ -186,28 +200,36 @@ function checkRole({ production, database, service, roleKeysImplied }: Settings,
   }
   if (roleKeysImplied) {
     const message = 'TENANT_ROLE_SECRET is not set: the passwords of tenants’ roles derive from DB_PASSWORD.'
-    tell({ area: 'start', event: { type: 'note', message } })
+    publish({ area: 'start', event: { type: 'note', message } })
   }
 }
 
 /** What every tenant's handlers run as. More than rows and a connection was given to it by hand. */
-async function checkTenantRoles({ production, service }: Settings, sql: SqlClient, tell: Tell): Promise<void> {
-  tellPowerful({ production }, await powerfulRoles(sql, service), tell)
+async function checkTenantRoles(
+  { production, service }: Settings,
+  sql: SqlClient,
+  publish: PublishStep,
+): Promise<void> {
+  warnOfPowerful({ production }, await powerfulRoles(sql, service), publish)
 }
 
-function tellPowerful({ production }: Pick<Settings, 'production'>, powerful: readonly string[], tell: Tell): void {
+function warnOfPowerful(
+  { production }: Pick<Settings, 'production'>,
+  powerful: readonly string[],
+  publish: PublishStep,
+): void {
   if (powerful.length === 0) return
   const message = `${powerful.slice(0, 5).join(', ')}${powerful.length > 5 ? ', …' : ''} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
   if (production) throw new ConfigurationInvalid(message)
-  tell({ area: 'start', event: { type: 'warning', message } })
+  publish({ area: 'start', event: { type: 'warning', message } })
 }
 
-function checkIdentity({ identity, source, enabled, nats }: Settings, tell: Tell): void {
+function checkIdentity({ identity, source, enabled, nats }: Settings, publish: PublishStep): void {
   // Without events nobody else makes tenants here.
   if (identity || source || !enabled || nats === null) return
   const message =
     'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
-  tell({ area: 'start', event: { type: 'warning', message } })
+  publish({ area: 'start', event: { type: 'warning', message } })
 }
 
 /** Everything a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
@@ -215,12 +237,12 @@ const BESIDE_BUDGET = 14
 /** The same on an instance that is not home: provisioning 4 with 4 visits, looks 2. */
 const BESIDE_SHARE = 10
 
-function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, tell: Tell): void {
+function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, publish: PublishStep): void {
   const budget = shareOf(maxConnections, instances.length)
   const wanted = (budget + BESIDE_BUDGET) * replicas
   const allowed = facts.maxConnections - facts.reserved
   if (wanted <= allowed) return
-  tell({
+  publish({
     area: 'start',
     event: {
       type: 'warning',

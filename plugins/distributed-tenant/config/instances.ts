@@ -5,7 +5,7 @@ import { ConfigurationInvalid } from '../errors.js'
 import type { ServiceName } from '../types.js'
 
 /** The instance of the central database: a tenant is there unless its registry row says otherwise. */
-export const HOME = 'main'
+export const DEFAULT_INSTANCE = 'main'
 
 /** Where an instance is. Login, password and TLS are those of the home instance. */
 export interface InstanceAddress {
@@ -39,11 +39,12 @@ export function instancesOf(
   home: { readonly host: string; readonly port: number },
   others: Readonly<Record<string, { readonly host: string; readonly port?: number | undefined }>>,
 ): readonly InstanceAddress[] {
-  const instances: InstanceAddress[] = [{ name: HOME, host: home.host, port: home.port }]
+  const instances: InstanceAddress[] = [{ name: DEFAULT_INSTANCE, host: home.host, port: home.port }]
   for (const [name, { host, port = 5432 }] of Object.entries(others)) {
     if (!NAME.test(name))
       throw refused(`the name ${name} is not usable: 1 to 15 of a-z and 0-9, beginning with a letter`)
-    if (name === HOME) throw refused(`${HOME} is the instance of DB_HOST and is not named there`)
+    if (name === DEFAULT_INSTANCE)
+      throw refused(`${DEFAULT_INSTANCE} is the instance of DB_HOST and is not named there`)
     if (!Number.isInteger(port) || port < 1 || port > 65_535) throw refused(`${name} has no port from 1 to 65535`)
     const same = instances.find(one => one.host === host && one.port === port)
     if (same) throw refused(`${name} and ${same.name} are the same server, ${host}:${port}`)

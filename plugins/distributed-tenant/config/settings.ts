@@ -68,7 +68,10 @@ export function settle(options: DistributedTenantOptions, environment: Environme
   }
   const service = parseServiceName(name)
   const production = options.production ?? environment.NODE_ENV === 'production'
-  const maxConnections = whole('maxConnections', options.maxConnections ?? environment.DISTRIBUTED_MAX_CONNECTIONS)
+  const maxConnections = positiveInteger(
+    'maxConnections',
+    options.maxConnections ?? environment.DISTRIBUTED_MAX_CONNECTIONS,
+  )
   if (production && !options.authorizeTenant && !options.trustedGateway) {
     throw new ConfigurationInvalid(
       'In production the tenant header is only a claim: pass `authorizeTenant`, or `trustedGateway: true` if a gateway has verified it.',
@@ -114,17 +117,20 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     maxConnections,
     maxConnectionsPerTenant: Math.min(
       maxConnections,
-      whole('maxConnectionsPerTenant', options.maxConnectionsPerTenant ?? Math.max(1, Math.floor(maxConnections / 5))),
+      positiveInteger(
+        'maxConnectionsPerTenant',
+        options.maxConnectionsPerTenant ?? Math.max(1, Math.floor(maxConnections / 5)),
+      ),
     ),
-    acquireTimeout: above0('acquireTimeout', options.acquireTimeout ?? environment.TENANT_ACQUIRE_TIMEOUT * 1000),
-    connectTimeout: above0(
+    acquireTimeout: positiveMs('acquireTimeout', options.acquireTimeout ?? environment.TENANT_ACQUIRE_TIMEOUT * 1000),
+    connectTimeout: positiveMs(
       'connectTimeout',
       options.connectTimeout ?? environment.DISTRIBUTED_CONNECTION_TIMEOUT * 1000,
     ),
-    queryTimeout: above0('queryTimeout', options.queryTimeout ?? 30_000),
-    idleTimeout: above0('idleTimeout', options.idleTimeout ?? environment.DISTRIBUTED_IDLE_TIMEOUT * 1000),
-    replicas: whole('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
-    spares: notBelow0('spares', options.spares ?? environment.TENANT_SPARES),
+    queryTimeout: positiveMs('queryTimeout', options.queryTimeout ?? 30_000),
+    idleTimeout: positiveMs('idleTimeout', options.idleTimeout ?? environment.DISTRIBUTED_IDLE_TIMEOUT * 1000),
+    replicas: positiveInteger('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
+    spares: nonNegativeInteger('spares', options.spares ?? environment.TENANT_SPARES),
     outdatedTenants: options.outdatedTenants ?? environment.TENANT_OUTDATED,
     roleKeys: roleSecret === undefined ? [{ id: 'dev', secret: database.password ?? '' }] : parseRoleKeys(roleSecret),
     roleKeysImplied: roleSecret === undefined,
@@ -136,7 +142,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
       typeof redis === 'string'
         ? readAuthorities('REDIS_CA_FILE', options.redisCaFile ?? environment.REDIS_CA_FILE, redis)
         : undefined,
-    cacheTtl: above0('cacheTtl', options.cacheTtl ?? environment.TENANT_CACHE_TTL * 1000),
+    cacheTtl: positiveMs('cacheTtl', options.cacheTtl ?? environment.TENANT_CACHE_TTL * 1000),
     header: options.header ?? environment.TENANT_HEADER,
     baseDomain: options.baseDomain ?? environment.TENANT_BASE_DOMAIN ?? null,
     identifyBy: options.identifyBy ? [options.identifyBy].flat() : null,
@@ -147,8 +153,8 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     onStatus: options.onStatus,
     production,
     identity,
-    retention: atLeast0('retention', options.retention ?? environment.TENANT_RETENTION_DAYS * 86_400_000),
-    reconcileInterval: above0('reconcileInterval', options.reconcileInterval ?? 10_000),
+    retention: nonNegativeMs('retention', options.retention ?? environment.TENANT_RETENTION_DAYS * 86_400_000),
+    reconcileInterval: positiveMs('reconcileInterval', options.reconcileInterval ?? 10_000),
     waitForDatabase: environment.DOCKER_ENABLED ?? false,
   }
 }
@@ -192,22 +198,22 @@ function settleReset(reset: string = 'needed'): boolean {
 const folder = (path: string | URL | undefined): string | null =>
   path === undefined ? null : path instanceof URL ? fileURLToPath(path) : path
 
-function whole(name: string, value: number): number {
+function positiveInteger(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1) throw new ConfigurationInvalid(`${name} must be a whole number above 0.`)
   return value
 }
 
-function notBelow0(name: string, value: number): number {
+function nonNegativeInteger(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 0) throw new ConfigurationInvalid(`${name} must be a whole number, or 0.`)
   return value
 }
 
-function above0(name: string, value: number): number {
+function positiveMs(name: string, value: number): number {
   if (!(value > 0)) throw new ConfigurationInvalid(`${name} must be a number of milliseconds above 0.`)
   return value
 }
 
-function atLeast0(name: string, value: number): number {
+function nonNegativeMs(name: string, value: number): number {
   if (!(value >= 0)) throw new ConfigurationInvalid(`${name} must be a number of milliseconds, 0 or more.`)
   return value
 }

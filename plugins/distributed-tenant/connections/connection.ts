@@ -24,7 +24,7 @@ export interface Connection {
   /** Calls back once when it is lost, at once if it is already; returns how to stop watching. */
   watch(onLost: (error: Error) => void): () => void
   /** Hands a query to the wire. What it ends with is told to `heard`, or else to its caller. */
-  execute(query: DriverQuery, heard?: Heard): void
+  execute(query: DriverQuery, listener?: StatementListener): void
   /** Runs our own text in the simple protocol and resolves with its result. */
   run(text: string): Promise<{ command: string }>
   /** Asks the server to stop this query. The connection must not be used again after: the request may come late. */
@@ -36,7 +36,7 @@ export interface Connection {
 }
 
 /** Hears how one query ended, once or more often: only the first time counts. */
-export interface Heard {
+export interface StatementListener {
   resolved(value: unknown): void
   rejected(error: unknown): void
 }
@@ -74,10 +74,10 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   let handing: DriverQuery | null = null
   /** The query handed last, while it has no answer: it knows its backend, and whether it is running. */
   let latest: DriverQuery | null = null
-  let tellClosed: () => void
+  let resolveClosed: () => void
   const watchers = new Set<(error: Error) => void>()
   const closed = new Promise<void>(resolve => {
-    tellClosed = resolve
+    resolveClosed = resolve
   })
 
   const lose = (error: Error): void => {
@@ -93,7 +93,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   const socket = new CountedSocket(error => {
     const over = (): void => {
       lose(error ?? connectionClosed('the server closed the connection'))
-      tellClosed()
+      resolveClosed()
     }
     // A certificate that is refused closes the socket under TLS without a word; the driver says why right after.
     if (error || ready || !target.tls) over()
@@ -149,10 +149,10 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     void closed.then(() => clearTimeout(linger))
   }
 
-  function execute(query: DriverQuery, heard?: Heard): void {
+  function execute(query: DriverQuery, listener?: StatementListener): void {
     const { resolve, reject } = query
     if (lost) {
-      if (heard) heard.rejected(lost)
+      if (listener) listener.rejected(lost)
       else reject(lost)
       return
     }
@@ -171,13 +171,13 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       settled()
       const whole = fromTheFirstRow(value)
       const answer = (): void => {
-        if (heard) heard.resolved(whole)
+        if (listener) listener.resolved(whole)
         else resolve(whole)
       }
       const late = types && types.unknown.size > 0 ? completed(whole, types, askTypes) : null
       if (late) {
         late.then(answer, error => {
-          if (heard) heard.rejected(error)
+          if (listener) listener.rejected(error)
           else reject(error)
         })
       } else answer()
@@ -189,7 +189,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         settled()
         if (!lost) recount()
         // One reason for all that a loss takes with it: the driver's codes vary with timing.
-        if (heard) heard.rejected(lost ?? error)
+        if (listener) listener.rejected(lost ?? error)
         else reject(lost ?? error)
       }
     }
@@ -212,7 +212,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     return asking
   }
 
-  function typesQuestion(told: (error?: unknown) => void): DriverQuery {
+  function typesQuestion(settled: (error?: unknown) => void): DriverQuery {
     const { question, learn, unknown } = types as SessionTypes
     const met = [...unknown]
     const query = sql.unsafe(question) as unknown as DriverQuery
@@ -220,7 +220,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       if (latest === query) latest = null
       wire.answered()
       learn(answer, met)
-      told()
+      settled()
     }
     query.reject = error => {
       if (handing && handing !== query) {
@@ -228,7 +228,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         return
       }
       if (query.state !== null) wire.answered()
-      told(error)
+      settled(error)
     }
     return query
   }

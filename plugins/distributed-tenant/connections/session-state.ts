@@ -8,7 +8,7 @@ import { harmlessFunctions } from './harmless-functions.js'
 import { statementsOf, type Token } from './statement-text.js'
 
 /** `clean`: nothing. `reset`: something that a reset takes back. `destroy`: something that it does not. */
-export type Aftermath = 'clean' | 'reset' | 'destroy'
+export type SessionState = 'clean' | 'reset' | 'destroy'
 
 /** What a reset does not take back, wherever it stands. */
 const staysForGood = /\bdblink|\bpg_(create|copy)_\w*slot|\bpg_replication_origin|\bpg_(backup_start|start_backup)\b/i
@@ -19,7 +19,7 @@ const staysAsCommand = /\b(prepare|deallocate|load)\b|\bdiscard\s+(all|plans)\b/
 const onlyReads = /^\s*select\b(?!.*\bfor\s+(no\s+key\s+|key\s+)?(update|share)\b)/is
 
 export interface Verdict {
-  readonly aftermath: Aftermath
+  readonly aftermath: SessionState
   /** One SELECT that locks no rows and leaves nothing behind. */
   readonly reads: boolean
 }
@@ -58,7 +58,7 @@ function names(part: unknown): string {
   return rows.flatMap(row => (typeof row === 'object' && row !== null ? Object.keys(row) : [])).join(' ')
 }
 
-export function aftermathOf(query: DriverQuery): Aftermath {
+export function sessionStateOf(query: DriverQuery): SessionState {
   if (query.options.simple) return judge(textOf(query), true)
   if (!query.args.some(composes)) return verdictOn(query.strings).aftermath
   const text = textOf(query)
@@ -74,7 +74,7 @@ export function aftermathOf(query: DriverQuery): Aftermath {
 /** True for a template that is one SELECT, locks no rows and leaves nothing behind. Its arguments must be plain values. */
 export const isPlainRead = (template: readonly string[]): boolean => verdictOn(template).reads
 
-function judge(text: string, simple: boolean): Aftermath {
+function judge(text: string, simple: boolean): SessionState {
   if (staysForGood.test(text)) return 'destroy'
   const plain = simple ? null : plainStatement(text)
   if (plain && leavesNothing(plain)) return 'clean'

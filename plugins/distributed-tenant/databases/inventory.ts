@@ -3,7 +3,7 @@
 // that cannot be asked hides no other.
 
 import type { TenantId } from '../../../events/index.js'
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'
 import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName, SessionClient } from '../types.js'
 import { markFits, parseMark } from './databases.js'
@@ -66,7 +66,7 @@ export interface Inventory extends Strays {
   /** Every tenant of the registry, in order of id, deleted ones too. */
   readonly tenants: readonly TenantStanding[]
   /** The other instances', of those that could be asked. */
-  readonly elsewhere: readonly (Strays & { readonly instance: string })[]
+  readonly otherInstances: readonly (Strays & { readonly instance: string })[]
 }
 
 /** What `repairTenant` (repair.ts) cures. The rest is for people: it may hide data that is gone or somebody else's. */
@@ -108,19 +108,19 @@ export interface InspectOptions {
   readonly service: ServiceName
   readonly roleKey: string
   /** The other instances, and a session on each. */
-  readonly elsewhere?: readonly {
+  readonly otherInstances?: readonly {
     readonly instance: string
     readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
   }[]
 }
 
 export async function inspectFleet(sql: QueryClient, options: InspectOptions): Promise<Inventory> {
-  const { elsewhere = [] } = options
+  const { otherInstances = [] } = options
   const rows = await readRows(sql, options, null)
-  const tenants = rows.filter(({ instance }) => instance === HOME).map(row => standingOf(row, options))
+  const tenants = rows.filter(({ instance }) => instance === DEFAULT_INSTANCE).map(row => standingOf(row, options))
   const strays = await readStrays(sql, options, null)
   const others = await Promise.all(
-    elsewhere.map(async ({ instance, session }) => {
+    otherInstances.map(async ({ instance, session }) => {
       const mine = rows.filter(row => row.instance === instance)
       try {
         return await session(async at => ({
@@ -132,13 +132,15 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
       }
     }),
   )
-  const told = new Set([HOME, ...elsewhere.map(({ instance }) => instance)])
-  const lost = rows.filter(({ instance }) => !told.has(instance)).map(row => unknown(row, options, 'instance_unknown'))
+  const knownInstances = new Set([DEFAULT_INSTANCE, ...otherInstances.map(({ instance }) => instance)])
+  const lost = rows
+    .filter(({ instance }) => !knownInstances.has(instance))
+    .map(row => unknown(row, options, 'instance_unknown'))
   const all = [...tenants, ...others.flatMap(({ standing }) => standing), ...lost]
   return {
     ...strays,
     tenants: all.length === tenants.length ? tenants : all.sort((a, b) => (a.id < b.id ? -1 : 1)),
-    elsewhere: others.flatMap(one => one.strays),
+    otherInstances: others.flatMap(one => one.strays),
   }
 }
 
@@ -196,7 +198,7 @@ async function readStrays(
   sql: QueryClient,
   { service }: InspectOptions,
   given: readonly object[] | null,
-  instance: string = HOME,
+  instance: string = DEFAULT_INSTANCE,
 ): Promise<Strays> {
   const pattern = patternOf(service)
   const others = await sql<{ kind: 'database' | 'role' | 'open'; name: string }[]>`
@@ -252,7 +254,7 @@ function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] 
     [row.toPublic, 'open_to_public'],
     [row.toOthers, 'open_to_others'],
   ]
-  if (row.login === null) return [...told(wrong), 'role_missing']
+  if (row.login === null) return [...presentFindings(wrong), 'role_missing']
   wrong.push(
     [!row.toRole, 'closed_to_role'],
     [!row.login, 'role_closed'],
@@ -261,7 +263,8 @@ function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] 
     [row.settings, 'role_settings'],
     [row.roleKey !== roleKey, 'role_key'],
   )
-  return told(wrong)
+  return presentFindings(wrong)
 }
 
-const told = (wrong: [boolean, Finding][]): Finding[] => wrong.flatMap(([is, finding]) => (is ? [finding] : []))
+const presentFindings = (wrong: [boolean, Finding][]): Finding[] =>
+  wrong.flatMap(([is, finding]) => (is ? [finding] : []))

@@ -1,9 +1,14 @@
 // Owns the repair of one tenant's rights and role, on the instance where it is. Invariants: only a database that carries the
-// tenant's mark is touched, under the tenant's lock, and none that is being moved. Safe to repeat.
+// tenant's mark is touched, under the tenant's lock, and none that is being moved. Safe to repeat. Also owns the queue of
+// repairs after a refused login (a changed password, LOGIN or CONNECT taken away): in the background, at most once a
+// minute for each tenant.
+// If the central database is down: nothing is repaired, and the next refused login tries again.
 
+import { LRUCache } from 'lru-cache'
 import type { TenantId } from '../../../events/index.js'
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
+import type { RoleReport } from '../diagnostics/steps.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient } from '../types.js'
@@ -66,7 +71,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       where = row.instance
       return true
     }
-    if (!row || row.instance === HOME) return mend(tx, () => openRole(tx, id, options))
+    if (!row || row.instance === DEFAULT_INSTANCE) return mend(tx, () => openRole(tx, id, options))
     return options.sessionAt(row.instance)(session =>
       session.begin(at =>
         mend(at, async () => {
@@ -78,6 +83,33 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
   })
   // After the commit: until then they could come again.
   const end = (at: SessionClient): Promise<void> => endUninvited(at, name)
-  if (where !== null) await (where === HOME ? end(sql) : options.sessionAt(where)(end))
+  if (where !== null) await (where === DEFAULT_INSTANCE ? end(sql) : options.sessionAt(where)(end))
   return mended
+}
+
+export interface RoleRepairQueue {
+  schedule(id: TenantId): void
+}
+
+const MINUTE_MS = 60_000
+
+export function createRoleRepairQueue(
+  repair: (id: TenantId) => Promise<void>,
+  report: (event: RoleReport) => void,
+): RoleRepairQueue {
+  const lately = new LRUCache<TenantId, true>({ max: 1_000, ttl: MINUTE_MS })
+  return {
+    schedule(id) {
+      if (lately.has(id)) return
+      lately.set(id, true)
+      report({ type: 'login_refused', id })
+      repair(id).then(
+        () => report({ type: 'repaired', id }),
+        error => {
+          lately.delete(id)
+          report({ type: 'repair_failed', id, error })
+        },
+      )
+    },
+  }
 }

@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
 import type { Credentials } from '../credentials/role-credentials.js'
-import { carry } from '../diagnostics/departures.js'
+import { collectHeaders } from '../diagnostics/outgoing-events.js'
 import type { SpareReport } from '../diagnostics/steps.js'
 import { spareName } from '../names.js'
 import type { ServiceName, SessionClient, SqlClient } from '../types.js'
@@ -24,7 +24,7 @@ export interface SparesOptions {
   readonly clone: (sql: SessionClient, name: string) => Promise<boolean>
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
   readonly central: SqlClient
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+  readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
   readonly readySubject: string
   readonly report: (event: SpareReport) => void
   /** Milliseconds between looks. Default 10,000. */
@@ -140,7 +140,7 @@ export function createSpares(options: SparesOptions): Spares {
     await prepareRole(sql, name, service)
     const certificate = randomBytes(16).toString('hex')
     // The visit also pays what PostgreSQL charges the first connection to a database (docs/decisions/0004).
-    await options.visit(
+    await options.withDirectConnection(
       name,
       inside => inside`insert into distributed_tenant.certificate (certificate) values (${certificate})`,
     )
@@ -192,7 +192,7 @@ export function createSpares(options: SparesOptions): Spares {
       const sql = holder ?? central
       report({ type: 'taking', id })
       const headers: Record<string, string> = {}
-      carry({ subject: options.readySubject, tenantId: id, headers })
+      collectHeaders({ subject: options.readySubject, tenantId: id, headers })
       try {
         const [row] = await sql<{ outcome: string }[]>`
           select take_spare(${id}, ${service}, ${template.mark}, ${template.version}, ${credentials.verifier(id)},

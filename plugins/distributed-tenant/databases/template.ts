@@ -20,7 +20,11 @@ export interface TemplateOptions {
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   /** A client on the named database, closed when the function is done. */
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string) => Promise<T>
+  readonly withDirectConnection: <T>(
+    database: string,
+    fn: (sql: SqlClient) => Promise<T>,
+    instance?: string,
+  ) => Promise<T>
 }
 
 const LOCK = 'distributed_tenant.template'
@@ -33,7 +37,7 @@ export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 
 
 /** Builds the template first when it is missing, unfinished, or of another content; returns its name. */
 export async function ensureTemplate(sql: SessionClient, options: TemplateOptions): Promise<string> {
-  const { service, sets, visit } = options
+  const { service, sets, withDirectConnection } = options
   const { name, version, mark } = templateOf(options)
   await sql`select pg_advisory_lock(hashtextextended(${LOCK}, 0))`
   try {
@@ -44,7 +48,7 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
     if (found.state === 'present' && found.comment === mark) return name
     await dropDatabase(sql, name)
     await createDatabase(sql, name, { template: 'template0' })
-    await visit(name, async inside => {
+    await withDirectConnection(name, async inside => {
       for (const set of sets) await migrate(inside, set)
     })
     // One transaction: finished or not, with nothing in between.

@@ -2,14 +2,14 @@
 // that does the work logs nothing. What repeats while something is away is told once per change, not once per try.
 
 import type { FastifyBaseLogger } from 'fastify'
-import { areas, frequent, hear } from './channels.js'
-import type { Told } from './steps.js'
+import { areas, highVolumeAreas, subscribe } from './channels.js'
+import type { PublishedStep } from './steps.js'
 
 export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
   /** The last trouble told per area, so that an outage is one line and its end another. */
   const trouble = new Map<string, string>()
 
-  const tellOnce = (area: string, error: unknown, message: string): void => {
+  const logOnce = (area: string, error: unknown, message: string): void => {
     const text = error instanceof Error ? error.message : String(error)
     if (trouble.get(area) === text) return
     trouble.set(area, text)
@@ -19,77 +19,78 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     if (trouble.delete(area)) log.info(message)
   }
 
-  return hear(
-    told => onStep(told),
+  return subscribe(
+    published => onStep(published),
     origin,
-    areas.filter(area => !frequent.has(area)),
+    areas.filter(area => !highVolumeAreas.has(area)),
   )
 
-  function onStep(told: Told): void {
-    switch (told.area) {
+  function onStep(published: PublishedStep): void {
+    switch (published.area) {
       case 'start':
-        log[told.event.type === 'warning' ? 'warn' : 'info'](told.event.message)
+        log[published.event.type === 'warning' ? 'warn' : 'info'](published.event.message)
         return
       case 'provision': {
-        const { step, id, ms, error } = told.event
+        const { step, id, ms, error } = published.event
         if (step === 'failed') log.error({ err: error, tenant: id }, 'tenant not provisioned')
         else if (step === 'ready') log.info({ tenant: id }, 'tenant ready')
         else log.debug({ tenant: id, step, ms }, 'tenant provisioning step done')
         return
       }
       case 'change':
-        log.debug(told.event, 'tenant change')
+        log.debug(published.event, 'tenant change')
         return
       case 'reconcile':
-        onReconcile(told.event)
+        onReconcile(published.event)
         return
       case 'purge':
-        if (told.event.step === 'removed') log.info({ tenant: told.event.id }, 'database of a deleted tenant dropped')
-        else log.debug({ tenant: told.event.id, step: told.event.step }, 'purge step done')
+        if (published.event.step === 'removed')
+          log.info({ tenant: published.event.id }, 'database of a deleted tenant dropped')
+        else log.debug({ tenant: published.event.id, step: published.event.step }, 'purge step done')
         return
       case 'first_user':
-        log.debug({ tenant: told.event.id, step: told.event.type }, 'first user step done')
+        log.debug({ tenant: published.event.id, step: published.event.type }, 'first user step done')
         return
       case 'role': {
-        const { type, id, error } = told.event
-        if (type === 'mended') log.info({ tenant: id }, 'the tenant’s role is as it must be again')
+        const { type, id, error } = published.event
+        if (type === 'repaired') log.info({ tenant: id }, 'the tenant’s role is as it must be again')
         else log.warn({ err: error, tenant: id, step: type }, 'the tenant’s role was refused at its login')
         return
       }
       case 'spare': {
-        const { type, error, ...rest } = told.event
-        if (type === 'failed') tellOnce('spare', error, 'no spare databases can be made; tenants are made without')
+        const { type, error, ...rest } = published.event
+        if (type === 'failed') logOnce('spare', error, 'no spare databases can be made; tenants are made without')
         else if (type === 'refused') log.warn({ err: error, tenant: rest.id }, 'a spare could not be taken')
         else if (type === 'made') over('spare', 'spare databases are made again')
         log.debug({ ...rest, step: type }, 'spare step')
         return
       }
       case 'listener':
-        if (told.event.type === 'listener_lost') tellOnce('listener', told.event.error, 'notifications lost')
+        if (published.event.type === 'listener_lost') logOnce('listener', published.event.error, 'notifications lost')
         else over('listener', 'notifications heard again')
         return
       case 'cache':
-        if (told.event.type !== 'remote_failed') {
-          log.warn({ flaw: told.event.type }, 'a lookup in Redis was not ours and was ignored')
-        } else tellOnce('cache', told.event.error, 'Redis does not answer; lookups go to the registry')
+        if (published.event.type !== 'remote_failed') {
+          log.warn({ flaw: published.event.type }, 'a lookup in Redis was not ours and was ignored')
+        } else logOnce('cache', published.event.error, 'Redis does not answer; lookups go to the registry')
         return
       case 'relay':
-        onRelay(told.event)
+        onRelay(published.event)
         return
       case 'retry':
-        onRetry(told.event)
+        onRetry(published.event)
         return
       case 'dead':
-        if (told.event.type === 'replay_failed') {
-          log.warn({ dead: told.event.id, reason: told.event.error }, 'a dead event was replayed in vain')
-        } else log.debug(told.event, 'dead events')
+        if (published.event.type === 'replay_failed') {
+          log.warn({ dead: published.event.id, reason: published.event.error }, 'a dead event was replayed in vain')
+        } else log.debug(published.event, 'dead events')
         return
       case 'events':
-        onEvents(told.event)
+        onEvents(published.event)
         return
       case 'connection':
-        if (told.event.type === 'open_failed') {
-          log.warn({ err: told.event.error, database: told.event.key }, 'a connection could not be opened')
+        if (published.event.type === 'open_failed') {
+          log.warn({ err: published.event.error, database: published.event.key }, 'a connection could not be opened')
         }
         return
       default:
@@ -97,7 +98,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     }
   }
 
-  function onReconcile(event: Extract<Told, { area: 'reconcile' }>['event']): void {
+  function onReconcile(event: Extract<PublishedStep, { area: 'reconcile' }>['event']): void {
     switch (event.type) {
       case 'drift': {
         const { kind, id, action, detail } = event
@@ -111,13 +112,13 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         )
         return
       case 'identity_unreachable':
-        tellOnce('identity', event.error, 'identity does not answer; what is known is served')
+        logOnce('identity', event.error, 'identity does not answer; what is known is served')
         return
       case 'identity_back':
         over('identity', 'identity answers again')
         return
       case 'pass_failed':
-        tellOnce('reconcile', event.error, 'the registry could not be compared; it is tried again')
+        logOnce('reconcile', event.error, 'the registry could not be compared; it is tried again')
         return
       case 'pass':
         over('reconcile', 'the registry is compared again')
@@ -128,7 +129,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     }
   }
 
-  function onRelay(event: Extract<Told, { area: 'relay' }>['event']): void {
+  function onRelay(event: Extract<PublishedStep, { area: 'relay' }>['event']): void {
     switch (event.type) {
       case 'published':
       case 'looked':
@@ -139,7 +140,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'publish_failed':
       case 'relay_failed':
-        tellOnce('relay', event.error, 'events wait in the outbox')
+        logOnce('relay', event.error, 'events wait in the outbox')
         return
       case 'found_new':
       case 'rewound':
@@ -151,16 +152,16 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     }
   }
 
-  function onRetry(event: Extract<Told, { area: 'retry' }>['event']): void {
+  function onRetry(event: Extract<PublishedStep, { area: 'retry' }>['event']): void {
     switch (event.type) {
       case 'breaker_opened':
-        tellOnce('breaker', event.reason, 'the instance is short of something or away: new tenants wait')
+        logOnce('breaker', event.reason, 'the instance is short of something or away: new tenants wait')
         return
       case 'breaker_closed':
         over('breaker', 'the instance takes new tenants again')
         return
       case 'retry_failed':
-        tellOnce('retry', event.error, 'tenants that are due cannot be read')
+        logOnce('retry', event.error, 'tenants that are due cannot be read')
         return
       case 'claimed':
         over('retry', 'tenants that are due can be read again')
@@ -170,7 +171,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     }
   }
 
-  function onEvents(event: Extract<Told, { area: 'events' }>['event']): void {
+  function onEvents(event: Extract<PublishedStep, { area: 'events' }>['event']): void {
     switch (event.type) {
       case 'connected':
         if (!event.secured) {
@@ -180,16 +181,16 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'connect_failed':
       case 'disconnected':
-        tellOnce('events', event.error ?? 'disconnected', 'NATS does not answer')
+        logOnce('events', event.error ?? 'disconnected', 'NATS does not answer')
         return
       case 'server_error':
-        tellOnce('refused by NATS', event.error, 'NATS refused a request: compare its user with deploy/nats.conf')
+        logOnce('refused by NATS', event.error, 'NATS refused a request: compare its user with deploy/nats.conf')
         return
       case 'consumer_request_failed':
         log.warn({ durable: event.durable, reason: event.error }, 'a service asked for its consumer, which failed')
         return
       case 'consume_failed':
-        tellOnce(`consume ${event.durable}`, event.error, 'the consumer waits')
+        logOnce(`consume ${event.durable}`, event.error, 'the consumer waits')
         return
       case 'consuming':
         over(`consume ${event.durable}`, 'the consumer works again')

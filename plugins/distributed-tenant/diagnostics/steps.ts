@@ -7,7 +7,7 @@ import type { ServiceName, TenantId } from '../types.js'
 // Connections and pool.
 
 /** Why a connection was closed, for the diagnostics channel. */
-export type CloseReason = 'idle' | 'taken' | 'yielded' | 'released' | 'lost' | 'shutdown'
+export type CloseReason = 'idle' | 'evicted' | 'yielded' | 'released' | 'lost' | 'shutdown'
 
 export type PoolReport =
   | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
@@ -74,7 +74,7 @@ export type ProvisionStep = 'claim' | 'database' | 'certificate' | 'rights' | 's
 export type PurgeStep = 'confirmed' | 'dropped' | 'removed'
 
 export interface RoleReport {
-  readonly type: 'kept_out' | 'mended' | 'mend_failed'
+  readonly type: 'login_refused' | 'repaired' | 'repair_failed'
   readonly id: TenantId
   readonly error?: unknown
 }
@@ -152,7 +152,7 @@ export type DeadLettersReport =
   | { readonly type: 'upkeep_failed'; readonly error: unknown }
 
 /** An event is about to be handled: who follows it puts itself around `run`, which must be run once. */
-export interface Arrival {
+export interface IncomingEvent {
   readonly subject: string
   readonly tenantId: TenantId
   readonly headers: Readonly<Record<string, string>>
@@ -258,10 +258,10 @@ export type Step =
   | { readonly area: 'events'; readonly event: EventsReport }
   /** One message per statement, twice: when it is sent, in the context of who asks, and when it is over. */
   | { readonly area: 'query'; readonly pool: PoolName; readonly event: QueryReport }
-  | { readonly area: 'arrival'; readonly event: Arrival }
+  | { readonly area: 'incoming'; readonly event: IncomingEvent }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }
 
 /** A step with its origin: several services may live in one process (tests do). */
-export type Told = Step & { readonly service: ServiceName; readonly origin: object }
+export type PublishedStep = Step & { readonly service: ServiceName; readonly origin: object }
 
 export type Area = Step['area']

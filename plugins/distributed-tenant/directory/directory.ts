@@ -23,7 +23,7 @@ export interface DirectoryOptions {
   readonly cacheTtl: number
   readonly report: (event: DirectoryReport) => void
   /** Whether anybody listens: every request comes by here. */
-  readonly heard: () => boolean
+  readonly announced: () => boolean
 }
 
 export interface Directory {
@@ -54,7 +54,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
   const ids: Layer = { memory, flights: new Map() }
   const domains: Layer = { memory: createMemory(), flights: new Map() }
   /** The newest revision heard of for each tenant changed within the life of a Redis entry. */
-  const heard = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
+  const announced = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
   /** Until the revisions are loaded Redis may know older rows than we can tell. */
   let trustRemote = false
   /** Of the registry; null until it was read. */
@@ -64,7 +64,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
 
   function onChange(payload: string): void {
     const { id, revision } = JSON.parse(payload) as { id: string; revision: number }
-    heard.set(id, Math.max(revision, heard.get(id) ?? 0))
+    announced.set(id, Math.max(revision, announced.get(id) ?? 0))
     memory.drop(id)
     ids.flights.delete(id)
     // Whose domain it was or becomes is not in the word; domains are few and cheap to ask again.
@@ -100,9 +100,9 @@ export function createDirectory(options: DirectoryOptions): Directory {
     if (!remote) return
     Promise.all([revisionsSince(central, options.cacheTtl), readHistory(central)]).then(
       ([rows, read]) => {
-        if (history !== null && history !== read) heard.clear()
+        if (history !== null && history !== read) announced.clear()
         history = read
-        for (const { id, revision } of rows) heard.set(id, Math.max(revision, heard.get(id) ?? 0))
+        for (const { id, revision } of rows) announced.set(id, Math.max(revision, announced.get(id) ?? 0))
         trustRemote = true
         report({ type: 'remote_trusted' })
       },
@@ -116,7 +116,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
   async function load(id: TenantId): Promise<{ entry: DirectoryEntry | null; source: LookupSource }> {
     if (remote && trustRemote && history !== null) {
       const entry = await remote.get(id, history)
-      if (entry && entry.revision >= (heard.get(id) ?? 0)) return { entry, source: 'remote' }
+      if (entry && entry.revision >= (announced.get(id) ?? 0)) return { entry, source: 'remote' }
       if (entry) report({ type: 'remote_outdated' })
     }
     const row = await findTenant(central, id)
@@ -168,13 +168,13 @@ export function createDirectory(options: DirectoryOptions): Directory {
   /** Of two memories one may be behind what was heard: a word about a tenant names no domain. */
   function lastKnown(cache: Memory, key: string): DirectoryEntry | null {
     const entry = cache.stale(key)
-    return entry && entry.revision >= (heard.get(entry.id) ?? 0) ? entry : null
+    return entry && entry.revision >= (announced.get(entry.id) ?? 0) ? entry : null
   }
 
   function find(id: TenantId): Found {
     const remembered = memory.get(id)
     if (remembered !== undefined) {
-      if (options.heard()) report({ type: 'lookup', source: 'memory', found: remembered !== null, ms: 0 })
+      if (options.announced()) report({ type: 'lookup', source: 'memory', found: remembered !== null, ms: 0 })
       return remembered
     }
     return fly(ids, id, () => load(id))

@@ -31,7 +31,7 @@ export const STALE_MS = 20_000
 
 interface Known {
   readonly entry: DirectoryEntry
-  readonly saidAt: number
+  readonly confirmedAt: number
   readonly freshUntil: number
   readonly age: number
 }
@@ -52,7 +52,7 @@ export function createMemory(now: () => number = () => performance.now()): Memor
     put(key, entry, ttlMs) {
       const at = now()
       if (entry) {
-        known.set(key, { entry, saidAt: at, freshUntil: at + ttlMs, age })
+        known.set(key, { entry, confirmedAt: at, freshUntil: at + ttlMs, age })
         absent.delete(key)
       } else {
         known.delete(key)
@@ -68,7 +68,7 @@ export function createMemory(now: () => number = () => performance.now()): Memor
     },
     stale(key) {
       const found = known.get(key)
-      if (!found || now() - found.saidAt > STALE_MS) return null
+      if (!found || now() - found.confirmedAt > STALE_MS) return null
       const { entry } = found
       return entry.lifecycle === 'active' && entry.provisioned === 'ready' ? entry : null
     },

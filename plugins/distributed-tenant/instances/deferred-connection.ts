@@ -54,7 +54,7 @@ export function openAwaited(place: Promise<Target>, database: string, connectTim
       else watchers.add(onLost)
       return () => watchers.delete(onLost)
     },
-    execute: (query, heard) => ready().execute(query, heard),
+    execute: (query, listener) => ready().execute(query, listener),
     run: async text => ready().run(text),
     cancel: async query => ready().cancel(query),
     destroy(error) {

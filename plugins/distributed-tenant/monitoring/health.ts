@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import { guarded } from '../../../events/timers.js'
 import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import type { Directory } from '../directory/directory.js'
 import type { Remote } from '../directory/redis-cache.js'
@@ -32,7 +32,7 @@ export interface HealthQuestions {
   connectionInfo(): ConnectionInfo
 }
 
-const NONE = { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, opened: 0, taken: 0, refused: 0 }
+const NONE = { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, opened: 0, evicted: 0, refused: 0 }
 const PROBE_TTL_MS = 5_000
 const PROBE_DEADLINE_MS = 2_000
 
@@ -71,7 +71,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       one.opening += opening
       one.waiting += waiting
     }
-    if (counts.size === 1) add(HOME, all)
+    if (counts.size === 1) add(DEFAULT_INSTANCE, all)
     else for (const [name, info] of keys) add(pools.instanceOf(name), info)
     return Object.fromEntries(counts)
   }
@@ -120,11 +120,11 @@ export function createHealth(parts: HealthParts): HealthQuestions {
     },
     async health(deadlineMs = 1_000) {
       const others = settings.instances.slice(1)
-      const [central, cache, ...elsewhere] = await Promise.all([
+      const [central, cache, ...otherInstances] = await Promise.all([
         timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
         remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
         ...others.map(({ name }) =>
-          timed(deadlineMs, () => pools.lookAt(name)(async sql => void (await sql`select 1`))),
+          timed(deadlineMs, () => pools.readSessionOn(name)(async sql => void (await sql`select 1`))),
         ),
       ])
       return {
@@ -133,7 +133,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
         events: eventsPart(parts.streams()),
         provisioning: provisioningPart(parts.breaker),
         ...(others.length > 0 && {
-          instances: Object.fromEntries(others.map(({ name }, at) => [name, elsewhere[at] as HealthPart])),
+          instances: Object.fromEntries(others.map(({ name }, at) => [name, otherInstances[at] as HealthPart])),
         }),
         connections: connectionInfo(),
       }

@@ -6,7 +6,7 @@ export interface Counters {
   /** Connections opened. */
   readonly opened: number
   /** Idle connections closed to make room for another key. */
-  readonly taken: number
+  readonly evicted: number
   /** Waits for a connection that ended without one. */
   readonly refused: number
 }
@@ -20,7 +20,7 @@ export interface Count {
 const MOST_KEYS = 10_000
 
 export function createCount(mostKeys = MOST_KEYS): Count {
-  const none = { opened: 0, taken: 0, refused: 0 }
+  const none = { opened: 0, evicted: 0, refused: 0 }
   const all = { ...none }
   const perKey = new Map<string, Record<keyof Counters, number>>()
 

@@ -1,6 +1,6 @@
 // Owns what a connection is worth to its key, and so which idle one is missed least. Pure: it looks and answers. Invariant:
 // what a key has in use is never named, and where an instance has its share only that instance's own are.
-import type { Entry, Member, PoolState } from './books.js'
+import type { PooledConnection, PoolView, TenantSlot } from './pool-view.js'
 
 /** What a connection is worth to a key that has others, against its only one with as many uses. */
 const SPARE = 0.1
@@ -10,9 +10,9 @@ const SURPLUS_MS = 100
 const HARDLY_USED = 10
 
 /** Whose seat a key can use: anybody's, but where its instance has all it may have, only that instance's own. */
-export type Whose = ((key: string) => boolean) | null
+export type Eligible = ((key: string) => boolean) | null
 
-export function mayGiveTo<L>({ instances }: PoolState<L>, { key }: Entry<L>): Whose {
+export function eligibleFor<L>({ instances }: PoolView<L>, { key }: TenantSlot<L>): Eligible {
   return instances?.full(key) ? other => instances.same(key, other) : null
 }
 
@@ -22,35 +22,35 @@ export function mayGiveTo<L>({ instances }: PoolState<L>, { key }: Entry<L>): Wh
  * do not come again soon (simulated, 100 tenants by Zipf on 50: a fifth fewer misses). Surplus comes first: counts are of
  * a past in which its key was busier (from 10 tenants to 40 on 50 connections: 133 opens, where 30 are needed).
  */
-export function leastUsed<L>(state: PoolState<L>, now: number, whose: Whose, idleFor = 0): Least<L> {
-  let victim: Member<L> | null = null
+export function pickVictim<L>(state: PoolView<L>, now: number, whose: Eligible, idleFor = 0): Least<L> {
+  let victim: PooledConnection<L> | null = null
   let least = Number.POSITIVE_INFINITY
-  for (const member of state.idle) {
-    const { entry } = member
-    if (whose && !whose(entry.key)) continue
-    const ms = member.idleSince + idleFor - now
-    if (ms > 0) return { least: victim && { member: victim, worth: least }, ms }
-    const its = isSurplus(member, now) ? 0 : worth(state, entry)
+  for (const pooled of state.idle) {
+    const { slot } = pooled
+    if (whose && !whose(slot.key)) continue
+    const ms = pooled.idleSince + idleFor - now
+    if (ms > 0) return { least: victim && { pooled: victim, retentionValue: least }, ms }
+    const its = isSurplus(pooled, now) ? 0 : worth(state, slot)
     if (its >= least) continue
-    victim = member
+    victim = pooled
     least = its
   }
-  return { least: victim && { member: victim, worth: least }, ms: Number.POSITIVE_INFINITY }
+  return { least: victim && { pooled: victim, retentionValue: least }, ms: Number.POSITIVE_INFINITY }
 }
 
 interface Least<L> {
-  readonly least: { readonly member: Member<L>; readonly worth: number } | null
+  readonly least: { readonly pooled: PooledConnection<L>; readonly retentionValue: number } | null
   /** Until another has been idle for long enough. */
   readonly ms: number
 }
 
-const isSurplus = <L>({ entry, idleSince, usedWhenIdle }: Member<L>, now: number): boolean =>
-  entry.live > 1 && now - idleSince > SURPLUS_MS && entry.used - usedWhenIdle < HARDLY_USED
+const isSurplus = <L>({ slot, idleSince, usedWhenIdle }: PooledConnection<L>, now: number): boolean =>
+  slot.live > 1 && now - idleSince > SURPLUS_MS && slot.used - usedWhenIdle < HARDLY_USED
 
 /**
  * How much one of its connections is worth to a key: how often each was used of late, and less while it has others, as it
  * then loses room and need not open another for it. By use alone, tenants that are new to the busy ones took each other's only
  * ones until the counts of the old had aged (from 10 tenants to 40 on 50 connections: three seconds at a tenth of the rate).
  */
-export const worth = <L>({ usesOf }: PoolState<L>, entry: Entry<L>): number =>
-  (usesOf(entry) / entry.live) * (entry.live > 1 ? SPARE : 1)
+export const worth = <L>({ usesOf }: PoolView<L>, slot: TenantSlot<L>): number =>
+  (usesOf(slot) / slot.live) * (slot.live > 1 ? SPARE : 1)

@@ -3,9 +3,9 @@
 
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
-import type { Aftermath } from '../connections/session-state.js'
-import type { Member } from './books.js'
-import type { Claim } from './statement-sharing.js'
+import type { SessionState } from '../connections/session-state.js'
+import type { PooledConnection } from './pool-view.js'
+import type { Shareable } from './statement-sharing.js'
 
 /** A hold on one connection, alone or with others. Released once; later calls do nothing. */
 export interface Lease {
@@ -16,54 +16,55 @@ export interface Lease {
    * @param as what was left behind; `destroy` also when a query may still be running
    * @param types of the parameters of the claim's statement, when that was answered
    */
-  release(as: Aftermath, types?: readonly number[]): void
+  release(as: SessionState, types?: readonly number[]): void
   /** Its statement is still running and nobody waits for it any more: cuts the connection unless others need it. */
   abandon(why: Error): void
 }
 
-export class Hold implements Lease {
+export class PoolLease implements Lease {
   readonly connection: Connection
   readonly shares: boolean
-  readonly #member: Member<Lease>
-  readonly #claim: Claim | null
-  readonly #ended: (member: Member<Lease>, as: Aftermath) => void
+  readonly #member: PooledConnection<Lease>
+  readonly #shareable: Shareable | null
+  readonly #ended: (pooled: PooledConnection<Lease>, as: SessionState) => void
   #released = false
   #abandoned = false
 
   constructor(
-    member: Member<Lease>,
-    claim: Claim | null,
+    pooled: PooledConnection<Lease>,
+    shareable: Shareable | null,
     shares: boolean,
-    ended: (member: Member<Lease>, as: Aftermath) => void,
+    ended: (pooled: PooledConnection<Lease>, as: SessionState) => void,
   ) {
-    this.connection = member.connection
+    this.connection = pooled.connection
     this.shares = shares
-    this.#member = member
-    this.#claim = claim
+    this.#member = pooled
+    this.#shareable = shareable
     this.#ended = ended
   }
 
-  release(as: Aftermath, types?: readonly number[]): void {
+  release(as: SessionState, types?: readonly number[]): void {
     if (this.#released) return
     this.#released = true
-    const member = this.#member
-    if (this.#abandoned) member.ghosts--
-    const { company, connection } = member
-    company.answered(this.#claim, types)
-    const last = company.size === 0
+    const pooled = this.#member
+    if (this.#abandoned) pooled.abandoned--
+    const { sharing, connection } = pooled
+    sharing.settled(this.#shareable, types)
+    const last = sharing.size === 0
     if (as === 'destroy') connection.destroy(connectionClosed('the lease ended and left something behind'))
-    else if (onlyGhosts(member)) connection.destroy(connectionClosed('nobody waits any more for what runs on it'))
+    else if (onlyGhosts(pooled)) connection.destroy(connectionClosed('nobody waits any more for what runs on it'))
     // What was not sent yet fails at once: then the last of those has ended it.
-    if (last || company.size > 0) this.#ended(member, as)
+    if (last || sharing.size > 0) this.#ended(pooled, as)
   }
 
   abandon(why: Error): void {
     if (this.#released || this.#abandoned) return
-    const member = this.#member
+    const pooled = this.#member
     this.#abandoned = true
-    member.ghosts++
-    if (onlyGhosts(member)) member.connection.destroy(why)
+    pooled.abandoned++
+    if (onlyGhosts(pooled)) pooled.connection.destroy(why)
   }
 }
 
-const onlyGhosts = ({ ghosts, company }: Member<Lease>): boolean => ghosts > 0 && ghosts === company.size
+const onlyGhosts = ({ abandoned, sharing }: PooledConnection<Lease>): boolean =>
+  abandoned > 0 && abandoned === sharing.size

@@ -4,9 +4,9 @@
 import type { ConnectionCounts } from '../api.js'
 import type { Connection } from '../connections/connection.js'
 import type { CloseReason } from '../diagnostics/steps.js'
-import type { Entry, InstanceShares, Member, PoolState } from './books.js'
 import { type Counters, createCount } from './counters.js'
-import { createCompany } from './statement-sharing.js'
+import type { InstanceShares, PooledConnection, PoolView, TenantSlot } from './pool-view.js'
+import { createSharedConnection } from './statement-sharing.js'
 import { createFrequency } from './usage-frequency.js'
 import { createQueue } from './wait-queue.js'
 
@@ -19,42 +19,42 @@ export interface PoolInfo extends Counters, ConnectionCounts {
   readonly counted: ReadonlyMap<string, Counters>
 }
 
-export interface Seats<L> {
-  readonly members: ReadonlySet<Member<L>>
-  readonly entries: ReadonlyMap<string, Entry<L>>
+export interface PoolState<L> {
+  readonly connections: ReadonlySet<PooledConnection<L>>
+  readonly slots: ReadonlyMap<string, TenantSlot<L>>
   /** What the policy looks at. */
-  state(): PoolState<L>
+  view(): PoolView<L>
   /** The entry of a key, made if it is new. */
-  entry(key: string): Entry<L>
+  slot(key: string): TenantSlot<L>
   /** True when anybody waits. */
-  someoneWaits(): boolean
+  hasWaiters(): boolean
   /** True when somebody waits for another key than this. */
-  othersWait(entry: Entry<L>): boolean
+  hasOtherWaiters(slot: TenantSlot<L>): boolean
   /** A key has a waiter: in the line of turns, unless it stands there already. */
-  waits(entry: Entry<L>): void
+  enqueue(slot: TenantSlot<L>): void
   /** A waiter of a key was served: to the end of the line, or out of it. */
-  served(entry: Entry<L>): void
+  served(slot: TenantSlot<L>): void
   /** A waiter left, or a connection is gone: out of the line if nobody waits, forgotten if there is nothing else. */
-  tidy(entry: Entry<L>): void
+  tidy(slot: TenantSlot<L>): void
   /** A waiter's time was over. */
-  refused(entry: Entry<L>): void
-  opening(entry: Entry<L>, connection: Connection): Member<L>
-  opened(member: Member<L>): void
-  rests(member: Member<L>): void
-  leased(member: Member<L>): void
+  refused(slot: TenantSlot<L>): void
+  opening(slot: TenantSlot<L>, connection: Connection): PooledConnection<L>
+  opened(pooled: PooledConnection<L>): void
+  park(pooled: PooledConnection<L>): void
+  leased(pooled: PooledConnection<L>): void
   /** One more statement on a connection that is in use. */
-  joined(member: Member<L>): void
-  returned(member: Member<L>): void
+  joined(pooled: PooledConnection<L>): void
+  returned(pooled: PooledConnection<L>): void
   /** We are about to close it. */
-  closes(member: Member<L>, reason: CloseReason): void
+  markClosing(pooled: PooledConnection<L>, reason: CloseReason): void
   /** We closed it or it was lost: nobody gets it any more, its seat stays taken. @returns whether it was still opening */
-  leaves(member: Member<L>): boolean
+  detach(pooled: PooledConnection<L>): boolean
   /** The server has let go. */
-  gone(member: Member<L>): void
+  forget(pooled: PooledConnection<L>): void
   info(): PoolInfo
 }
 
-export interface SeatsOptions {
+export interface PoolStateOptions {
   readonly budget: number
   readonly perKey: number
   readonly maxOpening: number
@@ -69,135 +69,135 @@ const ERA_PER_SEAT = 50
 /** What the latest open weighs among those before it: ten change the picture. */
 const OPENS_REMEMBERED = 0.1
 
-export function createSeats<L>(options: SeatsOptions): Seats<L> {
+export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {
   const { budget, perKey, maxOpening, acquireTimeout, fastMs, instances } = options
-  const entries = new Map<string, Entry<L>>()
-  const members = new Set<Member<L>>()
-  const idle = new Set<Member<L>>()
-  const turns = new Set<Entry<L>>()
+  const slots = new Map<string, TenantSlot<L>>()
+  const connections = new Set<PooledConnection<L>>()
+  const idle = new Set<PooledConnection<L>>()
+  const waiting = new Set<TenantSlot<L>>()
   const counts = { total: 0, opening: 0, closing: 0 }
   const count = createCount()
   const frequency = createFrequency(budget * ERA_PER_SEAT)
-  const usesOf = (entry: Entry<L>): number => frequency.of(entry.tally)
+  const usesOf = (slot: TenantSlot<L>): number => frequency.of(slot.tally)
   let usesPerOpen = 0
   let usesSinceOpen = 0
 
-  function used(entry: Entry<L>): void {
-    frequency.count(entry.tally)
-    entry.used++
+  function used(slot: TenantSlot<L>): void {
+    frequency.count(slot.tally)
+    slot.used++
     usesSinceOpen++
   }
 
-  function tidy(entry: Entry<L>): void {
-    if (entry.queue.length > 0) return
-    turns.delete(entry)
-    if (entry.size > 0 || !entries.delete(entry.key)) return
-    frequency.end(entry.key, entry.tally)
+  function tidy(slot: TenantSlot<L>): void {
+    if (slot.queue.length > 0) return
+    waiting.delete(slot)
+    if (slot.size > 0 || !slots.delete(slot.key)) return
+    frequency.end(slot.key, slot.tally)
   }
 
   return {
-    members,
-    entries,
-    state: () => ({ budget, perKey, maxOpening, entries, turns, idle, usesOf, usesPerOpen, instances, ...counts }),
-    entry(key) {
-      let entry = entries.get(key)
-      if (!entry) {
+    connections,
+    slots,
+    view: () => ({ budget, perKey, maxOpening, slots, waiting, idle, usesOf, usesPerOpen, instances, ...counts }),
+    slot(key) {
+      let slot = slots.get(key)
+      if (!slot) {
         const queue = createQueue<L>(acquireTimeout)
         const tally = frequency.begin(key)
         const counts = { size: 0, live: 0, opening: 0, inUse: 0 }
-        entry = { key, queue, idle: [], ...counts, gathering: null, tally, used: 0, growAfter: 0, lentAt: 0 }
-        entries.set(key, entry)
+        slot = { key, queue, idle: [], ...counts, shared: null, tally, used: 0, growAfter: 0, lentAt: 0 }
+        slots.set(key, slot)
       }
-      return entry
+      return slot
     },
-    someoneWaits: () => turns.size > 0,
-    othersWait: entry => turns.size > (turns.has(entry) ? 1 : 0),
-    waits: entry => void turns.add(entry),
-    served(entry) {
-      turns.delete(entry)
-      if (entry.queue.length > 0) turns.add(entry)
+    hasWaiters: () => waiting.size > 0,
+    hasOtherWaiters: slot => waiting.size > (waiting.has(slot) ? 1 : 0),
+    enqueue: slot => void waiting.add(slot),
+    served(slot) {
+      waiting.delete(slot)
+      if (slot.queue.length > 0) waiting.add(slot)
     },
     tidy,
     refused: ({ key }) => count.one('refused', key),
-    opening(entry, connection) {
-      const member: Member<L> = {
+    opening(slot, connection) {
+      const pooled: PooledConnection<L> = {
         connection,
-        entry,
-        company: createCompany(fastMs),
-        ghosts: 0,
+        slot,
+        sharing: createSharedConnection(fastMs),
+        abandoned: 0,
         state: 'opening',
         idleSince: 0,
         usedWhenIdle: 0,
-        retiring: false,
+        closeOnReturn: false,
         closing: null,
       }
       usesPerOpen += (usesSinceOpen - usesPerOpen) * OPENS_REMEMBERED
       usesSinceOpen = 0
-      members.add(member)
+      connections.add(pooled)
       counts.total++
       counts.opening++
-      entry.size++
-      entry.live++
-      entry.opening++
-      return member
+      slot.size++
+      slot.live++
+      slot.opening++
+      return pooled
     },
-    opened(member) {
-      member.state = 'idle'
+    opened(pooled) {
+      pooled.state = 'idle'
       counts.opening--
-      member.entry.opening--
-      count.one('opened', member.entry.key)
+      pooled.slot.opening--
+      count.one('opened', pooled.slot.key)
     },
-    rests(member) {
-      member.state = 'idle'
-      member.idleSince = performance.now()
-      member.usedWhenIdle = member.entry.used
-      member.entry.idle.push(member)
-      idle.add(member)
+    park(pooled) {
+      pooled.state = 'idle'
+      pooled.idleSince = performance.now()
+      pooled.usedWhenIdle = pooled.slot.used
+      pooled.slot.idle.push(pooled)
+      idle.add(pooled)
     },
-    leased(member) {
-      const at = member.entry.idle.lastIndexOf(member)
-      if (at >= 0) member.entry.idle.splice(at, 1)
-      idle.delete(member)
-      member.state = 'leased'
-      member.entry.inUse++
-      member.entry.lentAt = performance.now()
-      used(member.entry)
+    leased(pooled) {
+      const at = pooled.slot.idle.lastIndexOf(pooled)
+      if (at >= 0) pooled.slot.idle.splice(at, 1)
+      idle.delete(pooled)
+      pooled.state = 'leased'
+      pooled.slot.inUse++
+      pooled.slot.lentAt = performance.now()
+      used(pooled.slot)
     },
-    joined: member => used(member.entry),
-    returned(member) {
-      member.entry.inUse--
-      if (member.entry.gathering === member) member.entry.gathering = null
+    joined: pooled => used(pooled.slot),
+    returned(pooled) {
+      pooled.slot.inUse--
+      if (pooled.slot.shared === pooled) pooled.slot.shared = null
     },
-    closes(member, reason) {
-      member.closing = reason
-      if (reason === 'taken') count.one('taken', member.entry.key)
+    markClosing(pooled, reason) {
+      pooled.closing = reason
+      if (reason === 'evicted') count.one('evicted', pooled.slot.key)
       counts.closing++
     },
-    leaves(member) {
-      const { entry, state } = member
-      const at = entry.idle.indexOf(member)
-      if (at >= 0) entry.idle.splice(at, 1)
-      idle.delete(member)
-      member.state = 'leaving'
-      if (entry.gathering === member) entry.gathering = null
-      entry.live--
+    detach(pooled) {
+      const { slot, state } = pooled
+      const at = slot.idle.indexOf(pooled)
+      if (at >= 0) slot.idle.splice(at, 1)
+      idle.delete(pooled)
+      pooled.state = 'leaving'
+      if (slot.shared === pooled) slot.shared = null
+      slot.live--
       if (state !== 'opening') return false
       counts.opening--
-      entry.opening--
+      slot.opening--
       return true
     },
-    gone(member) {
-      members.delete(member)
+    forget(pooled) {
+      connections.delete(pooled)
       counts.total--
-      member.entry.size--
-      if (member.closing) counts.closing--
-      tidy(member.entry)
+      pooled.slot.size--
+      if (pooled.closing) counts.closing--
+      tidy(pooled.slot)
     },
     info() {
       const keys = new Map<string, ConnectionCounts>()
       let inUse = 0
       let waiting = 0
-      for (const { key, size, idle, queue, inUse: used, opening } of entries.values()) {
+      for (const { key, size, idle, queue, inUse: used, opening } of slots.values()) {
         inUse += used
         waiting += queue.length
         keys.set(key, { open: size, idle: idle.length, inUse: used, opening, waiting: queue.length })

@@ -7,13 +7,13 @@
 import { every, guarded } from '../../../events/timers.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
-import type { Aftermath } from '../connections/session-state.js'
+import type { SessionState } from '../connections/session-state.js'
 import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
-import type { Entry, InstanceShares, Member } from './books.js'
-import { Hold, type Lease } from './lease.js'
-import { givesWay, nextMove } from './policy.js'
-import { createSeats, type PoolInfo } from './pool-state.js'
-import type { Claim } from './statement-sharing.js'
+import { type Lease, PoolLease } from './lease.js'
+import { nextMove, shouldYield } from './policy.js'
+import { createPoolState, type PoolInfo } from './pool-state.js'
+import type { InstanceShares, PooledConnection, TenantSlot } from './pool-view.js'
+import type { Shareable } from './statement-sharing.js'
 import type { Scope, Waiter } from './wait-queue.js'
 
 export type { Lease } from './lease.js'
@@ -48,9 +48,9 @@ export interface PoolOptions {
 
 export interface Pool {
   /** What can be had at once: a place in company for a claim, a connection that rests, or nothing. */
-  take(key: string, claim: Claim | null): Lease | null
+  take(key: string, shareable: Shareable | null): Lease | null
   /** @throws the refusal when the budget stays spent, or the error of the connect */
-  acquire(key: string, scope: Scope, claim?: Claim | null): Promise<Lease>
+  acquire(key: string, scope: Scope, shareable?: Shareable | null): Promise<Lease>
   info(): PoolInfo
   /** Lets go of every idle connection of a key and of the others as they come back. */
   evict(key: string): Promise<void>
@@ -72,7 +72,7 @@ export const RESET =
 
 export function createPool(options: PoolOptions): Pool {
   const { report } = options
-  const seats = createSeats<Lease>(options)
+  const state = createPoolState<Lease>(options)
   let growTimer: NodeJS.Timeout | undefined
   let growDue = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
@@ -80,85 +80,86 @@ export function createPool(options: PoolOptions): Pool {
 
   const stopIdle = every(Math.min(30_000, Math.max(20, options.idleTimeout / 4)), closeExpired)
 
-  function take(key: string, claim: Claim | null): Lease | null {
+  function take(key: string, shareable: Shareable | null): Lease | null {
     if (closed) return null
-    const entry = seats.entries.get(key)
+    const slot = state.slots.get(key)
     // Whoever came before has its turn before.
-    if (!entry || entry.queue.length > 0) return null
+    if (!slot || slot.queue.length > 0) return null
     // Company before rest: what is sent together is one write.
-    if (claim && entry.gathering && mayJoin(entry.gathering, claim)) return join(entry.gathering, claim)
+    if (shareable && slot.shared && mayJoin(slot.shared, shareable)) return join(slot.shared, shareable)
     // The one used last: the others may then become idle for long.
-    const member = entry.idle.at(-1)
-    return member ? lease(member, claim, 0) : null
+    const pooled = slot.idle.at(-1)
+    return pooled ? lease(pooled, shareable, 0) : null
   }
 
-  async function acquire(key: string, scope: Scope, claim: Claim | null = null): Promise<Lease> {
+  async function acquire(key: string, scope: Scope, shareable: Shareable | null = null): Promise<Lease> {
     if (closed) throw options.refusal()
-    const at = take(key, claim)
+    const at = take(key, shareable)
     if (at) return at
-    const entry = seats.entry(key)
-    seats.waits(entry)
-    const waiting = entry.queue.wait(scope, {
-      claim,
+    const slot = state.slot(key)
+    state.enqueue(slot)
+    const waiting = slot.queue.wait(scope, {
+      shareable,
       refuse: waitedMs => {
-        seats.refused(entry)
+        state.refused(slot)
         options.reportLease?.('refused', key, waitedMs)
         return options.refusal()
       },
       left: () => {
-        seats.tidy(entry)
+        state.tidy(slot)
         // Who stood behind may go with others where this one could not.
-        if (entry.gathering) fill(entry.gathering)
+        if (slot.shared) fill(slot.shared)
       },
     })
     pump()
     return waiting
   }
 
-  function mayJoin({ connection, company, entry, retiring, state }: Member<Lease>, claim: Claim): boolean {
-    if (state !== 'leased' || retiring || connection.lost || connection.worn) return false
-    return company.takes(claim, seats.othersWait(entry))
+  function mayJoin(pooled: PooledConnection<Lease>, shareable: Shareable): boolean {
+    const { connection, sharing, slot, closeOnReturn } = pooled
+    if (pooled.state !== 'leased' || closeOnReturn || connection.lost || connection.worn) return false
+    return sharing.canJoin(shareable, state.hasOtherWaiters(slot))
   }
 
-  function join(member: Member<Lease>, claim: Claim): Lease {
-    member.company.joins(claim)
-    seats.joined(member)
-    options.reportLease?.('leased', member.entry.key, 0)
-    return new Hold(member, claim, true, ended)
+  function join(pooled: PooledConnection<Lease>, shareable: Shareable): Lease {
+    pooled.sharing.join(shareable)
+    state.joined(pooled)
+    options.reportLease?.('leased', pooled.slot.key, 0)
+    return new PoolLease(pooled, shareable, true, ended)
   }
 
-  function lease(member: Member<Lease>, claim: Claim | null, waitedMs: number): Lease {
-    const { company, entry } = member
-    seats.leased(member)
-    options.reportLease?.('leased', entry.key, waitedMs)
-    const shares = options.pooling && !options.alwaysReset && claim !== null && company.takes(claim, false)
-    company.joins(claim)
-    if (shares) entry.gathering = member
-    else company.seals()
-    return new Hold(member, claim, shares, ended)
+  function lease(pooled: PooledConnection<Lease>, shareable: Shareable | null, waitedMs: number): Lease {
+    const { sharing, slot } = pooled
+    state.leased(pooled)
+    options.reportLease?.('leased', slot.key, waitedMs)
+    const shares = options.pooling && !options.alwaysReset && shareable !== null && sharing.canJoin(shareable, false)
+    sharing.join(shareable)
+    if (shares) slot.shared = pooled
+    else sharing.closeToOthers()
+    return new PoolLease(pooled, shareable, shares, ended)
   }
 
   /** A lease is over: the others on its connection, if any, get more company; otherwise it is given back. */
-  function ended(member: Member<Lease>, as: Aftermath): void {
-    if (member.company.size > 0) fill(member)
-    else if ((as === 'reset' || options.alwaysReset) && options.pooling && !member.connection.lost) void reset(member)
-    else giveBack(member)
+  function ended(pooled: PooledConnection<Lease>, as: SessionState): void {
+    if (pooled.sharing.size > 0) fill(pooled)
+    else if ((as === 'reset' || options.alwaysReset) && options.pooling && !pooled.connection.lost) void reset(pooled)
+    else giveBack(pooled)
   }
 
   /** More company for a connection on which some are left, in the order of the line. */
-  function fill(member: Member<Lease>): void {
-    const { entry } = member
+  function fill(pooled: PooledConnection<Lease>): void {
+    const { slot } = pooled
     for (;;) {
-      const claim = entry.queue.first()?.claim
-      if (!claim || !mayJoin(member, claim)) return
-      const waiter = entry.queue.next() as Waiter<Lease>
-      waiter.resolve(join(member, claim))
-      seats.served(entry)
+      const shareable = slot.queue.first()?.shareable
+      if (!shareable || !mayJoin(pooled, shareable)) return
+      const waiter = slot.queue.next() as Waiter<Lease>
+      waiter.resolve(join(pooled, shareable))
+      state.served(slot)
     }
   }
 
-  async function reset(member: Member<Lease>): Promise<void> {
-    const { connection } = member
+  async function reset(pooled: PooledConnection<Lease>): Promise<void> {
+    const { connection } = pooled
     const late = () => connection.destroy(connectionClosed('the reset took too long'))
     const timer = setTimeout(() => guarded(late), RESET_DEADLINE_MS)
     try {
@@ -167,45 +168,45 @@ export function createPool(options: PoolOptions): Pool {
       connection.destroy(error as Error)
     } finally {
       clearTimeout(timer)
-      giveBack(member)
+      giveBack(pooled)
     }
   }
 
-  function giveBack(member: Member<Lease>): void {
-    const { entry, connection } = member
-    seats.returned(member)
+  function giveBack(pooled: PooledConnection<Lease>): void {
+    const { slot, connection } = pooled
+    state.returned(pooled)
     if (!connection.lost) {
-      if (closed) dismiss(member, 'shutdown')
-      else if (!options.pooling || member.retiring || connection.worn) dismiss(member, 'released')
-      else if (seats.someoneWaits() && givesWay(seats.state(), entry, performance.now())) dismiss(member, 'yielded')
-      else offer(member)
+      if (closed) dismiss(pooled, 'shutdown')
+      else if (!options.pooling || pooled.closeOnReturn || connection.worn) dismiss(pooled, 'released')
+      else if (state.hasWaiters() && shouldYield(state.view(), slot, performance.now())) dismiss(pooled, 'yielded')
+      else offer(pooled)
     }
     pump()
   }
 
   /** Gives a connection to the next waiter of its key, or lets it rest. */
-  function offer(member: Member<Lease>): void {
-    const { entry } = member
-    const waiter = entry.queue.next()
+  function offer(pooled: PooledConnection<Lease>): void {
+    const { slot } = pooled
+    const waiter = slot.queue.next()
     if (waiter) {
-      waiter.resolve(lease(member, waiter.claim, waiter.waited()))
-      seats.served(entry)
-      fill(member)
-    } else if (member.retiring) {
-      dismiss(member, 'released')
+      waiter.resolve(lease(pooled, waiter.shareable, waiter.waited()))
+      state.served(slot)
+      fill(pooled)
+    } else if (pooled.closeOnReturn) {
+      dismiss(pooled, 'released')
     } else {
-      seats.rests(member)
+      state.park(pooled)
     }
   }
 
   /** Opens, or makes room for, whoever's turn it is. */
   function pump(): void {
-    while (!closed && seats.someoneWaits()) {
-      const move = nextMove(seats.state(), performance.now())
+    while (!closed && state.hasWaiters()) {
+      const move = nextMove(state.view(), performance.now())
       if (move?.type === 'open') {
-        open(move.entry)
-      } else if (move?.type === 'take') {
-        dismiss(move.victim, 'taken')
+        open(move.slot)
+      } else if (move?.type === 'evict') {
+        dismiss(move.victim, 'evicted')
       } else {
         if (move) pumpAgain(move.ms)
         return
@@ -224,34 +225,34 @@ export function createPool(options: PoolOptions): Pool {
     }, ms)
   }
 
-  function open(entry: Entry<Lease>): void {
-    const { key } = entry
+  function open(slot: TenantSlot<Lease>): void {
+    const { key } = slot
     const started = performance.now()
     const ms = () => performance.now() - started
     report({ type: 'opening', key, ms: 0 })
     const connection = options.open(key)
-    const member = seats.opening(entry, connection)
+    const pooled = state.opening(slot, connection)
     connection.watch(error => {
-      if (!seats.leaves(member)) return
+      if (!state.detach(pooled)) return
       report({ type: 'open_failed', key, ms: ms(), error })
-      if (!options.again?.(key)) refuseWaiters(entry, error)
+      if (!options.again?.(key)) refuseWaiters(slot, error)
       pump()
     })
     connection.opened.then(
       () => {
-        if (member.state !== 'opening') return
-        seats.opened(member)
+        if (pooled.state !== 'opening') return
+        state.opened(pooled)
         report({ type: 'opened', key, ms: ms() })
-        if (closed) dismiss(member, 'shutdown')
-        else offer(member)
+        if (closed) dismiss(pooled, 'shutdown')
+        else offer(pooled)
         pump()
       },
       () => {}, // Told by `watch` before: the loss of a connection is known when its failure to open is not yet.
     )
     void connection.closed.then(() => {
-      seats.gone(member)
-      report({ type: 'closed', key, reason: member.closing ?? 'lost' })
-      if (seats.members.size === 0) drained?.()
+      state.forget(pooled)
+      report({ type: 'closed', key, reason: pooled.closing ?? 'lost' })
+      if (state.connections.size === 0) drained?.()
       pump()
     })
   }
@@ -260,42 +261,42 @@ export function createPool(options: PoolOptions): Pool {
    * After a connect that failed: those who waited for it are told at once, as trying again for each in turn would make the
    * last wait for all. With a connection that works, they wait for that one.
    */
-  function refuseWaiters(entry: Entry<Lease>, error: Error): void {
-    if (entry.live > 0) entry.growAfter = performance.now() + GROW_AGAIN_MS
-    else refuseAll(entry, () => error)
+  function refuseWaiters(slot: TenantSlot<Lease>, error: Error): void {
+    if (slot.live > 0) slot.growAfter = performance.now() + GROW_AGAIN_MS
+    else refuseAll(slot, () => error)
   }
 
-  function refuseAll(entry: Entry<Lease>, reason: () => Error): void {
-    for (let waiter = entry.queue.next(); waiter; waiter = entry.queue.next()) waiter.reject(reason())
-    seats.tidy(entry)
+  function refuseAll(slot: TenantSlot<Lease>, reason: () => Error): void {
+    for (let waiter = slot.queue.next(); waiter; waiter = slot.queue.next()) waiter.reject(reason())
+    state.tidy(slot)
   }
 
-  function dismiss(member: Member<Lease>, reason: CloseReason): void {
-    seats.closes(member, reason)
-    void member.connection.close()
+  function dismiss(pooled: PooledConnection<Lease>, reason: CloseReason): void {
+    state.markClosing(pooled, reason)
+    void pooled.connection.close()
   }
 
   function closeExpired(): void {
     const expired = performance.now() - options.idleTimeout
-    for (const member of [...seats.state().idle]) {
-      if (member.idleSince > expired) return
-      dismiss(member, 'idle')
+    for (const pooled of [...state.view().idle]) {
+      if (pooled.idleSince > expired) return
+      dismiss(pooled, 'idle')
     }
   }
 
   async function close(deadlineMs: number): Promise<void> {
     stopIdle()
     clearTimeout(growTimer)
-    for (const entry of [...seats.entries.values()]) refuseAll(entry, options.refusal)
-    for (const member of [...seats.state().idle]) dismiss(member, 'shutdown')
-    if (seats.members.size === 0) return
+    for (const slot of [...state.slots.values()]) refuseAll(slot, options.refusal)
+    for (const pooled of [...state.view().idle]) dismiss(pooled, 'shutdown')
+    if (state.connections.size === 0) return
     let timer: NodeJS.Timeout | undefined
     await new Promise<void>(resolve => {
       drained = resolve
       timer = setTimeout(resolve, deadlineMs)
     })
     clearTimeout(timer)
-    const left = [...seats.members].map(({ connection }) => connection)
+    const left = [...state.connections].map(({ connection }) => connection)
     for (const connection of left) connection.destroy(connectionClosed('the process is shutting down'))
     await Promise.all(left.map(connection => connection.closed))
   }
@@ -303,12 +304,12 @@ export function createPool(options: PoolOptions): Pool {
   return {
     take,
     acquire,
-    info: seats.info,
+    info: state.info,
     async evict(key) {
-      const all = [...seats.members].filter(({ entry }) => entry.key === key)
-      for (const member of all) member.retiring = true
-      const resting = all.filter(member => member.entry.idle.includes(member))
-      for (const member of resting) dismiss(member, 'released')
+      const all = [...state.connections].filter(({ slot }) => slot.key === key)
+      for (const pooled of all) pooled.closeOnReturn = true
+      const resting = all.filter(pooled => pooled.slot.idle.includes(pooled))
+      for (const pooled of resting) dismiss(pooled, 'released')
       await Promise.all(resting.map(({ connection }) => connection.closed))
     },
     close(deadlineMs) {

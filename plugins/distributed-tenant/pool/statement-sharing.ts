@@ -7,26 +7,26 @@ import { isPlainRead } from '../connections/session-state.js'
 import { COUNTED, currentTurn } from './event-loop-turns.js'
 
 /** A statement that may share, and the shape of its parameters: which types the driver infers from them. */
-export interface Claim {
+export interface Shareable {
   readonly template: readonly string[]
   readonly values: readonly unknown[]
   readonly shape: string
 }
 
-export interface Company {
+export interface SharedConnection {
   /** Statements on the wire, also of requests that have left. */
   readonly size: number
   /** True when this statement may be sent behind, or be the first. `others`: somebody waits for the budget. */
-  takes(claim: Claim, others: boolean): boolean
+  canJoin(shareable: Shareable, others: boolean): boolean
   /** One more on the wire, with its claim if it has one. */
-  joins(claim: Claim | null): void
+  join(shareable: Shareable | null): void
   /**
    * The one in front has ended. With the types of its parameters when it was answered; a claim that failed has to earn its
    * trust again, as its session may know the statement in another way now.
    */
-  answered(claim: Claim | null, types?: readonly number[]): void
+  settled(shareable: Shareable | null, types?: readonly number[]): void
   /** Nobody joins any more until all have left. */
-  seals(): void
+  closeToOthers(): void
 }
 
 /** More gain nothing (docs/decisions/0003) and each waits for all before it. */
@@ -49,7 +49,7 @@ interface Known {
 }
 
 /** The statement's claim to share, null when it needs a connection of its own. */
-export function claimOf(query: DriverQuery): Claim | null {
+export function shareableOf(query: DriverQuery): Shareable | null {
   const { strings, args, options } = query
   if (options.simple || query.cursorFn || query.forEachFn || query.onlyDescribe) return null
   let shape = ''
@@ -94,7 +94,10 @@ function writable(value: unknown, type: number | undefined): boolean {
 }
 
 /** The company on one connection. */
-export function createCompany(fastMs = FAST_MS, now: () => number = () => performance.now()): Company {
+export function createSharedConnection(
+  fastMs = FAST_MS,
+  now: () => number = () => performance.now(),
+): SharedConnection {
   const templates = new WeakMap<readonly string[], Known>()
   let size = 0
   let sealed = false
@@ -105,7 +108,7 @@ export function createCompany(fastMs = FAST_MS, now: () => number = () => perfor
   /** The loop has had time to hear from the statement in front, and has not. */
   const isLate = (at: number): boolean => at - frontSince > fastMs && currentTurn() - frontTurn > FAST_TURNS
 
-  function knows({ template, shape, values }: Claim): boolean {
+  function knows({ template, shape, values }: Shareable): boolean {
     const known = templates.get(template)
     if (!known || known.fast < TRUSTED || known.shape !== shape) return false
     for (let at = 0; at < values.length; at++) if (!writable(values[at], known.types[at])) return false
@@ -116,30 +119,30 @@ export function createCompany(fastMs = FAST_MS, now: () => number = () => perfor
     get size() {
       return size
     },
-    takes(claim, others) {
-      if (sealed || size >= MOST || !knows(claim)) return false
+    canJoin(shareable, others) {
+      if (sealed || size >= MOST || !knows(shareable)) return false
       if (size === 0) return true
       const at = now()
       return !isLate(at) && !(others && at - since > MOST_MS_WHILE_OTHERS_WAIT)
     },
-    joins(claim) {
+    join(shareable) {
       // Only of claims anybody asks how long they take.
-      if (size++ > 0 || !claim) return
+      if (size++ > 0 || !shareable) return
       since = frontSince = now()
       frontTurn = currentTurn()
     },
-    answered(claim, types) {
+    settled(shareable, types) {
       size--
-      if (claim && !types) templates.delete(claim.template)
-      else if (claim && types) {
+      if (shareable && !types) templates.delete(shareable.template)
+      else if (shareable && types) {
         const fast = !isLate(now())
-        const known = templates.get(claim.template)
+        const known = templates.get(shareable.template)
         if (!known) {
-          templates.set(claim.template, { shape: claim.shape, types, fast: fast ? 1 : DISTRUST })
+          templates.set(shareable.template, { shape: shareable.shape, types, fast: fast ? 1 : DISTRUST })
         } else {
           known.fast = fast ? Math.min(TRUSTED, known.fast + 1) : DISTRUST
-          if (known.shape !== claim.shape) known.fast = Math.min(known.fast, 1)
-          known.shape = claim.shape
+          if (known.shape !== shareable.shape) known.fast = Math.min(known.fast, 1)
+          known.shape = shareable.shape
           known.types = types
         }
       }
@@ -149,7 +152,7 @@ export function createCompany(fastMs = FAST_MS, now: () => number = () => perfor
         frontTurn = currentTurn()
       }
     },
-    seals() {
+    closeToOthers() {
       if (size > 0) sealed = true
     },
   }

@@ -3,7 +3,7 @@
 
 import { guarded } from '../../../events/timers.js'
 import { connectionClosed } from '../connections/failures.js'
-import type { Claim } from './statement-sharing.js'
+import type { Shareable } from './statement-sharing.js'
 
 /** Who waits. Once `over`, it gets nothing any more, so an aborted request never opens a connection. */
 export interface Scope {
@@ -13,7 +13,7 @@ export interface Scope {
 }
 
 export interface Waiter<T> {
-  readonly claim: Claim | null
+  readonly shareable: Shareable | null
   resolve(value: T): void
   reject(error: Error): void
   /** Milliseconds since it joined. */
@@ -22,7 +22,7 @@ export interface Waiter<T> {
 
 export interface WaitOptions {
   /** What it would share a connection with, see company.ts. */
-  readonly claim: Claim | null
+  readonly shareable: Shareable | null
   /** What it is refused with at its deadline. */
   readonly refuse: (waitedMs: number) => Error
   /** Called when it left without having been served. */
@@ -56,7 +56,7 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
     get since() {
       return line[0]?.since ?? Number.POSITIVE_INFINITY
     },
-    wait: (scope, { claim, refuse, left }) =>
+    wait: (scope, { shareable, refuse, left }) =>
       new Promise<T>((resolve, reject) => {
         const since = performance.now()
         const waited = () => performance.now() - since
@@ -77,7 +77,7 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
           clearImmediate(last)
           off()
         }
-        const place: Place<T> = { claim, since, settle, resolve, reject, waited }
+        const place: Place<T> = { shareable, since, settle, resolve, reject, waited }
         line.push(place)
       }),
     first: () => line[0] ?? null,

@@ -12,7 +12,7 @@ import {
 } from '../errors.js'
 import type { Breaker } from '../instances/breaker.js'
 import { parseNewTenantId } from '../names.js'
-import { applyWord, findTenant, insertTenant } from '../registry/tenants-table.js'
+import { applyTenantState, findTenant, insertTenant } from '../registry/tenants-table.js'
 import type { Lifecycle, SqlClient, TenantId } from '../types.js'
 import type { Attempt } from './attempt.js'
 import type { Source } from './tenant-source.js'
@@ -64,7 +64,7 @@ async function applyVersioned(event: LifecycleEvent, { central, source, ask }: A
     if (await findTenant(central, event.id)) return
     throw new DeadEvent(`No tenant of this id was made here, and only this service makes tenants.`)
   }
-  const { kind: _, is_active: __, actor: ___, version = 0, incarnation, ...said } = event
+  const { kind: _, is_active: __, actor: ___, version = 0, incarnation, ...state } = event
   if (incarnation !== undefined) {
     const known = await findTenant(central, event.id)
     if (known?.incarnation && known.incarnation !== incarnation) {
@@ -73,7 +73,7 @@ async function applyVersioned(event: LifecycleEvent, { central, source, ask }: A
       return ask(event.id)
     }
   }
-  await applyWord(central, { ...said, version, lifecycle: lifecycleOf(event) })
+  await applyTenantState(central, { ...state, version, lifecycle: lifecycleOf(event) })
 }
 
 function lifecycleOf(event: LifecycleEvent): Lifecycle {

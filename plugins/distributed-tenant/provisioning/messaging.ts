@@ -29,7 +29,8 @@ import {
   tenantsDurable,
 } from '../../../events/index.js'
 import type { Settings } from '../config/settings.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
+import type { IncomingEvent } from '../diagnostics/steps.js'
 import type { DeadLetters } from '../registry/dead-letters.js'
 import type { Notifications, SqlClient } from '../types.js'
 import { type ApplyOptions, applyLifecycle } from './apply-event.js'
@@ -54,12 +55,12 @@ export function startStreams(options: {
   readonly notifications: Notifications
   readonly apply: ApplyOptions
   readonly deadLetters: DeadLetters
-  readonly tell: Tell
+  readonly publish: PublishStep
 }): Streams {
-  const { settings, central, deadLetters, tell } = options
+  const { settings, central, deadLetters, publish } = options
   const { service, onStatus } = settings
   const report = (event: EventsReport): void => {
-    tell({ area: 'events', event })
+    publish({ area: 'events', event })
     // Whoever made the stream: what it should hold is compared at once.
     if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
   }
@@ -72,16 +73,16 @@ export function startStreams(options: {
     publish: message => publisher.publish({ ...message, payload: encode(message.payload) }),
     readStream: () => streamFacts(connection, settings.source),
     mayRetry: error => error instanceof EventsUnavailable,
-    report: event => tell({ area: 'relay', event }),
+    report: event => publish({ area: 'relay', event }),
   })
   const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
   const offStatus = connection.watch(status => status === 'connected' && relay.look())
 
-  function arrive({ id }: { id: TenantId }, incoming: Incoming, run: () => Promise<void>): Promise<void> {
-    const { subject, headers, deliveryCount } = incoming
-    const arrival = { subject, headers, deliveryCount, tenantId: id, run }
-    tell({ area: 'arrival', event: arrival })
-    return arrival.run()
+  function arrive({ id }: { id: TenantId }, message: Incoming, run: () => Promise<void>): Promise<void> {
+    const { subject, headers, deliveryCount } = message
+    const event: IncomingEvent = { subject, headers, deliveryCount, tenantId: id, run }
+    publish({ area: 'incoming', event })
+    return event.run()
   }
 
   const common = {

@@ -44,7 +44,7 @@ export function startRelay(options: RelayOptions): Relay {
   const pollMs = options.pollMs ?? 1_000
   const watch = createStreamWatch({ central, stream: options.stream, read: options.readStream })
   let created: string | null = null
-  let lookAt = 0
+  let readSessionOn = 0
   // Replicas that start together do not sweep together.
   let sweepAt = performance.now() + Math.random() * 60_000
   let stopped = false
@@ -70,12 +70,12 @@ export function startRelay(options: RelayOptions): Relay {
 
   async function turn(): Promise<BatchOutcome> {
     const now = performance.now()
-    if (created === null || now >= lookAt) {
-      lookAt = now + LOOK_MS
+    if (created === null || now >= readSessionOn) {
+      readSessionOn = now + LOOK_MS
       try {
         await look()
       } catch (error) {
-        lookAt = 0
+        readSessionOn = 0
         throw error
       }
     }
@@ -84,7 +84,7 @@ export function startRelay(options: RelayOptions): Relay {
       report({ type: 'swept', rows: await sweepOutbox(central) })
     }
     return relayBatch(options, created as string, seq => {
-      if (!watch.confirmed(seq)) lookAt = 0
+      if (!watch.confirmed(seq)) readSessionOn = 0
     })
   }
 
@@ -119,7 +119,7 @@ export function startRelay(options: RelayOptions): Relay {
   return {
     kick,
     look() {
-      lookAt = 0
+      readSessionOn = 0
       kick()
     },
     async stop() {

@@ -6,7 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import {
   commentDatabase,
@@ -41,7 +41,7 @@ export interface ProvisionerOptions {
   /** A session on the central database: DDL and session locks need one. */
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
   /** Where the service has more instances: a session on one of them, and those that take new tenants now. */
-  readonly elsewhere: {
+  readonly otherInstances: {
     readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
     readonly candidates: () => readonly string[]
     readonly answers: (instance: string) => Promise<boolean>
@@ -50,7 +50,11 @@ export interface ProvisionerOptions {
   readonly clone: (sql: SessionClient, name: string, instance: string) => Promise<boolean>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
-  readonly visit: <T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string) => Promise<T>
+  readonly withDirectConnection: <T>(
+    database: string,
+    fn: (sql: SqlClient) => Promise<T>,
+    instance?: string,
+  ) => Promise<T>
   readonly report: (event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }) => void
 }
 
@@ -66,12 +70,12 @@ export interface Provisioner {
 }
 
 export function createProvisioner(options: ProvisionerOptions): Provisioner {
-  const { service, credentials, session, sets, visit, elsewhere } = options
+  const { service, credentials, session, sets, withDirectConnection, otherInstances } = options
   const tenantSet = sets.at(-1) as MigrationSet
   const built = builtBy(sets)
 
   async function provision(id: TenantId): Promise<RegistryRow | null> {
-    if (elsewhere) return stepByStep(id)
+    if (otherInstances) return stepByStep(id)
     const at = performance.now()
     const taking = await options.spares.take(id)
     if (taking === 'gone') return null
@@ -100,32 +104,32 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       // A newer release may have migrated it already while this one still runs.
       const inPlace = row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version
       if (inPlace && (await roleStands(sql, row))) return row
-      if (!elsewhere) {
+      if (!otherInstances) {
         // Placed by a process that knows of more instances: made here it would be two.
-        if (row.instance !== HOME) throw new TenantDatabaseUnavailable()
+        if (row.instance !== DEFAULT_INSTANCE) throw new TenantDatabaseUnavailable()
         return work(sql, row)
       }
-      const instance = await settlePlace(sql, row, { service, ...elsewhere })
+      const instance = await settlePlace(sql, row, { service, ...otherInstances })
       const began = performance.now()
-      const taking = instance === HOME ? await options.spares.take(id, sql) : 'no'
+      const taking = instance === DEFAULT_INSTANCE ? await options.spares.take(id, sql) : 'no'
       if (taking === 'no') return work(sql, { ...row, instance })
       if (taking === 'taken') options.report({ step: 'ready', id, ms: performance.now() - began })
       return taking === 'gone' ? null : findTenant(sql, id)
     })
 
   async function place(id: TenantId): Promise<string> {
-    if (!elsewhere) return HOME
+    if (!otherInstances) return DEFAULT_INSTANCE
     const known = await findTenant(options.central, id)
-    if (!known || !isUnplaced(known)) return known?.instance ?? HOME
+    if (!known || !isUnplaced(known)) return known?.instance ?? DEFAULT_INSTANCE
     return locked(id, async sql => {
       const row = await findTenant(sql, id)
-      return row ? settlePlace(sql, row, { service, ...elsewhere }) : HOME
+      return row ? settlePlace(sql, row, { service, ...otherInstances }) : DEFAULT_INSTANCE
     })
   }
 
   /** Work on the instance where a tenant is; at home on the session that there is. */
   function thereOf<T>(instance: string, sql: SessionClient, fn: (sql: SessionClient) => Promise<T>): Promise<T> {
-    return instance === HOME || !elsewhere ? fn(sql) : elsewhere.sessionAt(instance)(fn)
+    return instance === DEFAULT_INSTANCE || !otherInstances ? fn(sql) : otherInstances.sessionAt(instance)(fn)
   }
 
   /** By what the registry and the catalogues say; rights and attributes are the reconciler's to compare. */
@@ -173,7 +177,9 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         const { mark, toPublic } = await ensureDatabase(there, row, name)
         wasOpen = toPublic
         done('certificate')
-        const known = isBuilt(mark) ? mark.certificate : await visit(name, inside => build(inside, there), row.instance)
+        const known = isBuilt(mark)
+          ? mark.certificate
+          : await withDirectConnection(name, inside => build(inside, there), row.instance)
         if (isBuilt(mark)) await prepare(there)
         done('ready')
         if (there !== sql) {
@@ -185,7 +191,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         return known
       })
       const ready = await sql.begin(async tx => {
-        if (row.instance === HOME) {
+        if (row.instance === DEFAULT_INSTANCE) {
           await commentDatabase(tx, name, markOf(row, certificate))
           await openRole(tx, row.id, roles)
         } else await noteKey(tx, row.id, roles)
@@ -235,7 +241,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   async function wasEnterable(found: Found, row: RegistryRow, name: string): Promise<boolean> {
     if (found.state !== 'present' || !found.ours || found.comment !== null || !found.toPublic) return false
     if (row.certificate !== null) return false
-    return visit(
+    return withDirectConnection(
       name,
       async inside => {
         const [table] = await inside<{ known: boolean }[]>`

@@ -3,7 +3,7 @@
 // finds no database and goes on. Identity unreachable or not of the opinion: nothing is dropped.
 
 import type { TenantId } from '../../../events/index.js'
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
 import type { PurgeStep } from '../diagnostics/steps.js'
 import { TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
@@ -43,7 +43,7 @@ export function createPurger(options: PurgeOptions): Purger {
     report({ step: 'confirmed', id })
     // What its moves have left behind is the customer's data too, and holds its roles.
     if (options.instances.length > 1) await dropAllKept(sql, row)
-    if (row.instance === HOME) await dropOwn(sql, row)
+    if (row.instance === DEFAULT_INSTANCE) await dropOwn(sql, row)
     else await options.sessionAt(row.instance)(there => dropOwn(there, row))
     report({ step: 'dropped', id })
     const removed = await sql.begin(async tx => {
@@ -58,7 +58,7 @@ export function createPurger(options: PurgeOptions): Purger {
   async function dropAllKept(sql: SessionClient, { id, incarnation }: RegistryRow): Promise<void> {
     for (const instance of options.instances) {
       const drop = (there: SessionClient) => dropKept(there, { id, service, incarnation })
-      await (instance === HOME ? drop(sql) : options.sessionAt(instance)(drop))
+      await (instance === DEFAULT_INSTANCE ? drop(sql) : options.sessionAt(instance)(drop))
     }
   }
 

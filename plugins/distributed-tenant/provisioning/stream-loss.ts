@@ -111,11 +111,11 @@ async function compare(
     where stream = ${stream} and created = ${created} and first_seq = ${first} and last_seq = ${last} for update`
   if (unchanged.length === 0) return null
   const other = created !== now.created
-  const elsewhere = everything || other ? sql`stream_created is distinct from ${now.created} or` : sql``
+  const otherInstances = everything || other ? sql`stream_created is distinct from ${now.created} or` : sql``
   const refed = await feedAgain(
     sql,
     now,
-    sql`(${elsewhere} (stream_seq > ${now.lastSeq} and stream_seq <= ${recorded})
+    sql`(${otherInstances} (stream_seq > ${now.lastSeq} and stream_seq <= ${recorded})
       or (stream_seq < ${now.firstSeq} and stream_seq >= ${first - IN_FLIGHT}
         and published_at > now() - ${AGED_DAYS} * interval '1 day'))`,
   )

@@ -14,7 +14,7 @@ import type { SourceReport } from '../diagnostics/steps.js'
 import { TenantDomainTaken, TenantIdTaken, TenantInvalid, TenantNotFound } from '../errors.js'
 import { parseNewTenantId, parseTenantId, slugOf } from '../names.js'
 import { writeOutbox } from '../registry/outbox.js'
-import { changeTenant, findTenant, insertTenant, restoreTenant, type Word } from '../registry/tenants-table.js'
+import { changeTenant, findTenant, insertTenant, restoreTenant, type TenantState } from '../registry/tenants-table.js'
 import type {
   Lifecycle,
   NewTenant,
@@ -42,7 +42,7 @@ export interface Source {
   /** Takes a deletion back. @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN */
   restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
   /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
-  record(request: Omit<Word, 'version'>): Promise<void>
+  record(request: Omit<TenantState, 'version'>): Promise<void>
 }
 
 const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
@@ -52,35 +52,35 @@ const lifecycles: Record<'suspended' | 'activated' | 'deleted', Lifecycle> = {
 }
 
 export function createSource({ central, retention, report }: SourceOptions): Source {
-  async function insert(word: Word, actor: string | undefined, once?: Once): Promise<RegistryRow | null> {
-    const row = await tellDomain(
+  async function insert(state: TenantState, actor: string | undefined, once?: Once): Promise<RegistryRow | null> {
+    const row = await checkDomain(
       central.begin(async sql => {
-        const earlier = (await once?.(sql, word.id)) ?? null
+        const earlier = (await once?.(sql, state.id)) ?? null
         if (earlier !== null) return findTenant(sql, earlier)
-        const made = await insertTenant(sql, word)
+        const made = await insertTenant(sql, state)
         // Thrown, so that what `once` wrote goes with it.
         if (!made && once) throw new TenantIdTaken()
-        if (made) await tell(sql, 'created', made, actor)
-        report({ type: 'written', kind: 'created', id: word.id })
+        if (made) await publishChange(sql, 'created', made, actor)
+        report({ type: 'written', kind: 'created', id: state.id })
         return made
       }),
     )
-    report({ type: 'accepted', kind: 'created', id: word.id })
+    report({ type: 'accepted', kind: 'created', id: state.id })
     return row
   }
 
-  async function changeAndTell(
+  async function changeAndPublish(
     id: string,
     kind: LifecycleKind,
     change: Parameters<typeof changeTenant>[2],
     actor: string | undefined,
   ): Promise<RegistryRow> {
     const tenantId = parseTenantId(id)
-    const row = await tellDomain(
+    const row = await checkDomain(
       central.begin(async sql => {
         const changed = await changeTenant(sql, tenantId, change)
         if (!changed) return unchanged(sql, tenantId, change.lifecycle)
-        await tell(sql, kind, changed, actor)
+        await publishChange(sql, kind, changed, actor)
         report({ type: 'written', kind, id: tenantId })
         return changed
       }),
@@ -99,7 +99,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
       return row
     },
     update: (id, patch, actor) =>
-      changeAndTell(
+      changeAndPublish(
         id,
         'updated',
         {
@@ -110,16 +110,16 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
         actor,
       ),
     change: (id, kind, actor) =>
-      changeAndTell(id, kind, { lifecycle: lifecycles[kind], ...(kind === 'deleted' ? { retention } : {}) }, actor),
-    retry: (id, actor) => changeAndTell(id, 'updated', {}, actor),
+      changeAndPublish(id, kind, { lifecycle: lifecycles[kind], ...(kind === 'deleted' ? { retention } : {}) }, actor),
+    retry: (id, actor) => changeAndPublish(id, 'updated', {}, actor),
     async restore(id, how, actor) {
       const tenantId = parseTenantId(id)
       const kind = how.lifecycle === 'active' ? 'activated' : 'suspended'
-      const row = await tellDomain(
+      const row = await checkDomain(
         central.begin(async sql => {
           const restored = await restoreTenant(sql, tenantId, how)
           if (!restored) throw new TenantNotFound()
-          await tell(sql, kind, restored, actor)
+          await publishChange(sql, kind, restored, actor)
           report({ type: 'written', kind, id: tenantId })
           return restored
         }),
@@ -149,7 +149,12 @@ async function unchanged(sql: QueryClient, id: TenantId, lifecycle: Lifecycle | 
  * The event carries the whole state, so that one event is enough and order is only a matter of version. What the other
  * services would have to refuse is refused here, and the change with it.
  */
-async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, actor: string | undefined): Promise<void> {
+async function publishChange(
+  sql: QueryClient,
+  kind: LifecycleKind,
+  row: RegistryRow,
+  actor: string | undefined,
+): Promise<void> {
   const payload = {
     id: row.id,
     version: row.version,
@@ -161,8 +166,8 @@ async function tell(sql: QueryClient, kind: LifecycleKind, row: RegistryRow, act
     ...(actor === undefined ? {} : { actor }),
   }
   const subject = lifecycleSubject(kind)
-  const heard = parseLifecycle(subject, encode(payload))
-  if (!heard.ok) throw new TenantInvalid(heard.reason)
+  const parsed = parseLifecycle(subject, encode(payload))
+  if (!parsed.ok) throw new TenantInvalid(parsed.reason)
   await writeOutbox(sql, { tenantId: row.id, subject, messageId: idOf(kind, row), payload })
 }
 
@@ -171,7 +176,7 @@ const idOf = (kind: LifecycleKind, { id, version }: RegistryRow): string =>
   messageId(kind, id, version, randomBytes(4).toString('hex'))
 
 /** One unique index stands between two tenants and one domain: identity's own migration makes it. */
-async function tellDomain<T>(work: Promise<T>): Promise<T> {
+async function checkDomain<T>(work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {

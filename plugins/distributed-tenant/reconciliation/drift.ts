@@ -15,9 +15,9 @@ export function createDriftReport(report: (drift: Drift) => void): DriftReport {
     report(drift) {
       if (drift.action === 'reported') {
         const key = `${drift.kind} ${drift.id}`
-        const told = before.has(key) || now.has(key)
+        const reported = before.has(key) || now.has(key)
         now.add(key)
-        if (told) return
+        if (reported) return
       }
       report(drift)
     },

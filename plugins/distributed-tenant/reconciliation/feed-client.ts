@@ -7,7 +7,7 @@ import { Type } from 'typebox'
 import { compileValidator, isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
 import { withCause } from '../connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
-import type { Told } from '../registry/identity-state.js'
+import type { FeedTenant } from '../registry/identity-state.js'
 import type { ServiceName } from '../types.js'
 
 /** A row of a page that says nothing we can read. */
@@ -21,7 +21,7 @@ export interface Flawed {
 }
 
 export interface FeedPage {
-  readonly items: readonly Told[]
+  readonly items: readonly FeedTenant[]
   readonly flawed: readonly Flawed[]
   /** Send it as `after` for the next page. */
   readonly next: number
@@ -35,7 +35,7 @@ export interface Feed {
   /** The changes behind `after`, each tenant once; what cannot be read is in `flawed`. @throws IDENTITY_UNAVAILABLE */
   changes(after: number, limit?: number): Promise<FeedPage>
   /** One tenant, null if identity never heard of it. @throws IDENTITY_UNAVAILABLE */
-  tenant(id: TenantId): Promise<Told | null>
+  tenant(id: TenantId): Promise<FeedTenant | null>
 }
 
 export interface FeedOptions {
@@ -54,7 +54,7 @@ const DEADLINE_MS = 5_000
 
 const Seq = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
 const instant = Type.Union([Type.Null(), Type.String({ pattern: '^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z$', maxLength: 35 })])
-const ToldShape = Type.Object({
+const FeedTenantShape = Type.Object({
   seq: Seq,
   id: Type.String({ pattern: TENANT_ID_PATTERN, maxLength: TENANT_ID_MAX }),
   version: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
@@ -68,7 +68,7 @@ const ToldShape = Type.Object({
   purgeAfter: instant,
   purgeable: Type.Boolean(),
 })
-const toldShape = compileValidator(ToldShape)
+const feedTenantShape = compileValidator(FeedTenantShape)
 const pageShape = compileValidator(
   Type.Object({
     items: Type.Array(Type.Unknown()),
@@ -101,10 +101,10 @@ export function createFeed({ url, token, service, deadline = DEADLINE_MS }: Feed
       const { status, body } = await ask(`?after=${after}&limit=${limit}${service ? `&service=${service}` : ''}`)
       if (status !== 200) throw unavailable(refusal(status))
       if (!pageShape.Check(body)) throw unavailable('its answer is not a page of the feed')
-      const items: Told[] = []
+      const items: FeedTenant[] = []
       const flawed: Flawed[] = []
       for (const item of body.items) {
-        if (toldShape.Check(item)) items.push(item as unknown as Told)
+        if (feedTenantShape.Check(item)) items.push(item as unknown as FeedTenant)
         else flawed.push(flawOf(item))
       }
       return { items, flawed, next: body.next, head: body.head, history: body.history }
@@ -114,15 +114,15 @@ export function createFeed({ url, token, service, deadline = DEADLINE_MS }: Feed
       // Only identity's own word for it: a proxy's 404 says nothing about the tenant.
       if (status === 404 && (body as { code?: unknown } | null)?.code === 'TENANT_NOT_FOUND') return null
       if (status !== 200) throw unavailable(refusal(status))
-      if (!toldShape.Check(body) || body.id !== id) throw unavailable('its answer is not this tenant')
-      return body as unknown as Told
+      if (!feedTenantShape.Check(body) || body.id !== id) throw unavailable('its answer is not this tenant')
+      return body as unknown as FeedTenant
     },
   }
 }
 
 function flawOf(item: unknown): Flawed {
   const { id, seq } = (item ?? {}) as { id?: unknown; seq?: unknown }
-  const [first] = toldShape.Errors(item)
+  const [first] = feedTenantShape.Errors(item)
   const where = Number.isSafeInteger(seq) ? `change ${seq}` : 'a change without a number'
   const known = isTenantId(id) ? id : null
   return {

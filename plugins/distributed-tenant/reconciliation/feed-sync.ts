@@ -6,19 +6,19 @@
 import type { TenantId } from '../../../events/index.js'
 import type { ComparisonReport, Drift } from '../diagnostics/steps.js'
 import {
-  type Ahead,
   type Applied,
+  applyFeedTenants,
   applyPage,
-  applyTold,
-  disown,
-  doubted,
+  type LocalAhead,
+  missingInLedger,
   overwriteAhead,
   readCursor,
-  strangers,
-  untold,
+  unconfirmedIds,
+  unknownTenants,
+  withdrawUnconfirmed,
 } from '../registry/identity-state.js'
 import { repeatStatus } from '../registry/status-events.js'
-import { tryAtOnce } from '../registry/tenants-table.js'
+import { retryNow } from '../registry/tenants-table.js'
 import type { ServiceName, SqlClient } from '../types.js'
 import type { Feed } from './feed-client.js'
 
@@ -32,7 +32,7 @@ export interface Comparison {
   ask(id: TenantId): Promise<void>
 }
 
-type Outcome = Awaited<ReturnType<typeof applyTold>>
+type Outcome = Awaited<ReturnType<typeof applyFeedTenants>>
 
 /** A request by a bare event is confirmed within seconds; who is unknown for longer than this is reported. */
 const GRACE_MS = 300_000
@@ -72,7 +72,7 @@ export function createComparison(options: {
         report({ type: 'applying', count: page.items.length })
         await follow(await applyPage(central, page.items, page.next, page.history))
         if (everything) {
-          for (const one of await untold(central, page.items, options.inFlightMs)) {
+          for (const one of await missingInLedger(central, page.items, options.inFlightMs)) {
             await repeatStatus(central, options.service, one)
           }
         }
@@ -80,7 +80,7 @@ export function createComparison(options: {
       if (page.next >= page.head || page.next <= after) break
       after = page.next
     }
-    for (const id of await doubted(central, DOUBTS_AT_ONCE)) await ask(id)
+    for (const id of await unconfirmedIds(central, DOUBTS_AT_ONCE)) await ask(id)
     if (everything) await reportStrangers(seen)
   }
 
@@ -94,7 +94,7 @@ export function createComparison(options: {
     }
     const unready = outcome.filter(one => one.lifecycle !== 'deleted' && one.provisioned !== 'ready')
     if (unready.length > 0) {
-      await tryAtOnce(
+      await retryNow(
         central,
         unready.map(({ id }) => id),
       )
@@ -102,28 +102,28 @@ export function createComparison(options: {
   }
 
   /** Identity is asked after the row was read: a word that is still older proves that the row's version is not its own. */
-  async function settle(ahead: Ahead): Promise<Applied[]> {
-    const told = await feed.tenant(ahead.id)
-    if (!told) return []
-    if (told.version >= ahead.version) return (await applyTold(central, [told])).applied
-    if (await overwriteAhead(central, told, ahead)) {
-      drift(forged(ahead.id, `it had version ${ahead.version}, and identity has ${told.version}`))
+  async function settle(ahead: LocalAhead): Promise<Applied[]> {
+    const tenant = await feed.tenant(ahead.id)
+    if (!tenant) return []
+    if (tenant.version >= ahead.version) return (await applyFeedTenants(central, [tenant])).applied
+    if (await overwriteAhead(central, tenant, ahead)) {
+      drift(forged(ahead.id, `it had version ${ahead.version}, and identity has ${tenant.version}`))
     }
     return []
   }
 
   async function ask(id: TenantId): Promise<void> {
-    const told = await feed.tenant(id)
-    if (told) return follow(await applyTold(central, [told]))
-    const version = await disown(central, id)
+    const tenant = await feed.tenant(id)
+    if (tenant) return follow(await applyFeedTenants(central, [tenant]))
+    const version = await withdrawUnconfirmed(central, id)
     if (version !== null) drift(forged(id, `it had version ${version}, and identity does not know it`))
   }
 
   async function reportStrangers(seen: readonly string[]): Promise<void> {
-    for (const { id, version } of await strangers(central, seen, options.graceMs ?? GRACE_MS)) {
+    for (const { id, version } of await unknownTenants(central, seen, options.graceMs ?? GRACE_MS)) {
       const detail =
         version === 0 ? 'a request that identity has not recorded' : `version ${version}, and not identity’s`
-      drift({ type: 'drift', kind: 'stranger', id, action: 'reported', detail })
+      drift({ type: 'drift', kind: 'unknown_tenant', id, action: 'reported', detail })
     }
   }
 

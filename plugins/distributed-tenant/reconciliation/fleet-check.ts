@@ -3,11 +3,11 @@
 // Invariant: a database that is gone is never made again empty, and one that nobody owns is never dropped.
 
 import type { TenantId } from '../../../events/index.js'
-import { HOME } from '../config/instances.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { type Finding, type Inventory, repairable, type Strays, type TenantStanding } from '../databases/inventory.js'
 import type { Drift } from '../diagnostics/steps.js'
 import { writeStatus } from '../registry/status-events.js'
-import { recordDoubt, tryInTurn } from '../registry/tenants-table.js'
+import { demoteReady, scheduleRetry } from '../registry/tenants-table.js'
 import type { ServiceName, SqlClient } from '../types.js'
 
 export interface FleetOptions {
@@ -34,13 +34,13 @@ export function createFleet(options: FleetOptions): Fleet {
   const { service, central, inspect, repair, closeToPublic, schemaVersion, drift } = options
 
   async function check(): Promise<void> {
-    const { tenants, elsewhere, ...home } = await inspect()
+    const { tenants, otherInstances, ...home } = await inspect()
     const again: TenantId[] = []
     let behind = 0
     for (const one of tenants) {
       if (one.lifecycle === 'deleted' || one.moving !== null) continue
       if (one.provisioned === 'foreign' && one.findings.includes('other_incarnation')) {
-        tell('other_incarnation', one.id, 'reported', `${one.database} was made for an earlier tenant of this id`)
+        report('other_incarnation', one.id, 'reported', `${one.database} was made for an earlier tenant of this id`)
       }
       if (one.provisioned !== 'ready') continue
       if (one.findings.length > 0) {
@@ -50,25 +50,25 @@ export function createFleet(options: FleetOptions): Fleet {
       }
     }
     if (behind > 0) {
-      tell(
+      report(
         'schema_behind',
         service,
         'reported',
         `tenants are behind version ${schemaVersion}: run distributed-tenant migrate`,
       )
     }
-    for (const place of [{ instance: HOME, ...home }, ...elsewhere]) await judgeStrays(place, tenants)
-    if (again.length > 0) await tryInTurn(central, again)
+    for (const place of [{ instance: DEFAULT_INSTANCE, ...home }, ...otherInstances]) await judgeStrays(place, tenants)
+    if (again.length > 0) await scheduleRetry(central, again)
   }
 
   async function judgeStrays(
     { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
     tenants: readonly TenantStanding[],
   ): Promise<void> {
-    const where = instance === HOME ? '' : ` (on the instance ${instance})`
+    const where = instance === DEFAULT_INSTANCE ? '' : ` (on the instance ${instance})`
     for (const name of strayDatabases)
-      tell('stray_database', name, 'reported', `no tenant of this registry owns it${where}`)
-    for (const name of strayRoles) tell('stray_role', name, 'reported', `no tenant of this registry owns it${where}`)
+      report('stray_database', name, 'reported', `no tenant of this registry owns it${where}`)
+    for (const name of strayRoles) report('stray_role', name, 'reported', `no tenant of this registry owns it${where}`)
     const ours = new Set(
       tenants
         .filter(one => one.instance === instance && !one.findings.includes('database_foreign'))
@@ -77,7 +77,7 @@ export function createFleet(options: FleetOptions): Fleet {
     for (const name of openDatabases) {
       // A creation was killed before its first revoke, and its tenant deleted since: nobody else would come back to it.
       if (ours.has(name)) await closeToPublic(name, instance)
-      tell('open_database', name, ours.has(name) ? 'repaired' : 'reported', `PUBLIC may connect to it${where}`)
+      report('open_database', name, ours.has(name) ? 'repaired' : 'reported', `PUBLIC may connect to it${where}`)
     }
   }
 
@@ -86,19 +86,19 @@ export function createFleet(options: FleetOptions): Fleet {
     const missing = findings.find(one => gone.has(one))
     if (missing) {
       await stop(id, 'failed', `The database ${database} is gone: restore it from a backup under its name, then retry.`)
-      tell(missing, id, 'stopped', `${database} was ready and is gone; it is not made again empty`)
+      report(missing, id, 'stopped', `${database} was ready and is gone; it is not made again empty`)
       return false
     }
     const foreign = findings.find(one => strange.has(one))
     if (foreign) {
       await stop(id, 'foreign', `The database ${database} does not carry this tenant’s mark: look into it, then retry.`)
-      tell(foreign, id, 'stopped', `${database} is not what this tenant was served from`)
+      report(foreign, id, 'stopped', `${database} is not what this tenant was served from`)
       return false
     }
     if (findings.includes('mark_missing')) {
       // Whose it is says the certificate inside; until that was read, nobody is served from it.
-      await recordDoubt(central, id, { provisioned: 'pending', step: 'certificate', error: 'the mark was lost' })
-      tell('mark_missing', id, 'repaired', `${database} is looked into and marked again if it is this tenant’s`)
+      await demoteReady(central, id, { provisioned: 'pending', step: 'certificate', error: 'the mark was lost' })
+      report('mark_missing', id, 'repaired', `${database} is looked into and marked again if it is this tenant’s`)
       return true
     }
     const curable = findings.filter(one => repairable.has(one))
@@ -107,26 +107,26 @@ export function createFleet(options: FleetOptions): Fleet {
     if (curable.length > 0) {
       try {
         await repair(id)
-        if (mended.length > 0) tell(mended.join(' '), id, 'repaired', `rights of ${database}`)
+        if (mended.length > 0) report(mended.join(' '), id, 'repaired', `rights of ${database}`)
       } catch (error) {
         // Set by a key this process does not have, say: one tenant's trouble keeps no other from being looked at.
-        tell(curable.join(' '), id, 'reported', (error as Error).message)
+        report(curable.join(' '), id, 'reported', (error as Error).message)
       }
     }
-    for (const one of findings) if (!repairable.has(one)) tell(one, id, 'reported', database)
+    for (const one of findings) if (!repairable.has(one)) report(one, id, 'reported', database)
     return false
   }
 
   async function stop(id: TenantId, provisioned: 'failed' | 'foreign', error: string): Promise<void> {
     await central.begin(async tx => {
-      const row = await recordDoubt(tx, id, { provisioned, step: 'database', error })
+      const row = await demoteReady(tx, id, { provisioned, step: 'database', error })
       if (!row) return
       const foreign = provisioned === 'foreign'
       await writeStatus(tx, service, row, { status: 'failed', step: 'database', error, ...(foreign && { foreign }) })
     })
   }
 
-  function tell(kind: string, id: string, action: Drift['action'], detail: string): void {
+  function report(kind: string, id: string, action: Drift['action'], detail: string): void {
     drift({ type: 'drift', kind, id, action, detail })
   }
 

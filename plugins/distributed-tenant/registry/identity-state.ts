@@ -19,7 +19,7 @@ export interface Applied {
 }
 
 /** A local row of a higher version than identity's word: an event that overtook the feed, or a forged one. */
-export interface Ahead {
+export interface LocalAhead {
   readonly id: TenantId
   readonly version: number
   readonly revision: number
@@ -41,16 +41,16 @@ interface Compared {
  * once. Where identity says another one, the id is another tenant's: its words replace the row's whatever their versions,
  * and what was known of a database is forgotten, so that only a database marked for this tenant is taken for it.
  */
-export async function applyTold(
+export async function applyFeedTenants(
   sql: QueryClient,
-  told: readonly Told[],
-): Promise<{ applied: Applied[]; ahead: Ahead[] }> {
-  if (told.length === 0) return { applied: [], ahead: [] }
+  tenants: readonly FeedTenant[],
+): Promise<{ applied: Applied[]; ahead: LocalAhead[] }> {
+  if (tenants.length === 0) return { applied: [], ahead: [] }
   const rows = await sql<Compared[]>`
     with said as (
       select id collate "C" as id, version, name, domain collate "C" as domain, settings, lifecycle,
         "purgeAfter" as purge_after, incarnation collate "C" as incarnation
-      from jsonb_to_recordset(${sql.json(told as unknown as JsonValue as never)}) as s(
+      from jsonb_to_recordset(${sql.json(tenants as unknown as JsonValue as never)}) as s(
         id text, version bigint, name text, domain text, settings jsonb, lifecycle text, "purgeAfter" timestamptz,
         incarnation text)
     ), known as (
@@ -116,11 +116,11 @@ const forgetting = (sql: QueryClient) => {
  * Puts a forged row back to what identity said after that row was read; one that has changed since is left for the next
  * look. @returns whether it was overwritten
  */
-export async function overwriteAhead(sql: QueryClient, told: Told, ahead: Ahead): Promise<boolean> {
+export async function overwriteAhead(sql: QueryClient, tenants: FeedTenant, ahead: LocalAhead): Promise<boolean> {
   const rows = await sql`
-    update tenants set version = ${told.version}, name = ${told.name}, domain = ${told.domain},
-      settings = ${sql.json(told.settings as never)}, lifecycle = ${told.lifecycle}, purge_after = ${told.purgeAfter}
-    where id = ${told.id} and revision = ${ahead.revision} and version > ${told.version}
+    update tenants set version = ${tenants.version}, name = ${tenants.name}, domain = ${tenants.domain},
+      settings = ${sql.json(tenants.settings as never)}, lifecycle = ${tenants.lifecycle}, purge_after = ${tenants.purgeAfter}
+    where id = ${tenants.id} and revision = ${ahead.revision} and version > ${tenants.version}
     returning id`
   return rows.length > 0
 }
@@ -129,7 +129,7 @@ export async function overwriteAhead(sql: QueryClient, told: Told, ahead: Ahead)
  * Rows of tenants that are not among `known`: identity does not know them. One that it never confirmed may be a request that
  * is still on its way, for `graceMs`. They are noted for the operator.
  */
-export async function strangers(
+export async function unknownTenants(
   sql: QueryClient,
   known: readonly string[],
   graceMs: number,
@@ -151,7 +151,7 @@ export async function strangers(
 }
 
 /** Tenants that an event has changed and the feed has not confirmed since, the oldest first. */
-export async function doubted(sql: QueryClient, limit: number): Promise<TenantId[]> {
+export async function unconfirmedIds(sql: QueryClient, limit: number): Promise<TenantId[]> {
   const rows = await sql<{ id: TenantId }[]>`
     select id from feed_doubts where kind = 'event' order by since limit ${limit}`
   return rows.map(row => row.id)
@@ -161,7 +161,7 @@ export async function doubted(sql: QueryClient, limit: number): Promise<TenantId
  * A numbered event about a tenant that identity does not know and never confirmed: what is left is an unconfirmed request.
  * @returns the version it had, null when there was nothing to do
  */
-export async function disown(sql: QueryClient, id: TenantId): Promise<number | null> {
+export async function withdrawUnconfirmed(sql: QueryClient, id: TenantId): Promise<number | null> {
   const [row] = await sql<{ version: string }[]>`
     with doubt as (delete from feed_doubts where id = ${id}),
       known as (select id, version from tenants where id = ${id} and version > 0 and incarnation is null)
@@ -170,12 +170,12 @@ export async function disown(sql: QueryClient, id: TenantId): Promise<number | n
 }
 
 /** What the ledger lacks or has otherwise: a row of ours that has been as it is for `sinceMs`, and the ledger's revision. */
-export async function untold(
+export async function missingInLedger(
   sql: QueryClient,
-  told: readonly Told[],
+  tenants: readonly FeedTenant[],
   sinceMs: number,
 ): Promise<{ id: TenantId; revision: number }[]> {
-  const said = told.flatMap(({ id, ledger }) =>
+  const said = tenants.flatMap(({ id, ledger }) =>
     ledger === undefined ? [] : [{ id, status: ledger?.status ?? 'pending', revision: ledger?.revision ?? 0 }],
   )
   if (said.length === 0) return []
@@ -201,16 +201,16 @@ export async function readCursor(sql: QueryClient): Promise<Cursor> {
 }
 
 /** Applies a page and moves the cursor behind it, both or neither. */
-export async function applyPage(sql: SqlClient, told: readonly Told[], next: number, history?: string) {
+export async function applyPage(sql: SqlClient, tenants: readonly FeedTenant[], next: number, history?: string) {
   return sql.begin(async tx => {
-    const outcome = await applyTold(tx, told)
+    const outcome = await applyFeedTenants(tx, tenants)
     await tx`update feed_cursor set seq = ${next}, read_at = now(), history = coalesce(${history ?? null}, history)`
     return outcome
   })
 }
 
 /** What identity says of a tenant now, and the number of its newest change. */
-export interface Told {
+export interface FeedTenant {
   readonly seq: number
   readonly id: TenantId
   readonly version: number

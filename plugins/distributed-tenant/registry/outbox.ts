@@ -3,7 +3,7 @@
 // it was published and its retention is over.
 
 import type { TenantId } from '../../../events/index.js'
-import { carry } from '../diagnostics/departures.js'
+import { collectHeaders } from '../diagnostics/outgoing-events.js'
 import type { JsonObject, QueryClient, SqlClient } from '../types.js'
 
 /** As long as the stream keeps its events: a stream that is lost is fed again from these rows. */
@@ -21,7 +21,7 @@ export interface OutboxMessage {
 /** Call it inside the transaction of the change. A message id that is there already is not written again. */
 export async function writeOutbox(sql: QueryClient, message: OutboxMessage): Promise<void> {
   const headers = { ...message.headers }
-  carry({ subject: message.subject, tenantId: message.tenantId, headers })
+  collectHeaders({ subject: message.subject, tenantId: message.tenantId, headers })
   await sql`
     insert into outbox (message_id, tenant_id, subject, payload, headers)
     values (${message.messageId}, ${message.tenantId}, ${message.subject}, ${sql.json(message.payload as never)},

@@ -4,14 +4,19 @@ import type { QueryClient, RegistryRow, ServiceName, SqlClient, TenantId } from 
 import { writeOutbox } from './outbox.js'
 import { findTenant } from './tenants-table.js'
 
-type Said = Pick<
+type StatusFields = Pick<
   StatusEvent,
   'status' | 'step' | 'error' | 'steps' | 'schemaVersion' | 'foreign' | 'nextTryAt' | 'repeated'
 >
 
 /** Ordered by the row's revision, so one row's state is told once however often it is written. */
-export async function writeStatus(tx: QueryClient, service: ServiceName, row: RegistryRow, said: Said): Promise<void> {
-  const subject = statusSubject(said.status, service)
+export async function writeStatus(
+  tx: QueryClient,
+  service: ServiceName,
+  row: RegistryRow,
+  fields: StatusFields,
+): Promise<void> {
+  const subject = statusSubject(fields.status, service)
   const payload: StatusEvent = {
     id: row.id,
     service,
@@ -20,7 +25,7 @@ export async function writeStatus(tx: QueryClient, service: ServiceName, row: Re
     attempts: row.attempts,
     at: new Date().toISOString(),
     ...(row.incarnation !== null && { incarnation: row.incarnation }),
-    ...said,
+    ...fields,
   }
   // With the time: where this database was set back a revision comes twice.
   const messageId = `${subject}:${row.id}:${row.revision}:${row.updatedAt.getTime().toString(16)}`

@@ -59,7 +59,7 @@ export async function readHistory(sql: QueryClient): Promise<string> {
 }
 
 /** What identity says of a tenant. */
-export interface Word {
+export interface TenantState {
   readonly id: TenantId
   readonly version: number
   readonly name: string
@@ -73,12 +73,12 @@ export interface Word {
 const json = (sql: QueryClient, value: JsonValue) => sql.json(value as never)
 
 /** Inserts the tenant unless the id is known in any state. @returns the new row, null when it was known */
-export async function insertTenant(sql: QueryClient, word: Word): Promise<RegistryRow | null> {
+export async function insertTenant(sql: QueryClient, state: TenantState): Promise<RegistryRow | null> {
   return first(
     await sql<Raw[]>`
       insert into tenants (id, version, name, domain, settings, lifecycle, incarnation)
-      values (${word.id}, ${word.version}, ${word.name}, ${word.domain}, ${json(sql, word.settings)}, ${word.lifecycle},
-        ${word.incarnation ?? null})
+      values (${state.id}, ${state.version}, ${state.name}, ${state.domain}, ${json(sql, state.settings)}, ${state.lifecycle},
+        ${state.incarnation ?? null})
       on conflict (id) do nothing returning ${columns(sql)}`,
   )
 }
@@ -87,11 +87,11 @@ export async function insertTenant(sql: QueryClient, word: Word): Promise<Regist
  * Applies an event if it is newer than what is known, and notes that the feed has not confirmed it; what it does not say
  * stays, and so does the incarnation, which the feed alone says. Deleted is for ever.
  */
-export async function applyWord(
+export async function applyTenantState(
   sql: QueryClient,
-  word: Pick<Word, 'id' | 'version' | 'lifecycle'> & Partial<Word>,
+  state: Pick<TenantState, 'id' | 'version' | 'lifecycle'> & Partial<TenantState>,
 ): Promise<RegistryRow | null> {
-  const { id, version, lifecycle, name, domain, settings } = word
+  const { id, version, lifecycle, name, domain, settings } = state
   return first(
     await sql<Raw[]>`
       with applied as (
@@ -229,7 +229,7 @@ export async function recordRemoved(sql: QueryClient, id: TenantId): Promise<Reg
  * A tenant that was ready is so no longer, because of what its database was found to be.
  * @returns null when it has changed meanwhile
  */
-export async function recordDoubt(
+export async function demoteReady(
   sql: QueryClient,
   id: TenantId,
   doubt: { provisioned: 'pending' | 'failed' | 'foreign'; step: string; error: string },
@@ -243,7 +243,7 @@ export async function recordDoubt(
 }
 
 /** After a word of identity's: tenants that are not ready are tried at once, whatever they wait for. */
-export async function tryAtOnce(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
+export async function retryNow(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
   await sql`
     update tenants set next_attempt_at = now(),
       provisioned = case when provisioned in ('foreign', 'removed') then 'pending' else provisioned end
@@ -252,7 +252,7 @@ export async function tryAtOnce(sql: QueryClient, ids: readonly TenantId[]): Pro
 }
 
 /** Tenants to be looked into again: tried when nothing else is due for them already. */
-export async function tryInTurn(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
+export async function scheduleRetry(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
   await sql`
     update tenants set next_attempt_at = now()
     where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and provisioned = 'pending'

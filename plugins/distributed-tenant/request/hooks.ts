@@ -6,7 +6,7 @@
 import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Identifier } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/redis-cache.js'
 import {
@@ -23,7 +23,7 @@ import {
 import type { Admit, ClientScope } from '../sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import { endWithSocket } from './http-pipelining.js'
-import { type Heard, identifyTenant } from './identify.js'
+import { type Identification, identifyTenant } from './identify.js'
 
 export interface RequestParts {
   readonly settings: Settings
@@ -32,11 +32,11 @@ export interface RequestParts {
   /** The oldest schema of a tenant that is served; 0 for any. */
   readonly oldestSchema: number
   readonly clientFor: (id: TenantId, admit: Admit) => ClientScope
-  readonly tell: Tell
+  readonly publish: PublishStep
 }
 
 /** What a request carries, unless its route wants no tenant. */
-interface Slot extends Heard {
+interface Slot extends Identification {
   /** The tenant it names, admitted or not. */
   named: TenantId | null
   tenant: Tenant | null
@@ -101,7 +101,7 @@ function decide(allowed: boolean, slot: Slot, tenant: Tenant): void {
 }
 
 export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): void {
-  const { settings, directory, identifiers, oldestSchema, clientFor, tell } = parts
+  const { settings, directory, identifiers, oldestSchema, clientFor, publish } = parts
   const vary = `Host, ${settings.header}, Authorization`
 
   function slotOf(request: FastifyRequest): Slot & { tenant: Tenant } {
@@ -115,7 +115,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     const slot = slotOf(request)
     if (!slot.client) {
       slot.client = clientFor(slot.tenant.id, admitting(slot.tenant.id, directory, oldestSchema))
-      if (tell.heard('access')) slot.ended = over => tellUsed(request, over)
+      if (publish.hasSubscribers('access')) slot.ended = over => publishUsed(request, over)
       // The request may be over already, while its handler still runs.
       if (slot.over) slot.client.release()
     }
@@ -170,21 +170,21 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     else done()
 
     function refuse(error: Error): void {
-      if (!(error instanceof TenantRequired)) tellRefused(request, slot, error)
+      if (!(error instanceof TenantRequired)) publishRefused(request, slot, error)
       done(error)
     }
   })
 
-  function tellUsed(request: FastifyRequest, { client, tenant }: Slot): void {
+  function publishUsed(request: FastifyRequest, { client, tenant }: Slot): void {
     const leases = client?.leases ?? 0
-    if (leases > 0 && tenant) tell({ area: 'access', event: { type: 'used', request, tenant: tenant.id, leases } })
+    if (leases > 0 && tenant) publish({ area: 'access', event: { type: 'used', request, tenant: tenant.id, leases } })
   }
 
   /** A tenant that it claimed against its own token is the one it tried to reach. */
-  function tellRefused(request: FastifyRequest, { named, claimed, verified }: Slot, error: unknown): void {
-    if (!tell.heard('access')) return
+  function publishRefused(request: FastifyRequest, { named, claimed, verified }: Slot, error: unknown): void {
+    if (!publish.hasSubscribers('access')) return
     const tenant = named ?? claimed ?? verified
-    tell({ area: 'access', event: { type: 'refused', request, error, tenant, holds: verified } })
+    publish({ area: 'access', event: { type: 'refused', request, error, tenant, holds: verified } })
   }
 
   function admit(

@@ -67,21 +67,24 @@ export function identifyTenant(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
   findDomain: FindDomain,
-  heard: Heard = { claimed: null, verified: null },
+  identification: Identification = { claimed: null, verified: null },
 ): TenantId | null | Promise<TenantId | null> {
   for (let at = 0; at < identifiers.length; at++) {
-    const said = (identifiers[at] as Identifier)(request)
-    if (said === null) continue
-    const waited = 'then' in said ? said.then(late => hear(heard, late, findDomain)) : hear(heard, said, findDomain)
-    if (waited instanceof Promise) return goOn(request, identifiers.slice(at + 1), findDomain, heard, waited)
+    const identified = (identifiers[at] as Identifier)(request)
+    if (identified === null) continue
+    const waited =
+      'then' in identified
+        ? identified.then(late => collect(identification, late, findDomain))
+        : collect(identification, identified, findDomain)
+    if (waited instanceof Promise) return goOn(request, identifiers.slice(at + 1), findDomain, identification, waited)
   }
-  return settle(heard)
+  return settle(identification)
 }
 
 type FindDomain = (domain: string) => DirectoryEntry | null | Promise<DirectoryEntry | null>
 
 /** What was said so far: by claims, and by what is verified. */
-export interface Heard {
+export interface Identification {
   claimed: TenantId | null
   verified: TenantId | null
 }
@@ -90,35 +93,35 @@ async function goOn(
   request: FastifyRequest,
   identifiers: readonly Identifier[],
   findDomain: FindDomain,
-  heard: Heard,
+  identification: Identification,
   waitedFor: Promise<void>,
 ): Promise<TenantId | null> {
   await waitedFor
-  for (const identifier of identifiers) await hear(heard, await identifier(request), findDomain)
-  return settle(heard)
+  for (const identifier of identifiers) await collect(identification, await identifier(request), findDomain)
+  return settle(identification)
 }
 
-function hear(heard: Heard, said: Identified, findDomain: FindDomain): void | Promise<void> {
-  if (said === null) return
-  if ('id' in said) return agree(heard, said.id, said.verified === true)
-  const entry = findDomain(said.domain)
-  if (entry instanceof Promise) return entry.then(late => agree(heard, late?.id ?? null, false))
-  agree(heard, entry?.id ?? null, false)
+function collect(identification: Identification, identified: Identified, findDomain: FindDomain): void | Promise<void> {
+  if (identified === null) return
+  if ('id' in identified) return merge(identification, identified.id, identified.verified === true)
+  const entry = findDomain(identified.domain)
+  if (entry instanceof Promise) return entry.then(late => merge(identification, late?.id ?? null, false))
+  merge(identification, entry?.id ?? null, false)
 }
 
-function agree(heard: Heard, id: string | null, proof: boolean): void {
+function merge(identification: Identification, id: string | null, proof: boolean): void {
   if (id === null) return
   if (!isTenantId(id)) throw new TenantIdInvalid()
   if (proof) {
-    if (heard.verified !== null && heard.verified !== id) throw new TenantForbidden()
-    heard.verified = id
+    if (identification.verified !== null && identification.verified !== id) throw new TenantForbidden()
+    identification.verified = id
   } else {
-    if (heard.claimed !== null && heard.claimed !== id) throw new TenantConflict()
-    heard.claimed = id
+    if (identification.claimed !== null && identification.claimed !== id) throw new TenantConflict()
+    identification.claimed = id
   }
 }
 
-function settle({ claimed, verified }: Heard): TenantId | null {
+function settle({ claimed, verified }: Identification): TenantId | null {
   if (claimed !== null && verified !== null && claimed !== verified) throw new TenantForbidden()
   return verified ?? claimed
 }

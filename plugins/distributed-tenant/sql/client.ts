@@ -8,10 +8,10 @@ import type { Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantLookupFailed } from '../errors.js'
 import type { Lease, Pool } from '../pool/pool.js'
-import { type Claim, claimOf } from '../pool/statement-sharing.js'
+import { type Shareable, shareableOf } from '../pool/statement-sharing.js'
 import type { Scope } from '../pool/wait-queue.js'
 import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
-import { GRACE_MS, Use } from './connection-use.js'
+import { GRACE_MS, LeasedConnection } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
 import type { Ending, Follow, UseOptions } from './statement.js'
 import { createDeadlines, type Deadlines, type Expiring } from './statement-deadlines.js'
@@ -75,7 +75,7 @@ export function createClients(options: ClientsOptions): (key: string, admit?: Ad
   return (key, admit) => new Client(shared, key, admit ?? null)
 }
 
-class Client implements ClientScope, Scope, Ending<Use>, Expiring {
+class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
   over = false
   due = 0
   before: Expiring | null = null
@@ -84,7 +84,7 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
   readonly sql: SqlClient
   readonly #shared: Shared
   readonly #key: string
-  readonly #uses: Use[] = []
+  readonly #uses: LeasedConnection[] = []
   readonly #admit: Admit | null
   #admittedAt = 0
   #leavers: Set<() => void> | null = null
@@ -128,19 +128,19 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
 
   #lease(query: DriverQuery): void {
     if (query.cancelled) return
-    const claim = claimOf(query)
+    const shareable = shareableOf(query)
     const { pool, follow } = this.#shared
-    const lease = this.over ? null : pool.take(this.#key, claim)
+    const lease = this.over ? null : pool.take(this.#key, shareable)
     if (lease) {
       follow?.wait(this.#key)?.()
       this.#use(lease).send(query, this)
-    } else void this.#wait(query, claim)
+    } else void this.#wait(query, shareable)
   }
 
-  async #wait(query: DriverQuery, claim: Claim | null): Promise<void> {
-    let use: Use
+  async #wait(query: DriverQuery, shareable: Shareable | null): Promise<void> {
+    let use: LeasedConnection
     try {
-      use = await this.#take(claim)
+      use = await this.#take(shareable)
     } catch (error) {
       query.reject(error)
       return
@@ -149,13 +149,13 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
     else use.send(query, this)
   }
 
-  async #take(claim: Claim | null): Promise<Use> {
+  async #take(shareable: Shareable | null): Promise<LeasedConnection> {
     if (this.over) throw new TenantClientReleased()
     const { pool, unavailable, follow } = this.#shared
     let lease: Lease
     const waited = follow?.wait(this.#key)
     try {
-      lease = await pool.acquire(this.#key, this, claim)
+      lease = await pool.acquire(this.#key, this, shareable)
       waited?.()
     } catch (error) {
       waited?.(error)
@@ -175,8 +175,8 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
     return this.#use(lease)
   }
 
-  #use(lease: Lease): Use {
-    const use = new Use(lease, this.#shared, this)
+  #use(lease: Lease): LeasedConnection {
+    const use = new LeasedConnection(lease, this.#shared, this)
     this.#uses.push(use)
     this.leases++
     if (this.#admit && !this.before) this.#admitted()
@@ -213,7 +213,7 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
     else for (const use of [...this.#uses]) use.cut(error as Error)
   }
 
-  ended(use: Use): void {
+  ended(use: LeasedConnection): void {
     const at = this.#uses.indexOf(use)
     if (at >= 0) this.#uses.splice(at, 1)
     use.finish()
@@ -235,7 +235,7 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
     }
   }
 
-  readonly #bound = (use: Use) => bind(use, this.#shared.makeTag, this, 'transaction')
+  readonly #bound = (use: LeasedConnection) => bind(use, this.#shared.makeTag, this, 'transaction')
 
   /** A getter, so that it works taken off its client. */
   get session(): ClientScope['session'] {
@@ -244,7 +244,7 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
 
   async #session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T> {
     const use = await this.#take(null)
-    use.leaves('reset')
+    use.taint('reset')
     const bound = bind(use, this.#shared.makeTag, this, 'alone')
     const sql = Object.assign(bound.tag, {
       begin: <R>(work: Work<R>) => transaction(use, this.#bound, '', work),
@@ -263,7 +263,7 @@ class Client implements ClientScope, Scope, Ending<Use>, Expiring {
     this.#shared.admissions.delete(this)
     if (this.#leavers) for (const leave of [...this.#leavers]) leave()
     for (const use of this.#uses.splice(0)) {
-      use.leave(connectionClosed('the request was over while its query was running'))
+      use.abandon(connectionClosed('the request was over while its query was running'))
     }
   }
 }

@@ -4,7 +4,7 @@
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
-import { type Aftermath, aftermathOf, holdsNul } from '../connections/session-state.js'
+import { holdsNul, type SessionState, sessionStateOf } from '../connections/session-state.js'
 import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { refusedByServer } from './refused-statements.js'
@@ -15,24 +15,24 @@ import type { Expiring } from './statement-deadlines.js'
 export const GRACE_MS = 100
 
 /** Whose use it is. */
-export interface User {
+export interface Owner {
   readonly over: boolean
 }
 
-export class Use implements StatementOwner {
+export class LeasedConnection implements StatementOwner {
   readonly connection: Connection
   /** What its caller asked of the transaction under way. */
   readOnly = false
   readonly lease: Lease
   readonly options: UseOptions
-  readonly #user: User
-  #aftermath: Aftermath = 'clean'
+  readonly #user: Owner
+  #aftermath: SessionState = 'clean'
   #running = 0
   /** The one that shares. */
-  #statement: Statement<Use> | null = null
+  #statement: Statement<LeasedConnection> | null = null
   #types: readonly number[] | undefined
 
-  constructor(lease: Lease, options: UseOptions, user: User) {
+  constructor(lease: Lease, options: UseOptions, user: Owner) {
     this.lease = lease
     this.connection = lease.connection
     this.options = options
@@ -40,7 +40,7 @@ export class Use implements StatementOwner {
   }
 
   /** Sends one query; `ending` hears of its end once, before the caller. */
-  send(query: DriverQuery, ending: Ending<Use> | null = null): void {
+  send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null): void {
     const statement = new Statement(this, query, ending)
     this.#running++
     if (this.lease.shares) {
@@ -49,7 +49,7 @@ export class Use implements StatementOwner {
     } else if (holdsNul(query)) {
       statement.rejected(nulInStatement())
       return
-    } else this.leaves(aftermathOf(query))
+    } else this.taint(sessionStateOf(query))
     this.connection.execute(query, statement)
   }
 
@@ -82,14 +82,14 @@ export class Use implements StatementOwner {
       unavailable: cause => withCause(options.unavailable(), cause),
     })
     if (seen !== error && isReadOnlyServer(error)) {
-      this.leaves('destroy')
+      this.taint('destroy')
       options.onReadOnly(connection.database)
     }
     return this.#user.over && connection.lost ? withCause(new TenantClientReleased(), error) : seen
   }
 
   /** Says that something may be left behind. */
-  leaves(what: Aftermath): void {
+  taint(what: SessionState): void {
     if (what === 'destroy' || this.#aftermath === 'clean') this.#aftermath = what
   }
 
@@ -110,13 +110,13 @@ export class Use implements StatementOwner {
 
   /** Its user may have no connection any more, and is told so: what runs is cut, unless others need the connection. */
   cut(error: Error): void {
-    if (this.#statement) this.#statement.leave(error, error)
+    if (this.#statement) this.#statement.abandon(error, error)
     else this.connection.destroy(error)
   }
 
   /** Its user is gone: what still runs is cut, unless others need its connection. */
-  leave(why: Error): void {
-    if (this.#statement) this.#statement.leave(new TenantClientReleased(), why)
+  abandon(why: Error): void {
+    if (this.#statement) this.#statement.abandon(new TenantClientReleased(), why)
     else {
       this.connection.destroy(why)
       this.finish()

@@ -2,23 +2,23 @@
 // statement. While nobody listens each costs one look.
 
 import type { DriverQuery } from '../connections/driver.js'
-import type { Tell } from '../diagnostics/channels.js'
+import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName } from '../diagnostics/steps.js'
 import type { Follow } from './statement.js'
 
-export function createFollow(tell: Tell, pool: PoolName): Follow {
+export function createFollow(publish: PublishStep, pool: PoolName): Follow {
   return {
     wait(key) {
-      if (!tell.heard('query')) return null
+      if (!publish.hasSubscribers('query')) return null
       const since = performance.now()
       return error =>
-        tell({ area: 'query', pool, event: { type: 'waited', key, ms: performance.now() - since, error } })
+        publish({ area: 'query', pool, event: { type: 'waited', key, ms: performance.now() - since, error } })
     },
     statement(key, query) {
-      if (!tell.heard('query')) return null
+      if (!publish.hasSubscribers('query')) return null
       const statement = {}
-      tell({ area: 'query', pool, event: { type: 'sent', key, statement, operation: operationOf(query) } })
-      return error => tell({ area: 'query', pool, event: { type: 'ended', key, statement, error } })
+      publish({ area: 'query', pool, event: { type: 'sent', key, statement, operation: operationOf(query) } })
+      return error => publish({ area: 'query', pool, event: { type: 'ended', key, statement, error } })
     },
   }
 }

@@ -2,10 +2,10 @@
 // whoever ends its use hears of it before; it is sent a second time only if the server has refused it before it ran, for
 // being out of date.
 import { Stream } from 'node:stream'
-import type { Connection, Heard } from '../connections/connection.js'
+import type { Connection, StatementListener } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { cancelledByCaller, connectionClosed, isRefusedWrite, isStale, withCause } from '../connections/failures.js'
-import type { Aftermath } from '../connections/session-state.js'
+import type { SessionState } from '../connections/session-state.js'
 import { TenantClientMethod } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { type Reader, watchReader } from './cursor.js'
@@ -38,7 +38,7 @@ export interface StatementOwner {
   /** What the caller sees of an error on this connection. */
   failure(error: unknown, cancelled?: boolean): unknown
   /** Records what a statement may have left in the session. */
-  leaves(what: Aftermath): void
+  taint(what: SessionState): void
   /** One statement is over; `types` are those of its parameters when it was answered. */
   settled(types?: readonly number[]): void
   /** The deadline is over: closes the connection. */
@@ -52,7 +52,7 @@ export interface Ending<Owner> {
   again(query: DriverQuery): void
 }
 
-export class Statement<Owner extends StatementOwner> implements Heard, Expiring {
+export class Statement<Owner extends StatementOwner> implements StatementListener, Expiring {
   due = 0
   before: Expiring | null = null
   behind: Expiring | null = null
@@ -63,7 +63,7 @@ export class Statement<Owner extends StatementOwner> implements Heard, Expiring 
   readonly #reject: (error: unknown) => void
   readonly #reader: Reader | null
   /** Tells whoever follows statements of its end; null while nobody does. */
-  readonly #told: ((error?: unknown) => void) | null | undefined
+  readonly #report: ((error?: unknown) => void) | null | undefined
   #over = false
   #cancelled = false
   /** Its caller has had an answer of ours. */
@@ -79,7 +79,7 @@ export class Statement<Owner extends StatementOwner> implements Heard, Expiring 
     this.#reject = query.reject
     query.canceller = () => this.#cancel()
     const { deadlines } = use.options
-    this.#told = use.options.follow?.statement(use.connection.database, query)
+    this.#report = use.options.follow?.statement(use.connection.database, query)
     this.#reader = query.cursorFn ? this.#read() : null
     deadlines.add(this)
   }
@@ -129,9 +129,9 @@ export class Statement<Owner extends StatementOwner> implements Heard, Expiring 
   /** Of a tenant that is being moved the caller is told that, and its readers keep their connections. */
   async #ask(error: unknown, refusedWrite: (database: string) => Promise<Error | null>): Promise<void> {
     this.#asking = true
-    const told = await refusedWrite(this.#use.connection.database)
+    const reason = await refusedWrite(this.#use.connection.database)
     this.#asking = false
-    this.#fail(error, told && withCause(told, error))
+    this.#fail(error, reason && withCause(reason, error))
   }
 
   #fail(error: unknown, told: Error | null): void {
@@ -141,7 +141,7 @@ export class Statement<Owner extends StatementOwner> implements Heard, Expiring 
   }
 
   /** Its caller is told now; the statement runs to its end, or is cut when nobody else needs the connection. */
-  leave(told: unknown, why: Error): void {
+  abandon(told: unknown, why: Error): void {
     if (this.#over || this.#left) return
     this.#left = true
     this.#reject(told)
@@ -166,12 +166,12 @@ export class Statement<Owner extends StatementOwner> implements Heard, Expiring 
     if (this.#over || this.#left) return
     const use = this.#use
     if (use.lease.shares) {
-      this.leave(cancelledByCaller(), connectionClosed('its query was cancelled'))
+      this.abandon(cancelledByCaller(), connectionClosed('its query was cancelled'))
       return
     }
     this.#cancelled = true
     // The request to cancel may come after the query has ended: nobody else may have this connection then.
-    use.leaves('destroy')
+    use.taint('destroy')
     // What only waits behind another is not on its turn yet; the driver would lose count of the answers.
     if (this.#query.active) void use.connection.cancel(this.#query)
     else this.#query.reject(cancelledByCaller())
@@ -182,7 +182,7 @@ export class Statement<Owner extends StatementOwner> implements Heard, Expiring 
     this.#over = true
     this.#use.options.deadlines.delete(this)
     this.#use.settled(types)
-    this.#told?.(error)
+    this.#report?.(error)
     this.#ending?.ended(this.#use)
   }
 }

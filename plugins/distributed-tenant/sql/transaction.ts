@@ -4,7 +4,7 @@
 import { withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
 import type { QueryClient, Settled, TransactionClient } from '../types.js'
-import type { Use, User } from './connection-use.js'
+import type { LeasedConnection, Owner } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'
 
@@ -17,7 +17,7 @@ export interface Bound {
 }
 
 /** @param place whether there is a transaction of ours, which a statement must not end */
-export function bind(use: Use, makeTag: TagMaker, user: User, place: 'alone' | 'transaction'): Bound {
+export function bind(use: LeasedConnection, makeTag: TagMaker, user: Owner, place: 'alone' | 'transaction'): Bound {
   let ended = false
   let failed: Bound['failed'] = null
   const tag = makeTag(query => {
@@ -46,8 +46,8 @@ export function bind(use: Use, makeTag: TagMaker, user: User, place: 'alone' | '
 type Work<T> = (sql: TransactionClient) => T | Promise<T>
 
 export async function transaction<T>(
-  use: Use,
-  bindTo: (use: Use) => Bound,
+  use: LeasedConnection,
+  bindTo: (use: LeasedConnection) => Bound,
   options: string,
   work: Work<T>,
 ): Promise<Settled<T>> {
@@ -76,7 +76,7 @@ export async function transaction<T>(
   }
 }
 
-async function commit(use: Use, bound: Bound): Promise<void> {
+async function commit(use: LeasedConnection, bound: Bound): Promise<void> {
   let answer: string
   try {
     answer = await use.command('commit')
@@ -90,7 +90,11 @@ async function commit(use: Use, bound: Bound): Promise<void> {
   throw Object.assign(new Error('the transaction had failed and was rolled back'), { code: '25P02' })
 }
 
-function withSavepoints(use: Use, bound: Bound, bindTo: (use: Use) => Bound): TransactionClient {
+function withSavepoints(
+  use: LeasedConnection,
+  bound: Bound,
+  bindTo: (use: LeasedConnection) => Bound,
+): TransactionClient {
   let count = 0
   async function savepoint<T>(nameOrWork: string | Work<T>, maybeWork?: Work<T>): Promise<Settled<T>> {
     const work = typeof nameOrWork === 'function' ? nameOrWork : (maybeWork as Work<T>)
@@ -115,7 +119,7 @@ function withSavepoints(use: Use, bound: Bound, bindTo: (use: Use) => Bound): Tr
 }
 
 /** Fails as soon as the connection is lost, even while the function waits for something else. `work` must not throw. */
-export function untilLost<T>(use: Use, work: () => Promise<T>): Promise<T> {
+export function untilLost<T>(use: LeasedConnection, work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const off = use.connection.watch(error => reject(use.failure(error)))
     work().then(resolve, reject).finally(off)

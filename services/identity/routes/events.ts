@@ -106,7 +106,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
         leave()
       })
       try {
-        const left = await watch.join({ only, hear: (at, data) => hear(reply, at, data) }, place)
+        const left = await watch.join({ only, subscribe: (at, data) => subscribe(reply, at, data) }, place)
         if (over) left()
         else leave = left
       } catch (error) {
@@ -130,7 +130,7 @@ const opened = (request: FastifyRequest): AuditRecord => ({
   detail: { method: request.method, route: request.routeOptions.url, stream: 'opened', address: request.ip },
 })
 
-function hear({ sse, raw }: FastifyReply, id: string, tenant: object | null): void {
+function subscribe({ sse, raw }: FastifyReply, id: string, tenant: object | null): void {
   if (!sse.isConnected) return
   if (raw.writableLength > BEHIND_BYTES) {
     raw.destroy()

@@ -75,7 +75,7 @@ async function hunt(
   progress.begin('making tenants', count)
   await makeTenants(tenancy, ids, progress)
   for (const id of poisoned) {
-    await tenancy.fleet.visit(`tenant_${id}_employee`, sql => sql`create table pins (of_another text)`)
+    await tenancy.fleet.withDirectConnection(`tenant_${id}_employee`, sql => sql`create table pins (of_another text)`)
   }
   const central = look('employee', 'employee_central')
   const ended = async (): Promise<number> => {
@@ -104,15 +104,15 @@ async function hunt(
     else while (life.running() && (await ended()) < begun + goal) await sleep(5)
     await sleep(next() * 30)
     if (life.running()) life.kill()
-    else violations.push(`kill ${kill + 1}: it had ended by itself: ${(await life.over).said}`)
+    else violations.push(`kill ${kill + 1}: it had ended by itself: ${(await life.over).output}`)
     await life.over
     killedAt.push(await ended())
     progress.step(`${killedAt.at(-1)} had ended`)
   }
 
   const last = await (await live()).over
-  if (last.code !== 1) violations.push(`the last run ended with ${last.code}: ${last.said}`)
-  const named = ids.filter(id => new RegExp(`^${id} .*pins.*already exists`, 'm').test(last.said))
+  if (last.code !== 1) violations.push(`the last run ended with ${last.code}: ${last.output}`)
+  const named = ids.filter(id => new RegExp(`^${id} .*pins.*already exists`, 'm').test(last.output))
   if (named.join() !== poisoned.join()) violations.push(`named were ${named}, poisoned ${poisoned}`)
   const runs = await central`select state from migration_runs`
   if (runs.map(({ state }) => state).join() !== 'done') violations.push(`the runs are ${JSON.stringify(runs)}`)
@@ -148,17 +148,17 @@ async function makeTenants(
 interface Life {
   readonly running: () => boolean
   readonly kill: () => void
-  readonly over: Promise<{ code: number | null; said: string }>
+  readonly over: Promise<{ code: number | null; output: string }>
 }
 
 function startLife(args: readonly string[]): Life {
   let child: ChildProcess | undefined
   let running = true
-  const over = new Promise<{ code: number | null; said: string }>(resolve => {
+  const over = new Promise<{ code: number | null; output: string }>(resolve => {
     const { PATH } = process.env
     child = execFile(process.execPath, [program, ...args], { env: { PATH } }, (_, out, err) => {
       running = false
-      resolve({ code: child?.exitCode ?? null, said: out + err })
+      resolve({ code: child?.exitCode ?? null, output: out + err })
     })
   })
   return { running: () => running, kill: () => child?.kill('SIGKILL'), over }
@@ -166,7 +166,7 @@ function startLife(args: readonly string[]): Life {
 
 /** Every tenant is entirely at its version, inside and in the registry. */
 async function judge(
-  { fleet: { central, visit } }: OperatorTenancy,
+  { fleet: { central, withDirectConnection } }: OperatorTenancy,
   poisoned: ReadonlySet<string>,
   progress: Progress,
 ): Promise<{ what: string; poisoned: boolean }[]> {
@@ -176,7 +176,7 @@ async function judge(
   const worker = async () => {
     for (const { id, version } of line) {
       const of = poisoned.has(id)
-      const [inside] = await visit(
+      const [inside] = await withDirectConnection(
         `tenant_${id}_employee`,
         sql => sql<{ version: number; columns: number; table: boolean }[]>`
           select (select max(version) from distributed_tenant.schema_migrations where set = 'tenant') as version,

@@ -41,7 +41,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
   })
   try {
     const replica = await stack.replica('employee')
-    const victims = victimsOf(stack, replica, { wipeNats, says: progress.say })
+    const victims = victimsOf(stack, replica, { wipeNats, output: progress.say })
     const operator = createOperator(stack)
     const began = performance.now()
     progress.begin('chaos', tenants + kills)
@@ -122,7 +122,7 @@ async function lastCheck(
   deadline: number,
   progress: Progress,
 ): Promise<LedgerCheck> {
-  let said = 0
+  let output = 0
   for (;;) {
     const shallow = await checkLedger(stack, { inside: false })
     if (shallow.differences.length === 0 || performance.now() > deadline) {
@@ -130,8 +130,8 @@ async function lastCheck(
       if (deep.differences.length === 0 || performance.now() > deadline) return deep
     }
     const { length, 0: one = 'none at first sight' } = shallow.differences
-    if (length !== said) progress.say(`${length} differences, like: ${one}`)
-    said = length
+    if (length !== output) progress.say(`${length} differences, like: ${one}`)
+    output = length
     await sleep(500)
   }
 }

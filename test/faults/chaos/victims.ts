@@ -18,23 +18,23 @@ export interface Victim {
 export interface VictimOptions {
   /** NATS comes back without its store. */
   readonly wipeNats: boolean
-  readonly says: (line: string) => void
+  readonly output: (line: string) => void
 }
 
 const STAND_UP_MS = 60_000
 
-export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, says }: VictimOptions): Victim[] {
+export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, output }: VictimOptions): Victim[] {
   const { servers } = stack
   if (!servers) throw new Error('only servers of our own are killed')
   const service = (process: Service): Victim => ({
     name: process.name,
     kill: () => process.kill(),
-    revive: () => untilItStands(process.name, () => process.start(), says),
+    revive: () => untilItStands(process.name, () => process.start(), output),
   })
   const server = (name: string, process: ServerProcess): Victim => ({
     name,
     kill: () => process.kill(),
-    revive: () => untilItStands(name, () => process.restart(), says),
+    revive: () => untilItStands(name, () => process.restart(), output),
   })
   const nats = server('nats', servers.nats)
   return [
@@ -53,14 +53,14 @@ export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, say
 }
 
 /** A service does not start while its database is down. */
-async function untilItStands(name: string, start: () => Promise<void>, says: (line: string) => void): Promise<void> {
+async function untilItStands(name: string, start: () => Promise<void>, output: (line: string) => void): Promise<void> {
   const deadline = performance.now() + STAND_UP_MS
   for (;;) {
     try {
       return await start()
     } catch (error) {
       if (performance.now() > deadline) throw error
-      says(`${name} does not stand yet: ${(error as Error).message.split('\n')[0]}`)
+      output(`${name} does not stand yet: ${(error as Error).message.split('\n')[0]}`)
       await sleep(200)
     }
   }

@@ -140,8 +140,8 @@ t.test('a manifest of another kind, or with what is no name, is refused', async 
       /contradicts/,
     ],
   ]
-  for (const [at, [change, says]] of wrong.entries()) {
-    await t.rejects(write(`wrong-${at}.tar`, change).then(readAll), { code: 'ARCHIVE_INVALID', message: says })
+  for (const [at, [change, output]] of wrong.entries()) {
+    await t.rejects(write(`wrong-${at}.tar`, change).then(readAll), { code: 'ARCHIVE_INVALID', message: output })
   }
 })
 
@@ -174,12 +174,12 @@ t.test('what was not finished leaves nothing, nor what a killed process has left
   const host = hostname().replace(/[^A-Za-z0-9-]/g, '-')
   const dead = join(place, `.acme.tar.${host}.${pid}.distributed-tenant-partial`)
   const alive = join(place, `.acme.tar.${host}.${process.ppid}.distributed-tenant-partial`)
-  const elsewhere = join(place, `.acme.tar.other.${pid}.distributed-tenant-partial`)
+  const otherInstances = join(place, `.acme.tar.other.${pid}.distributed-tenant-partial`)
   mkdirSync(dead)
-  for (const file of [alive, elsewhere]) writeFileSync(file, '')
+  for (const file of [alive, otherInstances]) writeFileSync(file, '')
   const parcel = await createTar(join(place, 'two'))
   t.notOk(existsSync(dead))
-  t.ok(existsSync(alive) && existsSync(elsewhere), 'others may still be at it')
+  t.ok(existsSync(alive) && existsSync(otherInstances), 'others may still be at it')
   await parcel.finish()
   await parcel.abort()
   t.ok(existsSync(join(place, 'two')), 'what is finished stays')

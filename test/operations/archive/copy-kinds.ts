@@ -158,7 +158,7 @@ export const copied: readonly Kind[] = [
 
 export interface Refused extends Kind {
   /** What the backup says. */
-  readonly says: RegExp
+  readonly output: RegExp
   /** By the instance's superuser, before. */
   readonly superuser?: string
   /** Where nothing names it before it is tried. */
@@ -171,12 +171,12 @@ export const refused: readonly Refused[] = [
     name: 'forced row security',
     sql: `create table slips (id int primary key, owner text); insert into slips values (1, 'ada'); alter table slips enable row level security;
       alter table slips force row level security; create policy own on slips using (owner = current_setting('app.user', true))`,
-    says: /has forced row security on public\.slips.*`alter table public\.slips no force row level security`/,
+    output: /has forced row security on public\.slips.*`alter table public\.slips no force row level security`/,
   },
   {
     name: 'large objects',
     sql: `select lo_from_bytea(4711, 'large')`,
-    says: /has 1 large objects.*bytea column.*lo_unlink/,
+    output: /has 1 large objects.*bytea column.*lo_unlink/,
   },
   {
     name: 'objects of another role',
@@ -184,19 +184,20 @@ export const refused: readonly Refused[] = [
     sql: `create table totals (n int); grant create, usage on schema public to other_reports;
       create function whoami() returns text language sql security definer as 'select current_user::text'; alter function whoami() owner to other_reports;
       create view v_totals as select n from totals; alter view v_totals owner to other_reports; revoke create on schema public from other_reports`,
-    says: /objects of other roles \(function public\.whoami\(\) of other_reports, view public\.v_totals of other_reports\).*owner to/,
+    output:
+      /objects of other roles \(function public\.whoami\(\) of other_reports, view public\.v_totals of other_reports\).*owner to/,
   },
   {
     name: 'rights of the tenant’s own role',
     sql: `create table mine (n int); do $$ begin execute format('grant select on mine to %I', current_database()); end $$`,
-    says: /rights of the tenant’s role itself/,
+    output: /rights of the tenant’s role itself/,
   },
   {
     name: 'a check that reads a table',
     sql: `create table b_roles (name text primary key); insert into b_roles values ('x');
       create function role_known(r text) returns boolean language plpgsql stable as $$ begin return exists (select from b_roles where name = r); end $$;
       create table a_members (id int primary key, role text check (role_known(role))); insert into a_members values (1, 'x')`,
-    says: /cannot be restored as it was .*role_known/,
+    output: /cannot be restored as it was .*role_known/,
     tried: true,
   },
   {
@@ -204,25 +205,25 @@ export const refused: readonly Refused[] = [
     sql: `create table rates (n int); insert into rates values (3);
       create function rated(int) returns int language plpgsql immutable as $$ begin return $1 * (select n from rates limit 1); end $$;
       create table sold (n int); insert into sold values (1); create index on sold (rated(n))`,
-    says: /cannot be restored as it was .*rated/,
+    output: /cannot be restored as it was .*rated/,
     tried: true,
   },
   {
     name: 'an event trigger',
     superuser: `create function quiet() returns event_trigger language plpgsql as $$ begin end $$; create event trigger watching on ddl_command_end execute function quiet()`,
     sql: 'select 1',
-    says: /watching|quiet/,
+    output: /watching|quiet/,
   },
   {
     name: 'a cast that only a superuser makes',
     superuser: 'create cast (varchar as jsonb) with inout as implicit',
     sql: 'create table facts (n int)',
-    says: /has cast from character varying to jsonb, which the service’s role may not make/,
+    output: /has cast from character varying to jsonb, which the service’s role may not make/,
   },
   {
     name: 'a foreign data wrapper',
     superuser: 'create foreign data wrapper dummy',
     sql: 'create table facts (n int)',
-    says: /has foreign data wrapper dummy, which the service’s role may not make/,
+    output: /has foreign data wrapper dummy, which the service’s role may not make/,
   },
 ]

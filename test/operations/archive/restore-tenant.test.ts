@@ -12,8 +12,12 @@ import { type Authority, recover } from '../../../operations/archive/restore-ten
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
 import type { OperatorTenancy } from '../../../operations/parts.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
-import type { Word } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
-import { applyWord, findTenant, insertTenant } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
+import type { TenantState } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
+import {
+  applyTenantState,
+  findTenant,
+  insertTenant,
+} from '../../../plugins/distributed-tenant/registry/tenants-table.js'
 import { fixture, notes, rig } from '../../rig.js'
 
 const acme = parseTenantId('acme')
@@ -28,11 +32,11 @@ t.test('a restore', async t => {
   const newer = await tenancy('employee', { migrations: { tenant: fixture('notes2') } })
   const { central } = older.transfer
 
-  const word: Word = { id: acme, version: 1, name: 'Acme', domain: null, settings: {}, lifecycle: 'active' }
+  const word: TenantState = { id: acme, version: 1, name: 'Acme', domain: null, settings: {}, lifecycle: 'active' }
   await insertTenant(central, word)
   await older.provisioner.provision(acme)
-  const inside = <T>(fn: Parameters<typeof older.transfer.visit<T>>[1]) =>
-    older.transfer.visit('tenant_acme_employee', fn)
+  const inside = <T>(fn: Parameters<typeof older.transfer.withDirectConnection<T>>[1]) =>
+    older.transfer.withDirectConnection('tenant_acme_employee', fn)
   await inside(sql => sql`insert into notes (body) values ('kept')`)
   const archive = join(folder, 'acme.tar')
   await backUpTenant(acme, { services: [older.transfer], programs, release: '0', to: archive })
@@ -40,12 +44,12 @@ t.test('a restore', async t => {
   const texts = () => inside(async sql => (await sql<{ body: string }[]>`select body from notes`).map(row => row.body))
   const beside = async () =>
     (await look('employee')`select datname from pg_database where datname ~ '^(copy|past)_'`).map(row => row.datname)
-  const remove = (version: number) => applyWord(central, { id: acme, version, lifecycle: 'deleted' })
+  const remove = (version: number) => applyTenantState(central, { id: acme, version, lifecycle: 'deleted' })
 
   const unable = (): never => {
     throw new Error('not asked for')
   }
-  const identity = (lifecycle: Word['lifecycle'], more: Partial<Authority> = {}): Authority => ({
+  const identity = (lifecycle: TenantState['lifecycle'], more: Partial<Authority> = {}): Authority => ({
     find: async () => ({ ...word, lifecycle, version: 9 }),
     restore: unable,
     create: unable,
@@ -114,8 +118,8 @@ t.test('a restore', async t => {
     t.same(await texts(), ['kept'], 'what was restored is in its place')
     t.same(await beside(), ['past_employee_acme'], 'and what was before is kept')
 
-    const heard = { restore: async () => ({ ...word, version: 3 }) }
-    const plan = await serving(older, restore(identity('deleted', heard)))
+    const seen = { restore: async () => ({ ...word, version: 3 }) }
+    const plan = await serving(older, restore(identity('deleted', seen)))
     t.equal(plan.case, 'deleted', 'taken back, and done once more')
     t.same(await texts(), ['kept'])
     t.same(await beside(), [])

@@ -87,7 +87,7 @@ t.test('a database that is being made is entered by no role but the service’s'
       service: parseServiceName('employee'),
       database: { ...database('employee'), database: `central_${n}` },
       superuser,
-      told: () => {},
+      onStep: () => {},
     })
   })
   await repeat('template', async () => {

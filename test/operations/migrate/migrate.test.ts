@@ -104,10 +104,10 @@ t.test('a migration of all tenants', async t => {
   })
 
   await t.test('goes on past those that fail, names them, and goes back to them alone', async t => {
-    const said: string[] = []
+    const output: string[] = []
     const { run, failed } = await migrateFleet(atSecond.fleet, {
       stopAt: 1,
-      onTenant: ({ id, state }) => said.push(`${id} ${state}`),
+      onTenant: ({ id, state }) => output.push(`${id} ${state}`),
     })
     t.same(
       failed.map(({ id }) => id),
@@ -118,12 +118,12 @@ t.test('a migration of all tenants', async t => {
     t.equal(await inDatabase('t-05'), 1, 'one that failed keeps the version it had')
     for (const id of ['t-05', 't-06', 't-07'])
       await look('employee', `tenant_${id}_employee`)`alter table notes drop column pinned`
-    said.length = 0
+    output.length = 0
     const again = await resumeRun(atSecond.fleet, run?.id ?? '', {
-      onTenant: ({ id, state }) => said.push(`${id} ${state}`),
+      onTenant: ({ id, state }) => output.push(`${id} ${state}`),
     })
     t.match(again, { run: { state: 'done', counts: { failed: 0, pending: 0 } }, failed: [] })
-    t.same(said.sort(), ['t-05 done', 't-06 done', 't-07 done'])
+    t.same(output.sort(), ['t-05 done', 't-06 done', 't-07 done'])
     t.same(await versions(), { 2: 24 })
   })
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { withOperations } from '../../../operations/parts.js'
 import { settle } from '../../../plugins/distributed-tenant/config/settings.js'
-import { hear } from '../../../plugins/distributed-tenant/index.js'
+import { subscribe } from '../../../plugins/distributed-tenant/index.js'
 import { createTenancy } from '../../../plugins/distributed-tenant/tenancy.js'
 import { notes, rig } from '../../rig.js'
 
@@ -33,7 +33,7 @@ t.test('whether everything is at this release', async t => {
   await tenancy('employee')
 
   const statements: string[] = []
-  const silence = hear(
+  const silence = subscribe(
     step => {
       if (step.area === 'query' && step.event.type === 'sent') statements.push(step.event.operation)
     },

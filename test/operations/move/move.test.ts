@@ -9,7 +9,7 @@ import { createJournal } from '../../../operations/copying/journal.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
 import { type MovePlanOptions, planMove } from '../../../operations/move/plan.js'
 import { beginMove, carryOutMove, dropMoved } from '../../../operations/move/run.js'
-import { hear } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
+import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
 import { severalInstances } from '../../plugins/distributed-tenant/placement/several.js'
 import { until } from '../../rig.js'
@@ -148,7 +148,10 @@ t.test('move', async t => {
   })
 
   await t.test('takes rights of its tables along, and gives the role none of its own', async t => {
-    await tenancy.pools.visit('tenant_acme_employee', sql => sql`revoke delete on notes from employee_tenant`)
+    await tenancy.pools.withDirectConnection(
+      'tenant_acme_employee',
+      sql => sql`revoke delete on notes from employee_tenant`,
+    )
     await move('main')
     const inside = look('employee', 'tenant_acme_employee')
     const [row] = await inside<
@@ -161,14 +164,14 @@ t.test('move', async t => {
   })
 
   await t.test('is taken back when somebody writes past the rights', async t => {
-    await tenancy.pools.visit('tenant_acme_employee', async sql => {
+    await tenancy.pools.withDirectConnection('tenant_acme_employee', async sql => {
       await sql.unsafe(`create function sneak() returns void language sql security definer set search_path = public
         as $$ insert into notes (body) values ('sneaked') $$`)
     })
     let sneaking: Promise<unknown> = Promise.resolve()
-    const silence = hear(
-      told => {
-        if (told.area !== 'transfer' || told.event.type !== 'verified') return
+    const silence = subscribe(
+      step => {
+        if (step.area !== 'transfer' || step.event.type !== 'verified') return
         sneaking = central.begin(async held => {
           // Before its next note the move waits: it must not close the database first.
           await held`lock table transfer_tenants in exclusive mode`
@@ -209,9 +212,9 @@ t.test('move', async t => {
     await central`alter table tenants disable trigger tenants_changed`
     const read = () => replica.inject({ url: '/notes', headers })
     let seen: ReturnType<typeof read> | undefined
-    const silence = hear(
-      told => {
-        if (told.area === 'transfer' && told.event.type === 'copied') seen = read()
+    const silence = subscribe(
+      step => {
+        if (step.area === 'transfer' && step.event.type === 'copied') seen = read()
       },
       tenancy.origin,
       ['transfer'],

@@ -280,11 +280,11 @@ t.test('the audit log', async t => {
       app.register(metrics)
     })
     await written(small)
-    const told = async () => {
+    const seen = async () => {
       const samples = await scrape(small)
       return ['accepting', 'waiting', 'missed'].map(name => value(samples, `fdt_audit_${name}`))
     }
-    t.same(await told(), [1, 0, 0])
+    t.same(await seen(), [1, 0, 0])
     const lock = central.begin(async sql => {
       await sql`lock table audit_log in access exclusive mode`
       for (let n = 0; n < 10_500; n++) small.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme' })
@@ -294,13 +294,13 @@ t.test('the audit log', async t => {
       t.match(small.audit.status(), { accepting: false, waiting: 10_000 })
       t.match(await small.inject('/administered'), { statusCode: 503 })
       t.match((await small.inject('/administered')).json(), { code: 'AUDIT_UNAVAILABLE' })
-      t.same(await told(), [0, 10_000, small.audit.status().missed], 'the metrics tell the gap, as the alerts ask')
+      t.same(await seen(), [0, 10_000, small.audit.status().missed], 'the metrics tell the gap, as the alerts ask')
       return small.audit.status().missed
     })
     const missed = await lock
     t.ok(missed >= 500, `${missed} were left out`)
     await until('written', 20_000, () => small.audit.status().waiting === 0)
-    t.same(await told(), [1, 0, missed], 'and go on telling it')
+    t.same(await seen(), [1, 0, missed], 'and go on telling it')
     t.equal((await small.inject('/administered')).statusCode, 200)
     await until('the gap is a row', 5_000, async () => (await count('gap')) > 0)
     const gaps = await central`select detail from audit_log where kind = 'gap'`

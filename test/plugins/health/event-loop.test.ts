@@ -1,5 +1,5 @@
 import t from 'tap'
-import { createEventLoopWatch, STALLED_MS, TICK_MS, TOLD_FOR_MS } from '../../../plugins/health/event-loop.js'
+import { createEventLoopWatch, REPORTED_FOR_MS, STALLED_MS, TICK_MS } from '../../../plugins/health/event-loop.js'
 
 t.test('a loop on time is up', async t => {
   const stalls: number[] = []
@@ -20,8 +20,8 @@ t.test('a standstill is told at once, for a minute, and then over', async t => {
   t.same(stalls, [STALLED_MS + 1300])
   t.match(watch.state(back + 4000), { status: 'down', detail: 'stood still for 2.3 s, 4 s ago' })
   watch.tick(back + TICK_MS)
-  t.match(watch.state(back + TOLD_FOR_MS - 1), { status: 'down', latencyMs: 0 })
-  const after = watch.state(back + TOLD_FOR_MS)
+  t.match(watch.state(back + REPORTED_FOR_MS - 1), { status: 'down', latencyMs: 0 })
+  const after = watch.state(back + REPORTED_FOR_MS)
   t.equal(after.status, 'up')
   t.equal(after.detail, undefined)
   t.equal(stalls.length, 1)

@@ -21,14 +21,14 @@ const off: Part = { status: 'off' }
 const counters = {
   ...{ open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0, budget: 50 },
   opened: 9,
-  taken: 4,
+  evicted: 4,
   refused: 2,
 }
 const connections = {
   service: 'employee',
   instance: { host: 'localhost', port: 5432 },
   ...counters,
-  tenants: { acme: { ...{ open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0 }, opened: 9, taken: 4, refused: 2 } },
+  tenants: { acme: { ...{ open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0 }, opened: 9, evicted: 4, refused: 2 } },
   instances: {
     main: { host: 'localhost', port: 5432, open: 3, idle: 2, inUse: 1, opening: 0, waiting: 0, budget: 50 },
   },

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { createBudgetWatch } from '../../../plugins/health/budget.js'
 import { createMonitor } from '../../../plugins/health/monitor.js'
+import { createPoolExhaustion } from '../../../plugins/health/pool-exhaustion.js'
 
 const options = { deadlineMs: 1000, freshMs: 1000, failed: 'no answer', onFailure: () => {} }
 
@@ -52,12 +52,12 @@ t.test(
   'a budget is spent when it is at every look for a while, and no longer at the first look when it is not',
   async t => {
     const full = { inUse: 50, budget: 50, waiting: 3 }
-    const watch = createBudgetWatch(10_000)
-    t.equal(watch.spent(0, full), false)
-    t.equal(watch.spent(9_999, full), false)
-    t.equal(watch.spent(10_000, full), true)
-    t.equal(watch.spent(10_001, { ...full, waiting: 0 }), false, 'in use, and nobody waits')
-    t.equal(watch.spent(10_002, full), false, 'it begins again')
-    t.equal(watch.spent(30_000, { ...full, inUse: 49 }), false)
+    const watch = createPoolExhaustion(10_000)
+    t.equal(watch.exhausted(0, full), false)
+    t.equal(watch.exhausted(9_999, full), false)
+    t.equal(watch.exhausted(10_000, full), true)
+    t.equal(watch.exhausted(10_001, { ...full, waiting: 0 }), false, 'in use, and nobody waits')
+    t.equal(watch.exhausted(10_002, full), false, 'it begins again')
+    t.equal(watch.exhausted(30_000, { ...full, inUse: 49 }), false)
   },
 )

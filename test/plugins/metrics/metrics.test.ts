@@ -52,10 +52,10 @@ t.test('metrics of real services', async t => {
     t.equal(grown('fdt_tenant_leases_total', { tenant: 'acme', outcome: 'leased' }), 10)
   })
 
-  await t.test('a connection that gives way to another tenant is counted as taken', async t => {
+  await t.test('a connection that is closed for another tenant counts as evicted', async t => {
     for (const id of ['acme', 'globex', 'initech', 'acme', 'globex', 'initech']) await ask(id)
     const samples = await ofEmployee()
-    t.ok((value(samples, 'fdt_connections_closed_total', { pool: 'tenant', reason: 'taken' }) ?? 0) >= 1)
+    t.ok((value(samples, 'fdt_connections_closed_total', { pool: 'tenant', reason: 'evicted' }) ?? 0) >= 1)
     t.ok((value(samples, 'fdt_connections_opened_total', { pool: 'tenant' }) ?? 0) >= 3)
     t.equal(value(samples, 'fdt_connections_budget'), 2)
     t.ok((value(samples, 'fdt_connections') ?? 3) <= 2)
@@ -121,8 +121,8 @@ t.test('metrics of real services', async t => {
       const begun = performance.now()
       const samples = await until('what is stored is absent, and the database down', 20_000, async () => {
         const all = await ofEmployee()
-        const told = value(all, 'fdt_tenants') === undefined && value(all, 'fdt_part_up', { part: 'database' }) === 0
-        return told ? all : null
+        const seen = value(all, 'fdt_tenants') === undefined && value(all, 'fdt_part_up', { part: 'database' }) === 0
+        return seen ? all : null
       })
       t.ok(performance.now() - begun < 10_000, 'within the patience of a scraper')
       t.equal(value(samples, 'fdt_outbox_waiting'), undefined, 'absent, not 0')

@@ -106,12 +106,12 @@ t.test('the deadline for a silent issuer outlives the garbage collector', async 
   const collect = runInNewContext('gc') as () => void
   const { from, keys } = await remote(t)
   from.mood = 'silent'
-  let told: unknown
+  let seen: unknown
   keys.find('one').catch(error => {
-    told = error
+    seen = error
   })
-  for (const began = performance.now(); !told && performance.now() - began < 10_000; await sleep(50)) collect()
-  t.match(told, { code: 'TOKEN_KEYS_UNAVAILABLE' })
+  for (const began = performance.now(); !seen && performance.now() - began < 10_000; await sleep(50)) collect()
+  t.match(seen, { code: 'TOKEN_KEYS_UNAVAILABLE' })
 })
 
 t.test('closing ends a question that nobody answers', async t => {

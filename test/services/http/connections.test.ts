@@ -35,9 +35,9 @@ t.test('connections over the bound are refused, logged once, and room that comes
   }
   for (let n = 0; n < 3; n++) t.equal(await open(), 'HTTP/1.1 200 OK')
   for (let n = 0; n < 20; n++) t.equal(await open(), 'closed')
-  const told = lines.filter(({ msg }) => msg.startsWith('HTTP connections were refused'))
-  t.match(told, [{ refused: 1, maxConnections: 3 }])
-  t.equal(told.length, 1)
+  const seen = lines.filter(({ msg }) => msg.startsWith('HTTP connections were refused'))
+  t.match(seen, [{ refused: 1, maxConnections: 3 }])
+  t.equal(seen.length, 1)
   sockets[0]?.destroy()
   await until('there is room', 20_000, async () => (await open()) === 'HTTP/1.1 200 OK')
   app.server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))

@@ -56,7 +56,7 @@ t.test('the live view of tenants', async t => {
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `${base}/api/tenants/events`
   const call = admin(app)
-  const said = (status: 'ready' | 'failed', revision: number) =>
+  const output = (status: 'ready' | 'failed', revision: number) =>
     applyStatus(
       { id: 'acme' as never, service: 'employee', version: 1, revision, status, at: new Date().toISOString() },
       app.central,
@@ -69,7 +69,7 @@ t.test('the live view of tenants', async t => {
     await call('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
     await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
     await until('both', 20_000, () => all.of('acme').length > 0 && all.of('globex').length > 0)
-    await said('ready', 1)
+    await output('ready', 1)
     await until('ready', 20_000, () => one.of('acme').at(-1)?.services.employee?.status === 'ready')
     await call('POST', '/api/tenants/acme/suspend')
     await until('suspended', 20_000, () => one.of('acme').at(-1)?.lifecycle === 'suspended')
@@ -87,7 +87,7 @@ t.test('the live view of tenants', async t => {
     await before.leave()
     await call('PATCH', '/api/tenants/acme', { name: 'Acme 3' })
     await call('PATCH', '/api/tenants/globex', { name: 'Globex 2' })
-    await said('failed', 2)
+    await output('failed', 2)
     const after = await listen(url, { 'last-event-id': place })
     await until('made up for', 20_000, () => after.of('acme').length > 0 && after.of('globex').length > 0)
     t.match(after.of('acme').at(-1), { name: 'Acme 3', services: { employee: { status: 'failed' } } })

@@ -10,7 +10,7 @@ t.test('the ledger', async t => {
   const app = await service('identity')
   const { central } = app
   const ledger = createLedger(central, ['identity', 'employee'])
-  const said = (id: string, over: Partial<StatusEvent>): StatusEvent => {
+  const output = (id: string, over: Partial<StatusEvent>): StatusEvent => {
     const { version = 1, at = minute(0) } = over
     const revision = version * 100 + new Date(at).getUTCMinutes()
     return { id: id as TenantId, service: 'employee', version, revision, status: 'ready', at, ...over }
@@ -27,7 +27,7 @@ t.test('the ledger', async t => {
 
   await t.test('a word is kept as it was said', async t => {
     const steps = [{ step: 'claim', at: minute(0) }]
-    const event = said('failing', {
+    const event = output('failing', {
       status: 'failed',
       step: 'migrate',
       attempts: 2,
@@ -50,8 +50,8 @@ t.test('the ledger', async t => {
   })
 
   await t.test('ready after failed clears the error and says since when', async t => {
-    await applyStatus(said('healed', { status: 'failed', error: 'disk full', nextTryAt: minute(1) }), central)
-    await applyStatus(said('healed', { at: minute(1), attempts: 2 }), central)
+    await applyStatus(output('healed', { status: 'failed', error: 'disk full', nextTryAt: minute(1) }), central)
+    await applyStatus(output('healed', { at: minute(1), attempts: 2 }), central)
     t.match((await read('healed'))?.employee, {
       status: 'ready',
       lastError: null,
@@ -62,10 +62,10 @@ t.test('the ledger', async t => {
 
   await t.test('whatever the order and however often, the newest word stays', async t => {
     const words = [
-      said('any', { status: 'failed', at: minute(1) }),
-      said('any', { status: 'ready', at: minute(2) }),
-      said('any', { status: 'failed', version: 2, at: minute(0) }),
-      said('any', { status: 'ready', version: 2, at: minute(1) }),
+      output('any', { status: 'failed', at: minute(1) }),
+      output('any', { status: 'ready', at: minute(2) }),
+      output('any', { status: 'failed', version: 2, at: minute(0) }),
+      output('any', { status: 'ready', version: 2, at: minute(1) }),
     ]
     for (const order of permutations(words)) {
       await central`delete from tenant_services where tenant_id = 'any'`
@@ -76,40 +76,40 @@ t.test('the ledger', async t => {
   })
 
   await t.test('a late failure of an older attempt does not undo ready', async t => {
-    await applyStatus(said('late', { status: 'ready', at: minute(5) }), central)
-    await applyStatus(said('late', { status: 'failed', at: minute(4) }), central)
+    await applyStatus(output('late', { status: 'ready', at: minute(5) }), central)
+    await applyStatus(output('late', { status: 'failed', at: minute(4) }), central)
     t.equal(await status('late'), 'ready')
   })
 
   await t.test('a clock that was set back changes nothing', async t => {
-    await applyStatus(said('skewed', { status: 'failed', revision: 1, at: minute(50) }), central)
-    await applyStatus(said('skewed', { status: 'ready', revision: 2, at: minute(0) }), central)
+    await applyStatus(output('skewed', { status: 'failed', revision: 1, at: minute(50) }), central)
+    await applyStatus(output('skewed', { status: 'ready', revision: 2, at: minute(0) }), central)
     t.equal(await status('skewed'), 'ready')
   })
 
   await t.test('a new word is announced, a repeated one is not', async t => {
-    const heard: string[] = []
-    t.teardown(app.notifications.subscribe('fdt_ledger', id => heard.push(id)))
+    const seen: string[] = []
+    t.teardown(app.notifications.subscribe('fdt_ledger', id => seen.push(id)))
     const waitFor = async (id: string) => {
-      for (let tries = 0; !heard.includes(id) && tries < 100; tries++) await new Promise(done => setTimeout(done, 20))
+      for (let tries = 0; !seen.includes(id) && tries < 100; tries++) await new Promise(done => setTimeout(done, 20))
     }
-    await applyStatus(said('told', {}), central)
-    await applyStatus(said('told', {}), central)
-    await applyStatus(said('last', {}), central)
+    await applyStatus(output('told', {}), central)
+    await applyStatus(output('told', {}), central)
+    await applyStatus(output('last', {}), central)
     await waitFor('last')
     // Words of the steps before may still be on their way.
     t.same(
-      heard.filter(id => id === 'told' || id === 'last'),
+      seen.filter(id => id === 'told' || id === 'last'),
       ['told', 'last'],
     )
   })
 
   await t.test('ready is every required service, and no other counts', async t => {
-    await applyStatus(said('half', {}), central)
-    await applyStatus(said('half', { service: 'payroll', status: 'failed' }), central)
+    await applyStatus(output('half', {}), central)
+    await applyStatus(output('half', { service: 'payroll', status: 'failed' }), central)
     t.same(await ledger.ready(['half', 'nobody']), [])
     t.equal(ledger.summarize((await read('half')) ?? {}), 'pending')
-    await applyStatus(said('half', { service: 'identity' }), central)
+    await applyStatus(output('half', { service: 'identity' }), central)
     t.same(await ledger.ready(['half', 'nobody']), ['half'])
     t.equal(ledger.summarize((await read('half')) ?? {}), 'ready')
     t.match(await read('half'), { payroll: { status: 'failed' } })
@@ -118,22 +118,22 @@ t.test('the ledger', async t => {
   })
 
   await t.test('a foreign database is said to be one, and is a failure of the whole', async t => {
-    await applyStatus(said('foreign', { status: 'failed', foreign: true, error: 'not ours' }), central)
+    await applyStatus(output('foreign', { status: 'failed', foreign: true, error: 'not ours' }), central)
     t.match((await read('foreign'))?.employee, { status: 'foreign', lastError: 'not ours' })
     t.equal(ledger.summarize((await read('foreign')) ?? {}), 'failed')
-    await applyStatus(said('foreign', { status: 'ready', revision: 900 }), central)
+    await applyStatus(output('foreign', { status: 'ready', revision: 900 }), central)
     t.match((await read('foreign'))?.employee, { status: 'ready', lastError: null })
   })
 
   await t.test('removed is removed by every required service', async t => {
-    await applyStatus(said('gone', { status: 'removed' }), central)
+    await applyStatus(output('gone', { status: 'removed' }), central)
     t.equal(ledger.summarize((await read('gone')) ?? {}), 'pending')
-    await applyStatus(said('gone', { service: 'identity', status: 'removed' }), central)
+    await applyStatus(output('gone', { service: 'identity', status: 'removed' }), central)
     t.equal(ledger.summarize((await read('gone')) ?? {}), 'removed')
   })
 
   await t.test('one that failed makes the whole failed', async t => {
-    await applyStatus(said('broken', { status: 'failed' }), central)
+    await applyStatus(output('broken', { status: 'failed' }), central)
     t.equal(ledger.summarize((await read('broken')) ?? {}), 'failed')
   })
 })

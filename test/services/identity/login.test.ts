@@ -43,8 +43,8 @@ t.test('signing in', async t => {
     t.same(Object.keys(published.json().keys[0]).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x'], 'nothing private')
     const [header, claims] = decoded(token)
     t.match(header, { alg: 'EdDSA', kid: published.json().keys[0].kid })
-    const { iat, exp, jti, ...said } = claims
-    t.same(said, { sub: user.id, tenant: id, roles: ['manager'], iss: 'identity-service', aud: 'tenant-services' })
+    const { iat, exp, jti, ...output } = claims
+    t.same(output, { sub: user.id, tenant: id, roles: ['manager'], iss: 'identity-service', aud: 'tenant-services' })
     t.equal(exp - iat, 900)
     t.match(jti, /^[0-9a-f-]{36}$/)
     const key = createPublicKey({ key: published.json().keys[0], format: 'jwk' })

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
-import { applyWord } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
+import { applyTenantState } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
 import { barePublish, until } from '../../rig.js'
 import { admin, as, serviceRig } from '../rig.js'
 import { reconcileSteps } from './steps.js'
@@ -36,8 +36,8 @@ t.test('without NATS and Redis', async t => {
   await operator('POST', '/api/tenants/b/suspend')
   await operator('DELETE', '/api/tenants/c')
 
-  const { url: told, garble } = await between(t, url)
-  const employee = await service('employee', { ...quick, identity: { url: told, token } })
+  const { url: seen, garble } = await between(t, url)
+  const employee = await service('employee', { ...quick, identity: { url: seen, token } })
   const row = (id: string) => employee.tenants.find(id as never)
 
   await t.test('a service that joins late has every tenant, as it is now', async t => {
@@ -59,7 +59,10 @@ t.test('without NATS and Redis', async t => {
     await operator('DELETE', '/api/tenants/gone')
     await until('refused', 20_000, async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 404)
     const forged = { id: 'gone', version: 99, name: 'Gone', is_active: true }
-    t.equal(await applyWord(employee.central, { ...forged, id: parseTenantId('gone'), lifecycle: 'active' }), null)
+    t.equal(
+      await applyTenantState(employee.central, { ...forged, id: parseTenantId('gone'), lifecycle: 'active' }),
+      null,
+    )
     await operator('POST', '/api/tenants', { id: 'other', name: 'Other', domain: 'gone.example' })
     const taken = await operator('POST', '/api/tenants/gone/restore', {})
     t.match(taken.json(), { statusCode: 409, code: 'TENANT_DOMAIN_TAKEN' })
@@ -92,10 +95,10 @@ t.test('without NATS and Redis', async t => {
     await until('b', 20_000, async () => (await row('b'))?.lifecycle === 'suspended')
     t.match(await row('b'), { version: 2, provisioned: 'ready' })
     const forged = await until('both told', 20_000, () => {
-      const told = steps('employee').flatMap(event =>
+      const seen = steps('employee').flatMap(event =>
         event.type === 'drift' && event.kind === 'forged' ? [event] : [],
       )
-      return told.length === 2 ? told : null
+      return seen.length === 2 ? seen : null
     })
     t.match(
       forged.sort((one, other) => one.id.localeCompare(other.id)),
@@ -111,13 +114,13 @@ t.test('without NATS and Redis', async t => {
     await central`
       insert into tenants (id, name, version, created_at) values ('stranger', 'Who?', 3, now() - interval '1 hour')`
     await central`insert into tenants (id, name) values ('fresh', 'A request')`
-    const told = () => steps('employee').filter(event => event.type === 'drift' && event.kind === 'stranger')
-    await until('told', 20_000, () => told().length > 0)
+    const seen = () => steps('employee').filter(event => event.type === 'drift' && event.kind === 'unknown_tenant')
+    await until('told', 20_000, () => seen().length > 0)
     const passes = () => steps('employee').filter(event => event.type === 'pass' && event.everything).length
     const before = passes()
     await until('two more looks', 20_000, () => passes() >= before + 2)
-    t.match(told(), [{ id: 'stranger', action: 'reported' }])
-    t.equal(told().length, 1)
+    t.match(seen(), [{ id: 'stranger', action: 'reported' }])
+    t.equal(seen().length, 1)
     t.match(await row('stranger'), { version: 3 })
   })
 
@@ -132,7 +135,7 @@ t.test('without NATS and Redis', async t => {
     t.match(await row('a'), { name: 'Renamed', lifecycle: 'active', provisioned: 'ready' })
     t.match(unreadable(), [{ action: 'reported', detail: /\/name/ }], 'and once')
     t.same(
-      steps('employee').filter(event => event.type === 'drift' && event.kind === 'stranger' && event.id === 'a'),
+      steps('employee').filter(event => event.type === 'drift' && event.kind === 'unknown_tenant' && event.id === 'a'),
       [],
     )
     garble.id = null

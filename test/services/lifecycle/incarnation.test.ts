@@ -81,8 +81,8 @@ t.test('an identity set back gives an id away again', async t => {
   const call = as(employee, 'acme')
   const ready = (id: string) =>
     until('ready', 30_000, async () => {
-      const said = await ledger(id)
-      return said.identity === 'ready' && said.employee === 'ready'
+      const output = await ledger(id)
+      return output.identity === 'ready' && output.employee === 'ready'
     })
   await operator('POST', '/api/tenants', { id: 'elder', name: 'Elder' })
   await ready('elder')
@@ -121,8 +121,8 @@ t.test('an identity set back gives an id away again', async t => {
       ].slice(0, 1),
     )
     await until('the ledger says it', 30_000, async () => {
-      const said = await ledger('acme')
-      return said.identity === 'foreign' && said.employee === 'foreign'
+      const output = await ledger('acme')
+      return output.identity === 'foreign' && output.employee === 'foreign'
     })
     await operator('POST', '/api/tenants/acme/retry')
     await until('tried again', 30_000, async () => ((await employee.tenants.find('acme'))?.attempts ?? 0) > 1)
@@ -176,8 +176,8 @@ t.test('an identity that lost a tenant', async t => {
   t.equal((await call('GET', '/api/employees')).statusCode, 200, 'it is served meanwhile')
   await operator('POST', '/api/tenants', { id: 'acme', name: 'Acme', incarnation })
   await until('the ledger comes right by itself', 30_000, async () => {
-    const said = await ledger('acme')
-    return said.identity === 'ready' && said.employee === 'ready'
+    const output = await ledger('acme')
+    return output.identity === 'ready' && output.employee === 'ready'
   })
   t.match((await call('GET', '/api/employees')).json().items, [{ employeeNumber: 'F-1' }])
   await until('no doubt is left', 30_000, async () => (await doctor('employee')).every(({ about }) => about !== 'acme'))

@@ -104,12 +104,12 @@ t.test('a connection', async t => {
       env: { ...process.env, PASSWORD: password, NODE_OPTIONS: '' },
       stdio: ['ignore', 'pipe', 'inherit'],
     })
-    let said = ''
+    let output = ''
     child.stdout.on('data', chunk => {
-      said += chunk
+      output += chunk
     })
     const exit = await new Promise(resolve => child.once('exit', resolve))
-    t.same([exit, said.trim()], [0, 'closed'])
+    t.same([exit, output.trim()], [0, 'closed'])
     t.ok(performance.now() - started < 10_000, 'long before any of its timeouts')
   })
 })

@@ -50,7 +50,7 @@ t.test('a service that wants TLS of a server without it', async t => {
     service: parseServiceName('employee'),
     database: wanting('employee'),
     superuser: { user, password },
-    told: () => {},
+    onStep: () => {},
   })
   await t.rejects(made, { code: 'CONFIGURATION_INVALID', message: cure }, 'init')
   await t.rejects(made, { message: /^(?!.*check DB_HOST)/ }, 'init, and no cause that it is not')

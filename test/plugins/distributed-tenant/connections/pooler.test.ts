@@ -158,13 +158,13 @@ t.test('through PgBouncer', async t => {
       [...(await direct.tenants.run('latecomer', ({ sql }) => sql`select current_database() as here`))],
       [{ here: 'tenant_latecomer_employee' }],
     )
-    let heard = ''
+    let seen = ''
     const stop = app.notifications.subscribe('pooler_test', payload => {
-      heard = payload
+      seen = payload
     })
     await until(5_000, async () => {
       await app.central`select pg_notify('pooler_test', 'direct')`
-      return heard === 'direct'
+      return seen === 'direct'
     })
     stop()
   })

@@ -10,7 +10,7 @@ import {
   CHECKED_BY_HAND,
   harmlessFunctions,
 } from '../../../../plugins/distributed-tenant/connections/harmless-functions.js'
-import { type Aftermath, aftermathOf } from '../../../../plugins/distributed-tenant/connections/session-state.js'
+import { type SessionState, sessionStateOf } from '../../../../plugins/distributed-tenant/connections/session-state.js'
 import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
 import { stand } from '../stand.js'
 
@@ -151,12 +151,12 @@ t.test('a statement', async t => {
   const fresh = await print()
   const run = (make: Make) => (make(session) as Promise<unknown>).then(() => {}).catch(error => error)
 
-  const said = (make: Make): Aftermath => aftermathOf(make(builder) as DriverQuery)
+  const output = (make: Make): SessionState => sessionStateOf(make(builder) as DriverQuery)
 
   for (const [name, make] of Object.entries(clean)) {
     await t.test(`${name} is clean, and leaves the session as it was`, async t => {
-      t.equal(said(make), 'clean')
-      t.equal(said(make), 'clean', 'also the second time')
+      t.equal(output(make), 'clean')
+      t.equal(output(make), 'clean', 'also the second time')
       const failure = await run(make)
       // MERGE came with PostgreSQL 15.
       t.notOk(failure && failure.code !== '42601', failure?.message)
@@ -165,14 +165,14 @@ t.test('a statement', async t => {
   }
   for (const [name, make] of Object.entries(reset)) {
     await t.test(`${name} asks for a reset, and the reset takes it back`, async t => {
-      t.equal(said(make), 'reset')
+      t.equal(output(make), 'reset')
       await run(make)
       await session.unsafe(RESET)
       t.equal(await print(), fresh)
     })
   }
   for (const [name, make] of Object.entries(destroy)) {
-    await t.test(`${name} costs the connection`, async t => t.equal(said(make), 'destroy'))
+    await t.test(`${name} costs the connection`, async t => t.equal(output(make), 'destroy'))
   }
   t.ok([clean, reset, destroy].flatMap(Object.keys).length >= 40)
 
@@ -218,10 +218,10 @@ t.test('a statement', async t => {
       where pronamespace = 'pg_catalog'::regnamespace group by 1`
     const known = new Map(rows.map(({ name, volatile }) => [name, volatile]))
     // Of later or earlier releases than this server's.
-    const elsewhere = ['array_append', 'array_prepend', 'array_cat', 'date_bin', 'erf', 'erfc', 'range_agg']
+    const otherInstances = ['array_append', 'array_prepend', 'array_cat', 'date_bin', 'erf', 'erfc', 'range_agg']
     for (const name of harmlessFunctions) {
       if (CHECKED_BY_HAND.includes(name)) t.ok(known.has(name), name)
-      else t.notOk(known.get(name) ?? !elsewhere.includes(name), name)
+      else t.notOk(known.get(name) ?? !otherInstances.includes(name), name)
     }
   })
 })

@@ -81,7 +81,7 @@ t.test('every type of the catalogue', async t => {
   }
 
   /** What a client makes of it: the rows, or the code of its failure. */
-  const told = (query: PromiseLike<Iterable<unknown>>): Promise<unknown> =>
+  const seen = (query: PromiseLike<Iterable<unknown>>): Promise<unknown> =>
     Promise.resolve(query).then(
       rows => [...rows],
       error => error.code ?? error.message,
@@ -100,8 +100,8 @@ t.test('every type of the catalogue', async t => {
       array[[[${v}], [${v}]], [[${v}], [${v}]]] as three, '{}'::${type.name}[] as none, array[null::${type.name}] as nulls,
       ('[5:6]=' || array[${v}, ${v}]::text)::${type.name}[] as shifted, array[${v}, ${v}] as unshifted`
     const [mine, theirs] = await Promise.all([
-      told(ours.unsafe(text)),
-      told(plain.unsafe(text.replace(/array\[null::.*?\] as nulls/, '1 as nulls'))),
+      seen(ours.unsafe(text)),
+      seen(plain.unsafe(text.replace(/array\[null::.*?\] as nulls/, '1 as nulls'))),
     ])
     const row = (Array.isArray(mine) ? mine[0] : null) as Record<string, unknown> | null
     if (row === null) {
@@ -116,7 +116,7 @@ t.test('every type of the catalogue', async t => {
     // Sent as it came.
     for (const value of [row.zero, row.one, row.two, row.three]) {
       const write = (sql: SqlClient | postgres.Sql) =>
-        told(
+        seen(
           (sql as postgres.Sql).unsafe(`select ($1::${type.name}${Array.isArray(value) ? '[]' : ''})::text as text`, [
             value as string,
           ]),

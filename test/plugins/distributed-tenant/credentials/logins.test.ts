@@ -6,8 +6,8 @@ import {
   createCredentials,
   parseRoleKeys,
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
-import { hear } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
-import type { Told } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
+import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import type { PublishedStep } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import { parseServiceName, parseTenantId, tenantDatabaseName } from '../../../../plugins/distributed-tenant/names.js'
 import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { rig, roleSecret, until } from '../../../rig.js'
@@ -138,11 +138,11 @@ t.test('a new key', async t => {
   await t.test('that a process does not have keeps it out, and the role is left as it is', async t => {
     const now = await verifiers()
     await cut(before)
-    const told: Told[] = []
-    t.teardown(hear(step => told.push(step), undefined, ['role']))
+    const seen: PublishedStep[] = []
+    t.teardown(subscribe(step => seen.push(step), undefined, ['role']))
     t.equal(await served(before), 'TENANT_DATABASE_UNAVAILABLE')
     const failed = await until('told', 20_000, () =>
-      told.find(step => step.area === 'role' && step.event.type === 'mend_failed'),
+      seen.find(step => step.area === 'role' && step.event.type === 'repair_failed'),
     )
     t.match(failed, {
       event: { id: 'acme', error: { code: 'TENANT_ROLE_KEY_UNKNOWN', message: /TENANT_ROLE_SECRET/ } },
@@ -152,7 +152,7 @@ t.test('a new key', async t => {
 
   await t.test('is in no error', async t => {
     const error = await ask(before).catch((error: Error) => error)
-    const told = JSON.stringify(error, Object.getOwnPropertyNames(error)) + String((error as Error).cause)
-    t.notMatch(told, /secret-of-the-tests|[0-9a-f]{64}/)
+    const seen = JSON.stringify(error, Object.getOwnPropertyNames(error)) + String((error as Error).cause)
+    t.notMatch(seen, /secret-of-the-tests|[0-9a-f]{64}/)
   })
 })

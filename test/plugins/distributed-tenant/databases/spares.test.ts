@@ -1,9 +1,9 @@
 // Databases made ahead: kept at their number, taken once, whole or not at all, and put away when nobody can use them.
 
 import t from 'tap'
-import { hear } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
-import { onDeparture } from '../../../../plugins/distributed-tenant/diagnostics/departures.js'
-import type { Told } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
+import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
+import { onOutgoingEvent } from '../../../../plugins/distributed-tenant/diagnostics/outgoing-events.js'
+import type { PublishedStep } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { fixture, rig, until } from '../../../rig.js'
@@ -19,8 +19,8 @@ t.test('spares', async t => {
   const listed = async () =>
     (await central<{ name: string }[]>`select name from spares order by 1`).map(row => row.name)
   const same = async () => {
-    const [there, told] = [await names(), await listed()]
-    return there.join() === told.join() ? there : null
+    const [there, registered] = [await names(), await listed()]
+    return there.join() === registered.join() ? there : null
   }
   const keeping = async (wanted: number, options: DistributedTenantOptions = {}) => {
     const tenancy = await parts('employee', { spares: wanted, ...options })
@@ -30,15 +30,15 @@ t.test('spares', async t => {
   const settled = (wanted: number, ms = 20_000) =>
     until(`${wanted} spares`, ms, async () => ((await same())?.length === wanted ? same() : null))
 
-  const heard: Told[] = []
-  t.teardown(hear(told => heard.push(told), undefined, ['spare', 'provision']))
+  const seen: PublishedStep[] = []
+  t.teardown(subscribe(step => seen.push(step), undefined, ['spare', 'provision']))
   const tenancy = await keeping(3)
 
   await t.test('are made up to their number, in order of the steps', async t => {
     await settled(3)
     await until('counted', 5_000, () => tenancy.spares.info().making === 0)
     t.same(tenancy.spares.info(), { wanted: 3, ready: 3, making: 0 })
-    const steps = heard.flatMap(told => (told.area === 'spare' ? told.event.type : []))
+    const steps = seen.flatMap(step => (step.area === 'spare' ? step.event.type : []))
     t.same(steps.slice(0, 4), ['making', 'cloned', 'certified', 'made'])
   })
 
@@ -58,7 +58,7 @@ t.test('spares', async t => {
       select name, certificate from spares order by made_at limit 1`
     const [before] = await server`select oid from pg_database where datname = ${first?.name as string}`
     await central`insert into tenants (id, name) values ('acme', 'Acme')`
-    const stop = onDeparture(({ headers }) => Object.assign(headers, { traceparent: '00-of-the-test' }))
+    const stop = onOutgoingEvent(({ headers }) => Object.assign(headers, { traceparent: '00-of-the-test' }))
     const row = await tenancy.provisioner.provision(parseTenantId('acme'))
     stop()
     t.match(row, {
@@ -119,7 +119,7 @@ t.test('spares', async t => {
         (select count(*)::int from outbox where tenant_id like 'burst%') as events
       from tenants where id like 'burst%'`
     t.match(counts, { certificates: 12, attempts: 1, events: 12 })
-    const taken = heard.filter(told => told.area === 'spare' && told.event.type === 'taken').length
+    const taken = seen.filter(step => step.area === 'spare' && step.event.type === 'taken').length
     t.ok(taken >= 4, `${taken} from spares`)
     await settled(3)
     await replica.close()
@@ -148,7 +148,7 @@ t.test('spares', async t => {
     await server`drop database ${server(oldest?.name as string)}`
     await central`insert into tenants (id, name) values ('unlucky', 'Unlucky')`
     t.match(await tenancy.provisioner.provision(parseTenantId('unlucky')), { provisioned: 'ready' })
-    t.ok(heard.some(told => told.area === 'spare' && told.event.type === 'refused' && told.event.id === 'unlucky'))
+    t.ok(seen.some(step => step.area === 'spare' && step.event.type === 'refused' && step.event.id === 'unlucky'))
     await central`select pg_advisory_unlock(hashtextextended('distributed_tenant.spares', 0))`
     // The keeper looked when it was refused, and looks again in its own time.
     await settled(3, 40_000)
@@ -156,7 +156,7 @@ t.test('spares', async t => {
 
   await t.test('a server that refuses to make one costs no tenant, and is asked again', async t => {
     await central`alter sequence spare_numbers owner to postgres`
-    const failed = () => heard.filter(told => told.area === 'spare' && told.event.type === 'failed').length
+    const failed = () => seen.filter(step => step.area === 'spare' && step.event.type === 'failed').length
     await central`insert into tenants (id, name) values ('lean', 'Lean')`
     t.match(await tenancy.provisioner.provision(parseTenantId('lean')), { provisioned: 'ready' }, 'from a spare')
     await until('the refusal is told', 20_000, () => failed() > 0)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { createTell, hear, parseServiceName } from '../../../../plugins/distributed-tenant/index.js'
+import { createStepPublisher, parseServiceName, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 
 t.test('a listener that throws is reported, and neither ends the process nor keeps a step from others', async t => {
   const uncaught: unknown[] = []
@@ -11,16 +11,16 @@ t.test('a listener that throws is reported, and neither ends the process nor kee
   process.on('unhandledRejection', onUncaught)
   process.on('warning', onWarning)
   const origin = {}
-  const heard: unknown[] = []
+  const seen: unknown[] = []
   const thrown = new Error('thrown by a listener')
   const stops = [
-    hear(() => {
+    subscribe(() => {
       throw thrown
     }, origin),
-    hear(async () => {
+    subscribe(async () => {
       throw new Error('rejected by a listener')
     }, origin),
-    hear(step => heard.push(step.event), origin),
+    subscribe(step => seen.push(step.event), origin),
   ]
   t.teardown(() => {
     for (const stop of stops) stop()
@@ -28,10 +28,10 @@ t.test('a listener that throws is reported, and neither ends the process nor kee
     process.off('unhandledRejection', onUncaught)
     process.off('warning', onWarning)
   })
-  const tell = createTell(parseServiceName('employee'), origin)
-  tell({ area: 'first_user', event: { type: 'made', id: 'acme' } as never })
+  const publish = createStepPublisher(parseServiceName('employee'), origin)
+  publish({ area: 'first_user', event: { type: 'made', id: 'acme' } as never })
   while (warnings.length + uncaught.length < 2) await sleep(1)
   t.same(warnings.sort(), ['rejected by a listener', 'thrown by a listener'])
-  t.equal(heard.length, 1)
+  t.equal(seen.length, 1)
   t.same(uncaught, [])
 })

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { parseRoleKeys } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import { createSeal } from '../../../../plugins/distributed-tenant/directory/entry-seal.js'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, roleSecret, until } from '../../../rig.js'
 
@@ -21,14 +21,14 @@ t.test('looking a tenant up', async t => {
     replicas.push(fresh)
     return fresh
   }
-  const told: Told[] = []
-  t.teardown(hear(step => told.push(step)))
+  const seen: PublishedStep[] = []
+  t.teardown(subscribe(step => seen.push(step)))
   /** One that hears words, has Redis, and can tell new entries there from old. */
   const trusting = async () => {
-    told.length = 0
+    seen.length = 0
     const fresh = await start()
     await until('Redis is trusted', 10_000, () =>
-      told.some(
+      seen.some(
         ({ area, event, origin }) =>
           origin === fresh.tenants.origin && area === 'lookup' && event.type === 'remote_trusted',
       ),
@@ -43,11 +43,11 @@ t.test('looking a tenant up', async t => {
   t.teardown(() => client.disconnect())
   const who = (server: FastifyInstance, id: string) => server.inject({ url: '/who', headers: { 'hrms-client-id': id } })
   const sources = () =>
-    told.flatMap(({ area, event }) =>
+    seen.flatMap(({ area, event }) =>
       area === 'lookup' && event.type === 'lookup' && event.found ? [event.source] : [],
     )
   const flaws = () =>
-    told.flatMap(step => {
+    seen.flatMap(step => {
       if (step.area === 'lookup' && step.event.type === 'remote_outdated') return ['outdated']
       if (step.area !== 'cache' || step.event.type === 'remote_failed') return []
       return [step.event.type.slice('remote_'.length)]
@@ -82,7 +82,7 @@ t.test('looking a tenant up', async t => {
       const senders = [...new Set(puts.map(({ from }) => from))]
       const last = senders.every(one => puts.findLast(({ from }) => from === one)?.revision === newest)
       return (
-        words.every(heard => heard.at(-1) === newest) &&
+        words.every(seen => seen.at(-1) === newest) &&
         senders.length === replicas.length &&
         last &&
         puts.length === words.flat().length
@@ -109,12 +109,12 @@ t.test('looking a tenant up', async t => {
     await client.flushall()
     await touch('globex')
     await client.del('fdt:v1:employee:globex')
-    told.length = 0
+    seen.length = 0
     t.match((await who(app, 'globex')).json(), { id: 'globex', name: 'Globex', version: 0 })
     t.match((await who(app, 'globex')).json(), { id: 'globex' })
     await until('written to Redis', 1_000, () => client.exists('fdt:v1:employee:globex'))
     t.match((await who(replica, 'globex')).json(), { id: 'globex' })
-    const others = told.filter(({ area }) => area !== 'connection' && area !== 'lease' && area !== 'query')
+    const others = seen.filter(({ area }) => area !== 'connection' && area !== 'lease' && area !== 'query')
     t.same(
       sources(),
       ['registry', 'memory', 'remote'],
@@ -145,7 +145,7 @@ t.test('looking a tenant up', async t => {
   await t.test('asks the registry once for a hundred at the same time', async t => {
     await client.flushall()
     const fresh = await start()
-    told.length = 0
+    seen.length = 0
     const answers = await Promise.all(Array.from({ length: 100 }, () => who(fresh, 'acme')))
     t.same([...new Set(answers.map(answer => answer.statusCode))], [200])
     t.same(sources(), ['registry'])
@@ -196,7 +196,7 @@ t.test('looking a tenant up', async t => {
     for (const [what, value, counted] of cases) {
       const fresh = await trusting()
       await client.set(key, value)
-      told.length = 0
+      seen.length = 0
       t.match((await who(fresh, 'acme')).json(), { id: 'acme', name: 'Acme', settings: { plan: 'large' } }, what)
       t.same(flaws(), [counted], `${what} is counted`)
       // Its put, late on a busy machine, would replace what the next case plants.
@@ -208,7 +208,7 @@ t.test('looking a tenant up', async t => {
     const fresh = await trusting()
     await client.del(key)
     await client.lpush(key, 'a list')
-    told.length = 0
+    seen.length = 0
     t.match((await who(fresh, 'acme')).json(), { id: 'acme' }, 'a Redis list')
     t.same(flaws(), ['garbage'])
     await until('what is right is written again', 10_000, async () => (await client.type(key)) === 'string')
@@ -229,7 +229,7 @@ t.test('looking a tenant up', async t => {
     const fresh = await trusting()
     redis.freeze()
     t.teardown(() => redis.thaw())
-    told.length = 0
+    seen.length = 0
     const spent: number[] = []
     for (const id of ids) {
       const started = performance.now()
@@ -237,7 +237,7 @@ t.test('looking a tenant up', async t => {
       spent.push(performance.now() - started)
     }
     // The others may still put what was made.
-    const own = told.filter(({ origin }) => origin === fresh.tenants.origin)
+    const own = seen.filter(({ origin }) => origin === fresh.tenants.origin)
     const failed = own.filter(({ area, event }) => area === 'cache' && event.type === 'remote_failed').length
     t.equal(failed, 3, 'three commands met their deadline, then Redis was left alone')
     t.ok(Math.max(...spent) < 500, `no request waits longer for Redis than its deadline: ${spent.map(Math.round)}`)
@@ -263,7 +263,7 @@ t.test('looking a tenant up', async t => {
     const answer = await who(app, 'nobody-asked-before')
     t.match(answer.json(), { statusCode: 503, code: 'TENANT_LOOKUP_FAILED' })
     t.equal(answer.headers['retry-after'], '2')
-    told.length = 0
+    seen.length = 0
     await until('memory knows nothing fresh any more', 10_000, async () => {
       t.match(await who(app, 'acme'), { statusCode: 200 }, 'active when last seen')
       return sources().includes('stale')

@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { rig, until } from '../../../rig.js'
 
 t.test('a word that comes while the registry is being asked', async t => {
@@ -14,14 +14,14 @@ t.test('a word that comes while the registry is being asked', async t => {
   const { host, port, user, password } = server
   const holder = postgres({ host, port, user, password, database: 'employee_central', max: 1 })
   t.teardown(() => holder.end())
-  const told: Told[] = []
-  t.teardown(hear(step => told.push(step)))
+  const seen: PublishedStep[] = []
+  t.teardown(subscribe(step => seen.push(step)))
   const sources = () =>
-    told.flatMap(({ area, event }) => (area === 'lookup' && event.type === 'lookup' ? [event.source] : []))
-  const heard: { id: string; revision: number }[] = []
-  t.teardown(app.notifications.subscribe('fdt_tenants', payload => heard.push(JSON.parse(payload))))
+    seen.flatMap(({ area, event }) => (area === 'lookup' && event.type === 'lookup' ? [event.source] : []))
+  const announced: { id: string; revision: number }[] = []
+  t.teardown(app.notifications.subscribe('fdt_tenants', payload => announced.push(JSON.parse(payload))))
   const hears = (id: string, revision: number) =>
-    until('heard', 10_000, () => heard.some(word => word.id === id && word.revision === revision))
+    until('heard', 10_000, () => announced.some(one => one.id === id && one.revision === revision))
   const waiting = async (count: number) => {
     const [row] = await central<{ count: number }[]>`
       select count(*)::int from pg_locks where relation = 'tenants'::regclass and not granted`
@@ -33,7 +33,7 @@ t.test('a word that comes while the registry is being asked', async t => {
     await app.tenants.create({ id, name: id })
     const [row] = await central<{ revision: number }[]>`select revision::int from tenants where id = ${id}`
     await hears(id, row?.revision ?? 0)
-    told.length = 0
+    seen.length = 0
     const who = async () => (await app.inject({ url: '/who', headers: { 'hrms-client-id': id } })).statusCode
     const answers = await holder.begin(async tx => {
       await tx`lock table tenants in access exclusive mode`

@@ -41,7 +41,7 @@ t.test('placement', async t => {
       ],
     )
     t.same([inventory.strayDatabases, inventory.strayRoles, inventory.openDatabases], [[], [], []])
-    t.match(inventory.elsewhere, [{ instance: 'b', strayDatabases: [], strayRoles: [] }])
+    t.match(inventory.otherInstances, [{ instance: 'b', strayDatabases: [], strayRoles: [] }])
   })
 
   await t.test('provisioning one again changes nothing, and one that is there already stays at home', async t => {
@@ -82,7 +82,7 @@ t.test('placement', async t => {
     await inside.end()
     const place = await placeOf(tenancy.transfer, parseTenantId('two'))
     t.match(place.addressOf(place.name), { ...instances.b, database: 'tenant_two_employee' }, 'for backups too')
-    t.match(await place.visit(place.name, sql => sql`select body from notes`), [{ body: 'two' }])
+    t.match(await place.withDirectConnection(place.name, sql => sql`select body from notes`), [{ body: 'two' }])
     const info = app.tenants.connectionInfo()
     t.match(info.instances, { main: { open: 1, idle: 1, budget: 9 }, b: { open: 1, idle: 1, budget: 9 } })
     t.equal(info.open, 2)

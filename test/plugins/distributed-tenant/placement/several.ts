@@ -18,7 +18,7 @@ export async function severalInstances(t: Parameters<typeof rig>[0], bin?: strin
     service: parseServiceName('employee'),
     database: { ...made.database('employee'), host, port },
     superuser: { user, password },
-    told: () => {},
+    onStep: () => {},
     instance: 'b',
   })
   return { ...made, instances: { b: { host, port } } }

@@ -15,46 +15,49 @@ t.test('the pool tells', async t => {
     const busy = [1, 2, 3].map(() => codeOf(client(one).sql.begin(() => passed)))
     await until(5_000, () => pool.info().inUse === 2)
     const { keys, counted, ...all } = pool.info()
-    t.match(all, { open: 3, idle: 1, inUse: 2, opening: 0, waiting: 1, budget: 3, opened: 3, taken: 0, refused: 0 })
+    t.match(all, { open: 3, idle: 1, inUse: 2, opening: 0, waiting: 1, budget: 3, opened: 3, evicted: 0, refused: 0 })
     t.same(keys.get(one), { open: 2, idle: 0, inUse: 2, opening: 0, waiting: 1 })
     t.same(keys.get(two), { open: 1, idle: 1, inUse: 0, opening: 0, waiting: 0 })
-    t.same(counted.get(one), { opened: 2, taken: 0, refused: 0 })
+    t.same(counted.get(one), { opened: 2, evicted: 0, refused: 0 })
     open()
     await Promise.all(busy)
   })
 
-  await t.test('what was opened, taken for another and refused, also when nothing of it is there any more', async t => {
-    const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
-    await client(one).sql`select 1`
-    const held = client(two)
-    const holding = codeOf(held.sql`select pg_sleep(30)`)
-    await until(5_000, () => pool.info().inUse === 1)
-    t.equal(await codeOf(client(three).sql`select 1`), 'TENANT_BUSY')
-    held.release()
-    await holding
-    await until(5_000, () => pool.info().open === 0)
-    const { keys, counted, ...all } = pool.info()
-    t.match(all, { open: 0, opened: 2, taken: 1, refused: 1 })
-    t.equal(keys.size, 0)
-    t.same(Object.fromEntries(counted), {
-      [one]: { opened: 1, taken: 1, refused: 0 },
-      [two]: { opened: 1, taken: 0, refused: 0 },
-      [three]: { opened: 0, taken: 0, refused: 1 },
-    })
-  })
+  await t.test(
+    'what was opened, evicted for another and refused, also when nothing of it is there any more',
+    async t => {
+      const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
+      await client(one).sql`select 1`
+      const held = client(two)
+      const holding = codeOf(held.sql`select pg_sleep(30)`)
+      await until(5_000, () => pool.info().inUse === 1)
+      t.equal(await codeOf(client(three).sql`select 1`), 'TENANT_BUSY')
+      held.release()
+      await holding
+      await until(5_000, () => pool.info().open === 0)
+      const { keys, counted, ...all } = pool.info()
+      t.match(all, { open: 0, opened: 2, evicted: 1, refused: 1 })
+      t.equal(keys.size, 0)
+      t.same(Object.fromEntries(counted), {
+        [one]: { opened: 1, evicted: 1, refused: 0 },
+        [two]: { opened: 1, evicted: 0, refused: 0 },
+        [three]: { opened: 0, evicted: 0, refused: 1 },
+      })
+    },
+  )
 })
 
 t.test('connectionInfo() and the channel tell the same', async t => {
   const { app: build } = await rig(t, ['employee'])
   const app = await build('employee', { maxConnections: 2, maxConnectionsPerTenant: 1, acquireTimeout: 2_000 })
   for (const id of ['acme', 'globex', 'initech']) await app.tenants.create({ id, name: id })
-  const { hear } = await import('../../../../plugins/distributed-tenant/diagnostics/channels.js')
-  const told: string[] = []
-  const stop = hear(step => {
+  const { subscribe } = await import('../../../../plugins/distributed-tenant/diagnostics/channels.js')
+  const seen: string[] = []
+  const stop = subscribe(step => {
     if (step.area !== 'connection' && step.area !== 'lease') return
     if (step.pool !== 'tenant') return
     const { type } = step.event
-    told.push(type === 'closed' ? step.event.reason : type)
+    seen.push(type === 'closed' ? step.event.reason : type)
   }, app.tenants.origin)
   t.teardown(stop)
   const before = app.tenants.connectionInfo()
@@ -72,20 +75,20 @@ t.test('connectionInfo() and the channel tell the same', async t => {
   t.equal(await codeOf(app.tenants.run('initech', ({ sql }) => sql`select 1`)), 'TENANT_BUSY')
   open()
   await Promise.all(holding)
-  const { opened, taken, refused, tenants } = app.tenants.connectionInfo()
-  const count = (type: string) => told.filter(one => one === type).length
+  const { opened, evicted, refused, tenants } = app.tenants.connectionInfo()
+  const count = (type: string) => seen.filter(one => one === type).length
   t.equal(opened - before.opened, count('opened'))
-  t.equal(taken - before.taken, count('taken'))
+  t.equal(evicted - before.evicted, count('evicted'))
   t.equal(refused - before.refused, count('refused'))
   t.equal(refused, 1)
-  t.ok(taken > 0)
+  t.ok(evicted > 0)
   t.same(tenants.tenant_initech_employee, {
     ...{ open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0 },
-    ...{ opened: 1, taken: 1, refused: 1 },
+    ...{ opened: 1, evicted: 1, refused: 1 },
   })
-  const sum = (what: 'opened' | 'taken' | 'refused') =>
+  const sum = (what: 'opened' | 'evicted' | 'refused') =>
     Object.values(tenants).reduce((sum, counters) => sum + counters[what], 0)
-  t.same([sum('opened'), sum('taken'), sum('refused')], [opened, taken, refused])
+  t.same([sum('opened'), sum('evicted'), sum('refused')], [opened, evicted, refused])
 })
 
 t.test('of very many keys the first is forgotten, and the sum keeps it', async t => {

@@ -1,16 +1,16 @@
 // The policy on its own: one situation each, one decision.
 import t from 'tap'
-import type { Entry, Member, PoolState } from '../../../../plugins/distributed-tenant/pool/books.js'
-import { givesWay, nextMove } from '../../../../plugins/distributed-tenant/pool/policy.js'
+import { nextMove, shouldYield } from '../../../../plugins/distributed-tenant/pool/policy.js'
+import type { PooledConnection, PoolView, TenantSlot } from '../../../../plugins/distributed-tenant/pool/pool-view.js'
 
 const now = 10_000
 
-function entry(
+function slot(
   key: string,
-  more: Partial<Omit<Entry<null>, 'tally'>> & { waiting?: number; since?: number; uses?: number } = {},
-): Entry<null> {
+  more: Partial<Omit<TenantSlot<null>, 'tally'>> & { waiting?: number; since?: number; uses?: number } = {},
+): TenantSlot<null> {
   const { waiting = 0, since = now - 100, uses = 0, ...rest } = more
-  const queue = { length: waiting, since } as Entry<null>['queue']
+  const queue = { length: waiting, since } as TenantSlot<null>['queue']
   const tally = { uses, era: 0 }
   return {
     key,
@@ -20,7 +20,7 @@ function entry(
     live: 0,
     opening: 0,
     inUse: 0,
-    gathering: null,
+    shared: null,
     tally,
     used: 0,
     growAfter: 0,
@@ -29,19 +29,19 @@ function entry(
   }
 }
 
-const resting = (owner: Entry<null>, idleSince: number) =>
-  ({ entry: owner, idleSince, usedWhenIdle: 0, state: 'idle' }) as Member<null>
+const resting = (owner: TenantSlot<null>, idleSince: number) =>
+  ({ slot: owner, idleSince, usedWhenIdle: 0, state: 'idle' }) as PooledConnection<null>
 
 function state(
-  more: Partial<Omit<PoolState<null>, 'turns' | 'idle' | 'usesOf' | 'entries'>> & {
-    turns?: Entry<null>[]
-    idle?: Member<null>[]
+  more: Partial<Omit<PoolView<null>, 'waiting' | 'idle' | 'usesOf' | 'slots'>> & {
+    waiting?: TenantSlot<null>[]
+    idle?: PooledConnection<null>[]
     /** That neither wait nor rest. */
-    others?: Entry<null>[]
+    others?: TenantSlot<null>[]
   },
 ) {
-  const { turns = [], idle = [], others = [], ...rest } = more
-  const all = [...turns, ...idle.map(({ entry }) => entry), ...others]
+  const { waiting = [], idle = [], others = [], ...rest } = more
+  const all = [...waiting, ...idle.map(({ slot }) => slot), ...others]
   return {
     budget: 10,
     perKey: 5,
@@ -50,192 +50,197 @@ function state(
     opening: 0,
     closing: 0,
     usesPerOpen: 0,
-    usesOf: ({ tally }: Entry<null>) => tally.uses,
+    usesOf: ({ tally }: TenantSlot<null>) => tally.uses,
     ...rest,
-    entries: new Map(all.map(entry => [entry.key, entry])),
-    turns: new Set(turns),
+    slots: new Map(all.map(slot => [slot.key, slot])),
+    waiting: new Set(waiting),
     idle: new Set(idle),
   }
 }
 
 t.test('the next move', async t => {
-  const cold = entry('cold', { waiting: 1 })
-  const hot = entry('hot', { waiting: 3, size: 1, live: 1 })
-  const other = entry('other', { size: 1, live: 1 })
+  const cold = slot('cold', { waiting: 1 })
+  const hot = slot('hot', { waiting: 3, size: 1, live: 1 })
+  const other = slot('other', { size: 1, live: 1 })
 
   await t.test('opens for a key without a connection before any grows', async t =>
-    t.same(nextMove(state({ total: 5, turns: [hot, cold] }), now), { type: 'open', entry: cold }),
+    t.same(nextMove(state({ total: 5, waiting: [hot, cold] }), now), { type: 'open', slot: cold }),
   )
   await t.test('lets a key grow once it has waited, and not before', async t => {
-    t.same(nextMove(state({ total: 5, turns: [hot] }), now), { type: 'open', entry: hot })
-    const fresh = entry('fresh', { waiting: 1, size: 1, live: 1, since: now - 2 })
-    t.same(nextMove(state({ total: 5, turns: [fresh] }), now), { type: 'wait', ms: 3 })
+    t.same(nextMove(state({ total: 5, waiting: [hot] }), now), { type: 'open', slot: hot })
+    const fresh = slot('fresh', { waiting: 1, size: 1, live: 1, since: now - 2 })
+    t.same(nextMove(state({ total: 5, waiting: [fresh] }), now), { type: 'wait', ms: 3 })
   })
   await t.test(
     'lets no key grow before its first connection stands, nor past its ceiling, nor right after a refusal',
     async t => {
-      const opening = entry('opening', { waiting: 9, size: 1, live: 1, opening: 1 })
-      const full = entry('full', { waiting: 9, size: 5, live: 5 })
-      t.equal(nextMove(state({ total: 5, turns: [opening, full] }), now), null)
-      const refused = entry('refused', { waiting: 9, size: 1, live: 1, growAfter: now + 700 })
-      t.same(nextMove(state({ total: 5, turns: [refused] }), now), { type: 'wait', ms: 700 })
+      const opening = slot('opening', { waiting: 9, size: 1, live: 1, opening: 1 })
+      const full = slot('full', { waiting: 9, size: 5, live: 5 })
+      t.equal(nextMove(state({ total: 5, waiting: [opening, full] }), now), null)
+      const refused = slot('refused', { waiting: 9, size: 1, live: 1, growAfter: now + 700 })
+      t.same(nextMove(state({ total: 5, waiting: [refused] }), now), { type: 'wait', ms: 700 })
     },
   )
   await t.test('opens only so many at a time', async t =>
-    t.equal(nextMove(state({ total: 5, opening: 4, turns: [cold] }), now), null),
+    t.equal(nextMove(state({ total: 5, opening: 4, waiting: [cold] }), now), null),
   )
   await t.test('takes what has been idle for longest for a key without any', async t => {
     const [longest, later] = [resting(other, now - 10), resting(other, now - 1)]
-    t.same(nextMove(state({ turns: [cold], idle: [longest, later] }), now), { type: 'take', victim: longest })
+    t.same(nextMove(state({ waiting: [cold], idle: [longest, later] }), now), { type: 'evict', victim: longest })
   })
   await t.test('takes what its key uses least often, each of several connections for its share', async t => {
-    const often = entry('often', { size: 1, live: 1, uses: 40 })
-    const seldom = entry('seldom', { size: 1, live: 1, uses: 9 })
-    const several = entry('several', { size: 5, live: 5, uses: 40 })
+    const often = slot('often', { size: 1, live: 1, uses: 40 })
+    const seldom = slot('seldom', { size: 1, live: 1, uses: 9 })
+    const several = slot('several', { size: 5, live: 5, uses: 40 })
     const [longest, middle, latest] = [resting(often, now - 99), resting(several, now - 9), resting(seldom, now - 1)]
-    t.same(nextMove(state({ turns: [cold], idle: [longest, middle, latest] }), now), { type: 'take', victim: middle })
-    t.same(nextMove(state({ turns: [cold], idle: [longest, latest] }), now), { type: 'take', victim: latest })
+    t.same(nextMove(state({ waiting: [cold], idle: [longest, middle, latest] }), now), {
+      type: 'evict',
+      victim: middle,
+    })
+    t.same(nextMove(state({ waiting: [cold], idle: [longest, latest] }), now), { type: 'evict', victim: latest })
     t.same(
-      nextMove(state({ turns: [cold], idle: [longest] }), now),
-      { type: 'take', victim: longest },
+      nextMove(state({ waiting: [cold], idle: [longest] }), now),
+      { type: 'evict', victim: longest },
       'and the only one whatever its use: a key without any is always served',
     )
   })
   await t.test('takes a busy key’s spare one before the only one of a key that has just come', async t => {
-    const fresh = resting(entry('fresh', { size: 1, live: 1, uses: 9 }), now - 99)
-    const spare = resting(entry('old', { size: 5, live: 5, uses: 400 }), now - 1)
-    t.same(nextMove(state({ turns: [cold], idle: [fresh, spare] }), now), { type: 'take', victim: spare })
-    const hot = resting(entry('hot', { size: 5, live: 5, uses: 4_000 }), now - 1)
+    const fresh = resting(slot('fresh', { size: 1, live: 1, uses: 9 }), now - 99)
+    const spare = resting(slot('old', { size: 5, live: 5, uses: 400 }), now - 1)
+    t.same(nextMove(state({ waiting: [cold], idle: [fresh, spare] }), now), { type: 'evict', victim: spare })
+    const hot = resting(slot('hot', { size: 5, live: 5, uses: 4_000 }), now - 1)
     t.same(
-      nextMove(state({ turns: [cold], idle: [fresh, hot] }), now),
-      { type: 'take', victim: fresh },
+      nextMove(state({ waiting: [cold], idle: [fresh, hot] }), now),
+      { type: 'evict', victim: fresh },
       'but not from one that is used a hundred times as often',
     )
   })
   await t.test('takes no more than can be opened again, and one ahead', async t => {
-    const second = entry('second', { waiting: 1 })
+    const second = slot('second', { waiting: 1 })
     const victim = resting(other, now - 99)
-    t.same(nextMove(state({ opening: 4, turns: [cold], idle: [victim] }), now), { type: 'take', victim })
-    t.equal(nextMove(state({ opening: 4, closing: 1, turns: [cold, second], idle: [victim] }), now), null)
-    t.same(nextMove(state({ opening: 3, closing: 1, turns: [cold, second], idle: [victim] }), now), {
-      type: 'take',
+    t.same(nextMove(state({ opening: 4, waiting: [cold], idle: [victim] }), now), { type: 'evict', victim })
+    t.equal(nextMove(state({ opening: 4, closing: 1, waiting: [cold, second], idle: [victim] }), now), null)
+    t.same(nextMove(state({ opening: 3, closing: 1, waiting: [cold, second], idle: [victim] }), now), {
+      type: 'evict',
       victim,
     })
-    t.equal(nextMove(state({ total: 9, opening: 4, turns: [cold] }), now), null, 'a free seat waits for the gate')
+    t.equal(nextMove(state({ total: 9, opening: 4, waiting: [cold] }), now), null, 'a free seat waits for the gate')
   })
   await t.test('takes for a key that has one only what nobody has used for a second', async t => {
     const victim = resting(other, now - 1_000)
-    const fresh = resting(entry('fresh', { size: 1, live: 1 }), now - 999)
-    t.same(nextMove(state({ turns: [hot], idle: [victim, fresh] }), now), { type: 'take', victim })
-    t.same(nextMove(state({ turns: [hot], idle: [fresh] }), now), { type: 'wait', ms: 1 })
-    const patient = entry('patient', { waiting: 1, size: 1, live: 1, since: now - 90 })
-    t.same(nextMove(state({ turns: [patient], idle: [victim] }), now), { type: 'wait', ms: 10 }, 'and waits for long')
-    t.same(nextMove(state({ turns: [patient], idle: [fresh] }), now), { type: 'wait', ms: 10 })
-    const dear = resting(entry('dear', { size: 1, live: 1, uses: 9 }), now - 2_000)
+    const fresh = resting(slot('fresh', { size: 1, live: 1 }), now - 999)
+    t.same(nextMove(state({ waiting: [hot], idle: [victim, fresh] }), now), { type: 'evict', victim })
+    t.same(nextMove(state({ waiting: [hot], idle: [fresh] }), now), { type: 'wait', ms: 1 })
+    const patient = slot('patient', { waiting: 1, size: 1, live: 1, since: now - 90 })
+    t.same(nextMove(state({ waiting: [patient], idle: [victim] }), now), { type: 'wait', ms: 10 }, 'and waits for long')
+    t.same(nextMove(state({ waiting: [patient], idle: [fresh] }), now), { type: 'wait', ms: 10 })
+    const dear = resting(slot('dear', { size: 1, live: 1, uses: 9 }), now - 2_000)
     t.same(
-      nextMove(state({ turns: [hot], idle: [dear, victim, fresh] }), now),
-      { type: 'take', victim },
+      nextMove(state({ waiting: [hot], idle: [dear, victim, fresh] }), now),
+      { type: 'evict', victim },
       'the least used',
     )
   })
   await t.test('opens one at a time when most find theirs open and the budget is spent', async t => {
-    const second = entry('second', { waiting: 1 })
+    const second = slot('second', { waiting: 1 })
     const victim = resting(other, now - 99)
-    const found = { usesPerOpen: 9, turns: [cold, second], idle: [victim] }
-    t.same(nextMove(state({ ...found, opening: 1 }), now), { type: 'take', victim }, 'the next seat meanwhile')
+    const found = { usesPerOpen: 9, waiting: [cold, second], idle: [victim] }
+    t.same(nextMove(state({ ...found, opening: 1 }), now), { type: 'evict', victim }, 'the next seat meanwhile')
     t.equal(nextMove(state({ ...found, opening: 1, closing: 1 }), now), null)
     t.equal(nextMove(state({ ...found, opening: 1, total: 9 }), now), null, 'nor into a seat just freed')
-    t.same(nextMove(state({ ...found, opening: 3, total: 5 }), now), { type: 'open', entry: cold }, 'but into room')
+    t.same(nextMove(state({ ...found, opening: 3, total: 5 }), now), { type: 'open', slot: cold }, 'but into room')
   })
   await t.test('takes no key’s only one while another has a spare one that is soon back', async t => {
-    const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
-    const spare = entry('spare', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 5 })
-    t.same(nextMove(state({ turns: [cold], idle: [only], others: [spare] }), now), { type: 'wait', ms: 15 })
-    const slow = entry('slow', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 25 })
-    t.same(nextMove(state({ turns: [cold], idle: [only], others: [slow] }), now), { type: 'take', victim: only })
-    const busy = entry('busy', { size: 2, live: 2, inUse: 2, uses: 4_000, lentAt: now - 5 })
-    t.same(nextMove(state({ turns: [cold], idle: [only], others: [busy] }), now), { type: 'take', victim: only })
+    const only = resting(slot('only', { size: 1, live: 1, uses: 40 }), now - 99)
+    const spare = slot('spare', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 5 })
+    t.same(nextMove(state({ waiting: [cold], idle: [only], others: [spare] }), now), { type: 'wait', ms: 15 })
+    const slow = slot('slow', { size: 2, live: 2, inUse: 2, uses: 40, lentAt: now - 25 })
+    t.same(nextMove(state({ waiting: [cold], idle: [only], others: [slow] }), now), { type: 'evict', victim: only })
+    const busy = slot('busy', { size: 2, live: 2, inUse: 2, uses: 4_000, lentAt: now - 5 })
+    t.same(nextMove(state({ waiting: [cold], idle: [only], others: [busy] }), now), { type: 'evict', victim: only })
   })
   await t.test('takes first what a key with others has not needed for long, however busy the key once was', async t => {
-    const only = resting(entry('only', { size: 1, live: 1, uses: 2 }), now - 5)
+    const only = resting(slot('only', { size: 1, live: 1, uses: 2 }), now - 5)
     const rich = { size: 5, live: 5, uses: 4_000 }
-    const taken = (victim: Member<null>) => nextMove(state({ turns: [cold], idle: [victim, only] }), now)
-    const surplus = resting(entry('once busy', { ...rich, used: 9 }), now - 101)
-    t.same(taken(surplus), { type: 'take', victim: surplus })
-    t.same(taken(resting(entry('of late', { ...rich, used: 9 }), now - 99)), { type: 'take', victim: only })
-    t.same(taken(resting(entry('busy still', { ...rich, used: 10 }), now - 101)), { type: 'take', victim: only })
-    t.same(taken(resting(entry('its only one', { uses: 4_000, live: 1 }), 0)), { type: 'take', victim: only })
+    const taken = (victim: PooledConnection<null>) => nextMove(state({ waiting: [cold], idle: [victim, only] }), now)
+    const surplus = resting(slot('once busy', { ...rich, used: 9 }), now - 101)
+    t.same(taken(surplus), { type: 'evict', victim: surplus })
+    t.same(taken(resting(slot('of late', { ...rich, used: 9 }), now - 99)), { type: 'evict', victim: only })
+    t.same(taken(resting(slot('busy still', { ...rich, used: 10 }), now - 101)), { type: 'evict', victim: only })
+    t.same(taken(resting(slot('its only one', { uses: 4_000, live: 1 }), 0)), { type: 'evict', victim: only })
   })
   await t.test('takes nobody’s for a seat that is on its way back', async t => {
     const victim = resting(other, now - 99)
-    t.equal(nextMove(state({ closing: 1, turns: [cold], idle: [victim] }), now), null)
-    const second = entry('second', { waiting: 1 })
-    t.same(nextMove(state({ closing: 1, turns: [cold, second], idle: [victim] }), now), { type: 'take', victim })
+    t.equal(nextMove(state({ closing: 1, waiting: [cold], idle: [victim] }), now), null)
+    const second = slot('second', { waiting: 1 })
+    t.same(nextMove(state({ closing: 1, waiting: [cold, second], idle: [victim] }), now), { type: 'evict', victim })
   })
   await t.test('keeps one instance’s trouble and hunger from the others', async t => {
-    const [here, there] = [entry('b cold', { waiting: 1 }), entry('a cold', { waiting: 1 })]
+    const [here, there] = [slot('b cold', { waiting: 1 }), slot('a cold', { waiting: 1 })]
     const same = (key: string, other: string) => key[0] === other[0]
     const stuck = { opening: (key: string) => (key[0] === 'b' ? 4 : 0), full: () => false, same }
-    const move = (instances: PoolState<null>['instances'], idle: Member<null>[] = []) =>
-      nextMove(state({ total: 5, opening: 4, turns: [here, there], idle, instances }), now)
-    t.same(move(stuck), { type: 'open', entry: there }, 'a connect that hangs holds up its own instance')
+    const move = (instances: PoolView<null>['instances'], idle: PooledConnection<null>[] = []) =>
+      nextMove(state({ total: 5, opening: 4, waiting: [here, there], idle, instances }), now)
+    t.same(move(stuck), { type: 'open', slot: there }, 'a connect that hangs holds up its own instance')
     const hungry = { opening: () => 0, full: (key: string) => key[0] === 'b', same }
-    t.same(move(hungry), { type: 'open', entry: there }, 'an instance that has its share opens no more')
-    const [own, others] = [resting(entry('b old', { live: 1 }), 0), resting(entry('a old', { live: 1 }), 0)]
-    t.same(move(hungry, [others, own]), { type: 'take', victim: own }, 'and takes from its own')
-    const spare = (key: string) => entry(key, { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
+    t.same(move(hungry), { type: 'open', slot: there }, 'an instance that has its share opens no more')
+    const [own, others] = [resting(slot('b old', { live: 1 }), 0), resting(slot('a old', { live: 1 }), 0)]
+    t.same(move(hungry, [others, own]), { type: 'evict', victim: own }, 'and takes from its own')
+    const spare = (key: string) => slot(key, { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
     const waits = (key: string) =>
-      nextMove(state({ total: 5, turns: [here], idle: [own], others: [spare(key)], instances: hungry }), now)
+      nextMove(state({ total: 5, waiting: [here], idle: [own], others: [spare(key)], instances: hungry }), now)
     t.same(waits('b spare'), { type: 'wait', ms: 15 }, 'or waits for a spare one of its own')
-    t.same(waits('a spare'), { type: 'take', victim: own }, 'and not for another instance’s')
+    t.same(waits('a spare'), { type: 'evict', victim: own }, 'and not for another instance’s')
   })
   await t.test('is none when nobody waits', async t => t.equal(nextMove(state({ total: 0 }), now), null))
 })
 
 t.test('a key that got a connection back', async t => {
-  const waiting = entry('waiting', { waiting: 1 })
-  const own = entry('own', { waiting: 5, size: 1, live: 1 })
-  const rich = entry('rich', { waiting: 5, size: 3, live: 3 })
+  const waiting = slot('waiting', { waiting: 1 })
+  const own = slot('own', { waiting: 5, size: 1, live: 1 })
+  const rich = slot('rich', { waiting: 5, size: 3, live: 3 })
 
   await t.test('gives way to one without any whose turn is before', async t =>
-    t.ok(givesWay(state({ turns: [waiting, own] }), own, now)),
+    t.ok(shouldYield(state({ waiting: [waiting, own] }), own, now)),
   )
   await t.test('keeps it when its own turn is before', async t =>
-    t.notOk(givesWay(state({ turns: [own, waiting] }), own, now)),
+    t.notOk(shouldYield(state({ waiting: [own, waiting] }), own, now)),
   )
   await t.test('gives way all the same when it has more', async t =>
-    t.ok(givesWay(state({ turns: [rich, waiting] }), rich, now)),
+    t.ok(shouldYield(state({ waiting: [rich, waiting] }), rich, now)),
   )
   await t.test('gives way when nobody waits for its own', async t =>
-    t.ok(givesWay(state({ turns: [waiting] }), entry('done', { size: 1, live: 1 }), now)),
+    t.ok(shouldYield(state({ waiting: [waiting] }), slot('done', { size: 1, live: 1 }), now)),
   )
   await t.test('keeps it from one that has a connection', async t =>
-    t.notOk(givesWay(state({ turns: [rich, own] }), own, now)),
+    t.notOk(shouldYield(state({ waiting: [rich, own] }), own, now)),
   )
   await t.test('gives way within its instance, when that has its share', async t => {
     const instances = { opening: () => 0, full: () => true, same: (a: string, b: string) => a[0] === b[0] }
-    const mine = entry('b mine', { size: 1, live: 1 })
-    const near = entry('b near', { waiting: 1 })
-    t.ok(givesWay(state({ total: 5, turns: [near], instances }), mine, now))
-    t.notOk(givesWay(state({ total: 5, turns: [entry('a far', { waiting: 1 })], instances }), mine, now))
+    const mine = slot('b mine', { size: 1, live: 1 })
+    const near = slot('b near', { waiting: 1 })
+    t.ok(shouldYield(state({ total: 5, waiting: [near], instances }), mine, now))
+    t.notOk(shouldYield(state({ total: 5, waiting: [slot('a far', { waiting: 1 })], instances }), mine, now))
   })
   await t.test('gives a spare one rather than another’s only one, which is used as often', async t => {
-    const spare = entry('spare', { size: 2, live: 2, uses: 40 })
-    const only = resting(entry('only', { size: 1, live: 1, uses: 40 }), now - 99)
-    t.ok(givesWay(state({ turns: [waiting], idle: [only], others: [spare] }), spare, now))
-    const seldom = resting(entry('seldom', { size: 1, live: 1, uses: 1 }), now - 99)
-    t.notOk(givesWay(state({ turns: [waiting], idle: [seldom], others: [spare] }), spare, now))
+    const spare = slot('spare', { size: 2, live: 2, uses: 40 })
+    const only = resting(slot('only', { size: 1, live: 1, uses: 40 }), now - 99)
+    t.ok(shouldYield(state({ waiting: [waiting], idle: [only], others: [spare] }), spare, now))
+    const seldom = resting(slot('seldom', { size: 1, live: 1, uses: 1 }), now - 99)
+    t.notOk(shouldYield(state({ waiting: [waiting], idle: [seldom], others: [spare] }), spare, now))
   })
   await t.test('keeps its only one while another has a spare one that is soon back', async t => {
-    const spare = entry('spare', { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
-    t.notOk(givesWay(state({ turns: [waiting, own], others: [spare] }), own, now))
-    const slow = entry('slow', { size: 2, live: 2, inUse: 2, lentAt: now - 25 })
-    t.ok(givesWay(state({ turns: [waiting, own], others: [slow] }), own, now))
+    const spare = slot('spare', { size: 2, live: 2, inUse: 2, lentAt: now - 5 })
+    t.notOk(shouldYield(state({ waiting: [waiting, own], others: [spare] }), own, now))
+    const slow = slot('slow', { size: 2, live: 2, inUse: 2, lentAt: now - 25 })
+    t.ok(shouldYield(state({ waiting: [waiting, own], others: [slow] }), own, now))
   })
   await t.test('keeps it while a seat can be had otherwise', async t => {
-    t.notOk(givesWay(state({ total: 9, turns: [waiting, own] }), own, now))
-    t.notOk(givesWay(state({ closing: 1, turns: [waiting, own] }), own, now))
-    t.notOk(givesWay(state({ opening: 4, closing: 1, turns: [entry('a', { waiting: 1 }), waiting, own] }), own, now))
-    t.notOk(givesWay(state({ turns: [waiting, own], idle: [resting(rich, now)] }), own, now))
+    t.notOk(shouldYield(state({ total: 9, waiting: [waiting, own] }), own, now))
+    t.notOk(shouldYield(state({ closing: 1, waiting: [waiting, own] }), own, now))
+    t.notOk(
+      shouldYield(state({ opening: 4, closing: 1, waiting: [slot('a', { waiting: 1 }), waiting, own] }), own, now),
+    )
+    t.notOk(shouldYield(state({ waiting: [waiting, own], idle: [resting(rich, now)] }), own, now))
   })
 })

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { Connection } from '../../../../plugins/distributed-tenant/connections/connection.js'
 import { createPool, type Lease } from '../../../../plugins/distributed-tenant/pool/pool.js'
-import type { Claim } from '../../../../plugins/distributed-tenant/pool/statement-sharing.js'
+import type { Shareable } from '../../../../plugins/distributed-tenant/pool/statement-sharing.js'
 import type { Scope } from '../../../../plugins/distributed-tenant/pool/wait-queue.js'
 import { until } from '../stand.js'
 
@@ -83,7 +83,7 @@ class Fake {
 }
 
 /** What may share, once its connection has answered it three times. */
-const claim: Claim = { template: ['select 1'], values: [], shape: '' }
+const claim: Shareable = { template: ['select 1'], values: [], shape: '' }
 
 interface Asked {
   readonly end: () => void
@@ -318,18 +318,18 @@ const whatever = (chosen: typeof settings) => async () => {
           return pool.info().open === 0
         })
         await closed
-        const { keys, counted, opened, taken, refused, ...counts } = pool.info()
+        const { keys, counted, opened, evicted, refused, ...counts } = pool.info()
         deepStrictEqual(
           { ...counts, keys: keys.size },
           { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, budget, keys: 0 },
         )
-        const sums = { opened: 0, taken: 0, refused: 0 }
+        const sums = { opened: 0, evicted: 0, refused: 0 }
         for (const one of counted.values()) {
           sums.opened += one.opened
-          sums.taken += one.taken
+          sums.evicted += one.evicted
           sums.refused += one.refused
         }
-        deepStrictEqual(sums, { opened, taken, refused })
+        deepStrictEqual(sums, { opened, evicted, refused })
       },
     ),
     { numRuns: 300 },

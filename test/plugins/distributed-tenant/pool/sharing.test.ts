@@ -231,10 +231,10 @@ t.test('sharing a connection', async t => {
         )
       }),
     )
-    const told = errors[4] as Error & Record<string, unknown>
-    t.equal(told.code, 'UNDEFINED_VALUE')
+    const seen = errors[4] as Error & Record<string, unknown>
+    t.equal(seen.code, 'UNDEFINED_VALUE')
     for (const key of ['query', 'parameters', 'args', 'stack', 'message']) {
-      t.notMatch(String(told[key]), /secret|4711/, key)
+      t.notMatch(String(seen[key]), /secret|4711/, key)
     }
     t.same(
       errors.filter((_, at) => at !== 4),

@@ -1,10 +1,14 @@
 // Which statements may run on one connection together, decided before they are sent: pure.
 import t from 'tap'
 import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
-import { type Claim, claimOf, createCompany } from '../../../../plugins/distributed-tenant/pool/statement-sharing.js'
+import {
+  createSharedConnection,
+  type Shareable,
+  shareableOf,
+} from '../../../../plugins/distributed-tenant/pool/statement-sharing.js'
 
 const sql = createBuilder()
-const claim = (query: unknown): Claim | null => claimOf(query as DriverQuery)
+const claim = (query: unknown): Shareable | null => shareableOf(query as DriverQuery)
 let clock = 0
 const pass = (ms: number): void => {
   clock += ms
@@ -57,105 +61,105 @@ t.test('claims to share', async t => {
 
 t.test('a company', async t => {
   const read = (value: unknown) =>
-    ({ template, values: [value], shape: typeof value === 'boolean' ? 'b' : 's' }) satisfies Claim
+    ({ template, values: [value], shape: typeof value === 'boolean' ? 'b' : 's' }) satisfies Shareable
   const template = ['select a from b where c = ', '']
   const taught = (types: readonly number[] = [23], times = 3) => {
-    const company = createCompany(2, () => clock)
+    const company = createSharedConnection(2, () => clock)
     for (let time = 0; time < times; time++) {
-      company.joins(read('1'))
-      company.answered(read('1'), types)
+      company.join(read('1'))
+      company.settled(read('1'), types)
     }
     return company
   }
 
   await t.test('takes only what it has answered fast three times', async t => {
-    t.notOk(createCompany(2, () => clock).takes(read('1'), false))
-    t.notOk(taught([23], 2).takes(read('1'), false))
-    t.ok(taught([23], 3).takes(read('1'), false))
+    t.notOk(createSharedConnection(2, () => clock).canJoin(read('1'), false))
+    t.notOk(taught([23], 2).canJoin(read('1'), false))
+    t.ok(taught([23], 3).canJoin(read('1'), false))
   })
   await t.test('takes eight, and is full', async t => {
     const company = taught()
     for (let place = 0; place < 8; place++) {
-      t.ok(company.takes(read('1'), false))
-      company.joins(read('1'))
+      t.ok(company.canJoin(read('1'), false))
+      company.join(read('1'))
     }
-    t.notOk(company.takes(read('1'), false))
-    company.answered(read('1'), [23])
-    t.ok(company.takes(read('1'), false))
+    t.notOk(company.canJoin(read('1'), false))
+    company.settled(read('1'), [23])
+    t.ok(company.canJoin(read('1'), false))
   })
   await t.test('takes no values of types that could fail there', async t => {
-    t.ok(taught([1184]).takes(read('2026-01-01'), false))
-    t.notOk(taught([1184]).takes(read('nonsense'), false))
-    t.notOk(taught([17]).takes(read('a'), false))
-    t.notOk(taught([3802]).takes(read('a'), false))
-    t.notOk(taught([1007]).takes(read('a'), false), 'an array')
-    t.notOk(taught([16_385]).takes(read('a'), false), 'a type of the user')
-    t.notOk(taught([]).takes(read('a'), false), 'a type nobody knows')
-    t.ok(taught([1184]).takes(read(null), false))
-    t.notOk(taught([23]).takes(read(true), false), 'another shape, which the server may type in another way')
+    t.ok(taught([1184]).canJoin(read('2026-01-01'), false))
+    t.notOk(taught([1184]).canJoin(read('nonsense'), false))
+    t.notOk(taught([17]).canJoin(read('a'), false))
+    t.notOk(taught([3802]).canJoin(read('a'), false))
+    t.notOk(taught([1007]).canJoin(read('a'), false), 'an array')
+    t.notOk(taught([16_385]).canJoin(read('a'), false), 'a type of the user')
+    t.notOk(taught([]).canJoin(read('a'), false), 'a type nobody knows')
+    t.ok(taught([1184]).canJoin(read(null), false))
+    t.notOk(taught([23]).canJoin(read(true), false), 'another shape, which the server may type in another way')
   })
   await t.test('lets nobody behind one that is late, by the clock and by turns of the loop', async t => {
     const company = taught()
-    company.joins(read('1'))
+    company.join(read('1'))
     await turnsOfTheLoop(5)
-    t.ok(company.takes(read('1'), false), 'many turns within two milliseconds')
+    t.ok(company.canJoin(read('1'), false), 'many turns within two milliseconds')
     pass(4)
-    t.notOk(company.takes(read('1'), false), 'both')
-    company.answered(null)
-    t.ok(company.takes(read('1'), false), 'none is in front any more')
+    t.notOk(company.canJoin(read('1'), false), 'both')
+    company.settled(null)
+    t.ok(company.canJoin(read('1'), false), 'none is in front any more')
   })
   await t.test('does not call late what a busy loop has not looked for', async t => {
     const company = taught()
-    company.joins(read('1'))
+    company.join(read('1'))
     pass(20)
-    t.ok(company.takes(read('1'), false))
-    company.answered(read('1'), [23])
+    t.ok(company.canJoin(read('1'), false))
+    company.settled(read('1'), [23])
   })
   await t.test('counts for the next in front from when it is in front', async t => {
     const company = taught()
-    company.joins(read('1'))
-    company.joins(read('1'))
+    company.join(read('1'))
+    company.join(read('1'))
     await turnsOfTheLoop(5)
     pass(4)
-    t.notOk(company.takes(read('1'), false))
-    company.answered(null)
-    t.ok(company.takes(read('1'), false))
+    t.notOk(company.canJoin(read('1'), false))
+    company.settled(null)
+    t.ok(company.canJoin(read('1'), false))
   })
   await t.test('trusts a template no more after one slow answer, for as many as thirty-five', async t => {
     const company = taught()
-    company.joins(read('1'))
+    company.join(read('1'))
     await turnsOfTheLoop(5)
     pass(4)
-    company.answered(read('1'), [23])
+    company.settled(read('1'), [23])
     for (let time = 0; time < 34; time++) {
-      t.notOk(company.takes(read('1'), false))
-      company.joins(read('1'))
-      company.answered(read('1'), [23])
+      t.notOk(company.canJoin(read('1'), false))
+      company.join(read('1'))
+      company.settled(read('1'), [23])
     }
-    company.joins(read('1'))
-    company.answered(read('1'), [23])
-    t.ok(company.takes(read('1'), false))
+    company.join(read('1'))
+    company.settled(read('1'), [23])
+    t.ok(company.canJoin(read('1'), false))
   })
   await t.test('asks a template that has failed to earn its trust again', async t => {
     const company = taught()
-    company.joins(read('1'))
-    company.answered(read('1'))
-    t.notOk(company.takes(read('1'), false))
+    company.join(read('1'))
+    company.settled(read('1'))
+    t.notOk(company.canJoin(read('1'), false))
   })
   await t.test('ends after five milliseconds while others wait for the budget', async t => {
     const company = taught()
-    company.joins(read('1'))
-    t.ok(company.takes(read('1'), true))
+    company.join(read('1'))
+    t.ok(company.canJoin(read('1'), true))
     pass(6)
-    t.ok(company.takes(read('1'), false))
-    t.notOk(company.takes(read('1'), true))
+    t.ok(company.canJoin(read('1'), false))
+    t.notOk(company.canJoin(read('1'), true))
   })
   await t.test('takes nobody once sealed, until all have left', async t => {
     const company = taught()
-    company.joins(read('1'))
-    company.seals()
-    t.notOk(company.takes(read('1'), false))
-    company.answered(read('1'), [23])
-    t.ok(company.takes(read('1'), false))
+    company.join(read('1'))
+    company.closeToOthers()
+    t.notOk(company.canJoin(read('1'), false))
+    company.settled(read('1'), [23])
+    t.ok(company.canJoin(read('1'), false))
   })
 })

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { StatusEvent } from '../../../../events/index.js'
-import { hear } from '../../../../plugins/distributed-tenant/index.js'
+import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { barePublish, rig, until } from '../../../rig.js'
 
 t.test('tenants by event', async t => {
@@ -31,10 +31,10 @@ t.test('tenants by event', async t => {
     t.match(row, { version: 1, provisioned: 'pending' })
     t.match(await ready(employee, 'acme'), { version: 1, name: 'Acme', domain: 'acme.hrms.local', settings: { a: 1 } })
     await ready(identity, 'acme')
-    const said = () => statuses.filter(status => status.id === 'acme' && status.status === 'ready')
-    await until('both statuses', 20_000, () => said().length === 2)
+    const output = () => statuses.filter(status => status.id === 'acme' && status.status === 'ready')
+    await until('both statuses', 20_000, () => output().length === 2)
     t.same(
-      said()
+      output()
         .map(status => status.service)
         .sort(),
       ['employee', 'identity'],
@@ -91,22 +91,22 @@ t.test('tenants by event', async t => {
   })
 
   await t.test('a forged word, however high its version, changes nothing where tenants are made', async t => {
-    let heard = 0
+    let seen = 0
     t.teardown(
-      hear(told => {
-        if (told.area !== 'events' || told.service !== 'identity' || told.event.type !== 'acked') return
+      subscribe(step => {
+        if (step.area !== 'events' || step.service !== 'identity' || step.event.type !== 'acked') return
         // The ledger hears what the services say of it; that is another durable.
-        if (told.event.durable === 'tenants-identity' && told.event.tenantId === 'forged') heard++
+        if (step.event.durable === 'tenants-identity' && step.event.tenantId === 'forged') seen++
       }),
     )
     await identity.tenants.create({ id: 'forged', name: 'Genuine' })
     await ready(employee, 'forged')
-    await until('identity has heard its own word', 20_000, () => heard === 1)
+    await until('identity has heard its own word', 20_000, () => seen === 1)
     for (const kind of ['created', 'updated', 'suspended', 'deleted']) {
       await barePublish(nats, `tenant.${kind}`, '{"id":"forged","version":9007199254740991,"name":"Forged"}')
     }
     // A `created` of another version than 1 is a dead letter, which is not acknowledged as done.
-    await until('identity has taken the other three', 20_000, () => heard === 4)
+    await until('identity has taken the other three', 20_000, () => seen === 4)
     t.match(await identity.tenants.find('forged'), { version: 1, name: 'Genuine', lifecycle: 'active' })
     t.match(
       await identity.tenants.update('forged', { name: 'Changed' }),

@@ -41,9 +41,9 @@ t.test('the feed’s client', async t => {
       [{ status: 500, body: '{}' }, /answers 500/],
       [{ status: 302, body: '', headers: { location: 'http://127.0.0.1:1/' } }, /redirect/],
     ]
-    for (const [said, reason] of cases) {
-      answer = said
-      await t.rejects(feed.changes(0), unavailable(reason), said.body)
+    for (const [output, reason] of cases) {
+      answer = output
+      await t.rejects(feed.changes(0), unavailable(reason), output.body)
     }
     answer = { status: 0, body: '' }
     const impatient = createFeed({ url, token, deadline: 300 })

@@ -1,15 +1,15 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { fixture, rig, until } from '../../../rig.js'
 
-type Reconcile = Extract<Told, { area: 'reconcile' }>['event']
+type Reconcile = Extract<PublishedStep, { area: 'reconcile' }>['event']
 
 t.test('a service and its own instance', async t => {
   const { app: build, look } = await rig(t, ['employee'])
-  const told: Told[] = []
-  t.teardown(hear(step => told.push(step), undefined, ['reconcile', 'connection']))
-  const reconciled = (from = 0) => told.slice(from).flatMap(one => (one.area === 'reconcile' ? [one.event] : []))
+  const seen: PublishedStep[] = []
+  t.teardown(subscribe(step => seen.push(step), undefined, ['reconcile', 'connection']))
+  const reconciled = (from = 0) => seen.slice(from).flatMap(one => (one.area === 'reconcile' ? [one.event] : []))
   const drift = (id: string) => reconciled().filter(event => event.type === 'drift' && event.id === id)
 
   // The looks are made by the clock, so that what is found is what a running service finds.
@@ -19,7 +19,7 @@ t.test('a service and its own instance', async t => {
   const everything = (event: Reconcile) => event.type === 'pass' && event.everything
   /** After two more whole looks at least one has begun after now. */
   const looked = async () => {
-    const from = told.length
+    const from = seen.length
     await until('two whole looks', 30_000, () => reconciled(from).filter(everything).length >= 2)
   }
   const row = (id: string) => app.tenants.find(id)
@@ -28,9 +28,9 @@ t.test('a service and its own instance', async t => {
   await t.test('that agree are left alone, without a connection to any tenant’s database', async t => {
     const before = await row('acme')
     await looked()
-    const from = told.length
+    const from = seen.length
     await looked()
-    const tenants = told.slice(from).filter(step => step.area === 'connection' && step.pool !== 'central')
+    const tenants = seen.slice(from).filter(step => step.area === 'connection' && step.pool !== 'central')
     t.same(tenants, [], 'no connection but to the central database')
     t.same(
       reconciled().filter(event => event.type === 'drift'),
@@ -42,7 +42,7 @@ t.test('a service and its own instance', async t => {
   await t.test('one that is being made is its maker’s to close', async t => {
     await central`insert into tenants (id, name, version) values ('coming', 'Coming', 1)`
     await server`create database tenant_coming_employee owner employee_service template template_employee_1`
-    const from = told.length
+    const from = seen.length
     await looked()
     t.same(
       reconciled(from).filter(event => event.type === 'drift'),
@@ -173,7 +173,7 @@ t.test('a service and its own instance', async t => {
     await central.begin(async held => {
       await held`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.reconcile', 0))`
       const before = skips()
-      const from = told.length
+      const from = seen.length
       await until('skipped', 30_000, () => skips() > before + 2)
       const passes = reconciled(from).filter(({ type }) => type === 'pass')
       t.ok(passes.length <= 2, 'only those that were under way')

@@ -36,7 +36,7 @@ interface History {
 }
 
 /** What identity does to one tenant: created, then changed, perhaps deleted at the end. Versions rise by one. */
-const told: fc.Arbitrary<Arrival[]> = fc
+const seen: fc.Arbitrary<Arrival[]> = fc
   .tuple(
     fc.array(fc.constantFrom('updated' as const, 'suspended' as const, 'activated' as const), { maxLength: 7 }),
     fc.boolean(),
@@ -57,7 +57,7 @@ const told: fc.Arbitrary<Arrival[]> = fc
 const bare: Arrival = { kind: 'created', version: 0, name: 'asked for', domain: null, lifecycle: 'active', bare: true }
 
 /** Some of it, in any order, some of it again, with requests in between. */
-const history: fc.Arbitrary<History> = told.chain(all =>
+const history: fc.Arbitrary<History> = seen.chain(all =>
   fc.record({
     arrivals: fc
       .tuple(fc.array(fc.constantFrom(...all, bare), { minLength: 1, maxLength: 5 }), fc.shuffledSubarray(all))

@@ -3,7 +3,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { claimDue, provisionLock, retryDelayMs } from '../../../../plugins/distributed-tenant/registry/attempts.js'
 import { barePublish, rig, until } from '../../../rig.js'
 
@@ -30,9 +30,9 @@ t.test('provisioning that fails', async t => {
   const { nats } = servers
   const server = look('employee')
   const central = look('employee', 'employee_central')
-  const steps: Told[] = []
-  t.teardown(hear(told => steps.push(told), undefined, ['retry', 'provision', 'events']))
-  const told = (area: string, type: string) =>
+  const steps: PublishedStep[] = []
+  t.teardown(subscribe(seen => steps.push(seen), undefined, ['retry', 'provision', 'events']))
+  const seen = (area: string, type: string) =>
     steps.filter(
       one =>
         one.area === area &&
@@ -136,7 +136,7 @@ t.test('provisioning that fails', async t => {
       const ids = Array.from({ length: 20 }, (_, n) => `spared-${n}`)
       for (const id of ids) await bare(id)
       const [opened] = await until('the breaker opens', 20_000, () => {
-        const found = told('retry', 'breaker_opened')
+        const found = seen('retry', 'breaker_opened')
         return found.length > 0 ? found : null
       })
       t.match(opened?.event, { reason: /^53300/ })
@@ -145,12 +145,12 @@ t.test('provisioning that fails', async t => {
         provisioning: { status: 'down', detail: /^53300.* \(tried again / },
       })
       t.same(await app.tenants.run('refused', ({ sql }) => sql`select 1 as one`), [{ one: 1 }])
-      await until('it stays open', 20_000, () => told('retry', 'breaker_opened').length >= 3)
+      await until('it stays open', 20_000, () => seen('retry', 'breaker_opened').length >= 3)
       // One try a second at first, then fewer: not one for each tenant.
-      t.ok(told('provision', 'failed').length < 12, `${told('provision', 'failed').length} tries for 20 tenants`)
+      t.ok(seen('provision', 'failed').length < 12, `${seen('provision', 'failed').length} tries for 20 tenants`)
       await server`alter role employee_service connection limit -1`
       for (const id of ids) await ready(app, id)
-      t.ok(told('retry', 'breaker_closed').length >= 1)
+      t.ok(seen('retry', 'breaker_closed').length >= 1)
       t.match(await app.tenants.health(), { provisioning: { status: 'up' } })
     },
   )
@@ -160,8 +160,8 @@ t.test('provisioning that fails', async t => {
     steps.length = 0
     await instance?.kill()
     await bare('patient')
-    await until('the breaker opens', 20_000, () => told('retry', 'breaker_opened').length > 0)
-    await until('the event is given back', 20_000, () => told('events', 'retried').length > 0)
+    await until('the breaker opens', 20_000, () => seen('retry', 'breaker_opened').length > 0)
+    await until('the event is given back', 20_000, () => seen('events', 'retried').length > 0)
     await instance?.restart()
     t.ok(await ready(app, 'patient'))
   })

@@ -3,7 +3,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { rig, until } from '../../../rig.js'
 
 t.test('losses of the stream', async t => {
@@ -11,14 +11,14 @@ t.test('losses of the stream', async t => {
   const { nats } = servers
   const store = join(servers.dir, 'nats')
   const statuses: StatusEvent[] = []
-  const losses: Told[] = []
-  t.teardown(hear(told => losses.push(told), undefined, ['relay']))
+  const losses: PublishedStep[] = []
+  t.teardown(subscribe(seen => losses.push(seen), undefined, ['relay']))
   const onStatus = async (event: StatusEvent) => void statuses.push(event)
   const startIdentity = () => build('identity', { nats: nats.url, source: true, onStatus })
   const startEmployee = () => build('employee', { nats: nats.url })
   let identity = await startIdentity()
 
-  const told = () =>
+  const seen = () =>
     until(
       'identity has told everything',
       20_000,
@@ -39,7 +39,7 @@ t.test('losses of the stream', async t => {
     const row = await identity.tenants.create({ id: 'wiped', name: 'First', domain: 'wiped.example.com' })
     t.equal(row.version, 1)
     await identity.tenants.update('wiped', { name: 'Second' })
-    await told()
+    await seen()
     await nats.kill()
     rmSync(store, { recursive: true })
     await nats.restart()
@@ -67,7 +67,7 @@ t.test('losses of the stream', async t => {
 
   await t.test('it is deleted while everything runs', async t => {
     await identity.tenants.create({ id: 'deleted', name: 'Deleted' })
-    await told()
+    await seen()
     await (await admin()).streams.delete(STREAM)
     const employee = await startEmployee()
     t.ok(await ready(employee, 'deleted'))
@@ -76,7 +76,7 @@ t.test('losses of the stream', async t => {
 
   await t.test('it is purged', async t => {
     await identity.tenants.create({ id: 'purged', name: 'Purged' })
-    await told()
+    await seen()
     await (await admin()).streams.purge(STREAM)
     const employee = await startEmployee()
     await ready(employee, 'purged')
@@ -90,7 +90,7 @@ t.test('losses of the stream', async t => {
     cpSync(store, older, { recursive: true })
     await nats.restart()
     await identity.tenants.create({ id: 'rewound', name: 'Rewound' })
-    await told()
+    await seen()
     await nats.kill()
     rmSync(store, { recursive: true })
     cpSync(older, store, { recursive: true })
@@ -103,7 +103,7 @@ t.test('losses of the stream', async t => {
   })
 
   await t.test('nothing is told twice when nothing was lost', async t => {
-    await told()
+    await seen()
     losses.length = 0
     await identity.close()
     identity = await startIdentity()

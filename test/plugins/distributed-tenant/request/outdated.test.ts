@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { migrateFleet, rollBackRun } from '../../../../operations/migrate/migrate.js'
-import { hear, type Told } from '../../../../plugins/distributed-tenant/index.js'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { fixture, notes, rig, until } from '../../../rig.js'
 
 const serve = (app: FastifyInstance) => {
@@ -26,10 +26,10 @@ t.test('tenants whose schema is behind the release', async t => {
 
   await t.test('are refused where the policy says so, with the cure and before any connection', async t => {
     let leases = 0
-    const count = (told: Told) => {
-      if (told.area === 'lease' && told.pool === 'tenant') leases++
+    const count = (seen: PublishedStep) => {
+      if (seen.area === 'lease' && seen.pool === 'tenant') leases++
     }
-    t.teardown(hear(count, refusing.tenants.origin, ['lease']))
+    t.teardown(subscribe(count, refusing.tenants.origin, ['lease']))
     const answer = await ask(refusing, 'acme')
     t.equal(answer.statusCode, 503)
     t.match(answer.json(), { code: 'TENANT_SCHEMA_OUTDATED', message: /run `distributed-tenant migrate`/ })

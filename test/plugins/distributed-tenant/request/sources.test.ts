@@ -8,8 +8,8 @@ import {
   fromHeader,
   fromPath,
   fromSubdomain,
-  hear,
-  type Told,
+  type PublishedStep,
+  subscribe,
   tenantClaim,
 } from '../../../../plugins/distributed-tenant/index.js'
 import { rig } from '../../../rig.js'
@@ -72,13 +72,13 @@ t.test('sources of a tenant', async t => {
       async app => {
         // Stands for whatever verifies; these tests are about what follows.
         app.addHook('onRequest', async request => {
-          const said = request.headers['x-claims']
-          if (typeof said === 'string') Object.assign(request, { user: JSON.parse(said) })
+          const output = request.headers['x-claims']
+          if (typeof output === 'string') Object.assign(request, { user: JSON.parse(output) })
         })
       },
     )
-    const told: Told[] = []
-    t.teardown(hear(step => told.push(step), undefined, ['access']))
+    const seen: PublishedStep[] = []
+    t.teardown(subscribe(step => seen.push(step), undefined, ['access']))
     const ask = async (user: unknown, headers: Record<string, string> = {}) =>
       (
         await app.inject({
@@ -91,13 +91,13 @@ t.test('sources of a tenant', async t => {
     t.match(await ask({ org: 'acme' }), { id: 'acme' })
     t.match(await ask({ org: 'acme' }, header), { id: 'acme' })
     t.match(await ask({ org: 'acme', team: 'acme' }, { ...header, host: 'acme.hrms.example.com' }), { id: 'acme' })
-    t.equal(told.length, 0)
+    t.equal(seen.length, 0)
     t.match(await ask({ org: 'globex' }, header), { statusCode: 403, code: 'TENANT_FORBIDDEN' })
     t.match(await ask({ org: 'globex' }, { host: 'acme.hrms.example.com' }), { code: 'TENANT_FORBIDDEN' })
     t.match(await ask({ org: 'acme', team: 'globex' }), { code: 'TENANT_FORBIDDEN' })
     t.match(await ask({}, header), { code: 'TENANT_FORBIDDEN' })
     t.same(
-      told.map(({ event }) => (event as { error: { code: string } }).error.code),
+      seen.map(({ event }) => (event as { error: { code: string } }).error.code),
       Array(4).fill('TENANT_FORBIDDEN'),
       'and each is told',
     )

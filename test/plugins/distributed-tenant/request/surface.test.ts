@@ -139,10 +139,10 @@ t.test('the client', async t => {
   })
 
   await t.test('notifies', async t => {
-    const heard = new Promise(resolve => {
+    const seen = new Promise(resolve => {
       look.listen('news', resolve).then(() => sql.notify('news', 'a word'))
     })
-    t.equal(await heard, 'a word')
+    t.equal(await seen, 'a word')
   })
 
   await t.test('tells the caller’s own failures as they are', async t => {

@@ -3,23 +3,23 @@
 import { channel } from 'node:diagnostics_channel'
 import type { TenantId } from '../types.js'
 
-const departures = channel('distributed-tenant:departure')
+const outgoing = channel('distributed-tenant:outgoing')
 
 /** An event is about to be written down, in the context of what caused it: who carries something along adds headers. */
-export interface Departure {
+export interface OutgoingEvent {
   readonly subject: string
   readonly tenantId: TenantId
   readonly headers: Record<string, string>
 }
 
 /** Lets whoever listens add headers to an event before it is written. Of no origin: what is carried is the caller's context. */
-export function carry(departure: Departure): void {
-  if (departures.hasSubscribers) departures.publish(departure)
+export function collectHeaders(event: OutgoingEvent): void {
+  if (outgoing.hasSubscribers) outgoing.publish(event)
 }
 
 /** @returns how to stop */
-export function onDeparture(add: (departure: Departure) => void): () => void {
-  const listener = (message: unknown): void => add(message as Departure)
-  departures.subscribe(listener)
-  return () => departures.unsubscribe(listener)
+export function onOutgoingEvent(add: (event: OutgoingEvent) => void): () => void {
+  const listener = (message: unknown): void => add(message as OutgoingEvent)
+  outgoing.subscribe(listener)
+  return () => outgoing.unsubscribe(listener)
 }

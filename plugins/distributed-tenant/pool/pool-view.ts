@@ -2,33 +2,33 @@
 
 import type { Connection } from '../connections/connection.js'
 import type { CloseReason } from '../diagnostics/steps.js'
-import type { Company } from './statement-sharing.js'
+import type { SharedConnection } from './statement-sharing.js'
 import type { Tally } from './usage-frequency.js'
 import type { KeyQueue } from './wait-queue.js'
 
-export interface Member<L> {
+export interface PooledConnection<L> {
   readonly connection: Connection
-  readonly entry: Entry<L>
+  readonly slot: TenantSlot<L>
   /** Whose statements run on it. */
-  readonly company: Company
+  readonly sharing: SharedConnection
   /** Of those, the ones that nobody waits for any more. */
-  ghosts: number
+  abandoned: number
   /** `leaving`: closed by us or lost; its seat is taken until the server has let go. */
   state: 'opening' | 'idle' | 'leased' | 'leaving'
   idleSince: number
   /** How often its key had been used then. */
   usedWhenIdle: number
   /** To be closed when it comes back. */
-  retiring: boolean
+  closeOnReturn: boolean
   /** Why we closed it, null while we have not. */
   closing: CloseReason | null
 }
 
 /** What the pool knows about one key. */
-export interface Entry<L> {
+export interface TenantSlot<L> {
   readonly key: string
   readonly queue: KeyQueue<L>
-  readonly idle: Member<L>[]
+  readonly idle: PooledConnection<L>[]
   /** Sockets of this key, opening and leaving ones included. */
   size: number
   /** Those that serve it or soon will: opening, idle or leased. */
@@ -36,7 +36,7 @@ export interface Entry<L> {
   opening: number
   inUse: number
   /** The connection on which its statements come together. */
-  gathering: Member<L> | null
+  shared: PooledConnection<L> | null
   /** How often it is used, of late and in all. */
   readonly tally: Tally
   used: number
@@ -46,22 +46,22 @@ export interface Entry<L> {
   lentAt: number
 }
 
-export interface PoolState<L> {
+export interface PoolView<L> {
   readonly budget: number
   readonly perKey: number
   readonly maxOpening: number
   /** Every key that has a connection or waits for one. */
-  readonly entries: ReadonlyMap<string, Entry<L>>
+  readonly slots: ReadonlyMap<string, TenantSlot<L>>
   /** Keys with waiters, in the order of their turn. */
-  readonly turns: ReadonlySet<Entry<L>>
+  readonly waiting: ReadonlySet<TenantSlot<L>>
   /** Idle members, the one idle for longest first. */
-  readonly idle: ReadonlySet<Member<L>>
+  readonly idle: ReadonlySet<PooledConnection<L>>
   readonly total: number
   readonly opening: number
   /** Seats that we are about to get back from connections that we closed. */
   readonly closing: number
   /** How often a key was used of late. */
-  readonly usesOf: (entry: Entry<L>) => number
+  readonly usesOf: (slot: TenantSlot<L>) => number
   /** Leases for each connection opened, of late. */
   readonly usesPerOpen: number
   /** Where keys are of several instances; without it they are of one, which may have the whole budget. */

@@ -8,7 +8,7 @@ import { processWatch } from '../../stack/watch.js'
 const LAST_LINES = 30
 const program = fileURLToPath(new URL('./service.js', import.meta.url))
 
-export interface Leaver {
+export interface RunningService {
   readonly port: number
   /** Numbers of the requests it took, without those that are only held. */
   readonly accepted: ReadonlySet<string>
@@ -22,7 +22,7 @@ export interface Leaver {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
-export async function startLeaver(env: Record<string, string>): Promise<Leaver> {
+export async function startService(env: Record<string, string>): Promise<RunningService> {
   const child = spawn(process.execPath, [program], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...inheritedEnvironment(process.env), DOCKER_ENABLED: 'false', LOG_LEVEL: 'info', PORT: '0', ...env },
@@ -31,9 +31,9 @@ export async function startLeaver(env: Record<string, string>): Promise<Leaver> 
   const accepted = new Set<string>()
   const complaints: string[] = []
   const lastLines: string[] = []
-  let tellClosing: () => void = () => {}
+  let notifyClosing: () => void = () => {}
   const closing = new Promise<void>(resolve => {
-    tellClosing = resolve
+    notifyClosing = resolve
   })
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(resolve => {
     child.once('close', (code, signal) => {
@@ -41,35 +41,37 @@ export async function startLeaver(env: Record<string, string>): Promise<Leaver> 
       resolve({ code, signal })
     })
   })
-  let heardPort: (port: number) => void = () => {}
+  let foundPort: (port: number) => void = () => {}
   const port = new Promise<number>((resolve, reject) => {
-    heardPort = resolve
+    foundPort = resolve
     void ended.then(({ code, signal }) => {
-      const said = lastLines.join('\n') || 'nothing'
-      reject(new Error(`the service ended before it was ready, by ${signal ?? `exit code ${code}`}. It said:\n${said}`))
+      const logged = lastLines.join('\n') || 'nothing'
+      reject(
+        new Error(`the service ended before it was ready, by ${signal ?? `exit code ${code}`}. It said:\n${logged}`),
+      )
     })
   })
 
-  const hear = (line: string): void => {
+  const onLine = (line: string): void => {
     lastLines.push(line)
     if (lastLines.length > LAST_LINES) lastLines.shift()
-    let said: { msg?: string; level?: number; req?: { url: string } }
+    let logged: { msg?: string; level?: number; req?: { url: string } }
     try {
-      said = JSON.parse(line)
+      logged = JSON.parse(line)
     } catch {
       complaints.push(line)
       return
     }
-    const { msg = '', level = 0, req } = said
+    const { msg = '', level = 0, req } = logged
     const [, found] = /ready at http:\/\/127\.0\.0\.1:(\d+)/.exec(msg) ?? []
-    if (found) heardPort(Number(found))
-    if (msg.startsWith('closing')) tellClosing()
+    if (found) foundPort(Number(found))
+    if (msg.startsWith('closing')) notifyClosing()
     if (msg === 'incoming request' && req && /^\/(quick|slow|stream)\/(?!held)/.test(req.url)) {
       accepted.add(req.url.split('/')[2] as string)
     }
     if (level >= 50) complaints.push(line)
   }
-  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', hear)
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
 
   return {
     port: await port,
