@@ -5,7 +5,7 @@ import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../events/timers.js'
-import { endWithSocket, subscribe } from '../distributed-tenant/index.js'
+import { endWithSocket, separateTypes, subscribe } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import { createRepeats } from './repeats.js'
 import type { AuditRecord } from './rows.js'
@@ -54,10 +54,12 @@ const CLOSE_MS = 3_000
 
 async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise<void> {
   const { sample = 1, retentionMonths = 13, secret, stream = false, actor = () => null } = options
+  // An ORM of the application's on the central database may read and write values in another way.
+  const central = separateTypes(app.central)
   const { service } = app.tenants.connectionInfo()
   const log = app.log.child({ audit: true })
   const writer = createWriter({
-    central: app.central,
+    central,
     onRow: stream ? row => log.info({ row }, 'audit') : undefined,
     report: ({ type, count, error }) => {
       if (type === 'write_failed')
@@ -68,11 +70,11 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
 
   async function keepMonths(): Promise<void> {
     const now = new Date()
-    await ensurePartitions(app.central, now)
-    const heads = await sealMonths(app.central, now)
+    await ensurePartitions(central, now)
+    const heads = await sealMonths(central, now)
     // The log stream is where heads live outside the database.
     if (heads.length > 0) log.info({ seal: sign(service, heads, secret) }, 'audit month sealed')
-    const dropped = await dropExpired(app.central, now, retentionMonths)
+    const dropped = await dropExpired(central, now, retentionMonths)
     if (dropped.length > 0) log.info({ dropped }, 'audit months dropped')
   }
 
@@ -83,7 +85,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
   const record = (record: AuditRecord): void => (isAnonymous(record) ? repeats.add(record) : writer.record(record))
 
   await keepMonths()
-  await switchOn(app.central)
+  await switchOn(central)
   const stopKeeping = every(KEEP_MS, keepMonths, error =>
     log.error({ err: error }, 'audit months could not be looked after'),
   )

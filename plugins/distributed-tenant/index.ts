@@ -13,6 +13,7 @@ import { tenantDatabaseName } from './names.js'
 import { addRequestHooks } from './request/hooks.js'
 import { fromDomain, fromHeader, fromSubdomain } from './request/identify.js'
 import { refuseBlindTrust } from './request/trusted-proxies.js'
+import { separateTypes } from './sql/separate-types.js'
 import { createTenancy } from './tenancy.js'
 import { createTenants } from './tenants.js'
 
@@ -42,7 +43,8 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     fromDomain(),
     ...(settings.baseDomain ? [fromSubdomain(settings.baseDomain)] : []),
   ]
-  fastify.decorate('central', tenancy.pools.central.sql)
+  // An ORM on it changes nothing for our own queries.
+  fastify.decorate('central', separateTypes(tenancy.pools.central.sql))
   fastify.decorate('notifications', tenancy.notifications)
   fastify.decorate('tenants', createTenants(tenancy, identifiers))
   addRequestHooks(fastify, {
@@ -99,6 +101,7 @@ export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './requ
 export { admittedTenant } from './request/hooks.js'
 export { endWithSocket } from './request/http-pipelining.js'
 export { fromDomain, fromHeader, fromPath, fromSubdomain } from './request/identify.js'
+export { separateTypes } from './sql/separate-types.js'
 export { NoText, textOf } from './text-file.js'
 export type * from './types.js'
 export { distributedTenant as fastifyDistributedTenant }

@@ -64,6 +64,16 @@ export interface RegistryRow extends Tenant {
 }
 
 /**
+ * How the values of one client are read and written, by the type's oid: an ORM writes its own into them. They are this client's
+ * alone, and its transactions'. Of what else `postgres` has among its options a client has nothing to show.
+ */
+export type ClientOptions = {
+  readonly [Name in keyof postgres.ParsedOptions]: Name extends 'parsers' | 'serializers'
+    ? postgres.ParsedOptions[Name]
+    : never
+}
+
+/**
  * Tagged queries, fragments, `sql(rows)`, `sql.json`, `sql.array`, `sql.typed`, `sql.unsafe`, `sql.file`, `sql.notify`,
  * as in `postgres`. `unsafe` and whatever may leave state behind get a connection of their own, which is reset after.
  */
@@ -79,16 +89,27 @@ export type Settled<T> = T extends readonly unknown[] ? { [Index in keyof T]: Aw
 
 /** The client inside `sql.begin`: its statements run on the transaction's connection. */
 export interface TransactionClient extends QueryClient {
+  readonly options: ClientOptions
   savepoint<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
   savepoint<T>(name: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
+  /** Refused: it would outlive the request. */
+  readonly prepare: never
 }
 
 /**
  * A client bound to one database: `request.sql`, `fastify.central`, and what `tenants.run` hands over.
  * Lazy: no query, no connection. After its scope is over every call rejects with `TENANT_CLIENT_RELEASED`.
- * Absent on purpose: `listen`, `subscribe`, `reserve`, `end`, `close`, `largeObject`; calling one says why.
+ * Refused on purpose: `listen`, `subscribe`, `reserve`, `end`, `close`, `largeObject`; calling one says why. To a library it is
+ * a `postgres.Sql`.
  */
 export interface SqlClient extends QueryClient {
+  readonly options: ClientOptions
+  readonly listen: never
+  readonly subscribe: never
+  readonly reserve: never
+  readonly end: never
+  readonly largeObject: never
+  readonly parameters: never
   /** A transaction on a connection of its own. `options` as in PostgreSQL's BEGIN: `read only`, `isolation level serializable`. */
   begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
   begin<T>(options: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>

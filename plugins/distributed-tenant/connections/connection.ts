@@ -4,9 +4,10 @@
 import { guarded } from '../../../events/timers.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
-import { createInstance, type DriverConnection, type DriverQuery } from './driver.js'
+import { createInstance, type DriverConnection, type DriverQuery, defaultCodecs } from './driver.js'
 import { connectionClosed, serverWithoutTls } from './failures.js'
 import { completed } from './late-types.js'
+import { createSessionCodecs } from './own-codecs.js'
 import { CountedSocket } from './socket.js'
 import { sessionOptions, type Target } from './target.js'
 import { createWire } from './wire.js'
@@ -110,10 +111,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   Object.assign(socket, { host: target.host, port: target.port })
 
   const types = target.arrayTypes?.session()
+  const session = createSessionCodecs(types?.codecs ?? defaultCodecs)
   let asking: Promise<void> | null = null
   const sql = createInstance({
     ...sessionOptions(target),
-    ...types?.codecs,
+    ...session.codecs,
     // Called for every socket the driver wants. Only the first is real: a second would be a reconnect.
     socket: () => {
       if (!taken && !lost) {
@@ -158,6 +160,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     }
     let over = false
     const settled = (): void => {
+      if (query.codecs && query.active) session.current = null
       if (over) return
       over = true
       // A session that rests holds on to nobody's query.
@@ -188,11 +191,14 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       } else {
         settled()
         if (!lost) recount()
+        givenUp ||= session.threw
         // One reason for all that a loss takes with it: the driver's codes vary with timing.
         if (listener) listener.rejected(lost ?? error)
         else reject(lost ?? error)
+        if (session.threw) destroy(connectionClosed('a parser of a caller’s own has thrown'))
       }
     }
+    if (query.codecs) query.turn = its => readAs(its ? query : null)
     // Its rows are given away one by one: what it may meet is known before, at the cost of a question on the way.
     if (types && (query.cursorFn || query.forEachFn)) wire.enter(typesQuestion(() => {}))
     wire.enter(query)
@@ -233,10 +239,18 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     return query
   }
 
+  function readAs(query: DriverQuery | null): void {
+    session.current = query?.codecs ?? null
+  }
+
   function hand(driver: DriverConnection, query: DriverQuery): boolean {
     handing = query
     latest = query
+    const { current } = session
+    readAs(query)
     const more = driver.execute(query)
+    // It waits behind another, whose answer comes first.
+    if (!query.active) session.current = current
     handing = null
     return more
   }

@@ -28,6 +28,10 @@ export interface DriverQuery extends Promise<unknown> {
   executed: boolean
   /** It was handed over to a connection on which others of other requests may run: see connections/company.ts. */
   shares?: boolean
+  /** How its values are read and written, when its caller has a way of its own: see own-codecs.ts. */
+  codecs?: Codecs
+  /** Of a query with codecs of its own: called when the server turns to it, and when it has to be sent again. */
+  turn?: (its: boolean) => void
   cursorFn?: (rows: unknown) => unknown
   readonly forEachFn?: unknown
   readonly onlyDescribe?: boolean
@@ -62,7 +66,7 @@ export type Driver = postgres.Sql
 export type DriverOptions = postgres.Options<Record<string, never>>
 
 /** Element type to array type of PostgreSQL's built-in types; these numbers never change (pg_type.dat). */
-const builtInArrays: Readonly<Record<number, number>> = {
+export const builtInArrays: Readonly<Record<number, number>> = {
   16: 1000,
   17: 1001,
   20: 1016,

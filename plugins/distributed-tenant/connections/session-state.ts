@@ -35,12 +35,22 @@ function verdictOnText(text: string, simple: boolean): Verdict {
   return { aftermath, reads: aftermath === 'clean' && onlyReads.test(text) }
 }
 
-/** Of a template without parts that become text. */
+/** Of a template without parts that become text. `sql.unsafe` makes one anew for each query: it is known by its text. */
 function verdictOn(template: readonly string[]): Verdict {
   let verdict = ofTemplates.get(template)
   if (verdict === undefined) {
-    verdict = verdictOnText(template.join(' '), false)
+    const [first = '', ...more] = template
+    verdict = more.length === 0 ? verdictOnWhole(first) : verdictOnText(template.join(' '), false)
     ofTemplates.set(template, verdict)
+  }
+  return verdict
+}
+
+function verdictOnWhole(text: string): Verdict {
+  let verdict = ofTexts.get(text)
+  if (verdict === undefined) {
+    verdict = verdictOnText(text, false)
+    if (text.length <= LONGEST_REMEMBERED) ofTexts.set(text, verdict)
   }
   return verdict
 }
@@ -61,14 +71,7 @@ function names(part: unknown): string {
 export function sessionStateOf(query: DriverQuery): SessionState {
   if (query.options.simple) return judge(textOf(query), true)
   if (!query.args.some(composes)) return verdictOn(query.strings).aftermath
-  const text = textOf(query)
-  if (text.length > LONGEST_REMEMBERED) return judge(text, false)
-  let verdict = ofTexts.get(text)
-  if (verdict === undefined) {
-    verdict = verdictOnText(text, false)
-    ofTexts.set(text, verdict)
-  }
-  return verdict.aftermath
+  return verdictOnWhole(textOf(query)).aftermath
 }
 
 /** True for a template that is one SELECT, locks no rows and leaves nothing behind. Its arguments must be plain values. */

@@ -4,7 +4,7 @@
 // once, with one code. One whose tenant is served no more gets no connection, and loses what it holds within a second and a
 // little. A client is made for every request, so what can be is on prototypes and shared by all of a pool.
 
-import type { Driver, DriverQuery } from '../connections/driver.js'
+import type { Codecs, Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantLookupFailed } from '../errors.js'
 import type { Lease, Pool } from '../pool/pool.js'
@@ -82,6 +82,7 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
   behind: Expiring | null = null
   leases = 0
   readonly sql: SqlClient
+  codecs: Codecs | null = null
   readonly #shared: Shared
   readonly #key: string
   readonly #uses: LeasedConnection[] = []
@@ -93,7 +94,7 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
     this.#shared = shared
     this.#key = key
     this.#admit = admit
-    const tag = shared.makeTag(query => this.#single(query)) as SqlClient
+    const tag = shared.makeTag(query => this.#single(query), this) as SqlClient
     tag.begin = ((how: string | Work<unknown>, work?: Work<unknown>) => this.#begin(how, work)) as SqlClient['begin']
     this.sql = tag
   }
@@ -128,7 +129,8 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
 
   #lease(query: DriverQuery): void {
     if (query.cancelled) return
-    const shareable = shareableOf(query)
+    // Parsers and serializers that are not ours may throw.
+    const shareable = this.codecs || query.codecs ? null : shareableOf(query)
     const { pool, follow } = this.#shared
     const lease = this.over ? null : pool.take(this.#key, shareable)
     if (lease) {

@@ -4,18 +4,20 @@
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
+import { useCodecs } from '../connections/own-codecs.js'
 import { holdsNul, type SessionState, sessionStateOf } from '../connections/session-state.js'
 import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { refusedByServer } from './refused-statements.js'
 import { type Ending, Statement, type StatementOwner, type UseOptions } from './statement.js'
 import type { Expiring } from './statement-deadlines.js'
+import type { CodecOwner } from './tagged-template.js'
 
 /** The server's own guard comes first and leaves the connection whole; ours is for a server that does not answer. */
 export const GRACE_MS = 100
 
 /** Whose use it is. */
-export interface Owner {
+export interface Owner extends CodecOwner {
   readonly over: boolean
 }
 
@@ -41,6 +43,8 @@ export class LeasedConnection implements StatementOwner {
 
   /** Sends one query; `ending` hears of its end once, before the caller. */
   send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null): void {
+    const codecs = query.codecs ?? this.#owner.codecs
+    if (codecs) useCodecs(query, codecs)
     const statement = new Statement(this, query, ending)
     this.#running++
     if (this.lease.shares) {

@@ -78,6 +78,7 @@ export function createQueryMaker(builder: Driver): QueryMaker {
     set retried(error: unknown) {
       // Written anew: the driver would write what it has written already, and of a `t` for true make an `f`.
       Object.assign(this, { again: error, parameters: undefined })
+      this.turn?.(false)
     }
   }
 

@@ -8,6 +8,9 @@ import type { LeasedConnection, Owner } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'
 
+/** How a transaction is made one that writes nothing after its BEGIN: `set transaction read only`, or the setting's name. */
+const readsOnly = /^\s*set\b[^;]*\bread\s+only\b|\btransaction_read_only\b/i
+
 /** A tag whose queries all run on one connection, until `end` makes it refuse. */
 export interface Bound {
   readonly tag: QueryClient
@@ -29,9 +32,13 @@ export function bind(use: LeasedConnection, makeTag: TagMaker, user: Owner, plac
       reject(error)
     }
     const refused = refusalOf(query, place)
-    if (refused) query.reject(refused)
-    else use.send(query)
-  })
+    if (refused) {
+      query.reject(refused)
+      return
+    }
+    if (place === 'transaction' && query.strings.some(piece => readsOnly.test(piece))) use.readOnly = true
+    use.send(query)
+  }, user)
   return {
     tag,
     end: () => {
@@ -65,8 +72,7 @@ export async function transaction<T>(
       bound.end()
       // A rollback that fails leaves a session nobody may have again.
       if (!use.connection.lost) await use.command('rollback').catch(reason => use.connection.destroy(reason))
-      // "The transaction is aborted" only repeats that an earlier statement failed.
-      throw codeOf(error) === '25P02' && bound.failed ? bound.failed.reason : error
+      throw causeOf(error, use, bound)
     }
     bound.end()
     await commit(use, bound)
@@ -112,7 +118,7 @@ function withSavepoints(
     } catch (error) {
       inner.end()
       if (!use.connection.lost) await use.command(`rollback to savepoint ${name}`)
-      throw codeOf(error) === '25P02' && inner.failed ? inner.failed.reason : error
+      throw causeOf(error, use, inner)
     }
   }
   return Object.assign(bound.tag, { savepoint }) as TransactionClient
@@ -129,5 +135,9 @@ export function untilLost<T>(use: LeasedConnection, work: () => Promise<T>): Pro
 /** As in `postgres`: an array of promises is awaited as one. */
 const settleAll = <T>(value: T | Promise<T>) =>
   (Array.isArray(value) ? Promise.all(value) : value) as Promise<Settled<T>>
+
+/** "The transaction is aborted" only repeats that an earlier statement failed; a connection may be lost by one that did. */
+const causeOf = (error: unknown, use: Use, { failed }: Bound): unknown =>
+  failed && (codeOf(error) === '25P02' || use.connection.lost) ? failed.reason : error
 
 const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code

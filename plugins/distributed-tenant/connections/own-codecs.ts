@@ -1,0 +1,115 @@
+// How one caller alone reads and writes values: tables of parsers and serializers over those that all have. An ORM writes
+// into them, and changes no value of another client. Invariant: they hold for the queries of their owner, whichever session
+// serves it; and of an array of a type that the owner reads or writes in its own way, so are the elements, as in `postgres`.
+import { delimiterOf, readArray, writeArray } from './array-literal.js'
+import { builtInArrays, type Codecs, type DriverQuery, defaultCodecs, inherit } from './driver.js'
+
+type Parser = Codecs['parsers'][number]
+type Serializer = Codecs['serializers'][number]
+
+/** What a session reads and writes with: the codecs of the query at hand, over its own. */
+export interface SessionCodecs {
+  readonly codecs: Codecs
+  /** Of the query that is read or written at this moment; null when it has none of its own. */
+  current: Codecs | null
+  /** A parser of a caller's own has thrown, behind which the driver may lose count of the answers. */
+  readonly threw: boolean
+}
+
+const elementOf: ReadonlyMap<number, number> = new Map(
+  Object.entries(builtInArrays).map(([element, array]) => [array, Number(element)]),
+)
+
+/** Tables of a caller's own, with the entries of `postgres` until it writes others. */
+export const createOwnCodecs = (): Codecs => inherit(defaultCodecs)
+
+export function createSessionCodecs({ parsers, serializers }: Codecs): SessionCodecs {
+  const ownParsers = new Map<number, Parser>()
+  let threw = false
+
+  /** The driver keeps it with its prepared statement, which serves each caller that reads this type in its own way. */
+  function ownParser(type: number): Parser {
+    let parser = ownParsers.get(type)
+    if (!parser) {
+      parser = text => {
+        const parse = session.current ? parserIn(session.current, type) : undefined
+        try {
+          return parse ? parse(text) : text
+        } catch (error) {
+          threw = true
+          throw error
+        }
+      }
+      ownParsers.set(type, parser)
+    }
+    return parser
+  }
+
+  const session: SessionCodecs = {
+    current: null,
+    get threw() {
+      return threw
+    },
+    codecs: {
+      parsers: new Proxy(parsers, {
+        get(all, key) {
+          const own = session.current && parserIn(session.current, Number(key))
+          return own === null ? Reflect.get(all, key) : ownParser(Number(key))
+        },
+      }),
+      serializers: new Proxy(serializers, {
+        has: (all, key) => (session.current && serializerIn(session.current, Number(key)) !== null) || key in all,
+        get: (all, key) => (session.current && serializerIn(session.current, Number(key))) ?? Reflect.get(all, key),
+      }),
+    },
+  }
+  return session
+}
+
+/** Null when the caller has none of its own for this type. */
+function parserIn({ parsers }: Codecs, type: number): Parser | null | undefined {
+  if (Object.hasOwn(parsers, type)) return parsers[type]
+  const element = elementOf.get(type)
+  if (element === undefined || !Object.hasOwn(parsers, element)) return null
+  return text => readArray(text, delimiterOf(type), parsers[element])
+}
+
+function serializerIn({ serializers }: Codecs, type: number): Serializer | null {
+  if (Object.hasOwn(serializers, type)) return serializers[type] ?? null
+  const element = elementOf.get(type)
+  if (element === undefined || !Object.hasOwn(serializers, element)) return null
+  return value => writeArray(value, delimiterOf(type), serializers[element])
+}
+
+interface OwnQuery extends DriverQuery {
+  name?: string | false
+  runs?: boolean
+}
+
+/** Over the driver's own properties of a query. */
+const ownWay: PropertyDescriptorMap & ThisType<OwnQuery> = {
+  // A session keeps the parsers of a named statement with it: who reads other types in its own way needs another name.
+  signature: {
+    get() {
+      return this.name ?? ''
+    },
+    set(signature: string | false) {
+      this.name = signature && `${Object.keys((this.codecs as Codecs).parsers)}:${signature}`
+    },
+  },
+  active: {
+    get() {
+      return this.runs ?? false
+    },
+    set(active: boolean) {
+      this.runs = active
+      if (active) this.turn?.(true)
+    },
+  },
+}
+
+/** Makes a query that was not sent yet read and write values by `codecs`. */
+export function useCodecs(query: DriverQuery, codecs: Codecs): void {
+  query.codecs = codecs
+  Object.defineProperties(query, ownWay)
+}

@@ -1,0 +1,30 @@
+// Owns a second way to read and write values through one client: the same scope, connections and transactions, with parsers
+// and serializers apart. Invariant: neither changes a value of the other.
+import { createOwnCodecs } from '../connections/own-codecs.js'
+import type { SqlClient, TransactionClient } from '../types.js'
+import { type CodecOwner, retag } from './tagged-template.js'
+
+type Work<T> = (sql: TransactionClient) => T | Promise<T>
+type Nest = <T>(...how: [string, Work<T>] | [Work<T>]) => Promise<T>
+type Nesting = { begin?: Nest; savepoint?: Nest }
+
+/**
+ * The same client for somebody who reads and writes values in another way, such as an ORM beside queries of your own.
+ * @example const db = drizzle({ client: separateTypes(request.sql) })
+ */
+export function separateTypes<Client extends SqlClient | TransactionClient>(sql: Client): Client {
+  return apart(sql, { codecs: createOwnCodecs() })
+}
+
+function apart<Client extends SqlClient | TransactionClient>(sql: Client, owner: CodecOwner): Client {
+  const tag = retag(sql, owner) as Client & Nesting
+  for (const name of ['begin', 'savepoint'] as const) {
+    const nest = (sql as Nesting)[name]
+    if (!nest) continue
+    tag[name] = ((...how: unknown[]) => {
+      const work = how.pop() as Work<unknown>
+      return nest(...([...how, (inner: TransactionClient) => work(apart(inner, owner))] as [Work<unknown>]))
+    }) as never
+  }
+  return tag
+}
