@@ -8,6 +8,7 @@ import t, { type Test } from 'tap'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 import { codeOf, stand } from '../plugins/distributed-tenant/stand.js'
 import { TABLES, tables, tablesRc } from './drizzle-schema.js'
+import { keepsPromises, type Orm, type Runner } from './promises.js'
 
 const authorOfBooks = relations(tables.authors, ({ many }) => ({ books: many(tables.books) }))
 const booksOfAuthor = relations(tables.books, ({ one }) => ({
@@ -168,3 +169,23 @@ t.test('Drizzle', async t => {
     })
   }
 })
+
+/** Drizzle's own way to send a text with parameters. */
+const runnerOf = (db: Pick<Db, 'execute'>): Runner => ({
+  async run(statement, parameters = []) {
+    const [before = '', ...pieces] = statement.split(/\$\d+/)
+    const query = text.empty().append(text.raw(before))
+    for (const [at, piece] of pieces.entries()) query.append(text`${parameters[at]}`).append(text.raw(piece))
+    return [...(await db.execute(query))]
+  },
+})
+
+for (const [version, make] of versions) {
+  t.test(`Drizzle ${version} keeps the promises of the client`, t =>
+    keepsPromises(t, sql => {
+      const db = make(sql)
+      const transaction: Orm['transaction'] = work => db.transaction(tx => work(runnerOf(tx)))
+      return { ...runnerOf(db), transaction }
+    }),
+  )
+}

@@ -43,7 +43,7 @@ export class LeasedConnection implements StatementOwner {
 
   /** Sends one query; `ending` hears of its end once, before the caller. */
   send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null): void {
-    const codecs = query.codecs ?? this.#owner.codecs
+    const codecs = query.codecs ?? this.#user.codecs
     if (codecs) useCodecs(query, codecs)
     const statement = new Statement(this, query, ending)
     this.#running++

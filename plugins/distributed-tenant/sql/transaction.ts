@@ -137,7 +137,7 @@ const settleAll = <T>(value: T | Promise<T>) =>
   (Array.isArray(value) ? Promise.all(value) : value) as Promise<Settled<T>>
 
 /** "The transaction is aborted" only repeats that an earlier statement failed; a connection may be lost by one that did. */
-const causeOf = (error: unknown, use: Use, { failed }: Bound): unknown =>
+const causeOf = (error: unknown, use: LeasedConnection, { failed }: Bound): unknown =>
   failed && (codeOf(error) === '25P02' || use.connection.lost) ? failed.reason : error
 
 const codeOf = (error: unknown): unknown => (error as { code?: unknown } | null)?.code
