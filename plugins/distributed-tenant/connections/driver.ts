@@ -26,7 +26,7 @@ export interface DriverQuery extends Promise<unknown> {
   readonly statement: { readonly types: readonly number[] } | null
   /** It was awaited or told to. */
   executed: boolean
-  /** It was handed over to a connection on which others of other requests may run: see connections/company.ts. */
+  /** It was handed over to a connection on which others of other requests may run: see pool/statement-sharing.ts. */
   shares?: boolean
   /** How its values are read and written, when its caller has a way of its own: see own-codecs.ts. */
   codecs?: Codecs

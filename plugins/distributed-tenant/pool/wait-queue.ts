@@ -21,7 +21,7 @@ export interface Waiter<T> {
 }
 
 export interface WaitOptions {
-  /** What it would share a connection with, see company.ts. */
+  /** What it would share a connection with, see statement-sharing.ts. */
   readonly shareable: Shareable | null
   /** What it is refused with at its deadline. */
   readonly refuse: (waitedMs: number) => Error
