@@ -86,7 +86,7 @@ export function importCommand(): Command {
         const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
         try {
-          for (const { tenancy } of services) await tenancy.prepare(0)
+          for (const { tenancy } of services) await tenancy.prepare({ patienceMs: 0 })
           await alone(services, lost => work(context, services, source, { ...options, lost }))
         } finally {
           await source.close()

@@ -75,7 +75,7 @@ async function work(context: Context, service: OpenService, id: TenantId | undef
   if (id !== undefined && options.to === undefined && !options.dropSource) {
     throw new UsageError('--to is missing: name the instance to move it to.')
   }
-  await service.tenancy.prepare(0)
+  await service.tenancy.prepare({ patienceMs: 0 })
   const doIt = async (lost: AbortSignal): Promise<void> => {
     if (run !== undefined) return carryOut(context, service, options, { run, lost })
     if (id !== undefined && options.to !== undefined)

@@ -162,7 +162,7 @@ async function restoreTenant(
     return
   }
   await confirm(`This restores ${id} as of ${archive.manifest.services[0]?.at}`, id, options.yes)
-  for (const { service } of matched.present) await service.tenancy.prepare(0)
+  for (const { service } of matched.present) await service.tenancy.prepare({ patienceMs: 0 })
   const of = matched.present.map(({ service }) => service)
   const detail = { archive: archive.label, sha256: archive.sha256, from: archive.manifest.tenant?.id ?? null }
   const bytes = matched.present.reduce((sum, { part }) => sum + part.bytes, 0)

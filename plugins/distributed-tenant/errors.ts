@@ -144,6 +144,11 @@ export const TenantDisabled = createError(
   503,
 )
 export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
+export const StartTimeout = createError(
+  'START_TIMEOUT',
+  'The start was not done within %s s (pluginTimeout is %s ms), while %s: raise it, `Fastify({ pluginTimeout: 60_000 })`. What was made is kept, and the next start goes on from there.',
+  500,
+)
 export const TransferRefused = createError('TRANSFER_REFUSED', '%s', 409)
 export const TransferFailed = createError('TRANSFER_FAILED', '%s', 500)
 export const TransferNotFound = createError(

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import './fastify-types.js'
+import { startInTime } from './assembly/start-limit.js'
 import type { DistributedTenantOptions, Identifier } from './config/options.js'
 import { settle } from './config/settings.js'
 import { logSteps } from './diagnostics/logging.js'
@@ -31,12 +32,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     silence()
   }
   fastify.addHook('onClose', close)
-  try {
-    await tenancy.prepare(patience(fastify))
-  } catch (error) {
-    await close()
-    throw error
-  }
+  await startInTime(fastify.initialConfig.pluginTimeout, { prepare: tenancy.prepare, close })
 
   const identifiers: readonly Identifier[] = settings.identifyBy ?? [
     fromHeader(settings.header),
@@ -65,12 +61,6 @@ function refuseTwice(fastify: FastifyInstance): void {
   throw new ConfigurationInvalid(
     'The plugin is registered twice: once, on the instance whose routes have tenants, is for all scopes below it.',
   )
-}
-
-/** Fastify gives up on a plugin after its `pluginTimeout` and says nothing of the cause: our own error must come first. */
-function patience({ initialConfig }: FastifyInstance): number {
-  const { pluginTimeout } = initialConfig
-  return pluginTimeout ? pluginTimeout * 0.8 : Number.POSITIVE_INFINITY
 }
 
 /** The client of `@fastify/redis`, when the application has one and none was passed. */

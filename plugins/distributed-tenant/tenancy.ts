@@ -8,6 +8,7 @@ import { assembleInstances } from './assembly/instances.js'
 import { assembleLookups } from './assembly/lookups.js'
 import { createPools, type Pools } from './assembly/pools.js'
 import { assemblePurgers } from './assembly/purgers.js'
+import type { StartProgress } from './assembly/start-limit.js'
 import { prepareCentral, prepareInstances } from './assembly/startup-checks.js'
 import { DEFAULT_INSTANCE } from './config/instances.js'
 import type { Settings } from './config/settings.js'
@@ -72,9 +73,9 @@ export interface Tenancy extends HealthQuestions {
   readonly publish: PublishStep
   /**
    * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
-   * container, for at most `patienceMs`. @throws what the start is refused for
+   * container. @throws what the start is refused for
    */
-  prepare(patienceMs?: number): Promise<void>
+  prepare(progress?: Partial<StartProgress>): Promise<void>
   /** What is wrong with which tenant here, from the catalogues alone. */
   inspectFleet(): Promise<Inventory>
   /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
@@ -264,9 +265,12 @@ export function createTenancy(settings: Settings): Tenancy {
     publish,
     ...health,
     figures,
-    async prepare(patienceMs = Number.POSITIVE_INFINITY) {
-      await prepareCentral(settings, pools, centralSets, publish, patienceMs)
+    async prepare({ patienceMs = Number.POSITIVE_INFINITY, doing = () => {} } = {}) {
+      const progress = { patienceMs, doing }
+      await prepareCentral(settings, pools, centralSets, publish, progress)
+      doing('the template of tenants’ databases was made')
       await pools.provisioning.session(clonerOf(DEFAULT_INSTANCE).ensure)
+      doing('the other instances were made ready')
       await prepareInstances(settings, pools, name => pools.sessionAt(name)(clonerOf(name).ensure), publish)
     },
     inspectFleet: inspect,

@@ -13,6 +13,7 @@ import { prepareAnchor } from '../instances/prepare-instance.js'
 import { shareOf } from '../pool/instance-quota.js'
 import type { SqlClient } from '../types.js'
 import type { Pools } from './pools.js'
+import type { StartProgress } from './start-limit.js'
 
 export interface CentralMark {
   readonly service: string
@@ -50,15 +51,18 @@ export async function prepareCentral(
   pools: Pools,
   sets: readonly MigrationSet[],
   publish: PublishStep,
-  patienceMs: number,
+  progress: StartProgress,
 ): Promise<void> {
-  const facts = await firstContact(settings, pools.central.sql, publish, patienceMs)
+  const { host, port, database, user } = settings.database
+  progress.doing(`the central database ${database} at ${host}:${port} was asked as ${user}`)
+  const facts = await firstContact(settings, pools.central.sql, publish, progress.patienceMs)
   checkMark(settings, facts)
   refuseOldServer(`${settings.database.host}:${settings.database.port}`, facts)
   checkRole(settings, facts, publish)
   await checkTenantRoles(settings, pools.central.sql, publish)
   checkBudget(settings, facts, publish)
   checkIdentity(settings, publish)
+  progress.doing(`the central database ${database} was migrated`)
   for (const set of sets) await migrate(pools.provisioning.sql, set)
   await checkPlacements(settings, pools.central.sql)
 }
