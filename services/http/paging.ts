@@ -1,7 +1,10 @@
 // Owns the paging cursor: the key of a page's last item, opaque to clients and checked when it comes back.
-// A cursor that was made up is a 400 and never reaches SQL unchecked.
+// A cursor that was made up is a 400 and never reaches SQL unchecked. And how many bytes a page of rows of any size holds.
 import createError from '@fastify/error'
+import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import type { Page } from './schemas.js'
+
+type Cursor<Row> = { cursor(rows: number, each: (rows: Row[]) => unknown): PromiseLike<unknown> }
 
 export const CursorInvalid = createError(
   'CURSOR_INVALID',
@@ -10,6 +13,42 @@ export const CursorInvalid = createError(
 )
 
 export const DEFAULT_LIMIT = 50
+
+/** Of a page, but for the row that goes beyond it: no answer’s time and memory depend on how large rows are. */
+const PAGE_BYTES = 1024 * 1024
+/** Rows that are read at a time. */
+const BATCH = 32
+
+/** Counts the rows of a page. @returns whether a row has its place there; the first always has */
+export function pageOfBytes(): (row: object) => boolean {
+  let bytes = 0
+  let rows = 0
+  return row => {
+    bytes += Buffer.byteLength(JSON.stringify(row))
+    return rows++ === 0 || bytes <= PAGE_BYTES
+  }
+}
+
+/** Reads about 1 MB of a query’s rows. @returns whether these are all of them */
+export async function readPage<Row extends object>(
+  { CLOSE }: Pick<SqlClient, 'CLOSE'>,
+  query: Cursor<Row>,
+): Promise<{ rows: Row[]; whole: boolean }> {
+  const fits = pageOfBytes()
+  const page: Row[] = []
+  let whole = true
+  await query.cursor(BATCH, rows => {
+    for (const row of rows) {
+      if (!fits(row)) {
+        whole = false
+        return CLOSE
+      }
+      page.push(row)
+    }
+    return undefined
+  })
+  return { rows: page, whole }
+}
 
 /** What one part of a key may look like. */
 export type KeyPart = RegExp

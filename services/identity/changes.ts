@@ -8,6 +8,7 @@ import {
   type SqlClient,
   type TenantId,
 } from '../../plugins/distributed-tenant/index.js'
+import { readPage } from '../http/paging.js'
 
 export interface Change {
   seq: number
@@ -47,11 +48,6 @@ export interface Changes {
   find(id: TenantId): Promise<Change | null>
 }
 
-/** Of a page, but for the row that goes beyond it; a row has 64 KB of settings at most when it came over the API. */
-const PAGE_BYTES = 1024 * 1024
-/** Read at a time. */
-const BATCH = 32
-
 export function createChanges(central: SqlClient): Changes {
   const columns = central`
     c.seq, t.id, t.version, t.name, t.domain, t.settings, t.lifecycle, t.incarnation, t.deleted_at as "deletedAt",
@@ -64,19 +60,13 @@ export function createChanges(central: SqlClient): Changes {
         ? central``
         : central`left join tenant_services s on s.tenant_id = t.id and s.service = ${service}
             and coalesce(s.incarnation = t.incarnation, true)`
-    const items: Change[] = []
-    let bytes = 0
-    await central<Raw[]>`
-      select ${columns} ${status} from tenant_changes c join tenants t on t.id = c.tenant_id ${ledger}
-      where c.seq > ${after} order by c.seq limit ${limit}`.cursor(BATCH, rows => {
-      for (const row of rows) {
-        bytes += Buffer.byteLength(JSON.stringify(row))
-        if (bytes > PAGE_BYTES && items.length > 0) return central.CLOSE
-        items.push(changeOf(row))
-      }
-      return undefined
-    })
-    return items
+    const { rows } = await readPage(
+      central,
+      central<Raw[]>`
+        select ${columns} ${status} from tenant_changes c join tenants t on t.id = c.tenant_id ${ledger}
+        where c.seq > ${after} order by c.seq limit ${limit}`,
+    )
+    return rows.map(changeOf)
   }
 
   return {

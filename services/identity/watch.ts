@@ -2,8 +2,10 @@
 // it is notified and every few seconds. Each event is the tenant's whole state, so one told twice does no harm, and none is
 // missed: a place in the stream is the oldest transaction that was still running, and what any later one changed comes
 // again. No client holds a connection of the database; one that does not keep up is let go and comes back by its place.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { every } from '../../events/timers.js'
 import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
+import { readPage } from '../http/paging.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import type { Presentation, Shown } from './presentation.js'
 import type { Tenant } from './schemas/tenant.js'
@@ -11,8 +13,8 @@ import type { Tenant } from './schemas/tenant.js'
 export interface Client {
   /** One tenant, or all of them. */
   readonly only: string | undefined
-  /** Hears a change; null only marks a place. */
-  readonly subscribe: (place: string, tenant: Tenant | null) => void
+  /** Sends a change; null only marks a place. @returns once the client has taken it; never rejects */
+  readonly send: (place: string, tenant: Tenant | null) => Promise<void>
 }
 
 export interface Watch {
@@ -24,6 +26,10 @@ export interface Watch {
 
 const POLL_MS = 5_000
 const CHUNK = 200
+/** How long a client is waited for while it takes what is sent; from then on it falls behind. */
+const TAKE_MS = 2_000
+/** The same for all that a client has missed. */
+const CATCH_UP_MS = 60_000
 
 export function createWatch(options: {
   readonly central: SqlClient
@@ -64,15 +70,24 @@ export function createWatch(options: {
     return { place: rows[0]?.place ?? '0', ids }
   }
 
-  async function notify(ids: readonly string[], at: string, to: Iterable<Client>): Promise<void> {
-    for (let from = 0; from < ids.length; from += CHUNK) {
-      const rows = await central<(Omit<Shown, 'version'> & { version: string })[]>`
-        select id, name, domain, settings, lifecycle, version, created_at as "createdAt", updated_at as "updatedAt",
-          deleted_at as "deletedAt", purge_after as "purgeAfter"
-        from tenants where id in ${central(ids.slice(from, from + CHUNK))}`
+  /** Reads about 1 MB at a time. Waits until it is taken, for each client `patience` in all, as others wait with it. */
+  async function notify(ids: readonly string[], at: string, to: Iterable<Client>, patience: number): Promise<void> {
+    const left = new Set(ids)
+    const waits = new Map<Client, number>()
+    while (left.size > 0) {
+      const asked = [...left].slice(0, CHUNK)
+      const { rows, whole } = await readPage(
+        central,
+        central<(Omit<Shown, 'version'> & { version: string })[]>`
+          select id, name, domain, settings, lifecycle, version, created_at as "createdAt", updated_at as "updatedAt",
+            deleted_at as "deletedAt", purge_after as "purgeAfter"
+          from tenants where id in ${central(asked)}`,
+      )
+      for (const id of whole ? asked : rows.map(row => row.id)) left.delete(id)
       const shown = rows.map(row => ({ ...row, version: Number(row.version) }))
       for (const tenant of await present.many(shown)) {
-        for (const { only, subscribe } of to) if (only === undefined || only === tenant.id) subscribe(at, tenant)
+        const receivers = [...to].filter(({ only }) => only === undefined || only === tenant.id)
+        await Promise.all(receivers.map(client => sendIn(waits, patience, client, at, tenant)))
       }
     }
   }
@@ -87,11 +102,12 @@ export function createWatch(options: {
       fresh.map(([id]) => id),
       place,
       clients,
+      TAKE_MS,
     )
     for (const [id, xact] of sent) if (Number(xact) < Number(now.place)) sent.delete(id)
     for (const [id, xact] of fresh) sent.set(id, xact)
     place = now.place
-    if (fresh.length > 0) for (const { subscribe } of clients) subscribe(place, null)
+    if (fresh.length > 0) for (const { send } of clients) void send(place, null)
   }
 
   function kick(): void {
@@ -113,11 +129,18 @@ export function createWatch(options: {
     get size() {
       return clients.size
     },
-    join: (client, from) =>
-      inTurn(async () => {
-        const now = await changed(from)
-        if (from !== null) await notify([...now.ids.keys()], from, [client])
-        client.subscribe(now.place, null)
+    async join(client, from) {
+      let at = from
+      if (from !== null) {
+        // Not in turn: how long it takes is this client’s own matter. What changes meanwhile follows.
+        const missed = await changed(from)
+        await notify([...missed.ids.keys()], from, [client], CATCH_UP_MS)
+        at = missed.place
+      }
+      return inTurn(async () => {
+        const now = await changed(at)
+        if (at !== null) await notify([...now.ids.keys()], at, [client], TAKE_MS)
+        void client.send(now.place, null)
         if (clients.size === 0) {
           place = now.place
           sent.clear()
@@ -125,11 +148,30 @@ export function createWatch(options: {
         clients.add(client)
         stopPolling ??= every(POLL_MS, kick, options.onError)
         return () => leave(client)
-      }),
+      })
+    },
     close() {
       for (const stop of off) stop()
       stopPolling?.()
       clients.clear()
     },
   }
+}
+
+/** Sends, and waits for it to be taken while there is patience left with this client. */
+async function sendIn(
+  waits: Map<Client, number>,
+  patience: number,
+  client: Client,
+  at: string,
+  tenant: Tenant,
+): Promise<void> {
+  const taken = client.send(at, tenant)
+  const waited = waits.get(client) ?? 0
+  if (waited >= patience) return
+  const begun = performance.now()
+  const timer = new AbortController()
+  await Promise.race([taken, sleep(patience - waited, undefined, { signal: timer.signal }).catch(() => {})])
+  timer.abort()
+  waits.set(client, waited + performance.now() - begun)
 }

@@ -106,7 +106,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
         leave()
       })
       try {
-        const left = await watch.join({ only, subscribe: (at, data) => subscribe(reply, at, data) }, place)
+        const left = await watch.join({ only, send: (at, data) => send(reply, at, data) }, place)
         if (over) left()
         else leave = left
       } catch (error) {
@@ -130,7 +130,7 @@ const opened = (request: FastifyRequest): AuditRecord => ({
   detail: { method: request.method, route: request.routeOptions.url, stream: 'opened', address: request.ip },
 })
 
-function subscribe({ sse, raw }: FastifyReply, id: string, tenant: object | null): void {
+async function send({ sse, raw }: FastifyReply, id: string, tenant: object | null): Promise<void> {
   if (!sse.isConnected) return
   if (raw.writableLength > BEHIND_BYTES) {
     raw.destroy()
@@ -138,7 +138,7 @@ function subscribe({ sse, raw }: FastifyReply, id: string, tenant: object | null
   }
   // Rejects only when the client is gone, which `close` tells too; what it has not taken yet is bounded above.
   const message = tenant === null ? { id, retry: RETRY_MS, data: undefined } : { id, event: 'tenant', data: tenant }
-  sse.send(message).catch(() => {})
+  await sse.send(message).catch(() => {})
 }
 
 /** @throws CURSOR_INVALID */
