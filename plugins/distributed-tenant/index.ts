@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Redis } from 'ioredis'
 import './fastify-types.js'
-import { startInTime } from './assembly/start-limit.js'
+import { limitStart } from './assembly/start-limit.js'
 import type { DistributedTenantOptions, Identifier } from './config/options.js'
 import { settle } from './config/settings.js'
 import { logSteps } from './diagnostics/logging.js'
@@ -22,6 +22,7 @@ import { createTenants } from './tenants.js'
 const QUIESCE_MS = 3_000
 
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
+  const start = limitStart(fastify.initialConfig.pluginTimeout)
   refuseTwice(fastify)
   const settings = settle(withRedis(fastify, options))
   refuseBlindTrust(fastify, settings)
@@ -32,7 +33,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
     silence()
   }
   fastify.addHook('onClose', close)
-  await startInTime(fastify.initialConfig.pluginTimeout, { prepare: tenancy.prepare, close })
+  await start({ prepare: tenancy.prepare, close })
 
   const identifiers: readonly Identifier[] = settings.identifyBy ?? [
     fromHeader(settings.header),

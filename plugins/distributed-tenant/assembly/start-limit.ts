@@ -21,34 +21,32 @@ interface Parts {
 }
 
 /**
+ * Call it first: its times count from then on, as Fastify's do.
  * @param pluginTimeout Fastify's, in milliseconds; 0 for none
- * @throws START_TIMEOUT, with the step that was under way, and what `prepare` throws; closed then, if there is time for it
+ * @returns what prepares, and closes after a failure if there is time for it. @throws START_TIMEOUT, with the step that was under
+ * way, and what `prepare` throws
  */
-export async function startInTime(pluginTimeout: number | undefined, { prepare, close }: Parts): Promise<void> {
+export function limitStart(pluginTimeout: number | undefined): (parts: Parts) => Promise<void> {
   const limit = pluginTimeout || Number.POSITIVE_INFINITY
-  const begun = performance.now()
-  let step = 'nothing had begun'
-  const doing = (next: string): void => {
-    step = next
-  }
-  try {
-    await within(limit * PREPARING, prepare({ patienceMs: limit * WAITING, doing }), () => {
+  // Both timers now: of timers set in one turn of the loop, those that are due earlier run earlier, however late they are.
+  const late = after(limit * PREPARING)
+  const last = after(limit * CLOSING)
+  return async ({ prepare, close }) => {
+    let step = 'nothing had begun'
+    const doing = (next: string): void => {
+      step = next
+    }
+    const tooLate = late.then(() => {
       throw new StartTimeout((limit * PREPARING) / 1000, limit, step)
     })
-  } catch (error) {
-    await within(begun + limit * CLOSING - performance.now(), close(), () => {})
-    throw error
+    try {
+      await Promise.race([prepare({ patienceMs: limit * WAITING, doing }), tooLate])
+    } catch (error) {
+      await Promise.race([close(), last])
+      throw error
+    }
   }
 }
 
-/** The work goes on when it is late: closing ends it. */
-async function within(ms: number, work: Promise<void>, late: () => void): Promise<void> {
-  if (ms === Number.POSITIVE_INFINITY) return work
-  const timer = new AbortController()
-  const { signal } = timer
-  try {
-    await Promise.race([work, sleep(Math.max(0, ms), undefined, { signal }).then(late)])
-  } finally {
-    timer.abort()
-  }
-}
+const after = (ms: number): Promise<void> =>
+  ms === Number.POSITIVE_INFINITY ? new Promise(() => {}) : sleep(ms, undefined, { ref: false })

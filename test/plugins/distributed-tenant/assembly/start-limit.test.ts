@@ -2,7 +2,7 @@
 // also when a database does not let its connections go.
 import Fastify from 'fastify'
 import t from 'tap'
-import { startInTime } from '../../../../plugins/distributed-tenant/assembly/start-limit.js'
+import { limitStart } from '../../../../plugins/distributed-tenant/assembly/start-limit.js'
 import { distributedTenant } from '../../../../plugins/distributed-tenant/index.js'
 import { notes, rig, roleSecret, until } from '../../../rig.js'
 
@@ -41,7 +41,7 @@ t.test('a start that waits for a lock ends with our error, and leaves no connect
 t.test('a failure is not held up by parts that close slowly', async t => {
   const app = Fastify({ pluginTimeout: 1_000 })
   app.register(async scope =>
-    startInTime(scope.initialConfig.pluginTimeout, {
+    limitStart(scope.initialConfig.pluginTimeout)({
       prepare: () => Promise.reject(new Error('the cause')),
       close: () => never,
     }),
@@ -51,7 +51,7 @@ t.test('a failure is not held up by parts that close slowly', async t => {
 
 t.test('without a limit of Fastify there is none here', async t => {
   let asked: number | undefined
-  await startInTime(0, {
+  await limitStart(0)({
     async prepare({ patienceMs }) {
       asked = patienceMs
     },
