@@ -170,3 +170,19 @@ export type TenantPolicy = 'required' | false
 export interface SessionClient extends QueryClient {
   begin<T>(fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
 }
+
+/** A connection held by a library that begins and ends transactions in its own statements: see `leaseSession`. */
+export interface SessionLease {
+  /**
+   * Its statements, `begin` and `commit` as text included, all run on this connection, in order. Several in one text are one
+   * transaction. After the end they reject with TENANT_CLIENT_RELEASED; a connection lost during `commit` is
+   * TENANT_COMMIT_UNKNOWN.
+   */
+  readonly sql: QueryClient
+  /** Begun by a statement of its own, and not ended by one. */
+  readonly inTransaction: boolean
+  /** Calls back once when the connection is lost or its scope is over, at once if it is; returns how to stop. */
+  onLost(tell: (error: unknown) => void): () => void
+  /** Gives the connection back, reset if something may be left behind; `close` never uses it again. Safe to call twice. */
+  release(how?: 'reuse' | 'close'): void
+}

@@ -5,6 +5,7 @@
 // met it (made since, or of a table's rows) is asked for before its values are given to anybody.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import { type Codecs, defaultCodecs, inherit } from './driver.js'
+import { pastWritten } from './written-parameter.js'
 
 /** Element type and its array type, as in `pg_type`. */
 interface Row {
@@ -119,5 +120,5 @@ function teach({ parsers, serializers }: Codecs, { oid: element, typarray: array
   const parse = isOwn ? undefined : parsers[element]
   const serialize = isOwn ? undefined : serializers[element]
   parsers[array] = text => readArray(text, delimiter, parse)
-  serializers[array] = value => writeArray(value, delimiter, serialize)
+  serializers[array] = pastWritten(array, value => writeArray(value, delimiter, serialize))
 }

@@ -3,6 +3,7 @@
 import postgres from 'postgres'
 import { ConfigurationInvalid } from '../errors.js'
 import type { Backend } from './cancel-request.js'
+import { pastWritten } from './written-parameter.js'
 
 /** A query of the driver as seen from inside: lazy, and handed to `handler` when it is first awaited. */
 export interface DriverQuery extends Promise<unknown> {
@@ -109,6 +110,9 @@ export function createBuilder(options: DriverOptions = {}): Driver {
 const parsed = postgres({ host: '127.0.0.1', max: 1 }).options as unknown as object
 
 export const defaultCodecs = parsed as Codecs
+for (const [type, serialize] of Object.entries(defaultCodecs.serializers)) {
+  defaultCodecs.serializers[Number(type)] = pastWritten(Number(type), serialize)
+}
 
 /** Codecs that know all that these know, and can learn more. */
 export const inherit = ({ parsers, serializers }: Codecs): Codecs => ({

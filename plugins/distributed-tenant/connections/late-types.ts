@@ -21,7 +21,8 @@ interface Gap {
 function gapsIn(value: unknown, { unknown }: SessionTypes): Gap[] {
   const results = (Array.isArray(value) && !('columns' in value && value.columns) ? value : [value]) as Rows[]
   return results.flatMap(rows =>
-    Array.isArray(rows?.columns)
+    // A description has columns too, and no rows.
+    Array.isArray(rows) && Array.isArray(rows.columns)
       ? rows.columns.flatMap((column: Column, at: number) => (unknown.has(column.type) ? [{ rows, column, at }] : []))
       : [],
   )

@@ -3,6 +3,7 @@
 // serves it; and of an array of a type that the owner reads or writes in its own way, so are the elements, as in `postgres`.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import { builtInArrays, type Codecs, type DriverQuery, defaultCodecs, inherit } from './driver.js'
+import { pastWritten } from './written-parameter.js'
 
 type Parser = Codecs['parsers'][number]
 type Serializer = Codecs['serializers'][number]
@@ -75,10 +76,10 @@ function parserIn({ parsers }: Codecs, type: number): Parser | null | undefined 
 }
 
 function serializerIn({ serializers }: Codecs, type: number): Serializer | null {
-  if (Object.hasOwn(serializers, type)) return serializers[type] ?? null
+  if (Object.hasOwn(serializers, type)) return serializers[type] ? pastWritten(type, serializers[type]) : null
   const element = elementOf.get(type)
   if (element === undefined || !Object.hasOwn(serializers, element)) return null
-  return value => writeArray(value, delimiterOf(type), serializers[element])
+  return pastWritten(type, value => writeArray(value, delimiterOf(type), serializers[element]))
 }
 
 interface OwnQuery extends DriverQuery {

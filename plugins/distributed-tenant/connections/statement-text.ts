@@ -18,18 +18,29 @@ const parameterOrNumber = /\$\d+|\d[\d.]*/y
 const commentEdge = /\/\*|\*\//g
 
 /** The statements of a text; empty ones are left out. */
-export function statementsOf(text: string): Token[][] {
-  const statements: Token[][] = []
+export const statementsOf = (text: string): Token[][] => divide(text).map(({ tokens }) => tokens)
+
+/** The same, each as it stands in the text, without the semicolon behind it. */
+export const statementTextsOf = (text: string): string[] => divide(text).map(({ from, to }) => text.slice(from, to))
+
+function divide(text: string): { tokens: Token[]; from: number; to: number }[] {
+  const statements: { tokens: Token[]; from: number; to: number }[] = []
   let current: Token[] = []
+  let from = 0
   let parentheses = 0
   const body = createBodyDepth()
-  for (const token of tokensOf(text)) {
+  const place: Place = { at: () => 0 }
+  const ends = (to: number): void => {
+    if (current.length > 0) statements.push({ tokens: current, from, to })
+    current = []
+  }
+  for (const token of tokensOf(text, place)) {
     if (token.kind === 'other') {
       if (token.text === '(') parentheses++
       else if (token.text === ')') parentheses--
       else if (token.text === ';' && parentheses <= 0 && body.depth === 0) {
-        if (current.length > 0) statements.push(current)
-        current = []
+        ends(place.at() - 1)
+        from = place.at()
         parentheses = 0
         continue
       }
@@ -37,8 +48,13 @@ export function statementsOf(text: string): Token[][] {
     current.push(token)
     if (token.kind === 'word' && parentheses <= 0) body.word(current)
   }
-  if (current.length > 0) statements.push(current)
+  ends(text.length)
   return statements
+}
+
+/** Where behind the token that was read last. */
+interface Place {
+  at: () => number
 }
 
 /**
@@ -67,8 +83,9 @@ export function makesRoutine(statement: readonly Token[]): boolean {
   return what === 'function' || what === 'procedure'
 }
 
-function* tokensOf(text: string): Generator<Token> {
+function* tokensOf(text: string, place: Place): Generator<Token> {
   let at = 0
+  place.at = () => at
 
   /** Takes what the expression matches here; '' when it does not. */
   function take(pattern: RegExp): string {

@@ -13,6 +13,7 @@ import type { Scope } from '../pool/wait-queue.js'
 import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
 import { GRACE_MS, LeasedConnection } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
+import { leasable, type SessionSource } from './session-lease.js'
 import type { Ending, Follow, UseOptions } from './statement.js'
 import { createDeadlines, type Deadlines, type Expiring } from './statement-deadlines.js'
 import { createTagMaker, type TagMaker } from './tagged-template.js'
@@ -75,7 +76,7 @@ export function createClients(options: ClientsOptions): (key: string, admit?: Ad
   return (key, admit) => new Client(shared, key, admit ?? null)
 }
 
-class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
+class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring, SessionSource {
   over = false
   due = 0
   before: Expiring | null = null
@@ -96,7 +97,12 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
     this.#admit = admit
     const tag = shared.makeTag(query => this.#single(query), this) as SqlClient
     tag.begin = ((how: string | Work<unknown>, work?: Work<unknown>) => this.#begin(how, work)) as SqlClient['begin']
+    leasable(tag, this)
     this.sql = tag
+  }
+
+  get makeTag(): TagMaker {
+    return this.#shared.makeTag
   }
 
   onOver(leave: () => void): () => void {
@@ -228,13 +234,18 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring {
 
   async #begin<T>(how: string | Work<T>, work?: Work<T>): Promise<Settled<T>> {
     const [options, fn] = typeof how === 'function' ? ['', how] : [how, work as Work<T>]
-    await this.#admit?.()
-    const use = await this.#take(null)
+    const use = await this.acquire()
     try {
       return await transaction(use, this.#bound, options, fn)
     } finally {
       this.ended(use)
     }
+  }
+
+  /** A connection for itself alone. */
+  async acquire(): Promise<LeasedConnection> {
+    await this.#admit?.()
+    return this.#take(null)
   }
 
   readonly #bound = (use: LeasedConnection) => bind(use, this.#shared.makeTag, this, 'transaction')

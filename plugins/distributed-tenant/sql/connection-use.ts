@@ -41,8 +41,11 @@ export class LeasedConnection implements StatementOwner {
     this.#user = user
   }
 
-  /** Sends one query; `ending` hears of its end once, before the caller. */
-  send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null): void {
+  /**
+   * Sends one query; `ending` hears of its end once, before the caller. `left`: what it leaves behind, where its sender
+   * knows better than its text.
+   */
+  send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null, left?: SessionState): void {
     const codecs = query.codecs ?? this.#user.codecs
     if (codecs) useCodecs(query, codecs)
     const statement = new Statement(this, query, ending)
@@ -53,7 +56,7 @@ export class LeasedConnection implements StatementOwner {
     } else if (holdsNul(query)) {
       statement.rejected(nulInStatement())
       return
-    } else this.taint(sessionStateOf(query))
+    } else this.taint(left ?? sessionStateOf(query))
     this.connection.execute(query, statement)
   }
 

@@ -33,12 +33,16 @@ interface Refused {
 interface Verdict {
   readonly alone: Refused | null
   readonly transaction: Refused | null
+  readonly session: Refused | null
 }
 
-const NOTHING: Verdict = { alone: null, transaction: null }
+const NOTHING: Verdict = { alone: null, transaction: null, session: null }
 const ofTemplates = new WeakMap<readonly string[], Verdict>()
 
-/** What the query is refused with, null when it is sent. `place`: in a transaction of ours, or alone. */
+/**
+ * What the query is refused with, null when it is sent. `place`: in a transaction of ours, in a session that its holder
+ * begins and ends transactions in, or alone.
+ */
 export function refusalOf(query: DriverQuery, place: keyof Verdict): Error | null {
   const refused = (query.args.some(composes) ? judge(textOf(query)) : ofTemplate(query.strings))[place]
   return refused && new TenantStatementRefused(refused.statement, refused.why)
@@ -64,9 +68,9 @@ function judge(text: string): Verdict {
     return null
   }
   const largeObject = first(largeObjectIn, LARGE_OBJECTS)
-  if (largeObject) return { alone: largeObject, transaction: largeObject }
+  if (largeObject) return { alone: largeObject, transaction: largeObject, session: largeObject }
   const alone = first(controlIn, OUTSIDE) ?? (statements.length === 1 ? first(localIn, OUTSIDE) : null)
-  return { alone, transaction: first(endingIn, INSIDE) }
+  return { alone, transaction: first(endingIn, INSIDE), session: null }
 }
 
 /** The first words of a statement, behind parentheses. */
@@ -102,6 +106,25 @@ function endingIn(statement: readonly Token[]): string | null {
   if (control === null || control === 'savepoint' || control === 'release') return null
   const work = words[1] === 'work' || words[1] === 'transaction' ? 2 : 1
   return words[0] === 'rollback' && words[work] === 'to' ? null : control
+}
+
+/** What a statement does to the transaction of its session; null when it is none that begins, divides or ends one. */
+export type Move = 'begins' | 'divides' | 'commits' | 'rolls back'
+
+const mayMove = /^[\s(]*(?:begin|start|commit|end|abort|rollback|savepoint|release|set)\b|^\s*(?:--|\/\*)/i
+
+/** Of a text that is one statement. `divides` also for a setting that ends with the transaction. */
+export function moveOf(query: DriverQuery): Move | null {
+  if (!mayMove.test(query.strings[0] ?? '')) return null
+  const [statement, ...more] = statementsOf(textOf(query))
+  if (!statement || more.length > 0) return null
+  const control = controlIn(statement)
+  if (control === null) return localIn(statement) === null ? null : 'divides'
+  if (control === 'begin' || control.startsWith('start')) return 'begins'
+  // With AND CHAIN the next one has begun.
+  if (endingIn(statement) === null || statement.some(({ text }) => text === 'chain')) return 'divides'
+  if (control.endsWith('prepared') || control.startsWith('prepare')) return null
+  return /^(?:commit|end)/.test(control) ? 'commits' : 'rolls back'
 }
 
 /** A setting for the transaction: the server only warns when there is none. */

@@ -1,0 +1,125 @@
+// Owns `pg`'s pool over a tenant's connections: nothing rests in it, as each connection is a lease that goes back to the
+// plugin's own pool at its release. `pool.query` needs no lease of a session: it is one statement of the tenant's client.
+import type { CustomTypesConfig, Pool as PgPool, PoolConfig } from 'pg'
+import { type QueryClient, type SqlClient, TenantStatementRefused } from '../../plugins/distributed-tenant/index.js'
+import { LeasedClient } from './client.js'
+import { pg } from './library.js'
+import { Wire } from './wire.js'
+
+export interface PoolOptions
+  extends Pick<PoolConfig, 'max' | 'connectionTimeoutMillis' | 'onConnect' | 'query_timeout'> {
+  /** `request.sql`, or the `sql` of tenants.run: the pool ends with it. */
+  readonly sql: SqlClient
+  /** Parsers of results, as in `pg`. */
+  readonly types?: CustomTypesConfig
+}
+
+/** Of one query, which needs no session. */
+class StatementWire extends Wire {
+  protected readonly status = 'I'
+  readonly #sql: () => SqlClient
+  readonly #query: Handlers
+
+  constructor(sql: () => SqlClient, query: Handlers) {
+    super()
+    this.#sql = sql
+    this.#query = query
+  }
+
+  protected client(): QueryClient {
+    return this.#sql()
+  }
+
+  protected async several(): Promise<void> {
+    throw new TenantStatementRefused('several statements', 'use a client of pool.connect()')
+  }
+
+  protected deliver(name: string, message: object): void {
+    const query = this.#query
+    if (name === 'dataRow') query.handleDataRow(message)
+    else if (name === 'rowDescription') query.handleRowDescription(message)
+    else if (name === 'commandComplete') query.handleCommandComplete(message, this)
+    else if (name === 'errorMessage') {
+      this.over = true
+      query.handleError(message, this)
+    } else if (name === 'readyForQuery') query.handleReadyForQuery(this)
+  }
+}
+
+/** What a query of `pg` does with the server's messages. */
+interface Handlers {
+  callback?: ((error: unknown, result?: unknown) => void) | undefined
+  _result?: { _types?: unknown }
+  submit(wire: Wire): Error | null
+  handleRowDescription(message: object): void
+  handleDataRow(message: object): void
+  handleCommandComplete(message: object, wire: Wire): void
+  handleError(error: unknown, wire: Wire): void
+  handleReadyForQuery(wire: Wire): void
+}
+
+/** Their listeners are given a client. */
+const ofClients = ['connect', 'acquire', 'release', 'remove'] as const
+
+class TenantPool extends pg.Pool {
+  readonly #of: () => SqlClient
+  readonly #types: unknown
+  /** For each query, whoever listens. */
+  readonly #clients: boolean
+
+  constructor({ sql, types, ...options }: PoolOptions) {
+    const of = () => sql
+    // One use: the plugin's pool is where connections rest.
+    super({ ...options, of, types, Client: LeasedClient, maxUses: 1, ssl: false } as unknown as PoolConfig)
+    this.#of = of
+    this.#types = types && new pg.TypeOverrides(types as never)
+    this.#clients = Boolean(options.onConnect ?? options.query_timeout)
+    this.on('release', (error, client) => {
+      if (error) (client as unknown as LeasedClient).spoil()
+    })
+  }
+
+  override query(...args: never[]): never {
+    return (this.#wantsClient(args[0]) ? super.query(...(args as unknown as [string])) : this.#send(args)) as never
+  }
+
+  #wantsClient(query: unknown): boolean {
+    if (typeof query !== 'string' && !isConfig(query)) return true
+    const text = typeof query === 'string' ? query : query.text
+    // pg-pool answers after its own end.
+    return this.#clients || this.#watched() || this.ending || (typeof text === 'string' && /;\s*\S/.test(text))
+  }
+
+  /** One listener for releases is ours. */
+  #watched(): boolean {
+    return ofClients.some(event => this.listenerCount(event) > (event === 'release' ? 1 : 0))
+  }
+
+  #send(args: readonly never[]): unknown {
+    const query = new pg.Query(...(args as unknown as [string])) as unknown as Handlers
+    const promised = query.callback
+      ? undefined
+      : new Promise((resolve, reject) => {
+          query.callback = (error, result) => (error ? reject(error) : resolve(result))
+        })
+    const result = query._result
+    if (result && this.#types && !result._types) result._types = this.#types
+    const wire = new StatementWire(this.#of, query)
+    const refused = query.submit(wire)
+    if (refused) process.nextTick(() => query.handleError(refused, wire))
+    return promised
+  }
+}
+
+/** No cursor or stream, which need a session of their own, nor what `pg` refuses. */
+function isConfig(query: unknown): query is { text?: unknown } {
+  if (typeof query !== 'object' || query === null) return false
+  return !('submit' in query) && !('rows' in query) && !('query_timeout' in query)
+}
+
+/**
+ * `pg.Pool` of one tenant: `connect`, `query` and events as there. It ends with the client that it was made of; its
+ * `max` counts within the plugin's budget.
+ */
+export const Pool = TenantPool as unknown as new (options: PoolOptions) => PgPool
+export type Pool = PgPool

@@ -1,0 +1,31 @@
+// Owns parameters that a library has written in PostgreSQL's text form already, as `pg` and what stands on it do: they go to
+// the server as they are, whatever the type is there.
+
+export class Written {
+  readonly #text: string | Buffer
+
+  constructor(text: string | Buffer) {
+    this.#text = text
+  }
+
+  /** As a value of this type: bytes are bytes of a `bytea`, and the text of any other. */
+  as(type: number): string {
+    const text = this.#text
+    if (typeof text === 'string') return text
+    return type === BYTEA ? `\\x${text.toString('hex')}` : text.toString('utf8')
+  }
+
+  toString(): string {
+    return this.as(0)
+  }
+}
+
+const BYTEA = 17
+
+type Serialize = (value: unknown) => unknown
+
+/** The serializer of a type, past which goes what is written already. */
+export const pastWritten =
+  (type: number, serialize: Serialize): Serialize =>
+  value =>
+    value instanceof Written ? value.as(type) : serialize(value)

@@ -1,0 +1,102 @@
+// Owns the lease of a session to a library that writes BEGIN and COMMIT by itself, as `pg` and the ORMs on it do. Invariants:
+// it ends with the scope of its client at the latest, and then its connection is closed; a session is given back only when
+// its transaction is over, or else reset. A connection that is lost during COMMIT says that the outcome is unknown.
+import type { DriverQuery } from '../connections/driver.js'
+import { withCause } from '../connections/failures.js'
+import { Written } from '../connections/written-parameter.js'
+import { ConfigurationInvalid, TenantClientReleased, TenantCommitUnknown } from '../errors.js'
+import type { QueryClient, SessionLease, SqlClient } from '../types.js'
+import type { LeasedConnection, Owner } from './connection-use.js'
+import { moveOf, refusalOf } from './refused-statements.js'
+import type { TagMaker } from './tagged-template.js'
+
+/** What a client does for a lease of its own. */
+export interface SessionSource extends Owner {
+  readonly makeTag: TagMaker
+  /** @throws the refusal of its tenant, TENANT_BUSY, TENANT_CLIENT_RELEASED */
+  acquire(): Promise<LeasedConnection>
+  ended(use: LeasedConnection): void
+}
+
+const kSource = Symbol('distributed-tenant.source')
+
+type Carrier = { [kSource]?: SessionSource }
+
+/** Makes sessions of this client leasable. */
+export function leasable(sql: SqlClient, source: SessionSource): void {
+  ;(sql as Carrier)[kSource] = source
+}
+
+/**
+ * A connection of the client's tenant for yourself, within the budget, until you release it or the client's scope is over.
+ * For libraries that speak in statements of their own: BEGIN, COMMIT and SAVEPOINT as text are legal on it.
+ * @throws what a first query of the client would: TENANT_BUSY, TENANT_SUSPENDED, TENANT_CLIENT_RELEASED, ...
+ */
+export async function leaseSession(sql: SqlClient): Promise<SessionLease> {
+  const source = (sql as Carrier | null | undefined)?.[kSource]
+  if (!source) {
+    throw new ConfigurationInvalid(
+      'A session is leased of `request.sql`, of the `sql` of tenants.run, or of fastify.central: pass one of them.',
+    )
+  }
+  return new Lease(source, await source.acquire())
+}
+
+/** A parameter in PostgreSQL's text form, or bytes of a `bytea`: it goes to the server as it is, whatever its type. */
+export const written = (text: string | Buffer): object => new Written(text)
+
+class Lease implements SessionLease {
+  readonly sql: QueryClient
+  readonly #source: SessionSource
+  readonly #use: LeasedConnection
+  #released = false
+  /** A transaction may be open. */
+  #open = false
+
+  constructor(source: SessionSource, use: LeasedConnection) {
+    this.#source = source
+    this.#use = use
+    this.sql = source.makeTag(query => this.#send(query), source)
+  }
+
+  get inTransaction(): boolean {
+    return this.#open
+  }
+
+  onLost(tell: (error: unknown) => void): () => void {
+    return this.#use.connection.watch(error => tell(this.#use.failure(error)))
+  }
+
+  release(how: 'reuse' | 'close' = 'reuse'): void {
+    if (this.#released) return
+    this.#released = true
+    if (how === 'close') this.#use.taint('destroy')
+    else if (this.#open) this.#use.taint('reset')
+    this.#source.ended(this.#use)
+  }
+
+  #send(query: DriverQuery): void {
+    if (query.cancelled) return
+    const refused = this.#released || this.#source.over ? new TenantClientReleased() : refusalOf(query, 'session')
+    if (refused) {
+      query.reject(refused)
+      return
+    }
+    const move = moveOf(query)
+    if (move === 'begins') this.#open = true
+    if (move === 'commits' || move === 'rolls back') this.#ends(query, move === 'commits')
+    this.#use.send(query, null, move === null ? undefined : 'clean')
+  }
+
+  #ends(query: DriverQuery, commits: boolean): void {
+    const { resolve, reject } = query
+    const { connection } = this.#use
+    const lost = connection.lost !== null
+    query.resolve = value => {
+      this.#open = false
+      resolve(value)
+    }
+    query.reject = error =>
+      reject(commits && !lost && connection.lost ? withCause(new TenantCommitUnknown(), error) : error)
+  }
+}
