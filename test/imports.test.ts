@@ -4,13 +4,14 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-const product = ['events', 'plugins', 'services', 'operations', 'cli'] as const
+const product = ['events', 'plugins', 'orms', 'services', 'operations', 'cli'] as const
 const beside = ['stack', 'bench', 'examples', 'test'] as const
 
 /** What a top folder may import of ours, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
   events: [],
   plugins: ['events'],
+  orms: ['plugins'],
   services: ['events', 'plugins'],
   operations: ['events', 'plugins'],
   cli: ['events', 'plugins', 'operations'],
@@ -44,7 +45,7 @@ const floors: readonly (readonly string[])[] = [
 ]
 
 /** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */
-const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/' }
+const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/', pg: 'orms/pg/' }
 
 /** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
 const readersOfTheEnvironment = [

@@ -1,2 +1,2 @@
 // `fastify-distributed-tenant/pg`: `pg`'s Pool over the connections of a tenant.
-export { Pool, type PoolOptions } from './pool.js'
+export { driverOf, Pool, type PoolOptions } from './pool.js'

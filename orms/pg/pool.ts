@@ -1,15 +1,36 @@
 // Owns `pg`'s pool over a tenant's connections: nothing rests in it, as each connection is a lease that goes back to the
 // plugin's own pool at its release. `pool.query` needs no lease of a session: it is one statement of the tenant's client.
 import type { CustomTypesConfig, Pool as PgPool, PoolConfig } from 'pg'
-import { type QueryClient, type SqlClient, TenantStatementRefused } from '../../plugins/distributed-tenant/index.js'
+import {
+  ConfigurationInvalid,
+  type QueryClient,
+  type SqlClient,
+  TenantStatementRefused,
+  type Tenants,
+} from '../../plugins/distributed-tenant/index.js'
 import { LeasedClient } from './client.js'
 import { pg } from './library.js'
 import { Wire } from './wire.js'
 
-export interface PoolOptions
-  extends Pick<PoolConfig, 'max' | 'connectionTimeoutMillis' | 'onConnect' | 'query_timeout'> {
-  /** `request.sql`, or the `sql` of tenants.run: the pool ends with it. */
-  readonly sql: SqlClient
+/** Whose connections: exactly one of both. */
+export type PoolOptions = Settings &
+  (
+    | {
+        /** `request.sql`, or the `sql` of tenants.run: the pool ends with it. */
+        readonly sql: SqlClient
+        readonly tenants?: never
+      }
+    | {
+        /**
+         * `fastify.tenants`, for a pool that lives as long as the process: each connection and query is of the tenant whose
+         * request, or `tenants.run`, asks for it. Make it before the application is ready.
+         */
+        readonly tenants: Pick<Tenants, 'follow'>
+        readonly sql?: never
+      }
+  )
+
+interface Settings extends Pick<PoolConfig, 'max' | 'connectionTimeoutMillis' | 'onConnect' | 'query_timeout'> {
   /** Parsers of results, as in `pg`. */
   readonly types?: CustomTypesConfig
 }
@@ -67,10 +88,25 @@ class TenantPool extends pg.Pool {
   /** For each query, whoever listens. */
   readonly #clients: boolean
 
-  constructor({ sql, types, ...options }: PoolOptions) {
-    const of = () => sql
+  constructor({ sql, tenants, types, ...options }: PoolOptions) {
+    if (tenants ? sql : !sql) throw new ConfigurationInvalid('A Pool is of `sql` or of `tenants`: pass one of them.')
+    // Who waits in a queue of `pg` is served in the context of another's release.
+    if (tenants && options.max !== undefined) {
+      throw new ConfigurationInvalid(
+        'A Pool of `tenants` has no `max`: DISTRIBUTED_MAX_CONNECTIONS is the limit of all.',
+      )
+    }
+    const of = tenants ? tenants.follow() : () => sql as SqlClient
     // One use: the plugin's pool is where connections rest.
-    super({ ...options, of, types, Client: LeasedClient, maxUses: 1, ssl: false } as unknown as PoolConfig)
+    super({
+      ...options,
+      max: options.max ?? Number.MAX_SAFE_INTEGER,
+      of,
+      types,
+      Client: LeasedClient,
+      maxUses: 1,
+      ssl: false,
+    } as unknown as PoolConfig)
     this.#of = of
     this.#types = types && new pg.TypeOverrides(types as never)
     this.#clients = Boolean(options.onConnect ?? options.query_timeout)
@@ -118,8 +154,26 @@ function isConfig(query: unknown): query is { text?: unknown } {
 }
 
 /**
- * `pg.Pool` of one tenant: `connect`, `query` and events as there. It ends with the client that it was made of; its
- * `max` counts within the plugin's budget.
+ * `pg.Pool` over tenants' connections: `connect`, `query` and events as there. `max`, which counts the connections that
+ * this pool has at a time, is within the plugin's budget.
  */
 export const Pool = TenantPool as unknown as new (options: PoolOptions) => PgPool
 export type Pool = PgPool
+
+/**
+ * For libraries that are given `pg` itself and make their pool by themselves, like TypeORM's `driver`: their own settings of
+ * host, user and the like are left aside.
+ */
+export function driverOf(options: PoolOptions): { Pool: new (settings?: object) => PgPool } {
+  // Now, as theirs may be made when the application is ready.
+  options.tenants?.follow()
+  return {
+    Pool: class extends TenantPool {
+      constructor() {
+        super(options)
+      }
+    } as unknown as new (
+      settings?: object,
+    ) => PgPool,
+  }
+}

@@ -54,6 +54,13 @@ export interface Tenants {
   purge(id: string): Promise<RegistryRow>
   /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
   run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
+  /**
+   * For a library that is made once for all tenants: from now on each request and each `run` is remembered for as long as its
+   * code runs. Call it before the application is ready, and before hooks that need it.
+   * @returns the client of the tenant whose work calls it. It throws TENANT_CONTEXT_MISSING outside of any, and what
+   * `request.sql` throws in a request without a tenant
+   */
+  follow(): () => SqlClient
   /** The registry's row, or null for an id this service never heard of. Deleted tenants are returned as such. */
   find(id: string): Promise<RegistryRow | null>
   /** Ordered by id; `after` is the last id of the page before. `limit` defaults to 100, at most 1000. */

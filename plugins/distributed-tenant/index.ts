@@ -11,6 +11,7 @@ import { settle } from './config/settings.js'
 import { logSteps } from './diagnostics/logging.js'
 import { ConfigurationInvalid } from './errors.js'
 import { tenantDatabaseName } from './names.js'
+import { createFollowing } from './request/following.js'
 import { addRequestHooks } from './request/hooks.js'
 import { fromDomain, fromHeader, fromSubdomain } from './request/identify.js'
 import { refuseBlindTrust } from './request/trusted-proxies.js'
@@ -43,7 +44,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
   // An ORM on it changes nothing for our own queries.
   fastify.decorate('central', separateTypes(tenancy.pools.central.sql))
   fastify.decorate('notifications', tenancy.notifications)
-  fastify.decorate('tenants', createTenants(tenancy, identifiers))
+  fastify.decorate('tenants', createTenants(tenancy, identifiers, createFollowing(fastify)))
   addRequestHooks(fastify, {
     settings,
     directory: tenancy.directory,

@@ -8,6 +8,7 @@ import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning
 import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './names.js'
 import { idFor } from './provisioning/tenant-source.js'
 import { findTenant, insertTenant, listTenants, setLifecycle } from './registry/tenants-table.js'
+import type { Following } from './request/following.js'
 import { admitting, identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
 import { identifyTenant } from './request/identify.js'
 import type { Tenancy } from './tenancy.js'
@@ -16,7 +17,7 @@ import type { Lifecycle, NewTenant, RegistryRow } from './types.js'
 const PAGE = 100
 const LARGEST_PAGE = 1_000
 
-export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier[]): Tenants {
+export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier[], following: Following): Tenants {
   const { pools, directory, source, provisioner, purger, settings } = tenancy
   const central = pools.central.sql
 
@@ -71,13 +72,15 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
       const admit = admitting(entry.id, directory, tenancy.oldestSchema)
       const scope = pools.clientFor(tenantDatabaseName(entry.id, settings.service), admit)
       try {
-        return await fn({ tenant: tenantOf(entry), sql: scope.sql })
+        const { sql } = scope
+        return await following.within({ sql }, () => fn({ tenant: tenantOf(entry), sql }))
       } finally {
         scope.release()
         const { leases } = scope
         if (leases > 0) tenancy.publish({ area: 'access', event: { type: 'ran', tenant: entry.id, leases } })
       }
     },
+    follow: following.follow,
     find: async id => findTenant(central, parseTenantId(id)),
     list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
     identify: async (request: FastifyRequest) =>
