@@ -403,6 +403,22 @@ for (const [label, machine] of machines) {
     }
   })
 
+  t.test(`${label}: a service can use up an id that it knows, so no id may be known beforehand`, async t => {
+    const { as } = await rig(t, machine)
+    const [identity, employee] = [await as('identity'), await as('employee')]
+    await ensureTenantStream(identity)
+    const known = { subject: 'tenant.ready.employee', payload: Buffer.from('{}'), messageId: 'tenant.created:acme:1' }
+    t.match(await createPublisher(employee).publish(known), { seq: 1, duplicate: false })
+    const own = { ...known, subject: 'tenant.created', messageId: known.messageId }
+    t.match(
+      await createPublisher(identity).publish(own),
+      { seq: 1, duplicate: true },
+      'the stream drops identity’s event',
+    )
+    const random = { ...own, messageId: `${known.messageId}:${randomUUID()}` }
+    t.match(await createPublisher(identity).publish(random), { seq: 2, duplicate: false })
+  })
+
   t.test(`${label}: an operator may ask for tenants and do nothing else; a connection needs a user`, async t => {
     const { nats, as, raw } = await rig(t, machine)
     const identity = await as('identity')

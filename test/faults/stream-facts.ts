@@ -4,7 +4,7 @@ import { AckPolicy, connect, DeliverPolicy } from 'nats'
 import type { RunningStack } from '../../stack/stack.js'
 
 export interface StreamFacts {
-  /** How often each outbox row's message is stored; one that was fed again into a new stream counts as itself. */
+  /** How often each message id is stored; a row that is fed again into a new stream has a new one. */
   readonly stored: ReadonlyMap<string, number>
   readonly messages: number
   readonly consumers: readonly { readonly name: string; readonly pending: number; readonly unacknowledged: number }[]
@@ -42,7 +42,7 @@ export async function readStream(stack: RunningStack): Promise<StreamFacts> {
       const all = await reader.fetch({ max_messages: state.messages, expires: 5_000 })
       let left = state.messages
       for await (const message of all) {
-        const id = (message.headers?.get('Nats-Msg-Id') || `#${message.seq}`).replace(/:fed-\d+$/, '')
+        const id = message.headers?.get('Nats-Msg-Id') || `#${message.seq}`
         stored.set(id, (stored.get(id) ?? 0) + 1)
         if (--left === 0) break
       }

@@ -130,7 +130,8 @@ async function compare(
 
 /**
  * Of all rows whose message is gone, only the newest word on each tenant goes again, of its lifecycle and of our status
- * each: it holds the whole state. The older ones are taken out of the count.
+ * each: it holds the whole state. The older ones are taken out of the count. Its message id is new, and no service can know it
+ * beforehand: the stream drops what comes under an id that another has used.
  */
 async function feedAgain(sql: TransactionClient, now: StreamFacts, gone: ReturnType<typeof sql>): Promise<number> {
   const rows = await sql<{ again: boolean }[]>`
@@ -145,7 +146,10 @@ async function feedAgain(sql: TransactionClient, now: StreamFacts, gone: ReturnT
     )
     update outbox set stream_created = ${now.created}, stream_seq = null,
       published_at = case when again then null else published_at end,
-      fed = case when again then fed + 1 else fed end
+      fed = case when again then fed + 1 else fed end,
+      message_id = case when again
+        then regexp_replace(message_id, ':fed-.*$', '') || ':fed-' || fed + 1 || '-' || left(gen_random_uuid()::text, 8)
+        else message_id end
     from judged where outbox.seq = judged.seq
     returning again`
   return rows.filter(row => row.again).length

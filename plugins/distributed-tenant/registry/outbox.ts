@@ -39,11 +39,11 @@ export interface OutboxRow {
 
 /**
  * Locks up to `limit` rows, of each tenant only the oldest that waits: another relay may hold it, and then the tenant
- * waits for that one. A row that is published again has a message id of its own.
+ * waits for that one.
  */
 export function claimRows(sql: QueryClient, limit: number): PromiseLike<OutboxRow[]> {
   return sql<OutboxRow[]>`
-    select seq, message_id || case when fed = 0 then '' else ':fed-' || fed end as "messageId", subject, payload, headers
+    select seq, message_id as "messageId", subject, payload, headers
     from outbox this
     where published_at is null and refused_at is null and not exists (
       select 1 from outbox older where older.tenant_id = this.tenant_id and older.seq < this.seq

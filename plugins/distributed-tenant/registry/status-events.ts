@@ -1,4 +1,5 @@
 // Owns the status event of a row: what this service says about one tenant, in the transaction that made it so.
+import { randomBytes } from 'node:crypto'
 import { type StatusEvent, statusSubject } from '../../../events/index.js'
 import type { QueryClient, RegistryRow, ServiceName, SqlClient, TenantId } from '../types.js'
 import { writeOutbox } from './outbox.js'
@@ -27,8 +28,9 @@ export async function writeStatus(
     ...(row.incarnation !== null && { incarnation: row.incarnation }),
     ...fields,
   }
-  // With the time: where this database was set back a revision comes twice.
-  const messageId = `${subject}:${row.id}:${row.revision}:${row.updatedAt.getTime().toString(16)}`
+  // Where this database was set back a revision comes twice. And no other service may know the id beforehand: the stream would
+  // drop ours as a repeat of its message.
+  const messageId = `${subject}:${row.id}:${row.revision}:${randomBytes(4).toString('hex')}`
   await writeOutbox(tx, { tenantId: row.id, subject, messageId, payload })
 }
 

@@ -86,8 +86,7 @@ begin
     ready_at = coalesce(ready_at, now())
   where id = the_tenant returning * into tenant;
   insert into outbox (message_id, tenant_id, subject, headers, payload)
-  values (concat_ws(':', the_subject, the_tenant, tenant.revision,
-    to_hex(floor(extract(epoch from tenant.updated_at) * 1000)::bigint)), the_tenant, the_subject,
+  values (concat_ws(':', the_subject, the_tenant, tenant.revision, left(gen_random_uuid()::text, 8)), the_tenant, the_subject,
     the_headers, jsonb_strip_nulls(jsonb_build_object('incarnation', tenant.incarnation)) || jsonb_build_object(
     'id', the_tenant, 'service', the_service, 'version', tenant.version, 'revision', tenant.revision,
     'attempts', tenant.attempts, 'status', 'ready', 'step', 'ready', 'schemaVersion', the_schema_version,

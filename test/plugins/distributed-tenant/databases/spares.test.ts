@@ -79,7 +79,7 @@ t.test('spares', async t => {
     t.match(event, {
       subject: 'tenant.ready.employee',
       headers: { traceparent: '00-of-the-test' },
-      message_id: new RegExp(`^tenant\\.ready\\.employee:acme:${row?.revision}:[0-9a-f]+$`),
+      message_id: new RegExp(`^tenant\\.ready\\.employee:acme:${row?.revision}:[0-9a-f]{8}$`),
       payload: { id: 'acme', service: 'employee', status: 'ready', step: 'ready', schemaVersion: 1, attempts: 1 },
     })
     t.same(

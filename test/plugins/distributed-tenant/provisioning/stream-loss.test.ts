@@ -48,6 +48,9 @@ t.test('losses of the stream', async t => {
     // The newest word alone is told again: it holds the whole state.
     t.match(await employee.tenants.find('wiped'), { version: 2, name: 'Second', domain: 'wiped.example.com' })
     t.ok(lossOf('identity', 'found_new'))
+    // Under an id that was never published, so that nobody can have used it up.
+    const [again] = await identity.central`select message_id from outbox where tenant_id = 'wiped' and fed > 0`
+    t.match(again?.message_id, /^tenant\.updated:wiped:2:[0-9a-f]{8}:fed-1-[0-9a-f]{8}$/)
     await until('its status has arrived', 20_000, () =>
       statuses.some(one => one.id === 'wiped' && one.service === 'employee'),
     )
