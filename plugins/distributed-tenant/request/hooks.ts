@@ -1,15 +1,23 @@
-// Owns a request's way: identify, look up, authorise in `onRequest`; one client, made when it is first touched; dead when
-// the response is over. Invariant: `reply.raw` 'close' ends every request there is (23 of 23 endings, docs/decisions/0012), but
-// for one that waits in a pipeline, which ends with its socket; 'finish' only comes first in the ordinary ones, before
-// anybody's `onResponse`. Nothing here takes a connection: a query does. A route without a tenant is left alone.
+// The hooks of a request: `onRequest` identifies the tenant, looks it up and authorises; `onResponse` releases the client, which
+// is made when a handler first touches it. Nothing here takes a connection: a query does.
+// Invariant: a client is released once, whatever ends the request: `onResponse` comes first in the ordinary endings, `reply.raw`
+// 'close' in all others (23 of 23, docs/decisions/0012), and a request that waits in a pipeline ends with its socket. No query
+// that begins after the response is finished reaches the wire. A route with `tenant: false` has neither hook nor listener.
 
-import type { FastifyContextConfig, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type {
+  FastifyContextConfig,
+  FastifyInstance,
+  FastifyReply,
+  FastifyRequest,
+  onResponseHookHandler,
+} from 'fastify'
 import type { Identifier } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/redis-cache.js'
 import {
+  TenantClientReleased,
   TenantContextMissing,
   TenantDatabaseUnavailable,
   TenantDisabled,
@@ -42,6 +50,7 @@ interface Slot extends Identification {
   tenant: Tenant | null
   client: ClientScope | null
   over: boolean
+  readonly response: FastifyReply['raw']
   /** Whose end is told; null once it was, and for those who have nothing to tell. */
   ended: ((slot: Slot) => void) | null
   /** For one behind another in a pipeline: how it stops waiting for its socket's end. */
@@ -111,10 +120,19 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     return slot as Slot & { tenant: Tenant }
   }
 
+  /** Other `onResponse` hooks may run before ours: they come after the response all the same. */
+  function unlessFinished(response: Slot['response'], id: TenantId): Admit {
+    const admit = admitting(id, directory, oldestSchema)
+    return () => {
+      if (response.writableFinished) throw new TenantClientReleased()
+      return admit()
+    }
+  }
+
   function sqlOf(request: FastifyRequest): SqlClient {
     const slot = slotOf(request)
     if (!slot.client) {
-      slot.client = clientFor(slot.tenant.id, admitting(slot.tenant.id, directory, oldestSchema))
+      slot.client = clientFor(slot.tenant.id, unlessFinished(slot.response, slot.tenant.id))
       if (publish.hasSubscribers('access')) slot.ended = over => publishUsed(request, over)
       // The request may be over already, while its handler still runs.
       if (slot.over) slot.client.release()
@@ -138,7 +156,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     },
   })
 
-  addScopePolicy(fastify)
+  addRoutePolicy(fastify)
 
   // By callback: a route without a tenant then waits for nothing.
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -153,6 +171,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
       tenant: null,
       client: null,
       over: false,
+      response: reply.raw,
       ended: null,
       unwait: null,
     }
@@ -239,12 +258,16 @@ function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
     end(slot)
     return
   }
-  // Not `once`, which makes two closures for every request; what has ended has ended. In front of Fastify's own listener,
-  // so that no `onResponse` hook still has a client; as such a hook, every route there is would pay for one.
+  // Not `once`, which makes two closures for every request; what has ended has ended.
   ;(raw as Carrier)[kSlot] = slot
-  raw.prependListener('finish', endOfResponse)
   raw.on('close', endOfResponse)
   if (raw.socket === null) slot.unwait = endWithSocket(raw, () => end(slot))
+}
+
+/** The hook that `onRoute` adds to routes with a tenant. */
+const releaseClient: onResponseHookHandler = (request, _reply, done) => {
+  end((request as Carrier)[kSlot])
+  done()
 }
 
 function endOfResponse(this: Carrier): void {
@@ -267,8 +290,11 @@ export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | 
 const ownIdentifiers = (by: FastifyContextConfig['identifyBy']): readonly Identifier[] | undefined =>
   typeof by === 'function' ? [by] : by
 
-/** `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })`: a scope's word, for routes that say nothing. */
-function addScopePolicy(fastify: FastifyInstance): void {
+/**
+ * `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })` sets the scope's policy for routes without one of
+ * their own. Every route with a tenant gets the hook that releases its client.
+ */
+function addRoutePolicy(fastify: FastifyInstance): void {
   type Policy = Pick<FastifyContextConfig, 'tenant' | 'identifyBy'>
   type Scope = { [kPolicy]?: Policy }
   fastify.addHook('onRegister', (instance, options) => {
@@ -285,5 +311,6 @@ function addScopePolicy(fastify: FastifyInstance): void {
     const config: Policy = { ...(this as Scope)[kPolicy], ...route.config }
     if (config.identifyBy !== undefined) config.identifyBy = [config.identifyBy].flat()
     if (Object.keys(config).length > 0) route.config = config
+    if (config.tenant !== false) route.onResponse = [releaseClient, ...[route.onResponse ?? []].flat()]
   })
 }

@@ -351,6 +351,19 @@ t.test('a request', async t => {
     t.equal((await app.inject({ url: '/reply', headers: { 'hrms-client-id': 'acme' } })).statusCode, 200)
     await quiet(t, app)
   })
+  await t.test('releases its client in an onResponse hook that routes without a tenant do not have', async t => {
+    const hooks: Record<string, number> = {}
+    const other = await build('employee', {}, app => {
+      app.addHook('onRoute', ({ url, onResponse }) => {
+        hooks[url] = [onResponse ?? []].flat().length
+      })
+      app.get('/with', { config: { tenant: 'required' }, onResponse: async () => {} }, async () => 'a')
+      app.get('/either', async () => 'a')
+      app.get('/without', { config: { tenant: false } }, async () => 'a')
+    })
+    t.same(hooks, { '/with': 2, '/either': 1, '/without': 0 })
+    await other.close()
+  })
 })
 
 async function* bodies(rows: AsyncIterable<{ body: string }[]>) {
