@@ -1,7 +1,8 @@
 // Owns the shape of both message bodies. Each field's `description` is the sentence a refusal shows to people.
 // Invariant: unknown fields are allowed (a newer identity may send more); who reads a body copies known fields only.
 // Depends on nothing outside the process.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from './json-schema.js'
 import { SERVICE_PATTERN } from './subjects.js'
 import { TENANT_ID_MAX, TENANT_ID_PATTERN } from './tenant-id.js'
 import { compileValidator } from './validator.js'

@@ -1,9 +1,9 @@
 // A schema compiled for input. Invariant: no pattern and no format meets a string that is longer than its schema allows,
 // neither when a value is checked nor when its errors are listed. Depends on nothing outside the process.
 import type { Static, TSchema } from 'typebox'
-import { Compile } from 'typebox/compile'
+import { Compile } from 'typebox/schema'
 
-type Flaws = ReturnType<ReturnType<typeof Compile>['Errors']>
+type Flaws = ReturnType<ReturnType<typeof Compile>['Errors']>[1]
 
 export interface Validator<Schema extends TSchema = TSchema> {
   Check(value: unknown): value is Static<Schema>
@@ -14,12 +14,12 @@ export interface Validator<Schema extends TSchema = TSchema> {
 /** TypeBox checks a length before a pattern, and lists the errors of every keyword, whatever came before. */
 export function compileValidator<Schema extends TSchema>(schema: Schema): Validator<Schema> {
   const whole = Compile(schema as TSchema)
-  const bounds = Compile(withoutPatterns(schema))
+  const bounds = Compile(withoutPatterns(schema as TSchema))
   return {
     Check: (value): value is Static<Schema> => whole.Check(value),
     Errors(value) {
-      const beyond = bounds.Errors(value)
-      return beyond.length > 0 ? beyond : whole.Errors(value)
+      const [, beyond] = bounds.Errors(value)
+      return beyond.length > 0 ? beyond : whole.Errors(value)[1]
     },
   }
 }

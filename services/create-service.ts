@@ -2,7 +2,6 @@
 // What cannot be built stops the start, and what was opened until then is closed again.
 
 import { randomUUID } from 'node:crypto'
-import { registerAjvFormats } from '@fastify/type-provider-typebox'
 import Fastify, {
   type FastifyHttpOptions,
   type FastifyInstance,
@@ -31,7 +30,7 @@ import { type Bearers, isOperator } from './http/admin.js'
 import { connectionLimit, limitConnections } from './http/connections.js'
 import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
-import { compileRequest } from './http/validation.js'
+import { compileRequest, registerFormats } from './http/validation.js'
 import redis from './redis.js'
 
 /** What a service is. */
@@ -84,7 +83,7 @@ export async function createService(
     logger = false,
     server: { maxConnections, ...server } = {},
   } = options
-  registerAjvFormats()
+  registerFormats()
   const proxies = environment.TRUSTED_PROXIES
   const app: FastifyInstance = Fastify({
     ...server,

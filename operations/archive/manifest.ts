@@ -1,8 +1,9 @@
 // Owns what an archive says of itself: which tenant, and for each service what was taken, when, at which versions, and what
 // must be there again after a restore. Invariant: what is read here has the shape and the names that we write, so that
 // nothing of it can reach SQL or a path unseen.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
 import { compileValidator, TENANT_ID_MAX, TENANT_ID_PATTERN } from '../../events/index.js'
+import { Type } from '../../events/json-schema.js'
 import type { DatabaseSetting } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { ArchiveInvalid } from '../../plugins/distributed-tenant/errors.js'
 import type { Contents as DatabaseContents } from '../copying/compare-contents.js'

@@ -1,5 +1,6 @@
 // Owns what the health routes answer, as schemas. No tenant is named but the one that was asked for.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../events/json-schema.js'
 
 const Part = Type.Object({
   status: Type.Enum(['up', 'down', 'off'], { description: '`off`: not configured, so it cannot be down.' }),

@@ -1,6 +1,7 @@
 // Owns the JSON schemas every service shares: the error shape, identifiers, times, texts and pages.
 // Invariant: no text that PostgreSQL cannot hold passes, so bad input is a 400 here and never a 500 below.
-import { type Static, type TSchema, Type } from 'typebox'
+import type { Static, TSchema } from 'typebox'
+import { Type } from '../../events/json-schema.js'
 
 /** Not only blanks, and without NUL and half characters (lone surrogates). Linear: no two loops may share a character. */
 const TEXT = '^(?!\\s*$)[^\\u0000\\p{Cs}]*$'

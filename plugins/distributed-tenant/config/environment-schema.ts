@@ -1,6 +1,7 @@
 // Owns the list of environment variables: what each may hold, its default, which are secret. A description says what a right
 // value looks like and is printed with the error. Nothing is read here: environment.ts does.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import { ROLE_SECRET_PATTERN } from '../credentials/role-credentials.js'
 import { INSTANCES_PATTERN } from './instances.js'
 

@@ -3,8 +3,8 @@
 // server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know". One row of a
 // page that cannot be read is set apart and keeps nobody else's change from being read.
 
-import { Type } from 'typebox'
 import { compileValidator, isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
+import { Type } from '../../../events/json-schema.js'
 import { withCause } from '../connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
 import type { FeedTenant } from '../registry/identity-state.js'

@@ -1,5 +1,6 @@
 // Owns what a department looks like over HTTP.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import { nullableText, nullableUuid, page, text, timestamp, uuid } from '../../http/schemas.js'
 
 const code = text(20, 'Unique in the tenant, like ENG; upper and lower case are the same.')

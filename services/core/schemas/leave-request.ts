@@ -1,5 +1,6 @@
 // Owns what a request for leave looks like over HTTP. It is decided by changing its status.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import { day, nullableText, nullableTimestamp, nullableUuid, page, text, timestamp, uuid } from '../../http/schemas.js'
 
 const type = Type.Enum(['annual', 'sick', 'parental', 'unpaid', 'other'])

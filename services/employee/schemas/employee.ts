@@ -1,5 +1,6 @@
 // Owns what an employee looks like over HTTP.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import { day, email, nullableText, nullableUuid, page, text, timestamp, uuid } from '../../http/schemas.js'
 
 const status = Type.Enum(['active', 'on_leave', 'terminated'])

@@ -1,5 +1,5 @@
 // Owns what the feed looks like to a service.
-import { Type } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
 import { nullableTimestamp } from '../../http/schemas.js'
 

@@ -1,5 +1,6 @@
 // Owns what signing in looks like over HTTP. A password is only ever in a request's body.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import { email, text } from '../../http/schemas.js'
 
 const MESSAGE = '12 to 200 characters; long counts more than strange.'

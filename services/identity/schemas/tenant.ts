@@ -1,5 +1,6 @@
 // Owns what a tenant looks like over the admin API. Ids are checked by the tenant plugin, which has codes for them.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
 import { nullableText, nullableTimestamp, page, text, timestamp } from '../../http/schemas.js'
 import { FirstUser } from './credentials.js'

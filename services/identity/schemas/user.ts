@@ -1,5 +1,6 @@
 // Owns what a user of a tenant looks like over HTTP.
-import { type Static, Type } from 'typebox'
+import type { Static } from 'typebox'
+import { Type } from '../../../events/json-schema.js'
 import { email, page, text, timestamp, uuid } from '../../http/schemas.js'
 import { newPassword } from './credentials.js'
 

@@ -1,0 +1,29 @@
+// What a URL can only carry as text, as the routes' schemas want it.
+import Fastify from 'fastify'
+import t from 'tap'
+import { Type } from '../../../events/json-schema.js'
+import { compileRequest } from '../../../services/http/validation.js'
+
+t.test('a number or a boolean of a URL is one, and what is none is refused', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  app.setValidatorCompiler(compileRequest)
+  const querystring = Type.Object(
+    {
+      count: Type.Optional(Type.Integer({ minimum: 1, maximum: 9 })),
+      share: Type.Optional(Type.Number()),
+      all: Type.Optional(Type.Boolean()),
+      text: Type.Optional(Type.String()),
+    },
+    { additionalProperties: false },
+  )
+  app.get('/', { schema: { querystring } }, async request => request.query)
+  const get = async (query: string) => {
+    const answer = await app.inject(`/?${query}`)
+    return answer.statusCode === 200 ? answer.json() : answer.statusCode
+  }
+  t.same(await get('count=7&share=1.5&all=true&text=7'), { count: 7, share: 1.5, all: true, text: '7' })
+  t.same(await get('all=0'), { all: false })
+  for (const query of ['count=x', 'count=10', 'count=', 'count=1&count=2', 'share=NaN', 'all=maybe', 'other=1'])
+    t.equal(await get(query), 400, query)
+})
