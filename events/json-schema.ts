@@ -56,3 +56,12 @@ export const Type = {
   | 'Unknown'
   | 'Unsafe'
 >
+
+/** What an environment or a URL carries as text, as its schema has it: a number or a boolean; else, and when it is none, the text. */
+export function fromText(schema: object, text: string): string | number | boolean {
+  const { type } = schema as { type?: unknown }
+  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text
+  if (type !== 'integer' && type !== 'number') return text
+  const number = Number(text)
+  return text.trim() !== '' && Number.isFinite(number) ? number : text
+}

@@ -5,6 +5,7 @@ import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import Format from 'typebox/format'
 import { compileValidator } from '../../events/index.js'
+import { fromText } from '../../events/json-schema.js'
 
 /** Those that schemas of services name. Answers are written by Fastify, which takes them from the same package. */
 const FORMATS = ['date', 'date-time', 'email'] as const
@@ -22,29 +23,19 @@ export function registerFormats(): void {
 export const compileRequest: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = compileValidator(schema)
   return value => {
-    const converted = httpPart === 'body' ? value : fromText(schema, value)
+    const converted = httpPart === 'body' ? value : convert(schema, value)
     // Fastify's type is narrower than what it does with the list: it makes one error of it.
     return validator.Check(converted) ? { value: converted } : { error: validator.Errors(converted) as never }
   }
 }
 
-interface Shape {
-  readonly type?: unknown
-  readonly properties?: Readonly<Record<string, Shape>>
-}
-
-/** What is no number stays the text that it is, and is refused as such. */
-function fromText(schema: Shape, value: unknown): unknown {
-  if (typeof value === 'string') {
-    if (schema.type === 'integer') return Number.isFinite(+value) ? Math.trunc(+value) : value
-    if (schema.type === 'number') return Number.isFinite(+value) ? +value : value
-    if (schema.type === 'boolean') return /^(true|1)$/i.test(value) ? true : /^(false|0)$/i.test(value) ? false : value
-    return value
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+/** Each parameter that the schema knows; one that is given twice is a list, and stays one. */
+function convert(schema: TSchema, value: unknown): unknown {
+  const { properties = {} } = schema as { properties?: Readonly<Record<string, object>> }
   const given = value as Record<string, unknown>
-  for (const [name, shape] of Object.entries(schema.properties ?? {})) {
-    if (Object.hasOwn(given, name)) given[name] = fromText(shape, given[name])
+  for (const [name, shape] of Object.entries(properties)) {
+    const text = given[name]
+    if (Object.hasOwn(given, name) && typeof text === 'string') given[name] = fromText(shape, text)
   }
   return given
 }

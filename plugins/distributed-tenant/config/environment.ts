@@ -1,7 +1,8 @@
 // Owns reading the environment. A known variable with a bad value stops the start and names itself and the cure; unknown ones
 // are ignored. Every secret may also come from a file: NAME_FILE. What each may hold is in variables.ts.
 import { existsSync } from 'node:fs'
-import envSchema from 'env-schema'
+import { compileValidator, type Validator } from '../../../events/index.js'
+import { fromText } from '../../../events/json-schema.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { NoText, readTextFile } from '../text-file.js'
 import { type Environment, environmentSchema, secretVariables } from './environment-schema.js'
@@ -22,14 +23,21 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     const secret = readSecret(name, source)
     if (secret !== undefined) data[name] = secret
   }
-  try {
-    const environment = envSchema<Environment>({ schema: structuredClone(environmentSchema), data, env: false })
-    environment.DOCKER_ENABLED ??= existsSync('/.dockerenv')
-    return environment
-  } catch (error) {
-    throw new ConfigurationInvalid(describe(error))
+  const { properties } = environmentSchema
+  const environment: Record<string, unknown> = {}
+  for (const [name, schema] of Object.entries(properties)) {
+    const text = data[name]
+    const { default: otherwise } = schema as { default?: unknown }
+    if (text !== undefined) environment[name] = fromText(schema, text)
+    else if (otherwise !== undefined) environment[name] = otherwise
   }
+  validator ??= compileValidator(environmentSchema)
+  if (!validator.Check(environment)) throw new ConfigurationInvalid(describe(validator.Errors(environment)))
+  environment.DOCKER_ENABLED ??= existsSync('/.dockerenv')
+  return environment
 }
+
+let validator: Validator<typeof environmentSchema> | undefined
 
 /**
  * A secret from NAME or from the file NAME_FILE names; a trailing newline is dropped.
@@ -59,9 +67,8 @@ export function secretPath(
   return source[`${name}_FILE`] || undefined
 }
 
-function describe(error: unknown): string {
-  const first = (error as { errors?: { instancePath: string }[] }).errors?.[0]
-  const name = first?.instancePath.slice(1) as keyof typeof environmentSchema.properties | undefined
-  const schema = name ? (environmentSchema.properties[name] as { description?: string }) : undefined
-  return schema ? `${name} is not usable: it must be ${schema.description}.` : (error as Error).message
+function describe([first]: ReturnType<Validator['Errors']>): string {
+  const name = first?.instancePath.slice(1) as keyof typeof environmentSchema.properties
+  const { description } = environmentSchema.properties[name] as { description?: string }
+  return `${name} is not usable: it must be ${description}.`
 }

@@ -1,6 +1,9 @@
 // Owns how we talk to Redis: every command has its own short deadline, nothing queues, nothing is sent twice. A dead or
 // frozen Redis then costs a command at most a tenth of a second, and a caller takes every failure for a miss.
-import { Redis } from 'ioredis'
+import { createRequire } from 'node:module'
+import type { Redis } from 'ioredis'
+
+const require = createRequire(import.meta.url)
 
 /** Set here, as what the URL's query says would win over the options. */
 function encrypted(url: string, ca: string | undefined) {
@@ -17,7 +20,9 @@ function encrypted(url: string, ca: string | undefined) {
  */
 export function connectRedis(url: string, connectionName: string, ca?: string): Redis {
   const { url: address, ...tls } = /^rediss:/i.test(url) ? encrypted(url, ca) : { url }
-  const client = new Redis(address, {
+  // Loaded when there is a Redis: the operator's command and many services have none, and it takes a tenth of a second.
+  const { Redis: Client } = require('ioredis') as typeof import('ioredis')
+  const client = new Client(address, {
     ...tls,
     connectionName,
     enableOfflineQueue: false,
