@@ -1,4 +1,4 @@
-// Owns certificates for tests of TLS: an authority, and what it signs. Gone with the test.
+// Certificates for tests of TLS: an authority, and the certificates it signs. Removed with the test.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,7 +13,7 @@ export interface Certificate {
 export interface Certificates {
   /** The authority's own. */
   readonly ca: string
-  /** What it signed for this machine, for another host, and for this machine until yesterday. Paths of PEM files. */
+  /** Certificates for this machine, for another host, and for this machine until yesterday. Paths of PEM files. */
   readonly good: Certificate
   readonly wrongHost: Certificate
   readonly expired: Certificate

@@ -1,5 +1,5 @@
-// Owns a program as a child of a test: what it says, how it ends, and that it ends with the test. Whoever waits for a word
-// of a child that ends without having said it fails with all it did say: nothing waits for the dead.
+// A program as a child of a test: its output, its exit, and its end with the test. A wait for a line of a child that
+// ends without it fails with its whole output.
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Test } from 'tap'
 
@@ -12,18 +12,21 @@ export interface Ended {
 
 export interface Child {
   readonly process: ChildProcess
-  /** Both streams, as they came. */
+  /** Both streams, in the order of arrival. */
   output(): string
-  /** Resolves once `said` fits. @throws with all it said, when it ends before that or `ms` are over */
+  /**
+   * Resolves once `what` matches the output. @throws with the whole output, when it ends before that or `ms` are
+   * over
+   */
   waitFor(what: RegExp, ms?: number): Promise<void>
-  /** Resolves, and never rejects, when it has ended and everything it said has been heard. */
+  /** Resolves, and never rejects, when it has ended and all of its output has been read. */
   readonly ended: Promise<Ended>
   /** Asks it to end, and waits until it has. */
   stop(signal?: NodeJS.Signals): Promise<Ended>
 }
 
-/** Longer than any start on a slow machine: nobody promises how soon a word comes. */
-const WORD_MS = 60_000
+/** Longer than any start on a slow machine: the time of a line is not promised. */
+const OUTPUT_MS = 60_000
 
 /** @param args of node: the program first, or options of node before it */
 export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], env: NodeJS.ProcessEnv): Child {
@@ -53,7 +56,7 @@ export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], e
   return {
     process: child,
     output: () => seen.both,
-    waitFor(what, ms = WORD_MS) {
+    waitFor(what, ms = OUTPUT_MS) {
       return new Promise((resolve, reject) => {
         const finish = (error?: Error) => {
           clearTimeout(timer)
@@ -62,7 +65,7 @@ export function startChild(t: Pick<Test, 'teardown'>, args: readonly string[], e
           else resolve()
         }
         const look = () => what.test(seen.both) && finish()
-        const never = (why: string) => finish(new Error(`${why} without ${what}. It said:\n${seen.both}`))
+        const never = (why: string) => finish(new Error(`${why} without ${what}. Its output:\n${seen.both}`))
         const timer = setTimeout(() => never(`${ms} ms are over`), ms)
         listeners.add(look)
         look()

@@ -19,7 +19,7 @@ const count = (text: string, how: string | null = null) => {
 t.test('a file without a test has proved nothing', async t => {
   t.same(count('1..0 # no tests found'), { passed: 0, failed: 1, skipped: 0 })
   t.same(count(''), { passed: 0, failed: 1, skipped: 0 })
-  t.same(count('1..0 # no pgbouncer'), { passed: 0, failed: 0, skipped: 1 }, 'and says so')
+  t.same(count('1..0 # no pgbouncer'), { passed: 0, failed: 0, skipped: 1 }, 'and reports it')
 })
 
 t.test('counts tests, not assertions', async t => {
@@ -35,7 +35,7 @@ t.test('a file that fails without a failed test counts as one', async t => {
   t.same(count('not ok 1 - one\n1..1', 'ended by exit code 1'), { passed: 0, failed: 1, skipped: 0 })
 })
 
-t.test('a failure stands there once, where it happened, with its diagnostics and what the file printed', async t => {
+t.test('a failure is reported once, at its place, with its diagnostics and the output of the file', async t => {
   const { failures } = read(
     `# Subtest: one
     ok 1 - fine
@@ -59,7 +59,7 @@ not ok 1 - one # time=3ms
   t.match(read('# Subtest: stays\n    ok 1 - fine', 'ended by SIGKILL').failures.join('\n'), /stays/)
 })
 
-t.test('long diagnostics are cut, and say so', async t => {
+t.test('long diagnostics are cut, with a note', async t => {
   const lines = Array.from({ length: 100 }, (_, i) => `  line${i}: ${i}`)
   const [failure = ''] = read(['not ok 1 - a', '  ---', ...lines, '  ...', '1..1'].join('\n')).failures
   t.equal(failure.split('\n').length, 63)

@@ -1,6 +1,6 @@
-// What the TAP of one test file says: how many single tests passed, failed and were skipped, each failure with its place
-// and diagnostics, and the test that the file is in. A file that fails without a failed test counts as one failed test,
-// and so does a file without any.
+// The result of one test file, from its TAP: the counts of single tests that passed, failed and were skipped, each
+// failure with its place and diagnostics, and the test that the file is in. A file that fails without a failed test
+// counts as one failed test, and so does a file without any.
 import { readFileSync } from 'node:fs'
 import { SourceMap } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -15,11 +15,11 @@ export class FileResult {
   passed = 0
   failed = 0
   skipped = 0
-  /** As they are printed. */
+  /** The printed texts. */
   readonly failures: string[] = []
   /** The test that began last. */
   inside = ''
-  /** What is no TAP: the last lines say why a file ended early. */
+  /** Output that is no TAP: the last lines show why a file ended early. */
   readonly extra: string[] = []
   #final: FinalResults | null = null
 
@@ -57,7 +57,7 @@ export class FileResult {
     }
   }
 
-  /** Failures from the innermost point out: a test that failed only because of what is in it needs no second report. */
+  /** Failures from the innermost point out: a test that failed only because of one inside it needs no second report. */
   #follow(parser: Parser): void {
     let before = -1
     parser.on('child', child => {
@@ -109,7 +109,7 @@ export function inSource(text: string): string {
         if (!('originalSource' in entry)) return place
         return `${join(dirname(file), entry.originalSource)}:${entry.originalLine + 1}:${entry.originalColumn + 1}`
       } catch {
-        // Not compiled from a source of ours.
+        // Not compiled from a source of the repository.
         return place
       }
     },

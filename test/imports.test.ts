@@ -1,5 +1,5 @@
-// Holds the house to its rules: who may import whom, who may read the environment, how files are named and begin.
-// Each test lists every offence, so that one run shows all there is to mend.
+// Checks the rules of the source tree: imports between folders, access to the environment, names and first lines of
+// files. Each test lists every offence, so that one run shows all faults.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
@@ -7,7 +7,7 @@ import t from 'tap'
 const product = ['events', 'plugins', 'orms', 'services', 'operations', 'cli'] as const
 const beside = ['stack', 'bench', 'examples', 'test'] as const
 
-/** What a top folder may import of ours, besides itself. */
+/** The folders that a top folder may import, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
   events: [],
   plugins: ['events'],
@@ -19,7 +19,7 @@ const below: Record<(typeof product)[number], readonly string[]> = {
 
 const plugin = 'plugins/distributed-tenant/'
 
-/** The plugin from top to bottom, folders with a slash: what stands on one line may import what stands on it and below it. */
+/** The plugin from top to bottom, folders with a slash: a file may import from its own line and the lines below. */
 const floors: readonly (readonly string[])[] = [
   ['index'],
   ['tenants'],
@@ -44,7 +44,7 @@ const floors: readonly (readonly string[])[] = [
   ['types', 'errors', 'names', 'text-file'],
 ]
 
-/** A package that one folder alone may import, whatever it is imported for. Tests and benchmarks are free. */
+/** A package that one folder alone may import. Tests and benchmarks are free. */
 const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/', pg: 'orms/pg/' }
 
 /** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
@@ -109,7 +109,7 @@ const offences = (sources: readonly Source[], judge: (source: Source, to: string
     }),
   )
 
-/** Circles of imports, each as the files on its way; one for each file that closes one. */
+/** Import cycles, each as the files on its way; one for each file that closes one. */
 function circles(sources: readonly Source[]): string[][] {
   const byFile = new Map(sources.map(source => [source.file.replace(/\.ts$/, '.js'), source]))
   const done = new Set<string>()
@@ -129,7 +129,7 @@ function circles(sources: readonly Source[]): string[][] {
   return found
 }
 
-t.test('the reading itself finds files and imports', async t => {
+t.test('the parser finds files and imports', async t => {
   for (const top of product) t.ok(sources[top]?.length, `${top} has files`)
   const [index] = inProduct.filter(({ file }) => file === `${plugin}index.ts`)
   t.ok(index?.imports.includes('./tenancy.js'), 'a relative import')
@@ -167,7 +167,7 @@ t.test('a folder of the plugin imports only folders below it', async t => {
   t.same(
     inPlugin.filter(({ file }) => rank(file) < 0).map(({ file }) => file),
     [],
-    'every file has a floor',
+    'every file has a place in the order',
   )
   const found = offences(inPlugin, (source, to) => {
     const path = target(source, to)
@@ -234,10 +234,10 @@ t.test('the environment is read where it is listed, and nowhere else', async t =
   t.same(readers.map(({ file }) => file).sort(), [...readersOfTheEnvironment].sort())
 })
 
-/** Where a timer's own work cannot fail, or is guarded where it is done. */
+/** Timers whose own work cannot fail, or guards itself. */
 const ownTimers = ['events/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts']
 
-/** What may be called by a timer as it is: it settles a promise, closes a socket, or guards its work. */
+/** Calls that a timer may make directly: they settle a promise, close a socket, or guard their work. */
 const harmless = [
   /^(resolve|settle|end|stop|tick)\b(?!\()/,
   /^\(\) => (resolve|reject|settle|guarded)\(/,
@@ -254,12 +254,12 @@ const unguarded = (text: string): string[] =>
     .filter(callback => !harmless.some(pattern => pattern.test(callback)))
     .map(callback => callback.split('\n', 1)[0] as string)
 
-t.test('what is done again and again is guarded, so that no timer ends the process', async t => {
+t.test('repeated work is guarded, so that no timer ends the process', async t => {
   const found = inProduct.filter(({ text }) => /\bsetInterval\(/.test(text)).map(({ file }) => file)
   t.same(found.sort(), [...ownTimers].sort())
 })
 
-t.test('what a timer does once settles a promise, closes a socket or is guarded', async t => {
+t.test('the single call of a timer settles a promise, closes a socket or is guarded', async t => {
   const looked = inProduct.filter(({ file }) => !ownTimers.includes(file))
   t.same(
     looked.flatMap(({ file, text }) => unguarded(text).map(callback => `${file}: ${callback}`)),
@@ -269,12 +269,12 @@ t.test('what a timer does once settles a promise, closes a socket or is guarded'
   for (const text of bad) t.equal(unguarded(text).length, 1, text)
 })
 
-t.test('no file is named after nothing', async t => {
+t.test('no file has a name without meaning', async t => {
   const found = everywhere.map(({ file }) => file).filter(file => /utils|helpers|manager|common/i.test(file))
   t.same(found, [])
 })
 
-t.test('every product file opens with what it owns', async t => {
+t.test('every product file opens with its purpose', async t => {
   const found = inProduct.filter(({ text }) => !/^(#!.*\n)?\s*(\/\/ \S|\/\*)/.test(text)).map(({ file }) => file)
   t.same(found, [])
 })

@@ -1,15 +1,19 @@
-// Where a run of the tests keeps its servers' data: in memory, where the machine has enough of it. An instance and each
-// database is hundreds of new files, which costs some disks a second of the kernel's time and memory next to nothing. What
-// is proved stays the same: a killed server finds in memory what it would find on a disk, as no test cuts the power.
+// The place of the servers' data in a run of the tests: in memory, where the machine has enough of it. An instance
+// and each database is hundreds of new files, which costs some disks a second of the kernel's time and memory next
+// to nothing. The proofs stay the same: a killed server finds in memory what it would find on a disk, as no test
+// cuts the power.
 import { readFileSync, statfsSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { type Folder, makeFolder } from '../stack/servers/folder.js'
 
 const memory = '/dev/shm'
-/** What three files at a time have been seen to use is under half of it. */
+/** The measured use of three files at a time is under half of it. */
 const ROOM_BYTES = 4 * 2 ** 30
 
-/** Under TMPDIR where it is set; in memory where there is enough of it (Linux); else where temporary files go. */
+/**
+ * Under TMPDIR where it is set; in memory where there is enough of it (Linux); else in the folder for temporary
+ * files.
+ */
 export function runFolder(): Folder {
   if (process.env.TMPDIR || !hasRoom()) return makeFolder()
   process.env.TMPDIR = memory

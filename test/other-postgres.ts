@@ -1,6 +1,7 @@
-// Owns PostgreSQL servers of other versions than this machine's, for tests: initdb and postgres come with npm packages that are
-// pinned in test/postgres/package.json. They are copied to where the server's own user may read them, and their libraries get
-// their links there, so no script of a package has to run. Invariant: null only on a platform that has none.
+// PostgreSQL servers of other versions than this machine's, for tests: initdb and postgres come with npm packages
+// that are pinned in test/postgres/package.json. They are copied to a folder that the server's own user may read,
+// and their libraries get their links there, so no script of a package has to run. Invariant: null only on a
+// platform that has none.
 import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -10,7 +11,7 @@ import type { Test } from 'tap'
 export type OtherVersion = 14 | 17
 
 const platform = `${process.platform}-${process.arch}`
-/** What the packages are for. */
+/** The purpose of the packages. */
 const DEMANDED = 'linux-x64'
 
 /** @returns the folder with initdb and postgres; null on a platform for which there are none */
@@ -32,7 +33,7 @@ export function otherPostgres(t: Pick<Test, 'teardown'>, version: OtherVersion):
   return join(folder, 'bin')
 }
 
-/** For a test that has nothing to run on. */
+/** For a test that has no server to run on. */
 export const noPostgres = (version: OtherVersion): string =>
   `there are no binaries of PostgreSQL ${version} for ${platform}, so nothing was tried on it`
 

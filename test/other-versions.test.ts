@@ -1,5 +1,6 @@
-// The basic promises on a newer server than Debian's: PostgreSQL 17, whose CREATEROLE and memberships are not those of 15. What
-// needs programs as new as the server says so where this machine's are older. A server that is too old is refused.
+// The basic promises on a newer server than Debian's: PostgreSQL 17, whose CREATEROLE and memberships differ from
+// those of 15. A test that needs programs as new as the server is skipped with that reason where this machine's are
+// older. A server that is too old is refused.
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -19,7 +20,7 @@ import { rig, until } from './rig.js'
 
 const program = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 
-t.test('on PostgreSQL 14, which is too old, a service says so and does not start', async t => {
+t.test('on PostgreSQL 14, which is too old, a service reports it and does not start', async t => {
   const bin = otherPostgres(t, 14)
   if (bin === null) return void t.pass(noPostgres(14), { skip: true })
   const { PATH = '' } = process.env

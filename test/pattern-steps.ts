@@ -1,6 +1,6 @@
-// Counts what a regular expression does: a backtracking matcher for the syntax that the product uses, which counts every
-// attempt at a part of the pattern. A count does not depend on the machine, as a time does. Invariant: syntax that it does
-// not know is an error and never counted as nothing. A look-behind counts as one attempt that holds.
+// Counts the steps of a regular expression: a backtracking matcher for the syntax that the product uses, which
+// counts every attempt at a part of the pattern. A count does not depend on the machine, as a time does. Invariant:
+// unknown syntax is an error and never counted as nothing. A look-behind counts as one attempt that holds.
 
 type Node =
   | { kind: 'char'; fits: (char: string) => boolean }
@@ -71,14 +71,14 @@ function parse(source: string, flags: string): Node {
       if (group === '(?=' || group === '(?!') return { kind: 'look', of, negative: group === '(?!' }
       return of
     }
-    const word = (text: string, place: number) => /\w/.test(text[place] ?? ' ')
+    const inWord = (text: string, place: number) => /\w/.test(text[place] ?? ' ')
     const [place] = /^(?:\^|\$|\\[bB])/.exec(rest) ?? []
     if (place !== undefined) {
       at += place.length
       const line = flags.includes('m')
       if (place === '^') return { kind: 'place', holds: (text, n) => n === 0 || (line && text[n - 1] === '\n') }
       if (place === '$') return { kind: 'place', holds: (text, n) => n === text.length || (line && text[n] === '\n') }
-      return { kind: 'place', holds: (text, n) => (word(text, n - 1) !== word(text, n)) === (place === '\\b') }
+      return { kind: 'place', holds: (text, n) => (inWord(text, n - 1) !== inWord(text, n)) === (place === '\\b') }
     }
     if (/^(?:[*+?{})]|\\[1-9k])/.test(rest)) return fail()
     const [single] =
@@ -175,7 +175,7 @@ function witness(node: Node, pick: number): string {
   }
 }
 
-/** Texts that repeat what a loop of the pattern repeats, behind what leads to that loop. */
+/** Texts that repeat the loop of a pattern, behind a text that leads to that loop. */
 function hostile(root: Node, picks: number): { prefix: string; pump: string }[] {
   const found: { prefix: string; pump: string }[] = []
   const walk = (node: Node, prefix: string, pick: number): void => {

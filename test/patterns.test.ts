@@ -1,4 +1,5 @@
-// Holds every pattern that meets input to linear work, and every text to a length that is checked before its pattern.
+// Checks that every pattern for input does linear work, and that the length of every text is checked before its
+// pattern.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import ajvFormats from 'ajv-formats'
@@ -21,7 +22,7 @@ function* within(schema: unknown, path = ''): Generator<{ path: string; schema: 
 const isText = ({ pattern, format, type }: Schema): boolean =>
   (typeof pattern === 'string' || typeof format === 'string') && [type].flat().includes('string')
 
-t.test('the counter tells linear work from quadratic', async t => {
+t.test('the counter distinguishes linear work from quadratic', async t => {
   for (const quadratic of [
     '^[^\\u0000\\p{Cs}]*[^\\s\\u0000\\p{Cs}][^\\u0000\\p{Cs}]*$',
     'a+$',
@@ -100,7 +101,7 @@ function inputsOf(app: FastifyInstance): { route: string; part: string; schema: 
   )
 }
 
-/** Lengths of the longest texts that regular expressions met while something ran, by pattern. */
+/** Lengths of the longest texts that each regular expression was run on, by pattern. */
 async function longestMet(work: () => Promise<unknown>): Promise<Map<string, number>> {
   const met = new Map<string, number>()
   const { exec, test } = RegExp.prototype
@@ -128,59 +129,55 @@ const LONG = 20_000
 /** Beyond what any schema allows, and within what a URL may have. */
 const LONG_IN_URL = 5_000
 
-t.test(
-  'every text of a route has a length, a linear pattern, and meets it only within that length',
-  async (t: Test) => {
-    const names = ['identity', 'employee', 'core'] as const
-    const all = new Set<string>()
-    const { service } = await serviceRig(t, names)
-    for (const name of names) {
-      const app = await service(name, { source: false })
-      await app.tenants.create({ id: 'acme', name: 'Acme' })
-      const inputs = inputsOf(app)
-      const patterns = new Set<string>()
-      let texts = 0
-      for (const { route, part, schema } of inputs) {
-        for (const { path, schema: one } of within(schema)) {
-          if (!isText(one)) continue
-          texts++
-          t.type(one.maxLength, 'number', `${name} ${route} ${part}${path} has a length`)
-          if (typeof one.pattern === 'string') patterns.add(one.pattern)
-          const format = typeof one.format === 'string' ? formatOf(one.format) : null
-          if (format) patterns.add(format)
-        }
+t.test('every text of a route has a length, a linear pattern, and runs it only within that length', async (t: Test) => {
+  const names = ['identity', 'employee', 'core'] as const
+  const all = new Set<string>()
+  const { service } = await serviceRig(t, names)
+  for (const name of names) {
+    const app = await service(name, { source: false })
+    await app.tenants.create({ id: 'acme', name: 'Acme' })
+    const inputs = inputsOf(app)
+    const patterns = new Set<string>()
+    let texts = 0
+    for (const { route, part, schema } of inputs) {
+      for (const { path, schema: one } of within(schema)) {
+        if (!isText(one)) continue
+        texts++
+        t.type(one.maxLength, 'number', `${name} ${route} ${part}${path} has a length`)
+        if (typeof one.pattern === 'string') patterns.add(one.pattern)
+        const format = typeof one.format === 'string' ? formatOf(one.format) : null
+        if (format) patterns.add(format)
       }
-      t.ok(texts > 5, `${name}: ${texts} texts`)
-
-      const met = await longestMet(async () => {
-        for (const { route, part, schema } of inputs) {
-          const [method, path = ''] = route.split(' ') as ['GET', string]
-          const [where, parameter = ''] = part.split(' ')
-          const inPath = path.replace(
-            /\{\w+\}/g,
-            where === 'path' ? 'a'.repeat(900) : '00000000-0000-4000-8000-000000000000',
-          )
-          const query = where === 'query' ? `?${parameter}=${'a'.repeat(LONG_IN_URL)}%00` : ''
-          const fields = Object.keys((schema.properties ?? {}) as object)
-          const body = Object.fromEntries(fields.map(field => [field, `${'a'.repeat(LONG)}\0`]))
-          const response = await app.inject({
-            method,
-            url: inPath + query,
-            headers: { 'hrms-client-id': 'acme', authorization: 'Bearer a-token-of-the-tests' },
-            ...(where === 'body' && { payload: body }),
-          })
-          t.not(response.statusCode, 500, `${name} ${route} ${part}: ${response.statusCode}`)
-        }
-        // At the end: counting keeps the event loop busy, and an overloaded service refuses requests.
-        for (const pattern of all) t.equal(findSuperlinear(pattern, 'u'), null, pattern)
-      })
-      for (const pattern of patterns) all.add(pattern)
-      t.ok(met.size > 0)
-      for (const pattern of patterns)
-        t.ok((met.get(pattern) ?? 0) <= 2_000, `${name} ${pattern} met ${met.get(pattern)}`)
     }
-  },
-)
+    t.ok(texts > 5, `${name}: ${texts} texts`)
+
+    const met = await longestMet(async () => {
+      for (const { route, part, schema } of inputs) {
+        const [method, path = ''] = route.split(' ') as ['GET', string]
+        const [where, parameter = ''] = part.split(' ')
+        const inPath = path.replace(
+          /\{\w+\}/g,
+          where === 'path' ? 'a'.repeat(900) : '00000000-0000-4000-8000-000000000000',
+        )
+        const query = where === 'query' ? `?${parameter}=${'a'.repeat(LONG_IN_URL)}%00` : ''
+        const fields = Object.keys((schema.properties ?? {}) as object)
+        const body = Object.fromEntries(fields.map(field => [field, `${'a'.repeat(LONG)}\0`]))
+        const response = await app.inject({
+          method,
+          url: inPath + query,
+          headers: { 'hrms-client-id': 'acme', authorization: 'Bearer a-token-of-the-tests' },
+          ...(where === 'body' && { payload: body }),
+        })
+        t.not(response.statusCode, 500, `${name} ${route} ${part}: ${response.statusCode}`)
+      }
+      // At the end: counting keeps the event loop busy, and an overloaded service refuses requests.
+      for (const pattern of all) t.equal(findSuperlinear(pattern, 'u'), null, pattern)
+    })
+    for (const pattern of patterns) all.add(pattern)
+    t.ok(met.size > 0)
+    for (const pattern of patterns) t.ok((met.get(pattern) ?? 0) <= 2_000, `${name} ${pattern} met ${met.get(pattern)}`)
+  }
+})
 
 function formatOf(name: string): string | null {
   const format = ajvFormats.default.get(name as 'email')

@@ -1,5 +1,6 @@
-// What `npm test` prints: a line for each file that has ended, on a terminal a line that says what runs, all failures at
-// the end, and last `N passed, N failed`. A file that runs for long is named each minute with the test it is in.
+// The output of `npm test`: a line for each file that has ended, on a terminal a line with the running ones, all
+// failures at the end, and last `N passed, N failed`. A file that runs for long is named each minute with the test
+// it is in.
 import type { FileResult } from './file-result.js'
 
 const SLOW_MS = 60_000

@@ -1,5 +1,5 @@
-// Owns what plugin tests stand on: real servers, a service's role and central database made by `init`'s own code, and
-// Fastify applications with the plugin. Everything is taken down with the test, applications first.
+// Shared by plugin tests: real servers, a service's role and central database made by `init`'s own code, and Fastify
+// applications with the plugin. Everything is stopped with the test, applications first.
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -19,26 +19,26 @@ import { type Servers, startServers } from '../stack/servers/start.js'
 export const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../test/migrations/${name}`, import.meta.url))
 
-/** What tenants' passwords derive from in tests. */
+/** The secret of tenants' passwords in tests. */
 export const roleSecret = `k1:${'a-secret-of-the-tests-'.repeat(2)}`
 
 export const notes = fixture('notes')
 
 export interface Rig {
   readonly servers: Servers
-  /** Where a service's role and central database are. */
+  /** The role and central database of a service. */
   database(service: string): DatabaseOptions
-  /** An application of one service, ready unless told otherwise. Without Redis and NATS unless asked for. */
+  /** An application of one service, ready by default. Without Redis and NATS unless asked for. */
   app(
     service: string,
     options?: DistributedTenantOptions,
     prepare?: (app: FastifyInstance) => void,
-    /** What comes before the tenant plugin. */
+    /** Runs before the tenant plugin. */
     before?: (app: FastifyInstance) => Promise<void>,
   ): Promise<FastifyInstance>
   /** The parts of one service without Fastify, prepared; nothing is consumed and no spares are made. */
   tenancy(service: string, options?: DistributedTenantOptions): Promise<OperatorTenancy>
-  /** A superuser's look at an instance, past all of our code. */
+  /** A superuser's client of an instance, which uses none of the product's code. */
   look(service: string, database?: string): postgres.Sql
 }
 
@@ -48,7 +48,7 @@ export async function rig(
   t: Tap,
   services: readonly string[],
   settings?: Record<string, string | number>,
-  /** Where an instance's programs are, when it is of another version. */
+  /** The folder of an instance's programs, when it is of another version. */
   bins?: Record<string, string>,
 ): Promise<Rig> {
   const servers = await startServers<string>({ services, ...(settings && { settings }), ...(bins && { bins }) })
@@ -93,7 +93,7 @@ export async function rig(
     redis: null,
     source: false,
     roleSecret,
-    // Tests of spares ask for them; elsewhere they would be made beside what is measured and counted.
+    // Tests of spares ask for them; elsewhere they would be made beside the measured and counted databases.
     spares: 0,
     ...options,
   })
@@ -122,7 +122,8 @@ export async function rig(
       const { host, port, user, password } = server(service)
       const sql = postgres({ host, port, user, password, database: name, max: 1, onnotice() {} })
       looks.push(sql)
-      // Polls look again every 10 ms. A look at a tenant's database is its caller's to end, as it holds up a rename.
+      // Polls look again every 10 ms. The caller ends its client of a tenant's database, as it would block a
+      // rename.
       if (name === 'postgres' || name === `${service}_central`) lasting.set(key, sql)
       return sql
     },
@@ -140,7 +141,7 @@ export async function until<T>(what: string, ms: number, ask: () => T | Promise<
   }
 }
 
-/** What a shell does with /dev/tcp: no client library, no headers, no message id. */
+/** A publish as a shell does it with /dev/tcp: no client library, no headers, no message id. */
 export async function barePublish(nats: Servers['nats'], subject: string, body: string | Uint8Array): Promise<void> {
   const data = Buffer.from(body)
   const socket = connect(nats.port, nats.host)

@@ -1,5 +1,5 @@
-// The runner itself: whatever is wrong with a file, `npm test` ends with a number that is not 0, says how many failed, and
-// names each failure with its place in the source.
+// The runner itself: for every fault of a file `npm test` ends with a number that is not 0, prints the number of
+// failures, and names each failure with its place in the source.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -45,14 +45,14 @@ t.test('npm test', async t => {
   }
   t.match(failures, /bad\.test\.js:3:5\n {2}one > the same\n/, 'with its line and its test')
   t.match(failures, /diff:\n.*\n.*\n.*\n +-2\n +\+1\n/, 'and its diagnostics')
-  t.match(failures, /thrown\.test\.js\n {2}ended by exit code 1\n[\s\S]*before any test/, 'and what it printed')
+  t.match(failures, /thrown\.test\.js\n {2}ended by exit code 1\n[\s\S]*before any test/, 'and its output')
   t.match(failures, /killed\.test\.js[\s\S]*SIGKILL/)
   t.notMatch(failures, /good\.test\.js/)
   t.match(run('good.test.js', 'missing.test.js'), { status: 2, stderr: /missing\.test\.js/ }, 'nothing runs')
 
   const tap = run('--tap', '--jobs=1', 'bad.test.js', 'good.test.js')
   t.match(tap, { status: 1, last: '2 passed, 1 failed' })
-  t.match(tap.stdout, /^not ok 1 - .*\/bad\.test\.js$/m, 'the TAP as it is')
+  t.match(tap.stdout, /^not ok 1 - .*\/bad\.test\.js$/m, 'the TAP unchanged')
   t.match(tap.stdout, /^ {4}ok 2 - two/m)
   const grep = run('--grep=/two/', 'bad.test.js')
   t.match(grep, { status: 0, last: '1 passed, 0 failed, 1 skipped' }, 'options of tap go to tap')

@@ -40,7 +40,7 @@ const longest = [
 
 /** Seconds a file may take before it is ended: a guard of the runner, which promises nothing. */
 const GUARD_S = 2_400
-/** From the guard's SIGTERM, at which tap says what it was in, to SIGKILL. */
+/** From the guard's SIGTERM, at which tap reports the running test, to SIGKILL. */
 const LAST_WORDS_MS = 10_000
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -182,11 +182,11 @@ function rank(file: string): number {
 function findTests(): string[] {
   const entries = readdirSync(`${root}dist/test`, { recursive: true, encoding: 'utf8' })
   const tests = entries.filter(name => name.endsWith('.test.js')).map(name => join('dist/test', name))
-  // A compiled test whose source is gone must not run on.
+  // A compiled test without a source must not run.
   return tests.filter(name => existsSync(join(root, source(name))))
 }
 
-/** As the repository names it. */
+/** The name in the repository. */
 function source(compiledName: string): string {
   return compiledName.replace(/^dist\/(test\/.*)\.js$/, '$1.ts')
 }

@@ -1,5 +1,5 @@
-// Runs docs/tutorial.md as it stands: every block marked `sh`, in order, in one bash, against a stack started as `npm start`
-// starts it, and checks the output of each block. Then the commands that README.md says to try.
+// Runs docs/tutorial.md unchanged: every block marked `sh`, in order, in one bash, against a stack started as `npm
+// start` starts it, and checks the output of each block. Then the commands that README.md says to try.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -29,7 +29,7 @@ function blocksOf(text: string): Block[] {
   return blocks
 }
 
-/** A folder that looks like a checkout, so that nothing of a stack running in the real one is met. */
+/** A copy of a checkout, so that no file of a stack running in the real one is used. */
 function checkout(): string {
   const folder = mkdtempSync(join(tmpdir(), 'walk-'))
   for (const name of ['package.json', 'dist', 'node_modules']) symlinkSync(join(root, name), join(folder, name))
@@ -74,7 +74,7 @@ t.test('the tutorial', async t => {
       throw new Error(`docs/tutorial.md has no step "${heading}", only: ${[...printed.keys()].join('; ')}`)
     return text
   }
-  /** The JSON documents a step printed, one a line. */
+  /** The JSON documents that a step printed, one a line. */
   const answers = (heading: string) =>
     step(heading)
       .split('\n')
@@ -98,7 +98,7 @@ t.test('the tutorial', async t => {
     t.match(users, { items: [{ email: 'ada@acme.example', role: 'admin' }] })
     t.match(refused, { statusCode: 403, code: 'TENANT_FORBIDDEN' })
   })
-  await t.test('without prefer the answer is 202 and its Location soon says the same', async t => {
+  await t.test('without prefer the answer is 202 and its Location soon answers the same', async t => {
     const text = step('Create a tenant without waiting')
     t.match(text, /^HTTP\/1\.1 202/m)
     t.match(text, /^location: \/api\/tenants\/initech/im)
@@ -176,7 +176,7 @@ t.test('the tutorial', async t => {
       [{ id: 'acme', status: 'ready' }, { items: [] }, { status: 'healthy', tenant: { status: 'ready' } }],
     )
   })
-  await t.test('Ctrl-C takes everything down', async t => {
+  await t.test('Ctrl-C stops everything', async t => {
     stack.kill('SIGINT')
     t.same(await stopped, [0, null])
     t.notOk(existsSync(join(folder, '.stack/stack.json')))

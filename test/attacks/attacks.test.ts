@@ -1,5 +1,5 @@
-// The attack table against running services, composed as for production, over sockets: each input gets its answer, and
-// nothing happens: no database, no role, no key in Redis, no connection to a tenant, no line of the log out of shape.
+// The attack table against running services, composed as for production, over sockets: each input gets its answer,
+// and has no effect: no database, no role, no key in Redis, no connection to a tenant, no malformed line of the log.
 
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -11,7 +11,7 @@ import { logFormat } from '../../services/serve.js'
 import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from '../plugins/tokens/issuer.js'
 import { until } from '../rig.js'
 import { adminToken, serviceRig } from '../services/rig.js'
-import { attacks, otherInstances } from './rows.js'
+import { attacks, testedElsewhere } from './rows.js'
 import { type Answer, send } from './wire.js'
 
 t.test('the attack table', async t => {
@@ -27,7 +27,7 @@ t.test('the attack table', async t => {
   })
   const environment = readEnvironment({
     NODE_ENV: 'production',
-    TENANT_ROLE_SECRET: 'k1:a-secret-of-the-tests-and-of-nobody-else',
+    TENANT_ROLE_SECRET: 'k1:a-secret-that-only-the-tests-ever-use',
     TOKEN_KEYS_URL: from.url,
     TOKEN_ISSUER: 'the-issuer',
     TOKEN_AUDIENCE: 'the-audience',
@@ -48,12 +48,12 @@ t.test('the attack table', async t => {
   for (const id of ['acme', 'globex', 'suspended', 'deleted']) await employee.tenants.create({ id, name: id })
   await employee.tenants.suspend('suspended')
   await employee.tenants.remove('deleted')
-  // As one whose attempt has failed and is due again in a while.
+  // A tenant whose attempt has failed and is due again in an hour.
   await look('employee', 'employee_central')`
     insert into tenants (id, version, name, lifecycle, provisioned, attempts, next_attempt_at)
     values ('provisioning', 1, 'Provisioning', 'active', 'failed', 9, now() + interval '1 hour')`
 
-  const stranger = makeKey('one')
+  const otherKey = makeKey('one')
   const token = (more: object, header?: object) => tokenOf(key, claims(more), header)
   const rows = attacks({
     acme: token({ tenant: 'acme' }),
@@ -67,10 +67,10 @@ t.test('the attack table', async t => {
       ['unsigned EdDSA', unsignedToken('one', 'EdDSA')],
       ['unsigned NONE', unsignedToken('one', 'NONE')],
       ['the public key as a secret', confusedToken(key)],
-      ['another key', tokenOf(stranger)],
+      ['another key', tokenOf(otherKey)],
       ['an unknown key', token({}, { kid: 'two' })],
-      ['a key from elsewhere', tokenOf(stranger, claims(), { jku: from.url, kid: 'x' })],
-      ['a key of its own', tokenOf(stranger, claims(), { jwk: stranger.jwk })],
+      ['a key from elsewhere', tokenOf(otherKey, claims(), { jku: from.url, kid: 'x' })],
+      ['a key of its own', tokenOf(otherKey, claims(), { jwk: otherKey.jwk })],
       ['a path as its key', token({}, { kid: '../../../dev/null' })],
       ['SQL as its key', token({}, { kid: "' union select 'a" })],
       ['expired', token({ exp: now() - 60 })],
@@ -83,7 +83,7 @@ t.test('the attack table', async t => {
     ],
   })
 
-  // Warm: what a request that is allowed leaves behind is not counted against those that are not.
+  // Warm: the connections and keys of an allowed request are not counted against the refused ones.
   const good = await send(ports.employee, {
     target: '/api/employees',
     lines: [`Authorization: Bearer ${token({ tenant: 'acme' })}`],
@@ -99,10 +99,11 @@ t.test('the attack table', async t => {
     tenants: await look('employee', 'employee_central')`select id, version, lifecycle from tenants order by id`,
     registered: await look('identity', 'identity_central')`select id from tenants`,
     events: await look('identity', 'identity_central')`select subject from outbox`,
-    // The counts of the rate limit name the address alone, and the tenant that may ask; the next minute has the next count.
+    // Keys of the rate limit have the address alone, and the tenant that may ask; the next minute has the next
+    // key.
     keys: [...new Set((await redis.keys('*')).filter(notOfTheAddress).map(withoutMinute))].sort(),
   })
-  // Told to Redis a tenth of a second after it was counted.
+  // Sent to Redis a tenth of a second after it was counted.
   await until('the good request is counted', 5_000, async () =>
     (await world()).keys.includes(withoutMinute(`${COUNT}1`)),
   )
@@ -122,38 +123,38 @@ t.test('the attack table', async t => {
     }
     if (head && !head.test(answer.head)) t.fail(`${name}: ${answer.head}`)
     if (/globex|evil|DROP|passwd|<script/i.test(answer.body)) t.fail(`${name}: the answer repeats it: ${answer.body}`)
-    if (/\n\s+at |node_modules|postgres\b.*:|select /i.test(answer.body)) t.fail(`${name}: it tells what is inside`)
+    if (/\n\s+at |node_modules|postgres\b.*:|select /i.test(answer.body)) t.fail(`${name}: it shows internals`)
   }
 
   await t.test('is large enough to be one', async t => {
     t.ok(inputs.size >= 300, `${inputs.size} different inputs in ${byRow.size} classes`)
-    t.equal(inputs.size, rows.length, 'none is there twice')
+    t.equal(inputs.size, rows.length, 'no input is there twice')
   })
 
   await t.test('has each of its 52 classes here, or in the test that is named for it', async t => {
     for (let row = 1; row <= 52; row++) {
-      const [file, test] = otherInstances[row] ?? []
+      const [file, test] = testedElsewhere[row] ?? []
       if (file === undefined || test === undefined) t.ok(byRow.get(row), `row ${row}`)
       else t.ok(readFileSync(file, 'utf8').includes(test), `row ${row}: ${file} has “${test}”`)
     }
   })
 
-  await t.test('left nothing behind', async t => {
+  await t.test('had no effect', async t => {
     t.same(await world(), before)
     t.same(leased(), connected, 'no connection to another tenant')
     for (const app of Object.values(apps)) t.equal(app.tenants.connectionInfo().inUse, 0)
   })
 
   await t.test(
-    'row 49: who is refused cannot tell who is there from who is not, by anything but the clock',
+    'row 49: the answer to a refused request is the same for existing and unknown tenants, except its time',
     async t => {
       const names = [
         'globex',
-        'nobody',
+        'unregistered',
         'suspended',
         'deleted',
         'provisioning',
-        'a-40-byte-name-that-belongs-to-nobody-x',
+        'a-40-byte-name-that-no-tenant-ever-had-x',
         'admin',
       ]
       const shown = ({ status, head, body }: Answer) => ({
@@ -199,7 +200,7 @@ t.test('the attack table', async t => {
     t.notOk(log.includes(token({ tenant: 'acme' })))
   })
 
-  await t.test('row 40: lies in Redis deny nothing and redirect nobody', async t => {
+  await t.test('row 40: false entries in Redis deny nothing and redirect no request', async t => {
     const lies = [
       'rubbish',
       '{}',
@@ -230,7 +231,7 @@ t.test('the attack table', async t => {
         lifecycle: 'deleted',
         provisioned: 'ready',
       }),
-      // Newer than anything heard, and whole: only its seal is not the service's.
+      // Newer than every notification, and complete: only its seal is not the service's.
       ...(['suspended', 'deleted'] as const).map(lifecycle =>
         'A'.repeat(43).concat(
           JSON.stringify({
@@ -253,7 +254,7 @@ t.test('the attack table', async t => {
     const { port } = other.server.address() as AddressInfo
     for (const lie of lies) {
       await redis.set('fdt:v1:employee:acme', lie)
-      await look('employee', 'employee_central')`select pg_notify('fdt_tenants', '{"id":"nobody","revision":1}')`
+      await look('employee', 'employee_central')`select pg_notify('fdt_tenants', '{"id":"unregistered","revision":1}')`
       const answer = await send(port, {
         target: '/api/employees',
         lines: [`Authorization: Bearer ${token({ tenant: 'acme' })}`],
@@ -266,7 +267,7 @@ t.test('the attack table', async t => {
 
 const notOfTheAddress = (name: string): boolean => !name.startsWith('fdt:v1:limit:address:127.0.0.1:')
 
-/** What is counted of the tenant that may ask, by the minute. */
+/** The keys that count the tenant that may ask, by the minute. */
 const COUNT = 'fdt:v1:limit:tenant:acme:'
 const withoutMinute = (name: string): string => (name.startsWith(COUNT) ? name.replace(/\d+$/, '<minute>') : name)
 

@@ -1,5 +1,6 @@
-// Row 50 of the attack table: the audit log in the hands of those who may write into it, of those who may do more, and of
-// somebody who owns the database and knows how rows are hashed. Each change is tried, and what verify() says is asserted.
+// Row 50 of the attack table: the audit log in the hands of roles that may write into it, of roles with more rights,
+// and of an owner of the database who knows how rows are hashed. Each change is made, and the result of verify() is
+// asserted.
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { readRows, verify } from '../../operations/audit/verify-log.js'
@@ -40,7 +41,7 @@ t.test('row 50: tampering with the audit log', async t => {
   const mine = rows.filter(row => row.chain === chain)
   const rowAt = (seq: number) => mine[seq - 1] as AuditRow
   const headOf = ({ chain, seq, hash }: AuditRow): Head => ({ month, chain, seq, hash })
-  /** Taken out of the database before anybody laid hands on it. */
+  /** Read from the database before the first change. */
   const heads = [rowAt(ROWS), rows.findLast(row => row.chain === theirs) as AuditRow].map(headOf)
   t.equal(mine.length, ROWS)
   t.match(await verify(app.central, heads), { flaws: [], chains: 2, open: [chain] })
@@ -86,7 +87,7 @@ t.test('row 50: tampering with the audit log', async t => {
     t.match(await verify(app.central, heads), { flaws: [] })
   })
 
-  /** By whoever owns the database: no trigger holds them. */
+  /** By the owner of the database: no trigger stops these. */
   const tamper = (change: () => Promise<unknown>) =>
     central
       .begin(async () => {})
@@ -104,7 +105,7 @@ t.test('row 50: tampering with the audit log', async t => {
   const set = (what: string, where = `seq = ${AT}`) =>
     central.unsafe(`update audit_log set ${what} where chain = '${chain}' and ${where}`)
   const remove = (where: string) => central.unsafe(`delete from audit_log where chain = '${chain}' and ${where}`)
-  /** Writes the rows from `seq` on anew, each with a right hash: what nobody can tell by the rows alone. */
+  /** Rewrites the rows from `seq` on, each with a right hash: not detectable from the rows alone. */
   const rehash = async (seq: number, change: (row: AuditRow) => AuditRow) => {
     let previous = rowAt(seq - 1).hash
     for (const row of mine.slice(seq - 1)) {
@@ -120,11 +121,11 @@ t.test('row 50: tampering with the audit log', async t => {
   const cases: Case[] = [
     ['the kind', 'changed', AT, () => set(`kind = 'refused'`)],
     ['the result', 'changed', AT, () => set(`result = '42501'`)],
-    ['whose it is', 'changed', AT, () => set(`tenant_id = 'globex'`)],
-    ['whose it is, taken away', 'changed', AT, () => set('tenant_id = null')],
-    ['who it was', 'changed', AT, () => set(`actor = 'eve'`)],
-    ['nobody for somebody', 'changed', AT, () => set('actor = null')],
-    ['an empty name for nobody', 'changed', 1, () => set(`actor = ''`, 'seq = 1')],
+    ['the tenant', 'changed', AT, () => set(`tenant_id = 'globex'`)],
+    ['the tenant, removed', 'changed', AT, () => set('tenant_id = null')],
+    ['the actor', 'changed', AT, () => set(`actor = 'eve'`)],
+    ['the actor, removed', 'changed', AT, () => set('actor = null')],
+    ['an empty name for no actor', 'changed', 1, () => set(`actor = ''`, 'seq = 1')],
     ['the request', 'changed', AT, () => set(`request_id = 'r0'`)],
     ['a number in the detail', 'changed', AT, () => set(`detail = '{"n":99}'`)],
     ['a blank in the detail', 'changed', AT, () => set(`detail = '{"n": ${AT}}'`)],
@@ -150,8 +151,8 @@ t.test('row 50: tampering with the audit log', async t => {
       AT,
       () => set(`seq = ${2 * AT + 1} - seq, at = at + interval '0.5 ms'`, `seq in (${AT}, ${AT + 1})`),
     ],
-    ['a row taken out', 'missing', AT + 1, () => remove(`seq = ${AT}`)],
-    ['two taken out', 'missing', AT + 2, () => remove(`seq in (${AT}, ${AT + 1})`)],
+    ['a row removed', 'missing', AT + 1, () => remove(`seq = ${AT}`)],
+    ['two removed', 'missing', AT + 2, () => remove(`seq in (${AT}, ${AT + 1})`)],
     ['every second one', 'missing', 3, () => remove('seq % 2 = 0')],
     ['the first', 'missing', 2, () => remove('seq = 1')],
     ['all but the last', 'missing', ROWS, () => remove(`seq < ${ROWS}`)],
@@ -193,17 +194,17 @@ t.test('row 50: tampering with the audit log', async t => {
       await restore()
     })
   }
-  await t.test('with the heads in the database rewritten too, those outside still tell', async t => {
+  await t.test('with the heads in the database rewritten too, those outside still show it', async t => {
     await tamper(async () => {
       const hash = await rehash(AT, row => ({ ...row, actor: 'eve' }))
       await central`insert into audit_heads (month, chain, seq, hash) values (${month}, ${chain}, ${ROWS}, ${hash})`
     })
-    t.same((await verify(app.central)).flaws, [], 'the database vouches for what is in it')
+    t.same((await verify(app.central)).flaws, [], 'the database confirms its own contents')
     t.match((await verify(app.central, heads)).flaws, [{ chain, seq: ROWS, what: 'rewritten' }])
     await tamper(() => central`delete from audit_heads`)
     await restore()
   })
-  await t.test('a month that was dropped before its time shows to whoever says how many there must be', async t => {
+  await t.test('a month that was dropped before its time shows to a check with the number of months', async t => {
     const partition = `audit_log_${month.slice(0, 7).replace('-', '_')}`
     await central.unsafe(`alter table audit_log detach partition ${partition}`)
     t.match(
@@ -214,7 +215,7 @@ t.test('row 50: tampering with the audit log', async t => {
       for values from ('${month}T00:00:00Z') to ('${monthOf(new Date(), 1).toISOString()}')`)
   })
 
-  await t.test('as it was, it is whole, and texts that no column holds are written all the same', async t => {
+  await t.test('restored, it is whole, and texts that no column holds are written all the same', async t => {
     t.same((await verify(app.central, heads)).flaws, [])
     const half = '\ud800'
     app.audit.record({ kind: 'access', result: `${half}\u0000`, actor: half, detail: { half, 'e\u0000': [half] } })

@@ -1,5 +1,5 @@
-// What parses a stranger's bytes: whatever they are, the answer is a value of the grammar, a refusal of ours, or nothing,
-// and the time grows no faster than the input.
+// Parsers of untrusted bytes: for every input the answer is a value of the grammar, a refusal with a code, or
+// nothing, and the time grows no faster than the input.
 import fc from 'fast-check'
 import t from 'tap'
 import { encode, isTenantId, parseLifecycle, type TenantId } from '../../events/index.js'
@@ -13,7 +13,7 @@ const belief = { service: 'employee' as ServiceName, since: 0, history: null }
 const parse = (text: string, id: string) => parseEntry(Buffer.from(text), id as TenantId, belief)
 
 const runs = { numRuns: 5000 }
-/** Text that is nearly right: the interesting kind of wrong. */
+/** Text that is nearly right, which finds more faults than random text. */
 const near = (alphabet: string) => fc.string({ unit: fc.constantFrom(...alphabet), maxLength: 80 })
 const anything = fc.oneof(fc.string({ unit: 'binary', maxLength: 300 }), near('aA0-._:@[]/%,\0 \u212aé'))
 
@@ -138,7 +138,7 @@ t.test('a key set holds keys or is none', async t => {
   t.pass()
 })
 
-t.test('none takes longer than in proportion', async t => {
+t.test('no parser takes longer than in proportion', async t => {
   const parsers: Record<string, (text: string) => unknown> = {
     id: isTenantId,
     host: parseHost,
@@ -151,7 +151,7 @@ t.test('none takes longer than in proportion', async t => {
   const time = (parse: (text: string) => unknown, text: string): number => {
     let best = Number.POSITIVE_INFINITY
     for (let round = 0; round < 5; round++) {
-      // What the processor did, not what time passed: a busy machine makes every clock look slow.
+      // Processor time, not elapsed time: a busy machine makes every clock look slow.
       const started = process.cpuUsage()
       try {
         parse(text)
@@ -170,8 +170,8 @@ t.test('none takes longer than in proportion', async t => {
         string,
       ]
       const [short, long] = [time(parse, less), time(parse, more)]
-      // Sixteen times as long; a square would take 256 times. Below a millisecond nothing can be told. What the engine's own
-      // JSON takes for it (70 ms for 160,000 open brackets where memory is dear) is not ours.
+      // Sixteen times as long; a square would take 256 times. Below a millisecond no growth can be measured.
+      // The engine's own JSON time (70 ms for 160,000 open brackets where memory is slow) is not counted.
       t.ok(
         long < Math.max(1, short) * 64 + 2 * time(JSON.parse, more),
         `${name} of ${JSON.stringify(shape)}: ${short.toFixed(2)} ms, then ${long.toFixed(2)} ms`,

@@ -1,5 +1,6 @@
-// Row 52 of the attack table: the plugin where it does not belong, and the tenant where there is none. Whatever is done
-// wrong ends in a start that fails or in an error of the request: never in a default tenant, never in the central database.
+// Row 52 of the attack table: the plugin where it does not belong, and the tenant where there is none. Every misuse
+// ends in a start that fails or in an error of the request: never in a default tenant, never in the central
+// database.
 import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
@@ -89,11 +90,13 @@ t.test('row 52: the plugin used wrongly', async t => {
     t.match((await app.inject({ url: '/before', headers: asAcme })).json(), { code: 'TENANT_REQUIRED' })
     t.match((await app.inject({ url: '/before' })).json(), { code: 'TENANT_REQUIRED' })
     t.match((await app.inject({ url: '/scoped', headers: asAcme })).json(), { rows: [{ body: 'of acme' }] })
-    t.match((await app.inject({ url: '/scoped', headers: { 'hrms-client-id': 'nobody' } })).json(), { statusCode: 404 })
+    t.match((await app.inject({ url: '/scoped', headers: { 'hrms-client-id': 'unknown' } })).json(), {
+      statusCode: 404,
+    })
     t.match((await app.inject({ url: '/scoped' })).json(), { statusCode: 400, code: 'TENANT_REQUIRED' })
   })
 
-  await t.test('touched where there is no tenant it says so, and takes no connection', async t => {
+  await t.test('touched where there is no tenant it fails with the cause, and takes no connection', async t => {
     const seen: Record<string, unknown> = {}
     const look = (where: string, request: FastifyRequest) => {
       for (const what of ['tenant', 'tenantId', 'sql'] as const) {
@@ -168,9 +171,9 @@ t.test('row 52: the plugin used wrongly', async t => {
     t.equal(app.tenants.connectionInfo().inUse, 0)
   })
 
-  await t.test('asked for nobody outside of requests it refuses', async t => {
+  await t.test('outside of requests an unknown tenant is refused', async t => {
     for (const [id, code] of [
-      ['nobody', 'TENANT_NOT_FOUND'],
+      ['unknown', 'TENANT_NOT_FOUND'],
       ['', 'TENANT_ID_INVALID'],
       ['ACME', 'TENANT_ID_INVALID'],
       ["acme'; drop table notes; --", 'TENANT_ID_INVALID'],

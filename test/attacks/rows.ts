@@ -1,5 +1,5 @@
-// The attack table as data: each row a class of hostile input, each input with the answer it must get. Rows that are no
-// HTTP (SQL as the tenant's own role, events, the audit log, misuse) are tested elsewhere, by name.
+// The attack table as data: each row a class of hostile input, each input with the answer it must get. Rows that are
+// no HTTP (SQL as the tenant's own role, events, the audit log, misuse) are tested elsewhere, by name.
 import type { Request } from './wire.js'
 
 export interface Attack {
@@ -8,9 +8,9 @@ export interface Attack {
   readonly to: 'employee' | 'identity'
   readonly request: Request
   readonly status: number
-  /** Absent: Node's own refusal, before there is anything of ours. */
+  /** Absent: Node's own refusal, before the service sees the request. */
   readonly code?: string
-  /** What the head of the answer must hold. */
+  /** A pattern of the answer's head. */
   readonly head?: RegExp
 }
 
@@ -29,7 +29,7 @@ export interface Tokens {
 const roles = 'test/plugins/distributed-tenant/databases/roles.test.ts'
 
 /** The classes that are no HTTP to a running service: the test that stands for each, by file and name. */
-export const otherInstances: Readonly<Record<number, readonly [file: string, test: string]>> = {
+export const testedElsewhere: Readonly<Record<number, readonly [file: string, test: string]>> = {
   25: [
     'test/plugins/distributed-tenant/request/sources.test.ts',
     'a forwarded host counts from a trusted proxy alone, and only one',
@@ -44,7 +44,7 @@ export const otherInstances: Readonly<Record<number, readonly [file: string, tes
   38: ['test/attacks/sql.test.ts', 'row 38: '],
   39: ['test/attacks/sql.test.ts', 'row 39: '],
   40: ['test/attacks/attacks.test.ts', 'row 40: '],
-  42: ['test/plugins/distributed-tenant/request/sources.test.ts', 'no cache between us and the client may mix tenants'],
+  42: ['test/plugins/distributed-tenant/request/sources.test.ts', 'no cache before the client may mix tenants'],
   43: [
     'test/events/permissions.test.ts',
     'no user but identity reaches the API of the stream, by a request or by a reply',
@@ -158,8 +158,8 @@ const badIds: Record<number, readonly string[]> = {
   41: ['a:status', 'a*', 'fdt:v1:employee:acme', 'acme:*', 'acme{1}', 'a?c', '[a-z]'],
 }
 
-/** Ids that are well-formed and nobody's. */
-const strangers: Record<number, readonly string[]> = {
+/** Well-formed ids without a tenant. */
+const unknownIds: Record<number, readonly string[]> = {
   11: ['constructor', 'prototype'],
   12: [
     'postgres',
@@ -178,7 +178,7 @@ const strangers: Record<number, readonly string[]> = {
     'root',
     'public',
   ],
-  28: ['unknown', 'nobody', '0', 'a', 'a'.repeat(40), 'acme0', '0acme', 'acm', 'acmee', 'acme-x', 'x-acme', 'globe'],
+  28: ['unknown', 'no-tenant', '0', 'a', 'a'.repeat(40), 'acme0', '0acme', 'acm', 'acmee', 'acme-x', 'x-acme', 'globe'],
 }
 
 const badHosts: Record<number, readonly string[]> = {
@@ -249,7 +249,7 @@ export function attacks(tokens: Tokens): Attack[] {
   for (const [row, ids] of Object.entries(badIds)) {
     for (const id of ids) ask(Number(row), `header ${short(id)}`, [mine, header(id)], 400, 'TENANT_ID_INVALID')
   }
-  for (const [row, ids] of Object.entries(strangers)) {
+  for (const [row, ids] of Object.entries(unknownIds)) {
     for (const id of ids) {
       ask(Number(row), `another’s name ${id}`, [mine, header(id)], 403, 'TENANT_FORBIDDEN')
       ask(Number(row), `no token, ${id}`, [header(id)], 401, 'UNAUTHENTICATED')
@@ -339,7 +339,7 @@ export function attacks(tokens: Tokens): Attack[] {
   for (const name of [`globex.${BASE}`, `acme.${BASE}, globex.${BASE}`, 'evil', 'victim@x']) {
     ask(
       24,
-      `forwarded ${name} by nobody we trust`,
+      `forwarded ${name} by no trusted proxy`,
       [mine, header('globex'), `X-Forwarded-Host: ${name}`],
       403,
       'TENANT_FORBIDDEN',
@@ -348,7 +348,7 @@ export function attacks(tokens: Tokens): Attack[] {
   for (const [a, b] of [
     ['acme', 'globex'],
     ['globex', 'acme'],
-    ['nobody', 'acme'],
+    ['no-tenant', 'acme'],
   ]) {
     ask(26, `header ${a}, host ${b}`, [mine, header(a as string), `Host: ${b}.${BASE}`], 400, 'TENANT_CONFLICT')
   }
@@ -372,7 +372,7 @@ export function attacks(tokens: Tokens): Attack[] {
   ] as const
   for (const [id, token, status, code] of states) {
     const head = status === 503 ? { head: /^retry-after: \d+\r?$/im } : {}
-    const output = (what: string, lines: readonly string[], more: Partial<Request> = {}) =>
+    const refused = (what: string, lines: readonly string[], more: Partial<Request> = {}) =>
       rows.push({
         row: 29,
         what: `${id}, ${what}`,
@@ -382,13 +382,13 @@ export function attacks(tokens: Tokens): Attack[] {
         code,
         ...head,
       })
-    output('by its token', [])
-    output('by its header', [header(id)])
-    output('by its host', [`Host: ${id}.${BASE}`])
-    output('by header and host', [header(id), `Host: ${id}.${BASE}`])
-    output('reading one', [], { target: `${LIST}/00000000-0000-4000-8000-000000000000` })
-    output('writing', [], { method: 'POST', body: '{}' })
-    output('deleting', [], { method: 'DELETE', target: `${LIST}/00000000-0000-4000-8000-000000000000` })
+    refused('by its token', [])
+    refused('by its header', [header(id)])
+    refused('by its host', [`Host: ${id}.${BASE}`])
+    refused('by header and host', [header(id), `Host: ${id}.${BASE}`])
+    refused('reading one', [], { target: `${LIST}/00000000-0000-4000-8000-000000000000` })
+    refused('writing', [], { method: 'POST', body: '{}' })
+    refused('deleting', [], { method: 'DELETE', target: `${LIST}/00000000-0000-4000-8000-000000000000` })
     ask(29, `${id}, without a token`, [header(id)], 401, 'UNAUTHENTICATED')
     ask(29, `${id}, by another’s user`, [mine, header(id)], 403, 'TENANT_FORBIDDEN')
     ask(29, `another, by a user of the ${id}`, [as(token), header('acme')], 403, 'TENANT_FORBIDDEN')
@@ -542,38 +542,38 @@ export function attacks(tokens: Tokens): Attack[] {
   }
   admin(46, 'the token in the query', { target: `${tenants}?token=${tokens.operator}` }, 401, 'UNAUTHENTICATED')
   const stream = `${tenants}/events`
-  const hear = (what: string, lines: readonly string[], status: number, code: string, target = stream) =>
+  const listen = (what: string, lines: readonly string[], status: number, code: string, target = stream) =>
     admin(47, what, { target, lines: ['Accept: text/event-stream', ...lines] }, status, code)
-  hear('a stream without a token', [], 401, 'UNAUTHENTICATED')
+  listen('a stream without a token', [], 401, 'UNAUTHENTICATED')
   for (const [what, token] of [
     ['an admin of acme', tokens.acme],
     ['a user of globex', tokens.globex],
     ['half the operator', tokens.operator.slice(0, -1)],
     ['more than the operator', `${tokens.operator}x`],
   ] as const) {
-    hear(`a stream for ${what}`, [as(token)], 401, 'UNAUTHENTICATED')
-    hear(`a stream of acme for ${what}`, [as(token)], 401, 'UNAUTHENTICATED', `${stream}?tenant=acme`)
-    hear(`a stream for ${what}, of a tenant by header`, [as(token), header('acme')], 401, 'UNAUTHENTICATED')
-    hear(`a stream for ${what}, cross-origin`, [as(token), 'Origin: https://evil.example'], 401, 'UNAUTHENTICATED')
+    listen(`a stream for ${what}`, [as(token)], 401, 'UNAUTHENTICATED')
+    listen(`a stream of acme for ${what}`, [as(token)], 401, 'UNAUTHENTICATED', `${stream}?tenant=acme`)
+    listen(`a stream for ${what}, of a tenant by header`, [as(token), header('acme')], 401, 'UNAUTHENTICATED')
+    listen(`a stream for ${what}, cross-origin`, [as(token), 'Origin: https://evil.example'], 401, 'UNAUTHENTICATED')
   }
   for (const parameter of ['token', 'access_token', 'authorization', 'admin_token', 'key', 'jwt']) {
     const target = `${stream}?${parameter}=${tokens.operator}`
-    hear(`the token in the query as ${parameter}`, [], 401, 'UNAUTHENTICATED', target)
-    hear(`the token there too as ${parameter}`, [operator], 400, 'REQUEST_INVALID', target)
+    listen(`the token in the query as ${parameter}`, [], 401, 'UNAUTHENTICATED', target)
+    listen(`the token there too as ${parameter}`, [operator], 400, 'REQUEST_INVALID', target)
   }
   for (const line of [
     `Cookie: token=${tokens.operator}`,
     `X-Admin-Token: ${tokens.operator}`,
     `Authorization: Basic ${tokens.operator}`,
   ]) {
-    hear(`a stream with ${line.split(' ')[0]}`, [line], 401, 'UNAUTHENTICATED')
-    hear(`a stream with ${line.split(' ')[0]}, cross-origin`, [line, 'Origin: null'], 401, 'UNAUTHENTICATED')
+    listen(`a stream with ${line.split(' ')[0]}`, [line], 401, 'UNAUTHENTICATED')
+    listen(`a stream with ${line.split(' ')[0]}, cross-origin`, [line, 'Origin: null'], 401, 'UNAUTHENTICATED')
   }
   for (const id of ['ACME', '../acme', 'acme,globex', '*', "acme' or '1'='1", 'acme%00']) {
-    hear(`a stream of ${id}`, [operator], 400, 'TENANT_ID_INVALID', `${stream}?tenant=${encodeURIComponent(id)}`)
+    listen(`a stream of ${id}`, [operator], 400, 'TENANT_ID_INVALID', `${stream}?tenant=${encodeURIComponent(id)}`)
   }
   for (const place of ['x', '-1', '1e9', '0x10', "1' or '1'='1", '9'.repeat(19), '1;2']) {
-    hear(`a place ${place}`, [operator, `Last-Event-ID: ${place}`], 400, 'CURSOR_INVALID')
+    listen(`a place ${place}`, [operator, `Last-Event-ID: ${place}`], 400, 'CURSOR_INVALID')
   }
   for (const [method, status, code] of [
     ['POST', 404, 'ROUTE_NOT_FOUND'],

@@ -1,5 +1,5 @@
-// Row 45 of the attack table: a canary in every secret, and nothing of any of them in what a process says, answers, counts,
-// is called with or writes down, in production and in development, also when it cannot connect.
+// Row 45 of the attack table: a canary in every secret, and no canary in the logs, answers, metrics, arguments and
+// stored rows of a process, in production and in development, also when it cannot connect.
 import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { freePort } from '../../stack/servers/ports.js'
@@ -64,7 +64,7 @@ t.test('secrets stay where they are', async t => {
     ['a user’s password', password],
     ['a wrong password', wrong],
   ])
-  const tells = (text: string) => [...secrets].filter(([, value]) => text.includes(value)).map(([name]) => name)
+  const found = (text: string) => [...secrets].filter(([, value]) => text.includes(value)).map(([name]) => name)
 
   const written = async (): Promise<string> => {
     let all = ''
@@ -110,7 +110,7 @@ t.test('secrets stay where they are', async t => {
       t.equal(await ask('/api/tenants/changes?after=0', feed), 200)
       t.equal(await ask('/metrics', { headers: { authorization: `Bearer ${planted.METRICS_TOKEN}` } }), 200)
       for (const path of ['/metrics', '/api/health', '/api/docs/json', '/.well-known/jwks.json']) await ask(path)
-      t.same(tells(commandLines()), [], 'no process is called with one')
+      t.same(found(commandLines()), [], 'no argument of a process holds one')
 
       const keys = await central<{ pem: string }[]>`select private_key as pem from signing_keys`
       for (const { pem } of keys) secrets.set('the signing key', pem.split('\n')[1] as string)
@@ -124,12 +124,12 @@ t.test('secrets stay where they are', async t => {
       await ask('/api/users', { headers: tenant })
       for (const server of [nats, redis]) await server.restart()
       await service.stop()
-      t.ok(service.output().length > 10_000, 'it said something')
-      t.same(tells(service.output()), [], 'the log')
-      t.same(tells(service.bodies.join('\n')), [], 'the answers')
+      t.ok(service.output().length > 10_000, 'the service has logged')
+      t.same(found(service.output()), [], 'the log')
+      t.same(found(service.bodies.join('\n')), [], 'the answers')
       const rows = await written()
       t.match(rows, /"kind": ?"admin"/)
-      t.same(tells(rows), [], 'the audit log and what else is kept')
+      t.same(found(rows), [], 'the audit log and other stored rows')
     })
 
     await t.test(`in ${mode}, when it cannot connect`, async t => {
@@ -147,14 +147,14 @@ t.test('secrets stay where they are', async t => {
           Redis: /redis connection failed/,
         }
         await service.waitFor(reason[what])
-        t.same(tells(commandLines()), [], 'no process is called with one')
+        t.same(found(commandLines()), [], 'no argument of a process holds one')
         if (what === 'database') await service.ended
         else {
           await service.answers('/api/health/live')
           for (const path of ['/api/health/live', '/api/health']) await service.ask(path)
           await service.stop()
         }
-        t.same(tells(service.output() + service.bodies.join('\n')), [], what)
+        t.same(found(service.output() + service.bodies.join('\n')), [], what)
       }
     })
   }

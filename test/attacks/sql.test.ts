@@ -1,5 +1,5 @@
-// Rows 31, 38 and 39 of the attack table: SQL that a handler was made to run, through the client it gets. (What the tenant's
-// role may not do at all, rows 32 to 37, is tried in databases/roles.test.ts.)
+// Rows 31, 38 and 39 of the attack table: SQL that a handler was made to run, through the client it gets.
+// (Statements that the tenant's role may never run, rows 32 to 37, are in databases/roles.test.ts.)
 import t from 'tap'
 import { codeOf } from '../plugins/distributed-tenant/stand.js'
 import { rig, until } from '../rig.js'
@@ -12,7 +12,7 @@ t.test('SQL of one tenant', async t => {
   for (const id of ['acme', 'globex']) await app.tenants.create({ id, name: id })
   const run = (id: string, statement: string) => codeOf(app.tenants.run(id, ({ sql }) => sql.unsafe(statement)))
 
-  await t.test('row 31: has no words to change its database', async t => {
+  await t.test('row 31: has no statement that changes its database', async t => {
     for (const [statement, code] of [
       ['\\c tenant_globex_employee', '42601'],
       ['\\connect tenant_globex_employee', '42601'],
@@ -29,13 +29,13 @@ t.test('SQL of one tenant', async t => {
   })
 
   await t.test(
-    'row 38: that takes the server’s time is cut at its deadline, and others are served meanwhile',
+    'row 38: that uses the server’s time is cut at its deadline, and others are served meanwhile',
     async t => {
       for (const statement of [
         'select count(*) from generate_series(1, 10000000000)',
         'select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b, generate_series(1, 100000) c',
         'select pg_sleep(3600)',
-        // Without the server's own guard, which its role may switch off.
+        // Without the server's own time-out, which its role may switch off.
         'set statement_timeout = 0; select pg_sleep(3600)',
         `select repeat('(a?)', 20) || repeat('a', 20) ~ (repeat('(a?)', 20) || repeat('a', 20)) from generate_series(1, 10000000000)`,
         'with recursive r (n) as (select 1 union all select n + 1 from r) select max(n) from r',
@@ -48,7 +48,7 @@ t.test('SQL of one tenant', async t => {
         const took = performance.now() - began
         t.ok(took >= TIMEOUT_MS && took < TIMEOUT_MS + 2_000, `${statement}: ${Math.round(took)} ms`)
       }
-      await until('nothing of it runs on', 5_000, async () => {
+      await until('none of it is still running', 5_000, async () => {
         const running = await look('employee')`
         select 1 from pg_stat_activity where datname = 'tenant_acme_employee' and state = 'active'`
         return running.length === 0
@@ -57,7 +57,7 @@ t.test('SQL of one tenant', async t => {
     },
   )
 
-  await t.test('row 39: that escapes into statements of its own leaves nothing to the next user', async t => {
+  await t.test('row 39: that escapes into statements of its own leaves no state to the next user', async t => {
     for (const statement of [
       "select 1; begin; insert into notes (body) values ('half')",
       `commit; set search_path = pg_catalog; begin`,

@@ -1,4 +1,4 @@
-// Sends bytes as they are over a socket and reads the one answer, as no HTTP client would let us.
+// Sends bytes unchanged over a socket and reads the one answer, which no HTTP client allows.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 

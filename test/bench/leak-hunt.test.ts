@@ -1,5 +1,6 @@
 // Twenty thousand requests of the leak hunt, its service in a process of its own; any number by `npm run leak-hunt`.
-// Its limit of time is a guard of the runner, as no speed is asserted here: a slow machine took 208 s for the first, whose guard was 110 s.
+// Its limit of time is a guard of the runner, as no speed is asserted here: a slow machine took 208 s for the first,
+// whose guard was 110 s.
 import t from 'tap'
 import { huntLeaks } from '../../bench/leak-hunt/run.js'
 import { silent } from '../../bench/progress.js'
@@ -9,7 +10,7 @@ t.test('20,000 requests, aborted, killed and careless ones among them, leak noth
   t.same(found.violations, [], JSON.stringify(found.examples))
   t.equal(found.foreign, 0, 'no reply with the secret of another tenant')
   t.equal(found.leftovers, 0, 'nothing of another request in a session')
-  t.equal(found.leasesOut, 0, 'every lease is back')
+  t.equal(found.leasesOut, 0, 'every lease is returned')
   t.ok(found.backendsAtPeak <= found.budget, `at most ${found.budget} backends: ${found.backendsAtPeak}`)
   t.ok(found.memory.flat, `memory: ${JSON.stringify(found.memory)}`)
   t.ok(found.backendsKilled > 0 && found.redisFlushed > 0, 'backends were killed and Redis was emptied')

@@ -1,5 +1,5 @@
-// compose.yaml and the Dockerfile without containers: names of variables, hosts, secrets and files are held to the code, and
-// programs are started with what the file gives them, against servers of this machine.
+// compose.yaml and the Dockerfile without containers: names of variables, hosts, secrets and files are compared with
+// the code, and programs are started with the file's values, against servers of this machine.
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
@@ -69,7 +69,7 @@ const [inits, services] = [
 const databases = containers.filter(([, { image }]) => image.startsWith('postgres:'))
 
 const secretFiles = [...secretVariables, 'INIT_PASSWORD'].map(name => `${name}_FILE`)
-/** What the operator's command reads for each service. */
+/** The variables that the operator's command reads for each service. */
 const ofService = ['DB_HOST', 'DB_PASSWORD_FILE', 'TENANT_ROLE_SECRET_FILE', 'NATS_URL_FILE', 'URL']
 const known = new Set([
   ...Object.keys(environmentSchema.properties),
@@ -79,7 +79,7 @@ const known = new Set([
   ...services.flatMap(([name]) => ofService.map(variable => `${name.toUpperCase()}_${variable}`)),
 ])
 
-/** ./secrets as deploy/secrets.sh makes it, elsewhere. */
+/** ./secrets as deploy/secrets.sh makes it, in another folder. */
 function makeSecrets(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'compose-test-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -89,7 +89,7 @@ function makeSecrets(t: Test): string {
   return folder
 }
 
-/** Where a file of a container is in `folder`; other values as they are. */
+/** The place in `folder` of a file of a container; other values unchanged. */
 const fileOf = (folder: string, value: string): string =>
   value
     .replace(/^\/run\/secrets\/(.*)$/, (_, secret) => join(folder, compose.secrets[secret]?.file ?? ''))
@@ -116,7 +116,7 @@ t.test('there are three services, each with an instance of its own and an init',
   }
 })
 
-t.test('every variable of ours is one the code knows', async t => {
+t.test('every variable of the product is known to the code', async t => {
   for (const [name, { environment = {} }] of ours) {
     t.same(
       Object.keys(environment).filter(variable => !known.has(variable)),
@@ -128,7 +128,7 @@ t.test('every variable of ours is one the code knows', async t => {
     t.same(Object.keys(environment), ['POSTGRES_PASSWORD_FILE'], name)
 })
 
-t.test('every value of ours is one the code takes', async t => {
+t.test('every value of the product is accepted by the code', async t => {
   const folder = makeSecrets(t)
   for (const [name, { environment = {} }] of ours) {
     const source = Object.fromEntries(
@@ -141,7 +141,7 @@ t.test('every value of ours is one the code takes', async t => {
   }
 })
 
-t.test('every host is a container here', async t => {
+t.test('every host is a container of this file', async t => {
   const folder = makeSecrets(t)
   for (const user of ['operator', ...services.map(([name]) => name)]) {
     const nats = natsUrl(folder, user)
@@ -160,7 +160,7 @@ t.test('every host is a container here', async t => {
   }
 })
 
-t.test('whatever stays up has a health check', async t => {
+t.test('every long-running container has a health check', async t => {
   for (const [name, { healthcheck, restart }] of containers) {
     if (restart !== 'unless-stopped') continue
     t.equal(healthcheck?.test[0], 'CMD', name)
@@ -178,7 +178,7 @@ function check(container: Container | undefined, port: number): Promise<number |
   return once(child, 'exit').then(([code]) => code)
 }
 
-t.test('the health check of a service says yes to 200 alone', async t => {
+t.test('the health check of a service accepts 200 alone', async t => {
   const asked: string[] = []
   let status = 200
   const server = createServer((request, response) => {
@@ -199,8 +199,8 @@ t.test('the health check of a service says yes to 200 alone', async t => {
       status = answer
       t.equal(await check(container, port), code, `${name}: ${answer}`)
     }
-    t.not(await check(container, silent), 0, `${name}: nothing listens`)
-    t.ok(container.environment?.PORT, `${name} says on which port`)
+    t.not(await check(container, silent), 0, `${name}: no server listens`)
+    t.ok(container.environment?.PORT, `${name} has its port`)
   }
   t.same([...new Set(asked)], ['GET /api/health/ready'])
 })
@@ -239,26 +239,23 @@ t.test('without the secrets compose names deploy/secrets.sh', async t => {
   }
 })
 
-t.test(
-  'identity and the operator get the admin token as a folder, so that a new file in its place is seen',
-  async t => {
-    const folder = makeSecrets(t)
-    for (const name of ['identity', 'operator']) {
-      const { environment, volumes = [] } = compose.services[name] as Container
-      t.equal(environment?.ADMIN_TOKEN_FILE, '/run/admin/token.txt', name)
-      t.match(volumes[0], { type: 'bind', source: './secrets/admin', target: '/run/admin', read_only: true }, name)
-    }
-    const token = () => readFileSync(join(folder, 'secrets/admin/token.txt'), 'utf8')
-    t.match(token(), /^[0-9a-f]{48}\n$/)
-    writeFileSync(join(folder, 'secrets/admin_token.txt'), 'the-token-of-an-older-release\n')
-    execFileSync('sh', [join(folder, 'deploy/secrets.sh')])
-    t.equal(token(), 'the-token-of-an-older-release\n', 'where it was before is where it comes from')
-    t.notOk(existsSync(join(folder, 'secrets/admin_token.txt')))
-  },
-)
+t.test('identity and the operator get the admin token as a folder, so that a replaced file is read', async t => {
+  const folder = makeSecrets(t)
+  for (const name of ['identity', 'operator']) {
+    const { environment, volumes = [] } = compose.services[name] as Container
+    t.equal(environment?.ADMIN_TOKEN_FILE, '/run/admin/token.txt', name)
+    t.match(volumes[0], { type: 'bind', source: './secrets/admin', target: '/run/admin', read_only: true }, name)
+  }
+  const token = () => readFileSync(join(folder, 'secrets/admin/token.txt'), 'utf8')
+  t.match(token(), /^[0-9a-f]{48}\n$/)
+  writeFileSync(join(folder, 'secrets/admin_token.txt'), 'the-token-of-an-older-release\n')
+  execFileSync('sh', [join(folder, 'deploy/secrets.sh')])
+  t.equal(token(), 'the-token-of-an-older-release\n', 'the token of the older place is kept')
+  t.notOk(existsSync(join(folder, 'secrets/admin_token.txt')))
+})
 
 t.test(
-  'the services start in production with what the file gives them, and the operator’s command finds all well',
+  'the services start in production with the file’s values, and the operator’s command finds no fault',
   async t => {
     const folder = makeSecrets(t)
     const names = services.map(([name]) => name)
@@ -270,7 +267,7 @@ t.test(
       writeFileSync(join(folder, `secrets/${name}_db_superuser.txt`), servers.postgres[name]?.password ?? '')
     }
     const ports = Object.fromEntries(await Promise.all(names.map(async name => [name, await freePort()])))
-    /** The container's own, with the places of this machine in it. */
+    /** The container's own variables, with places of this machine in them. */
     const environmentOf = (name: string): NodeJS.ProcessEnv => {
       const given: NodeJS.ProcessEnv = { PATH: process.env.PATH }
       for (const [variable, value] of Object.entries(compose.services[name]?.environment ?? {})) {
@@ -313,7 +310,7 @@ t.test(
       healthy.push(
         until(`${name} is healthy`, 180_000, async () => {
           if (child.exitCode !== null) throw new Error(`${name} has ended: ${log}`)
-          // As often as the containers' own: each time is a program.
+          // As often as the containers' own check: each time is a program.
           return (await check(compose.services[name], ports[name] ?? 0)) === 0 || (await sleep(500))
         }).catch(error => Promise.reject(new Error(`${(error as Error).message}\n${log}`))),
       )
@@ -334,7 +331,7 @@ t.test(
     }
     t.match(await command('create', 'Acme', '--id', 'acme', '--wait', '180'), { code: 0 })
     let found = { code: -1, out: '' }
-    // Spares are made while it looks.
+    // Spares are created during the check.
     await until('doctor finds nothing', 180_000, async () => {
       found = await command('doctor', '--deep')
       return found.code === 0
@@ -349,7 +346,7 @@ t.test(
   },
 )
 
-t.test('whoever waits for another says for what', async t => {
+t.test('a container that waits for another names the condition', async t => {
   const conditions = (name: string) =>
     Object.entries(compose.services[name]?.depends_on ?? {}).map(([other, { condition }]) => `${other} ${condition}`)
   for (const [name] of services) {
@@ -372,7 +369,7 @@ t.test('no secret stands in the file: each comes as a file of its own', async t 
       if (secret) t.match(variable, /_FILE$/, `${name}: ${variable}`)
       t.notMatch(String(value), /:\/\/[^/]*@/, `${name}: ${variable} holds no password`)
       const [, wanted] = /^\/run\/secrets\/(.*)$/.exec(String(value)) ?? []
-      if (wanted !== undefined) t.ok(secrets.includes(wanted), `${name} is given ${wanted}`)
+      if (wanted !== undefined) t.ok(secrets.includes(wanted), `${name} gets ${wanted}`)
     }
     for (const secret of secrets) t.ok(secret in compose.secrets, `${name}: ${secret}`)
   }
@@ -446,7 +443,7 @@ async function natsOf(t: Test, folder: string): Promise<{ port: number; at: (use
   return { port, at }
 }
 
-t.test('NATS takes the command and the configuration, and lets in who has a URL', async t => {
+t.test('NATS accepts the command and the configuration, and the user of each URL', async t => {
   const folder = makeSecrets(t)
   const { at } = await natsOf(t, folder)
   const as = async (user: string) => {
@@ -460,7 +457,7 @@ t.test('NATS takes the command and the configuration, and lets in who has a URL'
   await as('operator')
 })
 
-t.test('a NATS password of one’s own may hold any character', async t => {
+t.test('a NATS password may hold any character', async t => {
   const folder = makeSecrets(t)
   const own = {
     operator: 'a|b&c\\1$2a',
@@ -480,7 +477,7 @@ t.test('a NATS password of one’s own may hold any character', async t => {
   }
 })
 
-t.test('deploy/secrets.sh refuses what is no URL of that user, and changes nothing', async t => {
+t.test('deploy/secrets.sh refuses a URL of another user, and changes nothing', async t => {
   const folder = makeSecrets(t)
   const config = () => readFileSync(join(folder, 'secrets/nats_conf.txt'), 'utf8')
   const before = config()
@@ -502,7 +499,7 @@ t.test('deploy/secrets.sh refuses what is no URL of that user, and changes nothi
 
 t.test('no program of deploy/secrets.sh has a secret among its arguments', async t => {
   const folder = makeSecrets(t)
-  // Programs in front of those of the machine, each of which notes its arguments.
+  // Programs in front of those of the machine, each of which records its arguments.
   const bin = join(folder, 'bin')
   const log = join(folder, 'arguments')
   mkdirSync(bin)
@@ -518,7 +515,7 @@ t.test('no program of deploy/secrets.sh has a secret among its arguments', async
   rmSync(join(folder, 'secrets'), { recursive: true })
   execFileSync('sh', [join(folder, 'deploy/secrets.sh')], { env: { PATH: `${bin}:${process.env.PATH}` } })
   const noted = readFileSync(log, 'utf8')
-  t.match(noted, /nats_core_url/, 'arguments were noted')
+  t.match(noted, /nats_core_url/, 'arguments were recorded')
   for (const { file } of Object.values(compose.secrets)) {
     for (const [secret] of readFileSync(join(folder, file), 'utf8').matchAll(/[0-9a-f]{48}/g)) {
       t.notOk(noted.includes(secret), file)
@@ -544,7 +541,7 @@ t.test('the programs a container starts are built', async t => {
   for (const [name] of services) t.ok(existsSync(`dist/services/${name}/main.js`), name)
 })
 
-t.test('the image copies what exists, holds no secret, and runs as nobody special', async t => {
+t.test('the image copies existing files, holds no secret, and runs as an unprivileged user', async t => {
   const lines = readFileSync('deploy/Dockerfile', 'utf8').split('\n')
   const copied = lines.filter(line => /^COPY (?!--from)/.test(line)).flatMap(line => line.split(' ').slice(1, -1))
   const allowed = readFileSync('.dockerignore', 'utf8')

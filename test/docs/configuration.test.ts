@@ -36,7 +36,7 @@ t.test('docs/configuration.md lists every option', async t => {
   t.same(written.sort(), options.sort())
 })
 
-t.test('docs/plugin.md names only options and variables there are', async t => {
+t.test('docs/plugin.md names only existing options and variables', async t => {
   const table = rows(section('docs/plugin.md', '## Options and environment'))
   const variables = table.flatMap(([, variable]) => quoted(variable))
   t.ok(variables.length > 5)

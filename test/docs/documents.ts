@@ -1,4 +1,4 @@
-// Owns reading our documents as data: the tables of a Markdown file, below a heading.
+// Reads the project's documents as data: the tables of a Markdown file, below a heading.
 import { readFileSync } from 'node:fs'
 
 /** Everything below `heading` up to the next heading of the same or a higher level. @throws when there is none */
@@ -26,5 +26,5 @@ export function rows(text: string): string[][] {
     )
 }
 
-/** What stands in backticks. */
+/** The texts in backticks. */
 export const quoted = (cell = ''): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, inside]) => inside as string)

@@ -55,7 +55,7 @@ t.test('the example in docs/events.md is an event', async t => {
   t.same(Object.keys(JSON.parse(example)).sort(), Object.keys(LifecycleBody.properties).sort())
 })
 
-t.test('docs/plugin.md names only subjects there are', async t => {
+t.test('docs/plugin.md names only existing subjects', async t => {
   const written = rows(section('docs/plugin.md', '## Events')).flatMap(([cell]) => quoted(cell))
   t.ok(written.length > 5)
   t.same(

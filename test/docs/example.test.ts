@@ -1,4 +1,4 @@
-// The README's own service, from its text: its code and its migration are written to a folder and run as they stand.
+// The README's own service, from its text: its code and its migration are written to a folder and run unchanged.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -13,7 +13,7 @@ const block = (language: string): string => new RegExp(`\`\`\`${language}\\n([\\
 t.test('the README’s service makes its tenants’ databases and serves them', async t => {
   const { servers, init, start } = await documentedPrograms(t)
   const env = await init('billing')
-  // Inside of the package, where its own name leads to itself.
+  // Inside of the package, where its own name resolves to itself.
   const folder = mkdtempSync(join('dist', 'example-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   const code = block('js').replace('port: 3004', `port: ${env.PORT}`)
@@ -48,5 +48,5 @@ t.test('the README’s service makes its tenants’ databases and serves them', 
   t.equal(made?.status, 201)
   t.match(await (await ask('/invoices', { headers: of('old') }))?.json(), [{ amount: 42 }])
   t.same(await (await ask('/invoices', { headers: of('new') }))?.json(), [])
-  t.equal((await ask('/invoices'))?.status, 400, 'and wants a tenant')
+  t.equal((await ask('/invoices'))?.status, 400, 'and requires a tenant')
 })

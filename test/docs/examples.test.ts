@@ -46,13 +46,13 @@ const served = (program: Program, path: string, headers: Record<string, string>)
     return response?.status === 200 ? await response.json() : null
   })
 
-t.test('each program is short, says what it shows and how to run it, and is in the list', async t => {
+t.test('each program is short, has a header with its purpose and its command, and is in the list', async t => {
   t.ok(sources.length >= 5)
   for (const name of sources) {
     const text = readFileSync(`examples/${name}`, 'utf8')
     t.ok(text.split('\n').length < 60, `${name} is short`)
     t.match(text, /^\/\/ \S.*\n\/\/ Run, with the variables of /, name)
-    t.ok(text.includes(`node dist/examples/${name.replace(/\.ts$/, '.js')}`), `${name} says its command`)
+    t.ok(text.includes(`node dist/examples/${name.replace(/\.ts$/, '.js')}`), `${name} names its command`)
   }
   const listed = rows(readFileSync('examples/README.md', 'utf8')).map(([cell = '']) => /\]\(([^)]+)\)/.exec(cell)?.[1])
   t.same(listed, sources.toSorted())
@@ -114,7 +114,7 @@ t.test('against real servers', async t => {
       )`insert into tenants (id, name) select 'a-' || n, 'waits' from generate_series(1, 120) n`
       const job = start(t, 'dist/examples/03-background-job.js', env)
       const { code, out } = await job.ended
-      t.equal(code, 1, 'it says that one failed')
+      t.equal(code, 1, 'it reports that one failed')
       const lines = out
         .trim()
         .split('\n')
@@ -170,20 +170,23 @@ t.test('against real servers', async t => {
     t.equal(await status('/admin', bearer({ roles: ['member'] })), 403, 'without the role')
   })
 
-  await t.test('05: the subscriber prints who became ready and who was removed, and nothing else', async t => {
-    const program = start(t, 'dist/examples/05-subscribe.js', await init('watch'))
-    await program.waitFor(/^watch: acme became ready in \d+ ms$/m)
-    await create('hooli')
-    await program.waitFor(/^watch: hooli became ready in \d+ ms$/m)
-    await remove('hooli')
-    await program.waitFor(/^watch: hooli was removed$/m, 120_000)
-    const { code, out } = await program.stop()
-    t.equal(code, 0)
-    const printed = out.split('\n').filter(line => line !== '' && !line.startsWith('{'))
-    t.same(
-      printed.filter(line => !/^watch: (acme|broken|globex|hooli) (became ready in \d+ ms|was removed)$/.test(line)),
-      [],
-    )
-    t.notMatch(out, /(acme|broken|globex) was removed/)
-  })
+  await t.test(
+    '05: the subscriber prints tenants that became ready and that were removed, and nothing else',
+    async t => {
+      const program = start(t, 'dist/examples/05-subscribe.js', await init('watch'))
+      await program.waitFor(/^watch: acme became ready in \d+ ms$/m)
+      await create('hooli')
+      await program.waitFor(/^watch: hooli became ready in \d+ ms$/m)
+      await remove('hooli')
+      await program.waitFor(/^watch: hooli was removed$/m, 120_000)
+      const { code, out } = await program.stop()
+      t.equal(code, 0)
+      const printed = out.split('\n').filter(line => line !== '' && !line.startsWith('{'))
+      t.same(
+        printed.filter(line => !/^watch: (acme|broken|globex|hooli) (became ready in \d+ ms|was removed)$/.test(line)),
+        [],
+      )
+      t.notMatch(out, /(acme|broken|globex) was removed/)
+    },
+  )
 })

@@ -7,14 +7,14 @@ const files = ['.', 'docs', 'examples']
   .flatMap(folder => readdirSync(folder).map(name => join(folder, name)))
   .filter(file => file.endsWith('.md'))
 
-/** As GitHub makes it from a heading. */
+/** The anchor that GitHub makes from a heading. */
 const anchor = (heading: string): string =>
   heading
     .toLowerCase()
     .replace(/[^\p{L}\p{N} -]/gu, '')
     .replaceAll(' ', '-')
 
-t.test('every link between our documents leads somewhere', async t => {
+t.test('every link between the documents leads to an existing place', async t => {
   t.ok(files.length > 6)
   for (const file of files) {
     for (const [, to = ''] of readFileSync(file, 'utf8').matchAll(/\]\(([^)\s]+)\)/g)) {
@@ -31,7 +31,7 @@ t.test('every link between our documents leads somewhere', async t => {
   }
 })
 
-t.test('every shell block of README, tutorial and examples is one that bash reads', async t => {
+t.test('every shell block of README, tutorial and examples is valid bash', async t => {
   const texts = ['README.md', 'docs/tutorial.md', 'examples/README.md'].map(file => readFileSync(file, 'utf8'))
   const blocks = [...texts.join('\n').matchAll(/^```(?:ba)?sh\n([\s\S]*?)^```/gm)]
   t.ok(blocks.length > 15)

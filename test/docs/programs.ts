@@ -1,5 +1,5 @@
-// The programs of the documentation as their readers run them: real servers, `init` for each service, a program as a child
-// process that ends with the test.
+// The programs of the documentation as their readers run them: real servers, `init` for each service, a program as a
+// child process that ends with the test.
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import postgres from 'postgres'
@@ -22,7 +22,7 @@ export interface Programs {
   init(service: string, more?: Record<string, string>): Promise<Record<string, string>>
   /** @param t whose end is the program's too @param file a compiled program */
   start(t: Tap, file: string, env: Record<string, string>): Program
-  /** A superuser's client, past all of our code. */
+  /** A superuser's client, which uses none of the product's code. */
   look(t: Tap, database: string): postgres.Sql
 }
 
@@ -64,7 +64,7 @@ export async function documentedPrograms(t: Tap): Promise<Programs> {
       const child = startChild(t, [file], { ...inherited(), ...env })
       return {
         ...child,
-        // A kept connection would hold up a program that is closing.
+        // A connection that is kept open would delay the end of a closing program.
         ask: (path, more) =>
           fetch(`http://127.0.0.1:${env.PORT}${path}`, {
             ...more,

@@ -12,7 +12,7 @@ const ofThePlugin = Object.values(errors)
   .filter(value => typeof value === 'function')
   .map(Type => new (Type as new () => Coded)())
 
-/** Codes that are made anywhere in the folders' sources, with their status where it stands beside. */
+/** Codes that are created in the folders' sources, with their status where it stands beside. */
 function codesIn(folders: readonly string[]): Map<string, number | undefined> {
   const codes = new Map<string, number | undefined>()
   for (const folder of folders) {
@@ -70,7 +70,7 @@ t.test('the table of the HTTP API agrees', async t => {
   }
 })
 
-t.test('the four problems have a heading each, with how it looks, how to see it and the cure', async t => {
+t.test('the four problems have a heading each, with the symptom, the check and the cure', async t => {
   const text = readFileSync(file, 'utf8')
   const headings = [...text.matchAll(/^## \d\. .*$/gm)].map(([heading]) => heading)
   t.match(headings, [

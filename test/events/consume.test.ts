@@ -1,4 +1,4 @@
-// What a consumer does with messages while the server is well: each has one answer, in order per tenant.
+// The consumer on a healthy server: each message is acknowledged once, in order for each tenant.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
@@ -97,13 +97,13 @@ t.test('a tenant with a slow handler does not hold up another', async t => {
       handled.push(id)
     },
   })
-  await until('the quick one', () => handled.includes('quick'))
+  await until('the quick tenant’s event', () => handled.includes('quick'))
   t.strictSame(handled, ['quick'])
   release()
-  await until('the slow ones', () => handled.length === 4)
+  await until('the slow tenant’s events', () => handled.length === 4)
 })
 
-t.test('a handler that fails is called again with a growing count, and a report says why', async t => {
+t.test('a handler that fails is called again with a growing count, and the report holds the reason', async t => {
   const { events, reports, report, send } = await rig(t)
   const counts: number[] = []
   consumer(t, {
@@ -142,58 +142,55 @@ t.test('working() keeps a handler of three ack waits from being called twice', a
   t.equal(calls, 1)
 })
 
-t.test(
-  'what cannot be understood is stored with its reason, copied on the dead subject and not delivered again',
-  async t => {
-    const { nats, events, reports, report } = await rig(t)
-    const copies: string[] = []
-    const subscription = events.client().subscribe('dead.tenant.employee', {
-      callback: (_, message) => copies.push(`${message.string()} ${message.headers?.get('Dead-Reason')}`),
-    })
-    const dead: DeadLetter[] = []
-    let storeFails = true
-    consumer(t, {
-      connection: events,
-      report,
-      ackWaitMs: 1000,
-      onDead: async letter => {
-        if (storeFails) {
-          storeFails = false
-          throw new Error('no database')
-        }
-        dead.push(letter)
-      },
-      handle: async () => {
-        throw new DeadEvent('the domain is taken\r\nHeader: injected')
-      },
-    })
-    await until('consuming', () => count(reports, 'consuming') === 1)
-    await rawPublish(nats.port, 'tenant.created', 'no json')
-    await until('stored', () => dead.length === 1)
-    t.equal(count(reports, 'dead_failed'), 1, 'the first try to store failed and lost nothing')
-    t.match(dead[0], {
-      subject: 'tenant.created',
-      streamSeq: 1,
-      deliveryCount: 2,
-      reason: 'the body is not JSON',
-      headers: {},
-    })
-    t.equal(Buffer.from(dead[0]?.data ?? []).toString(), 'no json')
+t.test('a malformed event is stored with its reason, copied to the dead subject and not delivered again', async t => {
+  const { nats, events, reports, report } = await rig(t)
+  const copies: string[] = []
+  const subscription = events.client().subscribe('dead.tenant.employee', {
+    callback: (_, message) => copies.push(`${message.string()} ${message.headers?.get('Dead-Reason')}`),
+  })
+  const dead: DeadLetter[] = []
+  let storeFails = true
+  consumer(t, {
+    connection: events,
+    report,
+    ackWaitMs: 1000,
+    onDead: async letter => {
+      if (storeFails) {
+        storeFails = false
+        throw new Error('no database')
+      }
+      dead.push(letter)
+    },
+    handle: async () => {
+      throw new DeadEvent('the domain is taken\r\nHeader: injected')
+    },
+  })
+  await until('consuming', () => count(reports, 'consuming') === 1)
+  await rawPublish(nats.port, 'tenant.created', 'no json')
+  await until('stored', () => dead.length === 1)
+  t.equal(count(reports, 'dead_failed'), 1, 'the first attempt to store failed and lost nothing')
+  t.match(dead[0], {
+    subject: 'tenant.created',
+    streamSeq: 1,
+    deliveryCount: 2,
+    reason: 'the body is not JSON',
+    headers: {},
+  })
+  t.equal(Buffer.from(dead[0]?.data ?? []).toString(), 'no json')
 
-    await rawPublish(nats.port, 'tenant.exploded', '{"id":"acme"}')
-    await rawPublish(nats.port, 'tenant.created', '{"id":"acme"}')
-    await until('both stored', () => dead.length === 3)
-    t.match(dead.map(letter => letter.reason).sort()[0], /"tenant.exploded" is not a lifecycle subject/)
-    t.ok(dead.some(letter => letter.reason === 'the domain is taken Header: injected'))
-    await until('copied', () => copies.length === 3)
-    t.equal(copies[0], 'no json the body is not JSON')
-    await sleep(1500)
-    t.equal(dead.length, 3, 'none came again after the ack wait')
-    subscription.unsubscribe()
-  },
-)
+  await rawPublish(nats.port, 'tenant.exploded', '{"id":"acme"}')
+  await rawPublish(nats.port, 'tenant.created', '{"id":"acme"}')
+  await until('both stored', () => dead.length === 3)
+  t.match(dead.map(letter => letter.reason).sort()[0], /"tenant.exploded" is not a lifecycle subject/)
+  t.ok(dead.some(letter => letter.reason === 'the domain is taken Header: injected'))
+  await until('copied', () => copies.length === 3)
+  t.equal(copies[0], 'no json the body is not JSON')
+  await sleep(1500)
+  t.equal(dead.length, 3, 'none was delivered again after the ack wait')
+  subscription.unsubscribe()
+})
 
-t.test('stop takes no more, finishes what runs and gives the rest back', async t => {
+t.test('stop takes no more events, finishes the running ones and returns the rest', async t => {
   const { events, reports, report, send } = await rig(t)
   for (let version = 1; version <= 6; version++) await send('acme', version)
   const handled: number[] = []
@@ -207,7 +204,7 @@ t.test('stop takes no more, finishes what runs and gives the rest back', async t
       handled.push(version ?? 0)
     },
   })
-  await until('all six are here', () => started === 1 && first.state().waiting === 5)
+  await until('all six are delivered', () => started === 1 && first.state().waiting === 5)
   t.match(first.state(), { phase: 'consuming', running: 1, lastError: null })
   await Promise.all([first.stop(), first.stop()])
   t.strictSame([started, handled], [1, [1]])
@@ -274,7 +271,7 @@ t.test(
   },
 )
 
-// What an account needs that consumes and reports, but neither creates the stream nor speaks for others.
+// The permissions of an account that consumes and reports, but neither creates the stream nor publishes for others.
 const EMPLOYEE_PUBLISH = [
   'tenant.ready.employee',
   'tenant.failed.employee',
@@ -288,7 +285,7 @@ const EMPLOYEE_PUBLISH = [
   '$JS.ACK.TENANTS.tenants-employee.>',
 ]
 
-t.test('an account that may do no more than its own work can do it, and cannot speak for identity', async t => {
+t.test('an account with the least permissions can do its own work, and cannot publish as identity', async t => {
   const nats = await server(
     t,
     `authorization { users: [
@@ -317,7 +314,7 @@ t.test('an account that may do no more than its own work can do it, and cannot s
   await until('dead', () => dead.length === 1)
   const own = { subject: 'tenant.ready.employee', payload: Buffer.from('{}'), messageId: 'three' }
   t.match(await createPublisher(employee).publish(own), { seq: 3 })
-  // It may not ask identity for its consumer, as under deploy/nats.conf, and may make it by itself.
+  // It may not ask identity for its consumer, as under deploy/nats.conf, and may create it by itself.
   const errors = reports.flatMap(r => (r.type === 'server_error' ? [r.error] : []))
   t.match(errors, [/ensure\.consumer\.employee/])
   t.equal(count(reports, 'consume_failed'), 0)

@@ -1,4 +1,5 @@
-// What bytes mean, without a server: every refusal is a short sentence, every acceptance holds known fields only.
+// Parsing of messages, without a server: every refusal is a short sentence, every accepted event has known fields
+// only.
 import t from 'tap'
 import {
   encode,
@@ -109,7 +110,7 @@ t.test('every malformed lifecycle event is refused with one short printable sent
     t.equal(parsed.ok, false, what)
     if (!parsed.ok) t.match(parsed.reason, /^[\x20-\x7e]{5,300}$/, `${what}: ${parsed.reason}`)
   }
-  t.equal(({} as { admin?: unknown }).admin, undefined, 'no prototype was touched')
+  t.equal(({} as { admin?: unknown }).admin, undefined, 'no prototype was changed')
 })
 
 t.test('a reason echoes at most 64 escaped characters of the input', async t => {
@@ -147,7 +148,7 @@ t.test('known fields are copied and unknown ones are not', async t => {
   })
 })
 
-t.test('limits themselves are accepted', async t => {
+t.test('values at their limits are accepted', async t => {
   for (const body of [
     { id: long(40) },
     { id: 'a' },
@@ -175,7 +176,7 @@ const status: StatusEvent = {
   at: '2026-01-02T03:04:06Z',
 }
 
-t.test('what is encoded is what is parsed', async t => {
+t.test('an encoded event is parsed to the same value', async t => {
   t.strictSame(parseStatus('tenant.ready.employee', encode(status)), { ok: true, event: status })
   const event = { kind: 'updated', id: 'acme', version: 2, settings: {} } as unknown as LifecycleEvent
   t.strictSame(parseLifecycle('tenant.updated', encode(event)), { ok: true, event })
@@ -205,7 +206,7 @@ t.test('every malformed or contradicting status event is refused', async t => {
     ['bad id', { ...status, id: 'A' }],
     ['not an object', 'null'],
     ['a lifecycle subject', status, 'tenant.created'],
-    ['a kind nobody knows', status, 'tenant.exploded.employee'],
+    ['an unknown kind', status, 'tenant.exploded.employee'],
   ]
   for (const [what, body, subject] of bad) {
     const parsed = parseStatus(subject ?? 'tenant.ready.employee', bytes(body))
@@ -240,12 +241,12 @@ t.test('subjects are read exactly', async t => {
     t.equal(parseSubject(subject), null, subject)
 })
 
-t.test('a service name that would change a subject is a programmer’s error', async t => {
+t.test('a service name that would change a subject is a programming error', async t => {
   for (const service of ['', 'a.b', '*', '>', 'a b', 'employee-service'])
     t.throws(() => statusSubject('ready', service), TypeError)
 })
 
-t.test('message ids tell versions and deliberate repeats apart', async t => {
+t.test('message ids distinguish versions and deliberate repeats', async t => {
   t.equal(messageId('created', 'acme', 1), 'tenant.created:acme:1')
   t.equal(messageId('created', 'acme', 1, 'retry-2'), 'tenant.created:acme:1:retry-2')
   t.equal(statusMessageId('failed', 'core', 'acme', 1, 2), 'tenant.failed.core:acme:1:2')

@@ -1,4 +1,4 @@
-// Owns one real nats-server for a test: free port, its own JetStream folder, ended and removed with the test.
+// Owns one real nats-server for a test: free port, its own JetStream folder, stopped and removed with the test.
 // Invariant: no process outlives stop(); kill, freeze and thaw act on that one process alone.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -25,7 +25,7 @@ export async function startNats(options: {
   dir: string
   port?: number
   config?: string
-  /** Default: the one of PATH. */
+  /** Default: the program in PATH. */
   program?: string
 }): Promise<NatsServer> {
   const port = options.port ?? (await freePort())
@@ -78,7 +78,7 @@ export function temporaryFolder(): { dir: string; remove: () => void } {
   return { dir, remove: () => rmSync(dir, { recursive: true, force: true }) }
 }
 
-// The greeting, not the open port: the port is open a moment before the server is ready.
+// The server's greeting, not the open port: the port is open a moment before the server is ready.
 function answers(port: number): Promise<boolean> {
   return new Promise(resolve => {
     const socket = connect(port, '127.0.0.1')
@@ -92,7 +92,7 @@ function answers(port: number): Promise<boolean> {
   })
 }
 
-/** Where the system does not tell, it is believed. */
+/** Without /proc the process counts as stopped. */
 function isStopped(pid: number): boolean {
   if (!existsSync('/proc/self/task')) return true
   const threads = readdirSync(`/proc/${pid}/task`)

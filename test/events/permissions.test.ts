@@ -1,6 +1,6 @@
-// The accounts of deploy/nats.conf on a real server that reads that file: each user can do its work, and nothing else.
-// NEWER_NATS_SERVER may name a nats-server of 2.14 or later: then everything is tried there too, with both forms of
-// acknowledgement.
+// The accounts of deploy/nats.conf on a real server that reads that file: each user can do its work, and nothing
+// else. NEWER_NATS_SERVER may name a nats-server of 2.14 or later: then everything is tried there too, with both
+// forms of acknowledgement.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { headers } from 'nats'
@@ -30,7 +30,7 @@ for (const name of names) process.env[passwordVariable(name)] = passwordOf(name)
 const refused = { code: 'EVENT_REJECTED' }
 const denied = { code: 'PERMISSIONS_VIOLATION' }
 
-/** `admin` is a user of the stream's account: it looks at what the others did. */
+/** `admin` is a user of the stream's account: it sees the changes that the others made. */
 const withAdmin = (config: string) =>
   config.replace('jetstream: "enabled"', 'jetstream: enabled, users: [{ user: admin, password: secret-of-admin }]')
 
@@ -46,11 +46,11 @@ async function rig(t: Test, { program, more = '' }: Machine, config = readFileSy
   const as = async (name: string, reports: Reports = []) => {
     const url = `nats://${name}:${passwordOf(name)}@127.0.0.1:${nats.port}`
     const made = connection(t, url, reports, name)
-    t.equal(await made.ready(5000), true, `${name} is let in`)
+    t.equal(await made.ready(5000), true, `${name} is accepted`)
     t.equal(made.secured(), true)
     return made
   }
-  /** A line on a socket, so that nothing but the server can refuse it. */
+  /** A line on a socket, so that only the server can refuse it. */
   const raw = (user: string, subject: string, body = '', reply?: string) =>
     rawPublish(nats.port, subject, body, { user, pass: passwordOf(user), ...(reply !== undefined && { reply }) })
   return { nats, as, raw }
@@ -61,7 +61,7 @@ const say = (who: EventsConnection, subject: string, body = '{"id":"acme","versi
 
 const managerOf = (who: EventsConnection) => who.client().jetstreamManager({ timeout: 500, checkAPI: false })
 
-/** A stream of three messages, all consumers made, and what the admin sees of it. */
+/** A stream of three messages, all consumers made, and the admin's view of it. */
 async function standing(t: Test, machine: Machine) {
   const { nats, as, raw } = await rig(t, machine)
   const [identity, employee, core] = [await as('identity'), await as('employee'), await as('core')]
@@ -93,7 +93,7 @@ async function standing(t: Test, machine: Machine) {
   return { nats, raw, identity, employee, core, admin, look }
 }
 
-t.test('deploy/nats.conf is what the rules say', async t => {
+t.test('deploy/nats.conf is generated from the rules', async t => {
   t.equal(readFileSync('deploy/nats.conf', 'utf8'), natsConf(), 'node dist/stack/nats-conf.js > deploy/nats.conf')
   for (const { users } of natsAccounts(serviceNames))
     for (const { name } of users) {
@@ -117,7 +117,7 @@ t.test('only identity, each service and the operator are users, each in an accou
     t.strictSame(
       users.flatMap(user => user.publish),
       imports.map(({ subject }) => subject).filter(subject => subject !== JETSTREAM_INFO),
-      `${name}: what is published is what is imported`,
+      `${name}: its exports match its imports`,
     )
     for (const { subject, from } of imports) {
       const exported = accounts.find(account => account.name === from)?.exports.find(one => one.subject === subject)
@@ -208,7 +208,7 @@ for (const [label, machine] of machines) {
     eavesdropper.client().subscribe('dead.>', { callback: (_, message) => copies.push(message.subject) })
     await eavesdropper.client().flush()
     await say(identity, 'tenant.created', 'no json')
-    await until('buried in all three', () => count(reports, 'dead') === 3 && copies.length === 3)
+    await until('a dead letter in all three', () => count(reports, 'dead') === 3 && copies.length === 3)
     for (const durable of ['tenants-identity', 'tenants-employee', 'tenants-core']) {
       const made = () => reports.filter(r => r.type === 'consumer_ensured' && r.durable === durable).length
       const before = made()
@@ -218,7 +218,7 @@ for (const [label, machine] of machines) {
     }
     t.equal(count(reports, 'server_error'), 0)
 
-    // The form of acknowledgement that was in use.
+    // The form of acknowledgement that was used.
     let form = ''
     eavesdropper.client().subscribe('$JS.ACK.>', { callback: (_, message) => (form = message.subject) })
     await eavesdropper.client().flush()
@@ -231,7 +231,7 @@ for (const [label, machine] of machines) {
     await until('the services have answered', () => statuses.filter(one => one.startsWith('bare')).length === 2)
   })
 
-  t.test(`${label}: a service of one's own gets the same lines with its name`, async t => {
+  t.test(`${label}: a service of a user’s own gets the same lines with its name`, async t => {
     const { as } = await rig(t, machine, natsConf([...serviceNames, 'billing']))
     const [identity, billing] = [await as('identity'), await as('billing')]
     await ensureTenantStream(identity)
@@ -250,7 +250,7 @@ for (const [label, machine] of machines) {
     t.equal(count(reports, 'server_error') + count(reports, 'consume_failed'), 0)
   })
 
-  t.test(`${label}: without identity a service waits for its consumer, and has it when identity is there`, async t => {
+  t.test(`${label}: without identity a service waits for its consumer, and gets it when identity is up`, async t => {
     const { as } = await rig(t, machine)
     const [identity, core] = [await as('identity'), await as('core')]
     await ensureTenantStream(identity)
@@ -263,7 +263,7 @@ for (const [label, machine] of machines) {
       mayCreateStream: false,
     })
     const waits = () => reports.filter(r => r.type === 'consume_failed' && /identity makes it/.test(r.error)).length
-    await until('it has waited', () => waits() > 0)
+    await until('it waits', () => waits() > 0)
     t.teardown(answerConsumerRequests({ connection: identity }).stop)
     await until('it reads', () => count(reports, 'consuming') === 1)
   })
@@ -297,7 +297,7 @@ for (const [label, machine] of machines) {
       `$JS.API.CONSUMER.MSG.NEXT.${STREAM}.tenants-core`,
       `$JS.ACK.${STREAM}.tenants-core.1.1.1.1.0`,
       `$JS.ACK._.HASH.${STREAM}.tenants-core.1.1.1.1.0.x`,
-      // The short form of another durable, dressed as the long form of its own.
+      // The short form of another durable, in the shape of the long form of its own.
       `$JS.ACK.${STREAM}.tenants-core.${STREAM}.tenants-employee.1.1.0`,
       `$JS.ACK._.HASH.${STREAM}.ledger-identity.1.1.1.1.0.x`,
       '$SYS.REQ.SERVER.PING',
@@ -328,8 +328,9 @@ for (const [label, machine] of machines) {
       await t.rejects(say(employee, subject), refused, subject)
     }
 
-    // What a user may ask, with each subject of the API as the address of the reply: the server sends the reply, so a
-    // check of what the user publishes does not see it. A harmless one would be answered; these would change something.
+    // Requests that a user is allowed, with each subject of the API as the address of the reply: the server
+    // sends the reply, so a check of the user's own publishing does not see it. A harmless one would be
+    // answered; these would change something.
     const replies = [
       '$JS.API.STREAM.NAMES',
       `$JS.API.STREAM.PURGE.${STREAM}`,
@@ -361,15 +362,15 @@ for (const [label, machine] of machines) {
       })
       return now.messages >= 3 + 2 * asked
     })
-    t.strictSame({ ...now, messages: 0 }, { ...before, messages: 0 }, 'the stream and its consumers are what they were')
-    t.equal(now.messages, 3 + 2 * asked, 'nothing was stored but what the users may publish')
+    t.strictSame({ ...now, messages: 0 }, { ...before, messages: 0 }, 'the stream and its consumers are unchanged')
+    t.equal(now.messages, 3 + 2 * asked, 'only messages that the users may publish were stored')
     for (let seq = 4; seq <= now.messages; seq++) {
       const { subject } = await admin.streams.getMessage(STREAM, { seq })
       t.match(subject, /^tenant\.(created|ready\.employee)$/)
     }
   })
 
-  t.test(`${label}: a trace of a message, a push and a header name no way into the stream's account`, async t => {
+  t.test(`${label}: a trace of a message, a push and a header give no access to the stream's account`, async t => {
     const { employee, look } = await standing(t, machine)
     const before = await look()
     const instructions = headers()

@@ -1,4 +1,4 @@
-// Connection and publisher against a real server: present, absent, refusing, lost and come back.
+// Connection and publisher against a real server: up, absent, refusing, lost and up again.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import {
@@ -37,7 +37,7 @@ t.test('a repeat of a message id is stored once', async t => {
   t.match(await readStreamState(events), { firstSeq: 1, lastSeq: 1, messages: 1, created: /^20/ })
   t.equal(count(reports, 'stream_ensured'), 1)
 
-  // Still known after a crash of the server.
+  // The id is still known after a crash of the server.
   await nats.kill()
   await nats.restart()
   await until('reconnected', () => events.status() === 'connected')
@@ -64,7 +64,7 @@ t.test('headers carry the id, CloudEvents and the trace', async t => {
   t.equal(header('traceparent'), traceparent)
 })
 
-t.test('what can never be sent is rejected, what might later is unavailable', async t => {
+t.test('a message that can never be sent is rejected, one that can be sent later is unavailable', async t => {
   const nats = await server(t)
   const events = connection(t, nats.url)
   await events.ready(5000)
@@ -86,13 +86,10 @@ t.test('what can never be sent is rejected, what might later is unavailable', as
     () => null,
     error => error,
   )
-  t.ok(
-    (await Promise.race([refused, sleep(0)])) instanceof EventsUnavailable,
-    'not connected: before anything is waited for',
-  )
+  t.ok((await Promise.race([refused, sleep(0)])) instanceof EventsUnavailable, 'not connected: before any wait')
 })
 
-t.test('two creators of the stream both succeed, and drifted settings come back', async t => {
+t.test('two creators of the stream both succeed, and changed settings are restored', async t => {
   const nats = await server(t)
   const [one, two] = [connection(t, nats.url), connection(t, nats.url)]
   await Promise.all([one.ready(5000), two.ready(5000)])
@@ -111,7 +108,7 @@ t.test('another stream on our subjects is named as the cause', async t => {
   await t.rejects(ensureTenantStream(events), { name: 'EventRejected', message: /another stream already holds.*10065/ })
 })
 
-t.test('a server that is down at the start is found when it comes up', async t => {
+t.test('a server that is down at the start is used when it comes up', async t => {
   const port = await freePort()
   const reports: Reports = []
   const events = connection(t, `nats://127.0.0.1:${port}`, reports)
@@ -129,7 +126,7 @@ t.test('a server that is down at the start is found when it comes up', async t =
   t.equal(events.lastError(), null)
 })
 
-t.test('a connection the client gave up is reported and replaced', async t => {
+t.test('a connection that the client gave up is reported and replaced', async t => {
   const nats = await server(t)
   const reports: Reports = []
   const events = connection(t, nats.url, reports)
@@ -169,7 +166,7 @@ t.test('wrong credentials are reported without being shown, and right ones are u
   t.notMatch(JSON.stringify(reports), /s3cret|operator-pass/)
 })
 
-t.test('a URL that cannot be read is refused without being shown', async t => {
+t.test('an invalid URL is refused without being shown', async t => {
   for (const url of [
     '',
     'http://user:pass@host',
@@ -180,7 +177,7 @@ t.test('a URL that cannot be read is refused without being shown', async t => {
     t.throws(() => connectEvents({ url, name: 'x' }), { name: 'TypeError', message: /^(?!.*pass@)/ })
 })
 
-t.test('close ends a connection that is up, down or not yet made, and twice is once', async t => {
+t.test('close ends a connection that is up, down or not yet made, and a second close does nothing', async t => {
   const nats = await server(t)
   const up = connection(t, nats.url)
   const down = connection(t, nats.url)

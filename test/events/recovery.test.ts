@@ -1,4 +1,4 @@
-// What a consumer does when the server, the stream, its consumer or its connection is taken away: it comes back by itself.
+// The consumer after the loss of the server, the stream, its consumer or its connection: it recovers by itself.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createPublisher, encode, type LifecycleEvent, messageId, STREAM } from '../../events/index.js'
@@ -89,13 +89,13 @@ t.test('an answer for a deleted stream does not acknowledge an event of the new 
   release()
   await until('the old one is done', () => handled.includes(1))
   const pending = (await jsm.consumers.info(STREAM, 'tenants-employee')).num_ack_pending
-  t.equal(pending, 1, 'the new event still waits for its own answer')
+  t.equal(pending, 1, 'the new event still waits for its own acknowledgement')
   releaseSecond()
   await until('the new one is done', () => handled.includes(2))
   t.equal(reports.filter(r => r.type === 'acked').length, 1)
 })
 
-t.test('a frozen server is noticed as a silence and used again once thawed', async t => {
+t.test('a frozen server is detected by its silence and used again once thawed', async t => {
   const { nats, handled, send, reports, running } = await rig(t)
   await send(1)
   await until('handled', () => handled.includes(1))
@@ -130,7 +130,7 @@ t.test('a connection that the client closed for good is replaced and consuming g
   await until('handled', () => handled.includes(1))
 })
 
-t.test('who may not create the stream waits for it', async t => {
+t.test('a service that may not create the stream waits for it', async t => {
   const nats = await server(t)
   const reports: Reports = []
   const employee = connection(t, nats.url, [], 'employee')
@@ -141,7 +141,7 @@ t.test('who may not create the stream waits for it', async t => {
     report: r => void reports.push(r),
     handle: async event => void handled.push(event.id),
   })
-  await until('told', () => count(reports, 'consume_failed') >= 2)
+  await until('the failure is reported', () => count(reports, 'consume_failed') >= 2)
   t.match(waiting.state(), { phase: 'waiting', lastError: /TENANTS does not exist yet/ })
   const identity = connection(t, nats.url)
   await identity.ready(5000)

@@ -1,4 +1,4 @@
-// Owns what the server tests share: a server, a connection and a consumer that end with the test, and a record of reports.
+// Shared by the server tests: a server, a connection and a consumer that end with the test, and a record of reports.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -67,7 +67,7 @@ export function consumer(
 export async function until(what: string, met: () => boolean, ms = 10_000): Promise<number> {
   const started = performance.now()
   while (!met()) {
-    if (performance.now() - started > ms) throw new Error(`waited ${ms} ms in vain until ${what}`)
+    if (performance.now() - started > ms) throw new Error(`waited ${ms} ms without ${what}`)
     await sleep(10)
   }
   return performance.now() - started
@@ -76,7 +76,7 @@ export async function until(what: string, met: () => boolean, ms = 10_000): Prom
 export const count = (reports: Reports, type: EventsReport['type']): number =>
   reports.filter(r => r.type === type).length
 
-/** What a shell does with /dev/tcp: no client library, no headers, no message id. */
+/** A publish as a shell does it with /dev/tcp: no client library, no headers, no message id. */
 export async function rawPublish(
   port: number,
   subject: string,

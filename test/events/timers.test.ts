@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { every, guarded, later } from '../../events/index.js'
 
-t.test('work of a timer that fails is reported, and goes on', async t => {
+t.test('a timer whose work fails reports it, and keeps running', async t => {
   const reported: unknown[] = []
   const [thrown, rejected] = [new Error('thrown'), new Error('rejected')]
   let looks = 0
@@ -35,15 +35,15 @@ t.test('work of a timer that fails is reported, and goes on', async t => {
   await sleep(5)
 })
 
-t.test('without a listener the failure is a warning, and the process goes on', async t => {
+t.test('without a listener the failure is a process warning, and the process continues', async t => {
   const warned = new Promise(resolve => process.once('warning', resolve))
   guarded(() => {
-    throw new Error('of the work')
+    throw new Error('a failure of the work')
   })
-  t.match(await warned, { message: 'of the work' })
+  t.match(await warned, { message: 'a failure of the work' })
 })
 
-t.test('nothing that is thrown, and no failure of its report, ends the process', async t => {
+t.test('no thrown value, and no failure of its report, ends the process', async t => {
   const uncaught: unknown[] = []
   const onUncaught = (error: unknown) => void uncaught.push(error)
   process.on('uncaughtException', onUncaught)
@@ -57,9 +57,9 @@ t.test('nothing that is thrown, and no failure of its report, ends the process',
     process.off('warning', onWarning)
   })
   const report = () => {
-    throw new Error('of the report')
+    throw new Error('a failure of the report')
   }
-  // None of these is an Error, and the first two cannot be made a text.
+  // None of these is an Error, and the first two cannot be converted to text.
   const thrown = [Object.create(null), { toString: null }, Symbol('s'), undefined, null, 1n]
   for (const error of thrown) {
     const works = [
@@ -77,7 +77,7 @@ t.test('nothing that is thrown, and no failure of its report, ends the process',
     }
   }
   const wanted = thrown.length * 3
-  while (warnings.filter(message => message === 'of the report').length < wanted * 2) await sleep(1)
+  while (warnings.filter(message => message === 'a failure of the report').length < wanted * 2) await sleep(1)
   t.equal(warnings.length, wanted * 5, 'each is reported, and each failure to report')
   t.same(uncaught, [])
 })

@@ -1,5 +1,5 @@
-// What the operator or the world does while a service is killed. Every action ends with a tenant of its id in all
-// services: who is made after the trouble shows that the trouble is over.
+// The operator's actions, and events of the world, while a service is killed. Every action ends with a tenant of its
+// id in all services: a tenant created after the fault shows that the fault is over.
 import { type ServiceName, serviceNames } from '../../stack/names.js'
 import { barePublish, until } from '../rig.js'
 import type { FaultyStack } from './faulty-stack.js'
@@ -10,17 +10,17 @@ export interface Action {
   readonly name: string
   /** Begins with a tenant that is ready everywhere, or with none. */
   readonly needs: 'tenant' | 'suspended tenant' | 'nothing'
-  /** What follows from it goes on after its tenant is right: dead letters, spares. */
+  /** Its effects continue after its tenant is right: dead letters, spares. */
   readonly settles?: boolean
-  /** How many dead letters it leaves in every service. */
+  /** The number of dead letters it leaves in every service. */
   readonly dead?: number
-  /** `service` is the one that is to die. */
+  /** `service` is the one that will be killed. */
   run(how: { id: string; operator: Operator; stack: FaultyStack; service: ServiceName }): Promise<void>
 }
 
 const REFUSED_MS = 5_000
 
-/** The keeper finds databases that are on no offer, puts them away and makes others. */
+/** The keeper finds databases that are on no offer, removes them and creates others. */
 const takeSparesAway = (stack: FaultyStack, service: ServiceName) =>
   asSuperuser(stack, service, sql => sql`delete from spares`)
 
@@ -51,7 +51,7 @@ export const actions: readonly Action[] = [
       await asSuperuser(stack, service, sql => sql`alter role ${sql(`${service}_service`)} nocreatedb`)
       try {
         await operator.create(id)
-        // Whoever has died before it could fail does so after its next start.
+        // A service that died before it could fail does so after its next start.
         await until('it is refused', REFUSED_MS, () => isFailed(stack, service, id)).catch(() => {})
       } finally {
         await asSuperuser(stack, service, sql => sql`alter role ${sql(`${service}_service`)} createdb`)
@@ -79,7 +79,7 @@ export const actions: readonly Action[] = [
     async run({ id, operator, stack, service }) {
       const process = stack.services[service]
       await process.stop()
-      // It may be told to die before it is ready: whoever killed it starts it again.
+      // It may be killed before it is ready: the code that killed it starts it again.
       await process.start().catch(() => {})
       await operator.create(id)
     },

@@ -1,4 +1,4 @@
-// `npm run chaos -- --tenants N --kills M`: kills everything at random under load and holds the ledger to it.
+// `npm run chaos -- --tenants N --kills M`: kills processes at random under load and checks the ledger.
 import { huntCommand } from '../../bench/hunt-command.js'
 import { runChaos } from './chaos/run.js'
 

@@ -1,5 +1,5 @@
-// What one service's PostgreSQL instance says about itself, asked as superuser and in our own words: nothing here comes
-// from the code that is judged by it. Every look has connections of its own; an instance that is down throws.
+// The state of one service's PostgreSQL instance, asked as superuser and in queries of its own: no query comes from
+// the code that is judged by it. Every reading has connections of its own; an instance that is down throws.
 import postgres from 'postgres'
 import type { ServiceName } from '../../stack/names.js'
 import type { RunningStack } from '../../stack/stack.js'
@@ -11,9 +11,9 @@ export interface DatabaseFact {
   readonly connectable: boolean
   readonly owner: string
   readonly comment: string | null
-  /** Somebody who was given nothing may enter or use it. */
+  /** A role without any grant may enter or use it. */
   readonly openToPublic: boolean
-  /** Who may connect besides its owner. */
+  /** The roles that may connect besides its owner. */
   readonly guests: readonly string[]
 }
 
@@ -45,7 +45,7 @@ export interface RoleFact {
   readonly name: string
   readonly superuser: boolean
   readonly login: boolean
-  /** May make roles or databases. */
+  /** May create roles or databases. */
   readonly maker: boolean
   readonly groups: readonly string[]
 }
@@ -58,11 +58,11 @@ export interface InstanceFacts {
   /** Names of the spares that are on offer. */
   readonly spares: readonly string[]
   readonly dead: readonly { readonly subject: string; readonly reason: string }[]
-  /** Sessions that hold a transaction open without doing anything. */
+  /** Sessions that hold a transaction open without a statement. */
   readonly idleInTransaction: number
 }
 
-/** What is inside a tenant's database. */
+/** The contents of a tenant's database. */
 export interface InsideFacts {
   readonly certificates: readonly string[]
   readonly tenantSchema: number

@@ -1,5 +1,5 @@
-// Judges an instance's databases against its registry: each tenant has exactly one, whole, owned, marked and closed; there
-// are no others, and what is kept ready for the next tenant is whole as well.
+// Judges an instance's databases against its registry: each tenant has exactly one, complete, owned, marked and
+// closed; there are no others, and spares are complete as well.
 import type { ServiceName } from '../../stack/names.js'
 import type { DatabaseFact, InsideFacts, InstanceFacts, TenantFact } from './instance-facts.js'
 
@@ -24,12 +24,13 @@ export function judgeTenantDatabases(service: ServiceName, facts: InstanceFacts,
   }
   for (const database of databases) {
     found.push(...judgeDoor(service, database))
-    if (database.name.startsWith('tenant_') && !expected.has(database.name)) found.push(`${database.name} is nobody's`)
+    if (database.name.startsWith('tenant_') && !expected.has(database.name))
+      found.push(`${database.name} belongs to no tenant`)
   }
   return found
 }
 
-/** One login, which may enter this database alone, and is what its group is. */
+/** One login, which may enter this database alone, and has only its group's rights. */
 function judgeRole(service: ServiceName, { name, guests }: DatabaseFact, { roles }: InstanceFacts): string[] {
   const role = roles.find(role => role.name === name)
   if (!role) return [`the role ${name} is missing`]
@@ -40,7 +41,7 @@ function judgeRole(service: ServiceName, { name, guests }: DatabaseFact, { roles
   return found
 }
 
-/** Every spare on offer is whole and closed, there are as many as wanted, and none is half made. */
+/** Every spare on offer is complete and closed, there are as many as wanted, and none is half made. */
 function judgeSpares(service: ServiceName, { spares, databases, roles }: InstanceFacts, wanted: number): string[] {
   const found: string[] = []
   const isSpare = ({ name }: { name: string }): boolean => name.startsWith(`spare_${service}_`)
@@ -57,7 +58,7 @@ function judgeSpares(service: ServiceName, { spares, databases, roles }: Instanc
   return found
 }
 
-/** What is everybody's on an instance. */
+/** The databases and roles that tenants of an instance share. */
 export function judgeInstance(service: ServiceName, facts: InstanceFacts, spares: number): string[] {
   const { databases, roles, idleInTransaction } = facts
   const found = judgeSpares(service, facts, spares)
@@ -65,7 +66,7 @@ export function judgeInstance(service: ServiceName, facts: InstanceFacts, spares
   const templates = databases.filter(({ name }) => name.startsWith(`template_${service}_`))
   if (templates.length !== 1) found.push(`${service} has ${templates.length} templates, not one`)
   for (const { name, template, connectable } of templates) {
-    if (!template || connectable) found.push(`${name} is no template that nobody can connect to`)
+    if (!template || connectable) found.push(`${name} is no template that refuses connections`)
   }
   for (const role of roles) {
     if (role.name === 'postgres') continue
@@ -77,7 +78,7 @@ export function judgeInstance(service: ServiceName, facts: InstanceFacts, spares
   return found
 }
 
-/** Nobody enters who was not given a key, and nothing half dropped lies about. */
+/** No role enters a database without a grant, and no half-dropped database is left. */
 function judgeDoor(service: ServiceName, { name, invalid, owner, openToPublic }: DatabaseFact): string[] {
   const found: string[] = []
   const servers = name === 'postgres' || name === 'template1'

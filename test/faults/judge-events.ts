@@ -1,5 +1,5 @@
-// Judges what had to be told: every version identity made is in its outbox, every outbox row has reached the stream, and
-// every consumer has taken everything there is.
+// Judges the published events: every version identity made is in its outbox, every outbox row has reached the
+// stream, and every consumer has received everything.
 import { type ServiceName, serviceNames } from '../../stack/names.js'
 import type { InstanceFacts } from './instance-facts.js'
 import type { Facts } from './ledger-check.js'
@@ -16,19 +16,22 @@ export function judgeOutbox(service: ServiceName, { outbox, tenants }: InstanceF
     const known = new Set(outbox.map(({ messageId }) => messageId.split(':').slice(1, 3).join(':')))
     for (const { id, version } of tenants) {
       for (let each = 1; each <= version; each++) {
-        if (!known.has(`${id}:${each}`)) found.push(`version ${each} of ${id} was never told`)
+        if (!known.has(`${id}:${each}`)) found.push(`version ${each} of ${id} was never published`)
       }
     }
   }
   for (const { id, lifecycle, provisioned } of tenants) {
     if (lifecycle === 'deleted' || provisioned !== 'ready') continue
     const announced = outbox.some(row => row.tenant === id && row.subject === `tenant.ready.${service}`)
-    if (!announced) found.push(`${service} made ${id} ready and never told`)
+    if (!announced) found.push(`${service} made ${id} ready and never published it`)
   }
   return found
 }
 
-/** The newest word on each tenant, of its lifecycle and of each service's status, is in the stream: it holds the whole. */
+/**
+ * The newest event of each tenant, of its lifecycle and of each service's status, is in the stream: it holds the
+ * whole.
+ */
 export function judgeStored(facts: Facts, stream: StreamFacts): string[] {
   const found: string[] = []
   for (const name of serviceNames) {
@@ -43,7 +46,7 @@ export function judgeStored(facts: Facts, stream: StreamFacts): string[] {
   return found
 }
 
-/** Every consumer is there, has taken everything and answered for it. */
+/** Every consumer exists, has received everything and acknowledged it. */
 export function judgeConsumers(stream: StreamFacts): string[] {
   const found: string[] = []
   for (const name of [...serviceNames.map(service => `tenants-${service}`), 'ledger-identity']) {

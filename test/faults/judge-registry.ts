@@ -1,5 +1,5 @@
-// Judges the registries: identity's word is the truth, every other service must have taken it over whole, and the ledger
-// that the API shows must say so.
+// Judges the registries: identity's row is the truth, every other service must have the same, and the ledger that
+// the API shows must agree.
 import type { ServiceName } from '../../stack/names.js'
 import type { InstanceFacts, TenantFact } from './instance-facts.js'
 import type { Facts } from './ledger-check.js'
@@ -12,15 +12,15 @@ export interface ListedTenant {
   readonly services: Readonly<Record<string, { readonly status: string; readonly lastError: string | null }>>
 }
 
-const words = ['name', 'domain', 'settings', 'version', 'lifecycle'] as const
+const fields = ['name', 'domain', 'settings', 'version', 'lifecycle'] as const
 
 export function judgeRegistry(service: ServiceName, facts: Facts): string[] {
-  const output = new Map(facts.identity.tenants.map(tenant => [tenant.id, tenant]))
+  const truths = new Map(facts.identity.tenants.map(tenant => [tenant.id, tenant]))
   const here = new Map(facts[service].tenants.map(tenant => [tenant.id, tenant]))
   const found: string[] = []
-  for (const id of output.keys()) if (!here.has(id)) found.push(`${service} has never heard of ${id}`)
+  for (const id of truths.keys()) if (!here.has(id)) found.push(`${service} does not have ${id}`)
   for (const [id, tenant] of here) {
-    const truth = output.get(id)
+    const truth = truths.get(id)
     if (truth) found.push(...judgeTenant(service, tenant, truth))
     else found.push(`${service} has ${id}, which identity does not`)
   }
@@ -29,10 +29,10 @@ export function judgeRegistry(service: ServiceName, facts: Facts): string[] {
 
 function judgeTenant(service: ServiceName, tenant: TenantFact, truth: TenantFact): string[] {
   const { id, provisioned, lastError, certificate } = tenant
-  const found = words
-    .filter(word => tenant[word] !== truth[word])
-    .map(word => `${service} has ${word} ${tenant[word]} of ${id}, identity ${truth[word]}`)
-  // A deleted one is as far as it was when it was deleted.
+  const found = fields
+    .filter(field => tenant[field] !== truth[field])
+    .map(field => `${service} has ${field} ${tenant[field]} of ${id}, identity ${truth[field]}`)
+  // A deleted one keeps the provisioning state it had when it was deleted.
   if (truth.lifecycle === 'deleted') return found
   if (provisioned !== 'ready') found.push(`${id} is ${provisioned} in ${service}${lastError ? `: ${lastError}` : ''}`)
   else if (!certificate) found.push(`${id} is ready in ${service} without a certificate`)

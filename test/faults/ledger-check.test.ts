@@ -1,5 +1,5 @@
-// The ledger check is worth what it notices: every kind of damage is done by hand and must be named, and undone it must be
-// clean again.
+// The ledger check must detect damage: every kind of damage is done by hand and must be named, and after the repair
+// the check must be clean again.
 import t from 'tap'
 import { startStack } from '../../stack/stack.js'
 import { converge } from './faulty-stack.js'
@@ -22,9 +22,9 @@ const damages: readonly Damage[] = [
     named: /tenant_acme_employee is missing/,
   },
   {
-    done: `create database tenant_nobody_employee owner employee_service`,
-    undone: `drop database tenant_nobody_employee`,
-    named: /tenant_nobody_employee is nobody's/,
+    done: `create database tenant_unknown_employee owner employee_service`,
+    undone: `drop database tenant_unknown_employee`,
+    named: /tenant_unknown_employee belongs to no tenant/,
   },
   {
     done: `grant connect on database tenant_acme_employee to public`,
@@ -80,12 +80,12 @@ const damages: readonly Damage[] = [
 
 t.setTimeout(120_000)
 
-t.test('what is wrong is named, and nothing else', { timeout: 110_000 }, async t => {
+t.test('every damage is named, and nothing else', { timeout: 110_000 }, async t => {
   const stack = await startStack({ serviceEnv: { LOG_LEVEL: 'error' }, natsUsers: [auditor] })
   t.teardown(() => stack.stop())
   await createOperator(stack).create('acme')
   await converge(stack, 60_000)
-  // Nobody repairs behind the test's back.
+  // No reconciler repairs the damage during the test.
   for (const name of ['employee', 'core'] as const) stack.services[name].freeze()
   for (const { done, undone, named } of damages) {
     await asSuperuser(stack, 'employee', sql => sql.unsafe(done))

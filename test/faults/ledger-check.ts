@@ -1,6 +1,7 @@
-// The ledger check: what identity accepted, held against every service's registry, its databases, its outbox, the stream
-// and the ledger the API shows. Nothing may be missing, extra or stuck. Asked from outside, as superuser and over HTTP:
-// none of the product's own inspection is used. What cannot be asked is a difference too, never an exception.
+// The ledger check: identity's accepted tenants, compared with every service's registry, its databases, its outbox,
+// the stream and the ledger the API shows. Nothing may be missing, extra or stuck. Asked from outside, as superuser
+// and over HTTP: none of the product's own inspection is used. A part that cannot be asked is a difference too,
+// never an exception.
 import { readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type ServiceName, serviceNames } from '../../stack/names.js'
@@ -12,7 +13,7 @@ import { judgeLedger, judgeRegistry, type ListedTenant } from './judge-registry.
 import { readStream } from './stream-facts.js'
 
 export interface LedgerCheckOptions {
-  /** Compare these tenants alone, and nothing that is everybody's; default all and everything. */
+  /** Compare these tenants alone, without shared parts; default all and everything. */
   readonly only?: readonly string[]
   /** Look into every tenant's database; default true. */
   readonly inside?: boolean
@@ -23,7 +24,7 @@ export interface LedgerCheckOptions {
 }
 
 export interface LedgerCheck {
-  /** One sentence each; none is what we want. */
+  /** One sentence each; empty when the check is clean. */
   readonly differences: readonly string[]
   readonly tenants: number
   readonly databases: number
@@ -41,7 +42,7 @@ export interface LedgerCheck {
 
 export type Facts = Record<ServiceName, InstanceFacts>
 
-/** What everybody says at one moment; null for whom could not be asked. */
+/** The answers of all parts at one moment; null for a part that could not be asked. */
 export interface LedgerReading {
   readonly instances: readonly (InstanceFacts | null)[]
   readonly stream: Awaited<ReturnType<typeof readStream>> | null
@@ -49,7 +50,7 @@ export interface LedgerReading {
   readonly unasked: readonly string[]
 }
 
-/** @returns the answer, or null after telling `differences` why there is none */
+/** @returns the answer, or null after adding the reason to `differences` */
 const asker =
   (differences: string[]) =>
   async <T>(what: string, question: Promise<T>): Promise<T | null> => {
@@ -72,7 +73,10 @@ export async function readLedger(stack: RunningStack): Promise<LedgerReading> {
   return { instances, stream, listed, unasked }
 }
 
-/** @param reading of this stack, begun after what is to be checked was done; the tenants' databases are looked into here */
+/**
+ * @param reading of this stack, begun after the changes that are to be checked; the tenants' databases are
+ * inspected here
+ */
 export async function checkLedger(
   stack: RunningStack,
   options: LedgerCheckOptions = {},
@@ -142,7 +146,7 @@ const isReady = (id: string, facts: Facts): boolean =>
 const sparesOf = (stack: RunningStack, service: ServiceName): number =>
   Number(stack.services[service].env.TENANT_SPARES ?? 3)
 
-/** What an instance says about some tenants. */
+/** The state of some tenants on an instance. */
 function of(only: readonly string[], facts: InstanceFacts): InstanceFacts {
   const theirs = (name: string) => only.some(id => name.startsWith(`tenant_${id}_`))
   return {
@@ -193,7 +197,7 @@ async function lookInside(
   return found
 }
 
-/** A repeated status is no second provisioning: it says so itself. */
+/** A repeated status is no second provisioning: it is marked as repeated. */
 function readyTwice(facts: Facts): string[] {
   const first = new Map<string, string>()
   return serviceNames.flatMap(name =>

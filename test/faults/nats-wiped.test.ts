@@ -1,5 +1,5 @@
-// NATS is killed while tenants are made, comes back without its store, and every tenant that was accepted becomes ready in
-// every service all the same: the outboxes hold what the stream has lost.
+// NATS is killed while tenants are made, restarts without its store, and every accepted tenant becomes ready in
+// every service all the same: the outboxes hold the events that the stream has lost.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'

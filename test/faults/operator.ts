@@ -1,5 +1,5 @@
-// The operator under failure: asks identity again and again, with one idempotency key, until the answer is definite, as a
-// careful client does. What it was told is accepted; nothing else counts. A deadline ends the asking with an error.
+// The operator under failure: repeats its call to identity, with one idempotency key, until the answer is definite,
+// as a careful client does. Only definite answers count as accepted. A deadline ends the calls with an error.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { RunningStack } from '../../stack/stack.js'
 
@@ -9,7 +9,7 @@ export interface Operator {
   suspend(id: string): Promise<void>
   activate(id: string): Promise<void>
   remove(id: string): Promise<void>
-  /** Calls that had to be repeated because nobody or an error answered. */
+  /** Calls that were repeated because there was no answer or an error. */
   readonly repeated: number
 }
 
@@ -47,7 +47,7 @@ export function createOperator({ info }: RunningStack): Operator {
     }
   }
 
-  /** Status 0: nobody answered. */
+  /** Status 0: no answer. */
   async function ask(method: string, path: string, body: object | undefined, key: string) {
     try {
       const response = await fetch(`${info.services.identity.url}/api/tenants${path}`, {

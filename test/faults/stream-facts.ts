@@ -1,16 +1,16 @@
-// What the stream says about itself: which messages it holds, how often each, and what its consumers still owe.
-// Read with a connection of its own; a server that is down throws.
+// The state of the stream: its messages, how often each is stored, and the pending messages of its consumers. Read
+// with a connection of its own; a server that is down throws.
 import { AckPolicy, connect, DeliverPolicy } from 'nats'
 import type { RunningStack } from '../../stack/stack.js'
 
 export interface StreamFacts {
-  /** How often each message id is stored; a row that is fed again into a new stream has a new one. */
+  /** The count of each message id; a row that is fed again into a new stream has a new one. */
   readonly stored: ReadonlyMap<string, number>
   readonly messages: number
   readonly consumers: readonly { readonly name: string; readonly pending: number; readonly unacknowledged: number }[]
 }
 
-/** Who may look at everything; a stack that is to be checked is started with it. */
+/** The user that may read everything; a stack that is to be checked is started with it. */
 export const auditor = { name: 'auditor' }
 
 const STREAM = 'TENANTS'

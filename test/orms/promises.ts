@@ -1,16 +1,30 @@
 // The promises of a tenant's client, kept through an ORM: scope, budget, clean sessions, coded errors.
 import type { Test } from 'tap'
-import { causeOf, type OrmOver, type Runner } from '../../bench/orms/orm.js'
-import { codeOf as codeOfDriver, gate, stand, until } from '../plugins/distributed-tenant/stand.js'
+import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
+import { gate, stand, until } from '../plugins/distributed-tenant/stand.js'
 
-const codeOf = (promise: Promise<unknown>) =>
-  codeOfDriver(
-    promise.catch(error => {
-      throw causeOf(error)
-    }),
-  )
+/** Statements as text, sent by the ORM. */
+export interface Runner {
+  run(text: string, parameters?: readonly unknown[]): Promise<readonly unknown[]>
+}
 
-/** What a session is like that nobody has used before. */
+export interface Orm extends Runner {
+  transaction<T>(work: (inner: Runner) => Promise<T>): Promise<T>
+}
+
+/** The code of the driver's error, which an ORM may keep as the cause of its own. */
+async function codeOf(promise: PromiseLike<unknown>): Promise<unknown> {
+  try {
+    await promise
+    return 'no error'
+  } catch (error) {
+    let at = error as { code?: unknown; cause?: unknown } | undefined
+    while (at?.cause && at.code === undefined) at = at.cause as typeof at
+    return at?.code ?? error
+  }
+}
+
+/** The state of a session that was never used before. */
 const UNTOUCHED = `select current_setting('role') as role, current_setting('search_path') as path,
   (select count(*)::int from pg_listening_channels()) as channels, to_regclass('pg_temp.mine')::text as temporary,
   current_setting('my.mark', true) as mark`
@@ -19,7 +33,7 @@ const untouched = { role: 'none', path: '"$user", public', channels: 0, temporar
 const first = async (rows: Promise<readonly unknown[]>) => (await rows)[0] as Record<string, unknown>
 
 /** @param over the ORM over one client */
-export async function keepsPromises(t: Test, over: OrmOver): Promise<void> {
+export async function keepsPromises(t: Test, over: (sql: SqlClient) => Orm): Promise<void> {
   const { pool, look } = await stand(t)
   await look`create table kept (id int primary key)`
 
@@ -71,7 +85,7 @@ export async function keepsPromises(t: Test, over: OrmOver): Promise<void> {
     })
   })
 
-  await t.test('the budget holds: who gets no turn is told so', async t => {
+  await t.test('the budget holds: a statement that gets no turn is refused', async t => {
     const { client } = pool({ budget: 1, perKey: 1, acquireTimeout: 100 })
     const holds = over(client().sql)
     const waits = over(client().sql)
@@ -83,11 +97,11 @@ export async function keepsPromises(t: Test, over: OrmOver): Promise<void> {
     t.same(await first(waits.run('select 1 as one')), { one: 1 })
   })
 
-  await t.test('what one request leaves in its session no other finds', async t => {
+  await t.test('session state of one request never reaches another', async t => {
     const { client } = pool({ budget: 1, perKey: 1 })
-    await look`create role somebody`
+    await look`create role another_role`
     for (const statement of [
-      'set role somebody',
+      'set role another_role',
       'listen everything',
       'create temporary table mine (id int)',
       'set search_path to pg_catalog',
@@ -104,7 +118,7 @@ export async function keepsPromises(t: Test, over: OrmOver): Promise<void> {
     }
   })
 
-  await t.test('what a leased connection cannot have is refused by its code', async t => {
+  await t.test('a feature that a leased connection lacks is refused by its code', async t => {
     const { client } = pool({ budget: 1, perKey: 1 })
     const orm = over(client().sql)
     for (const [statement, code] of [

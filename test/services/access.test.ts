@@ -3,9 +3,9 @@ import { readEnvironment } from '../../plugins/distributed-tenant/config/environ
 import { roomInTheMinute } from './minute.js'
 import { serviceRig } from './rig.js'
 
-const roleSecret = 'k1:a-secret-of-the-tests-and-of-nobody-else'
+const roleSecret = 'k1:a-secret-that-only-the-tests-ever-use'
 
-t.test('how often one may ask', async t => {
+t.test('the rate of requests', async t => {
   const { service } = await serviceRig(t, ['employee'])
   const app = await service(
     'employee',
@@ -27,9 +27,9 @@ t.test('how often one may ask', async t => {
     return [...seen]
   }
 
-  await t.test('is bounded for an address, also for what is refused, and liveness is not counted', async t => {
+  await t.test('is bounded for an address, for refused requests too, and liveness is not counted', async t => {
     await roomInTheMinute()
-    t.same(await statuses(20, () => ask('192.0.2.1', 'nobody')), [404])
+    t.same(await statuses(20, () => ask('192.0.2.1', 'unknown')), [404])
     const refused = await ask('192.0.2.1', 'acme')
     t.match(refused.json(), { statusCode: 429, code: 'RATE_LIMITED' })
     t.ok(Number(refused.headers['retry-after']) > 0)
@@ -37,31 +37,34 @@ t.test('how often one may ask', async t => {
     t.equal((await ask('192.0.2.2', 'acme')).statusCode, 200, 'another address')
   })
 
-  await t.test('is bounded for health too, which tells of tenants without a token, apart from the rest', async t => {
-    await roomInTheMinute()
-    t.same((await statuses(60, () => ask('192.0.2.7', 'nobody', '/api/health'))).sort(), [404])
-    t.match((await ask('192.0.2.7', 'acme', '/api/health')).json(), { statusCode: 429, code: 'RATE_LIMITED' })
-    t.equal((await ask('192.0.2.8', 'acme', '/api/health')).statusCode, 200)
-    t.equal((await ask('192.0.2.7', 'acme')).statusCode, 200)
-    for (const url of ['/api/health/live', '/api/health/ready'])
-      t.equal((await ask('192.0.2.7', 'acme', url)).statusCode, 200, url)
-  })
+  await t.test(
+    'is bounded for health too, which answers about tenants without a token, apart from the rest',
+    async t => {
+      await roomInTheMinute()
+      t.same((await statuses(60, () => ask('192.0.2.7', 'unknown', '/api/health'))).sort(), [404])
+      t.match((await ask('192.0.2.7', 'acme', '/api/health')).json(), { statusCode: 429, code: 'RATE_LIMITED' })
+      t.equal((await ask('192.0.2.8', 'acme', '/api/health')).statusCode, 200)
+      t.equal((await ask('192.0.2.7', 'acme')).statusCode, 200)
+      for (const url of ['/api/health/live', '/api/health/ready'])
+        t.equal((await ask('192.0.2.7', 'acme', url)).statusCode, 200, url)
+    },
+  )
 
   await t.test('an IPv6 network is one address', async t => {
     await roomInTheMinute()
-    t.same(await statuses(20, () => ask(`2001:db8::${Math.floor(Math.random() * 9999)}`, 'nobody')), [404])
+    t.same(await statuses(20, () => ask(`2001:db8::${Math.floor(Math.random() * 9999)}`, 'unknown')), [404])
     t.equal((await ask('2001:db8::ffff', 'acme')).statusCode, 429)
     t.equal((await ask('2001:db8:0:1::1', 'acme')).statusCode, 200)
   })
 
-  await t.test('whoever is no proxy of ours cannot say another address', async t => {
+  await t.test('a client that is no trusted proxy cannot claim another address', async t => {
     await roomInTheMinute()
     let n = 0
-    t.same(await statuses(20, () => ask(`192.0.3.${++n}`, 'nobody', '/api/employees', '198.51.100.1')), [404])
+    t.same(await statuses(20, () => ask(`192.0.3.${++n}`, 'unknown', '/api/employees', '198.51.100.1')), [404])
     t.equal((await ask('192.0.3.99', 'acme', '/api/employees', '198.51.100.1')).statusCode, 429)
   })
 
-  await t.test('is bounded for a tenant from wherever it asks, and another is not touched', async t => {
+  await t.test('is bounded for a tenant from any address, and another is not affected', async t => {
     await roomInTheMinute()
     let n = 0
     t.same((await statuses(40, () => ask(`203.0.113.${++n}`, 'acme'))).sort(), [200, 429])
@@ -69,7 +72,7 @@ t.test('how often one may ask', async t => {
   })
 })
 
-t.test('a service in production wants to know whose tokens it believes', async t => {
+t.test('a service in production requires a token issuer', async t => {
   const { service } = await serviceRig(t, ['core'])
   const start = (more: Record<string, string>) =>
     service(

@@ -28,7 +28,7 @@ t.test('a service', async t => {
   await app.tenants.create({ id: 'acme', name: 'Acme' })
   const call = as(app, 'acme')
 
-  await t.test('is healthy when everything is there', async t => {
+  await t.test('is healthy when every part is up', async t => {
     let output = { status: 'not asked' }
     await within(5000, async () => {
       output = (await health(app)).json()
@@ -43,10 +43,10 @@ t.test('a service', async t => {
     t.equal((await app.inject('/api/health/ready')).statusCode, 200)
   })
 
-  await t.test('says how a tenant is', async t => {
+  await t.test('reports the status of a tenant', async t => {
     t.match((await health(app, 'acme')).json(), { tenant: { id: 'acme', status: 'ready' } })
-    t.equal((await health(app, 'nobody')).statusCode, 404)
-    t.equal((await health(app, 'NOBODY')).statusCode, 400)
+    t.equal((await health(app, 'unknown')).statusCode, 404)
+    t.equal((await health(app, 'UNKNOWN')).statusCode, 400)
   })
 
   await t.test('describes every route, with a tag and with its errors', async t => {
@@ -66,7 +66,7 @@ t.test('a service', async t => {
   })
 
   await t.test('answers its documentation whatever tenant the request names', async t => {
-    for (const tenant of ['nobody', 'NOT AN ID']) {
+    for (const tenant of ['unknown', 'NOT AN ID']) {
       t.equal((await app.inject({ url: '/api/docs/json', headers: { 'hrms-client-id': tenant } })).statusCode, 200)
     }
   })
@@ -75,7 +75,7 @@ t.test('a service', async t => {
     t.match((await app.inject('/api/employees/%zz')).json(), { statusCode: 400, code: 'FST_ERR_BAD_URL' })
   })
 
-  await t.test('serves without Redis, and says that it is degraded', async t => {
+  await t.test('serves without Redis, and reports that it is degraded', async t => {
     await servers.redis.kill()
     t.ok(await within(5000, async () => (await health(app)).json().checks.redis.status === 'down'))
     t.match((await health(app)).json(), { status: 'degraded' })
@@ -84,7 +84,7 @@ t.test('a service', async t => {
     t.ok(await within(5000, async () => (await health(app)).json().checks.redis.status === 'up'))
   })
 
-  await t.test('serves without NATS, and says that it is degraded', async t => {
+  await t.test('serves without NATS, and reports that it is degraded', async t => {
     await servers.nats.kill()
     t.ok(await within(10_000, async () => (await health(app)).json().checks.nats.status === 'down'))
     t.match((await health(app)).json(), { status: 'degraded' })

@@ -9,7 +9,7 @@ const planted = {
   METRICS_TOKEN: 'canary-metrics-77ab10c3e9',
   TENANT_ROLE_SECRET: 'k1:canary-roles-0d4c2f6b8e8a91d7c3b5f0a2e4d6c8b0a1f3e5d7',
 }
-/** What somebody typed: neither is anybody's business. */
+/** Input of a user: neither may be in a log. */
 const typed = { token: 'canary-typed-9f8e7d6c5b', person: 'canary-person-31415' }
 
 interface Line {
@@ -22,7 +22,7 @@ interface Line {
 const run = (t: Test, name: string, env: Record<string, string>) =>
   startService(t, name, { LOG_LEVEL: 'trace', ...planted, ...env })
 
-t.test('what services say of themselves', async t => {
+t.test('logs of services', async t => {
   const made = await rig(t, ['identity', 'employee'])
   const { nats, redis, postgres } = made.servers
   const secrets = {
@@ -33,14 +33,14 @@ t.test('what services say of themselves', async t => {
     nats: nats.password,
     redis: redis.password,
   }
-  const tells = (text: string) => Object.entries(secrets).flatMap(([name, value]) => (text.includes(value) ? name : []))
+  const found = (text: string) => Object.entries(secrets).flatMap(([name, value]) => (text.includes(value) ? name : []))
 
   const environment = (name: string, port: number) => ({
     ...environmentOf(made, name, port),
     REQUIRED_SERVICES: 'identity,employee',
   })
 
-  await t.test('a test run with failures of every kind tells no secret', { timeout: 100_000 }, async t => {
+  await t.test('a test run with failures of every kind logs no secret', { timeout: 100_000 }, async t => {
     const ports = { identity: await freePort(), employee: await freePort() }
     const services = {
       identity: run(t, 'identity', environment('identity', ports.identity)),
@@ -82,7 +82,7 @@ t.test('what services say of themselves', async t => {
     await ask('employee', '/api/employees', { method: 'POST', body: `{"email": "${typed.person}`, headers: tenant })
     await barePublish(nats, 'tenant.created', `{"id":"UPPER","name":"${typed.person}"}`)
     await ask('identity', '/api/health', { headers: tenant })
-    // What each says of the others when they go: addresses, users, never a password.
+    // Log lines about other parts that go down: addresses, users, never a password.
     await Promise.all([nats.kill(), redis.kill(), postgres.employee?.kill()])
     await until('employee notices', 30_000, async () => (await ask('employee', '/api/health')) === 503)
     await ask('employee', '/api/employees', { headers: tenant })
@@ -96,16 +96,16 @@ t.test('what services say of themselves', async t => {
 
     for (const service of Object.values(services)) t.equal((await service.stop()).code, 0)
     for (const [name, { output }] of Object.entries(services)) {
-      t.same(tells(output()), [], `${name}'s log`)
+      t.same(found(output()), [], `${name}'s log`)
       const lines = output()
         .split('\n')
         .filter(Boolean)
         .map(text => JSON.parse(text) as Line)
-      t.ok(lines.length > 20, `${name} said something`)
-      t.same([...new Set(lines.map(line => line.service))], [name], 'each line says whose it is')
+      t.ok(lines.length > 20, `${name} has logged`)
+      t.same([...new Set(lines.map(line => line.service))], [name], 'each line has its service')
     }
-    const answers = bodies.filter(body => tells(body).some(name => name !== 'person'))
-    t.same(answers, [], 'no answer tells one either')
+    const answers = bodies.filter(body => found(body).some(name => name !== 'person'))
+    t.same(answers, [], 'no answer contains one either')
 
     const lines = services.employee
       .output()
@@ -113,11 +113,11 @@ t.test('what services say of themselves', async t => {
       .filter(Boolean)
       .map(text => JSON.parse(text) as Line)
     const completed = lines.filter(line => line.msg === 'request completed' && line.tenant !== undefined)
-    t.ok(completed.length > 0, 'a request for a tenant says whose')
+    t.ok(completed.length > 0, 'a request for a tenant has the tenant')
     t.ok(completed.every(line => line.tenant === 'acme' && line.reqId))
   })
 
-  await t.test('a start that fails tells none', async t => {
+  await t.test('a start that fails logs none', async t => {
     const wrong: Record<string, string>[] = [
       { DB_PASSWORD: typed.token },
       { NATS_URL: `http://user:${typed.token}@127.0.0.1:1` },
@@ -128,7 +128,7 @@ t.test('what services say of themselves', async t => {
     for (const env of wrong) {
       const { ended, output } = run(t, 'identity', { ...environment('identity', await freePort()), ...env })
       t.equal((await ended).code, 1, Object.keys(env).join())
-      t.same(tells(output()), [])
+      t.same(found(output()), [])
       t.notMatch(output(), typed.token.slice(0, 10))
     }
   })

@@ -5,7 +5,7 @@ import { gaugeProcess } from '../../plugins/metrics/process.js'
 import overload from '../../plugins/overload.js'
 import { answerErrors } from '../../services/http/errors.js'
 
-t.test('an overloaded process refuses with 503 and Retry-After, but says how it is', async t => {
+t.test('an overloaded process refuses with 503 and Retry-After, but reports its health', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   answerErrors(app)
@@ -26,7 +26,7 @@ t.test('an overloaded process refuses with 503 and Retry-After, but says how it 
   t.equal((await app.inject('/health')).statusCode, 200)
 })
 
-t.test('a process that keeps up refuses nothing', async t => {
+t.test('a process below its limits refuses nothing', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   await app.register(overload)
@@ -34,10 +34,10 @@ t.test('a process that keeps up refuses nothing', async t => {
   t.equal((await app.inject('/work')).statusCode, 200)
 })
 
-t.test('a process without a free file descriptor goes on', async t => {
+t.test('a process without a free file descriptor keeps running', async t => {
   const { memoryUsage } = process
   t.teardown(() => Object.assign(process, { memoryUsage }))
-  // As it fails where no descriptor is left: it reads a file.
+  // The failure without a free descriptor: the call reads a file.
   const failing = () => {
     throw Object.assign(new Error('EMFILE: too many open files, uv_resident_set_memory'), { code: 'EMFILE' })
   }
@@ -52,7 +52,7 @@ t.test('a process without a free file descriptor goes on', async t => {
   t.teardown(metrics.stop)
   const failures: unknown[] = []
   process.on('uncaughtException', error => failures.push(error))
-  // Two looks of the plugin, which makes one a second.
+  // Two samples of the plugin, which takes one a second.
   await new Promise(resolve => setTimeout(resolve, 2_200))
   metrics.look()
   t.match(await registry.metrics(), /nodejs_heap_size_used_bytes [1-9]/)

@@ -1,4 +1,4 @@
-// Owns a service of ours as a process of its own in a test, told where the rig's servers are.
+// A service of the product as a process of its own in a test, configured for the rig's servers.
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { inheritedEnvironment } from '../../stack/service-environment.js'
@@ -6,11 +6,14 @@ import { type Child, startChild } from '../child.js'
 import { type Rig, until } from '../rig.js'
 
 export interface ServiceProcess extends Child {
-  /** Resolves once a GET of `path` answers 200. @throws with all it said, when it ends before that or a minute is over */
+  /**
+   * Resolves once a GET of `path` answers 200. @throws with its whole output, when it ends before that or a
+   * minute is over
+   */
   answers(path: string): Promise<void>
 }
 
-/** @param options of node, before the program. What a container waits for is no test's business. */
+/** @param options of node, before the program. The conditions of a container are not tested here. */
 export function startService(
   t: Pick<Test, 'teardown'>,
   name: string,
@@ -33,18 +36,18 @@ export function startService(
             await child.ended
             throw new Error(`${name} ended before it answered ${path}`)
           }
-          // A connection that is kept would hold the process up when it is told to leave.
+          // A connection that is kept open would delay the end of the process after a signal.
           const response = await fetch(url, { headers: { connection: 'close' } }).catch(() => null)
           return response?.status === 200
         })
       } catch (error) {
-        throw new Error(`${(error as Error).message}. It said:\n${child.output()}`)
+        throw new Error(`${(error as Error).message}. Its output:\n${child.output()}`)
       }
     },
   }
 }
 
-/** Where a service of the rig finds its servers, and the port it listens on. */
+/** The environment of a service of the rig: its servers, and its port. */
 export function environmentOf({ servers, database }: Rig, name: string, port: number) {
   const { host, port: databasePort, user, password } = database(name)
   return {

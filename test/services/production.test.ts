@@ -1,4 +1,4 @@
-// The three services as they run in production: real processes, NODE_ENV=production, nothing but HTTP from outside.
+// The three services in production: real processes, NODE_ENV=production, only HTTP from outside.
 import t from 'tap'
 import { startStack } from '../../stack/stack.js'
 import { until } from '../rig.js'
@@ -6,7 +6,7 @@ import { until } from '../rig.js'
 t.test('with NODE_ENV=production', async t => {
   const output: string[] = []
   const stack = await startStack({
-    // The servers of the tests speak no TLS.
+    // The servers of the tests use no TLS.
     serviceEnv: { NODE_ENV: 'production', DB_SSLMODE: 'prefer', LOG_LEVEL: 'trace' },
     onServiceLine: (_name, line) => output.push(line),
   })
@@ -46,16 +46,16 @@ t.test('with NODE_ENV=production', async t => {
       t.equal((await ask(url, { ...bearer, 'hrms-client-id': 'acme' })).status, 200, url)
       const other = await ask(url, { ...bearer, 'hrms-client-id': 'globex' })
       t.match(other, { status: 403, body: { code: 'TENANT_FORBIDDEN' } }, url)
-      const unknown = await ask(url, { ...bearer, 'hrms-client-id': 'nobody' })
-      t.same({ ...unknown.body }, { ...other.body }, 'and who is not there is told apart from nobody')
+      const unknown = await ask(url, { ...bearer, 'hrms-client-id': 'unknown' })
+      t.same({ ...unknown.body }, { ...other.body }, 'and an unknown tenant has the same answer')
     }
     const written = await ask(`${core.url}/api/departments`, bearer, { name: 'Engineering', code: 'ENG' })
     t.equal(written.status, 201)
   })
 
-  await t.test('without a token nothing is told but health', async t => {
+  await t.test('without a token only health is answered', async t => {
     for (const url of lists) {
-      for (const tenant of ['acme', 'globex', 'nobody']) {
+      for (const tenant of ['acme', 'globex', 'unknown']) {
         t.match(await ask(url, { 'hrms-client-id': tenant }), { status: 401, body: { code: 'UNAUTHENTICATED' } })
       }
       t.match(await ask(url, operator), { status: 401 }, 'the operator is no user')
@@ -79,7 +79,7 @@ t.test('with NODE_ENV=production', async t => {
     t.match(await login('globex'), { status: 403 })
   })
 
-  await t.test('answers protect themselves', async t => {
+  await t.test('answers have headers that protect them', async t => {
     const { headers } = await ask(lists[0] as string, bearer)
     t.equal(headers.get('cache-control'), 'private, no-store')
     t.match(headers.get('vary'), /HRMS-Client-ID, Authorization/)
@@ -102,12 +102,12 @@ t.test('with NODE_ENV=production', async t => {
     const [head = '', ...rest] = token.split('.')
     const header = { ...JSON.parse(Buffer.from(head, 'base64url').toString()), kid: 'unknown' }
     const unknown = [Buffer.from(JSON.stringify(header)).toString('base64url'), ...rest].join('.')
-    await until('an unknown key cannot be told', 20_000, async () => {
+    await until('an unknown key is unavailable', 20_000, async () => {
       return (await ask(lists[0] as string, { authorization: `Bearer ${unknown}` })).status === 503
     })
   })
 
-  await t.test('no secret is in what the services say', async t => {
+  await t.test('no secret is in the services’ logs', async t => {
     t.ok(output.length > 20)
     const secrets = [token, stack.info.adminToken, 'the password of', 'BEGIN PRIVATE KEY', '$scrypt$']
     for (const secret of secrets)

@@ -34,18 +34,18 @@ async function within(ms: number, condition: () => Promise<boolean>): Promise<bo
   return true
 }
 
-t.test('a Redis that is there is used, under the service’s name', async t => {
+t.test('a reachable Redis is used, under the service’s name', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const { app: made } = await app(t, server.url)
-  // A command has 100 ms, which a busy machine may take for itself.
+  // A command has 100 ms, which a busy machine may use up itself.
   t.ok(await within(3000, () => answers(made)))
   const looker = new Redis(server.url)
   t.teardown(() => looker.disconnect())
   t.match(await looker.client('LIST'), /name=test-service/)
 })
 
-t.test('a Redis that is not there delays the start by half a second and fails at once', async t => {
+t.test('an unreachable Redis delays the start by half a second and fails at once', async t => {
   const { app: made, took, lines } = await app(t, `redis://127.0.0.1:${await freePort()}`)
   t.ok(took < 1500, `${Math.round(took)} ms`)
   // Not the deadline of a command: it was never sent.
@@ -69,7 +69,7 @@ t.test('a Redis that hangs costs a command its deadline', async t => {
   const { app: made } = await app(t, server.url)
   server.freeze()
   t.teardown(() => server.thaw())
-  // In one event loop the earlier of two timers comes first, however late both are.
+  // In one event loop the earlier of two timers fires first, however late both are.
   const failed = made.redis.get('x').then(
     () => 'answered',
     () => 'failed',
@@ -84,7 +84,7 @@ t.test('the error of a refused login does not hold the password', async t => {
   t.teardown(() => server.stop())
   const client = connectRedis(server.url.replace(server.password, 'hunter2'), 'test')
   t.teardown(() => client.disconnect())
-  // On a busy machine an attempt may run out of time before; it tries again.
+  // On a busy machine an attempt may time out before; it tries again.
   const error = await new Promise<Error>(resolve => {
     client.on('error', error => error.message.includes('timed out') || resolve(error))
   })

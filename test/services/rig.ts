@@ -1,4 +1,4 @@
-// Owns what service tests stand on: whole services as they are composed for production, on real servers, without a port.
+// Shared by service tests: whole services as they are composed for production, on real servers, without a port.
 // Times are short, so that a part that is down is noticed while the test runs. Apps close before their servers do.
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Response } from 'light-my-request'

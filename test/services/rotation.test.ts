@@ -1,5 +1,5 @@
-// Secrets are changed by the steps of docs/configuration.md while clients ask without a pause, over sockets and of several
-// processes' worth of services: every answer is counted, and none may be anything but what was asked for.
+// Rotation of secrets by the steps of docs/configuration.md while clients send requests without a pause, over
+// sockets and to several replicas: every answer is counted, and each must be the one that was asked for.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,12 +12,12 @@ import { adminToken, as, serviceRig } from './rig.js'
 const CLIENTS = 4
 const cheap = { ln: 4, r: 8, p: 1 }
 
-/** Replicas behind what a load balancer does: a new one is listed when it listens, one that leaves is asked no more. */
+/** Replicas behind a load balancer: a new one is listed when it listens, a leaving one gets no more requests. */
 interface Replicas {
-  /** Asks one of those listed, in turns. */
+  /** Sends a request to one of the listed replicas, in turns. */
   ask(path: string, init?: RequestInit): Promise<Response>
   add(app: FastifyInstance): Promise<string>
-  /** Takes one out, waits for what it was asked, closes it. */
+  /** Takes one out, waits for its pending requests, closes it. */
   remove(url: string): Promise<void>
 }
 
@@ -43,13 +43,13 @@ function replicas(): Replicas {
     async remove(url) {
       const one = listed.get(url)
       listed.delete(url)
-      await until('what it was asked is answered', 10_000, () => one?.pending === 0 && one.app.inFlight() === 0)
+      await until('its requests are answered', 10_000, () => one?.pending === 0 && one.app.inFlight() === 0)
       await one?.app.close()
     },
   }
 }
 
-/** Clients that never stop asking. What was answered is counted by status and code. */
+/** Clients that never pause. Answers are counted by status and code. */
 function startLoad(ask: (client: number) => Promise<Response>) {
   const answers: Record<string, number> = {}
   let over = false
@@ -63,7 +63,7 @@ function startLoad(ask: (client: number) => Promise<Response>) {
     }
   })
   return {
-    /** So many more answers. */
+    /** Waits for so many more answers. */
     async more(count: number) {
       const all = () => Object.values(answers).reduce((sum, one) => sum + one, 0)
       const before = all()
@@ -93,7 +93,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
     ]
     const central = look('employee', 'employee_central')
     const all = replicas()
-    // Every request is a login of its own, by whatever password its process has.
+    // Every request is a login of its own, by the password that its process has.
     const start = async (roleSecret: string) =>
       all.add(await service('employee', { roleSecret, pooling: false, reconcileInterval: 100 }))
     const [first] = [await service('employee', { roleSecret: k1 })]
@@ -118,7 +118,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
     ]
     t.same(await keys(), ['k1'])
     await roll(`${k1},${k2}`)
-    t.same(await keys(), ['k1'], 'behind the old one the new key opens nothing yet')
+    t.same(await keys(), ['k1'], 'the new key, listed after the old one, opens nothing yet')
     await roll(`${k2},${k1}`)
     await until('every role has the new key', 30_000, async () => (await keys()).join() === 'k2')
     await roll(k2)
@@ -174,7 +174,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
     }
     await load.more(100)
     writeFileSync(file, next)
-    await until('the old one passes no more', 10_000, () => everywhere(adminToken, 401))
+    await until('the old one is refused', 10_000, () => everywhere(adminToken, 401))
     await load.more(100)
     t.same(seen(await load.stop()), ['200'])
     for (const url of urls) await all.remove(url)
@@ -205,7 +205,7 @@ t.test('secrets are changed under load, and no request fails', async t => {
       }
     }
 
-    /** As an application does that signs in again when it likes, and has its tokens from either replica. */
+    /** An application that signs in again now and then, and gets its tokens from either replica. */
     const held = tenants.map(() => ({ token: '', until: 0, logins: 0 }))
     const kidOf = (token: string) => JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid
     const load = startLoad(async client => {
@@ -240,14 +240,15 @@ t.test('secrets are changed under load, and no request fails', async t => {
     await until('two keys are published', 10_000, async () => (await published()).join() === '2,2')
     await load.more(100)
     t.same(signedBy(), [old], 'the new one does not sign yet')
-    // Its ten minutes are over. An unknown key is asked for once in ten seconds, which is nothing to ten minutes.
+    // Its ten minutes are over. An unknown key is asked for once in ten seconds, which is short against ten
+    // minutes.
     await until('the key set may be asked again', 15_000, () => performance.now() - readKeys > 10_500)
     await central`update signing_keys set signs_from = clock_timestamp() where retires_at is null`
     await until('every client has a token of the new key', 10_000, () => !signedBy().includes(old))
     await load.more(100)
     t.equal(signedBy().length, 1)
 
-    // The last token of the old one is over.
+    // The last token of the old key has expired.
     await central`update signing_keys set retires_at = clock_timestamp() - interval '1 second' where retires_at is not null`
     await until('one key is published', 10_000, async () => (await published()).join() === '1,1')
     await load.more(100)

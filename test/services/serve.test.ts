@@ -33,7 +33,7 @@ t.test('in production the tenant header alone is not enough to start', async t =
   t.match(err, oneLine)
 })
 
-t.test('a database that is not there ends the start with one line and without the password', async t => {
+t.test('a missing database ends the start with one line and without the password', async t => {
   const env = { DB_PORT: String(await freePort()), DB_PASSWORD: 'hunter2', REDIS_URL: '' }
   const { code, err } = await startService(t, 'employee', env).ended
   t.equal(code, 1)
@@ -51,7 +51,7 @@ t.test('a process', async t => {
     await service.answers('/api/health/ready')
     return { ...service, port }
   }
-  /** A client that has asked and never sends what belongs to it. */
+  /** A client that sends a part of a request and never the rest. */
   const holdOpen = (port: number, text: string) => {
     const half = connect(port, '127.0.0.1')
     half.on('error', () => {})
@@ -60,7 +60,7 @@ t.test('a process', async t => {
     return half
   }
 
-  await t.test('says where it is ready, serves, and ends by itself on SIGTERM', async t => {
+  await t.test('logs its address, serves, and ends by itself on SIGTERM', async t => {
     const { port, stop, waitFor } = await start(t)
     // It may serve before the line has come through the pipe.
     await waitFor(new RegExp(`employee-service is ready at http://127\\.0\\.0\\.1:${port}`))
@@ -83,7 +83,7 @@ t.test('a process', async t => {
     half.destroy()
   })
 
-  await t.test('told twice leaves at once, and says so with its exit code', async t => {
+  await t.test('a second signal ends it at once, with a log line and its exit code', async t => {
     for (const [signal, wanted] of [
       ['SIGTERM', 143],
       ['SIGINT', 130],
@@ -99,7 +99,7 @@ t.test('a process', async t => {
     }
   })
 
-  await t.test('whose port is taken says so', async t => {
+  await t.test('whose port is taken logs that', async t => {
     const port = await freePort()
     const taker = createServer().listen(port, '127.0.0.1')
     t.teardown(() => taker.close())

@@ -1,5 +1,5 @@
-// TLS to real NATS and Redis servers: a good certificate is used, and one of another host, of yesterday or of nobody we
-// believe is refused, named in the log without a secret, while the service does without as its design says.
+// TLS to real NATS and Redis servers: a good certificate is used; one of another host, an expired one and one of an
+// unknown authority is refused and logged without a secret, while the service runs without that server, as designed.
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { type Certificate, makeCertificates } from '../certificates.js'
 import { until } from '../rig.js'
 import { admin, as, serviceRig } from './rig.js'
 
-/** A server's certificate where it can be replaced. */
+/** A server's certificate, in a place where it can be replaced. */
 function place(t: Test, first: Certificate) {
   const folder = mkdtempSync(join(tmpdir(), 'tls-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -29,7 +29,7 @@ function place(t: Test, first: Certificate) {
 t.test('TLS to NATS and Redis', async t => {
   const { service } = await serviceRig(t, ['identity', 'employee'])
   const made = makeCertificates(t)
-  /** What the test plants and no line may hold. */
+  /** The secrets that the test plants and no line may hold. */
   const secrets: string[] = []
 
   async function start(name: 'identity' | 'employee', tenancy: { nats: string } | { redis: string }, ca: string) {
@@ -58,7 +58,7 @@ t.test('TLS to NATS and Redis', async t => {
   const flaws = [
     ['another host', made.wrongHost, made.ca, /ERR_TLS_CERT_ALTNAME_INVALID.*10\.9\.8\.7/],
     ['yesterday', made.expired, made.ca, /CERT_HAS_EXPIRED/],
-    ['an authority that is not believed', made.good, made.foreignCa, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
+    ['an authority that is not trusted', made.good, made.foreignCa, /UNABLE_TO_VERIFY_LEAF_SIGNATURE/],
   ] as const
 
   await t.test('NATS with a good certificate is used, by address and by name', async t => {
@@ -72,20 +72,20 @@ t.test('TLS to NATS and Redis', async t => {
       const { app, part, log } = await start('identity', { nats: url }, made.ca)
       await until('connected', 10_000, async () => (await part('nats')) === 'up')
       const created = await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', { id, name: id })
-      t.equal(created.statusCode, 201, 'the tenant is ready, which events told')
+      t.equal(created.statusCode, 201, 'the tenant is ready, which requires events')
       for (const secret of secrets) t.notOk(log().includes(secret))
       await app.close()
     }
   })
 
   for (const [what, certificate, ca, reason] of flaws) {
-    await t.test(`NATS with a certificate of ${what} is refused, and taken when it is replaced`, async t => {
+    await t.test(`NATS with a certificate of ${what} is refused, and accepted when it is replaced`, async t => {
       const { files, put } = place(t, certificate)
       const server = await startNats({ tls: files })
       t.teardown(() => server.stop())
       secrets.push(server.password)
       const { app, part, log } = await start('employee', { nats: server.url }, ca)
-      await until('the log says why', 10_000, () => reason.test(log()))
+      await until('the reason is logged', 10_000, () => reason.test(log()))
       t.match(log(), /NATS does not answer/)
       t.equal(await part('nats'), 'down')
       await serves(t, app, `nats-${what.replace(/ .*/, '')}`)
@@ -99,7 +99,7 @@ t.test('TLS to NATS and Redis', async t => {
     })
   }
 
-  await t.test('a NATS that offers no TLS is not spoken to where the URL says tls://', async t => {
+  await t.test('a NATS that offers no TLS is not used where the URL says tls://', async t => {
     const server = await startNats()
     t.teardown(() => server.stop())
     const { app, part, log } = await start('employee', { nats: server.url.replace('nats:', 'tls:') }, made.ca)
@@ -123,13 +123,13 @@ t.test('TLS to NATS and Redis', async t => {
   })
 
   for (const [what, certificate, ca, reason] of flaws) {
-    await t.test(`Redis with a certificate of ${what} is refused, and taken when it is replaced`, async t => {
+    await t.test(`Redis with a certificate of ${what} is refused, and accepted when it is replaced`, async t => {
       const { files, put } = place(t, certificate)
       const server = await startRedis({ tls: files })
       t.teardown(() => server.stop())
       secrets.push(server.password)
       const { app, part, log } = await start('employee', { redis: server.url }, ca)
-      await until('the log says why', 10_000, () => reason.test(log()))
+      await until('the reason is logged', 10_000, () => reason.test(log()))
       t.match(log(), /redis connection failed/)
       t.equal(await part('redis'), 'down')
       await serves(t, app, `redis-${what.replace(/ .*/, '')}`)
@@ -142,7 +142,7 @@ t.test('TLS to NATS and Redis', async t => {
     })
   }
 
-  await t.test('a CA file that would be in vain refuses the start', async t => {
+  await t.test('a CA file without effect refuses the start', async t => {
     const cases = [
       [{ NATS_URL: 'nats://u:hunter2@localhost', NATS_CA_FILE: made.ca }, /NATS_CA_FILE is set but/],
       [

@@ -1,5 +1,5 @@
-// `npm start` as a process, its services replaced by a stub: signals, the lock, services that die, and exit codes. A test
-// ends its stack with one of the signals that a user has, and each is looked at until nothing of it is left.
+// `npm start` as a process, its services replaced by a stub: signals, the lock, services that die, and exit codes. A
+// test ends its stack with one of a user's signals, and waits until each of its processes has ended.
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -35,11 +35,11 @@ async function endsOn(t: Test, signal: NodeJS.Signals, launched: Child, folder: 
   t.ok(everyone.length >= 8, 'three services, five servers')
   const { code, err } = await launched.stop(signal)
   t.equal(code, 0, `${signal}: ${err}`)
-  t.ok(await waitGone(everyone, 2000), `${signal} takes everything down`)
+  t.ok(await waitGone(everyone, 2000), `${signal} stops everything`)
   t.notOk(existsSync(join(folder, 'stack.json')))
 }
 
-t.test('a second start says what is running; after SIGKILL a new one starts; SIGHUP takes it down', async t => {
+t.test('a second start names the running one; after SIGKILL a new one starts; SIGHUP stops it', async t => {
   const folder = newFolder(t)
   const first = launch(t, folder)
   await ready(first)
@@ -59,7 +59,7 @@ t.test('a second start says what is running; after SIGKILL a new one starts; SIG
   await endsOn(t, 'SIGHUP', third, folder)
 })
 
-t.test('of two simultaneous starts one goes on; SIGTERM takes it down', async t => {
+t.test('of two simultaneous starts one continues; SIGTERM stops it', async t => {
   const folder = newFolder(t)
   const both = [launch(t, folder), launch(t, folder)]
   const loser = await Promise.race(both.map(one => one.ended.then(() => one)))
@@ -81,7 +81,7 @@ t.test('a taken port is named before anything is started', async t => {
   t.match(launched.output(), new RegExp(`^Port ${port}.*npm start -- --ports 0`))
 })
 
-t.test('services die, are stopped and are started again while the stack runs; SIGINT takes it down', async t => {
+t.test('services die, are stopped and are started again while the stack runs; SIGINT stops it', async t => {
   const folder = newFolder(t)
   const alone = launch(t, folder, ['stop', 'employee'])
   t.equal((await alone.ended).code, 1)
@@ -96,7 +96,7 @@ t.test('services die, are stopped and are started again while the stack runs; SI
     t.equal(code, 0, out + err)
   }
 
-  await t.test('one that dies is told, the others go on, and it can be started again', async t => {
+  await t.test('one that dies is reported, the others continue, and it can be started again', async t => {
     await fetch(`${employee?.url}/die`).catch(() => {})
     await launched.waitFor(/employee ended with exit code 7/)
     t.ok(await isReady(core?.url))
@@ -125,7 +125,7 @@ t.test('services die, are stopped and are started again while the stack runs; SI
   await endsOn(t, 'SIGINT', launched, folder)
 })
 
-t.test('a second signal does not wait for a stubborn service, and leaves nothing either', async t => {
+t.test('a second signal does not wait for a stubborn service, and leaves no process either', async t => {
   const folder = newFolder(t)
   const launched = launch(t, folder, ['--ports', '0'], { STUB: 'stubborn' })
   const { process: launcher } = launched

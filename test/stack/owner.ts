@@ -1,4 +1,4 @@
-// Owns servers for a test that ends this process with SIGKILL: prints what it has started, then waits.
+// Starts servers for a test that ends this process with SIGKILL: prints their ids, then waits.
 import { startServers } from '../../stack/servers/start.js'
 
 const { postgres, nats, redis, dir } = await startServers({ services: ['identity', 'core'] })

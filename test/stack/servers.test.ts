@@ -50,7 +50,7 @@ t.test('no password stands in a command line', async t => {
   }
 })
 
-t.test('a killed PostgreSQL comes back on the same port with what was committed', async t => {
+t.test('a killed PostgreSQL restarts on the same port with its committed rows', async t => {
   const server = await startPostgres()
   t.teardown(() => server.stop())
   const { port, pid } = server
@@ -76,13 +76,13 @@ t.test('a frozen server can be thawed, and stopped without thawing', async t => 
   t.notOk(alive(server.pid))
 })
 
-t.test('a demanded port that is taken is an error that names it', async t => {
+t.test('a demanded port in use is an error that names it', async t => {
   const first = await startRedis({ port: await freePort() })
   t.teardown(() => first.stop())
   await t.rejects(startRedis({ port: first.port }), { message: new RegExp(`port ${first.port}`) })
 })
 
-t.test('missing servers are named with what installs them', async t => {
+t.test('missing servers are named with the command that installs them', async t => {
   const nothing = { PATH: '', SERVER_FOLDERS: '' }
   t.throws(() => findServers(nothing), /initdb.*nats-server.*redis-server.*npm run setup.*docker compose up/)
 })

@@ -4,7 +4,7 @@ import t from 'tap'
 
 const setup = fileURLToPath(new URL('../../../stack/setup.mjs', import.meta.url))
 
-t.test('without servers and without root, setup says what to run and changes nothing', async t => {
+t.test('without servers and without root, setup prints the command to run and changes nothing', async t => {
   const env = { PATH: '/nonexistent', SERVER_FOLDERS: '', SETUP_WITHOUT_ROOT: '1' }
   const { status, stderr } = spawnSync(process.execPath, [setup], { env, encoding: 'utf8' })
   t.equal(status, 1)

@@ -57,7 +57,7 @@ t.test('one service stops, starts again on its port, and gets a replica', async 
   t.notOk(alive(replica.pid ?? 0))
 })
 
-t.test('a service that nobody stopped is reported with its exit code', async t => {
+t.test('a service that ended by itself is reported with its exit code', async t => {
   const reports: string[] = []
   const stack = await startStack({ programs, serviceDied: message => reports.push(message) })
   t.teardown(() => stack.stop())
@@ -68,14 +68,14 @@ t.test('a service that nobody stopped is reported with its exit code', async t =
   t.match(reports[0], /^core ended with exit code 7/)
 })
 
-t.test('a failed start says what the service said, and leaves nothing', async t => {
+t.test('a failed start prints the output of the service, and leaves no process', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'stack-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
-  await t.rejects(startStack({ programs, folder, serviceEnv: { STUB: 'exit' } }), /the stub was told to fail/)
+  await t.rejects(startStack({ programs, folder, serviceEnv: { STUB: 'exit' } }), /the stub fails on request/)
   t.equal(readStackFile(folder), undefined)
 })
 
-t.test('services do not inherit what is meant for the launcher', async t => {
+t.test('services do not inherit the launcher’s variables', async t => {
   const env = inheritedEnvironment({ DB_PASSWORD: 'x', CORE_DB_HOST: 'x', INIT_PASSWORD: 'x', TENANT_SPARES: '5' })
   t.same(env, { TENANT_SPARES: '5' })
 })

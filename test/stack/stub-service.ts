@@ -1,9 +1,9 @@
-// Stands in for a service in tests of the stack: answers /api/health/ready and shows its environment's names.
-// STUB decides how it misbehaves: `exit` ends at once with code 3, `deaf` never becomes ready, `stubborn` ends on SIGKILL alone.
+// Stands in for a service in tests of the stack: answers /api/health/ready and shows its environment's names. STUB
+// sets its fault: `exit` ends at once with code 3, `deaf` never becomes ready, `stubborn` ends on SIGKILL alone.
 import { createServer } from 'node:http'
 
 if (process.env.STUB === 'exit') {
-  process.stderr.write('the stub was told to fail\n')
+  process.stderr.write('the stub fails on request\n')
   process.exit(3)
 }
 

@@ -1,4 +1,4 @@
-// The types of the client: what it offers, and what it does not. Compiled with everything else; never run.
+// The types of the client: its methods, and the missing ones. Compiled with everything else; never run.
 import type { ClientScope } from '../../plugins/distributed-tenant/sql/client.js'
 import type { SqlClient, TransactionClient } from '../../plugins/distributed-tenant/types.js'
 

@@ -1,12 +1,13 @@
-// The load under which things are killed: tenants made one after the other by a few clients at once, each then renamed,
-// suspended, activated or deleted at random, every call repeated until its answer is definite. Owns what was accepted.
+// The load during a chaos run: tenants made one after the other by a few clients at once, each then renamed,
+// suspended, activated or deleted at random, every call repeated until its answer is definite. Owns the list of
+// accepted changes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Operator } from '../operator.js'
 
-/** What the operator was told, so what must be true in the end. */
+/** The accepted state, which must be true in the end. */
 export interface Promised {
   lifecycle: 'active' | 'suspended' | 'deleted'
-  /** The version after what was accepted; more only by repeats of a call whose answer was lost. */
+  /** The version after the accepted changes; more only by repeats of a call whose answer was lost. */
   version: number
   repeats: number
 }
@@ -15,7 +16,7 @@ export interface Load {
   readonly promised: ReadonlyMap<string, Promised>
   readonly accepted: number
   readonly changes: number
-  /** A call that never got a definite answer; none is what we want. */
+  /** A call that never got a definite answer; a passing run has none. */
   readonly failures: readonly string[]
   readonly done: Promise<void>
 }
@@ -24,7 +25,7 @@ export interface LoadOptions {
   readonly tenants: number
   readonly random: () => number
   readonly operator: Operator
-  /** How many may be made by now, so that the load lasts as long as the killing. */
+  /** The number that may be made by now, so that the load lasts as long as the kills. */
   readonly allowed: () => number
   readonly onTenant: () => void
 }

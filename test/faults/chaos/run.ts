@@ -1,5 +1,5 @@
-// One chaos run: load and killing side by side, then everything started, a bounded wait for the ledger to be clean, and
-// the verdict. The same seed makes the same decisions; when they fall on what, the machine decides.
+// One chaos run: load and kills side by side, then everything started, a bounded wait for the ledger to be clean,
+// and the verdict. The same seed makes the same decisions; the machine decides when they happen.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { random as seeded } from '../../../bench/distribution.js'
 import type { Progress } from '../../../bench/progress.js'
@@ -20,28 +20,28 @@ export interface ChaosOptions {
 }
 
 const CONVERGE_MS = 120_000
-/** Longest a victim lies before it is started again, and longest pause before the next one. */
+/** Longest time a victim stays down, and longest pause before the next one. */
 const LIE_MS = 1_500
 const PAUSE_MS = 800
-/** Every so often two lie at the same time. */
+/** Every so often two are down at the same time. */
 const DOUBLE = 0.2
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
   const { tenants, kills, seed, wipeNats, progress } = options
   const deaths: string[] = []
-  /** Killed and not standing yet: a service that refuses to start because its database lies too is no death. */
+  /** Killed and not up yet: a service that refuses to start because its database is down too has not died. */
   const lying = new Set<string>()
   let ending = false
   progress.say('starting the stack')
   const stack = await startStack({
-    // So that a process which ends by itself has said why, a signal from elsewhere too.
+    // So that a process that ends by itself has logged the reason, a signal from elsewhere too.
     serviceEnv: { LOG_LEVEL: 'info' },
     natsUsers: [auditor],
     serviceDied: (message, name) => !ending && !lying.has(name) && deaths.push(message),
   })
   try {
     const replica = await stack.replica('employee')
-    const victims = victimsOf(stack, replica, { wipeNats, output: progress.say })
+    const victims = victimsOf(stack, replica, { wipeNats, log: progress.say })
     const operator = createOperator(stack)
     const began = performance.now()
     progress.begin('chaos', tenants + kills)
@@ -61,7 +61,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
     })
     await Promise.all([load.done, killing])
     const standing = performance.now()
-    progress.say('everything stands again; waiting for the ledger')
+    progress.say('everything is up again; waiting for the ledger')
     const check = await lastCheck(stack, standing + CONVERGE_MS, progress)
     const clean = check.differences.length === 0
     return judge(
@@ -86,7 +86,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
   }
 }
 
-/** Everybody once, in random order, then whoever it falls on. */
+/** Each victim once, in random order, then at random. */
 async function killAll(
   victims: readonly Victim[],
   lying: Set<string>,
@@ -122,7 +122,7 @@ async function lastCheck(
   deadline: number,
   progress: Progress,
 ): Promise<LedgerCheck> {
-  let output = 0
+  let shown = 0
   for (;;) {
     const shallow = await checkLedger(stack, { inside: false })
     if (shallow.differences.length === 0 || performance.now() > deadline) {
@@ -130,8 +130,8 @@ async function lastCheck(
       if (deep.differences.length === 0 || performance.now() > deadline) return deep
     }
     const { length, 0: one = 'none at first sight' } = shallow.differences
-    if (length !== output) progress.say(`${length} differences, like: ${one}`)
-    output = length
+    if (length !== shown) progress.say(`${length} differences, like: ${one}`)
+    shown = length
     await sleep(500)
   }
 }

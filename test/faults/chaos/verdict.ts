@@ -1,5 +1,5 @@
-// What a chaos run ends with: what was accepted, held against the last ledger check. A run that killed nothing or made
-// nothing is a violation too.
+// The result of a chaos run: its accepted changes, compared with the last ledger check. A run that killed nothing or
+// made nothing is a violation too.
 import type { LedgerCheck } from '../ledger-check.js'
 import type { Promised } from './load.js'
 
@@ -9,7 +9,7 @@ export interface ChaosFacts {
   readonly changes: number
   readonly kills: Readonly<Record<string, number>>
   readonly wipedNats: number
-  /** Calls repeated because nobody or an error answered. */
+  /** Calls repeated because there was no answer or an error. */
   readonly repeatedCalls: number
   /** Processes that ended without being killed. */
   readonly deaths: readonly string[]
@@ -28,7 +28,7 @@ export interface ChaosVerdict extends ChaosFacts {
   readonly stuck: number
   readonly duplicateEffects: number
   readonly duplicateDeliveries: number
-  /** One sentence each; none is what we want. */
+  /** One sentence each; empty when the run passed. */
   readonly violations: readonly string[]
 }
 

@@ -1,5 +1,6 @@
-// Who may be killed and how each comes back: the services, one of them twice, NATS, Redis and every PostgreSQL. Invariant:
-// whoever is killed is started again, over and over until it stands, as a supervisor would, before it is killed again.
+// The victims of a chaos run and how each is started again: the services, one of them twice, NATS, Redis and every
+// PostgreSQL. Invariant: a killed victim is started until it is up, as a supervisor would, before it is killed
+// again.
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,25 +17,25 @@ export interface Victim {
 }
 
 export interface VictimOptions {
-  /** NATS comes back without its store. */
+  /** NATS restarts without its store. */
   readonly wipeNats: boolean
-  readonly output: (line: string) => void
+  readonly log: (line: string) => void
 }
 
 const STAND_UP_MS = 60_000
 
-export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, output }: VictimOptions): Victim[] {
+export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, log }: VictimOptions): Victim[] {
   const { servers } = stack
   if (!servers) throw new Error('only servers of our own are killed')
   const service = (process: Service): Victim => ({
     name: process.name,
     kill: () => process.kill(),
-    revive: () => untilItStands(process.name, () => process.start(), output),
+    revive: () => untilItStands(process.name, () => process.start(), log),
   })
   const server = (name: string, process: ServerProcess): Victim => ({
     name,
     kill: () => process.kill(),
-    revive: () => untilItStands(name, () => process.restart(), output),
+    revive: () => untilItStands(name, () => process.restart(), log),
   })
   const nats = server('nats', servers.nats)
   return [
@@ -53,14 +54,14 @@ export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, out
 }
 
 /** A service does not start while its database is down. */
-async function untilItStands(name: string, start: () => Promise<void>, output: (line: string) => void): Promise<void> {
+async function untilItStands(name: string, start: () => Promise<void>, log: (line: string) => void): Promise<void> {
   const deadline = performance.now() + STAND_UP_MS
   for (;;) {
     try {
       return await start()
     } catch (error) {
       if (performance.now() > deadline) throw error
-      output(`${name} does not stand yet: ${(error as Error).message.split('\n')[0]}`)
+      log(`${name} is not up yet: ${(error as Error).message.split('\n')[0]}`)
       await sleep(200)
     }
   }

@@ -1,1 +1,1 @@
-create table side.later (id serial primary key, word text not null);
+create table side.later (id serial primary key, title text not null);

@@ -1,5 +1,5 @@
-// The container of an archive without any server: what is written is plain tar, whatever byte of it changes shows, and what
-// is not finished leaves nothing behind.
+// The container of an archive without any server: it is plain tar, a change of any byte is detected, and an
+// unfinished one leaves no file.
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import {
@@ -87,7 +87,7 @@ async function readAll(path: string): Promise<void> {
   }
 }
 
-t.test('is tar, for its owner alone, and holds what its sums say', async t => {
+t.test('is tar, for its owner alone, and matches its checksums', async t => {
   const path = await write('plain.tar')
   t.equal(statSync(path).mode & 0o777, 0o600)
   const out = mkdtempSync(join(folder, 'out-'))
@@ -100,7 +100,7 @@ t.test('is tar, for its owner alone, and holds what its sums say', async t => {
   await readAll(path)
 })
 
-t.test('whatever byte of it has changed, it is refused', async t => {
+t.test('with any byte changed it is refused', async t => {
   const path = await write('flipped.tar')
   const whole = readFileSync(path)
   const changed = join(folder, 'changed.tar')
@@ -115,7 +115,7 @@ t.test('whatever byte of it has changed, it is refused', async t => {
   )
 })
 
-t.test('wherever it was cut off, it is refused', async t => {
+t.test('cut off at any place it is refused', async t => {
   const path = await write('cut.tar')
   const { size } = statSync(path)
   for (let left = size - 1; left >= 0; left -= 200) {
@@ -128,7 +128,7 @@ t.test('wherever it was cut off, it is refused', async t => {
   await t.rejects(readAll(join(folder, 'nothing')), { code: 'ARCHIVE_INVALID', message: /ENOENT/ })
 })
 
-t.test('a manifest of another kind, or with what is no name, is refused', async t => {
+t.test('a manifest of another kind, or with an invalid name, is refused', async t => {
   const wrong: [(manifest: Manifest) => object, RegExp][] = [
     [manifest => ({ ...manifest, formatVersion: 3 }), /format version 3, and this release reads/],
     [manifest => ({ ...manifest, format: 'other' }), /no archive of ours/],
@@ -140,12 +140,12 @@ t.test('a manifest of another kind, or with what is no name, is refused', async 
       /contradicts/,
     ],
   ]
-  for (const [at, [change, output]] of wrong.entries()) {
-    await t.rejects(write(`wrong-${at}.tar`, change).then(readAll), { code: 'ARCHIVE_INVALID', message: output })
+  for (const [at, [change, message]] of wrong.entries()) {
+    await t.rejects(write(`wrong-${at}.tar`, change).then(readAll), { code: 'ARCHIVE_INVALID', message })
   }
 })
 
-t.test('a size above eight gigabytes is written as tar reads it', async t => {
+t.test('a size above eight gigabytes is written in the form that tar reads', async t => {
   const size = 9 * 1024 ** 3
   const path = join(folder, 'large.tar')
   writeFileSync(path, headerOf('large.dump', size, 1_700_000_000))
@@ -154,7 +154,7 @@ t.test('a size above eight gigabytes is written as tar reads it', async t => {
   rmSync(path)
 })
 
-t.test('what was not finished leaves nothing, nor what a killed process has left', async t => {
+t.test('an unfinished archive leaves no file, and files of a killed process are removed', async t => {
   const place = mkdtempSync(join(folder, 'place-'))
   for (const make of [createTar, createFolder]) {
     const parcel = await make(join(place, 'one'))
@@ -174,15 +174,15 @@ t.test('what was not finished leaves nothing, nor what a killed process has left
   const host = hostname().replace(/[^A-Za-z0-9-]/g, '-')
   const dead = join(place, `.acme.tar.${host}.${pid}.distributed-tenant-partial`)
   const alive = join(place, `.acme.tar.${host}.${process.ppid}.distributed-tenant-partial`)
-  const otherInstances = join(place, `.acme.tar.other.${pid}.distributed-tenant-partial`)
+  const elsewhere = join(place, `.acme.tar.other.${pid}.distributed-tenant-partial`)
   mkdirSync(dead)
-  for (const file of [alive, otherInstances]) writeFileSync(file, '')
+  for (const file of [alive, elsewhere]) writeFileSync(file, '')
   const parcel = await createTar(join(place, 'two'))
   t.notOk(existsSync(dead))
-  t.ok(existsSync(alive) && existsSync(otherInstances), 'others may still be at it')
+  t.ok(existsSync(alive) && existsSync(elsewhere), 'others may still be writing')
   await parcel.finish()
   await parcel.abort()
-  t.ok(existsSync(join(place, 'two')), 'what is finished stays')
+  t.ok(existsSync(join(place, 'two')), 'a finished archive stays')
   await t.rejects(createTar(join(place, 'two')), { code: 'TRANSFER_REFUSED', message: /there already/ })
   await t.rejects(createTar(join(place, 'nowhere', 'x')), { code: 'TRANSFER_REFUSED', message: /cannot be read/ })
 })

@@ -1,5 +1,5 @@
-// What a tenant's database may hold: backed up, proven and restored beside it, and then the same; or refused by name, with no
-// archive and no database left.
+// The possible contents of a tenant's database: backed up, proven and restored beside it, and then the same; or
+// refused by name, with no archive and no database left.
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -137,7 +137,7 @@ t.test('copies of a tenant’s database', async t => {
       t.same(readdirSync(place), [], 'no archive')
       t.same(await left(), [], 'no database')
       const { never } = await transfer.withDirectConnection(name, notCopyable)
-      t.equal(never.length > 0, kind.tried !== true, 'named without trying it')
+      t.equal(never.length > 0, kind.tried !== true, 'named without a trial')
     })
   }
 })

@@ -1,15 +1,15 @@
-// Owns what a tenant's database may hold that a copy must bring along, or be refused for by name: one small database each.
+// The kinds of contents of a tenant's database that a copy must include, or refuse by name: one small database each.
 export interface Kind {
   readonly name: string
   /** By the service's role, in the tenant's database. `{group}`: the tenants' group; `{database}`: its own name. */
   readonly sql: string
-  /** Of the copy: each must answer with one true value. */
+  /** Queries on the copy: each must answer with one true value. */
   readonly same?: readonly string[]
   /** Its copy names the service's role. */
   readonly named?: true
 }
 
-/** What was correct and is accepted. */
+/** Contents that are copied. */
 export const copied: readonly Kind[] = [
   {
     name: 'a domain whose default draws from a sequence',
@@ -157,15 +157,15 @@ export const copied: readonly Kind[] = [
 ]
 
 export interface Refused extends Kind {
-  /** What the backup says. */
+  /** The backup's message. */
   readonly output: RegExp
   /** By the instance's superuser, before. */
   readonly superuser?: string
-  /** Where nothing names it before it is tried. */
+  /** Kinds that are named only after a trial. */
   readonly tried?: boolean
 }
 
-/** What PostgreSQL, or this service's role, cannot bring back: named, and no archive is written. */
+/** Contents that PostgreSQL, or this service's role, cannot restore: named, and no archive is written. */
 export const refused: readonly Refused[] = [
   {
     name: 'forced row security',

@@ -1,4 +1,4 @@
-// Rows as lines: whatever their columns are called and however large they are; what a spreadsheet would run; names of secrets;
+// Rows as lines, with any names of columns and of any size; cells that a spreadsheet would run; names of secrets;
 // definitions without commands of psql.
 import t from 'tap'
 import { type Cells, copyRows, headOf, tablesOf } from '../../../operations/archive/export-rows.js'
@@ -19,7 +19,7 @@ t.test('rows of a table', async t => {
       return { rows, text: Buffer.concat(chunks).toString(), head: headOf(found.columns, cells), chunks }
     })
 
-  await t.test('are whole, whatever their columns are called', async t => {
+  await t.test('are whole, whatever the names of their columns', async t => {
     for (const name of ['r', 't', 'line', 'place', 'whole', 'at', 'row', 'lines', 'piece', 'to_json']) {
       await sql.unsafe(`create table named (id int, "${name}" int, note text); insert into named values (1, 5, 'good')`)
       t.same(JSON.parse((await lines('named', 'jsonl')).text), { id: 1, [name]: 5, note: 'good' }, name)
@@ -28,7 +28,7 @@ t.test('rows of a table', async t => {
     }
   })
 
-  await t.test('are as many when the table has no columns', async t => {
+  await t.test('are complete when the table has no columns', async t => {
     await sql.unsafe('create table bare (); insert into bare default values; insert into bare default values')
     t.equal((await lines('bare', 'jsonl')).text, '{}\n{}\n')
     t.equal((await lines('bare', 'csv')).text, '\r\n\r\n')

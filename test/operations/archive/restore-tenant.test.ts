@@ -1,5 +1,5 @@
-// What a restore makes of an identity that refuses, that does not answer, or that answers and is not heard, and of an archive
-// whose schema is older or newer than the release. Real databases; identity is told what to say.
+// A restore with an identity that refuses, does not answer, or answers without the answer arriving, and of an
+// archive whose schema is older or newer than the release. Real databases; the test sets identity's answers.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -32,8 +32,8 @@ t.test('a restore', async t => {
   const newer = await tenancy('employee', { migrations: { tenant: fixture('notes2') } })
   const { central } = older.transfer
 
-  const word: TenantState = { id: acme, version: 1, name: 'Acme', domain: null, settings: {}, lifecycle: 'active' }
-  await insertTenant(central, word)
+  const state: TenantState = { id: acme, version: 1, name: 'Acme', domain: null, settings: {}, lifecycle: 'active' }
+  await insertTenant(central, state)
   await older.provisioner.provision(acme)
   const inside = <T>(fn: Parameters<typeof older.transfer.withDirectConnection<T>>[1]) =>
     older.transfer.withDirectConnection('tenant_acme_employee', fn)
@@ -50,7 +50,7 @@ t.test('a restore', async t => {
     throw new Error('not asked for')
   }
   const identity = (lifecycle: TenantState['lifecycle'], more: Partial<Authority> = {}): Authority => ({
-    find: async () => ({ ...word, lifecycle, version: 9 }),
+    find: async () => ({ ...state, lifecycle, version: 9 }),
     restore: unable,
     create: unable,
     suspend: unable,
@@ -72,7 +72,7 @@ t.test('a restore', async t => {
       await opened.close()
     }
   }
-  /** As the service's own loop does. */
+  /** Runs the service's own provisioning loop. */
   const serving = async <T>(of: OperatorTenancy, work: Promise<T>): Promise<T> => {
     let over = false
     const looking = (async () => {
@@ -89,7 +89,7 @@ t.test('a restore', async t => {
     }
   }
 
-  await t.test('that identity refuses is taken back', async t => {
+  await t.test('that identity refuses is undone', async t => {
     await remove(2)
     const refuses = { restore: async () => Promise.reject(new Error('refused')) }
     await t.rejects(restore(identity('deleted', refuses)), { message: 'refused' })
@@ -98,40 +98,40 @@ t.test('a restore', async t => {
     t.match(await findTenant(central, acme), { lifecycle: 'deleted', provisioned: 'ready' })
   })
 
-  await t.test('that identity did not take, says the next question, is taken back too', async t => {
+  await t.test('that identity did not accept, according to the next question, is undone too', async t => {
     const lost = { restore: async () => Promise.reject(new Error('cut off')) }
     await t.rejects(restore(identity('deleted', lost)), { message: 'cut off' })
     t.same(await texts(), ['later'])
     t.same(await beside(), [])
   })
 
-  await t.test('of which nobody can tell stays as it is, and the next run finds out', async t => {
+  await t.test('with an unknown outcome stays as it is, and the next run decides', async t => {
     let asked = 0
     const silent = {
-      find: async () => (asked++ < 3 ? { ...word, lifecycle: 'deleted' as const } : Promise.reject(new Error('down'))),
+      find: async () => (asked++ < 3 ? { ...state, lifecycle: 'deleted' as const } : Promise.reject(new Error('down'))),
       restore: async () => Promise.reject(new Error('cut off')),
     }
     await t.rejects(restore(identity('deleted', silent)), {
       code: 'TRANSFER_FAILED',
       message: /cannot be told.*run the restore again/,
     })
-    t.same(await texts(), ['kept'], 'what was restored is in its place')
-    t.same(await beside(), ['past_employee_acme'], 'and what was before is kept')
+    t.same(await texts(), ['kept'], 'the restored database is in its place')
+    t.same(await beside(), ['past_employee_acme'], 'and the database before it is kept')
 
-    const seen = { restore: async () => ({ ...word, version: 3 }) }
+    const seen = { restore: async () => ({ ...state, version: 3 }) }
     const plan = await serving(older, restore(identity('deleted', seen)))
-    t.equal(plan.case, 'deleted', 'taken back, and done once more')
+    t.equal(plan.case, 'deleted', 'undone, and done once more')
     t.same(await texts(), ['kept'])
     t.same(await beside(), [])
     t.match(await findTenant(central, acme), { lifecycle: 'active', version: 3, provisioned: 'ready' })
   })
 
-  await t.test('whose answer was lost, and which identity took, is not taken back', async t => {
+  await t.test('whose answer was lost, and which identity accepted, is kept', async t => {
     await inside(sql => sql`update notes set body = 'later'`)
     await remove(4)
     let asked = 0
     const took = {
-      find: async () => ({ ...word, version: 5, lifecycle: asked++ < 3 ? ('deleted' as const) : ('active' as const) }),
+      find: async () => ({ ...state, version: 5, lifecycle: asked++ < 3 ? ('deleted' as const) : ('active' as const) }),
       restore: async () => Promise.reject(new Error('cut off')),
     }
     await serving(older, restore(identity('deleted', took)))
@@ -143,7 +143,7 @@ t.test('a restore', async t => {
     await inside(sql => sql`update notes set body = 'later'`)
     let asked = 0
     const changes = {
-      find: async () => ({ ...word, lifecycle: asked++ < 2 ? ('suspended' as const) : ('active' as const) }),
+      find: async () => ({ ...state, lifecycle: asked++ < 2 ? ('suspended' as const) : ('active' as const) }),
     }
     await t.rejects(restore(identity('suspended', changes), older, archive, { replace: true }), {
       message: /is active/,
@@ -178,7 +178,7 @@ t.test('a restore', async t => {
     })
   })
 
-  await t.test('a backup that is told to stop leaves nothing, and no program runs on', async t => {
+  await t.test('a cancelled backup leaves no file, and no program keeps running', async t => {
     const place = mkdtempSync(join(folder, 'stopped-'))
     const slow = mkdtempSync(join(folder, 'slow-'))
     writeFileSync(

@@ -1,5 +1,5 @@
-// What a source holds that a service's role cannot make again is named by the plan, each by one database of a real server;
-// what it can make is not.
+// Contents of a source that a service's role cannot create again are named by the plan, each by one database of a
+// real server; contents that it can create are not.
 import t from 'tap'
 import { needsInTheWay, provisionsOf } from '../../../operations/copying/beyond-role.js'
 import { createInstance } from '../../../operations/copying/external-instance.js'
@@ -91,7 +91,7 @@ t.test('before anything is frozen, the plan', async t => {
     })
   }
 
-  await t.test('names what does not come along and stops at none of it', async t => {
+  await t.test('names the parts that are not copied and stops at none of them', async t => {
     const obstacles = await found(
       `create table f (n int primary key); create publication p for table f;
        alter database tenant_t${count}_core set search_path = app, public;
@@ -106,7 +106,7 @@ t.test('before anything is frozen, the plan', async t => {
     )
   })
 
-  await t.test('has nothing against what the service’s role can make', async t => {
+  await t.test('accepts everything that the service’s role can create', async t => {
     const obstacles = await found(`
       create type mood as enum ('ok', 'sad'); create type pair as (a int, b mood); create domain short as varchar(5);
       create type span as range (subtype = int4); create table f (n serial primary key, m mood[], p pair, s span, c text collate "C");

@@ -1,4 +1,5 @@
-// While databases are made in every way there is, another tenant's role tries to connect to each of them without a pause.
+// While databases are created in every possible way, another tenant's role tries to connect to each of them without
+// a pause.
 // `node dist/test/operations/isolation/creation.test.js 200`: so many creations in total.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -29,10 +30,10 @@ import type { Attempts, Door } from './intruder.js'
 const total = Number(process.argv[2] ?? 14)
 const ways = ['init', 'template', 'spare', 'clone', 'restore', 'move', 'import'] as const
 const eachWay = Math.ceil(total / ways.length)
-/** Few tries prove nothing; the processor of a busy machine decides how many there are. */
+/** Few attempts prove nothing; the processor of a busy machine decides how many there are. */
 const TRIES_AT_LEAST = 50
 
-t.test('a database that is being made is entered by no role but the service’s', async t => {
+t.test('a database that is being created is entered by no role but the service’s', async t => {
   const { tenancy, look, database, servers, instances } = await severalInstances(t)
   const folder = mkdtempSync(join(tmpdir(), 'isolation-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -173,5 +174,5 @@ t.test('a database that is being made is entered by no role but the service’s'
   t.same(Object.keys(made).sort(), [...ways].sort())
   t.same(attempts.entered, [])
   t.ok(attempts.tries > TRIES_AT_LEAST, `${attempts.tries} tries`)
-  t.ok(attempts.databases >= eachWay * 4, `${attempts.databases} databases were met while they were there`)
+  t.ok(attempts.databases >= eachWay * 4, `${attempts.databases} databases were tried while they existed`)
 })

@@ -1,5 +1,6 @@
-// A process of its own that tries without a pause to connect, as one tenant's role, to every other database of the given
-// instances, and to those that are announced before they exist. It stays wherever it gets in, and reports counts at the end.
+// A process of its own that tries without a pause to connect, as one tenant's role, to every other database of the
+// given instances, and to those that are announced before they exist. It keeps each connection that it gets, and
+// reports counts at the end.
 import pg from 'pg'
 
 export interface Door {
@@ -11,14 +12,14 @@ export interface Door {
 
 export interface Attempts {
   readonly tries: number
-  /** How many databases there were, counted once each. */
+  /** The number of databases, counted once each. */
   readonly databases: number
   readonly entered: readonly string[]
-  /** How often the server refused with which code. */
+  /** The server's refusals, by code. */
   readonly refusals: Readonly<Record<string, number>>
 }
 
-/** Tries that are under way at once on each instance. */
+/** Attempts under way at once on each instance. */
 const SIDE_BY_SIDE = 3
 
 const doors: Door[] = JSON.parse(process.argv[2] as string)
@@ -40,7 +41,7 @@ async function tryAt(door: Door, database: string): Promise<void> {
   } catch (error) {
     const { code = (error as Error).message } = error as { code?: string }
     refusals[code] = (refusals[code] ?? 0) + 1
-    // 3D000: it is not there.
+    // 3D000: the database does not exist.
     if (code !== '3D000') seen.add(`${door.port}/${database}`)
     await client.end().catch(() => {})
   }
@@ -48,13 +49,13 @@ async function tryAt(door: Door, database: string): Promise<void> {
 
 async function besiege(door: Door): Promise<void> {
   const one = async (): Promise<void> => {
-    // From where it may be it sees the names of all.
+    // A database that it may enter shows the names of all.
     const inside = new pg.Client({ ...door, database: door.user, ssl: false })
     await inside.connect()
     while (going) {
       const { rows } = await inside.query<{ name: string }>('select datname as name from pg_database order by oid desc')
       const there = rows.map(row => row.name)
-      // Those that are about to be made, and the newest, more often than the rest.
+      // Those that are about to be created, and the newest, more often than the rest.
       const others = there.slice(8).filter(() => Math.random() < 4 / there.length)
       for (const name of [...announced, ...there.slice(0, 8), ...announced, ...others]) {
         if (going) await tryAt(door, name)

@@ -86,7 +86,7 @@ t.test('a migration of all tenants', async t => {
     t.same(await versions(), { 1: 24 })
   })
 
-  await t.test('stops at a canary that fails, with everybody else untouched', async t => {
+  await t.test('stops at a canary that fails, with all others unchanged', async t => {
     const poisoned = look('employee', 'tenant_t-05_employee')
     await poisoned`alter table notes add column pinned text`
     const { run, failed } = await migrateFleet(atSecond.fleet, { canaries: ['t-05'] })
@@ -103,11 +103,11 @@ t.test('a migration of all tenants', async t => {
     t.ok((run?.counts.pending ?? 0) > 0)
   })
 
-  await t.test('goes on past those that fail, names them, and goes back to them alone', async t => {
-    const output: string[] = []
+  await t.test('continues past those that fail, names them, and retries them alone', async t => {
+    const reported: string[] = []
     const { run, failed } = await migrateFleet(atSecond.fleet, {
       stopAt: 1,
-      onTenant: ({ id, state }) => output.push(`${id} ${state}`),
+      onTenant: ({ id, state }) => reported.push(`${id} ${state}`),
     })
     t.same(
       failed.map(({ id }) => id),
@@ -118,16 +118,16 @@ t.test('a migration of all tenants', async t => {
     t.equal(await inDatabase('t-05'), 1, 'one that failed keeps the version it had')
     for (const id of ['t-05', 't-06', 't-07'])
       await look('employee', `tenant_${id}_employee`)`alter table notes drop column pinned`
-    output.length = 0
+    reported.length = 0
     const again = await resumeRun(atSecond.fleet, run?.id ?? '', {
-      onTenant: ({ id, state }) => output.push(`${id} ${state}`),
+      onTenant: ({ id, state }) => reported.push(`${id} ${state}`),
     })
     t.match(again, { run: { state: 'done', counts: { failed: 0, pending: 0 } }, failed: [] })
-    t.same(output.sort(), ['t-05 done', 't-06 done', 't-07 done'])
+    t.same(reported.sort(), ['t-05 done', 't-06 done', 't-07 done'])
     t.same(await versions(), { 2: 24 })
   })
 
-  await t.test('is taken back as far as this run had gone, and not without an undo file', async t => {
+  await t.test('is undone as far as this run had gone, and not without an undo file', async t => {
     const [run] = (await listRuns(central as never, 50)).filter(({ state }) => state === 'done')
     await t.rejects(rollBackRun(atThird.fleet, 'nothing'), { code: 'MIGRATION_RUN_NOT_FOUND' })
     const third = await migrateFleet(atThird.fleet, { stopAt: 1 })
@@ -136,7 +136,7 @@ t.test('a migration of all tenants', async t => {
       code: 'MIGRATION_INVALID',
       message: /3 \(unique\)/,
     })
-    t.same(await versions(), { 3: 24 }, 'refused before anything was touched')
+    t.same(await versions(), { 3: 24 }, 'refused before any change')
     for (const id of ids) {
       const sql = look('employee', `tenant_${id}_employee`)
       await sql`drop index notes_text`
@@ -150,7 +150,7 @@ t.test('a migration of all tenants', async t => {
     t.ok((await versions())[1])
   })
 
-  await t.test('goes on after the process was killed in the middle', async t => {
+  await t.test('continues after the process was killed in the middle', async t => {
     await central`delete from migration_runs`
     const target = open(second)
     await migrateFleet(target.fleet, { stopAt: 1 })

@@ -1,5 +1,5 @@
-// A process of its own that migrates all tenants, for tests that kill it. OPTIONS: { database, migrations }. Sends a message
-// for each tenant that is done.
+// A process of its own that migrates all tenants, for tests that kill it. OPTIONS: { database, migrations }. Sends a
+// message for each tenant that is done.
 
 import { migrateFleet } from '../../../operations/migrate/migrate.js'
 import { withOperations } from '../../../operations/parts.js'

@@ -8,7 +8,7 @@ import { subscribe } from '../../../plugins/distributed-tenant/index.js'
 import { createTenancy } from '../../../plugins/distributed-tenant/tenancy.js'
 import { notes, rig } from '../../rig.js'
 
-t.test('whether everything is at this release', async t => {
+t.test('the check that everything is at this release', async t => {
   const { database, look, tenancy } = await rig(t, ['employee'])
   const folder = mkdtempSync(join(tmpdir(), 'up-to-date-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -42,7 +42,7 @@ t.test('whether everything is at this release', async t => {
   )
   t.equal(await here.isUpToDate(), true)
   silence()
-  t.equal(statements.length, 1, 'which is one question')
+  t.equal(statements.length, 1, 'which is one query')
 
   t.equal(await open({ tenant: release('tenant', '002.do.more.sql') }).isUpToDate(), false, 'a newer template')
   const central = release('central', '001.do.more.sql')

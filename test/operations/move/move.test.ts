@@ -1,5 +1,6 @@
-// A tenant from one instance to another while two replicas read and write it, one of which hears nothing: readers served,
-// writers refused by name or there afterwards, never lost. And what must not be switched is taken back.
+// A tenant from one instance to another while two replicas read and write it, one of them without notifications:
+// reads are served, writes are refused by name or present afterwards, never lost. A switch that must not happen is
+// undone.
 import { tmpdir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
@@ -29,7 +30,7 @@ function routes(app: FastifyInstance): void {
 
 t.test('move', async t => {
   const { app: build, tenancy: parts, look, instances } = await severalInstances(t)
-  // Whoever wants in during the switch waits as long as it takes on a busy machine.
+  // A request during the switch waits as long as the switch takes on a busy machine.
   const options = { instances, maxConnections: 10, maxConnectionsPerTenant: 4, acquireTimeout: 20_000 }
   const replica = await build('employee', options, routes)
   const deaf = await build('employee', options, routes)
@@ -47,7 +48,7 @@ t.test('move', async t => {
     )
     return carryOutMove(tenancy.move, await beginMove(journal, plan), how)
   }
-  /** What moves have left behind. */
+  /** The databases that moves have left. */
   const dropLeft = async () => {
     const runs = await central<{ run: string }[]>`
       select transfer_id as run from transfer_tenants where step = 'switched'`
@@ -88,7 +89,7 @@ t.test('move', async t => {
         await sleep(10)
       }
     }
-    const read: Record<string, Record<number, number>> = { hearing: {}, deaf: {} }
+    const read: Record<string, Record<number, number>> = { notified: {}, deaf: {} }
     const reader = async (app: FastifyInstance, name: string): Promise<void> => {
       while (going) {
         const { statusCode } = await app.inject({ url: '/notes', headers })
@@ -97,7 +98,7 @@ t.test('move', async t => {
         await sleep(5)
       }
     }
-    const work = [writer(replica, 'a'), writer(deaf, 'b'), reader(replica, 'hearing'), reader(deaf, 'deaf')]
+    const work = [writer(replica, 'a'), writer(deaf, 'b'), reader(replica, 'notified'), reader(deaf, 'deaf')]
     const wrote = (name: string) => accepted.filter(body => body.startsWith(name)).length
     await until('both write', 10_000, () => wrote('a') > 20 && wrote('b') > 20)
     const outcome = await move('b')
@@ -119,13 +120,14 @@ t.test('move', async t => {
     )
     t.ok(accepted.length > 40 && (refused.get('TENANT_MOVING') ?? 0) > 5, JSON.stringify([...refused]))
     t.same([...retryAfter], ['5'])
-    // Whose connection was cut is told so: a statement of a replica that hears nothing may be under way at the switch.
+    // A request whose connection was cut gets an error: a statement of the replica without notifications may run
+    // during the switch.
     const known = new Set(['TENANT_MOVING', 'TENANT_DATABASE_UNAVAILABLE', 'TENANT_COMMIT_UNKNOWN'])
     t.same(
       [...refused.keys()].filter(code => !known.has(code)),
       [],
     )
-    t.same(Object.keys(read.hearing ?? {}), ['200'], JSON.stringify(read))
+    t.same(Object.keys(read.notified ?? {}), ['200'], JSON.stringify(read))
     t.same(
       Object.keys(read.deaf ?? {}).filter(status => status !== '200' && status !== '503'),
       [],
@@ -147,7 +149,7 @@ t.test('move', async t => {
     t.same(await server`select 1 from pg_roles where rolname = 'tenant_acme_employee'`, [])
   })
 
-  await t.test('takes rights of its tables along, and gives the role none of its own', async t => {
+  await t.test('copies the rights of its tables, and gives the role none of its own', async t => {
     await tenancy.pools.withDirectConnection(
       'tenant_acme_employee',
       sql => sql`revoke delete on notes from employee_tenant`,
@@ -163,7 +165,7 @@ t.test('move', async t => {
     t.equal((await write(replica, 'back home')).statusCode, 200)
   })
 
-  await t.test('is taken back when somebody writes past the rights', async t => {
+  await t.test('is undone when a role writes despite the withdrawn rights', async t => {
     await tenancy.pools.withDirectConnection('tenant_acme_employee', async sql => {
       await sql.unsafe(`create function sneak() returns void language sql security definer set search_path = public
         as $$ insert into notes (body) values ('sneaked') $$`)
@@ -173,7 +175,7 @@ t.test('move', async t => {
       step => {
         if (step.area !== 'transfer' || step.event.type !== 'verified') return
         sneaking = central.begin(async held => {
-          // Before its next note the move waits: it must not close the database first.
+          // The move waits before its next note: it must not close the database first.
           await held`lock table transfer_tenants in exclusive mode`
           await replica.tenants.run('acme', ({ sql }) =>
             sql.begin(async tx => {
@@ -186,7 +188,7 @@ t.test('move', async t => {
       tenancy.origin,
       ['transfer'],
     )
-    // What an earlier move has left at b is under another name, and in nobody's way there.
+    // The database of an earlier move at b has another name, and blocks nothing there.
     const blocked = await planMove(tenancy.move, { ...how, id: acme, to: 'b', room: 2 ** 40 })
     t.same(
       blocked.obstacles.filter(({ blocks }) => blocks),
@@ -207,7 +209,7 @@ t.test('move', async t => {
     t.same((await tenancy.inspectFleet()).tenants[0]?.findings, [])
   })
 
-  await t.test('a replica that missed the word of the switch looks again by itself', async t => {
+  await t.test('a replica that missed the notification of the switch looks again by itself', async t => {
     await dropLeft()
     await central`alter table tenants disable trigger tenants_changed`
     const read = () => replica.inject({ url: '/notes', headers })
@@ -224,22 +226,22 @@ t.test('move', async t => {
     await central`alter table tenants enable trigger tenants_changed`
     t.equal((await seen)?.statusCode, 200, 'it remembers the old place since the freeze')
     t.equal((await read()).statusCode, 200)
-    t.equal((await write(replica, 'heard by nobody')).statusCode, 200)
+    t.equal((await write(replica, 'after a lost notification')).statusCode, 200)
     t.match(replica.tenants.connectionInfo().instances, { main: { open: 0 }, b: { open: 1 } })
     await dropLeft()
     await move('main')
   })
 
-  await t.test('is refused for what is in the way, and changes nothing', async t => {
+  await t.test('is refused for every obstacle, and changes nothing', async t => {
     const plan = (changed: Partial<MovePlanOptions> = {}) =>
       planMove(tenancy.move, { ...how, id: acme, to: 'b', room: 2 ** 40, ...changed })
-    await t.rejects(plan({ id: parseTenantId('nobody') }), { code: 'TRANSFER_REFUSED' })
+    await t.rejects(plan({ id: parseTenantId('unknown') }), { code: 'TRANSFER_REFUSED' })
     await t.rejects(plan({ to: 'c' }), { message: /no instance c: it has main, b/ })
     await t.rejects(plan({ to: 'main' }), { message: /on the instance main already/ })
     t.match((await plan({ room: 2 ** 20 })).obstacles, [
       { about: 'b', what: /has 1.0 MB free \(--room\), and 1\d.\d MB come, .* another instance/, blocks: true },
     ])
-    // Or the next plan would take its reset for somebody's transaction.
+    // Otherwise the next plan would count its reset as another transaction.
     const sessions = await look('employee')`
       select state from pg_stat_activity where datname = 'tenant_acme_employee' and application_name = ${APPLICATION}`
     t.same(sessions, [], 'a plan leaves no session behind')
@@ -255,7 +257,7 @@ t.test('move', async t => {
     t.same(await place(), { instance: 'main', moving: null })
   })
 
-  await t.test('a tenant that is purged takes what its moves left along', async t => {
+  await t.test('a purged tenant loses the databases that its moves left too', async t => {
     await move('b')
     await central`update tenants set lifecycle = 'deleted', purge_after = now() - interval '1 day' where id = 'acme'`
     await tenancy.transfer.removeNow(acme)

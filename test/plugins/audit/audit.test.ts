@@ -25,14 +25,14 @@ t.test('the audit log', async t => {
   const count = async (kind: string) =>
     Number((await central`select count(*) from audit_log where kind = ${kind}`)[0]?.count)
   const written = (app: FastifyInstance) => until('written', 30_000, () => app.audit.status().waiting === 0)
-  /** As whoever owns the database could. */
+  /** As the owner of the database could. */
   const tamper = async (change: () => Promise<unknown>) => {
     await central`alter table audit_log disable trigger all`
     await change()
     await central`alter table audit_log enable trigger all`
   }
 
-  await t.test('keeps a row of every change of a tenant, whoever makes it', async t => {
+  await t.test('keeps a row of every change of a tenant, by any route', async t => {
     await app.tenants.create({ id: 'acme', name: 'Acme' })
     await central`update tenants set lifecycle = 'suspended' where id = 'acme'`
     await app.tenants.activate('acme')
@@ -51,12 +51,12 @@ t.test('the audit log', async t => {
     )
   })
 
-  await t.test('keeps a row of every request that had a connection, and of every one that was refused', async t => {
+  await t.test('keeps a row of every request that had a connection, and of every refused one', async t => {
     const as = (tenant: string, url: string) => app.inject({ url, headers: { 'hrms-client-id': tenant } })
     await central`insert into tenants (id, name, lifecycle) values ('halted', 'Halted', 'suspended')`
     t.equal((await as('acme', '/read')).statusCode, 200)
     t.equal((await as('acme', '/idle')).statusCode, 200)
-    t.equal((await as('nobody', '/read')).statusCode, 404)
+    t.equal((await as('unknown', '/read')).statusCode, 404)
     t.equal((await as('halted', '/read')).statusCode, 403)
     t.equal((await as('NOT AN ID', '/read')).statusCode, 400)
     await app.tenants.run('acme', ({ sql }) => sql`select 1`)
@@ -75,7 +75,7 @@ t.test('the audit log', async t => {
       ]),
       [
         ['access', 'ok', 'acme', 'ada', true, '1'],
-        ['refused', 'TENANT_NOT_FOUND', 'nobody', 'ada', true, null],
+        ['refused', 'TENANT_NOT_FOUND', 'unknown', 'ada', true, null],
         ['refused', 'TENANT_SUSPENDED', 'halted', 'ada', true, null],
         ['refused', 'TENANT_ID_INVALID', null, 'ada', true, null],
         ['access', 'ok', 'acme', null, false, '1'],
@@ -116,7 +116,7 @@ t.test('the audit log', async t => {
       const wanted = inside + requests
       const socket = connect(port, '127.0.0.1')
       socket.on('error', () => {}).write(`${head}${body}`.repeat(requests))
-      await until('they are under way', 5_000, () => inside === wanted)
+      await until('the calls are under way', 5_000, () => inside === wanted)
       socket.destroy()
     }
     await until('all have a row', 5_000, async () => (await count('admin')) - before === 4)
@@ -127,41 +127,44 @@ t.test('the audit log', async t => {
     t.equal((await count('admin')) - before, 4, 'each once')
   })
 
-  await t.test('names who tried which other tenant, and nobody for a call that could not say who it is', async t => {
-    const crossed = await build(
-      'employee',
-      { identifyBy: [fromHeader('HRMS-Client-ID'), fromClaim()] },
-      app => {
-        withAudit({ actor: ({ user }) => (user as { sub?: string } | undefined)?.sub ?? 'admin' })(app)
-        app.get('/closed', { config: { tenant: false, audit: 'admin' } }, async (_request, reply) =>
-          reply.code(401).send(),
-        )
-      },
-      async app => {
-        app.decorateRequest('user', null)
-        app.addHook('onRequest', async request => {
-          request.user = { sub: 'eve', tenant: 'acme' } as never
-        })
-      },
-    )
-    const answer = await crossed.inject({ url: '/read', headers: { 'hrms-client-id': 'globex' } })
-    t.match(answer.json(), { statusCode: 403, code: 'TENANT_FORBIDDEN' })
-    t.equal((await crossed.inject('/closed')).statusCode, 401)
-    await written(crossed)
-    const rows = await central`
+  await t.test(
+    'names the actor and the tenant of a refused attempt, and no actor for an unauthenticated call',
+    async t => {
+      const crossed = await build(
+        'employee',
+        { identifyBy: [fromHeader('HRMS-Client-ID'), fromClaim()] },
+        app => {
+          withAudit({ actor: ({ user }) => (user as { sub?: string } | undefined)?.sub ?? 'admin' })(app)
+          app.get('/closed', { config: { tenant: false, audit: 'admin' } }, async (_request, reply) =>
+            reply.code(401).send(),
+          )
+        },
+        async app => {
+          app.decorateRequest('user', null)
+          app.addHook('onRequest', async request => {
+            request.user = { sub: 'eve', tenant: 'acme' } as never
+          })
+        },
+      )
+      const answer = await crossed.inject({ url: '/read', headers: { 'hrms-client-id': 'globex' } })
+      t.match(answer.json(), { statusCode: 403, code: 'TENANT_FORBIDDEN' })
+      t.equal((await crossed.inject('/closed')).statusCode, 401)
+      await written(crossed)
+      const rows = await central`
       select kind, result, tenant_id, actor, detail->>'holds' as holds from audit_log
       where result in ('TENANT_FORBIDDEN', '401') order by seq`
-    t.same(
-      [...rows],
-      [
-        { kind: 'refused', result: 'TENANT_FORBIDDEN', tenant_id: 'globex', actor: 'eve', holds: 'acme' },
-        { kind: 'admin', result: '401', tenant_id: null, actor: null, holds: null },
-      ],
-    )
-    await crossed.close()
-  })
+      t.same(
+        [...rows],
+        [
+          { kind: 'refused', result: 'TENANT_FORBIDDEN', tenant_id: 'globex', actor: 'eve', holds: 'acme' },
+          { kind: 'admin', result: '401', tenant_id: null, actor: null, holds: null },
+        ],
+      )
+      await crossed.close()
+    },
+  )
 
-  await t.test('a flood of requests that name nobody is a few rows, with how many they were', async t => {
+  await t.test('a flood of anonymous requests is a few rows, with their count', async t => {
     const flooded = await build('employee', {}, app => {
       withAudit({ actor: ({ headers }) => (headers['x-known'] as string) ?? null })(app)
       app.get('/sign-in', { config: { tenant: 'required', token: false } }, async ({ sql }) => sql`select 1 as one`)
@@ -268,7 +271,7 @@ t.test('the audit log', async t => {
       t.match((await verify(app.central, heads)).flaws, [{ chain, seq: at, what }], `${what} at ${at}`)
       await restore()
     }
-    t.same((await verify(app.central, heads)).flaws, [], 'as it was')
+    t.same((await verify(app.central, heads)).flaws, [], 'unchanged')
     t.match((await verify(app.central, [{ ...heads[0], hash: 'f'.repeat(64) } as never])).flaws, [
       { what: 'rewritten' },
     ])
@@ -294,13 +297,13 @@ t.test('the audit log', async t => {
       t.match(small.audit.status(), { accepting: false, waiting: 10_000 })
       t.match(await small.inject('/administered'), { statusCode: 503 })
       t.match((await small.inject('/administered')).json(), { code: 'AUDIT_UNAVAILABLE' })
-      t.same(await seen(), [0, 10_000, small.audit.status().missed], 'the metrics tell the gap, as the alerts ask')
+      t.same(await seen(), [0, 10_000, small.audit.status().missed], 'the metrics show the gap, as the alerts need it')
       return small.audit.status().missed
     })
     const missed = await lock
     t.ok(missed >= 500, `${missed} were left out`)
     await until('written', 20_000, () => small.audit.status().waiting === 0)
-    t.same(await seen(), [1, 0, missed], 'and go on telling it')
+    t.same(await seen(), [1, 0, missed], 'and keep showing it')
     t.equal((await small.inject('/administered')).statusCode, 200)
     await until('the gap is a row', 5_000, async () => (await count('gap')) > 0)
     const gaps = await central`select detail from audit_log where kind = 'gap'`
@@ -318,7 +321,7 @@ t.test('the audit log', async t => {
     const before = await count('access')
     await servers.postgres.employee?.kill()
     for (let n = 0; n < 1_200; n++) short.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme' })
-    await until('it has tried', 10_000, () => short.audit.status().lastError !== null)
+    await until('an attempt has failed', 10_000, () => short.audit.status().lastError !== null)
     await servers.postgres.employee?.restart()
     await until('written', 30_000, () => short.audit.status().waiting === 0)
     t.equal((await count('access')) - before, 1_200, 'each once')
@@ -328,34 +331,31 @@ t.test('the audit log', async t => {
     t.equal(open.length, 1, 'only the process that still runs has an open chain')
   })
 
-  await t.test(
-    'seals a month that is over, keeps it for its time, and is verified from where it was sealed',
-    async t => {
-      const now = new Date()
-      const ago = (months: number) => new Date(monthOf(now, -months).getTime() + 86_400_000)
-      const past = await build('employee', {}, withAudit({ retentionMonths: 24 }))
-      await written(past)
-      // The clock of this process is months behind, and comes right month by month.
-      for (const months of [14, 13])
-        past.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', at: ago(months) })
-      await written(past)
-      await past.close()
-      const heads = await sealMonths(app.central, now)
-      t.equal(heads.length, 2, 'a head for each month of that chain')
-      t.same(await sealMonths(app.central, now), [], 'once')
-      const seal = JSON.parse(JSON.stringify(sign('employee', heads, 'a secret of 32 characters or more'))) as Seal
-      t.ok(isGenuine(seal, 'a secret of 32 characters or more'))
-      t.notOk(isGenuine(seal, 'another'))
-      t.notOk(isGenuine({ ...seal, heads: seal.heads.slice(1) }, 'a secret of 32 characters or more'))
+  await t.test('seals a month that is over, keeps it for its retention, and is verified from the seal', async t => {
+    const now = new Date()
+    const ago = (months: number) => new Date(monthOf(now, -months).getTime() + 86_400_000)
+    const past = await build('employee', {}, withAudit({ retentionMonths: 24 }))
+    await written(past)
+    // The clock of this process is months behind, and advances to the right one month by month.
+    for (const months of [14, 13])
+      past.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme', at: ago(months) })
+    await written(past)
+    await past.close()
+    const heads = await sealMonths(app.central, now)
+    t.equal(heads.length, 2, 'a head for each month of that chain')
+    t.same(await sealMonths(app.central, now), [], 'once')
+    const seal = JSON.parse(JSON.stringify(sign('employee', heads, 'a secret of 32 characters or more'))) as Seal
+    t.ok(isGenuine(seal, 'a secret of 32 characters or more'))
+    t.notOk(isGenuine(seal, 'another'))
+    t.notOk(isGenuine({ ...seal, heads: seal.heads.slice(1) }, 'a secret of 32 characters or more'))
 
-      t.match(await verify(app.central, heads), { flaws: [] })
-      t.same(await dropExpired(app.central, now, 14), [])
-      t.same(await dropExpired(app.central, now, 13), [partitionOf(ago(14))])
-      t.match(await verify(app.central, heads), { flaws: [] }, 'with one of its months gone')
-      t.same(await dropExpired(app.central, now, 12), [partitionOf(ago(13))])
-      t.match(await verify(app.central, heads), { flaws: [] }, 'with both gone')
-    },
-  )
+    t.match(await verify(app.central, heads), { flaws: [] })
+    t.same(await dropExpired(app.central, now, 14), [])
+    t.same(await dropExpired(app.central, now, 13), [partitionOf(ago(14))])
+    t.match(await verify(app.central, heads), { flaws: [] }, 'with one of its months gone')
+    t.same(await dropExpired(app.central, now, 12), [partitionOf(ago(13))])
+    t.match(await verify(app.central, heads), { flaws: [] }, 'with both gone')
+  })
 })
 
 const partitionOf = (date: Date) => `audit_log_${date.toISOString().slice(0, 7).replace('-', '_')}`
@@ -377,7 +377,7 @@ t.test('a clock that jumps', async t => {
     ).map(({ name }) => name as string)
   await written()
 
-  await t.test('leaves nothing behind that refuses operators, wherever it jumped to', async t => {
+  await t.test('leaves no partition that refuses operators, whatever its jump', async t => {
     for (const years of [3, -50, 200]) {
       const there = new Date(Date.UTC(new Date().getUTCFullYear() + years, 4, 7))
       mock.timers.enable({ apis: ['Date'], now: there })
@@ -401,18 +401,21 @@ t.test('a clock that jumps', async t => {
     t.match(await verify(app.central), { flaws: [] })
   })
 
-  await t.test('of the database dates a change of a tenant where there is no partition, and it is moved', async t => {
-    const there = new Date(Date.UTC(new Date().getUTCFullYear() + 7, 2, 3))
-    await central`
+  await t.test(
+    'of the database dates a change of a tenant where there is no partition, and the row is moved',
+    async t => {
+      const there = new Date(Date.UTC(new Date().getUTCFullYear() + 7, 2, 3))
+      await central`
       insert into audit_inbox (at, kind, tenant_id, detail) values (${there.toISOString()}, 'tenant', 'acme', '{}')`
-    await app.tenants.create({ id: 'globex', name: 'Globex' })
-    await until('moved', 20_000, async () => (await central`select 1 from audit_inbox`).length === 0)
-    await written()
-    const [row] = await central`select count(*)::int from audit_log where kind = 'tenant' and tenant_id = 'acme'`
-    t.equal(row?.count, 1, 'once')
-    t.ok((await partitions()).includes(partitionOf(there)))
-    t.match(await verify(app.central), { flaws: [] })
-  })
+      await app.tenants.create({ id: 'globex', name: 'Globex' })
+      await until('moved', 20_000, async () => (await central`select 1 from audit_inbox`).length === 0)
+      await written()
+      const [row] = await central`select count(*)::int from audit_log where kind = 'tenant' and tenant_id = 'acme'`
+      t.equal(row?.count, 1, 'once')
+      t.ok((await partitions()).includes(partitionOf(there)))
+      t.match(await verify(app.central), { flaws: [] })
+    },
+  )
 
   await t.test('and a row of another month beside right ones is written with them', async t => {
     const rows = async () => Number((await central`select count(*) from audit_log where kind = 'access'`)[0]?.count)
@@ -426,7 +429,7 @@ t.test('a clock that jumps', async t => {
     t.equal(await rows(), years.length)
     t.match(await verify(app.central), { flaws: [] })
     const expired = await dropExpired(app.central, new Date(), 13)
-    t.same(expired.length, 2, 'of what was dated before the retention')
+    t.same(expired.length, 2, 'of the rows dated before the retention')
     await sealMonths(app.central, new Date())
     t.match(await verify(app.central), { flaws: [] })
   })
@@ -444,7 +447,7 @@ t.test('a clock that jumps', async t => {
     t.ok((await partitions()).includes(partitionOf(new Date())))
   })
 
-  await t.test('back at the start of a process leaves its partitions of this month made', async t => {
+  await t.test('back at the start of a process keeps its partitions of this month', async t => {
     await central`drop table ${central(partitionOf(monthOf(new Date(), 1)))}`
     await ensurePartitions(app.central, new Date(0))
     t.ok((await partitions()).includes(partitionOf(monthOf(new Date(), 1))), 'by the clock of the database')

@@ -33,7 +33,7 @@ t.test('the first of each result and address is a row, the others are one', asyn
   refuse('192.0.2.1')
   t.equal(rows.length, 6, 'a window begins with a row')
   repeats.flush()
-  t.equal(rows.length, 6, 'and one alone has no count')
+  t.equal(rows.length, 6, 'and a single one has no count')
 })
 
 t.test('a row ends the window by itself', async t => {
@@ -49,7 +49,7 @@ t.test('a row ends the window by itself', async t => {
   t.match(rows[1], { kind: 'connection', detail: { database: 'tenant_acme', count: 1 } })
 })
 
-t.test('however many addresses and tenants there are, rows are bounded', async t => {
+t.test('rows are bounded for any number of addresses and tenants', async t => {
   const { rows, repeats, refuse } = stand(50)
   for (let n = 0; n < 20_000; n++) refuse(`198.51.${n % 250}.${Math.floor(n / 250)}`, 'TENANT_NOT_FOUND', `t${n}`)
   repeats.add({ kind: 'admin', result: '429', detail: { address: '203.0.113.1' } })
@@ -65,7 +65,7 @@ t.test('however many addresses and tenants there are, rows are bounded', async t
   t.ok(JSON.stringify(rows[50]?.detail).length < 1_000)
 })
 
-t.test('a count fits into a row, whatever the tenants were called', async t => {
+t.test('a count fits into a row, whatever the names of its tenants', async t => {
   const { rows, repeats, refuse } = stand()
   for (let n = 0; n < 100; n++) refuse('192.0.2.1', 'TENANT_ID_INVALID', `${n}\u0000${'\u001b'.repeat(900)}`)
   repeats.flush()

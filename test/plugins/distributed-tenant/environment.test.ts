@@ -85,7 +85,7 @@ t.test('options win over the environment', async t => {
   t.match(settle({ service: 'core', maxConnections: 7 }, environment), { service: 'core', maxConnections: 7 })
 })
 
-t.test('a bad option names itself', async t => {
+t.test('a bad option is named', async t => {
   const environment = readEnvironment({ SERVICE_NAME: 'core' })
   t.throws(() => settle({ maxConnections: 0 }, environment), { message: /maxConnections/ })
   t.throws(() => settle({ reset: 'sometimes' as 'always' }, environment), { message: /reset must be/ })

@@ -29,7 +29,7 @@ t.test('two different tenants or services never share a name, and none is cut by
   )
 })
 
-t.test('whatever is taken for an id is of the grammar', async () => {
+t.test('every accepted id is of the grammar', async () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 60 }), value => {
       const taken = isTenantId(value)

@@ -1,5 +1,5 @@
-// Owns what tests of connections stand on without Fastify: one PostgreSQL of their own, a pool and clients as the plugin
-// builds them, and a superuser's look past all of our code. Fails the test if anything was left uncaught in the process.
+// Shared by tests of connections without Fastify: one PostgreSQL of their own, a pool and clients as the plugin
+// builds them, and a superuser's connection. Fails the test if the process has an uncaught error.
 
 import postgres from 'postgres'
 import type { Test } from 'tap'
@@ -35,21 +35,21 @@ export interface StandPool {
   client(database?: string): ClientScope
 }
 
-/** Hears what nobody caught, and fails the test if there is anything. */
+/** Records uncaught errors, and fails the test if there are any. */
 export function nothingUncaught(t: Pick<Test, 'teardown'>): void {
   const uncaught: unknown[] = []
-  const hear = (error: unknown) => uncaught.push(error)
-  process.on('uncaughtException', hear)
-  process.on('unhandledRejection', hear)
+  const record = (error: unknown) => uncaught.push(error)
+  process.on('uncaughtException', record)
+  process.on('unhandledRejection', record)
   t.teardown(() => {
-    process.off('uncaughtException', hear)
-    process.off('unhandledRejection', hear)
+    process.off('uncaughtException', record)
+    process.off('unhandledRejection', record)
     if (uncaught.length > 0)
       throw new AggregateError(uncaught, `${uncaught.length} left uncaught: ${uncaught.join('; ')}`)
   })
 }
 
-/** Waits until something holds. @throws when it does not within the deadline */
+/** Waits until `holds` is true. @throws when it is not within the deadline */
 export async function until(deadlineMs: number, holds: () => boolean | Promise<boolean>): Promise<number> {
   const started = performance.now()
   while (!(await holds())) {
@@ -59,7 +59,7 @@ export async function until(deadlineMs: number, holds: () => boolean | Promise<b
   return performance.now() - started
 }
 
-/** What holds something up until the test lets it pass. */
+/** Blocks its callers until the test opens it. */
 export function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
   let open: () => void = () => {}
   const passed = new Promise<void>(resolve => {

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { textOf } from '../../../plugins/distributed-tenant/text-file.js'
 
-t.test('UTF-8 is read as it is, without a byte order mark', async t => {
+t.test('UTF-8 is read unchanged, without a byte order mark', async t => {
   t.equal(textOf(Buffer.from('Zürich 漢 😀\r\n')), 'Zürich 漢 😀\r\n')
   t.equal(textOf(Buffer.from('\ufeffcreate table a ()')), 'create table a ()')
   t.equal(textOf(Buffer.alloc(0)), '')

@@ -11,7 +11,7 @@ t.test('a loop on time is up', async t => {
   t.same(stalls, [])
 })
 
-t.test('a standstill is told at once, for a minute, and then over', async t => {
+t.test('a standstill is reported at once, for a minute, and then over', async t => {
   const stalls: number[] = []
   const watch = createEventLoopWatch(ms => stalls.push(ms))
   watch.tick(0)

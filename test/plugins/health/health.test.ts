@@ -67,7 +67,7 @@ const withTenants = (tenants: Partial<Tenants>) =>
     { name: 'fastify-distributed-tenant' },
   )
 
-// The words of the tenant plugin as they may come; that they come rightly is tested with the plugin itself.
+// Statuses of the tenant plugin, in any combination; the plugin's own tests check when each is right.
 async function app(
   t: Test,
   {
@@ -99,7 +99,7 @@ async function app(
   return app
 }
 
-t.test('a loop that stood still is degraded, and told in the log', async t => {
+t.test('a loop that stood still is degraded, and logged', async t => {
   const lines: string[] = []
   const here = await app(t, {}, { stream: { write: (line: string) => void lines.push(line) } })
   await new Promise(resolve => setTimeout(resolve, 600))
@@ -140,7 +140,7 @@ t.test('everything up is healthy', async t => {
   t.equal(response.headers['cache-control'], 'no-store')
 })
 
-t.test('what cannot be told is left out, not zero', async t => {
+t.test('an unknown figure is left out, not zero', async t => {
   const response = await (await app(t, { figures: { stored: null, consumers: null } })).inject(detailed)
   t.equal(response.statusCode, 200)
   const body = response.json()
@@ -155,7 +155,7 @@ t.test('Redis or NATS down is degraded and still 200', async t => {
   }
 })
 
-t.test('what is not configured is not missing', async t => {
+t.test('a part that is not configured is not missing', async t => {
   t.equal((await (await app(t, { cache: off, events: off })).inject('/api/health')).json().status, 'healthy')
 })
 
@@ -165,7 +165,7 @@ t.test('the central database down is unhealthy', async t => {
   t.match(response.json(), { status: 'unhealthy', checks: { database: down } })
 })
 
-t.test('without a token it answers status words and nothing else, and counts nothing', async t => {
+t.test('without a token it answers statuses and nothing else, and counts nothing', async t => {
   let counts = 0
   const here = await app(t, { cache: down, events: off, probe: 'busy', onFigures: () => counts++ })
   const parts = {
@@ -191,7 +191,7 @@ t.test('without a token it answers status words and nothing else, and counts not
   t.equal(counts, 1)
 })
 
-t.test('without the option nobody reads the detail', async t => {
+t.test('without the option the detail is never sent', async t => {
   const alone = Fastify()
   t.teardown(() => alone.close())
   await alone.register(
@@ -208,11 +208,11 @@ t.test('without the option nobody reads the detail', async t => {
   t.same(body.checks.database, { status: 'up' })
 })
 
-t.test('no tenant is named that was not asked for', async t => {
+t.test('no tenant is named except the one that was asked for', async t => {
   t.notMatch((await (await app(t)).inject(detailed)).body, /acme/)
 })
 
-t.test('a named tenant gets its word, and the status that fits it', async t => {
+t.test('a named tenant gets its status, and the code that fits it', async t => {
   const words: [TenantProbe, number][] = [
     ['ready', 200],
     ['suspended', 200],
@@ -249,7 +249,7 @@ t.test('a malformed tenant is 400', async t => {
   t.equal((await (await app(t, { identify })).inject(named)).statusCode, 400)
 })
 
-t.test('a tenant that cannot be looked up is an answer about health all the same', async t => {
+t.test('a failed lookup of a tenant is an answer about health all the same', async t => {
   const identify = async () => {
     throw new TenantLookupFailed()
   }
@@ -258,7 +258,7 @@ t.test('a tenant that cannot be looked up is an answer about health all the same
   t.match(response.json(), { status: 'unhealthy', tenant: { status: 'unknown' } })
 })
 
-t.test('alive says nothing about what it stands on', async t => {
+t.test('alive says nothing about dependencies', async t => {
   const response = await (await app(t, { central: down, cache: down, events: down })).inject('/api/health/live')
   t.equal(response.statusCode, 200)
   t.same(response.json(), { status: 'alive' })
@@ -273,7 +273,7 @@ t.test('ready is the central database and nothing else', async t => {
   t.same(unavailable.json(), { status: 'unavailable' })
 })
 
-t.test('told to leave, it is not ready at once, and asks every client to connect elsewhere', async t => {
+t.test('after a signal it is not ready at once, and asks every client to connect elsewhere', async t => {
   const leaving = Fastify()
   t.teardown(() => leaving.close())
   await leaving.register(drain)
@@ -296,7 +296,7 @@ t.test('told to leave, it is not ready at once, and asks every client to connect
   await noticed
 })
 
-t.test('a part that goes and comes back is said once each', async t => {
+t.test('a part that goes down and comes back is logged once each', async t => {
   const lines: string[] = []
   const app = Fastify({
     logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line).msg) } },

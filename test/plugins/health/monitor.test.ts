@@ -4,7 +4,7 @@ import { createPoolExhaustion } from '../../../plugins/health/pool-exhaustion.js
 
 const options = { deadlineMs: 1000, freshMs: 1000, failed: 'no answer', onFailure: () => {} }
 
-t.test('many who ask at once share one check, and its answer for a while', async t => {
+t.test('concurrent callers share one check, and its answer for a while', async t => {
   let checks = 0
   const monitor = createMonitor(
     async () => {
@@ -34,7 +34,7 @@ t.test('a check that fails is an answer', async t => {
   t.equal(failures.length, 1)
 })
 
-t.test('a check that hangs is an answer after its deadline, and the next one is asked anew', async t => {
+t.test('a check that hangs is an answer after its deadline, and the next one starts a new check', async t => {
   let asked = 0
   const monitor = createMonitor<string>(
     () => {
@@ -49,14 +49,14 @@ t.test('a check that hangs is an answer after its deadline, and the next one is 
 })
 
 t.test(
-  'a budget is spent when it is at every look for a while, and no longer at the first look when it is not',
+  'a budget is spent when every sample for a while shows it, and no longer at the first sample that does not',
   async t => {
     const full = { inUse: 50, budget: 50, waiting: 3 }
     const watch = createPoolExhaustion(10_000)
     t.equal(watch.exhausted(0, full), false)
     t.equal(watch.exhausted(9_999, full), false)
     t.equal(watch.exhausted(10_000, full), true)
-    t.equal(watch.exhausted(10_001, { ...full, waiting: 0 }), false, 'in use, and nobody waits')
+    t.equal(watch.exhausted(10_001, { ...full, waiting: 0 }), false, 'in use, and none waits')
     t.equal(watch.exhausted(10_002, full), false, 'it begins again')
     t.equal(watch.exhausted(30_000, { ...full, inUse: 49 }), false)
   },

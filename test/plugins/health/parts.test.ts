@@ -3,7 +3,7 @@ import { readEnvironment } from '../../../plugins/distributed-tenant/config/envi
 import { until } from '../../rig.js'
 import { serviceRig } from '../../services/rig.js'
 
-t.test('health while what a service stands on goes and comes back', async t => {
+t.test('health while dependencies of a service go down and come back', async t => {
   const made = await serviceRig(t, ['employee'])
   const { nats, redis } = made.servers
   const postgres = made.servers.postgres.employee
@@ -39,10 +39,10 @@ t.test('health while what a service stands on goes and comes back', async t => {
     })
     t.ok(body.checks.database.latencyMs >= 0)
     t.ok(body.disk.centralDatabaseBytes > 1_000_000)
-    t.notMatch(JSON.stringify(body), /acme/, 'no tenant is named that was not asked for')
+    t.notMatch(JSON.stringify(body), /acme/, 'no tenant is named except the one that was asked for')
   })
 
-  await t.test('without NATS and Redis it is ready, and says what is missing', async t => {
+  await t.test('without NATS and Redis it is ready, and names the missing parts', async t => {
     await Promise.all([nats.kill(), redis.kill()])
     const { body } = await until('noticed', 20_000, async () => {
       const answer = await ask('/api/health')
@@ -51,12 +51,12 @@ t.test('health while what a service stands on goes and comes back', async t => {
     })
     t.equal(body.status, 'degraded')
     t.equal((await ask('/api/health/ready')).status, 200)
-    await until('its consumers cannot be told', 20_000, async () => !('consumers' in (await ask('/api/health')).body))
+    await until('its consumers are unknown', 20_000, async () => !('consumers' in (await ask('/api/health')).body))
     await Promise.all([nats.restart(), redis.restart()])
     await until('healthy again', 20_000, async () => (await ask('/api/health')).body.status === 'healthy')
   })
 
-  await t.test('with a frozen database it lives, is not ready, and nobody waits long for the answer', async t => {
+  await t.test('with a frozen database it lives, is not ready, and answers soon', async t => {
     postgres?.freeze()
     try {
       await until('not ready', 20_000, async () => (await ask('/api/health/ready')).body.status === 'unavailable')
@@ -68,8 +68,9 @@ t.test('health while what a service stands on goes and comes back', async t => {
       const live = await ask('/api/health/live')
       t.equal(live.status, 200)
       const asked = await Promise.all(Array.from({ length: 50 }, () => ask('/api/health')))
-      // One check of at most 1.5 s for each of both questions, however many ask; the rest is this machine's.
-      t.ok(Math.max(...asked.map(({ ms }) => ms)) < 5_000, 'fifty who ask do not pile up')
+      // One check of at most 1.5 s for each of both questions, for any number of requests; the rest is this
+      // machine's.
+      t.ok(Math.max(...asked.map(({ ms }) => ms)) < 5_000, 'fifty requests do not pile up')
     } finally {
       postgres?.thaw()
     }

@@ -32,39 +32,39 @@ t.test('counts of replicas add up, by way of Redis', async t => {
   for (let n = 1; n <= 30; n++) t.equal(one.count('a', DAY).current, n)
   for (let n = 1; n <= 12; n++) two.count('a', DAY)
   two.count('b', DAY)
-  // Each hears of the other with what it tells.
-  await until('both have heard', 5000, () => one.count('a', DAY).current > 42 && two.count('a', DAY).current > 42)
+  // Each reads the other's count when it adds its own.
+  await until('each counts the other', 5000, () => one.count('a', DAY).current > 42 && two.count('a', DAY).current > 42)
   t.ok(two.count('b', DAY).current < 10, 'another key is another count')
 })
 
-t.test('nobody waits for Redis, and without it each counts for itself', async t => {
+t.test('no request waits for Redis, and without it each replica counts alone', async t => {
   const { server, client, counters } = await shared(t)
   const redis = await client()
   const one = counters(redis)
   one.count('a', DAY)
   const look = new Redis(server.url)
   t.teardown(() => look.disconnect())
-  await until('it is told', 5000, async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
+  await until('Redis has the count', 5000, async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
   t.ok((await look.pttl((await look.keys('fdt:v1:limit:*'))[0] as string)) > 0, 'and it is forgotten after a while')
   server.freeze()
   for (let n = 2; n <= 100; n++) t.equal(one.count('a', DAY).current, n)
   server.thaw()
 })
 
-t.test('what was counted while Redis was away is not forgotten when it is back', async t => {
+t.test('requests counted while Redis was down still count when it is back', async t => {
   const { server, client, counters } = await shared(t)
   const redis = await client()
   const one = counters(redis)
   await server.kill()
-  await until('it is noticed', 5000, () => redis.status !== 'ready')
+  await until('the loss is noticed', 5000, () => redis.status !== 'ready')
   for (let n = 1; n <= 50; n++) one.count('a', DAY)
   await server.restart()
   await until('it is back', 10_000, () => redis.status === 'ready')
   t.equal(one.count('a', DAY).current, 51)
   const look = new Redis(server.url)
   t.teardown(() => look.disconnect())
-  await until('it is told', 5000, async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
-  t.equal(one.count('a', DAY).current, 52, 'though Redis has heard of a few only')
+  await until('Redis has the count', 5000, async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
+  t.equal(one.count('a', DAY).current, 52, 'though Redis has received a few only')
 })
 
 t.test('a window ends, and the next begins at one', async t => {
@@ -83,7 +83,7 @@ t.test('a window ends, and the next begins at one', async t => {
   t.ok(last.ttl > 0 && last.ttl <= windowMs)
 })
 
-t.test('a million keys are not remembered', async t => {
+t.test('memory does not grow with a million keys', async t => {
   const one = createCounters(null)
   t.teardown(() => one.close())
   one.count('first', DAY)

@@ -24,7 +24,7 @@ t.test('metrics of real services', async t => {
   }
   const ask = async (id: string) => t.equal((await as(employee, id)('GET', '/api/employees')).statusCode, 200)
 
-  await t.test('they are read with the token, if there is one, and by anybody if there is none', async t => {
+  await t.test('they are read with the token, or without one where none is set', async t => {
     t.equal((await employee.inject('/metrics')).json().code, 'METRICS_TOKEN_REQUIRED')
     t.equal(
       (await employee.inject({ url: '/metrics', headers: { authorization: `Bearer ${token}x` } })).statusCode,
@@ -40,7 +40,7 @@ t.test('metrics of real services', async t => {
     await ask('acme')
     const before = await ofEmployee()
     for (let n = 0; n < 10; n++) await ask('acme')
-    t.equal((await as(employee, 'nobody')('GET', '/api/employees')).statusCode, 404)
+    t.equal((await as(employee, 'unregistered')('GET', '/api/employees')).statusCode, 404)
     const after = await ofEmployee()
     const grown = (name: string, labels = {}) => (value(after, name, labels) ?? 0) - (value(before, name, labels) ?? 0)
     t.ok(grown('process_cpu_seconds_total') > 0, 'and costs processor time')
@@ -61,7 +61,7 @@ t.test('metrics of real services', async t => {
     t.ok((value(samples, 'fdt_connections') ?? 3) <= 2)
   })
 
-  await t.test('provisionings, events and what is stored are told', async t => {
+  await t.test('provisionings, events and stored figures are in a scrape', async t => {
     const settled = (samples: Sample[]) => value(samples, 'fdt_outbox_waiting') === 0
     const samples = await until('all is published', 30_000, async () => {
       const all = await ofEmployee()
@@ -78,15 +78,15 @@ t.test('metrics of real services', async t => {
     t.equal(
       samples.every(({ labels }) => labels.service === 'employee'),
       true,
-      'each says whose it is',
+      'each has its service',
     )
   })
 
-  await t.test('no tenant is named but those that may be', async t => {
+  await t.test('no tenant is named except the listed ones', async t => {
     const response = await employee.inject({ url: '/metrics', headers: bearer })
     t.match(response.body, /tenant="acme"/)
     t.match(response.body, /tenant="initech"/)
-    t.notMatch(response.body, /globex|nobody/)
+    t.notMatch(response.body, /globex|unregistered/)
     t.notMatch((await identity.inject('/metrics')).body, /acme|globex|initech/)
   })
 
@@ -115,22 +115,22 @@ t.test('metrics of real services', async t => {
     t.ok(offencesOf(any.replace(/fdt_\w+/, 'fdt_nothing'), labels).length > 0, 'the check itself can fail')
   })
 
-  await t.test('with its database frozen a scrape still comes, without what cannot be told', async t => {
+  await t.test('with its database frozen a scrape still arrives, without the stored figures', async t => {
     made.servers.postgres.employee?.freeze()
     try {
       const begun = performance.now()
-      const samples = await until('what is stored is absent, and the database down', 20_000, async () => {
+      const samples = await until('stored figures are absent, and the database down', 20_000, async () => {
         const all = await ofEmployee()
         const seen = value(all, 'fdt_tenants') === undefined && value(all, 'fdt_part_up', { part: 'database' }) === 0
         return seen ? all : null
       })
-      t.ok(performance.now() - begun < 10_000, 'within the patience of a scraper')
+      t.ok(performance.now() - begun < 10_000, 'within the time-out of a scraper')
       t.equal(value(samples, 'fdt_outbox_waiting'), undefined, 'absent, not 0')
-      t.equal(value(samples, 'fdt_connections_budget'), 2, 'what is in memory is told')
+      t.equal(value(samples, 'fdt_connections_budget'), 2, 'figures in memory stay')
     } finally {
       made.servers.postgres.employee?.thaw()
     }
-    await until('told again', 20_000, async () => value(await ofEmployee(), 'fdt_tenants') !== undefined)
+    await until('the figures are back', 20_000, async () => value(await ofEmployee(), 'fdt_tenants') !== undefined)
   })
 })
 

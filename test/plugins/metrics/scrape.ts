@@ -1,4 +1,4 @@
-// Owns reading what Prometheus reads: the text of a scrape as samples.
+// Parses the text of a Prometheus scrape into samples.
 import type { FastifyInstance } from 'fastify'
 
 export interface Sample {

@@ -1,4 +1,4 @@
-// Owns an issuer for tests: a real HTTP server with a key set, and tokens in any shape, right or forged. It signs by
+// An issuer for tests: a real HTTP server with a key set, and tokens in any shape, right or forged. It signs by
 // itself, so that a mistake in the product's own signing cannot hide one in its verifying.
 import { createHmac, generateKeyPairSync, type JsonWebKey, type KeyObject, sign } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -27,7 +27,7 @@ const part = (value: object): string => Buffer.from(JSON.stringify(value)).toStr
 
 export const now = (): number => Math.floor(Date.now() / 1000)
 
-/** What a good token says. */
+/** The claims of a good token. */
 export const claims = (more: object = {}): object => ({
   iss: 'the-issuer',
   aud: 'the-audience',
@@ -39,7 +39,7 @@ export const claims = (more: object = {}): object => ({
   ...more,
 })
 
-/** A token signed with `key`; `header` replaces or adds to what the header says. */
+/** A token signed with `key`; `header` replaces fields of the header or adds to them. */
 export function tokenOf(key: Key, payload: object = claims(), header: object = {}): string {
   const text = `${part({ alg: key.alg, typ: 'JWT', kid: key.kid, ...header })}.${part(payload)}`
   const hash = key.alg === 'EdDSA' ? null : 'sha256'
@@ -47,7 +47,7 @@ export function tokenOf(key: Key, payload: object = claims(), header: object = {
   return `${text}.${signature.toString('base64url')}`
 }
 
-/** The oldest trick: the public key as the secret of an HMAC. */
+/** A well-known attack: the public key as the secret of an HMAC. */
 export function confusedToken(key: Key, payload: object = claims()): string {
   const text = `${part({ alg: 'HS256', typ: 'JWT', kid: key.kid })}.${part(payload)}`
   const secret = key.publicKey.export({ type: 'spki', format: 'pem' })
@@ -60,7 +60,7 @@ export const unsignedToken = (kid: string, alg = 'none', payload: object = claim
 export interface Issuer {
   readonly url: string
   keys: JsonWebKey[]
-  /** How it answers: with its keys, an error, something that is no key set, or not at all. */
+  /** Its answer: its keys, an error, a body that is no key set, or none at all. */
   mood: 'well' | 'error' | 'garbage' | 'silent' | 'huge'
   asked: number
 }

@@ -5,15 +5,15 @@ import { makeKey } from './issuer.js'
 
 const jwk = (key: { export(options: { format: 'jwk' }): JsonWebKey }) => key.export({ format: 'jwk' })
 
-t.test('a key verifies what is of its own kind', async t => {
+t.test('a key verifies signatures of its own kind', async t => {
   t.same(verifyingKey(makeKey('a').jwk)?.algorithms, ['EdDSA'])
   t.same(verifyingKey(makeKey('a', 'ES256').jwk)?.algorithms, ['ES256'])
   t.same(verifyingKey(makeKey('a', 'RS256').jwk)?.algorithms, ['RS256'], 'the one it is published for')
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  t.same(verifyingKey(jwk(publicKey))?.algorithms.length, 6, 'any of its kind when it does not say')
+  t.same(verifyingKey(jwk(publicKey))?.algorithms.length, 6, 'any of its kind when it names none')
 })
 
-t.test('what must not verify is no key', async t => {
+t.test('a key that must not verify is refused', async t => {
   const { jwk: good } = makeKey('a')
   const bad: [string, JsonWebKey][] = [
     ['a shared secret', { kty: 'oct', k: 'c2VjcmV0' }],
@@ -29,7 +29,7 @@ t.test('what must not verify is no key', async t => {
   for (const [what, key] of bad) t.equal(verifyingKey(key), null, what)
 })
 
-t.test('a key set holds what can be used of it, by name', async t => {
+t.test('a key set holds its usable keys, by name', async t => {
   const { jwk: good } = makeKey('good')
   const { kid: _kid, ...nameless } = makeKey('x').jwk
   t.same([...parseKeySet({ keys: [null, 1, nameless, { kid: 'bad', kty: 'oct' }, good] }).keys()], ['good'])

@@ -1,4 +1,5 @@
-// The plugin with a tenant plugin behind it, as services use it: what passes, what does not, and what happened then.
+// The plugin with a tenant plugin behind it, as services use it: tokens that pass, tokens that do not, and the
+// answers.
 import t, { type Test } from 'tap'
 import { fromClaim, fromHeader, tenantClaim } from '../../../plugins/distributed-tenant/index.js'
 import tokens, { createRemoteKeys } from '../../../plugins/tokens/index.js'
@@ -6,7 +7,7 @@ import { rig } from '../../rig.js'
 import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from './issuer.js'
 
 const key = makeKey('one')
-const stranger = makeKey('one')
+const otherKey = makeKey('one')
 
 async function stand(t: Test) {
   const from = await issuer(t, [key, makeKey('rsa', 'RS256')])
@@ -69,7 +70,7 @@ t.test('a verified token', async t => {
     t.match(header.json(), { statusCode: 403, code: 'TENANT_FORBIDDEN' }, 'a token of no tenant is none for this one')
   })
 
-  await t.test('is needed where a tenant is', async t => {
+  await t.test('is required where a tenant is', async t => {
     for (const tenant of [undefined, 'acme', 'unknown-tenant']) {
       const response = await ask('/need', undefined, tenant)
       t.match(response.json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
@@ -77,7 +78,7 @@ t.test('a verified token', async t => {
     }
     t.match((await ask('/may')).json(), { id: 'untouched' })
     t.match((await ask('/may', undefined, 'acme')).json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
-    t.match((await ask('/open', undefined, 'acme')).json(), { id: 'acme' }, 'but not where the route is for everybody')
+    t.match((await ask('/open', undefined, 'acme')).json(), { id: 'acme' }, 'but not where the route is public')
     t.match((await ask('/open', 'Bearer rubbish', 'acme')).json(), { id: 'acme' })
     t.match((await ask('/never', 'Bearer rubbish')).json(), { user: null })
     t.match((await ask('/nowhere', 'Bearer rubbish')).json(), { statusCode: 404 })
@@ -93,7 +94,7 @@ t.test('a verified token', async t => {
     'one whose algorithm is None': () => `Bearer ${unsignedToken('one', 'None')}`,
     'one that claims EdDSA and has no signature': () => `Bearer ${unsignedToken('one', 'EdDSA')}`,
     'the public key as a secret': () => `Bearer ${confusedToken(key)}`,
-    'another key of that name': () => `Bearer ${tokenOf(stranger)}`,
+    'another key of that name': () => `Bearer ${tokenOf(otherKey)}`,
     'an unknown key': () => `Bearer ${tokenOf(key, claims(), { kid: 'two' })}`,
     'no key': () => `Bearer ${tokenOf(key, claims(), { kid: undefined })}`,
     'a key that is no text': () => `Bearer ${tokenOf(key, claims(), { kid: { one: 1 } })}`,
@@ -101,8 +102,8 @@ t.test('a verified token', async t => {
     'a name longer than any': () => `Bearer ${tokenOf(key, claims(), { kid: 'k'.repeat(5000) })}`,
     'another key’s kind': () => `Bearer ${tokenOf(key, claims(), { kid: 'rsa' })}`,
     'a critical extension': () => `Bearer ${tokenOf(key, claims(), { crit: ['b64'], b64: false })}`,
-    'a key of its own': () => `Bearer ${tokenOf(stranger, claims(), { jwk: stranger.jwk })}`,
-    'a key from elsewhere': () => `Bearer ${tokenOf(stranger, claims(), { jku: from.url, kid: 'x' })}`,
+    'a key of its own': () => `Bearer ${tokenOf(otherKey, claims(), { jwk: otherKey.jwk })}`,
+    'a key from elsewhere': () => `Bearer ${tokenOf(otherKey, claims(), { jku: from.url, kid: 'x' })}`,
     'an expired one': () => `Bearer ${tokenOf(key, claims({ exp: now() - 10 }))}`,
     'one without end': () => `Bearer ${tokenOf(key, claims({ exp: undefined }))}`,
     'one whose end is a text': () => `Bearer ${tokenOf(key, claims({ exp: '9999999999' }))}`,
@@ -110,8 +111,8 @@ t.test('a verified token', async t => {
     'another issuer’s': () => `Bearer ${tokenOf(key, claims({ iss: 'the-issuer.evil' }))}`,
     'one for others': () => `Bearer ${tokenOf(key, claims({ aud: 'others' }))}`,
     'one without audience': () => `Bearer ${tokenOf(key, claims({ aud: undefined }))}`,
-    'one of nobody': () => `Bearer ${tokenOf(key, claims({ sub: undefined }))}`,
-    'one of somebody who is no text': () => `Bearer ${tokenOf(key, claims({ sub: { id: 1 } }))}`,
+    'one without a subject': () => `Bearer ${tokenOf(key, claims({ sub: undefined }))}`,
+    'one whose subject is no text': () => `Bearer ${tokenOf(key, claims({ sub: { id: 1 } }))}`,
     'one with a changed body': () => {
       const [head, , signature] = tokenOf(key).split('.')
       return `Bearer ${head}.${Buffer.from(JSON.stringify(claims({ tenant: 'globex' }))).toString('base64url')}.${signature}`
@@ -122,7 +123,7 @@ t.test('a verified token', async t => {
       for (const url of ['/need', '/may']) {
         const response = await ask(url, make())
         t.match(response.json(), { statusCode: 401, code: 'UNAUTHENTICATED' }, url)
-        t.notMatch(response.body, /expired|signature|algorithm/i, 'and nobody is told why')
+        t.notMatch(response.body, /expired|signature|algorithm/i, 'and the answer gives no reason')
       }
     })
   }
@@ -135,13 +136,13 @@ t.test('a verified token', async t => {
     }
   })
 
-  await t.test('outlives the issuer while its key is known; one of an unknown key cannot be told', async t => {
+  await t.test('outlives the issuer while its key is known; one of an unknown key is unavailable', async t => {
     from.mood = 'silent'
     t.match((await ask('/need', good)).json(), { id: 'acme' })
   })
 })
 
-t.test('with no issuer from the start nobody can tell', async t => {
+t.test('with no issuer from the start every token is unavailable', async t => {
   const { from, ask } = await stand(t)
   from.mood = 'error'
   const response = await ask('/need', `Bearer ${tokenOf(key)}`)

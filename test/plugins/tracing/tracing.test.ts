@@ -26,7 +26,7 @@ t.test('traces', async t => {
   const made = await serviceRig(t, services)
   const { nats } = made.servers
 
-  await t.test('without an SDK nobody listens to statements', async t => {
+  await t.test('without an SDK statements have no subscriber', async t => {
     const app = await made.service('core')
     t.equal(channel(channelName('query')).hasSubscribers, false)
     await app.close()
@@ -48,7 +48,7 @@ t.test('traces', async t => {
   await t.test('a sign-up is one trace until it is ready in three services', async t => {
     const id = traceId('4bf92f35')
     t.equal((await create('acme', caller(id))).statusCode, 201)
-    const spans = await until('the ledger has heard of all three', 30_000, () => {
+    const spans = await until('the ledger has received all three', 30_000, () => {
       const found = ofTrace(id)
       return found.filter(({ name }) => name.startsWith('consume tenant.ready.')).length === 3 ? found : null
     })
@@ -79,7 +79,7 @@ t.test('traces', async t => {
     await until('a spare', 30_000, async () => (await keeper.tenants.figures()).stored?.spares === 1)
     const id = traceId('0ddba11c')
     t.equal((await create('initech', caller(id))).statusCode, 201)
-    const spans = await until('employee’s word has come', 30_000, () => {
+    const spans = await until('employee’s status is received', 30_000, () => {
       const found = ofTrace(id)
       return found.some(({ name }) => name === 'consume tenant.ready.employee') ? found : null
     })
@@ -136,7 +136,7 @@ t.test('traces', async t => {
     t.notMatch(text, /Ada|a@b\.example/, 'no value of a statement')
   })
 
-  await t.test('tenants that fight for one connection never stand in one another’s trace', async t => {
+  await t.test('concurrent tenants on one connection never appear in each other’s traces', async t => {
     const ids = Array.from({ length: 40 }, (_, n) => traceId(`${n + 1000}abcd`))
     await Promise.all(
       ids.map(async (id, n) => {
@@ -145,7 +145,7 @@ t.test('traces', async t => {
         t.equal((await apps.employee.inject({ url: '/api/employees', headers })).statusCode, 200)
       }),
     )
-    await until('all are told', 5_000, () =>
+    await until('all are exported', 5_000, () =>
       ids.every(id => ofTrace(id).some(one => one.name === 'GET /api/employees')),
     )
     let waits = 0
@@ -157,13 +157,13 @@ t.test('traces', async t => {
     t.ok(waits > 0, 'some did wait')
   })
 
-  await t.test('what nobody asked for is no trace: polls and health checks', async t => {
+  await t.test('polls and health checks start no trace', async t => {
     exporter.reset()
     t.equal((await apps.employee.inject('/api/health')).statusCode, 200)
     t.equal((await apps.employee.inject('/metrics')).statusCode, 200)
     t.equal((await as(apps.employee, 'acme')('GET', '/api/employees')).statusCode, 200)
-    await until('the request is told', 5_000, () => exporter.getFinishedSpans().length > 0)
-    // An event that comes again is nobody's poll.
+    await until('the request is exported', 5_000, () => exporter.getFinishedSpans().length > 0)
+    // An event that comes again belongs to no poll.
     const roots = exporter
       .getFinishedSpans()
       .filter(span => span.parentSpanContext === undefined && !span.name.startsWith('consume '))

@@ -38,7 +38,7 @@ t.test('departments', async t => {
     }
   })
 
-  await t.test('they are a tree: no parent that is not there, no circle', async t => {
+  await t.test('they are a tree: a missing parent and a cycle are refused', async t => {
     const call = await tenant()
     const make = async (name: string, parentId?: string) =>
       (await call('POST', '/api/departments', { name, code: name, ...(parentId && { parentId }) })).json().id as string

@@ -42,7 +42,7 @@ t.test('leave requests', async t => {
     t.match(unknown.json(), { statusCode: 422, code: 'LEAVE_DEPARTMENT_NOT_FOUND' })
   })
 
-  await t.test('a decision is stamped, made once, and can be taken back by cancelling only', async t => {
+  await t.test('a decision is stamped, made once, and can be undone by cancelling only', async t => {
     const call = await tenant()
     const { id } = (await call('POST', '/api/leave-requests', leave)).json()
     const change = (body: object) => call('PATCH', `/api/leave-requests/${id}`, body)
@@ -56,7 +56,7 @@ t.test('leave requests', async t => {
     t.match((await change({ status: 'approved' })).json(), { statusCode: 409, code: 'LEAVE_REQUEST_DECIDED' })
   })
 
-  await t.test('of two who decide at once one is told that it is decided', async t => {
+  await t.test('of two simultaneous decisions one is refused as already decided', async t => {
     const call = await tenant()
     const { id } = (await call('POST', '/api/leave-requests', leave)).json()
     const answers = await Promise.all([
@@ -91,7 +91,7 @@ t.test('leave requests', async t => {
     t.equal(await count('status=approved'), 0)
   })
 
-  await t.test('what breaks the schema is 400', async t => {
+  await t.test('a body that breaks the schema is 400', async t => {
     const call = await tenant()
     for (const change of [{ type: 'holiday' }, { startsOn: 'tomorrow' }, { status: 'approved' }, { employeeRef: '' }]) {
       const response = await call('POST', '/api/leave-requests', { ...leave, ...change })

@@ -20,7 +20,7 @@ t.test('employees', async t => {
     return as(app, id)
   }
 
-  await t.test('one is created with what was left out filled in, and read back', async t => {
+  await t.test('one is created with defaults for omitted fields, and read back', async t => {
     const call = await tenant()
     const created = await call('POST', '/api/employees', ada)
     t.equal(created.statusCode, 201, created.body)
@@ -51,12 +51,12 @@ t.test('employees', async t => {
     t.equal((await other('POST', '/api/employees', ada)).statusCode, 201, 'the same number is free there')
   })
 
-  await t.test('a change touches what it names and nothing else', async t => {
+  await t.test('a change affects the named fields only', async t => {
     const call = await tenant()
     const before = (
       await call('POST', '/api/employees', { ...ada, jobTitle: 'Analyst', department: 'Research' })
     ).json()
-    // Both times are told to the millisecond.
+    // Both times have a precision of milliseconds.
     await sleep(5)
     const changed = await call('PATCH', `/api/employees/${before.id}`, { jobTitle: null, status: 'on_leave' })
     t.equal(changed.statusCode, 200, changed.body)
@@ -88,7 +88,7 @@ t.test('employees', async t => {
     t.match(taken.json(), { statusCode: 409, code: 'EMPLOYEE_EXISTS' })
   })
 
-  await t.test('a manager is an employee, not oneself, and may leave', async t => {
+  await t.test('a manager is an employee, not oneself, and may be deleted', async t => {
     const call = await tenant()
     const { id: managerId } = (await call('POST', '/api/employees', ada)).json()
     const { id } = (await call('POST', '/api/employees', { ...numbered(2), managerId })).json()
@@ -109,7 +109,7 @@ t.test('employees', async t => {
     }
   })
 
-  await t.test('pages hold everybody once, in the order of the number', async t => {
+  await t.test('pages hold each employee once, in the order of the number', async t => {
     const call = await tenant()
     for (let n = 1; n <= 5; n++) await call('POST', '/api/employees', numbered(n))
     const found = await pages(call, '/api/employees', 2)
@@ -119,7 +119,7 @@ t.test('employees', async t => {
     )
   })
 
-  await t.test('a list can be narrowed by status and by a text that means itself', async t => {
+  await t.test('a list can be narrowed by status and by a literal text', async t => {
     const call = await tenant()
     await call('POST', '/api/employees', { ...numbered(1), status: 'terminated' })
     await call('POST', '/api/employees', { ...numbered(2), lastName: '100% Hopper' })
@@ -136,11 +136,11 @@ t.test('employees', async t => {
     t.same(await find('status=terminated&q=hopper'), [])
   })
 
-  await t.test('what breaks the schema is 400 and changes nothing', async t => {
+  await t.test('a body that breaks the schema is 400 and changes nothing', async t => {
     const call = await tenant()
     const bad: object[] = [
       {},
-      { ...ada, email: 'nobody' },
+      { ...ada, email: 'unknown' },
       { ...ada, hiredOn: '2024-02-30' },
       { ...ada, hiredOn: '2024-02-29T00:00:00Z' },
       { ...ada, firstName: ' ' },
@@ -160,7 +160,7 @@ t.test('employees', async t => {
     t.same((await call('GET', '/api/employees')).json().items, [])
   })
 
-  await t.test('a query that is not understood is 400', async t => {
+  await t.test('an invalid query is 400', async t => {
     const call = await tenant()
     for (const query of ['limit=0', 'limit=201', 'limit=x', 'limit=1&limit=2', 'stauts=active', 'status=gone', 'q=']) {
       t.equal((await call('GET', `/api/employees?${query}`)).statusCode, 400, query)
@@ -171,11 +171,11 @@ t.test('employees', async t => {
     t.equal((await call('PATCH', `/api/employees/${id}`, {})).json().code, 'REQUEST_INVALID')
   })
 
-  await t.test('a request without a tenant, or with a wrong one, gets the code that says so', async t => {
+  await t.test('a request without a tenant, or with a wrong one, gets its own code', async t => {
     const codes: [Record<string, string>, number, string][] = [
       [{}, 400, 'TENANT_REQUIRED'],
       [{ 'hrms-client-id': 'ACME' }, 400, 'TENANT_ID_INVALID'],
-      [{ 'hrms-client-id': 'nobody' }, 404, 'TENANT_NOT_FOUND'],
+      [{ 'hrms-client-id': 'unknown' }, 404, 'TENANT_NOT_FOUND'],
     ]
     for (const [headers, statusCode, code] of codes) {
       const response = await app.inject({ url: '/api/employees', headers })

@@ -24,7 +24,7 @@ t.test('the scheme may be written in any case', async t => {
   t.equal(response.statusCode, 200)
 })
 
-t.test('nobody else does', async t => {
+t.test('any other caller is refused', async t => {
   const wrong = [undefined, '', token, `Basic ${token}`, 'Bearer', 'Bearer ', `Bearer ${token}x`, `Bearer x${token}`]
   for (const authorization of wrong) {
     const headers = authorization === undefined ? {} : { authorization }
@@ -35,7 +35,7 @@ t.test('nobody else does', async t => {
   }
 })
 
-t.test('without a token configured nobody passes', async t => {
+t.test('without a token configured every caller is refused', async t => {
   for (const expected of [undefined, '']) {
     for (const authorization of ['Bearer ', 'Bearer undefined', `Bearer ${token}`]) {
       const response = await app(t, expected).inject({ url: '/', headers: { authorization } })

@@ -11,7 +11,7 @@ interface Line {
   maxConnections?: number
 }
 
-t.test('connections over the bound are refused, logged once, and room that comes back is given away', async t => {
+t.test('connections over the bound are refused, logged once, and freed room is used again', async t => {
   const lines: Line[] = []
   const app = Fastify({ logger: { stream: { write: (line: string) => void lines.push(JSON.parse(line)) } } })
   limitConnections(app, 3)
@@ -45,7 +45,7 @@ t.test('connections over the bound are refused, logged once, and room that comes
   t.equal(lines.filter(({ msg }) => msg === 'HTTP connections cannot be accepted').length, 1, 'and nothing was thrown')
 })
 
-t.test('a port that is taken is for whoever calls listen, and is no line of this', async t => {
+t.test('a port in use is an error of listen, and not logged here', async t => {
   const [first, second] = [Fastify(), Fastify()]
   t.teardown(() => Promise.all([first.close(), second.close()]))
   await first.listen({ port: 0, host: '127.0.0.1' })
@@ -54,7 +54,7 @@ t.test('a port that is taken is for whoever calls listen, and is no line of this
   await t.rejects(second.listen({ port, host: '127.0.0.1' }), { code: 'EADDRINUSE' })
 })
 
-t.test('the bound follows from what the process may open', async t => {
+t.test('the bound follows from the file limit of the process', async t => {
   const budget = readEnvironment({ DISTRIBUTED_MAX_CONNECTIONS: '50' })
   t.equal(connectionLimit(budget, 1_048_576), 10_000)
   t.equal(connectionLimit(budget, Number.POSITIVE_INFINITY), 10_000)

@@ -9,7 +9,7 @@ t.test('a named constraint is thrown as its error', async t => {
   await t.rejects(naming({ a_key: Taken }, Promise.reject(violation('23505', 'a_key'))), { code: 'TAKEN' })
 })
 
-t.test('everything else passes as it is', async t => {
+t.test('any other error passes unchanged', async t => {
   const others = [violation('23505', 'b_key'), violation('57014', 'a_key'), violation('23505'), new Error('gone')]
   for (const error of others) {
     t.equal(await naming({ a_key: Taken }, Promise.reject(error)).catch(caught => caught), error)

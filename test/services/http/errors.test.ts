@@ -26,7 +26,7 @@ function app(t: Test, failure?: unknown) {
   return app
 }
 
-t.test('an error of ours keeps its status, code and cure', async t => {
+t.test('an error of the service keeps its status, code and cure', async t => {
   const Gone = createError('THING_NOT_FOUND', 'No such thing: check the id.', 404)
   const response = await app(t, new Gone()).inject('/')
   t.equal(response.statusCode, 404)
@@ -38,18 +38,18 @@ t.test('an error of ours keeps its status, code and cure', async t => {
   })
 })
 
-t.test('a busy tenant is told when to come back', async t => {
+t.test('a busy tenant gets the time of the next try', async t => {
   const response = await app(t, new TenantBusy()).inject('/')
   t.equal(response.statusCode, 503)
   t.equal(response.headers['retry-after'], '1')
 })
 
-t.test('a programmer’s error with a code says so', async t => {
+t.test('a programming error with a code keeps its code', async t => {
   const response = await app(t, new TenantClientReleased()).inject('/')
   t.match(response.json(), { statusCode: 500, code: 'TENANT_CLIENT_RELEASED' })
 })
 
-t.test('what we did not word is not sent', async t => {
+t.test('the text of an unknown error is not sent', async t => {
   const secret = Object.assign(new Error('password=hunter2'), {
     code: 'XX000',
     detail: 'Key (email)=(ada@example.com)',
@@ -77,7 +77,7 @@ t.test('a lost central database is 503 with Retry-After', async t => {
   }
 })
 
-t.test('what a server lacks, or what was in the way, is 503 with Retry-After', async t => {
+t.test('a shortage or conflict at the server is 503 with Retry-After', async t => {
   const cases: [readonly string[], string][] = [
     [['53000', '53100', '53200', '53400', '58000', '58030'], 'DATABASE_EXHAUSTED'],
     [['40001', '40P01', '55P03'], 'TRANSACTION_CONFLICT'],
@@ -93,9 +93,9 @@ t.test('what a server lacks, or what was in the way, is 503 with Retry-After', a
   }
 })
 
-t.test('a value that no column can hold is the caller’s', async t => {
+t.test('a value that no column can hold is the caller’s error', async t => {
   for (const state of ['22003', '22007', '22008', '22021', '22P05', '54000', '54001']) {
-    const response = await app(t, Object.assign(new Error('of the row'), { code: state })).inject('/')
+    const response = await app(t, Object.assign(new Error('about the row'), { code: state })).inject('/')
     t.match(response.json(), { statusCode: 400, code: 'REQUEST_INVALID' }, state)
   }
 })
@@ -124,7 +124,7 @@ t.test('a refused value is not echoed', async t => {
   t.notMatch(response.body, /script/)
 })
 
-t.test('what Fastify refuses has a cure', async t => {
+t.test('a refusal by Fastify has a cure', async t => {
   const cases: [string, string, number][] = [
     ['{', 'application/json', 400],
     ['', 'application/json', 400],

@@ -13,7 +13,7 @@ t.test('without a cursor there is no key', async t => {
   t.equal(decodeCursor(undefined, [anyText]), null)
 })
 
-t.test('a cursor that was made up is refused before SQL sees it', async t => {
+t.test('an invented cursor is refused before it reaches SQL', async t => {
   const invented = [
     'nonsense',
     '',

@@ -11,10 +11,10 @@ t.test('only listed fields become columns', async t => {
   t.same(rowOf(columns, fields), { first_name: 'Ada', email: 'ada@example.com' })
 })
 
-t.test('what is not named stays out, what is null is set to null', async t => {
+t.test('an omitted field stays out, a null field is set to null', async t => {
   t.same(rowOf<{ firstName?: string | null; email?: string }>(columns, { firstName: null }), { first_name: null })
 })
 
-t.test('a search text means itself in a pattern', async t => {
+t.test('a search text is literal in a pattern', async t => {
   t.equal(containing('100%_\\'), '%100\\%\\_\\\\%')
 })

@@ -18,12 +18,12 @@ t.test('anonymous requests are counted in the audit log, and calls of the operat
     await post('/api/login', '192.0.2.2', { 'hrms-client-id': `unknown-${n}` }, login)
   }
   for (let n = 0; n < 25; n++) {
-    const bad = { authorization: 'Bearer another-token-of-nobody' }
+    const bad = { authorization: 'Bearer another-unknown-token' }
     await post('/api/tenants', '192.0.2.3', bad)
   }
   t.same([...statuses].sort(), [401, 429])
   t.equal((await post('/api/tenants', '192.0.2.4', asAdmin, { id: 'acme', name: 'Acme' })).statusCode, 202)
-  t.equal((await post('/api/tenants/nobody/suspend', '192.0.2.4', asAdmin)).statusCode, 404)
+  t.equal((await post('/api/tenants/unknown/suspend', '192.0.2.4', asAdmin)).statusCode, 404)
   t.match(app.audit.status(), { accepting: true, missed: 0 })
   await app.close()
   const central = look('identity', 'identity_central')

@@ -14,7 +14,7 @@ t.test('the feed of changes', async t => {
   const read = async (url: string) =>
     (await app.inject({ url: `/api/tenants/changes${url}`, headers: asService })).json()
 
-  await t.test('is told to bearers of any of the services’ tokens, and to nobody else', async t => {
+  await t.test('is sent to bearers of any of the services’ tokens, and to no other caller', async t => {
     for (const token of serviceTokens) {
       const headers = { authorization: `Bearer ${token}` }
       t.equal((await app.inject({ url: '/api/tenants/changes', headers })).statusCode, 200)
@@ -30,7 +30,7 @@ t.test('the feed of changes', async t => {
     t.equal((await silent.inject({ url: '/api/tenants/changes', headers: asService })).statusCode, 401)
   })
 
-  await t.test('has each tenant once, whole, at its newest change, in pages', async t => {
+  await t.test('has each tenant once, completely, at its newest change, in pages', async t => {
     for (const id of ['a', 'b', 'c', 'd']) await operator('POST', '/api/tenants', { id, name: `Tenant ${id}` })
     await operator('PATCH', '/api/tenants/a', { domain: 'a.example.com', settings: { plan: 'pro' } })
     await operator('POST', '/api/tenants/b/suspend')
@@ -49,7 +49,7 @@ t.test('the feed of changes', async t => {
     t.equal(rest.next, rest.head)
     t.same(await read(`?after=${rest.next}`), { items: [], next: rest.next, head: rest.head, history: rest.history })
     t.match(await read('/b'), rest.items[0])
-    t.match(await read('/nobody'), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
+    t.match(await read('/unknown'), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
   })
 
   await t.test('has a change made by hand too, and none where nothing was changed', async t => {
@@ -80,7 +80,7 @@ t.test('the feed of changes', async t => {
     })()
     await Promise.all(
       Array.from({ length: writers }, async (_, writer) => {
-        // Of its own: all looks share one connection, on which nothing overlaps.
+        // A connection of its own: all other reads share one, on which nothing overlaps.
         const sql = postgres({ host, port, user, password, database: 'identity_central', max: 1 })
         for (let n = 0; n < each; n++) {
           const id = `w${writer}-${n}`
@@ -104,7 +104,7 @@ t.test('the feed of changes', async t => {
     t.match(numbers, { all: writers * each, different: writers * each })
   })
 
-  await t.test('refuses what is no number', async t => {
+  await t.test('refuses a position that is no number', async t => {
     for (const url of ['?after=-1', '?after=x', '?limit=0', '?limit=1001', '?before=1']) {
       t.match(await read(url), { statusCode: 400, code: 'REQUEST_INVALID' }, url)
     }

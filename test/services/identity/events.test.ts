@@ -13,7 +13,7 @@ interface Event {
   data?: { id: string; version: number; name: string; lifecycle: string; services: Record<string, { status: string }> }
 }
 
-/** What an EventSource does, with a token: reads blocks of lines until it is closed. */
+/** An EventSource with a token: reads blocks of lines until it is closed. */
 async function listen(url: string, headers: Record<string, string> = {}) {
   const leave = new AbortController()
   const response = await fetch(url, { headers: { ...asAdmin, ...headers }, signal: leave.signal })
@@ -56,45 +56,49 @@ t.test('the live view of tenants', async t => {
   const base = await app.listen({ port: 0, host: '127.0.0.1' })
   const url = `${base}/api/tenants/events`
   const call = admin(app)
-  const output = (status: 'ready' | 'failed', revision: number) =>
+  const publish = (status: 'ready' | 'failed', revision: number) =>
     applyStatus(
       { id: 'acme' as never, service: 'employee', version: 1, revision, status, at: new Date().toISOString() },
       app.central,
     )
 
-  await t.test('tells every change of a tenant and of its ledger, each with the whole state', async t => {
+  await t.test('sends every change of a tenant and of its ledger, each with the whole state', async t => {
     const all = await listen(url)
     const one = await listen(`${url}?tenant=acme`)
     t.match(all, { status: 200, type: 'text/event-stream' })
     await call('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
     await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
     await until('both', 20_000, () => all.of('acme').length > 0 && all.of('globex').length > 0)
-    await output('ready', 1)
+    await publish('ready', 1)
     await until('ready', 20_000, () => one.of('acme').at(-1)?.services.employee?.status === 'ready')
     await call('POST', '/api/tenants/acme/suspend')
     await until('suspended', 20_000, () => one.of('acme').at(-1)?.lifecycle === 'suspended')
-    t.same(one.of('globex'), [], 'who asked for one hears of one')
+    t.same(one.of('globex'), [], 'a stream for one tenant has events of that one')
     t.equal(all.events.find(({ data }) => data)?.event, 'tenant')
     await all.leave()
     await one.leave()
   })
 
-  await t.test('goes on where a client was cut off, and misses nothing', async t => {
+  await t.test('continues where a client was cut off, and misses nothing', async t => {
     const before = await listen(url)
     await call('PATCH', '/api/tenants/acme', { name: 'Acme 2' })
-    await until('heard', 20_000, () => before.of('acme').at(-1)?.name === 'Acme 2')
+    await until('the change is received', 20_000, () => before.of('acme').at(-1)?.name === 'Acme 2')
     const place = await until('a place', 20_000, () => before.events.at(-1)?.id)
     await before.leave()
     await call('PATCH', '/api/tenants/acme', { name: 'Acme 3' })
     await call('PATCH', '/api/tenants/globex', { name: 'Globex 2' })
-    await output('failed', 2)
+    await publish('failed', 2)
     const after = await listen(url, { 'last-event-id': place })
-    await until('made up for', 20_000, () => after.of('acme').length > 0 && after.of('globex').length > 0)
+    await until(
+      'the missed events are received',
+      20_000,
+      () => after.of('acme').length > 0 && after.of('globex').length > 0,
+    )
     t.match(after.of('acme').at(-1), { name: 'Acme 3', services: { employee: { status: 'failed' } } })
     await after.leave()
 
     const restored = await listen(url, { 'last-event-id': '999999999999' })
-    await until('all of it', 20_000, () => restored.of('acme').length > 0 && restored.of('globex').length > 0)
+    await until('all are received', 20_000, () => restored.of('acme').length > 0 && restored.of('globex').length > 0)
     await restored.leave()
   })
 
@@ -118,14 +122,14 @@ t.test('the live view of tenants', async t => {
     })
     await call('PATCH', '/api/tenants/acme', { name: 'For all' })
     for (const stream of [...streams, again]) {
-      await until('heard', 20_000, () => stream.of('acme').at(-1)?.name === 'For all')
+      await until('the change is received', 20_000, () => stream.of('acme').at(-1)?.name === 'For all')
     }
     await app.close()
     await until('all have ended', 20_000, () => streams.every(stream => stream.ended()))
   })
 })
 
-t.test('one token has its share of the streams, and a client that leaves gives its place back', async t => {
+t.test('one token has its share of the streams, and a client that leaves frees its place', async t => {
   const { service } = await serviceRig(t, ['identity'])
   const other = 'another-token-of-the-tests'
   const environment = readEnvironment({ EVENT_STREAMS: '4', EVENT_STREAMS_PER_TOKEN: '2' })
@@ -152,7 +156,7 @@ t.test('one token has its share of the streams, and a client that leaves gives i
   })
 
   await mine.pop()?.leave()
-  await until('the place is free', 5_000, async () => (await listenOnce(url, as('a-third-of-the-tests'))) === 200)
+  await until('the place is freed', 5_000, async () => (await listenOnce(url, as('a-third-of-the-tests'))) === 200)
   // Some leave before they are answered: none of them may keep a place.
   for (let n = 0; n < 40; n++) {
     const leave = new AbortController()
@@ -160,14 +164,14 @@ t.test('one token has its share of the streams, and a client that leaves gives i
     setTimeout(() => leave.abort(), n % 5)
     await asked
   }
-  await until('all their places are free', 5_000, async () => (await listenOnce(url)) === 200)
+  await until('all their places are freed', 5_000, async () => (await listenOnce(url)) === 200)
   for (const stream of [...mine, ...theirs]) await stream.leave()
-  // Some left before they had asked anything: to Node such a connection is not idle for a minute, and `close` waits for it. A
-  // service's process cuts them (serve.ts).
+  // Some left before they had sent anything: to Node such a connection is not idle for a minute, and `close` waits
+  // for it. A service's process cuts them (serve.ts).
   app.server.closeAllConnections()
 })
 
-t.test('a token that is taken away ends the streams it opened', async t => {
+t.test('the removal of a token ends the streams it opened', async t => {
   const { service } = await serviceRig(t, ['identity'])
   const folder = mkdtempSync(join(tmpdir(), 'admin-token-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -198,23 +202,23 @@ t.test('a token that is taken away ends the streams it opened', async t => {
   for (const useless of ['', 'short', 'with a blank in it and long']) {
     write(useless)
     const before = log.length
-    await until('the log says so', 5_000, () => /holds no tokens/.test(log))
+    await until('the fault is logged', 5_000, () => /holds no tokens/.test(log))
     t.notOk(log.slice(before).includes(useless || next))
-    t.equal(await listenOnce(url), 200, 'what is no token takes none away')
+    t.equal(await listenOnce(url), 200, 'a file without tokens removes none')
   }
   rmSync(adminTokenFile)
-  await until('the log says that it is gone', 5_000, () => /ENOENT/.test(log))
+  await until('the loss is logged', 5_000, () => /ENOENT/.test(log))
   t.equal(await listenOnce(url, renewed), 200)
 
   write(next)
   await until('the old one has ended', 5_000, () => old.ended())
   t.equal(await listenOnce(url), 401)
-  t.notOk(fresh.ended(), 'the other goes on')
+  t.notOk(fresh.ended(), 'the other continues')
   t.notOk(log.includes(next) || log.includes(adminToken))
   await fresh.leave()
 })
 
-/** The status of a stream that is left again. */
+/** The status of a stream that is closed again. */
 async function listenOnce(url: string, headers?: Record<string, string>): Promise<number> {
   const stream = await listen(url, headers)
   await stream.leave()

@@ -30,7 +30,7 @@ t.test('a page of the feed is bounded in bytes, and readers follow the pages', a
     for (const { id } of items) seen.add(id)
     pages++
     if (next >= head) break
-    t.ok(next > after, 'each page leads on')
+    t.ok(next > after, 'each page continues after the last')
     after = next
   }
   t.equal(seen.size, TENANTS)

@@ -17,7 +17,7 @@ t.test('the first user of a tenant', async t => {
   const login = (tenant: string, password = ada.password) =>
     as(app, tenant)('POST', '/api/login', { email: ada.email, password })
 
-  await t.test('may sign in as soon as who waited for the tenant is answered', async t => {
+  await t.test('may sign in as soon as a waiting creation is answered', async t => {
     const made = await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', {
       id: 'acme',
       name: 'Acme',
@@ -29,14 +29,14 @@ t.test('the first user of a tenant', async t => {
     t.equal(await waiting(), 0)
   })
 
-  await t.test('comes by itself when nobody waits', async t => {
+  await t.test('is created by itself when no client waits', async t => {
     await call('POST', '/api/tenants', { id: 'later', name: 'Later', admin: ada })
-    // Not by trying to sign in: ten failures in a minute, and nobody may.
-    await until('the first user waits no more', 20_000, async () => (await waiting()) === 0)
+    // Not by trying to sign in: after ten failures in a minute every login is refused.
+    await until('the first user is created', 20_000, async () => (await waiting()) === 0)
     t.match(claimsOf((await login('later')).json().token), { tenant: 'later' })
   })
 
-  await t.test('is nobody’s when the tenant was refused: a taken id gets no second admin', async t => {
+  await t.test('is not created when the tenant was refused: a taken id gets no second admin', async t => {
     const evil = { email: 'eve@example.com', password: 'eve was here all along' }
     const taken = await call('POST', '/api/tenants', { id: 'acme', name: 'Acme', admin: evil })
     t.match(taken.json(), { statusCode: 409, code: 'TENANT_ID_TAKEN' })
@@ -67,7 +67,7 @@ t.test('the first user of a tenant', async t => {
     t.match(made.json(), { email: ada.email, role: 'admin', status: 'active' })
     t.equal((await login('bare')).statusCode, 200)
     t.match((await call('POST', '/api/tenants/bare/users', ada)).json(), { statusCode: 409, code: 'USER_EXISTS' })
-    t.match((await call('POST', '/api/tenants/nobody/users', ada)).json(), {
+    t.match((await call('POST', '/api/tenants/unknown/users', ada)).json(), {
       statusCode: 404,
       code: 'TENANT_NOT_FOUND',
     })

@@ -34,7 +34,7 @@ t.test('a creation with an Idempotency-Key', async t => {
     t.equal(await eventsOf([...ids][0]), 1)
   })
 
-  await t.test('that was refused leaves no key behind', async t => {
+  await t.test('that was refused leaves no key stored', async t => {
     const taken = await create('key-3', { id: 'taken', name: 'Taken' })
     t.equal(taken.statusCode, 202)
     t.match((await create('key-4', { id: 'taken', name: 'Again' })).json(), { code: 'TENANT_ID_TAKEN' })
@@ -48,13 +48,13 @@ t.test('a creation with an Idempotency-Key', async t => {
     t.equal(again.json().id, first.json().id)
   })
 
-  await t.test('that no key can be is a 400', async t => {
+  await t.test('with an invalid key is a 400', async t => {
     for (const key of ['', 'a b', 'é', 'x'.repeat(256)]) {
       t.match((await create(key, { name: 'x' })).json(), { statusCode: 400, code: 'IDEMPOTENCY_KEY_INVALID' }, key)
     }
   })
 
-  await t.test('on other routes does no harm', async t => {
+  await t.test('on other routes has no effect', async t => {
     const call = admin(app, { 'idempotency-key': 'key-6' })
     t.equal((await call('PATCH', '/api/tenants/free', { name: 'Free' })).statusCode, 200)
     t.equal((await call('POST', '/api/tenants/free/suspend')).statusCode, 200)

@@ -1,4 +1,4 @@
-// Identity killed in the middle of a creation, and of the making of a first user: the next process does it, once.
+// Identity killed during a creation, and while it makes a first user: the next process completes it, once.
 import t from 'tap'
 import { rig, until } from '../../rig.js'
 import { asAdmin } from '../rig.js'
@@ -26,7 +26,7 @@ t.test('a creation whose process is killed', async t => {
       await t.rejects(create(step))
       t.match(await running.ended, { code: null, signal: 'SIGKILL' })
       const keys = await central<{ id: string }[]>`select tenant_id as id from idempotency_keys where key = ${step}`
-      t.equal(keys.length, left, 'the key is there or not')
+      t.equal(keys.length, left, 'the key is stored or not')
 
       running = await identity.start()
       const answer = await create(step)
@@ -60,20 +60,20 @@ t.test('the making of a first user whose process is killed', async t => {
     })
 
   for (const step of ['remembered', 'due', 'made', 'forgotten']) {
-    await t.test(`at ${step} is done by the next, once`, async t => {
+    await t.test(`at ${step} is completed by the next, once`, async t => {
       const id = `killed-${step}`
       const create = () =>
         post('/api/tenants', { id, name: id, admin: ada }, { ...asAdmin, 'idempotency-key': id }).catch(() => null)
       identity.arm(`first_user.${step}`)
       const first = await create()
-      if (step === 'remembered') t.equal(first, null, 'nobody was answered')
+      if (step === 'remembered') t.equal(first, null, 'no client was answered')
       t.match(await running.ended, { code: null, signal: 'SIGKILL' })
 
       running = await identity.start()
       t.equal((await create())?.status, 202, 'a repeat is answered as the first')
       const login = (password: string) => post('/api/login', { ...ada, password }, { 'hrms-client-id': id })
       await until(
-        'nobody waits',
+        'none waits',
         30_000,
         async () => (await central`select 1 from first_users where tenant_id = ${id}`).length === 0,
       )

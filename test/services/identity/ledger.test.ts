@@ -18,14 +18,14 @@ t.test('the ledger', async t => {
   const read = async (id: string) => (await ledger.read([id])).get(id)
   const status = async (id: string) => (await read(id))?.employee?.status
 
-  await t.test('a required service that said nothing is pending', async t => {
+  await t.test('a required service without a status is pending', async t => {
     t.match(await read('silent'), {
       identity: { status: 'pending', attempts: 0, steps: [], readyAt: null },
       employee: { status: 'pending' },
     })
   })
 
-  await t.test('a word is kept as it was said', async t => {
+  await t.test('a status is kept as it was published', async t => {
     const steps = [{ step: 'claim', at: minute(0) }]
     const event = output('failing', {
       status: 'failed',
@@ -49,7 +49,7 @@ t.test('the ledger', async t => {
     })
   })
 
-  await t.test('ready after failed clears the error and says since when', async t => {
+  await t.test('ready after failed clears the error and has its own time', async t => {
     await applyStatus(output('healed', { status: 'failed', error: 'disk full', nextTryAt: minute(1) }), central)
     await applyStatus(output('healed', { at: minute(1), attempts: 2 }), central)
     t.match((await read('healed'))?.employee, {
@@ -60,16 +60,16 @@ t.test('the ledger', async t => {
     })
   })
 
-  await t.test('whatever the order and however often, the newest word stays', async t => {
-    const words = [
+  await t.test('the newest status stays in any order and after repeats', async t => {
+    const events = [
       output('any', { status: 'failed', at: minute(1) }),
       output('any', { status: 'ready', at: minute(2) }),
       output('any', { status: 'failed', version: 2, at: minute(0) }),
       output('any', { status: 'ready', version: 2, at: minute(1) }),
     ]
-    for (const order of permutations(words)) {
+    for (const order of permutations(events)) {
       await central`delete from tenant_services where tenant_id = 'any'`
-      for (const word of [...order, ...order]) await applyStatus(word, central)
+      for (const event of [...order, ...order]) await applyStatus(event, central)
       const [row] = await central`select status, version::int, updated_at from tenant_services where tenant_id = 'any'`
       t.match(row, { status: 'ready', version: 2, updated_at: new Date(minute(1)) })
     }
@@ -87,37 +87,37 @@ t.test('the ledger', async t => {
     t.equal(await status('skewed'), 'ready')
   })
 
-  await t.test('a new word is announced, a repeated one is not', async t => {
+  await t.test('a new status is announced, a repeated one is not', async t => {
     const seen: string[] = []
     t.teardown(app.notifications.subscribe('fdt_ledger', id => seen.push(id)))
     const waitFor = async (id: string) => {
       for (let tries = 0; !seen.includes(id) && tries < 100; tries++) await new Promise(done => setTimeout(done, 20))
     }
-    await applyStatus(output('told', {}), central)
-    await applyStatus(output('told', {}), central)
+    await applyStatus(output('announced', {}), central)
+    await applyStatus(output('announced', {}), central)
     await applyStatus(output('last', {}), central)
     await waitFor('last')
-    // Words of the steps before may still be on their way.
+    // Announcements of the steps before may still arrive.
     t.same(
-      seen.filter(id => id === 'told' || id === 'last'),
-      ['told', 'last'],
+      seen.filter(id => id === 'announced' || id === 'last'),
+      ['announced', 'last'],
     )
   })
 
   await t.test('ready is every required service, and no other counts', async t => {
     await applyStatus(output('half', {}), central)
     await applyStatus(output('half', { service: 'payroll', status: 'failed' }), central)
-    t.same(await ledger.ready(['half', 'nobody']), [])
+    t.same(await ledger.ready(['half', 'unknown']), [])
     t.equal(ledger.summarize((await read('half')) ?? {}), 'pending')
     await applyStatus(output('half', { service: 'identity' }), central)
-    t.same(await ledger.ready(['half', 'nobody']), ['half'])
+    t.same(await ledger.ready(['half', 'unknown']), ['half'])
     t.equal(ledger.summarize((await read('half')) ?? {}), 'ready')
     t.match(await read('half'), { payroll: { status: 'failed' } })
     t.same(await ledger.ready([]), [])
     t.equal((await ledger.read([])).size, 0)
   })
 
-  await t.test('a foreign database is said to be one, and is a failure of the whole', async t => {
+  await t.test('a foreign database is reported as foreign, and is a failure of the whole', async t => {
     await applyStatus(output('foreign', { status: 'failed', foreign: true, error: 'not ours' }), central)
     t.match((await read('foreign'))?.employee, { status: 'foreign', lastError: 'not ours' })
     t.equal(ledger.summarize((await read('foreign')) ?? {}), 'failed')

@@ -11,7 +11,7 @@ const ada = { email: 'Ada@example.com', displayName: 'Ada Lovelace', password: '
 
 async function identity(t: Test) {
   const { service, look } = await serviceRig(t, ['identity'])
-  // Tenants come by event there; here one is made at once.
+  // In production tenants come by event; here one is made at once.
   const app = await service('identity', { source: false }, { passwordCost: cheap })
   let made = 0
   const tenant = async () => (await app.tenants.create({ id: `tenant-${++made}`, name: 'Acme' })).id
@@ -52,7 +52,7 @@ t.test('signing in', async t => {
     t.ok(verify(null, Buffer.from(`${head}.${body}`), key, Buffer.from(signature, 'base64url')))
   })
 
-  await t.test('is one answer for whatever is wrong', async t => {
+  await t.test('has one answer for every wrong part', async t => {
     const [id, other] = [await tenant(), await tenant()]
     const call = as(app, id)
     await call('POST', '/api/users', ada)
@@ -60,7 +60,7 @@ t.test('signing in', async t => {
     await call('POST', '/api/users', { email: 'none@example.com', displayName: 'No Password' })
     const answers = await Promise.all([
       login(id, ada.email, 'wrong horse battery'),
-      login(id, 'nobody@example.com', ada.password),
+      login(id, 'unknown@example.com', ada.password),
       login(id, 'gone@example.com', ada.password),
       login(id, 'none@example.com', ada.password),
       login(other, ada.email, ada.password),
@@ -74,7 +74,7 @@ t.test('signing in', async t => {
     }
   })
 
-  await t.test('needs a tenant, and says what is wrong with the body', async t => {
+  await t.test('requires a tenant, and names the fault of the body', async t => {
     const id = await tenant()
     t.match((await app.inject({ method: 'POST', url: '/api/login', payload: ada })).json(), { code: 'TENANT_REQUIRED' })
     t.match((await login('unknown', ada.email, ada.password)).json(), { code: 'TENANT_NOT_FOUND' })
@@ -88,7 +88,7 @@ t.test('signing in', async t => {
     t.equal((await as(app, id)('POST', '/api/login', huge)).statusCode, 413)
   })
 
-  await t.test('guessing is slowed for that account, and for nobody else', async t => {
+  await t.test('guessing is slowed for that account, and for no other', async t => {
     const [id, other] = [await tenant(), await tenant()]
     for (const one of [id, other]) await as(app, one)('POST', '/api/users', ada)
     const answers = []
@@ -131,7 +131,7 @@ t.test('signing in', async t => {
     t.equal((await from('192.0.2.9', ids[0] as string, 1)).statusCode, 401)
   })
 
-  await t.test('a flood of one address takes no turn from a user at another', async t => {
+  await t.test('a flood from one address takes no turn from a user at another', async t => {
     const environment = readEnvironment({ RATE_LIMIT_LOGINS_PER_ADDRESS: '0', TRUSTED_PROXIES: '127.0.0.1' })
     const flooded = await service('identity', { source: false }, { environment, passwordCost: { ...cheap, ln: 12 } })
     const ids = await Promise.all(Array.from({ length: 6 }, tenant))
@@ -158,7 +158,7 @@ t.test('signing in', async t => {
     t.same([...statuses].sort(), [401, 503])
   })
 
-  await t.test('a hash of older parameters is made anew', async t => {
+  await t.test('a hash of older parameters is replaced', async t => {
     const id = await tenant()
     const { id: user } = (await as(app, id)('POST', '/api/users', ada)).json()
     const sql = look('identity', `tenant_${id}_identity`)
@@ -195,7 +195,7 @@ t.test('signing in', async t => {
     )
   })
 
-  await t.test('a replica believes what another has signed', async t => {
+  await t.test('a replica accepts tokens that another has signed', async t => {
     const id = await tenant()
     await as(app, id)('POST', '/api/users', ada)
     const { token } = (await login(id, ada.email, ada.password)).json()

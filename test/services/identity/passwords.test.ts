@@ -5,7 +5,7 @@ const cheap = { ln: 4, r: 8, p: 1 }
 const password = 'correct horse battery'
 const caller = { address: '192.0.2.1', tenant: 'acme' }
 
-t.test('a password is right, or it is not', async t => {
+t.test('a password is right or wrong', async t => {
   const passwords = createPasswords(cheap)
   const hash = await passwords.hash(password, caller)
   t.match(hash, /^\$scrypt\$ln=4,r=8,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/)
@@ -16,13 +16,13 @@ t.test('a password is right, or it is not', async t => {
   }
 })
 
-t.test('however a keyboard composes it', async t => {
+t.test('in any Unicode composition', async t => {
   const passwords = createPasswords(cheap)
   const hash = await passwords.hash('Zo\u00eb drinks caf\u00e9', caller)
   t.equal(await passwords.check('Zoe\u0308 drinks cafe\u0301', hash, caller), 'right')
 })
 
-t.test('nobody has no password', async t => {
+t.test('an unknown user has no password', async t => {
   t.equal(await createPasswords(cheap).check(password, undefined, caller), 'wrong')
 })
 
@@ -38,20 +38,20 @@ t.test('a hash of other parameters is right and outdated', async t => {
   }
 })
 
-t.test('what is no hash is an error, not a wrong password', async t => {
+t.test('a malformed hash is an error, not a wrong password', async t => {
   await t.rejects(createPasswords(cheap).check(password, 'plain text', caller), { message: /malformed/ })
 })
 
-t.test('a flood is refused before it takes the memory, and those inside are served', async t => {
+t.test('a flood is refused before it takes the memory, and accepted calls are served', async t => {
   const passwords = createPasswords(cheap)
   const outcomes = await Promise.allSettled(Array.from({ length: 200 }, () => passwords.hash(password, caller)))
   const served = outcomes.filter(({ status }) => status === 'fulfilled').length
   t.equal(served, 52)
   for (const outcome of outcomes) if (outcome.status === 'rejected') t.equal(outcome.reason.code, 'OVERLOADED')
-  t.ok(await passwords.hash(password, caller), 'and then it goes on')
+  t.ok(await passwords.hash(password, caller), 'and then it continues')
 })
 
-t.test('to look for nobody is the same work as to look for somebody', async t => {
+t.test('a check for an unknown user takes the same work as for a known one', async t => {
   const passwords = createPasswords(COST)
   const hash = await passwords.hash(password, caller)
   const times = { known: [] as number[], unknown: [] as number[] }

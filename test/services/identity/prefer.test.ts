@@ -13,7 +13,7 @@ t.test('wait is in whole seconds', async t => {
   t.same(parsePrefer('Wait = "10"'), { wait: 10, respondAsync: false, applied: 'wait=10' })
 })
 
-t.test('wait has an upper bound, and what is applied says so', async t => {
+t.test('wait has an upper bound, and the applied value is answered', async t => {
   t.same(parsePrefer('wait=600'), { wait: 60, respondAsync: false, applied: 'wait=60' })
 })
 
@@ -27,7 +27,7 @@ t.test('the first of two counts', async t => {
   t.equal(parsePrefer('wait=5, wait=50').wait, 5)
 })
 
-t.test('what is malformed or unknown is ignored', async t => {
+t.test('a malformed or unknown preference is ignored', async t => {
   for (const header of ['wait', 'wait=', 'wait=-1', 'wait=1.5', 'wait=1e3', 'wait=ten', 'return=minimal', ',,=']) {
     t.same(parsePrefer(header), none, header)
   }

@@ -1,4 +1,4 @@
-// Owns identity as a process of its own, which can be told to end at a step as a power cut would end it.
+// Identity as a process of its own, which the test can end at a step as a power cut would.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,9 +12,9 @@ const crash = new URL('../../faults/crash.js', import.meta.url).href
 
 export interface MortalIdentity {
   readonly port: number
-  /** Starts it, once whoever ran before has ended. */
+  /** Starts it, once the process before has ended. */
   start(): Promise<ServiceProcess>
-  /** Whoever runs ends at this step, `<area>.<step>`: see test/faults/crash.ts. */
+  /** The running process ends at this step, `<area>.<step>`: see test/faults/crash.ts. */
   arm(step: string): void
 }
 

@@ -25,12 +25,12 @@ function rig(t: Test, look: (ids: readonly string[]) => Promise<string[]>) {
   return { readiness, hint: (id: string) => hint(id), reset: () => reset() }
 }
 
-t.test('who is ready already does not wait', async t => {
+t.test('a tenant that is ready already causes no wait', async t => {
   const { readiness } = rig(t, async ids => [...ids])
   t.equal(await readiness.wait('acme', 10_000, patient()), true)
 })
 
-t.test('a hint is heard well before the next poll', async t => {
+t.test('a hint is received well before the next poll', async t => {
   let ready = false
   let looks = 0
   const { readiness, hint } = rig(t, async ids => {
@@ -43,7 +43,7 @@ t.test('a hint is heard well before the next poll', async t => {
     hint('acme')
   }, 30)
   t.equal(await waiting, true)
-  t.equal(looks, 2, 'the first look and the one it was told of, before the poll')
+  t.equal(looks, 2, 'the first look and the one after the hint, before the poll')
 })
 
 t.test('without a hint the poll finds it', async t => {
@@ -60,7 +60,7 @@ t.test('after the deadline the answer is no', async t => {
   t.equal(await readiness.wait('acme', 30, patient()), false)
 })
 
-t.test('a client that left is let go at once', async t => {
+t.test('a client that left is released at once', async t => {
   const { readiness } = rig(t, async () => [])
   const gone = new AbortController()
   setTimeout(() => gone.abort(), 20)
@@ -68,7 +68,7 @@ t.test('a client that left is let go at once', async t => {
   t.equal(await readiness.wait('acme', 10_000, gone.signal), false, 'one that had left before does not wait')
 })
 
-t.test('the end of the process lets everybody go', async t => {
+t.test('the end of the process releases every waiter', async t => {
   const { readiness } = rig(t, async () => [])
   const waiting = [readiness.wait('acme', 10_000, patient()), readiness.wait('globex', 10_000, patient())]
   readiness.close()
@@ -76,7 +76,7 @@ t.test('the end of the process lets everybody go', async t => {
   t.equal(await readiness.wait('acme', 10_000, patient()), false)
 })
 
-t.test('a ledger that cannot be read is waited for', async t => {
+t.test('an unreadable ledger is read again', async t => {
   let calls = 0
   const { readiness } = rig(t, async ids => {
     if (++calls < 2) throw new Error('connection lost')

@@ -20,13 +20,13 @@ t.test('keys that sign', async t => {
   }
   const kids = (keys: SigningKeys) => keys.published().keys.map(({ kid }) => kid)
 
-  await t.test('are the same for every replica, however many begin at once', async t => {
+  await t.test('are the same for every replica, however many start at once', async t => {
     const all = await Promise.all(Array.from({ length: 5 }, open))
     t.equal(new Set(all.map(keys => keys.signer().kid)).size, 1)
     t.equal((await sql`select from signing_keys`).length, 1)
   })
 
-  await t.test('are replaced without a moment in which a token is good for nobody', async t => {
+  await t.test('are replaced without a moment in which a new token is refused', async t => {
     const keys = await open()
     const old = keys.signer().kid
     await sql`update signing_keys set signs_from = signs_from - interval '31 days'`
@@ -40,7 +40,7 @@ t.test('keys that sign', async t => {
     await keys.rotate()
     const next = keys.signer().kid
     t.not(next, old)
-    t.ok(await keys.find(old), 'what the old one has signed is still good')
+    t.ok(await keys.find(old), 'tokens signed by the old one are still good')
 
     await sql`update signing_keys set retires_at = now() - interval '1 second' where retires_at is not null`
     await keys.rotate()
@@ -48,7 +48,7 @@ t.test('keys that sign', async t => {
     t.equal(await keys.find(old), null)
   })
 
-  await t.test('publish nothing that is secret', async t => {
+  await t.test('publish no secret part', async t => {
     const keys = await open()
     for (const key of keys.published().keys) t.same(Object.keys(key).sort(), ['alg', 'crv', 'kid', 'kty', 'use', 'x'])
   })
@@ -61,14 +61,14 @@ t.test('keys that sign', async t => {
     t.same(kids(keys), [kid])
   })
 
-  await t.test('go on signing and verifying while the database is away', async t => {
+  await t.test('keep signing and verifying while the database is down', async t => {
     const keys = await open()
     const { kid } = keys.signer()
     await servers.postgres.identity?.kill()
     await t.rejects(keys.rotate())
     t.equal(keys.signer().kid, kid)
     t.ok(await keys.find(kid))
-    await until('an unknown one cannot be told', 5000, () =>
+    await until('an unknown one is unavailable', 5000, () =>
       keys.find('unknown').then(
         () => false,
         error => error.code === 'TOKEN_KEYS_UNAVAILABLE',

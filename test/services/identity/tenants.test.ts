@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { admin, as, asAdmin, serviceRig } from '../rig.js'
 
-t.test('the tenants of an identity service that nobody listens to', async t => {
+t.test('the tenants of an identity service without subscribers', async t => {
   const { service } = await serviceRig(t, ['identity'])
   const app = await service('identity', {}, { requiredServices: ['identity', 'employee'] })
   const call = admin(app)
 
-  await t.test('one is accepted with where to look and what is still to come', async t => {
+  await t.test('one is accepted with its location and the pending services', async t => {
     const response = await call('POST', '/api/tenants', {
       name: 'Acme Corporation',
       domain: 'acme.hrms.local',
@@ -31,7 +31,7 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.same((await call('GET', response.headers.location as string)).json(), tenant)
   })
 
-  await t.test('who waits for it and waits in vain gets 202 after that time', async t => {
+  await t.test('a client that waits in vain gets 202 after that time', async t => {
     const begun = performance.now()
     const response = await admin(app, { prefer: 'wait=1' })('POST', '/api/tenants', { name: 'Slow' })
     t.equal(response.statusCode, 202)
@@ -39,13 +39,13 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.ok(performance.now() - begun > 900)
   })
 
-  await t.test('who does not wait is answered at once', async t => {
+  await t.test('a client that does not wait is answered at once', async t => {
     const response = await admin(app, { prefer: 'respond-async' })('POST', '/api/tenants', { name: 'Quick' })
     t.equal(response.statusCode, 202)
     t.equal(response.headers['preference-applied'], 'respond-async')
   })
 
-  await t.test('one that shall not be served yet is made suspended', async t => {
+  await t.test('one can be created suspended', async t => {
     const made = await call('POST', '/api/tenants', { id: 'early', name: 'Early', lifecycle: 'suspended' })
     t.match(made.json(), { lifecycle: 'suspended', version: 1, status: 'pending' })
     t.match((await call('POST', '/api/tenants/early/activate')).json(), { lifecycle: 'active', version: 2 })
@@ -63,7 +63,7 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.match(changed.json(), { statusCode: 409, code: 'TENANT_DOMAIN_TAKEN' })
   })
 
-  await t.test('of many who ask for one domain at once one gets it', async t => {
+  await t.test('of many simultaneous requests for one domain one gets it', async t => {
     const answers = await Promise.all(
       Array.from({ length: 10 }, (_, n) =>
         call('POST', '/api/tenants', { name: `Race ${n}`, domain: 'race.example.com' }),
@@ -131,7 +131,7 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.match((await call('GET', '/api/tenants/holds')).json(), { settings: {}, version: 1 })
   })
 
-  await t.test('a change touches what it names and raises the version', async t => {
+  await t.test('a change affects the named fields and raises the version', async t => {
     await call('POST', '/api/tenants', { id: 'changing', name: 'Before', domain: 'changing.example.com' })
     const renamed = await call('PATCH', '/api/tenants/changing', { name: 'After' })
     t.match(renamed.json(), { name: 'After', domain: 'changing.example.com', version: 2 })
@@ -153,7 +153,7 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     t.equal(freed.statusCode, 202, 'its domain is free again')
   })
 
-  await t.test('a deleted one is shown to who asks for it, with when its databases may be dropped', async t => {
+  await t.test('a deleted one is returned by its id, with the time when its databases may be dropped', async t => {
     const gone = (await call('GET', '/api/tenants/living?lifecycle=deleted')).json()
     t.match(gone, { lifecycle: 'deleted', version: 4 })
     t.equal(Date.parse(gone.purgeAfter) - Date.parse(gone.deletedAt) > 29 * 86_400_000, true)
@@ -170,12 +170,12 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
 
   await t.test('an unknown id is 404 everywhere', async t => {
     const answers = [
-      await call('GET', '/api/tenants/nobody'),
-      await call('PATCH', '/api/tenants/nobody', { name: 'x' }),
-      await call('DELETE', '/api/tenants/nobody'),
-      await call('POST', '/api/tenants/nobody/suspend'),
-      await call('POST', '/api/tenants/nobody/activate'),
-      await call('POST', '/api/tenants/nobody/retry'),
+      await call('GET', '/api/tenants/unknown'),
+      await call('PATCH', '/api/tenants/unknown', { name: 'x' }),
+      await call('DELETE', '/api/tenants/unknown'),
+      await call('POST', '/api/tenants/unknown/suspend'),
+      await call('POST', '/api/tenants/unknown/activate'),
+      await call('POST', '/api/tenants/unknown/retry'),
     ]
     for (const response of answers) t.match(response.json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
   })
@@ -204,10 +204,10 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     )
   })
 
-  await t.test('without the operator’s token nothing is told', async t => {
+  await t.test('without the operator’s token every answer is a refusal', async t => {
     for (const authorization of [undefined, 'Bearer wrong', `Basic ${asAdmin.authorization}`]) {
       const headers = authorization === undefined ? {} : { authorization }
-      for (const url of ['/api/tenants', '/api/tenants/taken', '/api/tenants/nobody', '/api/tenants/BAD']) {
+      for (const url of ['/api/tenants', '/api/tenants/taken', '/api/tenants/unknown', '/api/tenants/BAD']) {
         const response = await app.inject({ url, headers })
         t.match(response.json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
         t.match(response.headers['www-authenticate'], /^Bearer/)
@@ -215,7 +215,7 @@ t.test('the tenants of an identity service that nobody listens to', async t => {
     }
   })
 
-  await t.test('who waits when the service is closed is answered', async t => {
+  await t.test('a waiting client is answered when the service is closed', async t => {
     const closing = await service('identity', {}, { requiredServices: ['employee'] })
     const url = await closing.listen({ port: 0 })
     const waiting = fetch(`${url}/api/tenants`, {
@@ -237,7 +237,7 @@ t.test('tenants become ready by event', async t => {
   const identity = await service('identity', { nats }, { requiredServices: required })
   const employee = await service('employee', { nats })
 
-  await t.test('who waits gets 201 once every service is ready, and uses it', async t => {
+  await t.test('a waiting client gets 201 once every service is ready, and uses it', async t => {
     const response = await admin(identity, { prefer: 'wait=20' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
     t.equal(response.statusCode, 201, response.body)
     t.match(response.json(), {
@@ -259,7 +259,7 @@ t.test('tenants become ready by event', async t => {
     t.equal((await as(identity, 'acme')('POST', '/api/users', user)).statusCode, 201)
   })
 
-  await t.test('without waiting the location soon says the same', async t => {
+  await t.test('without waiting the location soon answers the same', async t => {
     const call = admin(identity)
     const response = await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
     t.equal(response.statusCode, 202)

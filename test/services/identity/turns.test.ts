@@ -3,7 +3,7 @@ import { createTurns } from '../../../services/identity/turns.js'
 
 const bounds = { atOnce: 1, perAddress: 3, perTenant: 5, inAll: 8 }
 
-/** Turns whose work ends when the test says so, and in which order it began. */
+/** Turns whose work ends when the test says so, and the order in which it began. */
 function stand(given = bounds) {
   const turn = createTurns(given)
   const began: string[] = []
@@ -35,7 +35,7 @@ function stand(given = bounds) {
   return { ask, drain, began, refused, settled: () => new Promise(setImmediate) }
 }
 
-t.test('addresses take turns, whatever each of them asks for', async t => {
+t.test('addresses take turns, however much each of them asks for', async t => {
   const { ask, drain, began, refused } = stand()
   for (const name of ['a1', 'a2', 'a3', 'a4']) ask(name, 'a')
   ask('b1', 'b')
@@ -56,10 +56,10 @@ t.test('an address beyond its bound is refused, and no other', async t => {
   t.same(began, ['a1', 'a2', 'b1', 'a3', 'a4'])
   ask('a7', 'a')
   await drain()
-  t.same(began.slice(5), ['a7'], 'and then it goes on')
+  t.same(began.slice(5), ['a7'], 'and then it continues')
 })
 
-t.test('one address cannot take all that a tenant may have', async t => {
+t.test('one address cannot take the whole share of a tenant', async t => {
   const { ask, drain, began, refused, settled } = stand()
   for (const name of ['a0', 'a1', 'a2', 'a3']) ask(name, 'a', 'acme')
   for (const name of ['b1', 'b2']) ask(name, 'b', 'acme')
@@ -67,16 +67,16 @@ t.test('one address cannot take all that a tenant may have', async t => {
   t.same(refused, [])
   ask('c1', 'c', 'acme')
   await settled()
-  t.same(refused, ['a3'], 'the last of the longest line gives way')
+  t.same(refused, ['a3'], 'the last of the longest line is refused')
   ask('b3', 'b', 'acme')
   await settled()
-  t.same(refused, ['a3', 'b3'], 'who would have the longest line is refused')
+  t.same(refused, ['a3', 'b3'], 'the one that would have the longest line is refused')
   ask('d1', 'd', 'globex')
   await drain()
   t.same(began, ['a0', 'a1', 'b1', 'c1', 'd1', 'a2', 'b2'])
 })
 
-t.test('one beyond the bound of all takes a place from the longest line', async t => {
+t.test('one beyond the total bound takes a place from the longest line', async t => {
   const { ask, drain, began, refused, settled } = stand()
   for (const name of ['a0', 'a1', 'a2', 'a3']) ask(name, 'a')
   for (const name of ['b1', 'b2', 'b3']) ask(name, 'b')

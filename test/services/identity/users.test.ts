@@ -5,7 +5,7 @@ const ada = { email: 'Ada@example.com', displayName: 'Ada Lovelace' }
 
 t.test('users', async t => {
   const { service } = await serviceRig(t, ['identity'])
-  // As the service is that makes tenants they come by event; here one is made at once.
+  // In production tenants come by event; here one is made at once.
   const app = await service('identity', { source: false })
   let made = 0
   const tenant = async () => as(app, (await app.tenants.create({ id: `tenant-${++made}`, name: 'Acme' })).id)

@@ -40,7 +40,7 @@ t.test('without NATS and Redis', async t => {
   const employee = await service('employee', { ...quick, identity: { url: seen, token } })
   const row = (id: string) => employee.tenants.find(id as never)
 
-  await t.test('a service that joins late has every tenant, as it is now', async t => {
+  await t.test('a service that joins late has every tenant, in its present state', async t => {
     for (const id of ['a', 'b']) await until(id, 30_000, async () => (await row(id))?.provisioned === 'ready')
     t.match(await row('a'), { version: 1, name: 'Tenant a', lifecycle: 'active' })
     t.match(await row('b'), { version: 2, lifecycle: 'suspended' })
@@ -52,7 +52,7 @@ t.test('without NATS and Redis', async t => {
     )
   })
 
-  await t.test('a deletion that is taken back reaches it, though no event could bring it', async t => {
+  await t.test('a deletion that is undone reaches it, though no event could bring it', async t => {
     await operator('POST', '/api/tenants', { id: 'gone', name: 'Gone', domain: 'gone.example' })
     await until('ready', 30_000, async () => (await row('gone'))?.provisioned === 'ready')
     t.equal((await operator('POST', '/api/tenants/gone/restore', {})).statusCode, 404, 'not deleted')
@@ -87,14 +87,14 @@ t.test('without NATS and Redis', async t => {
     await until('d', 30_000, async () => (await row('d'))?.provisioned === 'ready')
   })
 
-  await t.test('a row that says something else is put back, whichever way its version went', async t => {
+  await t.test('a row with other contents is corrected, whichever way its version went', async t => {
     const central = look('employee', 'employee_central')
     await central`update tenants set name = 'By hand' where id = 'a'`
     await central`update tenants set lifecycle = 'deleted', version = 9007199254740991 where id = 'b'`
     await until('a', 20_000, async () => (await row('a'))?.name === 'Renamed')
     await until('b', 20_000, async () => (await row('b'))?.lifecycle === 'suspended')
     t.match(await row('b'), { version: 2, provisioned: 'ready' })
-    const forged = await until('both told', 20_000, () => {
+    const forged = await until('both reported', 20_000, () => {
       const seen = steps('employee').flatMap(event =>
         event.type === 'drift' && event.kind === 'forged' ? [event] : [],
       )
@@ -109,29 +109,29 @@ t.test('without NATS and Redis', async t => {
     )
   })
 
-  await t.test('a tenant that identity does not know is reported once and left alone', async t => {
+  await t.test('a tenant that identity does not know is reported once and left unchanged', async t => {
     const central = look('employee', 'employee_central')
     await central`
       insert into tenants (id, name, version, created_at) values ('stranger', 'Who?', 3, now() - interval '1 hour')`
     await central`insert into tenants (id, name) values ('fresh', 'A request')`
     const seen = () => steps('employee').filter(event => event.type === 'drift' && event.kind === 'unknown_tenant')
-    await until('told', 20_000, () => seen().length > 0)
+    await until('the drift is reported', 20_000, () => seen().length > 0)
     const passes = () => steps('employee').filter(event => event.type === 'pass' && event.everything).length
     const before = passes()
-    await until('two more looks', 20_000, () => passes() >= before + 2)
+    await until('two more passes', 20_000, () => passes() >= before + 2)
     t.match(seen(), [{ id: 'stranger', action: 'reported' }])
     t.equal(seen().length, 1)
     t.match(await row('stranger'), { version: 3 })
   })
 
-  await t.test('a row that cannot be read is told, holds up no other, and is not lost behind the cursor', async t => {
+  await t.test('an unreadable row is reported, blocks no other, and is not lost behind the cursor', async t => {
     garble.id = 'a'
     await operator('PATCH', '/api/tenants/a', { name: 'Unread' })
     await operator('PATCH', '/api/tenants/d', { name: 'Read' })
     await until('the other is read', 20_000, async () => (await row('d'))?.name === 'Read')
     const unreadable = () =>
       steps('employee').filter(event => event.type === 'drift' && event.kind === 'unreadable' && event.id === 'a')
-    await until('told', 20_000, () => unreadable().length > 0)
+    await until('the row is reported', 20_000, () => unreadable().length > 0)
     t.match(await row('a'), { name: 'Renamed', lifecycle: 'active', provisioned: 'ready' })
     t.match(unreadable(), [{ action: 'reported', detail: /\/name/ }], 'and once')
     t.same(
@@ -139,13 +139,13 @@ t.test('without NATS and Redis', async t => {
       [],
     )
     garble.id = null
-    await until('it is read after all', 20_000, async () => (await row('a'))?.name === 'Unread')
+    await until('the row is read', 20_000, async () => (await row('a'))?.name === 'Unread')
   })
 
-  await t.test('identity gone is told once, and nothing is forgotten', async t => {
+  await t.test('an unreachable identity is reported once, and nothing is forgotten', async t => {
     const other = await service('employee', { ...quick, identity: { url: 'http://127.0.0.1:1', token } })
     const gone = () => steps('employee').filter(event => event.type === 'identity_unreachable')
-    await until('told', 20_000, () => gone().length > 0)
+    await until('the loss is reported', 20_000, () => gone().length > 0)
     t.match(gone()[0], { error: { code: 'IDENTITY_UNAVAILABLE', message: /ECONNREFUSED|bad port/ } })
     t.match(await other.tenants.find('a'), { provisioned: 'ready' })
     t.equal((await as(other, 'a')('GET', '/api/employees')).statusCode, 200)
@@ -179,7 +179,7 @@ t.test('with NATS, a forged deletion', async t => {
     steps('employee').filter(event => event.type === 'drift'),
     [{ kind: 'forged', id: 'acme', action: 'overwritten' }],
   )
-  t.match(await identity.tenants.find('acme'), { version: 1, lifecycle: 'active' }, 'the source believes nobody')
+  t.match(await identity.tenants.find('acme'), { version: 1, lifecycle: 'active' }, 'the source is unchanged')
   const [row] = await look('employee')`select 1 from pg_database where datname = 'tenant_acme_employee'`
   t.ok(row)
 })
@@ -199,7 +199,7 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
   const made = await admin(identity, { prefer: 'wait=30' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
   t.equal(made.statusCode, 201, made.body)
   const passes = () => steps('employee').filter(event => event.type === 'pass')
-  /** Just after everything was compared: what comes next are readings of what is new. */
+  /** Just after a full comparison: the next readings are of changes only. */
   const afterEverything = async () => {
     const before = passes().length
     await until('everything compared', 60_000, () =>
@@ -231,27 +231,27 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
       const applied = passes().length
       await until('put back', 60_000, async () => (await employee.tenants.find('acme'))?.name === 'Acme')
       t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active' })
-      // One may have been at it when the event came.
+      // One pass may have been running when the event arrived.
       t.ok(passes().length - applied <= 2, `${passes().length - applied} readings`)
       t.notOk(
         passes()
           .slice(before, passes().length)
           .some(event => event.everything),
-        'no look at everything was needed',
+        'no full comparison was needed',
       )
-      await until('told', 20_000, () =>
+      await until('the correction is reported', 20_000, () =>
         steps('employee').some(event => event.type === 'drift' && event.kind === 'forged' && event.id === 'acme'),
       )
     })
   }
 
   await t.test('a first version of a tenant that identity does not know is a request', async t => {
-    const forged = '{"id":"nobody","version":1,"name":"Forged","domain":"acme.example","is_active":true}'
+    const forged = '{"id":"unregistered","version":1,"name":"Forged","domain":"acme.example","is_active":true}'
     await barePublish(servers.nats, 'tenant.created', forged)
-    await until('seen', 30_000, async () => (await employee.tenants.find('nobody')) !== null)
-    await until('not confirmed', 60_000, async () => (await employee.tenants.find('nobody'))?.version === 0)
+    await until('seen', 30_000, async () => (await employee.tenants.find('unregistered')) !== null)
+    await until('not confirmed', 60_000, async () => (await employee.tenants.find('unregistered'))?.version === 0)
     t.match(
-      steps('employee').filter(event => event.type === 'drift' && event.id === 'nobody'),
+      steps('employee').filter(event => event.type === 'drift' && event.id === 'unregistered'),
       [{ kind: 'forged', action: 'overwritten', detail: /identity does not know it/ }],
     )
   })
@@ -266,7 +266,7 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
     t.equal((await call('GET', '/api/employees')).statusCode, 200)
   })
 
-  await t.test('a bare event still makes a tenant, which learns who it is once', async t => {
+  await t.test('a bare event still makes a tenant, which gets its incarnation once', async t => {
     await barePublish(servers.nats, 'tenant.created', '{"id":"bare","name":"Bare"}')
     const row = await until('ready and confirmed', 60_000, async () => {
       const row = await employee.tenants.find('bare')

@@ -11,7 +11,10 @@ const token = 'a-token-of-the-services'
 const quick = { reconcileInterval: 200 }
 const first = { employeeNumber: 'F-1', firstName: 'First', lastName: 'C', email: 'f@b.example', hiredOn: '2026-01-05' }
 
-/** Identity and employee by the feed alone, and an identity that can be set back to an earlier state of its database. */
+/**
+ * Identity and employee by the feed alone, and an identity that can be set back to an earlier state of its
+ * database.
+ */
 async function stand(t: Test) {
   const made = await serviceRig(t, ['identity', 'employee'])
   const root = made.look('identity')
@@ -40,7 +43,7 @@ async function stand(t: Test) {
     employee,
     steps: reconcileSteps(t),
     operator: (method: 'GET' | 'POST', url: string, body?: object) => admin(identity)(method, url, body),
-    /** What identity’s ledger says of each service. */
+    /** The status of each service in identity’s ledger. */
     async ledger(id: string): Promise<Record<string, string>> {
       const { services = {} } = (await admin(identity)('GET', `/api/tenants/${id}`)).json()
       return Object.fromEntries(
@@ -99,7 +102,7 @@ t.test('an identity set back gives an id away again', async t => {
     return parseMark(row?.mark ?? null)
   }
   await until(
-    'the mark says it',
+    'the mark has it',
     30_000,
     async () => (await markOf('tenant_acme_employee'))?.incarnation === old?.incarnation,
   )
@@ -109,9 +112,13 @@ t.test('an identity set back gives an id away again', async t => {
   const made = await operator('POST', '/api/tenants', { id: 'acme', name: 'Second customer' })
   t.equal(made.statusCode, 202, made.body)
 
-  await t.test('the old customer’s data is served to nobody', async t => {
+  await t.test('the old customer’s data is served to no request', async t => {
     await until('refused', 30_000, async () => (await call('GET', '/api/employees')).statusCode === 503)
-    await until('told', 30_000, async () => (await employee.tenants.find('acme'))?.provisioned === 'foreign')
+    await until(
+      'the conflict is reported',
+      30_000,
+      async () => (await employee.tenants.find('acme'))?.provisioned === 'foreign',
+    )
     t.match(await employee.tenants.find('acme'), { name: 'Second customer', version: 1, certificate: null })
     t.match(
       steps('employee').filter(event => event.type === 'drift' && event.id === 'acme'),
@@ -120,17 +127,17 @@ t.test('an identity set back gives an id away again', async t => {
         { kind: 'other_incarnation', action: 'reported' },
       ].slice(0, 1),
     )
-    await until('the ledger says it', 30_000, async () => {
+    await until('the ledger has it', 30_000, async () => {
       const output = await ledger('acme')
       return output.identity === 'foreign' && output.employee === 'foreign'
     })
     await operator('POST', '/api/tenants/acme/retry')
     await until('tried again', 30_000, async () => ((await employee.tenants.find('acme'))?.attempts ?? 0) > 1)
     t.not((await call('GET', '/api/employees')).statusCode, 200)
-    t.equal((await markOf('tenant_acme_employee'))?.incarnation, old?.incarnation, 'nothing was changed in it')
+    t.equal((await markOf('tenant_acme_employee'))?.incarnation, old?.incarnation, 'its mark is unchanged')
   })
 
-  await t.test('once its databases are put aside, the new customer gets its own', async t => {
+  await t.test('once its databases are renamed, the new customer gets its own', async t => {
     const name = 'tenant_acme_employee'
     for (const service of ['identity', 'employee'] as const) {
       const sql = look(service)
@@ -142,11 +149,11 @@ t.test('an identity set back gives an id away again', async t => {
     await ready('acme')
     t.same((await call('GET', '/api/employees')).json().items, [])
     const [rights] = await root`select has_database_privilege(${name}, 'aside_employee', 'connect') as enters`
-    t.equal(rights?.enters, false, 'the role of the id may not enter what was put aside')
+    t.equal(rights?.enters, false, 'the role of the id may not enter the renamed database')
     t.not((await employee.tenants.find('acme'))?.incarnation, old?.incarnation)
   })
 
-  await t.test('who was there before is served as ever, and the ledger is right', async t => {
+  await t.test('a tenant from before is still served, and the ledger is right', async t => {
     t.same(await ledger('elder'), both('ready'))
     t.equal((await as(employee, 'elder')('GET', '/api/employees')).statusCode, 200)
   })
@@ -175,12 +182,14 @@ t.test('an identity that lost a tenant', async t => {
   t.match(cure, `--id acme --incarnation ${incarnation}`)
   t.equal((await call('GET', '/api/employees')).statusCode, 200, 'it is served meanwhile')
   await operator('POST', '/api/tenants', { id: 'acme', name: 'Acme', incarnation })
-  await until('the ledger comes right by itself', 30_000, async () => {
+  await until('the ledger is repaired by itself', 30_000, async () => {
     const output = await ledger('acme')
     return output.identity === 'ready' && output.employee === 'ready'
   })
   t.match((await call('GET', '/api/employees')).json().items, [{ employeeNumber: 'F-1' }])
-  await until('no doubt is left', 30_000, async () => (await doctor('employee')).every(({ about }) => about !== 'acme'))
+  await until('no finding is left', 30_000, async () =>
+    (await doctor('employee')).every(({ about }) => about !== 'acme'),
+  )
   const [row] = await look('employee', 'employee_central')`select count(*)::int as count from feed_doubts`
   t.equal(row?.count, 0)
 })

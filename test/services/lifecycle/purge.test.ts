@@ -25,7 +25,7 @@ t.test('a deleted tenant', async t => {
   const passes = () => steps('employee').filter(event => event.type === 'pass').length
   const twoMore = async () => {
     const before = passes()
-    await until('two more looks', 30_000, () => passes() >= before + 2)
+    await until('two more passes', 30_000, () => passes() >= before + 2)
   }
 
   for (const id of ['acme', 'globex', 'hooli']) {
@@ -51,7 +51,7 @@ t.test('a deleted tenant', async t => {
     await until('refused', 20_000, async () => (await as(employee, 'acme')('GET', '/api/employees')).statusCode === 404)
     await until('the idle one is closed', 20_000, () => connected() === 1)
     goOn()
-    t.match(await running, [{ one: 1 }], 'what ran is finished')
+    t.match(await running, [{ one: 1 }], 'the running statement is finished')
     await until('the other one too', 20_000, () => connected() === 0)
   })
 
@@ -62,10 +62,10 @@ t.test('a deleted tenant', async t => {
     await t.rejects(employee.tenants.purge('acme'), { code: 'TENANT_RETAINED', statusCode: 409 })
     await t.rejects(keeping.app.tenants.purge('acme'), { code: 'TENANT_RETAINED' })
     await t.rejects(employee.tenants.purge('globex'), { code: 'TENANT_RETAINED' }, 'nor one that is not deleted')
-    await t.rejects(employee.tenants.purge('nobody'), { code: 'TENANT_NOT_FOUND' })
+    await t.rejects(employee.tenants.purge('unknown'), { code: 'TENANT_NOT_FOUND' })
   })
 
-  await t.test('is not dropped on the word of an event or of a row, however due it says it is', async t => {
+  await t.test('is not dropped because of an event or a row, however due', async t => {
     const central = look('employee', 'employee_central')
     await central`update tenants set lifecycle = 'deleted', version = 99, purge_after = now() - interval '1 day'
       where id = 'globex'`
@@ -79,7 +79,9 @@ t.test('a deleted tenant', async t => {
 
   await t.test('is not dropped while identity cannot be asked', async t => {
     await keeping.app.close()
-    await until('told', 30_000, () => steps('employee').some(({ type }) => type === 'identity_unreachable'))
+    await until('the failure is reported', 30_000, () =>
+      steps('employee').some(({ type }) => type === 'identity_unreachable'),
+    )
     const central = look('employee', 'employee_central')
     await central`update tenants set purge_after = now() - interval '1 day' where id = 'acme'`
     await twoMore()
@@ -113,16 +115,16 @@ t.test('a deleted tenant', async t => {
 
     await call('DELETE', '/api/tenants/hooli')
     await until('without retention at once', 60_000, async () => !(await database('hooli', 'employee')))
-    for (const of of services) t.ok(await database('globex', of), 'the others are there')
+    for (const of of services) t.ok(await database('globex', of), 'the others exist')
   })
 
-  await t.test('whose name a foreign database has taken is not dropped', async t => {
+  await t.test('whose database name belongs to a foreign database is not dropped', async t => {
     const central = look('employee', 'employee_central')
     await look('employee')`create database tenant_hooli_employee`
     await central`update tenants set provisioned = 'ready' where id = 'hooli'`
     await t.rejects(employee.tenants.purge('hooli'), { code: 'TENANT_DATABASE_FOREIGN' })
     t.ok(await database('hooli', 'employee'))
-    await until('told', 30_000, () =>
+    await until('the conflict is reported', 30_000, () =>
       steps('employee').some(event => event.type === 'drift' && event.kind === 'purge_failed'),
     )
   })

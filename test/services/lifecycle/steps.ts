@@ -1,10 +1,10 @@
-// Owns hearing what the reconcilers of this process tell, by service, for as long as a test runs.
+// Records the steps of this process's reconcilers, by service, for the duration of a test.
 import type { Test } from 'tap'
 import { type PublishedStep, subscribe } from '../../../plugins/distributed-tenant/index.js'
 
 type Reconcile = Extract<PublishedStep, { area: 'reconcile' }>
 
-/** @returns the events told so far, of one service or all */
+/** @returns the events published so far, of one service or all */
 export function reconcileSteps(t: Pick<Test, 'teardown'>): (service?: string) => Reconcile['event'][] {
   const seen: Reconcile[] = []
   t.teardown(subscribe(step => step.area === 'reconcile' && seen.push(step), undefined, ['reconcile']))

@@ -4,7 +4,7 @@ import t from 'tap'
 import { readArray, writeArray } from '../../../../plugins/distributed-tenant/connections/array-literal.js'
 import { rig, until } from '../../../rig.js'
 
-t.test('what is written is what is read', async () => {
+t.test('a value is read as it was written', async () => {
   const element = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.constant(null),
@@ -21,7 +21,7 @@ t.test('what is written is what is read', async () => {
   )
 })
 
-t.test('a text that is no array ends, and takes no longer than it is', async t => {
+t.test('parsing of a text that is no array ends, in time proportional to its length', async t => {
   for (const text of ['', '{', '"', '"\\', '{{{{', ',,,', '}'.repeat(3), `"${'a'.repeat(100_000)}`]) {
     t.ok(Array.isArray(readArray(text, ',')), text.slice(0, 10))
   }
@@ -62,8 +62,8 @@ t.test('arrays come and go', async t => {
     for (let n = 0; n < 3; n++) {
       const [row] = await run(({ sql }) => sql`select ${['calm', 'busy']}::mood[] as moods`)
       t.same(row?.moods, ['calm', 'busy'])
-      // All of them: on a busy machine the tests before may have had two, one of them not there yet.
-      await until('the loss is seen', 10_000, async () => {
+      // All of them: on a busy machine the tests before may have used two, one of them not listed yet.
+      await until('the loss is noticed', 10_000, async () => {
         await look('employee')`
           select pg_terminate_backend(pid) from pg_stat_activity where datname = 'tenant_acme_employee'`
         return app.tenants.connectionInfo().open === 0
@@ -72,12 +72,12 @@ t.test('arrays come and go', async t => {
   })
 
   await t.test(
-    'and a backend that is killed as soon as it is there costs its requests an error and nothing else',
+    'and a backend that is killed as soon as it starts costs its requests an error and nothing else',
     async t => {
       const uncaught: unknown[] = []
-      const hear = (error: unknown) => uncaught.push(error)
-      process.on('uncaughtException', hear)
-      t.teardown(() => process.off('uncaughtException', hear))
+      const record = (error: unknown) => uncaught.push(error)
+      process.on('uncaughtException', record)
+      t.teardown(() => process.off('uncaughtException', record))
       const fresh = await build('employee', { pooling: false, acquireTimeout: 5_000 })
       const killer = look('employee')
       let over = false
@@ -94,7 +94,7 @@ t.test('arrays come and go', async t => {
       await killing
       const codes = new Set(answers.flatMap(answer => (answer.status === 'rejected' ? [answer.reason.code] : [])))
       for (const code of codes) t.match(code, /^TENANT_(DATABASE_UNAVAILABLE|BUSY)$/)
-      t.ok(codes.size > 0, 'some were hit')
+      t.ok(codes.size > 0, 'some requests failed')
       t.same(uncaught, [])
     },
   )

@@ -1,4 +1,4 @@
-// The ceiling and the wait: seen from the server, under churn.
+// The limit of connections and the wait for one: counted at the server, under churn.
 import t from 'tap'
 import { APPLICATION, codeOf, gate, stand, until } from '../stand.js'
 
@@ -24,7 +24,7 @@ t.test('the budget', async t => {
     return most
   }
 
-  await t.test('is never exceeded at the server, while forty tenants come and go and requests are aborted', async t => {
+  await t.test('is never exceeded at the server, while forty tenants take turns and requests are aborted', async t => {
     const { client, pool } = build({
       budget: 10,
       perKey: 2,
@@ -35,7 +35,7 @@ t.test('the budget', async t => {
     let highest = 0
     const most = await sampled('churn', async samples => {
       const worker = async (seed: number) => {
-        // Four seconds' worth of twenty looks a second.
+        // Twenty samples a second for four seconds.
         for (let turn = seed; samples() < 80; turn += 7) {
           const scope = client(names[turn % names.length])
           const aborts = turn % 5 === 0
@@ -55,7 +55,7 @@ t.test('the budget', async t => {
       await Promise.all(Array.from({ length: 30 }, (_, seed) => worker(seed)))
     })
     t.ok(most <= 10 && most > 5, `${most} at most at the server`)
-    t.ok(highest <= 10, `${highest} at most here`)
+    t.ok(highest <= 10, `${highest} at most in the pool`)
     t.same(Object.keys(outcomes).sort(), ['TENANT_CLIENT_RELEASED', 'no error'])
     await until(3_000, () => pool.info().inUse === 0 && pool.info().waiting === 0)
     t.equal(pool.info().keys.size, pool.info().open === 0 ? 0 : new Set([...pool.info().keys.keys()]).size)
@@ -82,13 +82,13 @@ t.test('the budget', async t => {
       t.ok(waited >= 995 && waited < 2_000, `${Math.round(waited)} ms`)
     }
     t.equal(pool.info().waiting, 0)
-    t.same([...pool.info().keys.keys()], [names[0]], 'and nothing is kept of who was refused')
+    t.same([...pool.info().keys.keys()], [names[0]], 'and nothing is kept about refused keys')
     holder.release()
     t.equal(await held, 'TENANT_CLIENT_RELEASED')
     t.equal(await codeOf(client(names[1]).sql`select 1`), 'no error')
   })
 
-  await t.test('is given to nobody whose request is over', async t => {
+  await t.test('is given to no request that is over', async t => {
     const { client, pool, reports } = build({ budget: 1, perKey: 1 })
     const { passed, open } = gate()
     const held = codeOf(client(names[0]).sql.begin(() => passed))
@@ -106,7 +106,7 @@ t.test('the budget', async t => {
     t.equal(reports.filter(({ type }) => type === 'leased').length, 2)
   })
 
-  await t.test('is not taken from who uses it, only from who rests', async t => {
+  await t.test('is taken from idle connections only, not from those in use', async t => {
     const { client, pool, reports } = build({ budget: 2, perKey: 2 })
     await client(names[0]).sql`select 1`
     const { passed, open } = gate()
@@ -124,7 +124,7 @@ t.test('the budget', async t => {
     t.ok((await busy)[0]?.pid)
   })
 
-  await t.test('goes to who needs more, from who has rested for a second', async t => {
+  await t.test('goes to a tenant that needs more, from one that has been idle for a second', async t => {
     const { client, pool } = build({ budget: 3, perKey: 3, acquireTimeout: 10_000 })
     for (const name of names.slice(0, 3)) await client(name).sql`select 1`
     const busy = client(names[0])
@@ -135,7 +135,7 @@ t.test('the budget', async t => {
     await asked
   })
 
-  await t.test('counts a connection until its backend is gone', async t => {
+  await t.test('counts a connection until its backend has ended', async t => {
     const { client, pool } = build({ budget: 1, perKey: 1, target: { applicationName: 'gone' } })
     const alive = async () => (await look`select 1 from pg_stat_activity where application_name = 'gone'`).length
     const scope = client(names[0])
@@ -149,7 +149,7 @@ t.test('the budget', async t => {
     t.equal(await cut, 'TENANT_CLIENT_RELEASED')
   })
 
-  await t.test('of a server that is gone is free again', async t => {
+  await t.test('of a server that has ended is free again', async t => {
     const { client, pool } = build({ budget: 4, perKey: 2, target: { applicationName: APPLICATION } })
     await Promise.all(names.slice(0, 4).map(name => client(name).sql`select 1`))
     const held = client(names[0]).sql`select pg_sleep(10)`

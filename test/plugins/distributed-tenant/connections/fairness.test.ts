@@ -1,4 +1,4 @@
-// Turns: between tenants one after the other, within one in order.
+// Order of waiting: tenants in turn, and statements of one tenant in order.
 import t from 'tap'
 import { stand, until } from '../stand.js'
 
@@ -51,7 +51,7 @@ t.test('a wait', async t => {
     )
   }
 
-  await t.test('goes round: nobody is served twice before everybody was once', async t => {
+  await t.test('is round-robin: no tenant is served twice before every tenant was served once', async t => {
     const { client, reports, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 5_000 })
     const hold = client(names[11])
     const held = hold.sql`select pg_sleep(30)`.catch(() => {})

@@ -1,4 +1,4 @@
-// The first statement of a connection goes out right behind the question for its array types, and still meets them.
+// The first statement of a connection is sent right behind the query for its array types, and still uses them.
 import { once } from 'node:events'
 import net from 'node:net'
 import t, { type Test } from 'tap'
@@ -7,7 +7,10 @@ import { openConnection } from '../../../../plugins/distributed-tenant/connectio
 import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
 import { codeOf, stand, until } from '../stand.js'
 
-/** Between us and the server: shows what was sent, and keeps back what the server says once it is told to. */
+/**
+ * A proxy between the plugin and the server: records the bytes sent, and holds back the server's answer after
+ * `holdAfter`.
+ */
 async function proxy(t: Test, server: { host: string; port: number }) {
   const seen = { sent: '', holdAfter: '', held: false, letGo: () => {} }
   const listener = net.createServer(client => {
@@ -52,18 +55,18 @@ t.test('the first statement', async t => {
     return query.execute()
   }
 
-  await t.test('does not wait for the answer to the question before it', async t => {
+  await t.test('does not wait for the answer to the query before it', async t => {
     const between = await proxy(t, server)
     between.holdAfter = 'typarray'
     const { client } = build({ target: { host: between.host, port: between.port } })
-    const answer = client(one).sql`select 'early' as word`.execute()
+    const answer = client(one).sql`select 'early' as title`.execute()
     await until(5_000, () => between.sent.includes("select 'early'"))
-    t.ok(between.held, 'nothing of the answer was let through')
+    t.ok(between.held, 'the answer was held back')
     between.letGo()
-    t.same([...(await answer)], [{ word: 'early' }])
+    t.same([...(await answer)], [{ title: 'early' }])
   })
 
-  await t.test('reads and writes arrays of a type that was made a moment ago', async t => {
+  await t.test('reads and writes arrays of a type that was just created', async t => {
     const { client, pool } = build()
     for (const type of ['mood', 'taste', 'smell']) {
       await client(one).sql.unsafe(`create type ${type} as enum ('good', 'b"d')`)
@@ -76,7 +79,7 @@ t.test('the first statement', async t => {
     }
   })
 
-  await t.test('is never tried on a server that let nobody in', async t => {
+  await t.test('is never sent to a server that refused the login', async t => {
     const { client, reports } = build({ target: { password: 'wrong' } })
     t.equal(await codeOf(client(one).sql`select 1`), 'TENANT_DATABASE_UNAVAILABLE')
     t.same(
@@ -85,7 +88,7 @@ t.test('the first statement', async t => {
     )
   })
 
-  await t.test('fails with the rest when the connection is lost before the question was answered', async t => {
+  await t.test('fails with the rest when the connection is lost before the query for types was answered', async t => {
     const between = await proxy(t, server)
     between.holdAfter = 'typarray'
     const { client, pool } = build({ target: { host: between.host, port: between.port, applicationName: 'cut' } })
@@ -98,7 +101,7 @@ t.test('the first statement', async t => {
     await until(3_000, () => pool.info().inUse === 0)
   })
 
-  await t.test('and those behind it keep their order and their rows', async t => {
+  await t.test('and the statements behind it keep their order and their rows', async t => {
     const connection = open()
     await connection.opened
     const order: number[] = []
@@ -124,7 +127,7 @@ t.test('the first statement', async t => {
     await connection.close()
   })
 
-  await t.test('that cannot be built is told so, and the next is served', async t => {
+  await t.test('that cannot be built fails with the reason, and the next is served', async t => {
     const { client } = build()
     t.equal(await codeOf(client(one).sql`select ${undefined as never}`), 'UNDEFINED_VALUE')
     t.equal(await codeOf(client(one).sql`select 1`), 'no error')

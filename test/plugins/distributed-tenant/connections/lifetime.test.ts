@@ -1,4 +1,4 @@
-// When a connection is closed that nobody took and nothing broke.
+// The closing of a connection that was neither evicted nor lost.
 import { spawn } from 'node:child_process'
 import t from 'tap'
 import { codeOf, gate, stand, until } from '../stand.js'
@@ -9,7 +9,7 @@ t.test('a connection', async t => {
   const reasons = (reports: readonly { type: string; reason?: string }[]) =>
     reports.flatMap(({ type, reason }) => (type === 'closed' ? [reason] : []))
 
-  await t.test('is closed when it was idle for the idle timeout, not before', async t => {
+  await t.test('is closed after the idle timeout, not before', async t => {
     const { client, pool, reports } = build({ idleTimeout: 300 })
     await client(one).sql`select 1`
     const started = performance.now()
@@ -21,7 +21,7 @@ t.test('a connection', async t => {
     t.equal(pool.info().keys.size, 0)
   })
 
-  await t.test('lives for one lease without pooling', async t => {
+  await t.test('without pooling is closed after one lease', async t => {
     const { client, pool, reports } = build({ pooling: false, budget: 2, perKey: 2 })
     const pids = await Promise.all(Array.from({ length: 5 }, () => client(one).sql`select pg_backend_pid() as pid`))
     t.equal(new Set(pids.map(([row]) => row?.pid)).size, 5)
@@ -29,7 +29,7 @@ t.test('a connection', async t => {
     t.same(reasons(reports), Array(5).fill('released'))
   })
 
-  await t.test('is let go of when its key is evicted: at once if idle, else when it comes back', async t => {
+  await t.test('is closed when its key is evicted: at once if idle, else when it is returned', async t => {
     const { client, pool } = build()
     await client(one).sql`select 1`
     const { passed, open } = gate()
@@ -47,7 +47,7 @@ t.test('a connection', async t => {
     t.equal(pool.info().keys.size, 0)
   })
 
-  await t.test('is used again, the one used last first', async t => {
+  await t.test('is used again, the most recently used first', async t => {
     const { client, pool } = build()
     const { passed, open } = gate()
     const held = [1, 2].map(() =>
@@ -72,7 +72,7 @@ t.test('a connection', async t => {
     const busy = codeOf(client(two).sql`select pg_sleep(30)`)
     await until(1_000, () => pool.info().inUse === 1)
     const opening = codeOf(client('postgres').sql`select 1`)
-    // Looked at in the same turn, before it can be open.
+    // Checked in the same turn, before it can be open.
     await new Promise(setImmediate)
     t.equal(pool.info().opening, 1)
     const started = performance.now()
@@ -92,7 +92,7 @@ t.test('a connection', async t => {
       const target = { host: '${host}', port: ${port}, user: '${user}', password: process.env.PASSWORD, database: 'postgres',
         tls: false, applicationName: 'once', statementTimeout: 30000 }
       const never = openConnection(target, 30000)
-      never.destroy(new Error('before it began'))
+      never.destroy(new Error('never awaited'))
       const missing = openConnection({ ...target, database: 'missing' }, 30000)
       await missing.opened.catch(() => {})
       const good = openConnection(target, 30000)

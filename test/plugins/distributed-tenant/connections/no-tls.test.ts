@@ -1,4 +1,4 @@
-// A server without TLS that must have it: every message about it names DB_SSLMODE.
+// A server without TLS where TLS is required: every message about it names DB_SSLMODE.
 import t from 'tap'
 import { bootstrap } from '../../../../operations/init/bootstrap.js'
 import { tlsOptions } from '../../../../plugins/distributed-tenant/connections/target.js'
@@ -7,7 +7,7 @@ import { makeCertificates } from '../../../certificates.js'
 import { rig } from '../../../rig.js'
 import { nothingUncaught, stand } from '../stand.js'
 
-t.test('a connection that wants TLS of a server without it', async t => {
+t.test('a connection that requires TLS from a server without it', async t => {
   const { ca } = makeCertificates(t)
   const { pool: build } = await stand(t)
   const database = { host: '127.0.0.1', port: 1, database: 'x', user: 'x', password: 'x', sslRootCert: ca }
@@ -22,7 +22,7 @@ t.test('a connection that wants TLS of a server without it', async t => {
       { code: 'TENANT_DATABASE_UNAVAILABLE', cause: { code: 'ERR_TLS_NOT_OFFERED', message: /DB_SSLMODE=disable/ } },
       ssl,
     )
-    t.equal(pool.info().open, 0, 'and is not counted any more')
+    t.equal(pool.info().open, 0, 'and is no longer counted')
   }
   for (const ssl of ['prefer', 'disable'] as const) {
     const [row] = await build({ target: { tls: tlsOptions({ ...database, ssl }) } }).client().sql`select 1 as one`
@@ -30,7 +30,7 @@ t.test('a connection that wants TLS of a server without it', async t => {
   }
 })
 
-t.test('a service that wants TLS of a server without it', async t => {
+t.test('a service that requires TLS from a server without it', async t => {
   nothingUncaught(t)
   const { tenancy, database, servers } = await rig(t, ['employee', 'billing'])
   const cure = /has no TLS: .*DB_SSLMODE=disable/
@@ -43,7 +43,7 @@ t.test('a service that wants TLS of a server without it', async t => {
       identity: null,
     })
     await t.rejects(started, { code: 'CONFIGURATION_INVALID', message: cure }, `production: ${production}`)
-    await t.rejects(started, { message: /^(?!.*check DB_HOST)/ }, 'and no cause that it is not')
+    await t.rejects(started, { message: /^(?!.*check DB_HOST)/ }, 'and no wrong cause')
   }
   const { user, password } = servers.postgres.employee as { user: string; password: string }
   const made = bootstrap({
@@ -53,5 +53,5 @@ t.test('a service that wants TLS of a server without it', async t => {
     onStep: () => {},
   })
   await t.rejects(made, { code: 'CONFIGURATION_INVALID', message: cure }, 'init')
-  await t.rejects(made, { message: /^(?!.*check DB_HOST)/ }, 'init, and no cause that it is not')
+  await t.rejects(made, { message: /^(?!.*check DB_HOST)/ }, 'init, and no wrong cause')
 })

@@ -1,11 +1,12 @@
-// What answers at the server's address is no PostgreSQL, or one that refuses us: one clear failure each, within its time.
+// A peer at the server's address that is no PostgreSQL, or refuses the login: one clear failure each, within its
+// deadline.
 import { once } from 'node:events'
 import net from 'node:net'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { codeOf, gate, stand, until } from '../stand.js'
 
-/** A peer that does to each connection what it is told; counts them. */
+/** A peer that runs `greet` for each connection; counts them. */
 async function peer(t: Test, greet: (socket: net.Socket) => void) {
   const sockets = new Set<net.Socket>()
   const counter = { connects: 0 }
@@ -57,7 +58,7 @@ t.test('a peer', async t => {
     }
   }
 
-  await t.test('that sends any bytes never hangs us and never ends the process', async t => {
+  await t.test('that sends any bytes never hangs the pool and never ends the process', async t => {
     let bytes = Buffer.alloc(0)
     const { host, port } = await peer(t, socket => {
       socket.end(bytes)
@@ -78,30 +79,30 @@ t.test('a peer', async t => {
     )
   })
 
-  await t.test('that nobody listens behind is told at once', async () => {
+  await t.test('that does not listen is reported at once', async () => {
     const { client } = build({ target: { port: 1 } })
     t.equal(await codeOf(client(one).sql`select 1`), 'TENANT_DATABASE_UNAVAILABLE')
   })
 
-  await t.test('that does not know us: a wrong password', async t => {
+  await t.test('that refuses the login: a wrong password', async t => {
     const { client } = build({ target: { password: 'wrong' } })
     const error = await client(one).sql`select 1`.catch((error: Error) => error)
     t.match(error, { code: 'TENANT_DATABASE_UNAVAILABLE', statusCode: 503, cause: { code: '28P01' } })
     t.notMatch(JSON.stringify(error), /28P01|password/)
   })
 
-  await t.test('without this database: that tenant alone has a 503, and none is made', async t => {
+  await t.test('without this database: that tenant alone has a 503, and no database is created', async t => {
     const { client, pool } = build()
     t.equal(await codeOf(client('tenant_none_x').sql`select 1`), 'TENANT_DATABASE_UNAVAILABLE')
     t.equal(await codeOf(client(one).sql`select 1`), 'no error')
     t.equal((await look`select 1 from pg_database where datname = 'tenant_none_x'`).length, 0)
     t.equal(pool.info().open, 1)
     await look.unsafe('create database tenant_none_x')
-    t.equal(await codeOf(client('tenant_none_x').sql`select 1`), 'no error', 'and it is found once it is there')
+    t.equal(await codeOf(client('tenant_none_x').sql`select 1`), 'no error', 'and the database is used once it exists')
   })
 
   await t.test(
-    'whose database takes one connection: that tenant is served by it, and others are not touched',
+    'whose database allows one connection: that tenant is served by it, and others are not affected',
     async t => {
       await look.unsafe(
         `create role plain login password 'plain'; grant connect on database ${narrow}, ${two} to plain`,
@@ -116,7 +117,7 @@ t.test('a peer', async t => {
       open()
       t.same(await Promise.all([holding, ...others]), Array(10).fill('no error'))
       await until(1_000, () => pool.info().keys.get(narrow)?.open === 1)
-      t.ok(failed() <= 4, 'and it is not asked again and again')
+      t.ok(failed() <= 4, 'and the server is not asked repeatedly')
       await look.unsafe(`alter database ${narrow} connection limit 0`)
       await pool.evict(narrow)
       t.equal(await codeOf(client(narrow).sql`select 1`), 'TENANT_DATABASE_UNAVAILABLE')
@@ -124,7 +125,7 @@ t.test('a peer', async t => {
     },
   )
 
-  await t.test('that is held still while we connect costs the connect timeout', async t => {
+  await t.test('that freezes during the connect costs the connect timeout', async t => {
     const { client, pool } = build({ connectTimeout: 300 })
     server.freeze()
     const started = performance.now()

@@ -1,4 +1,4 @@
-// Tenants' roles behind a PgBouncer that knows them by their verifiers alone.
+// Tenants' roles behind a PgBouncer that has only their verifiers.
 import t from 'tap'
 import { startPooler } from '../../../../bench/pooler.js'
 import {
@@ -28,14 +28,14 @@ t.test('a pooler that has the tenants’ lines, and no password', async t => {
       }),
     )
 
-  await t.test('serves each as itself, in its own database', async t => {
+  await t.test('serves each tenant as its own role, in its own database', async t => {
     for (const id of ['acme', 'globex']) {
       const name = `tenant_${id}_employee`
       t.same([...(await me(id))], [{ me: name, here: name, notes: 1 }])
     }
   })
 
-  await t.test('keeps out who is not in its list', async t => {
+  await t.test('refuses a role that is not in its list', async t => {
     t.equal(await codeOf(me('unlisted')), 'TENANT_DATABASE_UNAVAILABLE')
   })
 })

@@ -1,4 +1,4 @@
-// Tenants served through a real PgBouncer in transaction mode, everything else direct.
+// Tenants served through a real PgBouncer in transaction mode, all else direct.
 import t from 'tap'
 import { startPooler } from '../../../../bench/pooler.js'
 import {
@@ -67,7 +67,7 @@ t.test('through PgBouncer', async t => {
     }
   })
 
-  await t.test('arrays, cursors and errors are what they are without', async t => {
+  await t.test('arrays, cursors and errors are the same as without', async t => {
     const [row] = await on('acme', sql => sql`select ${['a', 'b']}::text[] as words, '{calm}'::mood[] as moods`)
     t.same(row, { words: ['a', 'b'], moods: ['calm'] })
     let sum = 0
@@ -80,7 +80,7 @@ t.test('through PgBouncer', async t => {
     t.equal(await codeOf(on('acme', sql => sql.begin(sql => sql`insert into missing values (1)`))), '42P01')
   })
 
-  await t.test('a slow statement ends at its deadline, on the server too', async t => {
+  await t.test('a slow statement ends at its deadline, on the server as well', async t => {
     t.equal(await codeOf(on('acme', sql => sql`select pg_sleep(30)`)), 'TENANT_QUERY_TIMEOUT')
     await until(
       5_000,
@@ -92,7 +92,7 @@ t.test('through PgBouncer', async t => {
     t.equal(await codeOf(on('acme', sql => sql`select 1`)), 'no error')
   })
 
-  await t.test('a transaction that is cut leaves nothing', async t => {
+  await t.test('a transaction that is cut leaves nothing written', async t => {
     const cut = on('globex', sql =>
       sql.begin(async sql => {
         await sql`insert into notes (body) values ('cut')`
@@ -105,50 +105,48 @@ t.test('through PgBouncer', async t => {
     t.same([...(await on('globex', sql => sql`select body from notes where body not like 'globex %'`))], [])
   })
 
-  await t.test(
-    'what a transaction sets for itself is gone after it, and nothing ever reaches another tenant',
-    async t => {
-      await on('initech', sql =>
-        sql.begin(async sql => {
-          await sql`set local mine.word = 'ann'`
-          t.equal((await sql`select current_setting('mine.word') as who`)[0]?.who, 'ann')
-        }),
-      )
-      const who = (id: string) => on(id, sql => sql`select coalesce(current_setting('mine.word', true), '') as who`)
-      t.same([...(await who('initech'))], [{ who: '' }])
-      await on('initech', sql => sql.unsafe("set mine.word = 'ben'"))
-      for (let turn = 0; turn < 20; turn++) t.same([...(await who('umbrella'))], [{ who: '' }])
-    },
-  )
+  await t.test('settings of a transaction end with it, and none ever reaches another tenant', async t => {
+    await on('initech', sql =>
+      sql.begin(async sql => {
+        await sql`set local mine.title = 'ann'`
+        t.equal((await sql`select current_setting('mine.title') as who`)[0]?.who, 'ann')
+      }),
+    )
+    const who = (id: string) => on(id, sql => sql`select coalesce(current_setting('mine.title', true), '') as who`)
+    t.same([...(await who('initech'))], [{ who: '' }])
+    await on('initech', sql => sql.unsafe("set mine.title = 'ben'"))
+    for (let turn = 0; turn < 20; turn++) t.same([...(await who('umbrella'))], [{ who: '' }])
+  })
 
-  await t.test('a session’s own settings are taken back where PgBouncer is told to', async t => {
+  await t.test('a session’s own settings are reset where PgBouncer is configured to', async t => {
     const strict = await pooler(['server_reset_query_always = 1'])
     t.teardown(() => strict.stop())
     const through = await build('employee', { tenantDatabase: { host, port: strict.login.port } })
     const run = <T>(work: (sql: SqlClient) => Promise<T>) => through.tenants.run('initech', ({ sql }) => work(sql))
     for (let turn = 0; turn < 10; turn++) {
-      await run(sql => sql.unsafe("set mine.word = 'ann'; create temp table mine (a int); select pg_advisory_lock(7)"))
+      await run(sql => sql.unsafe("set mine.title = 'ann'; create temp table mine (a int); select pg_advisory_lock(7)"))
       const [row] = await run(
-        sql => sql`select coalesce(current_setting('mine.word', true), '') as who, to_regclass('pg_temp.mine') as mine`,
+        sql =>
+          sql`select coalesce(current_setting('mine.title', true), '') as who, to_regclass('pg_temp.mine') as mine`,
       )
       t.same(row, { who: '', mine: null })
     }
-    // It resets a session after it has answered.
+    // PgBouncer resets a session after it has answered.
     await until(5_000, async () => {
       const locks = await admin`select 1 from pg_locks where locktype = 'advisory' and objid = 7`
       return locks.length === 0
     })
   })
 
-  await t.test('a database that is not there is unavailable, and is found when it is', async t => {
+  await t.test('a missing database is unavailable, and is used once it exists', async t => {
     await admin.unsafe('alter database tenant_unvisited_employee rename to elsewhere')
     t.equal(await codeOf(on('unvisited', sql => sql`select 1`)), 'TENANT_DATABASE_UNAVAILABLE')
     await admin.unsafe('alter database elsewhere rename to tenant_unvisited_employee')
-    // PgBouncer itself looks again after its `server_login_retry`.
+    // PgBouncer itself tries again after its `server_login_retry`.
     await until(15_000, async () => (await codeOf(on('unvisited', sql => sql`select 1`))) === 'no error')
   })
 
-  await t.test('only tenants go: without it they are refused, and all else works', async t => {
+  await t.test('only tenants’ connections use it: without it they are refused, and all else works', async t => {
     await bouncer.stop()
     t.equal(await codeOf(on('acme', sql => sql`select 1`)), 'TENANT_DATABASE_UNAVAILABLE')
     t.match(await app.tenants.health(), { central: { status: 'up' } })

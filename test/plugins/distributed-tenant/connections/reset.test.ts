@@ -1,11 +1,11 @@
-// Nothing that one user of a tenant leaves in a session reaches the next user of that tenant.
+// Session state of one user of a tenant never reaches the next user of that tenant.
 import t from 'tap'
 import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
 import { APPLICATION, codeOf, stand, until } from '../stand.js'
 
 t.test('the next user of a connection', async t => {
   const { pool: build, look } = await stand(t)
-  // One connection, so that the next user gets the same one, if it is given to anybody.
+  // One connection, so that the next user gets the same one, if it is lent again.
   const { client, pool } = build({ budget: 1, perKey: 1 })
   await look.unsafe('create role other; create table things (a int); grant all on things to other')
   const quiet = () => until(1_000, () => pool.info().inUse === 0)
@@ -69,7 +69,7 @@ t.test('the next user of a connection', async t => {
     t.same([...(await look`select pg_try_advisory_lock(7) as free`)], [{ free: true }])
     await look`select pg_advisory_unlock(7)`
   })
-  await t.test('meets no prepared statement of another, and keeps the driver’s own', async t => {
+  await t.test('sees no prepared statement of another, and keeps the driver’s own', async t => {
     await left(sql => sql.unsafe('prepare mine as select 1'))
     t.equal(await codeOf(next.unsafe('prepare mine as select 2')), 'no error')
     await quiet()
@@ -85,13 +85,13 @@ t.test('the next user of a connection', async t => {
     scope.release()
     t.same([...(await next`select 1 as a`)], [{ a: 1 }])
   })
-  await t.test('keeps the same connection after all that can be taken back', async t => {
+  await t.test('keeps the same connection after all state that can be reset', async t => {
     const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid
     const before = await pid()
     await left(sql => sql.unsafe('set role other; create temp table x (a int)'))
     t.equal(await pid(), before)
   })
-  await t.test('gets a connection as a transaction of plain statements left it, without a reset', async t => {
+  await t.test('gets a connection from a transaction of plain statements without a reset', async t => {
     const lastText = async () =>
       (await look`select query from pg_stat_activity where application_name = ${APPLICATION}`)[0]?.query
     const count = async () => (await look`select count(*)::int as n from things`)[0]?.n
@@ -107,7 +107,7 @@ t.test('the next user of a connection', async t => {
     await left(sql =>
       sql.begin(async sql => {
         await sql`insert into things values (3)`
-        throw new Error('of the user')
+        throw new Error('a failure of the user')
       }),
     )
     t.equal(await lastText(), 'rollback')
@@ -154,39 +154,39 @@ t.test('the next user of a connection', async t => {
   })
 })
 
-t.test('what a function of the schema leaves behind', async t => {
+t.test('session state that a function of the schema leaves', async t => {
   const { pool: build, look } = await stand(t)
   await look.unsafe(`
-    create function sly(word text) returns text language sql as $$ select set_config('my.word', word, false) $$;
+    create function sly(mark text) returns text language sql as $$ select set_config('my.mark', mark, false) $$;
     create table things (a int);
     create function marks() returns trigger language plpgsql as
-      $$ begin perform set_config('my.word', 'trigger', false); return new; end $$;
+      $$ begin perform set_config('my.mark', 'trigger', false); return new; end $$;
     create trigger marking before insert on things for each row execute function marks()`)
-  const word = (sql: ReturnType<ReturnType<typeof build>['client']>['sql']) =>
-    sql`select nullif(current_setting('my.word', true), '') as word, pg_backend_pid() as pid`
+  const mark = (sql: ReturnType<ReturnType<typeof build>['client']>['sql']) =>
+    sql`select nullif(current_setting('my.mark', true), '') as mark, pg_backend_pid() as pid`
 
-  await t.test('that a statement calls is reset; what a trigger leaves stays by default', async t => {
+  await t.test('is reset when a statement calls the function; a trigger’s stays by default', async t => {
     const { client } = build({ budget: 1, perKey: 1 })
     await client().sql`select sly('ann')`
-    t.match(await word(client().sql), [{ word: null }])
+    t.match(await mark(client().sql), [{ mark: null }])
     await client().sql`insert into things values (1)`
-    t.match(await word(client().sql), [{ word: 'trigger' }])
+    t.match(await mark(client().sql), [{ mark: 'trigger' }])
   })
-  await t.test('meets nobody when every session is reset', async t => {
+  await t.test('reaches no later user when every session is reset', async t => {
     const { client, pool } = build({ budget: 1, perKey: 1, alwaysReset: true })
-    const [{ pid } = {}] = await word(client().sql)
+    const [{ pid } = {}] = await mark(client().sql)
     await client().sql`select sly('ann')`
-    t.match(await word(client().sql), [{ word: null, pid }])
+    t.match(await mark(client().sql), [{ mark: null, pid }])
     await client().sql`insert into things values (1)`
-    t.match(await word(client().sql), [{ word: null, pid }])
+    t.match(await mark(client().sql), [{ mark: null, pid }])
     await client().sql.begin(sql => sql`select sly('ben')`)
-    t.match(await word(client().sql), [{ word: null, pid }])
-    // Nor beside it: nothing shares.
-    for (let at = 0; at < 5; at++) await word(client().sql)
+    t.match(await mark(client().sql), [{ mark: null, pid }])
+    // Nor a concurrent one: no statements share a connection.
+    for (let at = 0; at < 5; at++) await mark(client().sql)
     const together = await Promise.all(
-      Array.from({ length: 20 }, (_, at) => (at % 2 ? client().sql`select sly('sly') as word` : word(client().sql))),
+      Array.from({ length: 20 }, (_, at) => (at % 2 ? client().sql`select sly('sly') as mark` : mark(client().sql))),
     )
-    t.ok(together.every(([row], at) => row?.word === (at % 2 ? 'sly' : null)))
+    t.ok(together.every(([row], at) => row?.mark === (at % 2 ? 'sly' : null)))
     await until(1_000, () => pool.info().inUse === 0)
   })
 })

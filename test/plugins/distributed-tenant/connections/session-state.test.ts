@@ -1,4 +1,4 @@
-// What a statement is said to leave behind, held against what it leaves in a real session.
+// The predicted session state of a statement, compared with its effect in a real session.
 import postgres from 'postgres'
 import t from 'tap'
 import {
@@ -21,37 +21,37 @@ const clean: Record<string, Make> = {
   'a select with a parameter': sql => sql`select ${1}::int`,
   'a select in upper case with white space before': sql => sql`
     SELECT * FROM things`,
-  'an insert': sql => sql`insert into things (word) values (${'a'})`,
-  'an insert by helper': sql => sql`insert into things ${sql([{ word: 'b' }, { word: 'c' }])}`,
-  'an insert from a select': sql => sql`insert  into things (word) select 'd'`,
-  'an update by helper': sql => sql`update things set ${sql({ word: 'e' })} where word = 'd'`,
-  'a delete': sql => sql`delete from things where word = 'none' returning *`,
-  'a merge': sql => sql`merge into things t using (values ('f')) v (word) on t.word = v.word
-    when not matched then insert (word) values (v.word)`,
+  'an insert': sql => sql`insert into things (title) values (${'a'})`,
+  'an insert by helper': sql => sql`insert into things ${sql([{ title: 'b' }, { title: 'c' }])}`,
+  'an insert from a select': sql => sql`insert  into things (title) select 'd'`,
+  'an update by helper': sql => sql`update things set ${sql({ title: 'e' })} where title = 'd'`,
+  'a delete': sql => sql`delete from things where title = 'none' returning *`,
+  'a merge': sql => sql`merge into things t using (values ('f')) v (title) on t.title = v.title
+    when not matched then insert (title) values (v.title)`,
   values: sql => sql`values (1), (2)`,
   'a query with a part that writes': sql =>
-    sql`with w as (insert into things (word) values ('g') returning word) select * from w`,
+    sql`with w as (insert into things (title) values ('g') returning title) select * from w`,
   'a recursive query': sql =>
     sql`with recursive r (n) as (values (1) union all select n + 1 from r where n < 3) select * from r`,
   'a select for update': sql => sql`select * from things for update skip locked`,
-  'a fragment': sql => sql`select * from things ${sql`where word = ${'a'}`}`,
-  'an identifier': sql => sql`select ${sql('word')} from ${sql('things')}`,
+  'a fragment': sql => sql`select * from things ${sql`where title = ${'a'}`}`,
+  'an identifier': sql => sql`select ${sql('title')} from ${sql('things')}`,
   'a column named like a command': sql =>
     sql`select load, prepare, discard from (values (1, 2, 3)) v (load, prepare, discard)`,
-  'a word in a value': sql => sql`select ${'set_config; prepare'}::text`,
+  'a command in a value': sql => sql`select ${'set_config; prepare'}::text`,
   'a json value': sql => sql`select ${sql.json({ value: 'set_config' })}::jsonb`,
   'a function that changes nothing': sql => sql`select pg_backend_pid(), current_setting('search_path'), now()`,
   'unsafe text with parameters': sql => sql.unsafe('select $1::int', [1]),
   'a function named as in the catalogue': sql => sql`select pg_catalog.lower('A'), "upper"('a')`,
   'words of the grammar before a parenthesis': sql => sql`
-    select case when (true) then coalesce(null, 1) end, count(*) filter (where (word) is not null) over (),
+    select case when (true) then coalesce(null, 1) end, count(*) filter (where (title) is not null) over (),
       extract(year from now()), cast(1 as numeric(10,2)), array(select 1)
-    from things where word in ('a') and exists (select 1) group by (word)`,
+    from things where title in ('a') and exists (select 1) group by (title)`,
   'names of columns behind an alias': sql => sql`
     with r (n) as (values (1)) select * from r, (values (2)) v (m), jsonb_to_recordset('[{"a":1}]') as x (a int)`,
   'a value with a regular expression': sql => sql`select 'a1' ~ '\\d'`,
   'a read of a catalogue': sql => sql`select setting from pg_settings where name = 'work_mem'`,
-  'a write that asks the catalogue': sql => sql`update things set word = pg_backend_pid()::text where false`,
+  'a write that asks the catalogue': sql => sql`update things set title = pg_backend_pid()::text where false`,
   'a statement that ends with a semicolon': sql => sql`select 1;`,
   'a comment before': sql => sql`/* a /* b */ c */ -- d
     select 1`,
@@ -70,14 +70,14 @@ const reset: Record<string, Make> = {
   'set_config in a list of fragments': sql => sql`select 1 ${[sql`, set_config('work_mem', '5004', false)`]}`,
   'set_config as an identifier': sql => sql`select ${sql('set_config')}('work_mem', '5005', false)`,
   'set_config in a helper': sql =>
-    sql`insert into things ${sql({ word: sql`set_config('work_mem', '5006', false)` as unknown as string })}`,
+    sql`insert into things ${sql({ title: sql`set_config('work_mem', '5006', false)` as unknown as string })}`,
   'set_config in a name of escapes': sql => sql`select U&"set\\005fconfig"('work_mem', '5007', false)`,
   'set_config in a writing part': sql => sql`with w as (select set_config('work_mem', '5008', false)) select * from w`,
   'set_config behind a comment': sql => sql`select /* a */ set_config('work_mem', -- b
     '5009', false)`,
   'set_config in values': sql => sql`values (set_config('work_mem', '5010', false))`,
   'set_config in a returning': sql =>
-    sql`insert into things (word) values ('h') returning set_config('work_mem', '5011', false)`,
+    sql`insert into things (title) values ('h') returning set_config('work_mem', '5011', false)`,
   'set_config in a text that is run': sql =>
     sql`select query_to_xml(${"select set_config('work_mem', '5012', false)"}, true, false, '')`,
   'a write to the settings': sql => sql`update pg_settings set setting = '5016' where name = 'work_mem'`,
@@ -127,7 +127,7 @@ const destroy: Record<string, Make> = {
 
 t.test('a statement', async t => {
   const { server, look } = await stand(t)
-  await look.unsafe(`create table things (id int generated always as identity, word text); create role other;
+  await look.unsafe(`create table things (id int generated always as identity, title text); create role other;
     create procedure set_it() language sql as $$ select set_config('work_mem', '5015', false) $$;
     create function sets_it() returns text language sql as $$ select set_config('work_mem', '5025', false) $$`)
   const builder = createBuilder()
@@ -151,12 +151,12 @@ t.test('a statement', async t => {
   const fresh = await print()
   const run = (make: Make) => (make(session) as Promise<unknown>).then(() => {}).catch(error => error)
 
-  const output = (make: Make): SessionState => sessionStateOf(make(builder) as DriverQuery)
+  const predicted = (make: Make): SessionState => sessionStateOf(make(builder) as DriverQuery)
 
   for (const [name, make] of Object.entries(clean)) {
     await t.test(`${name} is clean, and leaves the session as it was`, async t => {
-      t.equal(output(make), 'clean')
-      t.equal(output(make), 'clean', 'also the second time')
+      t.equal(predicted(make), 'clean')
+      t.equal(predicted(make), 'clean', 'clean the second time as well')
       const failure = await run(make)
       // MERGE came with PostgreSQL 15.
       t.notOk(failure && failure.code !== '42601', failure?.message)
@@ -165,18 +165,18 @@ t.test('a statement', async t => {
   }
   for (const [name, make] of Object.entries(reset)) {
     await t.test(`${name} asks for a reset, and the reset takes it back`, async t => {
-      t.equal(output(make), 'reset')
+      t.equal(predicted(make), 'reset')
       await run(make)
       await session.unsafe(RESET)
       t.equal(await print(), fresh)
     })
   }
   for (const [name, make] of Object.entries(destroy)) {
-    await t.test(`${name} costs the connection`, async t => t.equal(output(make), 'destroy'))
+    await t.test(`${name} closes the connection`, async t => t.equal(predicted(make), 'destroy'))
   }
   t.ok([clean, reset, destroy].flatMap(Object.keys).length >= 40)
 
-  await t.test('is judged by what stays: each of these did leave something', async t => {
+  await t.test('is classified by its effect: each of these did leave state', async t => {
     const leaving = [
       'set',
       'set_config',
@@ -204,7 +204,7 @@ t.test('a statement', async t => {
     }
   })
 
-  await t.test('that sets the seed hands no later user numbers that are known', async t => {
+  await t.test('that sets the seed gives no later user predictable numbers', async t => {
     const drawn = async () => {
       await session`select setseed(0.5)`
       await session.unsafe(RESET)
@@ -212,16 +212,16 @@ t.test('a statement', async t => {
     }
     t.not(await drawn(), await drawn())
   })
-  await t.test('is clean by functions that the catalogue has and does not call volatile', async t => {
+  await t.test('is clean by functions of the catalogue that are not volatile', async t => {
     const rows = await session<{ name: string; volatile: boolean }[]>`
       select proname as name, bool_or(provolatile = 'v') as volatile from pg_proc
       where pronamespace = 'pg_catalog'::regnamespace group by 1`
     const known = new Map(rows.map(({ name, volatile }) => [name, volatile]))
-    // Of later or earlier releases than this server's.
-    const otherInstances = ['array_append', 'array_prepend', 'array_cat', 'date_bin', 'erf', 'erfc', 'range_agg']
+    // Functions of later or earlier releases than this server's.
+    const otherReleases = ['array_append', 'array_prepend', 'array_cat', 'date_bin', 'erf', 'erfc', 'range_agg']
     for (const name of harmlessFunctions) {
       if (CHECKED_BY_HAND.includes(name)) t.ok(known.has(name), name)
-      else t.notOk(known.get(name) ?? !otherInstances.includes(name), name)
+      else t.notOk(known.get(name) ?? !otherReleases.includes(name), name)
     }
   })
 })

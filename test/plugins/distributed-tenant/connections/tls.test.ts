@@ -1,4 +1,5 @@
-// TLS to a real server: connections are encrypted, counted, cut and cancelled as without it, and a wrong certificate is refused.
+// TLS to a real server: connections are encrypted, counted, cut and cancelled as without it, and a wrong certificate
+// is refused.
 import { chmodSync, chownSync, copyFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -44,7 +45,7 @@ t.test('a connection over TLS', async t => {
     t.match(await refusal(verified(made.ca, 'elsewhere.example')), /ERR_TLS_CERT_ALTNAME_INVALID/)
   })
   await t.test(
-    'refuses one of another host and one of yesterday with verify-full, and takes a good one again',
+    'refuses one of another host and an expired one with verify-full, and accepts a valid one again',
     async t => {
       for (const [certificate, reason] of [
         [made.wrongHost, /ERR_TLS_CERT_ALTNAME_INVALID/],
@@ -52,13 +53,13 @@ t.test('a connection over TLS', async t => {
       ] as const) {
         await use(certificate)
         await until(2_000, async () => reason.test(await refusal(verified(made.ca))))
-        t.equal(await secured('require'), true, 'encrypted all the same where nobody wants it checked')
+        t.equal(await secured('require'), true, 'encrypted all the same where no check is asked for')
       }
       await use(made.good)
       await until(2_000, async () => (await verified(made.ca).catch(() => false)) === true)
     },
   )
-  await t.test('is counted until the server has let go', async t => {
+  await t.test('is counted until the server has closed it', async t => {
     const { client, pool } = build({ target: { tls: 'require', applicationName: 'tls' } })
     const alive = async () => (await look`select 1 from pg_stat_activity where application_name = 'tls'`).length
     await client().sql`select 1`
@@ -66,7 +67,7 @@ t.test('a connection over TLS', async t => {
     await pool.evict('postgres')
     t.same([pool.info().open, await alive()], [0, 0])
   })
-  await t.test('is cut with its query, and a killed one fails once', async t => {
+  await t.test('is cut with its query, and a killed backend fails one query', async t => {
     const { client, pool } = build({ target: { tls: 'require', applicationName: 'tls' } })
     const sleeps = () =>
       look`select pid from pg_stat_activity where application_name = 'tls' and wait_event = 'PgSleep'`
@@ -85,7 +86,7 @@ t.test('a connection over TLS', async t => {
   })
 })
 
-/** Code and cause of a connection that is refused. */
+/** Code and cause of a refused connection. */
 async function refusal(connecting: Promise<unknown>): Promise<string> {
   try {
     await connecting

@@ -1,11 +1,11 @@
-// Values of every type that a server knows, read and written as plain `postgres` does, and arrays of types that plain
+// Values of every type of a server, read and written as plain `postgres` does, and arrays of types that plain
 // `postgres` or a session does not know.
 import postgres from 'postgres'
 import t from 'tap'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
 import { stand } from '../stand.js'
 
-/** The first that the server takes for a type is used. */
+/** The first value that the server accepts for a type is used. */
 const candidates = [
   '1',
   'a',
@@ -51,7 +51,7 @@ t.test('every type of the catalogue', async t => {
   await look.unsafe(`
     create type mood as enum ('calm', 'a"b,c'); create type pair as (a int, b text);
     create domain positive as int check (value > 0); create domain words as text[];
-    create type span as range (subtype = float8); create table things (id int, word text)`)
+    create type span as range (subtype = float8); create table things (id int, title text)`)
   const { host, port, user, password } = server
   const plain = postgres({ host, port, user, password, database: 'postgres', max: 1, onnotice() {} })
   t.teardown(() => plain.end({ timeout: 1 }))
@@ -68,7 +68,7 @@ t.test('every type of the catalogue', async t => {
     if (kind === 'c') return `('(${','.repeat(Math.max(0, columns - 1))})'::${name})`
     for (const candidate of candidates) {
       const literal = `('${candidate}'::${name})`
-      // Some are read and cannot be written.
+      // Some types can be read and not written.
       if (
         await look.unsafe(`select array[${literal}]::text`).then(
           () => true,
@@ -80,7 +80,7 @@ t.test('every type of the catalogue', async t => {
     return null
   }
 
-  /** What a client makes of it: the rows, or the code of its failure. */
+  /** The client's result: the rows, or the code of its failure. */
   const seen = (query: PromiseLike<Iterable<unknown>>): Promise<unknown> =>
     Promise.resolve(query).then(
       rows => [...rows],
@@ -112,8 +112,8 @@ t.test('every type of the catalogue', async t => {
     const expected = Array.isArray(theirs)
       ? theirs.map(one => ({ ...one, shifted: one.unshifted, nulls: [null] }))
       : theirs
-    t.same(mine, expected, `${type.name} is read as by plain postgres, wherever its bounds begin`)
-    // Sent as it came.
+    t.same(mine, expected, `${type.name} is read as by plain postgres, whatever its lower bounds`)
+    // Sent in the text form that was read.
     for (const value of [row.zero, row.one, row.two, row.three]) {
       const write = (sql: SqlClient | postgres.Sql) =>
         seen(
@@ -160,13 +160,13 @@ t.test('types that are younger than the connection', async t => {
   const scope = client()
   const { sql } = scope
   let made = 0
-  /** A new database type for each case, on a connection that was there before. */
+  /** A new database type for each case, on a connection that was opened before. */
   async function fresh(): Promise<{ mood: string; pair: string; table: string; pid: number }> {
     const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
     const n = ++made
     const names = { mood: `mood_${n}`, pair: `pair_${n}`, table: `table_${n}` }
     await look.unsafe(`create type ${names.mood} as enum ('calm', 'busy'); create type ${names.pair} as (a int, b text);
-      create table ${names.table} (id int, word text); insert into ${names.table} values (1, 'a'), (2, 'b,c')`)
+      create table ${names.table} (id int, title text); insert into ${names.table} values (1, 'a'), (2, 'b,c')`)
     return { ...names, pid: (row as { pid: number }).pid }
   }
   const moods = ['calm', 'busy', null]
@@ -238,7 +238,7 @@ t.test('types that are younger than the connection', async t => {
     const [row] = await sql.unsafe(`select $1::${mood}[] as moods, ($1::${mood}[])::text as text`, [moods as string[]])
     t.same(row, { moods, text: '{calm,busy,NULL}' })
   })
-  await t.test('on the connection there was', async t => {
+  await t.test('on the existing connection', async t => {
     const [before] = await sql`select pg_backend_pid() as pid`
     t.equal((await fresh()).pid, before?.pid)
   })

@@ -1,4 +1,4 @@
-// Changing the secret while everything runs: processes of the old and the new configuration serve the same tenants.
+// Rotation of the secret under load: processes of the old and the new configuration serve the same tenants.
 
 import t from 'tap'
 import { createLogins, type Login } from '../../../../plugins/distributed-tenant/credentials/logins.js'
@@ -13,7 +13,7 @@ import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { rig, roleSecret, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 
-t.test('which password is next', async t => {
+t.test('the next password to try', async t => {
   const service = parseServiceName('employee')
   const database = tenantDatabaseName(parseTenantId('acme'), service)
   const refusal = Object.assign(new Error('refused'), { code: '28P01' })
@@ -38,7 +38,7 @@ t.test('which password is next', async t => {
   })
 
   await t.test(
-    'the round ends with the key it began with, as a role may be changed back between two tries',
+    'the round ends with the key it began with, as a role may be changed back between two attempts',
     async t => {
       const { keptOut, refused, next, keyOf } = make(2)
       const tried: number[] = []
@@ -53,7 +53,7 @@ t.test('which password is next', async t => {
     },
   )
 
-  await t.test('a refusal that comes late is tried again by the key that another has found', async t => {
+  await t.test('a late refusal is tried again with the key that another connection has found', async t => {
     const { keptOut, refused, next, keyOf } = make(2)
     const [late, first] = [next(), next()]
     t.ok(refused(first))
@@ -97,7 +97,7 @@ t.test('a new key', async t => {
   const served = (tenancy: Tenancy, statement?: string) => codeOf(ask(tenancy, statement))
   const cut = async (tenancy: Tenancy) => {
     await server`select pg_terminate_backend(pid) from pg_stat_activity where usename like 'tenant%'`
-    await until('the cut is seen', 20_000, () => tenancy.pools.tenants.info().open === 0)
+    await until('the cut is noticed', 20_000, () => tenancy.pools.tenants.info().open === 0)
   }
   const verifiers = async () =>
     (await server`select rolname, rolpassword from pg_authid where rolname like 'tenant%' order by 1`).map(
@@ -114,10 +114,10 @@ t.test('a new key', async t => {
     const both = await parts('employee', { roleSecret: `${k2},${k1}`, maxConnectionsPerTenant: 10 })
     const outcomes = await Promise.all(Array.from({ length: 10 }, () => served(both, 'select pg_sleep(0.02)')))
     t.same(outcomes, Array(10).fill('no error'))
-    t.same(await verifiers(), old, 'nothing was changed by being used')
+    t.same(await verifiers(), old, 'no role was changed by a login')
   })
 
-  await t.test('is what a tenant’s role gets at its next provisioning, and the fleet shows who has not', async t => {
+  await t.test('is given to a role at its next provisioning, and the fleet lists the roles without it', async t => {
     const both = await parts('employee', { roleSecret: `${k2},${k1}` })
     const findings = async () => (await both.inspectFleet()).tenants.map(tenant => tenant.findings)
     t.same(await findings(), [['role_key'], ['role_key']])
@@ -128,20 +128,20 @@ t.test('a new key', async t => {
     t.equal(new Set([...old, ...now]).size, 4)
   })
 
-  await t.test('that stands behind the current one is found too', async t => {
+  await t.test('that is listed after the current one is found too', async t => {
     const behind = await parts('employee', { roleSecret: `${k1},${k2}` })
     t.equal(await served(behind), 'no error')
     await cut(behind)
     t.equal(await served(behind), 'no error')
   })
 
-  await t.test('that a process does not have keeps it out, and the role is left as it is', async t => {
+  await t.test('that a process lacks keeps it out, and the role is left unchanged', async t => {
     const now = await verifiers()
     await cut(before)
     const seen: PublishedStep[] = []
     t.teardown(subscribe(step => seen.push(step), undefined, ['role']))
     t.equal(await served(before), 'TENANT_DATABASE_UNAVAILABLE')
-    const failed = await until('told', 20_000, () =>
+    const failed = await until('the failure is reported', 20_000, () =>
       seen.find(step => step.area === 'role' && step.event.type === 'repair_failed'),
     )
     t.match(failed, {
@@ -150,7 +150,7 @@ t.test('a new key', async t => {
     t.same(await verifiers(), now)
   })
 
-  await t.test('is in no error', async t => {
+  await t.test('stands in no error', async t => {
     const error = await ask(before).catch((error: Error) => error)
     const seen = JSON.stringify(error, Object.getOwnPropertyNames(error)) + String((error as Error).cause)
     t.notMatch(seen, /secret-of-the-tests|[0-9a-f]{64}/)

@@ -45,7 +45,7 @@ t.test('a password is of its key, service and tenant alone', async t => {
   t.equal(current(employee, `k1:${one}`), password)
 })
 
-t.test('a key has a name that tells its secret from another of the same id, and not what it is', async t => {
+t.test('a key has a name that differs for another secret of the same id, and does not reveal the secret', async t => {
   const { current, keys } = createCredentials(employee, parseRoleKeys(`k1:${one},k2:${two}`))
   t.equal(current, keys[0])
   t.match(current, /^k1\.[0-9a-f]{8}$/)
@@ -53,7 +53,7 @@ t.test('a key has a name that tells its secret from another of the same id, and 
   t.not(createCredentials(employee, parseRoleKeys(`k1:${two}`)).current, current)
 })
 
-t.test('a verifier is RFC 5802’s, and tells nothing of the password', async t => {
+t.test('a verifier is RFC 5802’s, and reveals nothing about the password', async t => {
   const verifier = scramVerifier('pencil', Buffer.from('00112233445566778899aabbccddeeff', 'hex'))
   t.match(verifier, /^SCRAM-SHA-256\$1:ABEiM0RVZneImaq7zN3u\/w==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$/)
   const credentials = createCredentials(employee, parseRoleKeys(`k1:${one}`))

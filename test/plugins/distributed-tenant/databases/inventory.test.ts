@@ -1,4 +1,4 @@
-// The look at the whole fleet from the central database, the repair of one tenant, and the drop of one.
+// The inspection of the whole fleet from the central database, the repair of one tenant, and the drop of one.
 import t from 'tap'
 import { dropTenantDatabase } from '../../../../plugins/distributed-tenant/databases/databases.js'
 import { repairable } from '../../../../plugins/distributed-tenant/databases/inventory.js'
@@ -7,7 +7,7 @@ import { rig, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 
 t.test('the fleet', async t => {
-  // Without its reconciler, which would mend what is to be looked at.
+  // Without its reconciler, which would repair the faults that are to be found.
   const { tenancy: parts, look } = await rig(t, ['employee'])
   const tenancy = await parts('employee')
   const server = look('employee')
@@ -30,7 +30,7 @@ t.test('the fleet', async t => {
   const acme = parseTenantId('acme')
   const base = 'tenant_acme_employee'
 
-  await t.test('in order has no findings, and nothing is open or stray', async t => {
+  await t.test('in order has no findings, and no database is open to PUBLIC or unknown', async t => {
     await central`insert into tenants (id, name) values ('pending', 'Not made yet')`
     const inventory = await tenancy.inspectFleet()
     t.match(inventory, {
@@ -46,7 +46,7 @@ t.test('the fleet', async t => {
   })
 
   await t.test('is read without a connection to a tenant’s database', async t => {
-    await until('all are gone', 5_000, async () => {
+    await until('no connection is open', 5_000, async () => {
       const left = await server`select pg_terminate_backend(pid) from pg_stat_activity where datname like 'tenant%'`
       return left.length === 0
     })
@@ -77,19 +77,19 @@ t.test('the fleet', async t => {
     ['role_key', () => central`update tenants set role_key = null where id = 'acme'`],
   ]
   for (const [finding, harm] of harms) {
-    await t.test(`with ${finding} is told so, and mended`, async t => {
+    await t.test(`with ${finding} is reported, and repaired`, async t => {
       await harm()
       t.same(await findings(), [finding])
       t.ok(repairable.has(finding as never) || finding === 'role_powerful')
       await tenancy.repairTenant(acme)
       t.same(await findings(), [])
-      // A session of the role that is gone is ended; whoever had it idle sees that a moment later.
+      // A session of the dropped role is ended; a pool that had it idle notices that a moment later.
       await until('served', 5_000, async () => (await served()) === 'no error')
       t.same(await findings('globex'), [])
     })
   }
 
-  await t.test('a role that is gone is also made again by provisioning', async t => {
+  await t.test('a dropped role is also created again by provisioning', async t => {
     await server.unsafe(`revoke all on database ${base} from ${base}; drop role ${base}`)
     t.match(await tenancy.provisioner.provision(acme), { provisioned: 'ready' })
     t.same(await findings(), [])
@@ -108,7 +108,7 @@ t.test('the fleet', async t => {
     await until('served', 5_000, async () => (await served()) === 'no error')
   })
 
-  await t.test('a mark that is gone or another’s is told, and nothing is mended or dropped', async t => {
+  await t.test('a mark that is gone or another’s is reported, and nothing is repaired or dropped', async t => {
     const [row] = await server`
       select shobj_description(oid, 'pg_database') as comment from pg_database where datname = ${base}`
     const comment = row?.comment as string
@@ -126,7 +126,7 @@ t.test('the fleet', async t => {
     t.same(await findings(), [])
   })
 
-  await t.test('names and doors that belong to nobody are told', async t => {
+  await t.test('databases and roles without a tenant, and open databases, are reported', async t => {
     await server`create database tenant_stray_employee`
     await server`create role tenant_lost_employee`
     await server`create database tenant_of_core`
@@ -150,7 +150,7 @@ t.test('the fleet', async t => {
     return tenancy.pools.provisioning.session(sql => dropTenantDatabase(sql, tenant))
   }
 
-  await t.test('a tenant’s database is dropped with its role, also in use, and again without harm', async t => {
+  await t.test('a tenant’s database is dropped with its role, even in use, and a second time without harm', async t => {
     await ask('tenant_globex_employee')
     t.equal(await drop('globex'), true)
     t.equal((await server`select 1 from pg_roles where rolname = 'tenant_globex_employee'`).length, 0)
@@ -158,7 +158,7 @@ t.test('the fleet', async t => {
     t.same(await findings('globex'), ['database_missing'])
   })
 
-  await t.test('a database that was ready and is gone is not made again empty', async t => {
+  await t.test('a database that was ready and is gone is not created again empty', async t => {
     const globex = parseTenantId('globex')
     t.equal(await codeOf(tenancy.provisioner.provision(globex)), 'TENANT_DATABASE_MISSING')
     t.equal((await server`select 1 from pg_database where datname = 'tenant_globex_employee'`).length, 0)
@@ -166,7 +166,7 @@ t.test('the fleet', async t => {
     t.match(row, { step: 'database', last_error: /was ready and is gone/ })
   })
 
-  await t.test('what an interrupted DROP left is dropped', async t => {
+  await t.test('a database that an interrupted DROP left is dropped', async t => {
     await server`update pg_database set datconnlimit = -2 where datname = ${base}`
     t.same(await findings(), ['database_invalid'])
     t.equal(await drop('acme'), true)

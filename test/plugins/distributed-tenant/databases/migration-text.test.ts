@@ -1,8 +1,8 @@
-// What a migration's text is refused for before it is run, and what looks like it and is not.
+// Texts of migrations that are refused before they run, and similar texts that are accepted.
 import t from 'tap'
 import { flawIn } from '../../../../plugins/distributed-tenant/databases/migration-text.js'
 
-t.test('a migration is refused, by its line, that', async t => {
+t.test('a migration is refused, with its line, that', async t => {
   const refused: readonly (readonly [text: string, what: string, line: number])[] = [
     ['begin;\ncreate table a ();\ncommit;', 'BEGIN', 1],
     ['create table a ();\n  CoMmIt ;create table b ()', 'COMMIT', 2],
@@ -35,7 +35,7 @@ t.test('a migration is refused, by its line, that', async t => {
   }
 })
 
-t.test('a migration is left alone that', async t => {
+t.test('a migration is accepted that', async t => {
   const harmless = [
     'select \'commit;\', "commit", $$ commit; $$, $x$ begin; $x$ -- commit\n/* ; commit; */',
     "do $$ begin execute format('alter database %I set timezone = %L', current_database(), 'UTC'); end $$",
@@ -52,7 +52,7 @@ t.test('a migration is left alone that', async t => {
   for (const text of harmless) await t.test(`says ${JSON.stringify(text)}`, async t => t.equal(flawIn(text), null))
 })
 
-t.test('a text is read in a time that grows with its length', async t => {
+t.test('a text is checked in time proportional to its length', async t => {
   for (const piece of [
     "'",
     '"',

@@ -83,7 +83,7 @@ t.test('running migrations', async t => {
     t.same(await central`select x from made`, [{ x: 1 }])
   })
 
-  await t.test('taking one back waits for it while it is being applied', async t => {
+  await t.test('taking one back waits until it has been applied', async t => {
     const slow = t.testdir({
       '001.do.slow.sql': 'create table slow (x int); select pg_sleep(1)',
       '001.undo.slow.sql': 'drop table slow',
@@ -98,7 +98,7 @@ t.test('running migrations', async t => {
     t.same(await central`select to_regclass('slow') as slow`, [{ slow: null }])
   })
 
-  await t.test('a failing one leaves nothing of itself and names itself', async t => {
+  await t.test('a failing one leaves no trace in the database and is named', async t => {
     writeFileSync(`${dir}/002.do.b.sql`, 'create table half (x int); select 1/0')
     const set = readMigrations('twenty', dir)
     await t.rejects(migrate(central, set), {
@@ -129,15 +129,15 @@ t.test('running migrations', async t => {
       const set = (text: string) => readMigrations('ends', t.testdir({ '001.do.a.sql': text }))
       await migrate(central, set(before))
       await central`update distributed_tenant.schema_migrations set checksum = ${recorded} where set = 'ends'`
-      t.same(await migrate(central, set(before)), [], 'as it was')
+      t.same(await migrate(central, set(before)), [], 'unchanged')
       t.same(await migrate(central, set(before.replaceAll('\r', ''))), [], 'with line feeds')
       await t.rejects(migrate(central, set('select 1')), { message: /was changed/ })
       t.same(await migrate(central, set(`select 1;\n-- applied as: ${recorded}\n`)), [])
     },
   )
 
-  // Past every look at the text, which reads strings as the server does by default: where a database says otherwise, this
-  // one ends later, and what follows is no comment.
+  // The check of the text does not find these, as it reads strings as the server does by default: where a database
+  // has another setting, this string ends later, and the following text is no comment.
   const hidden = String.raw`select '\'; --'; `
   const escapes = (way: 'off' | 'on') =>
     central.unsafe(
@@ -156,20 +156,20 @@ t.test('running migrations', async t => {
     prepared: "create table t_NAME (); prepare transaction 'NAME'",
   }
   for (const [how, text] of Object.entries(endings)) {
-    await t.test(`a file that ends its transaction is found out and does not count: ${how}`, async t => {
+    await t.test(`a file that ends its transaction is detected and does not count: ${how}`, async t => {
       await escapes('off')
       const name = `ends_${how.replace(' ', '_')}`
       const prepared = how === 'prepared'
       await t.rejects(migrate(central, unseen(name, hidden + text.replaceAll('NAME', name))), {
         code: 'MIGRATION_FAILED',
-        // The server of the tests has no room for prepared transactions, and says so.
+        // The server of the tests does not allow prepared transactions, and reports that.
         message: prepared ? /prepared transactions are disabled/ : /migration 1 \(a\) ended its transaction/,
       })
       t.equal(await appliedVersion(central, name), 0)
     })
   }
 
-  await t.test('an undo file that ends its transaction is found out, and the version stays', async t => {
+  await t.test('an undo file that ends its transaction is detected, and the version stays', async t => {
     const set = unseen('undone', 'create table undone ()', `${hidden}drop table undone; commit; select 1`)
     await migrate(central, set)
     await t.rejects(revert(central, set, 0), {

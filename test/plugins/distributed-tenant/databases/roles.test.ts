@@ -1,4 +1,5 @@
-// What SQL of one tenant can do to others and to the service, tried on a live server as the tenant's own role.
+// The limits of SQL from one tenant: statements against others and the service, run on a live server as the tenant's
+// own role.
 import postgres from 'postgres'
 import t from 'tap'
 import {
@@ -39,7 +40,7 @@ t.test('a tenant’s role', async t => {
   const acme = login('acme')
   const globex = login('globex')
 
-  await t.test('is what a handler’s queries run as', async t => {
+  await t.test('runs the queries of a handler', async t => {
     const [row] = await app.tenants.run('acme', ({ sql }) => sql`select current_user as me, session_user as session`)
     t.same(row, { me: 'tenant_acme_employee', session: 'tenant_acme_employee' })
   })
@@ -128,31 +129,31 @@ t.test('a tenant’s role', async t => {
     })
   }
 
-  await t.test('cannot open its door to another: GRANT warns and gives nothing', async t => {
+  await t.test('cannot open its database to another: GRANT warns and grants nothing', async t => {
     await acme.unsafe('grant connect on database tenant_acme_employee to tenant_globex_employee')
     await acme.unsafe('grant connect on database tenant_acme_employee to public')
     t.equal(await codeOf(login('globex', 'tenant_acme_employee')`select 1`), '42501')
   })
 
-  await t.test('works on rows and sequences, also in schemas and tables of later migrations', async t => {
-    await acme`insert into public.words (word) values ('one')`
-    await acme`insert into side.things (word) values ('two')`
-    await acme`update side.things set word = 'three'`
-    t.same([...(await acme`select word from side.things`)], [{ word: 'three' }])
+  await t.test('works on rows and sequences, in schemas and tables of later migrations too', async t => {
+    await acme`insert into public.words (title) values ('one')`
+    await acme`insert into side.things (title) values ('two')`
+    await acme`update side.things set title = 'three'`
+    t.same([...(await acme`select title from side.things`)], [{ title: 'three' }])
     t.same([...(await acme`select side.loud('three') as loud`)], [{ loud: 'THREE' }])
     await acme`create temporary table mine (x int)`
     await acme`delete from side.things`
     const later = await build('employee', { migrations: { tenant: fixture('schemas2') } })
     await later.tenants.create({ id: 'acme', name: 'Acme' })
-    await acme`insert into side.later (word) values ('four')`
-    // It puts the spare of the release before away: row, database, role.
-    await until('the spare is gone', 30_000, async () => {
+    await acme`insert into side.later (title) values ('four')`
+    // The start first removes the spare of the release before: row, database, role.
+    await until('the spare is removed', 30_000, async () => {
       const left = await server`select 1 from pg_roles where rolname like 'spare%'`
       return left.length === 0 && (await central`select 1 from spares`).length === 0
     })
   })
 
-  await t.test('takes nothing from its group or from others in it', async t => {
+  await t.test('gets no right from its group or from others in it', async t => {
     const members = async () => [
       ...(await server`select roleid, member, grantor from pg_auth_members where roleid >= 16384 order by 1, 2, 3`),
     ]
@@ -164,14 +165,14 @@ t.test('a tenant’s role', async t => {
       t.equal(await codeOf(sql`select * from public.words`), 'no error')
   })
 
-  await t.test('holds locks and hears notifications in its own database alone', async t => {
+  await t.test('holds locks and receives notifications in its own database alone', async t => {
     await acme`select pg_advisory_lock(1)`
     t.same([...(await globex`select pg_try_advisory_lock(1) as free`)], [{ free: true }])
     await acme`select pg_advisory_unlock_all()`
   })
 
-  await t.test('may spoil its own settings and password, which is seen or met, and mended', async t => {
-    // No reconciler mends it before it is seen.
+  await t.test('may break its own settings and password, which is detected and repaired', async t => {
+    // No reconciler repairs it before it is detected.
     await central`select pg_advisory_lock(hashtextextended('distributed_tenant.reconcile', 0))`
     await acme.unsafe(`alter role tenant_acme_employee set search_path = 'nowhere'`)
     await acme.unsafe(`alter role tenant_acme_employee in database tenant_acme_employee set work_mem = '1GB'`)
@@ -188,10 +189,10 @@ t.test('a tenant’s role', async t => {
     const served = () => codeOf(app.tenants.run('acme', ({ sql }) => sql`select 1`))
     await server`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tenant_acme_employee'`
     t.equal(await served(), 'TENANT_DATABASE_UNAVAILABLE')
-    await until('mended', 20_000, async () => (await served()) === 'no error')
+    await until('repaired', 20_000, async () => (await served()) === 'no error')
   })
 
-  await t.test('that was given more by hand is told at the start, and refuses it in production', async t => {
+  await t.test('that was given more rights by hand is reported at the start, and refuses it in production', async t => {
     await server`alter role tenant_globex_employee createdb`
     const more = {
       production: true,

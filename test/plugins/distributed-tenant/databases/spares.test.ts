@@ -1,4 +1,4 @@
-// Databases made ahead: kept at their number, taken once, whole or not at all, and put away when nobody can use them.
+// Spare databases: kept at their number, taken once, completely or not at all, and removed when they cannot be used.
 
 import t from 'tap'
 import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
@@ -42,7 +42,7 @@ t.test('spares', async t => {
     t.same(steps.slice(0, 4), ['making', 'cloned', 'certified', 'made'])
   })
 
-  await t.test('are closed to everybody, with a role that cannot log in', async t => {
+  await t.test('are closed to every role, with a role that cannot log in', async t => {
     const rows = await server`
       select datallowconn, datacl::text as rights, rolcanlogin from pg_database join pg_roles on rolname = datname
       where datname like 'spare%'`
@@ -53,7 +53,7 @@ t.test('spares', async t => {
     }
   })
 
-  await t.test('one becomes a tenant’s, whole: database, role, mark, registry and status event', async t => {
+  await t.test('one becomes a tenant’s completely: database, role, mark, registry and status event', async t => {
     const [first] = await central<{ name: string; certificate: string }[]>`
       select name, certificate from spares order by made_at limit 1`
     const [before] = await server`select oid from pg_database where datname = ${first?.name as string}`
@@ -97,11 +97,11 @@ t.test('spares', async t => {
     await settled(3)
     const before = await listed()
     t.equal(await tenancy.spares.take(parseTenantId('acme')), 'ready')
-    t.equal(await tenancy.spares.take(parseTenantId('nobody')), 'gone')
+    t.equal(await tenancy.spares.take(parseTenantId('unknown')), 'gone')
     t.same(await listed(), before)
   })
 
-  await t.test('a burst in two replicas takes each once, and makes the rest without', async t => {
+  await t.test('a burst in two replicas takes each once, and creates the rest without', async t => {
     const replica = await keeping(3)
     const ids = Array.from({ length: 12 }, (_, n) => parseTenantId(`burst-${n}`))
     for (const id of ids) await central`insert into tenants (id, name) values (${id}, 'Burst')`
@@ -125,7 +125,7 @@ t.test('spares', async t => {
     await replica.close()
   })
 
-  await t.test('what a killed keeper leaves is put away: unfinished, unlisted, half dropped', async () => {
+  await t.test('leftovers of a killed keeper are removed: unfinished, unlisted, half dropped', async () => {
     await server`create database spare_employee_900 owner employee_service`
     await server.unsafe('set role employee_service; create role spare_employee_901; reset role')
     await server`create database spare_employee_902 owner employee_service`
@@ -136,13 +136,13 @@ t.test('spares', async t => {
     const left = () => server`
       select datname from pg_database where datname ~ 'spare_employee_90'
       union all select rolname from pg_roles where rolname ~ 'spare_employee_90'`
-    await until('all is put away', 20_000, async () => (await left()).length === 0)
+    await until('all are removed', 20_000, async () => (await left()).length === 0)
     await settled(3)
     await next.close()
   })
 
-  await t.test('one that was dropped by hand is no obstacle', async t => {
-    // Else the keeper may put it away before it is taken.
+  await t.test('one that was dropped by hand is replaced', async t => {
+    // Otherwise the keeper may remove it before it is taken.
     await central`select pg_advisory_lock(hashtextextended('distributed_tenant.spares', 0))`
     const [oldest] = await central<{ name: string }[]>`select name from spares order by made_at limit 1`
     await server`drop database ${server(oldest?.name as string)}`
@@ -150,21 +150,21 @@ t.test('spares', async t => {
     t.match(await tenancy.provisioner.provision(parseTenantId('unlucky')), { provisioned: 'ready' })
     t.ok(seen.some(step => step.area === 'spare' && step.event.type === 'refused' && step.event.id === 'unlucky'))
     await central`select pg_advisory_unlock(hashtextextended('distributed_tenant.spares', 0))`
-    // The keeper looked when it was refused, and looks again in its own time.
+    // The keeper looked when it was refused, and looks again at its own interval.
     await settled(3, 40_000)
   })
 
-  await t.test('a server that refuses to make one costs no tenant, and is asked again', async t => {
+  await t.test('a server that refuses to create one costs no tenant, and is asked again', async t => {
     await central`alter sequence spare_numbers owner to postgres`
     const failed = () => seen.filter(step => step.area === 'spare' && step.event.type === 'failed').length
     await central`insert into tenants (id, name) values ('lean', 'Lean')`
     t.match(await tenancy.provisioner.provision(parseTenantId('lean')), { provisioned: 'ready' }, 'from a spare')
-    await until('the refusal is told', 20_000, () => failed() > 0)
+    await until('the refusal is reported', 20_000, () => failed() > 0)
     await central`alter sequence spare_numbers owner to employee_service`
     await settled(3)
   })
 
-  await t.test('a new release replaces them, and drops the template that nobody uses any more', async t => {
+  await t.test('a new release replaces them, and drops the template that no process uses any more', async t => {
     const old = await listed()
     const newer = await keeping(3, { migrations: { tenant: fixture('notes2') } })
     const now = await until('all replaced', 20_000, async () => {
@@ -186,10 +186,10 @@ t.test('spares', async t => {
     await last.close()
   })
 
-  await t.test('an older release beside a newer one makes none of its own and leaves the newer ones', async t => {
+  await t.test('an older release beside a newer one makes none of its own and keeps the newer ones', async t => {
     const before = await settled(3)
     const older = await keeping(3)
-    await until('it has looked', 20_000, async () => {
+    await until('its pass is over', 20_000, async () => {
       const [row] = await central`select 1 from templates where version = 1 and used_at > now() - interval '5 seconds'`
       return row
     })
@@ -197,7 +197,7 @@ t.test('spares', async t => {
     t.same(await listed(), before)
   })
 
-  await t.test('none are made where none are wanted', async t => {
+  await t.test('none are made where the number is zero', async t => {
     const app = await build('employee', { migrations: { tenant: fixture('notes2') } })
     t.match(await app.tenants.create({ id: 'from-spare', name: 'x' }), { provisioned: 'ready' })
     await app.close()

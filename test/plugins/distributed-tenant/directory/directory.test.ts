@@ -23,7 +23,7 @@ t.test('looking a tenant up', async t => {
   }
   const seen: PublishedStep[] = []
   t.teardown(subscribe(step => seen.push(step)))
-  /** One that hears words, has Redis, and can tell new entries there from old. */
+  /** A replica that receives notifications, has Redis, and can distinguish new entries there from old. */
   const trusting = async () => {
     seen.length = 0
     const fresh = await start()
@@ -54,14 +54,15 @@ t.test('looking a tenant up', async t => {
     })
   const central = look('employee', 'employee_central')
   const seal = createSeal(parseServiceName('employee'), parseRoleKeys(roleSecret))
-  /** What a service has put, without its seal. */
+  /** The entry that a service has put, without its seal. */
   const entryOf = async (id: string) => {
     const bytes = await client.getBuffer(`fdt:v1:employee:${id}`)
     return JSON.parse((bytes && seal.open(bytes)?.toString()) ?? '{}')
   }
   /**
-   * Every replica has heard of the newest change of a tenant, has forgotten what it had in memory, and has put what it
-   * fetched anew into Redis: as often as it has heard, as an earlier word may have fetched what a later one tells of.
+   * Every replica has received the notification of the newest change of a tenant, has forgotten its cached entry,
+   * and has put a newly read one into Redis. It does that once for each notification, as an earlier one may have
+   * caused a read that a later one is about.
    */
   const settled = async (id: string, change: () => Promise<number>) => {
     const monitor = await client.monitor()
@@ -70,22 +71,22 @@ t.test('looking a tenant up', async t => {
       if (command?.toLowerCase() === 'eval' && key === `fdt:v1:employee:${id}`)
         puts.push({ from, revision: Number(revision) })
     })
-    const words = replicas.map(() => [] as number[])
+    const received = replicas.map(() => [] as number[])
     const offs = replicas.map((one, n) =>
       one.notifications.subscribe('fdt_tenants', payload => {
-        const word = JSON.parse(payload) as { id: string; revision: number }
-        if (word.id === id) words[n]?.push(word.revision)
+        const notice = JSON.parse(payload) as { id: string; revision: number }
+        if (notice.id === id) received[n]?.push(notice.revision)
       }),
     )
     const newest = await change()
-    await until('each has heard it, and asked to put it', 10_000, () => {
+    await until('each has received it, and asked to put the entry', 10_000, () => {
       const senders = [...new Set(puts.map(({ from }) => from))]
       const last = senders.every(one => puts.findLast(({ from }) => from === one)?.revision === newest)
       return (
-        words.every(seen => seen.at(-1) === newest) &&
+        received.every(seen => seen.at(-1) === newest) &&
         senders.length === replicas.length &&
         last &&
-        puts.length === words.flat().length
+        puts.length === received.flat().length
       )
     })
     for (const off of offs) off()
@@ -151,7 +152,7 @@ t.test('looking a tenant up', async t => {
     t.same(sources(), ['registry'])
   })
 
-  await t.test('hears of a suspension made by another replica within 2 s, also of one made with psql', async t => {
+  await t.test('refuses within 2 s a tenant that another replica or psql suspended', async t => {
     t.equal((await who(replica, 'acme')).statusCode, 200)
     await app.tenants.suspend('acme')
     await until('refused', 2_000, async () => (await who(replica, 'acme')).json().code === 'TENANT_SUSPENDED')
@@ -160,14 +161,14 @@ t.test('looking a tenant up', async t => {
     await until('served', 2_000, async () => (await who(replica, 'acme')).statusCode === 200)
   })
 
-  await t.test('tells an unknown tenant as such, and serves it soon after it was made', async t => {
+  await t.test('answers 404 for an unknown tenant, and serves it soon after it was made', async t => {
     t.match((await who(replica, 'initech')).json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
-    t.equal(await client.exists('fdt:v1:employee:initech'), 0, 'nobody’s id gets no key')
+    t.equal(await client.exists('fdt:v1:employee:initech'), 0, 'an unknown id gets no key')
     await app.tenants.create({ id: 'initech', name: 'Initech' })
     await until('served', 2_000, async () => (await who(replica, 'initech')).statusCode === 200)
   })
 
-  await t.test('takes what is wrong in Redis for a miss', async t => {
+  await t.test('treats a wrong entry in Redis as a miss', async t => {
     const key = 'fdt:v1:employee:acme'
     const right = await entryOf('acme')
     const sealed = (more: object) => seal.close(JSON.stringify({ ...right, ...more }))
@@ -187,7 +188,7 @@ t.test('looking a tenant up', async t => {
       ['no time', sealed({ at: undefined, name: 'Old' }), 'outdated'],
       ['no schema version', sealed({ name: 'Old', schemaVersion: undefined }), 'outdated'],
       ['a schema version that is none', sealed({ schemaVersion: '1' }), 'garbage'],
-      // By somebody who knows everything about an entry but the secret.
+      // Written with full knowledge of an entry except the secret.
       ['no seal', JSON.stringify({ ...right, lifecycle: 'deleted', revision: 1e9 }), 'garbage'],
       ['another seal', `${'A'.repeat(43)}${JSON.stringify({ ...right, revision: 1e15 })}`, 'garbage'],
       ['another service’s seal', others.close(JSON.stringify({ ...right, lifecycle: 'deleted' })), 'garbage'],
@@ -199,8 +200,8 @@ t.test('looking a tenant up', async t => {
       seen.length = 0
       t.match((await who(fresh, 'acme')).json(), { id: 'acme', name: 'Acme', settings: { plan: 'large' } }, what)
       t.same(flaws(), [counted], `${what} is counted`)
-      // Its put, late on a busy machine, would replace what the next case plants.
-      await until('what is right is written again', 10_000, async () => {
+      // A late put, on a busy machine, would replace the entry that the next case plants.
+      await until('the right entry is written again', 10_000, async () => {
         const now = await client.get(key)
         return now !== null && now !== value
       })
@@ -211,7 +212,7 @@ t.test('looking a tenant up', async t => {
     seen.length = 0
     t.match((await who(fresh, 'acme')).json(), { id: 'acme' }, 'a Redis list')
     t.same(flaws(), ['garbage'])
-    await until('what is right is written again', 10_000, async () => (await client.type(key)) === 'string')
+    await until('the right entry is written again', 10_000, async () => (await client.type(key)) === 'string')
   })
 
   await t.test('never lets an older row replace a newer one in Redis', async t => {
@@ -236,10 +237,10 @@ t.test('looking a tenant up', async t => {
       t.equal((await who(fresh, id)).statusCode, 200)
       spent.push(performance.now() - started)
     }
-    // The others may still put what was made.
+    // The others may still put the entries that were made.
     const own = seen.filter(({ origin }) => origin === fresh.tenants.origin)
     const failed = own.filter(({ area, event }) => area === 'cache' && event.type === 'remote_failed').length
-    t.equal(failed, 3, 'three commands met their deadline, then Redis was left alone')
+    t.equal(failed, 3, 'three commands met their deadline, then Redis was not used')
     t.ok(Math.max(...spent) < 500, `no request waits longer for Redis than its deadline: ${spent.map(Math.round)}`)
     redis.thaw()
   })
@@ -255,21 +256,21 @@ t.test('looking a tenant up', async t => {
     await until('Redis is used again', 20_000, async () => (await late.tenants.health()).cache.status === 'up')
   })
 
-  await t.test('with the registry down tells who was active before, and of nobody else that there is none', async t => {
+  await t.test('with the registry down serves tenants that were active before, and answers 503 for others', async t => {
     await app.tenants.suspend('globex')
     await until('suspended', 2_000, async () => (await who(app, 'globex')).statusCode === 403)
     t.equal((await who(app, 'acme')).statusCode, 200)
     await postgres.employee?.kill()
-    const answer = await who(app, 'nobody-asked-before')
+    const answer = await who(app, 'never-asked-before')
     t.match(answer.json(), { statusCode: 503, code: 'TENANT_LOOKUP_FAILED' })
     t.equal(answer.headers['retry-after'], '2')
     seen.length = 0
-    await until('memory knows nothing fresh any more', 10_000, async () => {
+    await until('memory has no fresh entry', 10_000, async () => {
       t.match(await who(app, 'acme'), { statusCode: 200 }, 'active when last seen')
       return sources().includes('stale')
     })
     t.match((await who(app, 'globex')).json(), { statusCode: 503, code: 'TENANT_LOOKUP_FAILED' })
     await postgres.employee?.restart()
-    await until('told again', 20_000, async () => (await who(app, 'nobody-asked-before')).statusCode === 404)
+    await until('answered again', 20_000, async () => (await who(app, 'never-asked-before')).statusCode === 404)
   })
 })

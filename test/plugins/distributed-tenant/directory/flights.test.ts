@@ -3,7 +3,7 @@ import t from 'tap'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { rig, until } from '../../../rig.js'
 
-t.test('a word that comes while the registry is being asked', async t => {
+t.test('a notification that arrives during a read of the registry', async t => {
   const { app: build, look, servers } = await rig(t, ['employee'])
   const app = await build('employee', {}, one => {
     one.get('/who', { config: { tenant: 'required' } }, async request => request.tenant)
@@ -20,19 +20,22 @@ t.test('a word that comes while the registry is being asked', async t => {
     seen.flatMap(({ area, event }) => (area === 'lookup' && event.type === 'lookup' ? [event.source] : []))
   const announced: { id: string; revision: number }[] = []
   t.teardown(app.notifications.subscribe('fdt_tenants', payload => announced.push(JSON.parse(payload))))
-  const hears = (id: string, revision: number) =>
-    until('heard', 10_000, () => announced.some(one => one.id === id && one.revision === revision))
+  const receives = (id: string, revision: number) =>
+    until('received', 10_000, () => announced.some(one => one.id === id && one.revision === revision))
   const waiting = async (count: number) => {
     const [row] = await central<{ count: number }[]>`
       select count(*)::int from pg_locks where relation = 'tenants'::regclass and not granted`
     return row?.count === count
   }
 
-  /** Asks for a tenant while the registry cannot answer, has a word come about `of(id)`, and asks again: then, and later. */
+  /**
+   * Asks for a tenant while the registry cannot answer, notifies about `of(id)`, and asks again: at once, and
+   * later.
+   */
   const ask = async (id: string, of: (id: string) => string, flights: number) => {
     await app.tenants.create({ id, name: id })
     const [row] = await central<{ revision: number }[]>`select revision::int from tenants where id = ${id}`
-    await hears(id, row?.revision ?? 0)
+    await receives(id, row?.revision ?? 0)
     seen.length = 0
     const who = async () => (await app.inject({ url: '/who', headers: { 'hrms-client-id': id } })).statusCode
     const answers = await holder.begin(async tx => {
@@ -40,7 +43,7 @@ t.test('a word that comes while the registry is being asked', async t => {
       const first = who()
       await until('one asks', 10_000, () => waiting(1))
       await central.notify('fdt_tenants', JSON.stringify({ id: of(id), revision: 99 }))
-      await hears(of(id), 99)
+      await receives(of(id), 99)
       const second = who()
       if (flights > 1) await until('another asks', 10_000, () => waiting(flights))
       return { first, second }
@@ -51,10 +54,10 @@ t.test('a word that comes while the registry is being asked', async t => {
   }
 
   await t.test('about another tenant, changes nothing', async t => {
-    t.equal(await ask('acme', () => 'somebody', 1), 1)
+    t.equal(await ask('acme', () => 'another', 1), 1)
   })
 
-  await t.test('about the tenant, has who asks after it be told anew, and only that is remembered', async t => {
+  await t.test('about the tenant, makes later requests read again, and only that answer is cached', async t => {
     t.equal(await ask('globex', id => id, 2), 2)
   })
 })

@@ -17,24 +17,24 @@ const entry = (id: string, more: Partial<DirectoryEntry> = {}): DirectoryEntry =
   ...more,
 })
 
-t.test('what is remembered of a lookup', async t => {
+t.test('a cached lookup', async t => {
   let now = 1_000
   const memory = createMemory(() => now)
 
-  t.test('is fresh for its time, and told apart from what was never asked', async t => {
+  t.test('is fresh for its time, and distinguished from an id that was never asked for', async t => {
     memory.put('acme', entry('acme'), 5_000)
-    memory.put('nobody', null, 2_000)
+    memory.put('unknown', null, 2_000)
     t.match(memory.get('acme'), { id: 'acme' })
-    t.equal(memory.get('nobody'), null)
+    t.equal(memory.get('unknown'), null)
     t.equal(memory.get('never-asked'), undefined)
     now += 2_001
-    t.equal(memory.get('nobody'), undefined)
+    t.equal(memory.get('unknown'), undefined)
     t.match(memory.get('acme'), { id: 'acme' })
     now += 3_000
     t.equal(memory.get('acme'), undefined)
   })
 
-  t.test('serves an outage for a stated time, and only who was active and ready', async t => {
+  t.test('serves an outage for a stated time, for active and ready tenants only', async t => {
     memory.put('acme', entry('acme'), 5_000)
     memory.put('late', entry('late', { lifecycle: 'suspended' }), 5_000)
     memory.put('young', entry('young', { provisioned: 'pending' }), 5_000)
@@ -46,30 +46,30 @@ t.test('what is remembered of a lookup', async t => {
     t.equal(memory.stale('acme'), null)
   })
 
-  t.test('is gone at once when a word about it was heard', async t => {
+  t.test('is dropped at once at a notification about it', async t => {
     memory.put('acme', entry('acme'), 5_000)
     memory.drop('acme')
     t.equal(memory.get('acme'), undefined)
     t.equal(memory.stale('acme'), null)
   })
 
-  t.test('is not fresh after words may have been missed, but outlives an outage', async t => {
+  t.test('is not fresh after notifications may have been lost, but outlives an outage', async t => {
     memory.put('acme', entry('acme'), 5_000)
-    memory.put('nobody', null, 5_000)
+    memory.put('unknown', null, 5_000)
     memory.expire()
     t.equal(memory.get('acme'), undefined)
-    t.equal(memory.get('nobody'), undefined)
+    t.equal(memory.get('unknown'), undefined)
     t.match(memory.stale('acme'), { id: 'acme' })
   })
 
-  t.test('of tenants is not pushed out by ids that nobody has', async t => {
+  t.test('of a tenant is not evicted by unknown ids', async t => {
     memory.put('acme', entry('acme'), 60_000)
     globalThis.gc?.()
     const before = process.memoryUsage().heapUsed
     for (let n = 0; n < 1_000_000; n++) memory.put(`junk-${n}`, null, 60_000)
     globalThis.gc?.()
     t.match(memory.get('acme'), { id: 'acme' })
-    t.equal(memory.get('junk-0'), undefined, 'the oldest of them are forgotten')
+    t.equal(memory.get('junk-0'), undefined, 'the oldest unknown ids are forgotten')
     t.equal(memory.get('junk-999999'), null)
     const grown = (process.memoryUsage().heapUsed - before) / 1e6
     t.comment(`heap grown by ${grown.toFixed(1)} MB`)

@@ -1,4 +1,4 @@
-// What DB_INSTANCES may say, where a new tenant goes, and how the budget is shared: by rule alone.
+// The rules for DB_INSTANCES, the placement of a new tenant, and the shares of the budget.
 import t from 'tap'
 import { readEnvironment } from '../../../../plugins/distributed-tenant/config/environment.js'
 import { instancesOf, parseInstances } from '../../../../plugins/distributed-tenant/config/instances.js'
@@ -44,7 +44,7 @@ t.test('DB_INSTANCES', async t => {
   )
 })
 
-t.test('a new tenant goes to the least full instance, of equal ones to the first', async t => {
+t.test('a new tenant goes to the least full instance, and to the first of equally full ones', async t => {
   t.equal(leastFull(['main', 'b', 'c'], new Map()), 'main')
   t.equal(
     leastFull(
@@ -70,6 +70,6 @@ t.test('a new tenant goes to the least full instance, of equal ones to the first
   t.equal(leastFull([], new Map([['main', 9]])), 'main')
 })
 
-t.test('an instance may have all of the budget but a tenth for every other one', async t => {
+t.test('an instance may use the whole budget except a tenth for every other one', async t => {
   t.same([shareOf(50, 1), shareOf(50, 2), shareOf(50, 3), shareOf(5, 2), shareOf(2, 3)], [50, 45, 40, 4, 1])
 })

@@ -1,5 +1,5 @@
-// A service with two instances: where tenants are made and served, what each part finds there, and that an instance which
-// is down or frozen costs its own tenants alone.
+// A service with two instances: where tenants are created and served, the checks of each part there, and that an
+// instance that is down or frozen affects its own tenants alone.
 import t from 'tap'
 import { placeOf } from '../../../../operations/archive/tenant-place.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
@@ -25,7 +25,7 @@ t.test('placement', async t => {
       await sql<{ name: string }[]>`select datname as name from pg_database where datname like 'tenant%' order by 1`
     ).map(row => row.name)
 
-  await t.test('new tenants go to the least full instance, and are whole there', async t => {
+  await t.test('new tenants go to the least full instance, and are complete there', async t => {
     for (const id of ['one', 'two', 'three', 'four']) await app.tenants.create({ id, name: id })
     t.same(await Promise.all(['one', 'two', 'three', 'four'].map(place)), ['main', 'b', 'main', 'b'])
     t.same(await databases(look('employee')), ['tenant_one_employee', 'tenant_three_employee'])
@@ -44,7 +44,7 @@ t.test('placement', async t => {
     t.match(inventory.otherInstances, [{ instance: 'b', strayDatabases: [], strayRoles: [] }])
   })
 
-  await t.test('provisioning one again changes nothing, and one that is there already stays at home', async t => {
+  await t.test('provisioning one again changes nothing, and an existing one stays where it is', async t => {
     t.match(await tenancy.provisioner.provision(parseTenantId('two')), {
       provisioned: 'ready',
       instance: 'b',
@@ -74,7 +74,7 @@ t.test('placement', async t => {
     t.ok((left?.count ?? 9) <= 1)
   })
 
-  await t.test('each is served from where it is, and counted there', async t => {
+  await t.test('each is served from its instance, and counted there', async t => {
     for (const id of ['one', 'two'])
       await app.tenants.run(id, ({ sql }) => sql`insert into notes (body) values (${id})`)
     const inside = look('b', 'tenant_two_employee')
@@ -89,7 +89,7 @@ t.test('placement', async t => {
     t.match((await app.tenants.health()).instances, { b: { status: 'up' } })
   })
 
-  await t.test('a process that was not told of an instance does not start', async t => {
+  await t.test('a process without an instance in its configuration does not start', async t => {
     const blind: DistributedTenantOptions = {}
     await t.rejects(parts('employee', blind), {
       code: 'CONFIGURATION_INVALID',
@@ -106,7 +106,7 @@ t.test('placement', async t => {
     )
   })
 
-  await t.test('roles are mended where they are', async t => {
+  await t.test('roles are repaired on their instance', async t => {
     await away.unsafe('alter role tenant_two_employee nologin')
     const findings = async () => (await tenancy.inspectFleet()).tenants.find(({ id }) => id === 'two')?.findings
     t.same(await findings(), ['role_closed'])
@@ -126,14 +126,14 @@ t.test('placement', async t => {
     t.equal(versions.length, 1)
   })
 
-  await t.test('a deleted tenant’s database is dropped where it is', async t => {
+  await t.test('a deleted tenant’s database is dropped on its instance', async t => {
     await central`update tenants set lifecycle = 'deleted', purge_after = now() - interval '1 day' where id = 'four'`
     await tenancy.transfer.removeNow(parseTenantId('four'))
     t.notOk((await databases(away)).includes('tenant_four_employee'))
     t.match(await central`select provisioned from tenants where id = 'four'`, [{ provisioned: 'removed' }])
   })
 
-  await t.test('frozen, it costs its own tenants alone', async t => {
+  await t.test('frozen, it affects its own tenants alone', async t => {
     const server = servers.postgres.b as NonNullable<(typeof servers.postgres)[string]>
     for (const id of ['one', 'three', 'two']) await app.tenants.run(id, ({ sql }) => sql`select 1`)
     server.freeze()

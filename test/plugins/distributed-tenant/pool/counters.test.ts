@@ -1,14 +1,14 @@
-// What is told of connections: as they are now, and what has happened to them since the start.
+// Figures about connections: as they are now, and counted since the start.
 import t from 'tap'
 import { createCount } from '../../../../plugins/distributed-tenant/pool/counters.js'
 import { rig } from '../../../rig.js'
 import { codeOf, gate, stand, until } from '../stand.js'
 
-t.test('the pool tells', async t => {
+t.test('the pool reports', async t => {
   const { pool: build, databases } = await stand(t)
   const [one, two, three] = (await databases(3)) as [string, string, string]
 
-  await t.test('what is open, idle, in use, opening and waiting, in all and per key', async t => {
+  await t.test('the connections open, idle, in use, opening and waiting, in total and per key', async t => {
     const { client, pool } = build({ budget: 3, perKey: 2, acquireTimeout: 5_000 })
     await client(two).sql`select 1`
     const { passed, open } = gate()
@@ -23,31 +23,28 @@ t.test('the pool tells', async t => {
     await Promise.all(busy)
   })
 
-  await t.test(
-    'what was opened, evicted for another and refused, also when nothing of it is there any more',
-    async t => {
-      const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
-      await client(one).sql`select 1`
-      const held = client(two)
-      const holding = codeOf(held.sql`select pg_sleep(30)`)
-      await until(5_000, () => pool.info().inUse === 1)
-      t.equal(await codeOf(client(three).sql`select 1`), 'TENANT_BUSY')
-      held.release()
-      await holding
-      await until(5_000, () => pool.info().open === 0)
-      const { keys, counted, ...all } = pool.info()
-      t.match(all, { open: 0, opened: 2, evicted: 1, refused: 1 })
-      t.equal(keys.size, 0)
-      t.same(Object.fromEntries(counted), {
-        [one]: { opened: 1, evicted: 1, refused: 0 },
-        [two]: { opened: 1, evicted: 0, refused: 0 },
-        [three]: { opened: 0, evicted: 0, refused: 1 },
-      })
-    },
-  )
+  await t.test('the connections opened, evicted for another and refused, also when none is left', async t => {
+    const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
+    await client(one).sql`select 1`
+    const held = client(two)
+    const holding = codeOf(held.sql`select pg_sleep(30)`)
+    await until(5_000, () => pool.info().inUse === 1)
+    t.equal(await codeOf(client(three).sql`select 1`), 'TENANT_BUSY')
+    held.release()
+    await holding
+    await until(5_000, () => pool.info().open === 0)
+    const { keys, counted, ...all } = pool.info()
+    t.match(all, { open: 0, opened: 2, evicted: 1, refused: 1 })
+    t.equal(keys.size, 0)
+    t.same(Object.fromEntries(counted), {
+      [one]: { opened: 1, evicted: 1, refused: 0 },
+      [two]: { opened: 1, evicted: 0, refused: 0 },
+      [three]: { opened: 0, evicted: 0, refused: 1 },
+    })
+  })
 })
 
-t.test('connectionInfo() and the channel tell the same', async t => {
+t.test('connectionInfo() and the channel report the same', async t => {
   const { app: build } = await rig(t, ['employee'])
   const app = await build('employee', { maxConnections: 2, maxConnectionsPerTenant: 1, acquireTimeout: 2_000 })
   for (const id of ['acme', 'globex', 'initech']) await app.tenants.create({ id, name: id })

@@ -1,5 +1,6 @@
-// The pool alone, without I/O: whatever happens in whatever order, the ceiling holds, nothing is lent twice but to at most
-// eight plain reads of one key, what nobody needs any more is cut, every wait ends, and all counts go back to nothing.
+// The pool alone, without I/O, under random events in random order: the limit holds, a connection is lent once, or
+// to at most eight plain reads of one key, connections that are no longer needed are cut, every wait ends, and all
+// counts return to zero.
 import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
@@ -9,7 +10,7 @@ import type { Shareable } from '../../../../plugins/distributed-tenant/pool/stat
 import type { Scope } from '../../../../plugins/distributed-tenant/pool/wait-queue.js'
 import { until } from '../stand.js'
 
-/** A promise to be settled from outside. */
+/** A promise that the test settles. */
 function later() {
   let resolve: () => void = () => {}
   let reject: (error: Error) => void = () => {}
@@ -20,14 +21,14 @@ function later() {
   return { promise, resolve, reject }
 }
 
-/** A connection whose every turn is the test's to decide. */
+/** A connection whose every step the test decides. */
 class Fake {
   lost: Error | null = null
   worn = false
   isOpen = false
   isClosed = false
   holders = 0
-  /** Of those, the ones that want it for themselves. */
+  /** Holders that want it for themselves. */
   owners = 0
   readonly #watchers = new Set<(error: Error) => void>()
   #opened = later()
@@ -35,7 +36,7 @@ class Fake {
   readonly opened = this.#opened.promise
   readonly closed = this.#closed.promise
   readonly database: string
-  /** The server lets go only when told to. */
+  /** The server closes only when the test says so. */
   readonly slow: boolean
 
   constructor(database: string, slow: boolean) {
@@ -53,7 +54,7 @@ class Fake {
     this.isOpen = true
     this.#opened.resolve()
   }
-  /** What a refused connect or a killed backend looks like. */
+  /** The errors of a refused connect or a killed backend. */
   lose(): void {
     this.destroy(new Error('lost'))
     this.letGo()
@@ -82,7 +83,7 @@ class Fake {
   async cancel(): Promise<void> {}
 }
 
-/** What may share, once its connection has answered it three times. */
+/** Statements that may share, once their connection has answered them three times. */
 const claim: Shareable = { template: ['select 1'], values: [], shape: '' }
 
 interface Asked {
@@ -93,7 +94,7 @@ interface Asked {
   settled: boolean
 }
 
-/** One of them has most to do, so that its statements meet. */
+/** One key has most of the load, so that its statements meet. */
 const anyKey = fc.constantFrom(0, 0, 0, 0, 1, 2, 3, 4, 5)
 
 const command = fc.oneof(
@@ -139,7 +140,7 @@ const settings = fc.record({
   taught: fc.boolean(),
 })
 
-/** Where reads of one key meet on one connection. */
+/** Settings under which reads of one key share a connection. */
 const sharing = settings.map(some => ({ ...some, pooling: true, alwaysReset: false, taught: true }))
 
 const lesson = Array.from({ length: 3 }, () => [
@@ -190,7 +191,7 @@ const whatever = (chosen: typeof settings) => async () => {
           for (const fake of fakes) {
             const on = asked.filter(({ lease }) => (lease?.connection as unknown) === fake)
             if (on.length > 0 && on.every(({ abandoned }) => abandoned) && !fake.lost)
-              throw new Error('nobody needs it, and it was not cut')
+              throw new Error('it is not needed, and it was not cut')
           }
         }
         const acquire = (key: string, shares: boolean): void => {
@@ -238,7 +239,7 @@ const whatever = (chosen: typeof settings) => async () => {
           const fake = lease.connection as unknown as Fake
           fake.holders--
           if (!lease.shares) fake.owners--
-          // What shares is a read that leaves nothing, or is lost.
+          // A sharing statement is a read that leaves no state, or is lost.
           lease.release(lease.shares && as === 'reset' ? 'clean' : as, one.shares && as === 'clean' ? [] : undefined)
           lease.release('clean')
         }
@@ -289,7 +290,7 @@ const whatever = (chosen: typeof settings) => async () => {
           await Promise.resolve()
           check()
           if (asked.some(({ abandoned, lease }) => abandoned && lease)) {
-            // Whoever was given a lease meanwhile has it then.
+            // A holder that was given a lease meanwhile has it then.
             await new Promise(setImmediate)
             checkCut()
           }
@@ -336,5 +337,5 @@ const whatever = (chosen: typeof settings) => async () => {
   )
 }
 
-t.test('whatever happens in whatever order', whatever(settings))
-t.test('whatever happens where reads share connections', whatever(sharing))
+t.test('the invariants hold under random events', whatever(settings))
+t.test('the invariants hold where reads share connections', whatever(sharing))

@@ -1,5 +1,5 @@
-// Statements of several requests on one connection, on a real server: each gets its own answer, and what happens to one of
-// them costs the others nothing but what cannot be helped.
+// Statements of several requests on one connection, on a real server: each gets its own answer, and a failure of one
+// affects the others only where that cannot be avoided.
 import t from 'tap'
 import type { ClientScope } from '../../../../plugins/distributed-tenant/sql/client.js'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
@@ -9,7 +9,7 @@ type Read = (sql: SqlClient, value: number) => PromiseLike<readonly Record<strin
 
 t.test('sharing a connection', async t => {
   const { pool, look, databases } = await stand(t)
-  /** On a loaded machine every answer is slow: what is no test of that calls all of them fast. */
+  /** On a loaded machine every answer is slow: a test of another subject counts all of them as fast. */
   const build = (tweaks: PoolTweaks) => pool({ fastMs: 60_000, ...tweaks })
   const [name = ''] = await databases(1)
 
@@ -22,7 +22,10 @@ t.test('sharing a connection', async t => {
   const pids = (all: readonly (readonly Record<string, unknown>[])[]) => new Set(all.map(([row]) => row?.pid))
   const together = (clients: readonly ClientScope[], read: Read) =>
     clients.map(({ sql }, at) => Promise.resolve(read(sql, at)))
-  /** What was started before has been handed over, and no answer can have come: the loop has not looked for one. */
+  /**
+   * The statements started before have been handed over, and no answer can have arrived: the event loop has not
+   * polled.
+   */
   const sent = () =>
     new Promise(resolve =>
       process.nextTick(() => Promise.resolve().then(() => queueMicrotask(() => process.nextTick(resolve)))),
@@ -35,7 +38,7 @@ t.test('sharing a connection', async t => {
     await teach(client, backend)
     const reads = together(crowd(client, 8), backend)
     await sent()
-    t.same([pool.info().inUse, pool.info().waiting], [1, 0], 'and nobody waits')
+    t.same([pool.info().inUse, pool.info().waiting], [1, 0], 'and none waits')
     const answers = await Promise.all(reads)
     t.same(
       answers.map(([row]) => row?.value),
@@ -45,7 +48,7 @@ t.test('sharing a connection', async t => {
     t.same([pool.info().idle, pool.info().inUse], [1, 0])
   })
 
-  await t.test('a ninth waits for its turn, and hundreds get through in order', async t => {
+  await t.test('a ninth waits for its turn, and hundreds finish in order', async t => {
     const { client, pool } = build({ perKey: 1 })
     await teach(client, backend)
     const done: number[] = []
@@ -61,12 +64,12 @@ t.test('sharing a connection', async t => {
   })
 
   await t.test(
-    'a transaction among reads has a connection of its own, and is not passed by those behind it',
+    'a transaction among reads has a connection of its own, and is not overtaken by those behind it',
     async t => {
       const { client } = build({ perKey: 1 })
       await teach(client, backend)
       const done: string[] = []
-      const some = (word: string) => together(crowd(client, 20), backend).map(read => read.then(() => done.push(word)))
+      const some = (name: string) => together(crowd(client, 20), backend).map(read => read.then(() => done.push(name)))
       const before = some('before')
       await sent()
       const alone = client(name).sql.begin(async sql => {
@@ -80,7 +83,7 @@ t.test('sharing a connection', async t => {
     },
   )
 
-  await t.test('one that fails in the middle, half way through its rows, harms none beside it', async t => {
+  await t.test('one that fails half way through its rows affects none beside it', async t => {
     const { client } = build({ perKey: 1 })
     const rows: Read = (sql, value) => sql`select 10 / (5 - n * ${value}::int) as a from generate_series(0, 9) n`
     await teach(client, (sql, value) => rows(sql, value + 100), backend)
@@ -102,7 +105,7 @@ t.test('sharing a connection', async t => {
     t.equal(pids([1, 5, 7].map(at => (ended[at] as PromiseFulfilledResult<never>).value)).size, 1)
   })
 
-  await t.test('a request that leaves does not cut what others use; the last one does', async t => {
+  await t.test('a request that leaves does not cut a connection that others use; the last one does', async t => {
     const { client, reports } = build({ perKey: 1 })
     const slow: Read = (sql, value) => sql`select pg_backend_pid() as pid, pg_sleep(${value}::float8)`
     await teach(client, sql => slow(sql, 0), backend)
@@ -115,7 +118,7 @@ t.test('sharing a connection', async t => {
       async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1,
     )
     leaver.release()
-    t.equal(await left, 'TENANT_CLIENT_RELEASED', 'told at once')
+    t.equal(await left, 'TENANT_CLIENT_RELEASED', 'rejected at once')
     t.equal(await answer, 7)
     t.notOk(reports.some(({ type }) => type === 'closed'))
     const both = crowd(client, 2) as [ClientScope, ClientScope]
@@ -133,7 +136,7 @@ t.test('sharing a connection', async t => {
     )
   })
 
-  await t.test('a cancelled one leaves without stopping anybody else', async t => {
+  await t.test('a cancelled one leaves without stopping another', async t => {
     const { client, reports } = build({ perKey: 1 })
     const slow: Read = (sql, value) => sql`select pg_sleep(${value}::float8)`
     await teach(client, sql => slow(sql, 0), backend)
@@ -154,7 +157,7 @@ t.test('sharing a connection', async t => {
     t.notOk(reports.some(({ type }) => type === 'closed'))
   })
 
-  await t.test('behind one that turns out slow nobody joins, and its template is trusted no more', async t => {
+  await t.test('a read that turns out slow is joined by no other, and its template is no longer trusted', async t => {
     const { client, pool } = build({ perKey: 2, fastMs: 20 })
     const slow: Read = (sql, value) => sql`select pg_sleep(${value}::float8)`
     await teach(client, sql => slow(sql, 0), backend)
@@ -170,7 +173,7 @@ t.test('sharing a connection', async t => {
       over = true
     })
     await backend(client(name).sql, 1)
-    t.notOk(over, 'the read went on another connection')
+    t.notOk(over, 'the read used another connection')
     await head
     const two = [slow(client(name).sql, 0.5), slow(client(name).sql, 0.5)].map(one => Promise.resolve(one))
     await until(1_000, () => pool.info().inUse === 2)
@@ -194,7 +197,7 @@ t.test('sharing a connection', async t => {
     t.equal((await backend(client(name).sql, 5))[0]?.value, 5)
   })
 
-  await t.test('a statement that cannot be built is told so, alone', async t => {
+  await t.test('a statement that cannot be built fails with the reason, alone', async t => {
     const { client } = build({ perKey: 1 })
     const day: Read = (sql, value) =>
       sql`select ${(value < 0 ? 'nonsense' : '2026-01-02') as string}::date::text as day`
@@ -217,7 +220,7 @@ t.test('sharing a connection', async t => {
     )
   })
 
-  await t.test('an error of a statement that could not be built holds nothing of another', async t => {
+  await t.test('an error of a statement that could not be built contains nothing of another', async t => {
     const { client } = build({ perKey: 1 })
     const read: Read = (sql, value) => sql`select ${value}::int as secret`
     await teach(client, read, backend)
@@ -250,7 +253,7 @@ t.test('sharing a connection', async t => {
       await sql`create table changing (id int primary key, on_ boolean)`
       await sql`insert into changing select n, n % 2 = 0 from generate_series(0, 9) n`
       const read: Read = (sql, value) => sql`select * from changing where id = ${value} and on_ = ${value % 2 === 0}`
-      // One shape, and every one has its row: true and false both go through the driver's own writing twice.
+      // One shape, and each gets its row: true and false both go through the driver's own serializer twice.
       await teach(client, read)
       await sql`alter table changing add column more text default 'new'`
       const answers = await Promise.all(together(crowd(client, 8), read))
@@ -259,12 +262,12 @@ t.test('sharing a connection', async t => {
         answers.map((_, id) => ({ id, on_: id % 2 === 0, more: 'new' })),
       )
       await sql`alter table changing add column again int default 1`
-      t.same({ ...(await read(sql, 4))[0] }, { id: 4, on_: true, more: 'new', again: 1 }, 'also one that is alone')
+      t.same({ ...(await read(sql, 4))[0] }, { id: 4, on_: true, more: 'new', again: 1 }, 'a single one as well')
       t.notOk(reports.some(({ type }) => type === 'closed'))
     },
   )
 
-  await t.test('writes run alone: one that waits for a row holds up no read', async t => {
+  await t.test('writes run alone: one that waits for a row lock blocks no read', async t => {
     const { client } = build({ perKey: 3, fastMs: 20 })
     const { sql } = client(name)
     await sql`create table held (id int primary key, n int)`
@@ -277,7 +280,7 @@ t.test('sharing a connection', async t => {
       await tx`update held set n = n + 1 where id = ${1}`
       held.open()
       await end.passed
-      // A read outside of the transaction: were it behind a write that waits for us, this would never end.
+      // A read outside of the transaction: behind a write that waits for this transaction it would never end.
       await backend(sql, 1)
     })
     await held.passed
@@ -288,7 +291,7 @@ t.test('sharing a connection', async t => {
     await Promise.all([holder, waiting])
   })
 
-  await t.test('a tenant with everybody in company still gives way to another', async t => {
+  await t.test('a tenant whose statements all share still yields to another', async t => {
     const { client } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
     await teach(client, backend)
     let running = true
@@ -301,7 +304,7 @@ t.test('sharing a connection', async t => {
     t.equal(other, 'no error')
   })
 
-  await t.test('a worn connection takes no more company and is replaced', async t => {
+  await t.test('a worn connection is shared no more and is replaced', async t => {
     const { client, reports } = build({ perKey: 1 })
     await teach(client, backend)
     const scope = client(name)

@@ -1,4 +1,4 @@
-// Which statements may run on one connection together, decided before they are sent: pure.
+// The choice of statements that may share one connection, made before they are sent: pure.
 import t from 'tap'
 import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
 import {
@@ -42,7 +42,7 @@ t.test('claims to share', async t => {
       t.equal(claim(query), null, (query as unknown as DriverQuery).strings.join('?'))
     }
   })
-  await t.test('nothing with a value that can fail to be written, or that becomes text', async t => {
+  await t.test('nothing with a value whose serialization can fail, or that becomes text', async t => {
     t.equal(claim(sql`select ${undefined as never}`), null)
     t.equal(claim(sql`select ${new Date(Number.NaN)}::date`), null)
     t.equal(claim(sql`select ${sql.json({})}`), null)
@@ -72,12 +72,12 @@ t.test('a company', async t => {
     return company
   }
 
-  await t.test('takes only what it has answered fast three times', async t => {
+  await t.test('accepts only templates that it has answered fast three times', async t => {
     t.notOk(createSharedConnection(2, () => clock).canJoin(read('1'), false))
     t.notOk(taught([23], 2).canJoin(read('1'), false))
     t.ok(taught([23], 3).canJoin(read('1'), false))
   })
-  await t.test('takes eight, and is full', async t => {
+  await t.test('accepts eight, and is full', async t => {
     const company = taught()
     for (let place = 0; place < 8; place++) {
       t.ok(company.canJoin(read('1'), false))
@@ -87,18 +87,18 @@ t.test('a company', async t => {
     company.settled(read('1'), [23])
     t.ok(company.canJoin(read('1'), false))
   })
-  await t.test('takes no values of types that could fail there', async t => {
+  await t.test('accepts no values of types that could fail there', async t => {
     t.ok(taught([1184]).canJoin(read('2026-01-01'), false))
     t.notOk(taught([1184]).canJoin(read('nonsense'), false))
     t.notOk(taught([17]).canJoin(read('a'), false))
     t.notOk(taught([3802]).canJoin(read('a'), false))
     t.notOk(taught([1007]).canJoin(read('a'), false), 'an array')
     t.notOk(taught([16_385]).canJoin(read('a'), false), 'a type of the user')
-    t.notOk(taught([]).canJoin(read('a'), false), 'a type nobody knows')
+    t.notOk(taught([]).canJoin(read('a'), false), 'an unknown type')
     t.ok(taught([1184]).canJoin(read(null), false))
     t.notOk(taught([23]).canJoin(read(true), false), 'another shape, which the server may type in another way')
   })
-  await t.test('lets nobody behind one that is late, by the clock and by turns of the loop', async t => {
+  await t.test('accepts none behind one that is late, by the clock and by turns of the loop', async t => {
     const company = taught()
     company.join(read('1'))
     await turnsOfTheLoop(5)
@@ -108,14 +108,14 @@ t.test('a company', async t => {
     company.settled(null)
     t.ok(company.canJoin(read('1'), false), 'none is in front any more')
   })
-  await t.test('does not call late what a busy loop has not looked for', async t => {
+  await t.test('does not count as late an answer that a busy loop has not read', async t => {
     const company = taught()
     company.join(read('1'))
     pass(20)
     t.ok(company.canJoin(read('1'), false))
     company.settled(read('1'), [23])
   })
-  await t.test('counts for the next in front from when it is in front', async t => {
+  await t.test('measures the next in front from the time it is in front', async t => {
     const company = taught()
     company.join(read('1'))
     company.join(read('1'))
@@ -125,7 +125,7 @@ t.test('a company', async t => {
     company.settled(null)
     t.ok(company.canJoin(read('1'), false))
   })
-  await t.test('trusts a template no more after one slow answer, for as many as thirty-five', async t => {
+  await t.test('trusts a template no longer after one slow answer, for up to thirty-five', async t => {
     const company = taught()
     company.join(read('1'))
     await turnsOfTheLoop(5)
@@ -140,7 +140,7 @@ t.test('a company', async t => {
     company.settled(read('1'), [23])
     t.ok(company.canJoin(read('1'), false))
   })
-  await t.test('asks a template that has failed to earn its trust again', async t => {
+  await t.test('makes a template that has failed earn its trust again', async t => {
     const company = taught()
     company.join(read('1'))
     company.settled(read('1'))
@@ -154,7 +154,7 @@ t.test('a company', async t => {
     t.ok(company.canJoin(read('1'), false))
     t.notOk(company.canJoin(read('1'), true))
   })
-  await t.test('takes nobody once sealed, until all have left', async t => {
+  await t.test('accepts none once sealed, until all have left', async t => {
     const company = taught()
     company.join(read('1'))
     company.closeToOthers()

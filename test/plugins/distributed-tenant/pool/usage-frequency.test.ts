@@ -1,4 +1,4 @@
-// What is kept when not all can be: how often a key is used, of late.
+// The recent use of each key, which decides the connections that are kept.
 import fc from 'fast-check'
 import t from 'tap'
 import { createFrequency, type Tally } from '../../../../plugins/distributed-tenant/pool/usage-frequency.js'
@@ -8,7 +8,7 @@ t.test('a key', async t => {
     for (let n = 0; n < times; n++) frequency.count(tally)
   }
 
-  await t.test('is known by its uses, half of them after an era', async t => {
+  await t.test('is counted by its uses, halved after an era', async t => {
     const frequency = createFrequency(100)
     const [one, other] = [frequency.begin('one'), frequency.begin('other')]
     use(frequency, one, 60)

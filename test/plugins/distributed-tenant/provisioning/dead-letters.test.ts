@@ -1,4 +1,5 @@
-// Dead letters by their functions: listed, shown, replayed the way the event would have gone, dropped; and parked ones.
+// Dead letters by their functions: listed, shown, replayed the way the event would have gone, dropped; and parked
+// ones.
 import t from 'tap'
 import { connectEvents, createPublisher, ensureTenantStream, STREAM } from '../../../../events/index.js'
 import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
@@ -38,7 +39,7 @@ t.test('dead letters', async t => {
     return until('buried', 20_000, async () => (await open())[before])
   }
 
-  await t.test('one that can work now is replayed and says so', async t => {
+  await t.test('one that can work now is replayed and reports it', async t => {
     await source?.create({ id: 'acme', name: 'Acme', domain: 'acme.example.com' })
     const row = await bury('tenant.created', '{"id":"globex","name":"Globex","domain":"acme.example.com"}')
     t.match(row, { subject: 'tenant.created', reason: /domain/, parked: false, replays: 0, lastError: null })
@@ -59,7 +60,7 @@ t.test('dead letters', async t => {
     t.same({ ...tenant }, { version: 1, domain: 'acme.example.com' })
   })
 
-  await t.test('one that nobody wants is dropped, and kept for a while', async t => {
+  await t.test('one that is no longer needed is dropped, and kept for a while', async t => {
     const row = await bury('tenant.created', 'no json')
     t.equal(await tenancy.deadLetters.drop(row.id), true)
     t.equal(await tenancy.deadLetters.drop(row.id), false)
@@ -69,7 +70,7 @@ t.test('dead letters', async t => {
     t.equal(await tenancy.deadLetters.sweep(), 1)
   })
 
-  await t.test('an id that is none is answered, not thrown', async t => {
+  await t.test('an invalid id is answered, not thrown', async t => {
     for (const id of ['', '0', '999', '-1', '1; drop table tenants', '99999999999999999999']) {
       t.equal(await tenancy.deadLetters.show(id), null, id)
       t.equal(await tenancy.deadLetters.replay(id), null, id)
@@ -97,7 +98,7 @@ t.test('dead letters', async t => {
 
       await tenancy.close()
       tenancy = await start()
-      await until('the start has tried them', 20_000, async () => (await open()).every(row => row.replays === 1))
+      await until('the start has replayed them', 20_000, async () => (await open()).every(row => row.replays === 1))
       t.ok(
         (await open()).every(row => row.parked),
         'this release still does not know them',
@@ -118,7 +119,7 @@ t.test('dead letters', async t => {
     },
   )
 
-  await t.test('a stream made anew counts from one again, and its dead letters are kept all the same', async t => {
+  await t.test('a new stream counts from one again, and its dead letters are kept all the same', async t => {
     const connection = connectEvents({ url: nats.url, name: 'identity' })
     t.teardown(() => connection.close())
     await connection.ready(5_000)

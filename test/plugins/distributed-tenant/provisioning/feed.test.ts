@@ -23,7 +23,7 @@ t.test('the feed’s client', async t => {
   const feed = createFeed({ url, token })
   const unavailable = (message: RegExp) => ({ code: 'IDENTITY_UNAVAILABLE', statusCode: 503, message })
 
-  await t.test('takes only identity’s own "not found" for one', async t => {
+  await t.test('accepts only identity’s own "not found" as one', async t => {
     answer = { status: 404, body: '{"code":"TENANT_NOT_FOUND"}' }
     t.equal(await feed.tenant('acme' as never), null)
     for (const body of ['{"code":"ROUTE_NOT_FOUND"}', 'null', '[]', '"x"']) {
@@ -32,7 +32,7 @@ t.test('the feed’s client', async t => {
     }
   })
 
-  await t.test('takes nothing for an answer that is none', async t => {
+  await t.test('accepts no malformed answer', async t => {
     const cases: [typeof answer, RegExp][] = [
       [{ status: 200, body: '<html>' }, /not JSON/],
       [{ status: 200, body: '{}' }, /not a page/],
@@ -41,16 +41,16 @@ t.test('the feed’s client', async t => {
       [{ status: 500, body: '{}' }, /answers 500/],
       [{ status: 302, body: '', headers: { location: 'http://127.0.0.1:1/' } }, /redirect/],
     ]
-    for (const [output, reason] of cases) {
-      answer = output
-      await t.rejects(feed.changes(0), unavailable(reason), output.body)
+    for (const [body, reason] of cases) {
+      answer = body
+      await t.rejects(feed.changes(0), unavailable(reason), body.body)
     }
     answer = { status: 0, body: '' }
     const impatient = createFeed({ url, token, deadline: 300 })
     await t.rejects(impatient.changes(0), unavailable(/no answer within 300 ms/))
   })
 
-  await t.test('sets a row apart that cannot be read, and gives the others', async t => {
+  await t.test('reports an unreadable row separately, and returns the others', async t => {
     const good = {
       seq: 1,
       id: 'acme',

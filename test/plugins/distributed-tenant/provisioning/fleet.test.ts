@@ -12,26 +12,26 @@ t.test('a service and its own instance', async t => {
   const reconciled = (from = 0) => seen.slice(from).flatMap(one => (one.area === 'reconcile' ? [one.event] : []))
   const drift = (id: string) => reconciled().filter(event => event.type === 'drift' && event.id === id)
 
-  // The looks are made by the clock, so that what is found is what a running service finds.
+  // The comparisons run by the clock, so that they find the same as in a running service.
   const app = await build('employee', { reconcileInterval: 100 })
   const server = look('employee')
   const central = look('employee', 'employee_central')
   const everything = (event: Reconcile) => event.type === 'pass' && event.everything
-  /** After two more whole looks at least one has begun after now. */
+  /** After two more whole passes at least one has begun after now. */
   const looked = async () => {
     const from = seen.length
-    await until('two whole looks', 30_000, () => reconciled(from).filter(everything).length >= 2)
+    await until('two whole passes', 30_000, () => reconciled(from).filter(everything).length >= 2)
   }
   const row = (id: string) => app.tenants.find(id)
   for (const id of ['acme', 'globex', 'initech', 'umbrella', 'hooli']) await app.tenants.create({ id, name: id })
 
-  await t.test('that agree are left alone, without a connection to any tenant’s database', async t => {
+  await t.test('that agree are left unchanged, without a connection to any tenant’s database', async t => {
     const before = await row('acme')
     await looked()
     const from = seen.length
     await looked()
     const tenants = seen.slice(from).filter(step => step.area === 'connection' && step.pool !== 'central')
-    t.same(tenants, [], 'no connection but to the central database')
+    t.same(tenants, [], 'no connection except to the central database')
     t.same(
       reconciled().filter(event => event.type === 'drift'),
       [],
@@ -39,7 +39,7 @@ t.test('a service and its own instance', async t => {
     t.same(await row('acme'), before)
   })
 
-  await t.test('one that is being made is its maker’s to close', async t => {
+  await t.test('one that is being made is closed by the process that makes it', async t => {
     await central`insert into tenants (id, name, version) values ('coming', 'Coming', 1)`
     await server`create database tenant_coming_employee owner employee_service template template_employee_1`
     const from = seen.length
@@ -52,7 +52,7 @@ t.test('a service and its own instance', async t => {
     await central`delete from tenants where id = 'coming'`
   })
 
-  await t.test('what a killed creation left open of a tenant that was deleted since is closed', async t => {
+  await t.test('a database that a killed creation left open, of a tenant deleted since, is closed', async t => {
     await central`insert into tenants (id, name, lifecycle, version) values ('halfway', 'Halfway', 'deleted', 2)`
     await server`create database tenant_halfway_employee owner employee_service template template_employee_1`
     const open = async () => {
@@ -62,13 +62,13 @@ t.test('a service and its own instance', async t => {
       return found?.open
     }
     await until('closed', 30_000, async () => (await open()) === false)
-    await until('told', 30_000, () => drift('tenant_halfway_employee').length > 0)
+    await until('the drift is reported', 30_000, () => drift('tenant_halfway_employee').length > 0)
     t.match(drift('tenant_halfway_employee'), [{ kind: 'open_database', action: 'repaired' }])
     await server`drop database tenant_halfway_employee`
     await central`delete from tenants where id = 'halfway'`
   })
 
-  await t.test('a ready tenant’s database that is gone stops it, and is never made again empty', async t => {
+  await t.test('a ready tenant whose database is gone is refused, and no empty database is created', async t => {
     await server`drop database tenant_acme_employee with (force)`
     await until('stopped', 30_000, async () => (await row('acme'))?.provisioned === 'failed')
     t.match(await row('acme'), { lastError: /is gone: restore it/, step: 'database' })
@@ -81,7 +81,7 @@ t.test('a service and its own instance', async t => {
     t.same(await server`select 1 from pg_database where datname = 'tenant_acme_employee'`, [])
   })
 
-  await t.test('… and it is served again when it was restored', async t => {
+  await t.test('… and it is served again after a restore', async t => {
     const [known] = await central`select certificate from tenants where id = 'acme'`
     await server`create database tenant_acme_employee owner employee_service template template_employee_1`
     const inside = look('employee', 'tenant_acme_employee')
@@ -105,9 +105,9 @@ t.test('a service and its own instance', async t => {
     )
   })
 
-  await t.test('a lost mark is written again after a look inside', async t => {
+  await t.test('a lost mark is written again after a check of the database’s contents', async t => {
     await server`comment on database tenant_initech_employee is null`
-    await until('told', 30_000, () => drift('initech').length > 0)
+    await until('the drift is reported', 30_000, () => drift('initech').length > 0)
     await until('ready', 30_000, async () => (await row('initech'))?.provisioned === 'ready')
     const [mark] = await server`
       select shobj_description(oid, 'pg_database') as text from pg_database where datname = 'tenant_initech_employee'`
@@ -115,7 +115,7 @@ t.test('a service and its own instance', async t => {
     t.match(drift('initech'), [{ kind: 'mark_missing', action: 'repaired' }])
   })
 
-  await t.test('a database that was opened to everybody is closed again', async t => {
+  await t.test('a database that was opened to PUBLIC is closed again', async t => {
     await server`grant connect on database tenant_umbrella_employee to public`
     await server.unsafe(`create role passer_by login password 'passing'`)
     const { host, port } = server.options as unknown as { host: string[]; port: number[] }
@@ -137,32 +137,32 @@ t.test('a service and its own instance', async t => {
       return rights?.open
     }
     await until('closed', 30_000, async () => !(await open()))
-    await until('told', 30_000, () => drift('umbrella').length > 0)
+    await until('the drift is reported', 30_000, () => drift('umbrella').length > 0)
     t.match(drift('umbrella'), [{ kind: /open_to_public/, action: 'repaired' }])
     t.same(
       await server`select pid from pg_stat_activity where pid = ${came?.pid as number}`,
       [],
-      'a session that came in by that is ended',
+      'a session that used that access is ended',
     )
     t.match(await row('umbrella'), { provisioned: 'ready' })
   })
 
-  await t.test('a database that nobody owns is reported once, and kept', async t => {
+  await t.test('a database without a tenant is reported once, and kept', async t => {
     await server`create database tenant_nobody_employee owner employee_service template template0`
-    await until('told', 30_000, () => drift('tenant_nobody_employee').length > 0)
+    await until('the drift is reported', 30_000, () => drift('tenant_nobody_employee').length > 0)
     await looked()
     t.match(drift('tenant_nobody_employee'), [{ kind: 'stray_database', action: 'reported' }])
     t.equal((await server`select 1 from pg_database where datname = 'tenant_nobody_employee'`).length, 1)
   })
 
-  await t.test('a tenant that nobody has made ready is made ready', async () => {
+  await t.test('a tenant that no process has made ready is made ready', async () => {
     await central`insert into tenants (id, name, updated_at) values ('late', 'Late', now() - interval '1 hour')`
     await until('ready', 30_000, async () => (await row('late'))?.provisioned === 'ready')
   })
 
-  await t.test('tenants behind a new release are told of, and left to a migration run with its canaries', async t => {
+  await t.test('tenants behind a new release are reported, and left to a migration run with its canaries', async t => {
     await build('employee', { migrations: { tenant: fixture('notes2') }, reconcileInterval: 100 })
-    await until('told', 30_000, () => drift('employee').length > 0)
+    await until('the drift is reported', 30_000, () => drift('employee').length > 0)
     t.match(drift('employee')[0], { kind: 'schema_behind', action: 'reported', detail: /version 2: run .*migrate/ })
     await looked()
     t.match(await row('acme'), { provisioned: 'ready', schemaVersion: 1 })

@@ -1,5 +1,6 @@
-// Ten thousand random histories of one tenant each, as identity could have told them, arriving shuffled, repeated, with
-// gaps and with times that are a day off: every registry row ends as the model says, which is a single sentence.
+// Ten thousand random histories of one tenant each, as identity could have published them, delivered shuffled,
+// repeated, with gaps and with times that are a day off: every registry row ends as the model says, which is a
+// single sentence.
 import fc from 'fast-check'
 import t from 'tap'
 import {
@@ -35,7 +36,7 @@ interface History {
   readonly sideBySide: boolean
 }
 
-/** What identity does to one tenant: created, then changed, perhaps deleted at the end. Versions rise by one. */
+/** Identity's changes to one tenant: created, then changed, perhaps deleted at the end. Versions rise by one. */
 const seen: fc.Arbitrary<Arrival[]> = fc
   .tuple(
     fc.array(fc.constantFrom('updated' as const, 'suspended' as const, 'activated' as const), { maxLength: 7 }),
@@ -56,7 +57,7 @@ const seen: fc.Arbitrary<Arrival[]> = fc
 
 const bare: Arrival = { kind: 'created', version: 0, name: 'asked for', domain: null, lifecycle: 'active', bare: true }
 
-/** Some of it, in any order, some of it again, with requests in between. */
+/** Some of the events, in any order, some repeated, with requests in between. */
 const history: fc.Arbitrary<History> = seen.chain(all =>
   fc.record({
     arrivals: fc
@@ -73,7 +74,7 @@ const model = ({ arrivals }: History): State | undefined =>
     undefined,
   )
 
-/** Over the wire and back, so that what the parser does is part of it. */
+/** Encoded and parsed, so that the parser is under test too. */
 function event(id: string, { kind, version, name, domain, lifecycle, bare }: Arrival, at: number): LifecycleEvent {
   const body = bare ? { id, name } : { id, version, name, domain, is_active: lifecycle === 'active', settings: {} }
   const day = (at % 3) - 1
@@ -94,7 +95,7 @@ t.test(`ten thousand random histories end as the model says (seed ${seed})`, asy
     events: arrivals.map((arrival, at) => event(`t${n}`, arrival, at)),
   }))
 
-  // Whom it is told to is not under test here, and takes as long as the telling.
+  // Notifications are not under test here, and take time.
   await central`alter table tenants disable trigger tenants_changed`
   let next = 0
   const worker = async () => {

@@ -1,5 +1,5 @@
-// The outbox under many writers and two relays, with a server that is killed in the middle: every row is in the stream
-// once, and each tenant's rows in the order in which they were committed.
+// The outbox under many writers and two relays, with a server that is killed in the middle: every row is in the
+// stream once, and each tenant's rows in the order in which they were committed.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
@@ -21,7 +21,7 @@ import { sweepOutbox, writeOutbox } from '../../../../plugins/distributed-tenant
 import { rig, until } from '../../../rig.js'
 
 const WRITERS = 20
-/** More by hand: `node dist/test/…/outbox.test.js 10000`. */
+/** More rows by hand: `node dist/test/…/outbox.test.js 10000`. */
 const ROWS = Number(process.argv[2] ?? 3_000)
 const TENANTS = 60
 
@@ -49,7 +49,7 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
         const payload = { id, version: row?.version, name: 'x' }
         const message = { tenantId: id, subject: 'tenant.updated', messageId: `${id}:${row?.version}`, payload }
         await writeOutbox(tx as unknown as QueryClient, message)
-        // Who wrote first commits last, often enough.
+        // The first writer often commits last.
         if (Math.random() < 0.3) await sleep(Math.random() * 20)
       })
       for (const relay of relays) relay.kick()
@@ -58,7 +58,7 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
   const writing = Promise.all(Array.from({ length: WRITERS }, write))
   await until('a third is written', 60_000, () => written > ROWS / 3)
   await servers.nats.kill()
-  await until('the relays have noticed', 20_000, () =>
+  await until('the relays have noticed the loss', 20_000, () =>
     reports.some(r => r.type === 'publish_failed' || r.type === 'relay_failed'),
   )
   await servers.nats.restart()
@@ -80,7 +80,7 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
   t.strictSame(outOfOrder, [])
   t.ok(reports.filter(r => r.type === 'recorded').length > 2, 'in batches')
 
-  // What is past its retention goes, a batch at a time; what is younger stays.
+  // Rows past their retention are deleted, a batch at a time; younger ones stay.
   await sql`update outbox set published_at = now() - interval '31 days' where seq % 2 = 0`
   const [old] = await sql`select count(*)::int as rows from outbox where published_at < now() - interval '30 days'`
   t.equal(await sweepOutbox(central), old?.rows)
@@ -88,7 +88,7 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
   const [left] = await sql`select count(*)::int as rows from outbox`
   t.equal(left?.rows, ROWS - old?.rows)
 
-  // Every scrape counts the refused: a few rows by their index, not thirty days of all.
+  // Every scrape counts the refused rows: a few, by their index, not thirty days of all.
   await sql`update outbox set refused_at = now() where seq = (select min(seq) from outbox)`
   await sql`analyze outbox`
   const plan = await sql`explain select count(*) from outbox where refused_at is not null`

@@ -44,7 +44,7 @@ t.test('provisioning a tenant', async t => {
     t.equal((await databases('tenant\\_crowd%')).length, 1)
   })
 
-  await t.test('stops at a database of that name that is not ours, and leaves it as it is', async t => {
+  await t.test('stops at a foreign database of that name, and leaves it unchanged', async t => {
     await server`create database tenant_foreign_employee`
     const inside = look('employee', 'tenant_foreign_employee')
     await inside`create table precious (x int)`
@@ -61,7 +61,7 @@ t.test('provisioning a tenant', async t => {
     t.match(after, { untouched: true, comment: null })
   })
 
-  await t.test('stops at a database that is ours by owner but was not made from our template', async t => {
+  await t.test('stops at a database that the service owns but that was not made from its template', async t => {
     await server`create database tenant_byhand_employee owner employee_service`
     await t.rejects(app.tenants.create({ id: 'byhand', name: 'By hand' }), { code: 'TENANT_DATABASE_FOREIGN' })
     t.match(await app.tenants.find('byhand'), { provisioned: 'foreign', step: 'certificate' })
@@ -76,7 +76,7 @@ t.test('provisioning a tenant', async t => {
     await t.rejects(app.tenants.create({ id: 'thief', name: 'Thief' }), { code: 'TENANT_DATABASE_FOREIGN' })
   })
 
-  await t.test('drops what an interrupted DROP left and makes it again', async t => {
+  await t.test('drops a database that an interrupted DROP left and creates it again', async t => {
     await server`create database tenant_torn_employee owner employee_service`
     await server`update pg_database set datconnlimit = -2 where datname = 'tenant_torn_employee'`
     t.match(await app.tenants.create({ id: 'torn', name: 'Torn' }), { provisioned: 'ready' })
@@ -100,7 +100,7 @@ t.test('provisioning a tenant', async t => {
     t.match(after, { oid: before?.oid, open: true, public: false })
   })
 
-  await t.test('makes a clone again that PUBLIC could enter before its certificate, whoever is in it', async t => {
+  await t.test('creates a clone again that PUBLIC could enter before its certificate, even in use', async t => {
     await server`create database tenant_entered_employee owner employee_service template template_employee_1`
     await server.unsafe(`create role another_tenant login password 'another' in role employee_tenant`)
     const { host, port } = database('employee')
@@ -125,7 +125,7 @@ t.test('provisioning a tenant', async t => {
   })
 
   await t.test(
-    'takes one that was brought by this release by its mark alone, and looks into one of another',
+    'accepts one that this release restored by its mark alone, and inspects one of another release',
     async t => {
       const [template] = await server`
       select shobj_description(oid, 'pg_database') as comment from pg_database where datname = 'template_employee_1'`
@@ -149,7 +149,7 @@ t.test('provisioning a tenant', async t => {
       })
       const [taken] = await server`
       select shobj_description(oid, 'pg_database') as comment, datacl::text as rights from pg_database where datname = ${ours.name}`
-      t.notMatch(taken?.comment, /built/, 'said once: later migrations would make it untrue')
+      t.notMatch(taken?.comment, /built/, 'recorded once: later migrations would make it untrue')
       t.notMatch(taken?.rights, /[{,]=/, 'no entry for PUBLIC')
       await server.unsafe(`alter database ${ours.name} allow_connections true`)
 
@@ -158,7 +158,7 @@ t.test('provisioning a tenant', async t => {
     },
   )
 
-  await t.test('waits while somebody holds the template, and then succeeds', async t => {
+  await t.test('waits while another session holds the template, and then succeeds', async t => {
     await server`alter database template_employee_1 allow_connections true`
     const holder = look('employee', 'template_employee_1')
     await holder`select 1`
@@ -190,7 +190,7 @@ t.test('provisioning a tenant', async t => {
     t.same(await databases('%'), before)
   })
 
-  await t.test('a template is never connectable, and a half-built one is built again', async t => {
+  await t.test('a template never accepts connections, and a half-built one is built again', async t => {
     const inside = look('employee', 'template_employee_1')
     await t.rejects(inside`select 1`, { code: '55000' })
     await server`comment on database template_employee_1 is 'half-built'`
@@ -225,7 +225,7 @@ t.test('provisioning a tenant', async t => {
   })
 
   await t.test(
-    'a central database that refuses us says who, where and the cure, at once and without the password',
+    'a central database that refuses the login is an error with user, address and cure, without the password',
     async t => {
       const wrong = { ...database('employee'), password: 'canary-password' }
       const error = await build('employee', { database: wrong, migrations: { tenant: notes } }).catch(e => e)
@@ -237,7 +237,7 @@ t.test('provisioning a tenant', async t => {
     },
   )
 
-  await t.test('in a container a central database that is not there yet is waited for', async t => {
+  await t.test('in a container the start waits for a missing central database', async t => {
     t.teardown(() => delete process.env.DOCKER_ENABLED)
     const server = servers.postgres.employee
     await server?.kill()

@@ -1,5 +1,5 @@
-// A provisioning that fails: written down, acknowledged, tried again by whoever is there, and never given up. An instance
-// that is short of something is left alone for a while.
+// A provisioning that fails: recorded, acknowledged, tried again by any replica, and never given up. An instance
+// that is short of resources is left alone for a while.
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
@@ -21,7 +21,7 @@ t.test('the delay doubles from one second to five minutes, with a fifth at rando
       delays.every(ms => ms >= base * 0.8 && ms <= base * 1.2),
       `${attempts}: ${Math.min(...delays)} to ${Math.max(...delays)}`,
     )
-    t.ok(new Set(delays).size > 1, 'replicas do not march in step')
+    t.ok(new Set(delays).size > 1, 'replicas do not retry at the same time')
   }
 })
 
@@ -52,7 +52,7 @@ t.test('provisioning that fails', async t => {
   const jsm = await connection.client().jetstreamManager()
   await jsm.streams.add({ name: STREAM, subjects: ['tenant.>'] })
 
-  await t.test('is written down with its next try, told, and acknowledged', async t => {
+  await t.test('is recorded with its next attempt, reported, and acknowledged', async t => {
     await server`alter role employee_service nocreatedb`
     await bare('refused')
     const row = await until('failed', 20_000, async () => {
@@ -76,7 +76,7 @@ t.test('provisioning that fails', async t => {
       const { ack_floor, num_ack_pending } = await jsm.consumers.info(STREAM, 'tenants-employee')
       return ack_floor.stream_seq >= 1 && num_ack_pending === 0
     })
-    await until('tried again by itself', 20_000, async () => (await rowOf('refused'))?.attempts >= 2)
+    await until('a second attempt', 20_000, async () => (await rowOf('refused'))?.attempts >= 2)
     t.equal((await jsm.consumers.info(STREAM, 'tenants-employee')).num_redelivered, 0)
   })
 
@@ -95,15 +95,15 @@ t.test('provisioning that fails', async t => {
     await central`insert into tenants (id, name, step, attempts, next_attempt_at) values ('orphan', 'x', 'claim', 1, now())`
     t.ok(await ready(app, 'orphan'))
     await central`insert into tenants (id, name) values ('unheard', 'x')`
-    t.equal((await claimDue(app.central, 10)).length, 0, 'one that is new may still be on its way')
+    t.equal((await claimDue(app.central, 10)).length, 0, 'a new one may still be on its way')
     await central`alter table tenants disable trigger tenants_changed`
     await central`update tenants set updated_at = now() - interval '2 minutes' where id = 'unheard'`
     await central`alter table tenants enable trigger tenants_changed`
-    t.ok(await ready(app, 'unheard'), 'its event was lost')
+    t.ok(await ready(app, 'undelivered'), 'its event was lost')
   })
 
   let began = ''
-  await t.test('a due tenant is claimed once, and not while somebody works on it', async t => {
+  await t.test('a due tenant is claimed once, and not while another process works on it', async t => {
     await app.close()
     app = await build('employee', { enabled: false })
     for (let n = 0; n < 10; n++)
@@ -124,11 +124,11 @@ t.test('provisioning that fails', async t => {
   })
 
   await t.test(
-    'without connections left the instance is spared, tenants are served, and all is made up for',
+    'without connections left the instance’s breaker opens, tenants are served, and all are made later',
     async t => {
       await app.tenants.run('refused', ({ sql }) => sql`select 1`)
       steps.length = 0
-      // Not those of the application before, which may still be on their way out.
+      // Not the sessions of the application before, which may still be closing.
       const [used] = await server`
         select count(*)::int as sessions from pg_stat_activity
         where usename = 'employee_service' and backend_start > ${began}::timestamptz`
@@ -146,7 +146,7 @@ t.test('provisioning that fails', async t => {
       })
       t.same(await app.tenants.run('refused', ({ sql }) => sql`select 1 as one`), [{ one: 1 }])
       await until('it stays open', 20_000, () => seen('retry', 'breaker_opened').length >= 3)
-      // One try a second at first, then fewer: not one for each tenant.
+      // One attempt a second at first, then fewer: not one for each tenant.
       t.ok(seen('provision', 'failed').length < 12, `${seen('provision', 'failed').length} tries for 20 tenants`)
       await server`alter role employee_service connection limit -1`
       for (const id of ids) await ready(app, id)
@@ -161,7 +161,7 @@ t.test('provisioning that fails', async t => {
     await instance?.kill()
     await bare('patient')
     await until('the breaker opens', 20_000, () => seen('retry', 'breaker_opened').length > 0)
-    await until('the event is given back', 20_000, () => seen('events', 'retried').length > 0)
+    await until('the event is returned', 20_000, () => seen('events', 'retried').length > 0)
     await instance?.restart()
     t.ok(await ready(app, 'patient'))
   })

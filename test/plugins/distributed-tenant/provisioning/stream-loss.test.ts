@@ -1,4 +1,5 @@
-// A stream that lost what services had not seen yet: it is noticed, and what is still needed is told again.
+// A stream that lost events before services received them: the loss is noticed, and events that are still needed are
+// published again.
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -20,7 +21,7 @@ t.test('losses of the stream', async t => {
 
   const seen = () =>
     until(
-      'identity has told everything',
+      'identity has published everything',
       20_000,
       async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0,
     )
@@ -35,7 +36,7 @@ t.test('losses of the stream', async t => {
     return connection.client().jetstreamManager()
   }
 
-  await t.test('its store is wiped while it is down: services that had not heard of a tenant hear of it', async t => {
+  await t.test('its store is wiped while it is down: services that lacked a tenant receive it', async t => {
     const row = await identity.tenants.create({ id: 'wiped', name: 'First', domain: 'wiped.example.com' })
     t.equal(row.version, 1)
     await identity.tenants.update('wiped', { name: 'Second' })
@@ -45,25 +46,25 @@ t.test('losses of the stream', async t => {
     await nats.restart()
     const employee = await startEmployee()
     await ready(employee, 'wiped')
-    // The newest word alone is told again: it holds the whole state.
+    // Only the newest event is published again: it holds the whole state.
     t.match(await employee.tenants.find('wiped'), { version: 2, name: 'Second', domain: 'wiped.example.com' })
     t.ok(lossOf('identity', 'found_new'))
-    // Under an id that was never published, so that nobody can have used it up.
+    // Under an id that was never published, which no message can have used before.
     const [again] = await identity.central`select message_id from outbox where tenant_id = 'wiped' and fed > 0`
     t.match(again?.message_id, /^tenant\.updated:wiped:2:[0-9a-f]{8}:fed-1-[0-9a-f]{8}$/)
-    await until('its status has arrived', 20_000, () =>
+    await until('its status is received', 20_000, () =>
       statuses.some(one => one.id === 'wiped' && one.service === 'employee'),
     )
 
-    await t.test('and a service tells its own status again to an identity that had not heard it', async () => {
-      await until('told', 20_000, async () => (await employee.tenants.figures()).stored?.outbox.waiting === 0)
+    await t.test('and a service publishes its own status again to an identity that had not received it', async () => {
+      await until('sent', 20_000, async () => (await employee.tenants.figures()).stored?.outbox.waiting === 0)
       await identity.close()
       statuses.length = 0
       await nats.kill()
       rmSync(store, { recursive: true })
       await nats.restart()
       identity = await startIdentity()
-      await until('told again', 20_000, () => statuses.some(one => one.id === 'wiped' && one.service === 'employee'))
+      await until('sent again', 20_000, () => statuses.some(one => one.id === 'wiped' && one.service === 'employee'))
     })
     await employee.close()
   })
@@ -105,12 +106,12 @@ t.test('losses of the stream', async t => {
     await employee.close()
   })
 
-  await t.test('nothing is told twice when nothing was lost', async t => {
+  await t.test('nothing is published twice when nothing was lost', async t => {
     await seen()
     losses.length = 0
     await identity.close()
     identity = await startIdentity()
-    await until('the stream was looked at', 20_000, () => lossOf('identity', 'looked'))
+    await until('the stream was inspected', 20_000, () => lossOf('identity', 'looked'))
     for (const type of ['found_new', 'rewound', 'purged', 'published']) t.notOk(lossOf('identity', type), type)
   })
 

@@ -2,7 +2,7 @@ import { setImmediate as immediately } from 'node:timers/promises'
 import t from 'tap'
 import { rig, until } from '../../../rig.js'
 
-/** Nothing else happens in this process meanwhile. From an immediate: the timers come next, and only then the sockets. */
+/** Blocks the event loop. From an immediate: the timers come next, and only then the sockets. */
 async function block(ms: number): Promise<void> {
   await immediately()
   for (const end = performance.now() + ms; performance.now() < end; );
@@ -13,7 +13,7 @@ t.test('an event loop that was blocked for 2 s', async t => {
   const app = await build('employee', { maxConnections: 1, queryTimeout: 1_000, acquireTimeout: 1_000 })
   for (const id of ['acme', 'globex']) await app.tenants.create({ id, name: id })
   await app.tenants.run('acme', ({ sql }) => sql`select 1`)
-  const sent = () => until('it is sent', 5_000, () => app.tenants.connectionInfo().inUse === 1)
+  const sent = () => until('the statement is sent', 5_000, () => app.tenants.connectionInfo().inUse === 1)
 
   await t.test('loses no statement that was answered meanwhile', async t => {
     const answer = app.tenants.run('acme', ({ sql }) => sql`select pg_backend_pid() as pid from pg_sleep(0.5)`)
@@ -21,7 +21,7 @@ t.test('an event loop that was blocked for 2 s', async t => {
     await block(2_000)
     const [row] = await answer
     const [later] = await app.tenants.run('acme', ({ sql }) => sql`select pg_backend_pid() as pid`)
-    t.equal(later?.pid, row?.pid, 'and its connection is not given up')
+    t.equal(later?.pid, row?.pid, 'and its connection is kept')
   })
 
   await t.test('keeps a transaction that was under way', async t => {
@@ -36,7 +36,7 @@ t.test('an event loop that was blocked for 2 s', async t => {
     t.match(await app.tenants.run('acme', ({ sql }) => sql`select count(*)::int as notes from notes`), [{ notes: 2 }])
   })
 
-  await t.test('refuses nobody who waits for what has become free meanwhile', async t => {
+  await t.test('refuses no request that waits for a connection that was returned meanwhile', async t => {
     const first = app.tenants.run('acme', ({ sql }) => sql`select pg_sleep(0.5)`)
     await sent()
     const second = app.tenants.run('acme', ({ sql }) => sql.begin(tx => tx`select 1 as one`))

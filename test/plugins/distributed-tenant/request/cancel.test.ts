@@ -1,4 +1,4 @@
-// `.cancel()`: before a query starts, while it waits and while it runs. A cancel that comes late hits nobody else.
+// `.cancel()`: before a query starts, while it waits and while it runs. A late cancel hits no other query.
 import t from 'tap'
 import { codeOf, gate, stand, until } from '../stand.js'
 
@@ -10,13 +10,13 @@ t.test('a cancelled query', async t => {
   const sleeps = async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length
   const opened = () => reports.filter(({ type }) => type === 'opened').length
 
-  await t.test('before it is started reaches no connection', async t => {
+  await t.test('before it is started uses no connection', async t => {
     const query = sql`insert into seen values (1)`
     query.cancel()
     t.equal(await codeOf(query), '57014')
     t.equal(await codeOf(query), '57014')
   })
-  await t.test('that waits for a connection is done with at once and never sent', async t => {
+  await t.test('while it waits for a connection is rejected at once and never sent', async t => {
     const { passed, open } = gate()
     const busy = sql.begin(() => passed)
     await until(1_000, () => pool.info().inUse === 1)
@@ -29,7 +29,7 @@ t.test('a cancelled query', async t => {
     await busy
     t.equal(await codeOf(sql`select 1`), 'no error')
   })
-  await t.test('that runs is stopped at the server, and its connection is not used again', async t => {
+  await t.test('while it runs is stopped at the server, and its connection is not used again', async t => {
     const before = opened()
     const query = sql`select pg_sleep(30)`.execute()
     await until(1_000, async () => (await sleeps()) === 1)
@@ -58,5 +58,5 @@ t.test('a cancelled query', async t => {
     query.cancel()
     t.same([...(await query)], [{ a: 1 }])
   })
-  t.same([...(await look`select * from seen`)], [], 'and none of them left anything')
+  t.same([...(await look`select * from seen`)], [], 'and none of them wrote anything')
 })

@@ -50,7 +50,7 @@ t.test('a cursor', async t => {
     await free()
   })
 
-  await t.test('ends where the function says so', async t => {
+  await t.test('ends where its function returns the end mark', async t => {
     const seen: unknown[] = []
     await numbers(100).cursor(2, rows => {
       seen.push(...rows)
@@ -72,7 +72,7 @@ t.test('a cursor', async t => {
 
   for (const at of [2, 6]) {
     await t.test(`fails with what its function throws at row ${at} of 6, now or later`, async t => {
-      const thrown = new Error('of the reader')
+      const thrown = new Error('a failure of the reader')
       let rows = 0
       const count = ([_row]: unknown[]) => {
         if (++rows === at) throw thrown
@@ -95,8 +95,8 @@ t.test('a cursor', async t => {
     })
   }
 
-  await t.test('fails with what its function throws at the last batch, which the driver does not hear', async t => {
-    const thrown = new Error('of the reader')
+  await t.test('fails with the error of its function at the last batch, which the driver drops', async t => {
+    const thrown = new Error('a failure of the reader')
     const fail = async (rows: unknown[]) => {
       if (rows.length < 4) throw thrown
     }

@@ -1,4 +1,4 @@
-// The one clock of all statements: each ends at its time, in order, and what was taken out is not heard of again.
+// The one timer of all statements: each ends at its deadline, in order, and a removed one never fires.
 import t from 'tap'
 import { createDeadlines, type Expiring } from '../../../../plugins/distributed-tenant/sql/statement-deadlines.js'
 import { until } from '../stand.js'
@@ -27,7 +27,7 @@ t.test('deadlines', async t => {
     t.same(expired, ['a', 'b', 'c'])
   })
 
-  await t.test('do not come for what was taken out, once or twice, by somebody or by another’s end', async t => {
+  await t.test('do not fire after removal, once or twice, by the caller or in another’s end', async t => {
     const deadlines = createDeadlines(20)
     const [gone, behind] = [one('gone'), one('behind')]
     const first = one('first', () => deadlines.delete(behind))
@@ -54,31 +54,28 @@ t.test('deadlines', async t => {
     t.same(expired, ['other', 'again', 'again'])
   })
 
-  await t.test(
-    'wait for what is to be read, also behind a loop that was blocked right after their clock struck',
-    async t => {
-      const deadlines = createDeadlines(100)
-      const answered = one('answered')
-      const blocked = new Promise<void>(resolve => {
-        // With the clock, and before it: what this puts up comes between its stroke and its look.
-        setTimeout(() => {
+  await t.test('wait for pending reads, also behind a loop that was blocked right after their timer fired', async t => {
+    const deadlines = createDeadlines(100)
+    const answered = one('answered')
+    const blocked = new Promise<void>(resolve => {
+      // With the timer, and before it: an immediate that is set here runs between the timer and its check.
+      setTimeout(() => {
+        setImmediate(() => {
+          for (const end = performance.now() + 200; performance.now() < end; );
+          // An answer that came meanwhile: sockets are read before the next immediates.
           setImmediate(() => {
-            for (const end = performance.now() + 200; performance.now() < end; );
-            // As an answer that came meanwhile: sockets are read before the next immediates.
-            setImmediate(() => {
-              deadlines.delete(answered)
-              resolve()
-            })
+            deadlines.delete(answered)
+            resolve()
           })
-        }, 50)
-      })
-      deadlines.add(answered)
-      await blocked
-      t.same(expired, [])
-    },
-  )
+        })
+      }, 50)
+    })
+    deadlines.add(answered)
+    await blocked
+    t.same(expired, [])
+  })
 
-  await t.test('keep nothing that was taken out', async t => {
+  await t.test('keep nothing that was removed', async t => {
     const deadlines = createDeadlines(10_000)
     const stays = one('stays')
     deadlines.add(stays)

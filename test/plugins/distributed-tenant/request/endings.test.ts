@@ -1,5 +1,5 @@
-// However a request ends, over a real socket or injected, its lease is back within a second, and what its handler asks
-// afterwards never reaches the wire.
+// Every way in which a request can end, over a real socket or injected: its lease is returned within a second, and
+// later queries of its handler are never sent.
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
@@ -13,7 +13,7 @@ import { codeOf, nothingUncaught, until } from '../stand.js'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
-/** A request as bytes, so that it can be cut anywhere. */
+/** A request as bytes, so that it can be cut at any point. */
 const raw = (path: string, more = '', body = '') =>
   `${body ? 'POST' : 'GET'} ${path} HTTP/1.1\r\nHost: x\r\nHRMS-Client-ID: acme\r\n${more}\r\n${body}`
 
@@ -126,9 +126,9 @@ t.test('a request', async t => {
       const { inUse, waiting } = app.tenants.connectionInfo()
       return inUse === 0 && waiting === 0
     })
-    t.ok(took <= 1_000, 'the lease is back')
+    t.ok(took <= 1_000, 'the lease is returned')
   }
-  /** After the request is over its handler goes on, and must be refused. */
+  /** After the request is over its handler continues, and must be refused. */
   const refusedLate = async (t: Test, expected = 3): Promise<void> => {
     signal.go()
     await until(1_000, () => late.length === expected)
@@ -151,10 +151,10 @@ t.test('a request', async t => {
     if (response) await once(response, 'close')
     return response?.statusCode ?? 0
   }
-  /** Until the server knows that every client is gone. */
+  /** Until the server has closed the connection of every client. */
   const connections = () => new Promise<number>(resolve => app.server.getConnections((_, count) => resolve(count)))
   const alone = () => until(1_000, async () => (await connections()) === 0)
-  /** Sends a request and goes away in the given way once the handler is there. */
+  /** Sends a request and disconnects in the given way once the handler runs. */
   const leaveDuring = async (request: string, leave: (socket: net.Socket) => void): Promise<void> => {
     const socket = await connect()
     socket.write(request)
@@ -288,7 +288,7 @@ t.test('a request', async t => {
     await quiet(t, app)
     await refusedLate(t, 1)
   })
-  await ending('with a query that nobody awaits', async t => {
+  await ending('with a query that is never awaited', async t => {
     t.equal(await answer('/fire-and-forget'), 200)
     await until(
       2_000,
@@ -338,7 +338,7 @@ t.test('a request', async t => {
     await quiet(t, app)
     await refusedLate(t)
   })
-  await t.test('one after the other leaves as many connections as there were', async t => {
+  await t.test('each leaves as many connections as there were', async t => {
     gate = arm()
     signal.go()
     for (let at = 0; at < 60; at++) {

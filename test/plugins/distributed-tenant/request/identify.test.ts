@@ -9,7 +9,7 @@ interface Answer {
   id?: string
 }
 
-/** Sends the bytes as they are and reads status and body. */
+/** Sends the bytes unchanged and reads status and body. */
 async function raw(port: number, head: string): Promise<Answer> {
   const socket = connect(port, '127.0.0.1')
   socket.write(`${head}\r\nConnection: close\r\n\r\n`, 'latin1')
@@ -88,7 +88,7 @@ t.test('a request names its tenant', async t => {
   ]
   const table: Row[] = [
     ['none at all', () => get(['Host: 127.0.0.1']), 400, 'TENANT_REQUIRED'],
-    ['a host nobody registered', () => host('nobody.example.org'), 400, 'TENANT_REQUIRED'],
+    ['an unregistered host', () => host('unknown.example.org'), 400, 'TENANT_REQUIRED'],
     ['localhost', () => host('localhost:3000'), 400, 'TENANT_REQUIRED'],
     ['an address', () => host('[::1]:3000'), 400, 'TENANT_REQUIRED'],
     ['the base domain itself', () => host('hrms.example.com'), 400, 'TENANT_REQUIRED'],
@@ -121,14 +121,14 @@ t.test('a request names its tenant', async t => {
     })
   }
 
-  await t.test('is of no concern to a route until it touches the tenant', async t => {
+  await t.test('is not resolved until a route touches the tenant', async t => {
     t.match(await get(['Host: x'], '/may'), { status: 200, id: 'untouched' })
     t.match(await get(['Host: x', 'X-Touch: 1'], '/may'), { status: 400, code: 'TENANT_REQUIRED' })
     t.match(await get(['Host: x', 'X-Touch: 1', 'HRMS-Client-ID: acme'], '/may'), { status: 200, id: 'acme' })
-    t.match(await get(['Host: x', 'HRMS-Client-ID: unknown'], '/may'), { status: 404 }, 'named is looked up')
+    t.match(await get(['Host: x', 'HRMS-Client-ID: unknown'], '/may'), { status: 404 }, 'a named tenant is looked up')
   })
 
-  await t.test('is skipped where the route says so, and touching it there is a programmer’s error', async t => {
+  await t.test('is skipped where the route says so, and touching it there is a programming error', async t => {
     t.match(await get(['Host: x', 'HRMS-Client-ID: acme'], '/never'), { status: 500, code: 'TENANT_CONTEXT_MISSING' })
     t.match(await get(['Host: x', 'HRMS-Client-ID: ..'], '/scope/open'), { status: 200, id: 'none' })
   })
@@ -138,12 +138,12 @@ t.test('a request names its tenant', async t => {
     t.match(await get(['Host: x', 'HRMS-Client-ID: acme'], '/scope/need'), { status: 200, id: 'acme' })
   })
 
-  await t.test('leaves unknown routes alone', async t => {
+  await t.test('leaves unknown routes unchanged', async t => {
     t.match(await get(['Host: x', 'HRMS-Client-ID: ..'], '/nowhere'), { status: 404 })
     t.equal(app.tenants.connectionInfo().open, 0, 'and no connection was opened by any of this')
   })
 
-  await t.test('is a claim: what authorizeTenant does not confirm is refused', async t => {
+  await t.test('is a claim: it is refused unless authorizeTenant confirms it', async t => {
     const guarded = await build(
       'employee',
       { authorizeTenant: (request, tenant) => request.headers['x-user-of'] === tenant.id },
@@ -157,7 +157,7 @@ t.test('a request names its tenant', async t => {
     t.equal((await ask('acme')).statusCode, 200)
   })
 
-  await t.test('is not taken from a header in production unless somebody answers for it', async t => {
+  await t.test('is not read from a header in production unless an option allows it', async t => {
     await t.rejects(build('employee', { production: true }), {
       code: 'CONFIGURATION_INVALID',
       message: /authorizeTenant.*trustedGateway/,

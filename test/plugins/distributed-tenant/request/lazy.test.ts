@@ -1,4 +1,4 @@
-// No query, no connection; and what a spent budget or a missing database answers over HTTP.
+// Without a query there is no connection; and the HTTP answers to a spent budget or a missing database.
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { rig } from '../../../rig.js'
@@ -33,7 +33,7 @@ t.test('a request', async t => {
     }
     t.same([open(), app.tenants.connectionInfo().tenants], [0, {}])
   })
-  await t.test('to a database that is missing is a 503 for that tenant, and makes none', async t => {
+  await t.test('to a missing database is a 503 for that tenant, and creates none', async t => {
     const reply = await ask('/count', 't1')
     t.match(reply, { statusCode: 503, headers: { 'retry-after': '2' } })
     t.match(reply.json(), { statusCode: 503, code: 'TENANT_DATABASE_UNAVAILABLE' })

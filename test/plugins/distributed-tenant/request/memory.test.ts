@@ -1,4 +1,4 @@
-// A connection that lives long holds as much after thirty thousand statements as after two thousand.
+// A long-lived connection holds as much after thirty thousand statements as after two thousand.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
@@ -8,7 +8,7 @@ import { stand, until } from '../stand.js'
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-t.test('a connection that lives long', async t => {
+t.test('a long-lived connection', async t => {
   const { pool: build } = await stand(t)
   const { client, pool, reports } = build({ budget: 1, perKey: 1 })
   let watching = 0
@@ -25,7 +25,7 @@ t.test('a connection that lives long', async t => {
   }
   lease.release('clean')
 
-  // Ten statements or more each time round, our own commands included.
+  // Ten statements or more each round, the plugin's own commands included.
   const requests = async (count: number): Promise<void> => {
     for (let at = 0; at < count; at += 10) {
       const scope = client()
@@ -36,13 +36,13 @@ t.test('a connection that lives long', async t => {
         await sql.savepoint(sql => sql`select ${'x'}::text`)
       })
       await sql`select 1 / ${0}::int`.catch(() => {})
-      await sql.begin(() => Promise.reject(new Error('of the user'))).catch(() => {})
+      await sql.begin(() => Promise.reject(new Error('a failure of the user'))).catch(() => {})
       scope.release()
     }
   }
   const heap = async (): Promise<number> => {
     reports.length = 0
-    // One collection leaves what finalisers and weak maps still hold, up to 1.3 MiB here.
+    // One collection leaves objects that finalisers and weak maps still hold, up to 1.3 MiB here.
     for (let round = 0; round < 4; round++) {
       collect()
       await new Promise(resolve => setTimeout(resolve, 20))
@@ -57,10 +57,10 @@ t.test('a connection that lives long', async t => {
   const heaps = [await after(2_000)]
   for (let stretch = 0; stretch < 5; stretch++) heaps.push(await after(6_000))
   const grown = heaps.slice(1).map((now, at) => now - (heaps[at] ?? 0))
-  t.equal(watching, 0, 'nobody watches it any more')
+  t.equal(watching, 0, 'no listener is left on it')
   t.equal(lease.connection.lost, null, 'and it is the same one')
-  // One closure of 100 bytes kept per statement is 600 KiB in every stretch. What the engine compiles, caches and frees
-  // moves the heap by as much in one of them, not in most.
+  // One closure of 100 bytes kept per statement is 600 KiB in every stretch. Code that the engine compiles, caches
+  // and frees moves the heap by as much in one of them, not in most.
   const usual = [...grown].sort((one, other) => one - other)[2] ?? 0
   t.ok(usual < 400, `grew by ${grown.map(Math.round).join(', ')} KiB`)
 })

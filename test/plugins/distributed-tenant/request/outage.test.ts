@@ -12,7 +12,7 @@ t.test('a server', async t => {
       await look`select 1 from pg_stat_activity where application_name = ${name} and state = 'active' and query like ${query}`
     ).length > 0
 
-  await t.test('that ended an idle connection costs nobody anything', async t => {
+  await t.test('that ended an idle connection costs no request anything', async t => {
     const { client, pool } = build({ target: { applicationName: 'idle' } })
     await client(one).sql`select 1`
     await kill('idle')
@@ -30,7 +30,7 @@ t.test('a server', async t => {
     const error = (await cut) as Error & { headers: object }
     t.match(error, { code: 'TENANT_DATABASE_UNAVAILABLE', statusCode: 503 })
     t.same(error.headers, { 'retry-after': '2' })
-    t.equal(await codeOf(client(one).sql`select 1`), 'no error', 'and nothing stale follows')
+    t.equal(await codeOf(client(one).sql`select 1`), 'no error', 'and no stale answer follows')
     await until(1_000, () => pool.info().inUse === 0)
     t.equal(pool.info().open, 2)
   })
@@ -38,7 +38,7 @@ t.test('a server', async t => {
   await t.test('that ended a transaction leaves nothing of it, and runs nothing of it elsewhere', async t => {
     const { client } = build({ target: { applicationName: 'tx' } })
     const { sql } = client(one)
-    await sql`create table written (word text)`
+    await sql`create table written (title text)`
     const cut = sql.begin(async sql => {
       await sql`insert into written values ('a')`
       await kill('tx')
@@ -49,7 +49,7 @@ t.test('a server', async t => {
     const waiting = sql.begin(async sql => {
       await sql`insert into written values ('a')`
       setTimeout(() => void kill('tx').execute(), 20)
-      // Waits for something else than its database.
+      // Waits for something other than its database.
       await new Promise(resolve => setTimeout(resolve, 5_000).unref())
     })
     const started = performance.now()
@@ -70,7 +70,7 @@ t.test('a server', async t => {
     t.equal(await unknown, 'TENANT_COMMIT_UNKNOWN')
   })
 
-  await t.test('that guards its statements tells a timeout and keeps the connection', async t => {
+  await t.test('that guards its statements reports a timeout and keeps the connection', async t => {
     const { client, pool, reports } = build({ queryTimeout: 300 })
     await client(one).sql`select 1`
     const started = performance.now()
@@ -116,7 +116,7 @@ t.test('a server', async t => {
     await until(4_000, async () => (await codeOf(client(one).sql`select 1`)) === 'no error')
   })
 
-  await t.test('that takes no writes any more is left, and found again when it does', async t => {
+  await t.test('that no longer accepts writes is left, and used again when it does', async t => {
     const { client, pool } = build({ target: { applicationName: 'failover' } })
     const { sql } = client(two)
     await sql`create table rows (a int)`
@@ -128,7 +128,7 @@ t.test('a server', async t => {
     t.equal(
       await codeOf(sql.begin('read only', sql => sql`insert into rows values (1)`)),
       '25006',
-      'but not when it was asked for',
+      'but not when read only was asked for',
     )
     await look.unsafe(`alter database ${two} reset default_transaction_read_only`)
     await until(2_000, async () => (await codeOf(sql`insert into rows values (1)`)) === 'no error')
@@ -159,7 +159,7 @@ t.test('a server', async t => {
         slowest = Math.max(slowest, now - started)
         if (code === 'no error' && started > backAt && !firstGood) firstGood = now
         codes.set(code, (codes.get(code) ?? 0) + 1)
-        // As a client that tries again would, and not in a hot loop.
+        // As a client with retries would, and not in a busy loop.
         if (code !== 'no error') await new Promise(resolve => setTimeout(resolve, 5))
       }
     }

@@ -58,7 +58,7 @@ t.test('tenants whose schema is behind the release', async t => {
     await until('globex is refused', 2_000, async () => (await status(refusing, 'globex')) === 503)
   })
 
-  await t.test('are told by their registry row alone, also one that never had a version', async t => {
+  await t.test('are judged by their registry row alone, also one that never had a version', async t => {
     await look('employee', 'employee_central')`update tenants set schema_version = null where id = 'acme'`
     await until('acme is refused', 2_000, async () => (await status(refusing, 'acme')) === 503)
     t.equal(await status(serving, 'acme'), 200)

@@ -1,4 +1,4 @@
-// What runs for a tenant when the tenant is suspended or deleted.
+// Running work of a tenant when the tenant is suspended or deleted.
 import t from 'tap'
 import { rig, until } from '../../../rig.js'
 import { gate } from '../stand.js'
@@ -13,7 +13,7 @@ t.test('work that outlives its tenant', async t => {
   for (const [change, code] of lifecycles) {
     const make = async (id: string) => app.tenants.create({ id, name: id })
 
-    await t.test(`gets no connection any more after ${change}`, async t => {
+    await t.test(`gets no further connection after ${change}`, async t => {
       const id = `lease-${change}`
       await make(id)
       await app.tenants.run(id, async ({ sql }) => {

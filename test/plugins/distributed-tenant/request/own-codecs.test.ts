@@ -1,4 +1,4 @@
-// Parsers and serializers of one client: what an ORM writes into them holds for its own queries alone.
+// Parsers and serializers of one client: those set by an ORM apply to its own queries alone.
 import t from 'tap'
 import { separateTypes } from '../../../../plugins/distributed-tenant/sql/separate-types.js'
 import type { QueryClient, SqlClient, TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
@@ -31,7 +31,7 @@ t.test('parsers and serializers of one client', async t => {
     t.equal(typeof sql.options.parsers[TIMESTAMPTZ], 'function', 'with the entries of the driver')
   })
 
-  await t.test('hold for whatever it asks, and for no other client of its connection', async t => {
+  await t.test('apply to all of its queries, and to no other client of its connection', async t => {
     const { sql } = client()
     const other = client().sql
     change(sql)
@@ -52,7 +52,7 @@ t.test('parsers and serializers of one client', async t => {
     t.equal(leases.pool.info().open, 1, 'one connection served all of them')
   })
 
-  await t.test('take effect at once when they change, also in a statement that is prepared', async t => {
+  await t.test('take effect at once when they change, in a prepared statement too', async t => {
     const { sql } = client()
     const at = async () => (await sql`select ${MOMENT}::timestamptz as at`)[0]?.at
     sql.options.parsers[TIMESTAMPTZ] = () => 'one'
@@ -82,7 +82,7 @@ t.test('parsers and serializers of one client', async t => {
     await sql.begin(async tx => {
       const both = separateTypes(tx)
       change(both)
-      // Prepared before, and then without parameters: sent in one go.
+      // Prepared before, and then without parameters: sent in one message.
       for (let turn = 0; turn < 3; turn++) {
         const answers = await Promise.all(
           Array.from({ length: 30 }, (_, at) => (at % 3 === turn ? read(both) : read(tx)).then(rows => [...rows])),
@@ -92,7 +92,7 @@ t.test('parsers and serializers of one client', async t => {
     })
   })
 
-  await t.test('work beside types that the session meets late', async t => {
+  await t.test('work beside types that the session learns later', async t => {
     const { sql } = client()
     change(sql)
     await sql.unsafe(`create type late as enum ('one', 'two')`)
@@ -102,11 +102,11 @@ t.test('parsers and serializers of one client', async t => {
     )
   })
 
-  await t.test('that throw fail their query, and leave a connection whole for others', async t => {
+  await t.test('that throw fail their query, and keep the connection usable for others', async t => {
     for (const place of ['parsers', 'serializers'] as const) {
       const { sql } = client()
       const failing = () => {
-        throw Object.assign(new Error('of the caller'), { code: 'OF_THE_CALLER' })
+        throw Object.assign(new Error('a failure of the caller'), { code: 'OF_THE_CALLER' })
       }
       sql.options[place][TIMESTAMPTZ] = failing
       const moment = () => sql`select ${MOMENT}::timestamptz as at from generate_series(1, 3)`
@@ -128,7 +128,7 @@ t.test('parsers and serializers of one client', async t => {
   })
 })
 
-t.test('a transaction made read only by a statement of its own is no server that takes no writes', async t => {
+t.test('a transaction that makes itself read only is no server that accepts no writes', async t => {
   const { pool } = await stand(t)
   const { client } = pool({ budget: 1, perKey: 1 })
   const { sql } = client()

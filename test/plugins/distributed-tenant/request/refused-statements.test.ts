@@ -1,13 +1,13 @@
-// Statements that are refused with their cure, and leave nothing done.
+// Statements that are refused with their cure, and have no effect.
 import t from 'tap'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
 import { codeOf, stand } from '../stand.js'
 
 const REFUSED = 'TENANT_STATEMENT_REFUSED'
 
-t.test('a statement that would not do what it says', async t => {
+t.test('a statement with another effect than it seems to have', async t => {
   const { pool, look } = await stand(t)
-  await look`create table words (word text)`
+  await look`create table words (title text)`
   const scope = pool().client()
   const { sql } = scope
   t.teardown(() => scope.release())
@@ -54,7 +54,7 @@ t.test('a statement that would not do what it says', async t => {
     }
     t.equal(await count(), 0)
   })
-  await t.test('is sent where it only looks so', async t => {
+  await t.test('is sent where it only resembles one', async t => {
     await sql.begin(async sql => {
       await sql`savepoint distributed`
       await sql`rollback to savepoint distributed`

@@ -1,5 +1,5 @@
-// Where a request may name its tenant beside header and host: the path, a verified claim, a function of one's own; for a
-// scope or a route; and a host that a proxy forwards.
+// The sources of a request's tenant beside header and host: the path, a verified claim, a function of the
+// application; for a scope or a route; and a host that a proxy forwards.
 import Fastify from 'fastify'
 import t from 'tap'
 import {
@@ -41,9 +41,9 @@ t.test('sources of a tenant', async t => {
     t.match(await ask('/of/acme/orders/1?tenant=globex'), { id: 'acme' })
     t.match(await ask('/of/acme/orders/globex', 'acme'), { id: 'acme' })
     t.match(await ask('/of/acme/orders/1', 'globex'), { statusCode: 400, code: 'TENANT_CONFLICT' })
-    t.match(await ask('/of/nobody/orders/1'), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
+    t.match(await ask('/of/unknown/orders/1'), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
     t.match(await ask('/own/globex'), { id: 'globex' })
-    t.match(await ask('/own/globex', 'acme'), { id: 'globex' }, 'a route that hears the path alone')
+    t.match(await ask('/own/globex', 'acme'), { id: 'globex' }, 'a route that reads the path alone')
     t.match(await ask('/plain', 'acme'), { id: 'acme' })
     t.match(await ask('/plain'), { code: 'TENANT_REQUIRED' })
     t.match(await ask('/asked/globex'), { id: 'globex' })
@@ -70,7 +70,7 @@ t.test('sources of a tenant', async t => {
         app.get('/need', need, id)
       },
       async app => {
-        // Stands for whatever verifies; these tests are about what follows.
+        // Stands for any verifier; these tests are about the steps after it.
         app.addHook('onRequest', async request => {
           const output = request.headers['x-claims']
           if (typeof output === 'string') Object.assign(request, { user: JSON.parse(output) })
@@ -99,7 +99,7 @@ t.test('sources of a tenant', async t => {
     t.same(
       seen.map(({ event }) => (event as { error: { code: string } }).error.code),
       Array(4).fill('TENANT_FORBIDDEN'),
-      'and each is told',
+      'and each source is named',
     )
     t.match(await ask({ org: 'acme' }, { ...header, host: 'globex.hrms.example.com' }), {
       statusCode: 400,
@@ -112,7 +112,7 @@ t.test('sources of a tenant', async t => {
     t.equal(app.tenants.connectionInfo().open, 0)
   })
 
-  await t.test('a function of one’s own, that may take its time or throw', async t => {
+  await t.test('a function of the application, that may be slow or throw', async t => {
     const own = async (request: { query: unknown }) => {
       const { of } = request.query as { of?: string }
       if (of === 'throw') throw Object.assign(new Error('no'), { statusCode: 418 })
@@ -142,7 +142,7 @@ t.test('sources of a tenant', async t => {
 
     for (const untrusting of [await make(false), await make('10.0.0.1')])
       t.match(await untrusting(forwarded), { id: 'acme' })
-    t.match(await (await make(false))(list), { id: 'acme' }, 'nobody reads it')
+    t.match(await (await make(false))(list), { id: 'acme' }, 'the header is ignored')
     const trusting = await make('127.0.0.1')
     t.match(await trusting(forwarded), { id: 'globex' })
     t.match(await trusting(list), { statusCode: 400, code: 'HOST_INVALID' })
@@ -151,7 +151,7 @@ t.test('sources of a tenant', async t => {
     })
   })
 
-  await t.test('nobody starts with every proxy trusted and the host believed, unless they say so', async t => {
+  await t.test('the start refuses every proxy trusted with the host believed, unless an option allows it', async t => {
     const start = async (options: object) => {
       const app = Fastify({ trustProxy: true })
       t.teardown(() => app.close())
@@ -163,7 +163,7 @@ t.test('sources of a tenant', async t => {
     await start({ identifyBy: fromHeader('HRMS-Client-ID') })
   })
 
-  await t.test('no cache between us and the client may mix tenants', async t => {
+  await t.test('no cache before the client may mix tenants', async t => {
     const app = await build('employee', {}, app => {
       app.get('/need', need, id)
       app.get('/free', { config: { tenant: false } }, async () => 'free')

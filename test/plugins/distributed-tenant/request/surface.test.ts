@@ -1,4 +1,4 @@
-// What `postgres` offers in a tagged template works on a leased connection.
+// Every feature of `postgres` in a tagged template works on a leased connection.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ t.test('the client', async t => {
     create type mood as enum ('calm', 'busy');
     create table people (id bigint generated always as identity primary key, name text not null, age int,
       tags text[] not null default '{}', scores int[], moods mood[], born timestamptz, extra jsonb)`)
-  // A connection learns the array types of its database when it opens.
+  // A connection reads the array types of its database when it opens.
   await leases.evict('postgres')
   await until(1_000, () => leases.info().open === 0)
 
@@ -121,18 +121,18 @@ t.test('the client', async t => {
   await t.test('answers in order right after a described query', async t => {
     const [described, next] = await Promise.all([
       sql`select 1 as one, ${2}::int as two`.describe(),
-      sql`select ${'next'}::text as word`,
+      sql`select ${'next'}::text as title`,
     ])
     t.equal(described.columns.length, 2)
-    t.same([...next], [{ word: 'next' }])
+    t.same([...next], [{ title: 'next' }])
   })
 
   await t.test('reads a query from a file', async t => {
     const folder = mkdtempSync(join(tmpdir(), 'sql-file-'))
     t.teardown(() => rmSync(folder, { recursive: true }))
     const path = join(folder, 'query.sql')
-    writeFileSync(path, 'select $1::text as word')
-    t.same([...(await sql.file(path, ['from a file']))], [{ word: 'from a file' }])
+    writeFileSync(path, 'select $1::text as title')
+    t.same([...(await sql.file(path, ['from a file']))], [{ title: 'from a file' }])
     writeFileSync(path, 'select 1 as a')
     t.same([...(await sql.file(path))], [{ a: 1 }])
     t.equal(await codeOf(sql.file(join(folder, 'none.sql'))), 'ENOENT')
@@ -140,18 +140,18 @@ t.test('the client', async t => {
 
   await t.test('notifies', async t => {
     const seen = new Promise(resolve => {
-      look.listen('news', resolve).then(() => sql.notify('news', 'a word'))
+      look.listen('news', resolve).then(() => sql.notify('news', 'a message'))
     })
-    t.equal(await seen, 'a word')
+    t.equal(await seen, 'a message')
   })
 
-  await t.test('tells the caller’s own failures as they are', async t => {
+  await t.test('rejects with the caller’s own failures unchanged', async t => {
     t.equal(await codeOf(sql`select 1 / 0`), '22012')
     t.equal(await codeOf(sql`insert into people ${sql({ name: undefined as unknown as string })}`), 'UNDEFINED_VALUE')
     t.equal(await codeOf(sql`select ${undefined as unknown as string}`), 'UNDEFINED_VALUE')
     t.equal(await codeOf(sql`select ${'x'}::int`), '22P02')
     t.ok((await sql`selec 1`.catch((error: unknown) => error)) instanceof sql.PostgresError)
-    const thrown = new Error('of the reader')
+    const thrown = new Error('a failure of the reader')
     const reading = sql`select n from generate_series(1, 3) n`.forEach(() => {
       throw thrown
     })
@@ -177,7 +177,7 @@ t.test('the client', async t => {
     t.same([...(await sql`select pg_backend_pid() as pid`)], [{ pid }])
   })
 
-  await t.test('puts nothing of a statement that failed half way into the next result', async t => {
+  await t.test('adds nothing of a statement that failed half way to the next result', async t => {
     const failing = () => sql`select 1 / (4 - n) from generate_series(1, 9) n`
     t.equal(await codeOf(failing()), '22012')
     t.same([...(await sql`select 1 as a`)], [{ a: 1 }])
@@ -193,7 +193,7 @@ t.test('the client', async t => {
     t.same([...inSession], [{ a: 1 }])
   })
 
-  await t.test('refuses to copy, and is fine after', async t => {
+  await t.test('refuses to copy, and works after', async t => {
     t.equal(await codeOf(sql`copy people to stdout`.readable()), 'TENANT_CLIENT_METHOD')
     t.equal(await codeOf(sql`copy people from stdin`.writable()), 'TENANT_CLIENT_METHOD')
     t.equal(await codeOf(sql.unsafe('copy people to stdout')), 'TENANT_CLIENT_METHOD')
@@ -201,13 +201,13 @@ t.test('the client', async t => {
     t.same([...(await sql`select 1 as a`)], [{ a: 1 }])
   })
 
-  await t.test('survives a started query that nobody awaits', async t => {
+  await t.test('survives a started query that is never awaited', async t => {
     sql`select 1 / 0`.execute()
     sql.notify('', 'an empty channel is refused')
     t.same([...(await sql`select 1 as a`)], [{ a: 1 }])
   })
 
-  await t.test('says why a method is missing', async t => {
+  await t.test('gives the reason why a method is missing', async t => {
     for (const name of ['listen', 'subscribe', 'reserve', 'end', 'close', 'largeObject']) {
       const method = (sql as unknown as Record<string, () => unknown>)[name]
       t.throws(() => method?.(), { code: 'TENANT_CLIENT_METHOD', message: new RegExp(`^sql\\.${name} .*: `) })

@@ -1,4 +1,4 @@
-// BEGIN to COMMIT: what is written is written, what fails leaves nothing, and nobody hangs.
+// BEGIN to COMMIT: committed rows stay, a failure leaves nothing, and no query hangs.
 import t from 'tap'
 import type { TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
 import { codeOf, stand, until } from '../stand.js'
@@ -7,8 +7,8 @@ t.test('a transaction', async t => {
   const { pool: build, look } = await stand(t)
   const { client, pool } = build({ budget: 1, perKey: 1 })
   const { sql } = client()
-  await sql`create table words (word text primary key, after text references words deferrable initially deferred)`
-  const words = async () => (await look`select word from words order by word`).map(row => row.word)
+  await sql`create table words (title text primary key, after text references words deferrable initially deferred)`
+  const words = async () => (await look`select title from words order by title`).map(row => row.title)
   t.afterEach(async () => {
     await until(1_000, () => pool.info().inUse === 0 && pool.info().waiting === 0)
     await look`truncate words`
@@ -17,18 +17,18 @@ t.test('a transaction', async t => {
   await t.test('commits and gives the result', async t => {
     const rows = await sql.begin(async sql => {
       await sql`insert into words values ('a')`
-      return sql`insert into words values ('b') returning word`
+      return sql`insert into words values ('b') returning title`
     })
-    t.same([...rows], [{ word: 'b' }])
+    t.same([...rows], [{ title: 'b' }])
     t.same(await words(), ['a', 'b'])
   })
 
   await t.test('awaits an array of queries as one', async t => {
     const [a, b] = await sql.begin(sql => [
-      sql`insert into words values ('a') returning word`,
-      sql`insert into words values ('b') returning word`,
+      sql`insert into words values ('a') returning title`,
+      sql`insert into words values ('b') returning title`,
     ])
-    t.same([a[0], b[0]], [{ word: 'a' }, { word: 'b' }])
+    t.same([a[0], b[0]], [{ title: 'a' }, { title: 'b' }])
   })
 
   await t.test('takes the options of BEGIN', async t => {
@@ -39,13 +39,13 @@ t.test('a transaction', async t => {
     t.same(await words(), [])
   })
 
-  await t.test('takes no statement for an option', async t => {
+  await t.test('takes no statement as an option', async t => {
     t.equal(await codeOf(sql.begin('; drop table words; --', async () => {})), '42601')
     t.same(await words(), [])
   })
 
-  await t.test('rolls back and passes on what user code throws, whatever its code is', async t => {
-    const thrown = Object.assign(new Error('of the user'), { code: 'ECONNREFUSED' })
+  await t.test('rolls back and passes on the error of user code, whatever its code is', async t => {
+    const thrown = Object.assign(new Error('a failure of the user'), { code: 'ECONNREFUSED' })
     const failing = sql.begin(async sql => {
       await sql`insert into words values ('a')`
       throw thrown
@@ -62,7 +62,7 @@ t.test('a transaction', async t => {
     t.equal(await codeOf(sql.begin(sql => sql`insert into words values (null)`)), '23502')
   })
 
-  await t.test('fails when a statement fails that nobody awaits', async t => {
+  await t.test('fails when a statement fails that is never awaited', async t => {
     const failing = sql.begin(async sql => {
       await sql`insert into words values ('a')`
       sql`insert into words values ('a')`.execute()
@@ -81,7 +81,7 @@ t.test('a transaction', async t => {
     t.same(await words(), [])
   })
 
-  await t.test('tells the first failure, not that what follows is ignored', async t => {
+  await t.test('rejects with the first failure, not with the refusal of the statements after it', async t => {
     const failing = sql.begin(async sql => {
       await sql`insert into words values (null)`.catch(() => {})
       await sql`insert into words values ('a')`
@@ -98,7 +98,7 @@ t.test('a transaction', async t => {
     t.equal(await codeOf(failing), '22012')
   })
 
-  await t.test('fails with what COMMIT fails with', async t => {
+  await t.test('fails with the error of COMMIT', async t => {
     t.equal(await codeOf(sql.begin(sql => sql`insert into words values ('a', 'none')`)), '23503')
     t.same(await words(), [])
   })
