@@ -1,4 +1,4 @@
-// Owns reading NATS_URL: where to connect and as whom.
+// The reader of NATS_URL: servers and credentials.
 // Invariant: credentials leave this file only as connect options; no error text made here holds any part of the URL.
 
 export interface Address {

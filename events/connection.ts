@@ -1,6 +1,6 @@
-// Owns the one NATS connection of a process: made in the background, remade for ever, reported at every turn.
+// The one NATS connection of a process: made in the background, reconnected without end, every change reported.
 // Invariant: until close() there is a connection or an attempt at one; a connection the client gave up is replaced.
-// Server gone: status() says so at once, nothing is queued, attempts go on with jitter.
+// If the server is down: status() reports it at once, nothing is queued, attempts go on with jitter.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type NatsConnection } from 'nats'
 import { type Address, parseAddress } from './address.js'
@@ -15,7 +15,7 @@ export type ConnectionStatus = 'connecting' | 'connected' | 'reconnecting' | 'cl
 export interface ConnectOptions {
   /** `nats://user:password@host:port`, several separated by commas. */
   url: string
-  /** Certificates of the authorities to believe for tls://, in PEM. Default: those Node knows. */
+  /** Certificates of the trusted authorities for tls://, in PEM. Default: those Node knows. */
   ca?: string | undefined
   /** Shown in the server's monitoring, e.g. `employee`; a service's short name also names its inbox. */
   name: string
@@ -75,7 +75,7 @@ export function connectEvents(options: ConnectOptions): EventsConnection {
     become('connected')
   }
 
-  // One client connection from its first to its last moment; the client itself reconnects in between.
+  // One connection of the client from its start to its close; the client itself reconnects in between.
   const liveThrough = async (nc: NatsConnection, again: boolean) => {
     live = nc
     onConnected(nc, again)
@@ -180,7 +180,7 @@ function clientOptions(address: Address, { name, ca }: ConnectOptions, timeout: 
     ...(address.tls && { tls: serverCheck(address, ca) }),
     servers: address.servers,
     name,
-    // An inbox of its own, so that a NATS user can be kept from hearing what others are answered.
+    // An inbox of its own, so that a NATS user can be denied the replies of others.
     ...(isServiceName(name) && { inboxPrefix: inboxOf(name) }),
     timeout,
     pingInterval: PING_INTERVAL_MS,

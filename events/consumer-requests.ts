@@ -1,8 +1,8 @@
-// The making of a service's consumer by identity, on the service's request: both ends.
-// Invariant: the settings are identity's alone; a request names a service and carries nothing else, so a service that may
+// The creation of a service's consumer by identity, on the service's request: both ends.
+// Invariant: identity alone chooses the settings; a request names a service and holds nothing else, so a service that may
 // ask cannot have messages delivered anywhere but to its own pulls.
-// If identity is down: the service's consumer loop asks again; a consumer that is there is read meanwhile.
-// Where NATS has one account for all, a service that gets no answer makes its consumer by itself, as it may there.
+// If identity is down: the service's consumer loop retries; a consumer that exists is read meanwhile.
+// Where NATS has one account for all, a service without an answer makes its consumer by itself, as it may there.
 import { type ConsumerInfo, ErrorCode, type JetStreamManager, type Msg, type NatsConnection, NatsError } from 'nats'
 import type { EventsConnection } from './connection.js'
 import { type DurableOptions, ensureConsumer, findConsumer, isAsWanted } from './durable.js'
@@ -17,7 +17,7 @@ import {
   tenantsDurable,
 } from './subjects.js'
 
-// A consumer that was lost is noticed and made again within 5 s: both ends together stay below that.
+// A lost consumer is noticed and made again within 5 s: both ends together stay below that.
 const API_TIMEOUT_MS = 2000
 
 interface Answer {
@@ -34,7 +34,7 @@ export interface ConsumerRequestsOptions extends Pick<DurableOptions, 'ackWaitMs
 export function answerConsumerRequests(options: ConsumerRequestsOptions): { stop(): void } {
   const { connection, ackWaitMs, maxAckPending } = options
   const report = guardReport(options.report)
-  /** One at a time for each service: what asks meanwhile gets the same answer. */
+  /** One at a time for each service: requests meanwhile get the same answer. */
   const running = new Map<string, Promise<Answer>>()
   let subscribed: NatsConnection | null = null
 
@@ -67,7 +67,7 @@ export function answerConsumerRequests(options: ConsumerRequestsOptions): { stop
       running.set(service, answered)
     }
     const body = JSON.stringify(await answered)
-    // A connection that closed meanwhile cannot answer: the service asks again.
+    // A connection that closed meanwhile cannot answer: the service retries.
     if (!nc.isClosed()) message.respond(Buffer.from(body))
   }
 
@@ -91,8 +91,8 @@ export function answerConsumerRequests(options: ConsumerRequestsOptions): { stop
 }
 
 /**
- * A service's own consumer, made or put right by identity when it is missing or has other settings.
- * Throws EventsUnavailable or NatsError; the consumer loop tries again.
+ * A service's own consumer, made or corrected by identity when it is missing or has other settings.
+ * Throws EventsUnavailable or NatsError; the consumer loop retries.
  */
 export async function obtainConsumer(
   nc: NatsConnection,
@@ -110,7 +110,7 @@ export async function obtainConsumer(
   return { info: await jsm.consumers.info(STREAM, options.durable), action: answer.action ?? 'unchanged' }
 }
 
-/** null: identity does not answer requests now, or this user may not ask. nats-server 2.9 gives no sooner sign than a timeout. */
+/** null: identity does not answer requests now, or this user may not ask. nats-server 2.9 reports neither before a timeout. */
 async function askIdentity(nc: NatsConnection, service: string): Promise<Answer | null> {
   try {
     const reply = await nc.request(consumerRequestSubject(service), '', { timeout: API_TIMEOUT_MS })

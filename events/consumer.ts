@@ -1,6 +1,7 @@
-// Owns a service's consumer loop: stream and durable ensured, messages pulled as there is room, for ever until stop().
-// Invariant: whatever ends an attempt (stream or consumer deleted, silence, lost connection) starts the next one within
-// seconds; stop() starts nothing new, finishes what runs and gives the rest back. Server gone: waits, reports, tries again.
+// A service's consumer loop: stream and durable ensured, messages pulled while there is room, until stop().
+// Invariant: whatever ends an attempt (stream or consumer deleted, silence, lost connection), the next one starts within
+// seconds; stop() starts nothing new, finishes running handlers and gives the rest back.
+// If the server is down: the loop waits, reports and retries.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from 'nats'
 import type { EventsConnection } from './connection.js'
@@ -23,7 +24,7 @@ export interface ConsumeOptions<E extends { id: string }> extends DurableOptions
   /** Names the dead subject. */
   service: string
   parse: (subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>) => Parsed<E>
-  /** Resolves: acknowledged. Throws DeadEvent: dead letters. Throws anything else: delivered again later. Must end by itself. */
+  /** Resolves: acknowledged. Throws DeadEvent: stored as a dead letter. Throws anything else: delivered again later. Must end by itself. */
   handle: (event: E, incoming: Incoming) => Promise<void>
   /** Stores a dead letter. If it throws, the message is delivered again later. */
   onDead: (dead: DeadLetter) => Promise<void>
@@ -55,7 +56,7 @@ export interface EventsConsumer {
 
 // Together with a request that times out they keep "noticed and replaced" under 5 s.
 const API_TIMEOUT_MS = 2000
-// How soon stop() is heard while there is no connection.
+// How soon stop() takes effect while there is no connection.
 const READY_SLICE_MS = 250
 const FIRST_PAUSE_MS = 200
 const LONGEST_PAUSE_MS = 1500
@@ -96,7 +97,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
     }
     if (epoch?.created !== created) {
       if (epoch !== null) epoch.gone = true
-      // What was not started belongs to a stream that is gone; its events come again or through the feed.
+      // Messages that were not started belong to a lost stream; its events come again or through the feed.
       lanes.dropWaiting()
       epoch = { created, gone: false }
     }
@@ -109,7 +110,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
     return { epoch, consumer }
   }
 
-  // Returns when the connection changed hands or stop() was called; throws for every other end.
+  // Returns when the connection was replaced or stop() was called; throws for every other end.
   async function attempt(): Promise<void> {
     const nc = connection.client()
     const { epoch: current, consumer } = await ensure(nc)
@@ -158,7 +159,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
   }
   const looped = loop()
 
-  // nats-server 2.9.10 (measured): a nak while the pull we have just left is still queued makes it drop that message
+  // nats-server 2.9.10 (measured): a nak while the pull that just ended is still queued makes it drop that message
   // until its ack wait is over and deliver another one twice. Reading the consumer's info clears such pulls away.
   async function giveBack(): Promise<void> {
     if (unstarted.length === 0) return
@@ -166,7 +167,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
       const jsm = await connection.client().jetstreamManager({ timeout: API_TIMEOUT_MS, checkAPI: false })
       await jsm.consumers.info(STREAM, durable)
     } catch (error) {
-      // Given back all the same: at worst the server waits for the ack wait.
+      // A failed nak is ignored: at worst the server waits for the ack wait.
       lastError = describe(error)
     }
     for (const delivery of unstarted) delivery.giveBack()
@@ -181,7 +182,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
     const unfinished = lanes.size()
     if (unfinished > 0) impatient.abort()
     stopKeepingAlive()
-    // The answers are on their way, not necessarily there: a process that exits now would lose them.
+    // The acknowledgements are sent, but may not have arrived: a process that exits now would lose them.
     if (connection.status() === 'connected') {
       await Promise.race([connection.client().flush(), deadline]).catch((error: unknown) => {
         lastError = describe(error)

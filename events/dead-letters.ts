@@ -1,8 +1,8 @@
-// Owns what a dead event is: a message that can never work, with the reason, or one from a newer release, which is parked
-// until a release knows it. Storing it is the caller's callback.
+// The dead event: a message that can never be handled, with the reason, or one from a newer release, which is parked
+// until a release knows it. The caller's callback stores it.
 // Invariant: a reason is bounded and printable, so that it fits a header, a row and a log line.
 
-/** What is handed to `onDead`. `data` is the body as it came, which may be neither JSON nor UTF-8. */
+/** The argument of `onDead`. `data` is the body as it came, which may be neither JSON nor UTF-8. */
 export interface DeadLetter {
   readonly subject: string
   readonly data: Uint8Array

@@ -1,6 +1,6 @@
-// Owns the way from untrusted bytes to a JSON value that PostgreSQL can hold.
-// Invariant: what passes has bounded size and depth, no `__proto__` key, no NUL, no lone surrogate, no infinite number
-// (PostgreSQL text and jsonb refuse these, and a refusal there would be retried for ever). Never throws.
+// The decoder of untrusted bytes into a JSON value that PostgreSQL can hold.
+// Invariant: a decoded value has bounded size and depth, no `__proto__` key, no NUL, no lone surrogate, no infinite number
+// (PostgreSQL text and jsonb refuse these, and a refusal there would be retried without end). Never throws.
 
 export const MAX_BYTES = 1024 * 1024
 export const MAX_DEPTH = 32

@@ -1,4 +1,4 @@
-// Owns one delivered message from arrival to its answer: parsed, handled, then exactly one of ack, nak or term.
+// One delivered message, until it is answered: parsed, handled, then exactly one of ack, nak or term.
 // Invariant: nothing is acknowledged before its effect is done or its dead letter is stored. A message of a stream that
 // was since deleted is never answered: the new stream counts from 1 again, and the answer would acknowledge another event.
 import { headers as createHeaders, type JsMsg, type NatsConnection } from 'nats'
@@ -8,7 +8,7 @@ import type { Parsed } from './messages.js'
 import { describe, type Report } from './report.js'
 import { deadSubject } from './subjects.js'
 
-/** What a handler is told beside the event. */
+/** The context of a handler, beside the event. */
 export interface Incoming {
   readonly subject: string
   readonly data: Uint8Array
@@ -16,7 +16,7 @@ export interface Incoming {
   readonly streamSeq: number
   /** 1 the first time. Not to be trusted after a server crash: handlers are idempotent by themselves. */
   readonly deliveryCount: number
-  /** Aborted when stop() ran out of patience. */
+  /** Aborted when the deadline of stop() has passed. */
   readonly signal: AbortSignal
 }
 
@@ -41,13 +41,13 @@ export interface Delivery {
   /** Deliveries of one key are handled in order: the tenant's id, or the message's own number if it has none. */
   readonly key: string
   process(): Promise<void>
-  /** Tells the server that it is still being worked on. */
+  /** Extends the server's ack wait. */
   working(): void
   /** Gives it back unhandled, for another replica or a later start. */
   giveBack(): void
 }
 
-/** 1 s, doubling to 30 s, with a fifth of it at random either way so that retries do not march in step. */
+/** 1 s, doubling to 30 s, with a fifth of it at random either way so that retries do not come together. */
 export function defaultRetryDelay(deliveryCount: number): number {
   const base = Math.min(30_000, 1000 * 2 ** Math.min(deliveryCount - 1, 10))
   return Math.round(base * (0.8 + Math.random() * 0.4))
@@ -129,7 +129,7 @@ export function createDelivery<E extends { id: string }>(
   }
 }
 
-// A parser that throws must not take the consumer with it, nor be retried for ever on the same bytes.
+// A parser that throws must not stop the consumer, nor be retried without end on the same bytes.
 function parseSafely<E extends { id: string }>(
   rules: DeliveryRules<E>,
   message: JsMsg,

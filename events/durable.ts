@@ -1,6 +1,6 @@
-// Owns the durable consumer's settings on the server, shared by all replicas of a service.
+// The durable consumer's settings on the server, shared by all replicas of a service.
 // Invariant: explicit ack, delivery without end (retry state lives in the service's table, never in max_deliver), and
-// few messages outstanding. Server gone: throws; the consumer loop tries again.
+// few unacknowledged messages. If the server is down: throws; the consumer loop retries.
 import { AckPolicy, type ConsumerInfo, DeliverPolicy, type JetStreamManager } from 'nats'
 import { apiErrorCode } from './failures.js'
 import type { Ensured } from './report.js'
@@ -10,9 +10,9 @@ export interface DurableOptions {
   durable: string
   /** One subject filter, e.g. `tenant.*`. */
   filter: string
-  /** How long the server waits for an answer before it delivers again. Default 30000. */
+  /** Ack wait: how long until the server delivers again. Default 30000. */
   ackWaitMs?: number
-  /** Most messages out for an answer, over all replicas together. Default 16. */
+  /** Most unacknowledged messages, over all replicas together. Default 16. */
   maxAckPending?: number
 }
 
@@ -23,7 +23,7 @@ const NANOS_PER_MS = 1_000_000
 /**
  * Creates the consumer or brings its settings back. Settings that the server cannot change in place mean delete and
  * create: then the position is gone and **every event in the stream is delivered again**, oldest first. Nothing is
- * lost, and handlers that go by version change nothing; the action says `recreated` so that nobody is surprised.
+ * lost, and handlers that go by version change nothing; the action is `recreated`, so that it is reported.
  */
 export async function ensureConsumer(
   jsm: JetStreamManager,

@@ -1,9 +1,9 @@
-// Owns the two ways in which talking to the stream fails: "not now" (try again) and "never" (trying again is no use).
-// Invariant: what is not known to be final counts as "not now", because the outbox may retry but must not lose.
+// The two failures of a call to the stream: temporary (retry) and permanent (a retry is no use).
+// Invariant: a failure of unknown kind counts as temporary, because the outbox may retry but must not lose.
 import { ErrorCode, NatsError } from 'nats'
 import { describe } from './report.js'
 
-/** Not connected, timed out, nobody answered, the server is short of something: try again later. */
+/** Not connected, timed out, no responder, the server lacks a resource: retry later. */
 export class EventsUnavailable extends Error {
   override readonly name = 'EventsUnavailable'
   readonly code = 'EVENTS_UNAVAILABLE'

@@ -1,4 +1,4 @@
-// Owns a message's headers: CloudEvents and trace context out, a plain record in. Headers are optional everywhere:
+// A message's headers: CloudEvents and trace context out, a plain record in. Headers are optional everywhere:
 // a bare publish has none, and nothing may depend on them.
 import { headers as createHeaders, type MsgHdrs } from 'nats'
 
@@ -10,7 +10,7 @@ export const DATA_SCHEMA = 'urn:fastify-distributed-tenant:event:1'
 export interface HeaderFields {
   readonly subject: string
   readonly messageId: string
-  /** CloudEvents `source`: who publishes, e.g. `identity`. */
+  /** CloudEvents `source`: the publisher, e.g. `identity`. */
   readonly source: string
   /** When it happened, ISO 8601. */
   readonly time: string
@@ -32,7 +32,7 @@ export function eventHeaders({ subject, messageId, source, time, extra }: Header
   return all
 }
 
-/** Whether a message says that its body has a form of a newer release; one that says nothing has the form we know. */
+/** Whether a message declares a body of a newer release's form; one that declares none has the form of this release. */
 export function isNewerSchema(headers: Readonly<Record<string, string>>): boolean {
   const said = headers[`${CE}dataschema`]
   return said !== undefined && said !== DATA_SCHEMA

@@ -1,15 +1,15 @@
-// Owns the look at how far a durable consumer is behind. It asks the server each time and changes nothing.
-// Server gone: EventsUnavailable; a consumer that is not there yet is null, not zero.
+// The lag of a durable consumer. Asks the server each time and changes nothing.
+// If the server is down: EventsUnavailable; a consumer that does not exist yet is null, not zero.
 import type { EventsConnection } from './connection.js'
 import { apiErrorCode, classify } from './failures.js'
 import { STREAM } from './subjects.js'
 
 export interface ConsumerLag {
-  /** Events in the stream that nobody was given yet. */
+  /** Events in the stream that were not delivered yet. */
   readonly pending: number
-  /** Given to somebody, and not answered yet. */
+  /** Delivered, and not acknowledged yet. */
   readonly ackPending: number
-  /** Of those, given more than once. */
+  /** Of those, delivered more than once. */
   readonly redelivered: number
 }
 

@@ -1,4 +1,4 @@
-// Owns the order of work inside one consumer: items of one key one after another, different keys side by side.
+// The order of work inside one consumer: items of one key one after another, different keys side by side.
 // Invariant: never more than `concurrency` running nor, while callers respect room(), more than `capacity` held.
 
 export interface Lanes<T> {
@@ -15,7 +15,7 @@ export interface Lanes<T> {
   size(): number
 }
 
-/** `run` must not reject: what an item's failure means is its own business. */
+/** `run` must not reject: it handles the failure of an item by itself. */
 export function createLanes<T>(options: {
   concurrency: number
   capacity: number

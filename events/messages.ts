@@ -1,6 +1,6 @@
-// Owns what a message means: subject and bytes to a typed event or to the reason why not, and back to bytes.
+// The codec of messages: subject and bytes to a typed event or to the reason of a refusal, and back to bytes.
 // Invariant: an event holds known, checked fields only; a reason is one short sentence that echoes at most 64 escaped
-// characters of the input. Never throws on input; `encode` throws only on what JSON cannot hold.
+// characters of the input. Never throws on input; `encode` throws only on values that JSON cannot hold.
 import { decode, isJsonObject, type JsonObject, quote } from './decode.js'
 import { isNewerSchema } from './headers.js'
 import { LifecycleBody, lifecycleBody, MAX_SETTINGS_BYTES, StatusBody, statusBody } from './schemas.js'
@@ -9,16 +9,16 @@ import type { TenantId } from './tenant-id.js'
 
 interface LifecycleFields {
   readonly id: TenantId
-  /** null: the tenant has no domain; absent: the sender does not say. */
+  /** null: the tenant has no domain; absent: unknown. */
   readonly domain?: string | null
   readonly is_active?: boolean
   readonly settings?: JsonObject
-  /** Which tenant of this id. */
+  /** Tells one tenant of this id from an earlier or later one. */
   readonly incarnation?: string
   readonly actor?: string
 }
 
-/** A `created` without version is a request: it creates, it never changes. Its name is the id if it gave none. */
+/** A `created` without version is a request: it creates, it never changes. Its name is the id if it has none. */
 export type CreatedEvent = LifecycleFields & {
   readonly kind: 'created'
   readonly version?: number
@@ -32,19 +32,19 @@ export type ChangedEvent = LifecycleFields & {
 /** Body: `{ id, version?, name, domain?, is_active?, settings?, actor? }`; `kind` comes from the subject. */
 export type LifecycleEvent = CreatedEvent | ChangedEvent
 
-/** How far one service got with one tenant. Instants are ISO 8601; `version` 0 is an unnumbered request. */
+/** The progress of one service with one tenant. Instants are ISO 8601; `version` 0 is an unnumbered request. */
 export interface StatusEvent {
   readonly id: TenantId
   readonly service: string
   readonly version: number
-  /** Raised by the service's own database at every change of its row: orders its words without a clock. */
+  /** Raised by the service's own database at every change of its row: orders its statuses without a clock. */
   readonly revision: number
-  /** Which tenant of this id, where the service knows it. */
+  /** As {@link LifecycleEvent}'s, where the service knows it. */
   readonly incarnation?: string
   readonly status: StatusKind
   readonly step?: string
   readonly attempts?: number
-  /** With `failed`: the name is held by a database that is not the service's; only people can end that. */
+  /** With `failed`: a database that is not the service's holds the name; only an operator can end that. */
   readonly foreign?: boolean
   readonly error?: string
   readonly nextTryAt?: string

@@ -1,4 +1,4 @@
-// Owns waiting that a signal can end early.
+// A wait that a signal can end early.
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Resolves after `ms` or as soon as `signal` is aborted. */

@@ -1,8 +1,8 @@
 // The accounts and users of NATS: one list from which deploy/nats.conf and the stack's server are made.
-// Invariants: every connection has a user. The stream lives in an account of its own without users; another account
-// reaches of it what it imports, subject by subject. The server sends replies and pulled messages into the account that
-// asked, so a reply address can name nothing of the stream's API either. A service has no right to make a consumer: the
-// settings of one could name a delivery subject in the stream's account. Identity makes them on request.
+// Invariants: every connection has a user. The stream lives in an account of its own without users; other accounts reach
+// only the subjects that they import. The server sends replies and pulled messages into the account that asked, so a reply
+// address can name nothing of the stream's API either. A service has no right to make a consumer: a consumer's settings can
+// name a delivery subject in the stream's account. Identity makes the consumers on request.
 import {
   CONSUMER_REQUESTS,
   consumerRequestSubject,
@@ -36,11 +36,11 @@ export interface NatsAccount {
   readonly imports: readonly { readonly subject: string; readonly from: string }[]
 }
 
-/** The account that holds the stream. Give it a user only for whoever runs the server: that user may do everything. */
+/** The account that holds the stream. Only the operator of the server may get a user in it: that user may do everything. */
 export const STREAM_ACCOUNT = 'EVENTS'
 const IDENTITY = 'identity'
 
-/** What a user publishes, and the account in which that is served. */
+/** A subject that a user publishes to, and the account in which it is served. */
 interface Right {
   readonly subject: string
   readonly from: string
@@ -55,7 +55,7 @@ export const JETSTREAM_INFO = '$JS.API.INFO'
 
 const ofStream = (subject: string): Right => ({ subject, from: STREAM_ACCOUNT })
 
-/** What reading through a durable asks of JetStream (nats 2.29 with a server of 2.9 or later). */
+/** The JetStream subjects that reading through a durable needs (nats 2.29 with a server of 2.9 or later). */
 const readRights = (durable: string): Right[] => [
   ofStream(`$JS.API.CONSUMER.INFO.${STREAM}.${durable}`),
   { ...ofStream(`$JS.API.CONSUMER.MSG.NEXT.${STREAM}.${durable}`), several: true },
@@ -65,7 +65,7 @@ const readRights = (durable: string): Right[] => [
   ofStream(`$JS.ACK._.*.${STREAM}.${durable}.>`),
 ]
 
-/** What keeping a durable there, with the right settings, asks of JetStream. */
+/** The JetStream subjects that keeping a durable with the right settings needs. */
 const keepRights = (durable: string, filter: string): Right[] => [
   ofStream(`$JS.API.CONSUMER.INFO.${STREAM}.${durable}`),
   ofStream(`$JS.API.CONSUMER.CREATE.${STREAM}.${durable}.${filter}`),
@@ -74,7 +74,7 @@ const keepRights = (durable: string, filter: string): Right[] => [
 
 const accountOf = (name: string): string => name.toUpperCase()
 
-/** What every service does: it publishes its own status and dead letters, and reads through its own durable. */
+/** Every service: it publishes its own statuses and dead letters, and reads through its own durable. */
 const serviceRights = (service: string): Right[] => [
   ...STATUS_KINDS.map(kind => ofStream(statusSubject(kind, service))),
   ofStream(deadSubject(service)),
@@ -82,7 +82,7 @@ const serviceRights = (service: string): Right[] => [
   ...readRights(tenantsDurable(service)),
 ]
 
-/** What identity does beyond that: it publishes lifecycles, keeps the stream, and keeps the consumers of all services. */
+/** Identity alone, in addition: it publishes lifecycles, keeps the stream, and keeps the consumers of all services. */
 const identityRights = (services: readonly string[]): Right[] => [
   ...LIFECYCLE_KINDS.map(kind => ofStream(lifecycleSubject(kind))),
   ofStream(`$JS.API.STREAM.CREATE.${STREAM}`),
@@ -100,10 +100,10 @@ function part(name: string, rights: readonly Right[], subscribe: readonly string
   return { name, account: accountOf(name), rights: unique, subscribe, answers }
 }
 
-/** The stream's account, then the operator's, then one for each service; `identity` is where tenants are made. */
+/** The stream's account, then the operator's, then one for each service; `identity` is the service that makes tenants. */
 export function natsAccounts(services: readonly string[]): NatsAccount[] {
   const parts = [
-    // A person or a program that asks for tenants by a bare event, and does nothing else.
+    // A person or a program that requests tenants by a bare event, and does nothing else.
     part('operator', [ofStream(lifecycleSubject('created'))], []),
     ...services.map(service =>
       service === IDENTITY

@@ -1,6 +1,6 @@
-// Owns publishing one event and learning whether the stream has it.
-// Invariant: a resolved publish is in the stream; nothing is queued, retried later or sent behind the caller's back
-// (the outbox is the queue). Server gone: EventsUnavailable at once.
+// The publisher of one event, with the stream's acknowledgement.
+// Invariant: a resolved publish is in the stream; nothing is queued, retried later or sent in the background
+// (the outbox is the queue). If the server is down: EventsUnavailable at once.
 import type { NatsConnection, PubAck } from 'nats'
 import type { EventsConnection } from './connection.js'
 import { classify, EventRejected, EventsUnavailable, isNoResponders } from './failures.js'
@@ -37,7 +37,7 @@ export interface Published {
 }
 
 export interface Publisher {
-  /** Throws {@link EventsUnavailable} (try again: it may or may not be stored, the message id makes that harmless) or {@link EventRejected} (never will work). */
+  /** Throws {@link EventsUnavailable} (retry: it may or may not be stored, the message id makes that harmless) or {@link EventRejected} (a retry never works). */
   publish(publication: Publication): Promise<Published>
 }
 
@@ -69,7 +69,7 @@ export function createPublisher(connection: EventsConnection, options: Publisher
     try {
       return await send(nc, publication, timeout)
     } catch (error) {
-      // Nobody listens on the subject: there is no stream.
+      // No responder on the subject: there is no stream.
       if (!isNoResponders(error)) throw error
       if (options.mayCreate !== true) {
         throw new EventsUnavailable(`the stream ${STREAM} does not exist yet; identity creates it`, { cause: error })

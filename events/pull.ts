@@ -1,5 +1,5 @@
-// Owns one bounded pull: as many messages as there is room for, ended by expiry, silence, a lost connection or stop.
-// Invariant: it always ends. Not the library's consume(): its heartbeat monitor also fires while we hold it back (no
+// One bounded pull: as many messages as there is room for, ended by expiry, silence, a lost connection or stop.
+// Invariant: it always ends. Not the library's consume(): its heartbeat monitor also fires while the pull is paused (no
 // request is out then), and its iterator neither ended nor delivered for 70 s after the stream was made anew.
 import type { Consumer, JsMsg } from 'nats'
 import type { EventsConnection } from './connection.js'
@@ -13,7 +13,7 @@ export interface PullOptions {
   readonly accept: (message: JsMsg) => void
 }
 
-// The server says something at least this often while a request is out; the second silence is a stall, seen within 3 s.
+// The server sends something at least this often while a request is out; the second silence is a stall, seen within 3 s.
 const HEARTBEAT_MS = 1000
 const EXPIRES_MS = 10_000
 
@@ -34,7 +34,7 @@ export async function pull({ connection, consumer, max, signal, accept }: PullOp
   void listen()
   const unwatch = connection.watch(end)
   signal.addEventListener('abort', end)
-  // Both may have happened while fetch was being set up.
+  // Both may have happened during the call of fetch.
   if (signal.aborted || connection.status() !== 'connected') end()
   try {
     for await (const message of batch) accept(message)

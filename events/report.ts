@@ -1,5 +1,5 @@
-// Owns the vocabulary of what events/ tells its owner: one callback, one union. events/ itself logs and counts nothing.
-// Invariant: no report carries a credential or a message body. A report that throws becomes a process warning, because
+// The reports of events/ to its owner: one callback, one union. events/ itself logs and counts nothing.
+// Invariant: no report holds a credential or a message body. A report that throws becomes a process warning, because
 // an observer must neither stop a consumer nor be silenced.
 
 interface Delivered {
@@ -16,15 +16,15 @@ export type EventsReport =
   | { readonly type: 'connected'; readonly server: string; readonly secured: boolean; readonly again: boolean }
   | { readonly type: 'connect_failed'; readonly attempt: number; readonly error: string }
   | { readonly type: 'disconnected'; readonly error: string | null }
-  /** The client gave the connection up; `expected` after our own close(), otherwise a new one is being made. */
+  /** The client closed the connection; `expected` after our own close(), otherwise a new one is being made. */
   | { readonly type: 'connection_closed'; readonly expected: boolean; readonly error: string | null }
   | { readonly type: 'server_error'; readonly error: string }
   // stream and consumer
   | { readonly type: 'stream_ensured'; readonly action: Ensured; readonly created: string; readonly lastSeq: number }
   | { readonly type: 'consumer_ensured'; readonly durable: string; readonly action: Ensured | 'recreated' }
-  /** Identity could not make a service's consumer; the service asks again. */
+  /** Identity could not make a service's consumer; the service retries. */
   | { readonly type: 'consumer_request_failed'; readonly durable: string; readonly error: string }
-  /** Pulling has (re)started: the consumer is at work. */
+  /** Pulling has started or restarted. */
   | { readonly type: 'consuming'; readonly durable: string }
   | { readonly type: 'consume_failed'; readonly durable: string; readonly error: string; readonly retryInMs: number }
   | { readonly type: 'stalled'; readonly durable: string; readonly missedHeartbeats: number }
@@ -36,11 +36,11 @@ export type EventsReport =
     }
   // messages
   | ({ readonly type: 'received' } & Delivered)
-  /** Its effect is durable; the answer to the server comes next. */
+  /** Its effect is durable; the acknowledgement comes next. */
   | ({ readonly type: 'applied' } & Delivered)
   | ({ readonly type: 'acked'; readonly durationMs: number } & Delivered)
   | ({ readonly type: 'retried'; readonly error: string; readonly delayMs: number } & Delivered)
-  /** Stored as one that can never work, or (`parked`) as one that a newer release may know. */
+  /** Stored as one that can never be handled, or (`parked`) as one that a newer release may know. */
   | ({ readonly type: 'dead' | 'parked'; readonly reason: string } & Delivered)
   | ({
       readonly type: 'dead_failed'
@@ -50,7 +50,7 @@ export type EventsReport =
     } & Delivered)
   /** The row is stored but the copy on `dead.tenant.<service>` was not sent. */
   | ({ readonly type: 'dead_copy_failed'; readonly error: string } & Delivered)
-  /** An answer to the server was lost with its connection: the message will come again. */
+  /** An acknowledgement was lost with its connection: the message will come again. */
   | ({ readonly type: 'reply_lost'; readonly error: string } & Delivered)
   // publisher
   | {
@@ -71,7 +71,7 @@ export type EventsReport =
 export type Ensured = 'created' | 'updated' | 'unchanged'
 export type Report = (event: EventsReport) => void
 
-/** Wraps a caller's callback so that its failure is seen and harms nothing else. */
+/** Wraps a caller's callback: its failure is reported and has no other effect. */
 export function guardReport(report: Report | undefined): Report {
   if (report === undefined) return () => {}
   return event => {

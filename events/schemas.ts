@@ -1,5 +1,5 @@
-// Owns the shape of both message bodies. Each field's `description` is the sentence a refusal shows to people.
-// Invariant: unknown fields are allowed (a newer identity may send more); who reads a body copies known fields only.
+// The shapes of both message bodies. A refusal shows each field's `description` as it is.
+// Invariant: unknown fields are allowed (a newer identity may send more); readers of a body copy known fields only.
 // Depends on nothing outside the process.
 import type { Static } from 'typebox'
 import { Type } from './json-schema.js'

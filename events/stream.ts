@@ -1,6 +1,6 @@
-// Owns the stream: made, kept to our settings, and its facts read. Only a caller that may create it calls ensureStream.
+// The stream: made, kept to its settings, and its facts read. Only a caller that may create it calls ensureStream.
 // Invariant: afterwards TENANTS holds tenant.> in files, drops nothing before maxAge and remembers message ids.
-// Server gone: throws; the callers' loops try again.
+// If the server is down: throws; the callers' loops retry.
 import { DiscardPolicy, type JetStreamManager, RetentionPolicy, StorageType, type StreamInfo } from 'nats'
 import type { EventsConnection } from './connection.js'
 import { apiErrorCode, classify, EventRejected } from './failures.js'
@@ -14,7 +14,7 @@ export interface StreamOptions {
   maxAgeMs?: number
 }
 
-/** What the relay and the reconciler compare: a new `created` or a smaller `lastSeq` is a stream found new or rewound. */
+/** The facts that the relay and the reconciler compare: a new `created` or a smaller `lastSeq` is a stream made anew or rewound. */
 export interface StreamState {
   readonly created: string
   readonly firstSeq: number
@@ -32,7 +32,7 @@ const DEFAULT_MAX_AGE_MS = 30 * 24 * 60 * 60 * 1000
 
 /**
  * Creates TENANTS or brings its settings back. Two creators at once both succeed.
- * Throws {@link EventRejected} if another stream holds our subjects or the settings cannot be changed; NatsError otherwise.
+ * Throws {@link EventRejected} if another stream holds its subjects or the settings cannot be changed; NatsError otherwise.
  */
 export async function ensureStream(
   jsm: JetStreamManager,
@@ -53,7 +53,7 @@ export async function ensureStream(
       try {
         return { ...facts(await jsm.streams.add({ name: STREAM, ...wanted })), action: 'created' }
       } catch (error) {
-        // Another creator with other settings was faster: go on as if it had been there.
+        // Another creator with other settings was faster: go on as if it had existed before.
         if (apiErrorCode(error) !== STREAM_NAME_IN_USE) throw error
         found = await jsm.streams.info(STREAM)
       }
@@ -111,7 +111,7 @@ async function findStream(jsm: JetStreamManager): Promise<StreamInfo | null> {
   }
 }
 
-// Compared as text: `subjects` is a list, everything else a number or a word.
+// Compared as text: `subjects` is a list, everything else a number or a name.
 function agrees(info: StreamInfo, wanted: object): boolean {
   const config = info.config as unknown as Record<string, unknown>
   return Object.entries(wanted).every(([key, value]) => JSON.stringify(config[key]) === JSON.stringify(value))

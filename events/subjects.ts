@@ -1,4 +1,4 @@
-// Owns every name that crosses the stream: stream, subjects, filters, durables and message ids.
+// Every name that crosses the stream: stream, subjects, filters, durables and message ids.
 // Invariant: lifecycle subjects have two tokens and status subjects three, so `tenant.*` and `tenant.*.*` never overlap
 // (nats-server 2.9 takes only one filter subject per consumer). Depends on nothing.
 
@@ -10,7 +10,7 @@ export const LIFECYCLE_FILTER = 'tenant.*'
 /** Consumer filter for status events alone. */
 export const STATUS_FILTER = 'tenant.*.*'
 
-/** What each kind of durable reads. */
+/** The filter of each kind of durable. */
 export const DURABLE_FILTERS = { tenants: LIFECYCLE_FILTER, ledger: STATUS_FILTER } as const
 
 export const LIFECYCLE_KINDS = ['created', 'updated', 'suspended', 'activated', 'deleted'] as const
@@ -41,12 +41,12 @@ export const tenantsDurable = (service: string): string => `tenants-${serviceTok
 /** The durable through which identity reads every service's status events. */
 export const ledgerDurable = (service: string): string => `ledger-${serviceToken(service)}`
 
-/** Where a service asks identity to make its consumer, or to bring its settings back. Outside the stream. */
+/** Where a service asks identity to make its consumer, or to correct its settings. Outside the stream. */
 export const consumerRequestSubject = (service: string): string => `ensure.consumer.${serviceToken(service)}`
 /** All of them: `*` stands for the service. */
 export const CONSUMER_REQUESTS = 'ensure.consumer.*'
 
-/** Where the server's answers to a service go. Under the usual `_INBOX`, so that a NATS user made for any client will do. */
+/** The inbox of a service. Under the usual `_INBOX`, so that a NATS user made for any client will do. */
 export const inboxOf = (service: string): string => `_INBOX.${serviceToken(service)}`
 
 function isOneOf<T extends string>(list: readonly T[], value: string | undefined): value is T {
@@ -56,7 +56,7 @@ function isOneOf<T extends string>(list: readonly T[], value: string | undefined
 /** Whether a name is a service's short name. */
 export const isServiceName = (name: string): boolean => servicePattern.test(name)
 
-/** Reads a concrete subject; null for one that is not ours, wildcards and unknown kinds included. */
+/** Reads a concrete subject; null for any other, wildcards and unknown kinds included. */
 export function parseSubject(subject: string): Subject | null {
   if (subject.length > 64) return null
   const [head, second, third, ...rest] = subject.split('.')
@@ -81,7 +81,7 @@ export function messageId(kind: LifecycleKind, id: string, version: number, agai
   return join(lifecycleSubject(kind), id, version, again)
 }
 
-/** `Nats-Msg-Id` of a status event. One version may fail many times: `again` (attempt or outbox id) tells them apart. */
+/** `Nats-Msg-Id` of a status event. One version may fail many times: `again` (attempt or outbox id) makes each unique. */
 export function statusMessageId(
   kind: StatusKind,
   service: string,

@@ -1,4 +1,4 @@
-// Owns the spelling of a tenant id, the one word every service, subject, key and database name shares.
+// The grammar of a tenant id, the one name that every service, subject, key and database shares.
 // Invariant: an id is checked on its raw bytes and never trimmed, lower-cased or normalised into validity.
 
 /** A tenant id that has been parsed: `^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$`, no `--`, at most 40 bytes. */

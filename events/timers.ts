@@ -1,4 +1,4 @@
-// Work that a timer does, again and again or once. Invariant: what such work throws, or rejects with, is reported and never
+// Work on a timer, repeated or once. Invariant: an error or rejection of such work is reported and never
 // ends the process, not even when the report of it fails. Depends on nothing outside the process.
 
 import { inspect } from 'node:util'
@@ -26,7 +26,7 @@ export function guarded(work: () => unknown, onError: OnError = warn): void {
     try {
       onError(error)
     } catch (another) {
-      // What cannot be reported where it should be is reported here, together with why.
+      // A report that fails is replaced by this one, together with the reason.
       warn(error)
       warn(another)
     }

@@ -1,14 +1,14 @@
-// Owns the time between "leave" and "gone": readiness says 503, every reply asks its client to connect elsewhere, and
-// requests are served as before, so that a load balancer can notice before anybody is refused.
+// The notice before a shutdown: readiness answers 503, every reply asks its client to connect elsewhere, and requests are
+// served as before, so that a load balancer notices before a request is refused.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** True from the first word that this process is to leave. */
+    /** True from the moment that the notice begins. */
     draining(): boolean
-    /** Says so, and resolves after the notice. Close the application then. */
+    /** Begins the notice, and resolves after it. Close the application then. */
     drain(noticeMs: number): Promise<void>
     /** Requests that came in and are not over. */
     inFlight(): number
@@ -29,7 +29,7 @@ async function drainPlugin(app: FastifyInstance): Promise<void> {
   })
   app.addHook('onRequest', (_request, reply, done) => {
     inFlight++
-    // Comes once for every request, whatever ends it, but for one behind another in a pipeline whose client has left.
+    // Fires once for every request, however it ends, except one behind another in a pipeline whose client has disconnected.
     reply.raw.once('close', () => inFlight--)
     done()
   })

@@ -1,5 +1,5 @@
-// Owns the description of a service's HTTP interface: the page at /api/docs and the document at /api/docs/json.
-// Routes without a tag stay out of it. A tenant route says so by its `config.tenant`; nothing else has to be repeated.
+// The description of a service's HTTP interface: the page at /api/docs and the document at /api/docs/json.
+// Routes without a tag stay out of it. A tenant route is found by its `config.tenant`; nothing else has to be repeated.
 import swagger, { type SwaggerTransform } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifySchema } from 'fastify'
@@ -26,7 +26,7 @@ async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Pro
             type: 'apiKey',
             in: 'header',
             name: tenantHeader,
-            description: 'The tenant’s id. Its own host name says the same. It is a claim, not a proof.',
+            description: 'The tenant’s id. The tenant’s host name is an alternative. It is a claim, not a proof.',
           },
           admin: { type: 'http', scheme: 'bearer', description: 'The operator’s token (ADMIN_TOKEN).' },
           service: { type: 'http', scheme: 'bearer', description: 'Another service’s token (SERVICE_TOKEN).' },
@@ -36,7 +36,7 @@ async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Pro
     },
     transform: markTenantRoutes,
   })
-  // A scope of its own, so that the page opens on any host name, whatever becomes of that tenant.
+  // A scope of its own, so that the page opens on any host name, whether or not its tenant can be found.
   await app.register(
     async docs => {
       await docs.register(swaggerUi, {

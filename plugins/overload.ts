@@ -1,6 +1,6 @@
-// Refuses requests while the process itself cannot keep up: 503 with Retry-After before any work is done. Connections have a
-// budget of their own; this watches the event loop and the heap. Health routes are exempt. Invariant: looking needs no file
-// descriptor (`process.memoryUsage()` reads a file and throws where none is left), and a look that fails refuses nobody.
+// Refuses requests while the process itself is overloaded: 503 with Retry-After before any work is done. Connections have a
+// budget of their own; this samples the event loop and the heap. Health routes are exempt. Invariant: a sample needs no file
+// descriptor (`process.memoryUsage()` reads a file and throws where none is free), and one that fails refuses no request.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import createError from '@fastify/error'
@@ -17,7 +17,7 @@ declare module 'fastify' {
 
 export const Overloaded = createError(
   'OVERLOADED',
-  'This process has more to do than it can: try again after Retry-After seconds.',
+  'This process is overloaded: try again after Retry-After seconds.',
   503,
 )
 
@@ -26,11 +26,11 @@ export interface OverloadOptions {
   maxEventLoopDelay?: number
   /** Share of the heap limit above which requests are refused; 0 turns it off. Default 0.95. */
   maxHeapShare?: number
-  /** Seconds a refused client is told to wait. Default 2. */
+  /** Seconds in the Retry-After of a refusal. Default 2. */
   retryAfter?: number
 }
 
-/** Milliseconds between looks at the event loop's delay. */
+/** Milliseconds between samples of the event loop's delay. */
 const RESOLUTION_MS = 10
 const LOOK_MS = 1_000
 
@@ -43,7 +43,7 @@ async function overloadPlugin(app: FastifyInstance, options: OverloadOptions): P
   function look(): void {
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     const late = delay.mean / 1e6 - RESOLUTION_MS
-    // Not a number: not one sample in a whole second.
+    // Not a number: no sample in a whole second.
     const isLate = maxEventLoopDelay > 0 && (Number.isNaN(late) || late > maxEventLoopDelay)
     refusing = isLate || (maxHeapShare > 0 && used > limit * maxHeapShare)
     delay.reset()

@@ -1,6 +1,6 @@
-// Owns who may use a service: whose tokens it believes, what of the request names the tenant, and how often one may ask.
+// Access to a service: the issuers of tokens it accepts, the source of a request's tenant, and the rate limits.
 // Invariant: in production a tenant route without a token is 401, and a token serves its own tenant alone. In development
-// a request without a token is served for the tenant it names; one with a token is held to it there too.
+// a request without a token is served for the tenant it names; one with a token is held to the token's tenant there too.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import {
   ConfigurationInvalid,
@@ -15,11 +15,11 @@ import {
 import tokens, { createRemoteKeys, type KeySet } from '../plugins/tokens/index.js'
 import { bearerOf, bearersOf } from './http/admin.js'
 
-/** Requests a minute in production, unless the environment says otherwise: far above people, below a runaway program. */
+/** Requests a minute in production, unless the environment overrides it: far above people, below a runaway program. */
 const PER_ADDRESS = 12_000
 const PER_TENANT = 60_000
 
-/** 0: any number, as in development. */
+/** 0: no limit, as in development. */
 export function rateLimits({ NODE_ENV, RATE_LIMIT_PER_ADDRESS, RATE_LIMIT_PER_TENANT }: Environment) {
   const production = NODE_ENV === 'production'
   return {
@@ -45,9 +45,10 @@ export function readersOfDetail(
 }
 
 /**
- * Verifies tokens from here on, and says how the tenant plugin is to use them.
+ * Verifies tokens from here on.
  * @param own the service's own keys; else those of TOKEN_KEYS_URL, else those identity publishes
- * @throws CONFIGURATION_INVALID in production when there is nowhere to get keys from
+ * @returns the options of the tenant plugin that go with it
+ * @throws CONFIGURATION_INVALID in production when there is no source of keys
  */
 export async function identifyUsers(
   app: FastifyInstance,
@@ -87,10 +88,10 @@ function remoteKeys(app: FastifyInstance, environment: Environment, required: bo
     url,
     onChange: error =>
       error === undefined
-        ? app.log.info('the keys of tokens are read again')
-        : app.log.warn({ err: error }, 'the keys of tokens cannot be read; those known stay good for a day'),
+        ? app.log.info('the keys that verify tokens can be read again')
+        : app.log.warn({ err: error }, 'the keys that verify tokens cannot be read; known ones stay valid for a day'),
   })
-  // Never rejects; a service starts without its issuer. Not waited for: the issuer may be waiting for us.
+  // Never rejects; a service starts without its issuer. Not awaited: the issuer may be waiting for this service.
   if (url) app.addHook('onReady', async () => void keys.refresh())
   app.addHook('onClose', async () => keys.close())
   return keys

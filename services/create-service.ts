@@ -1,5 +1,5 @@
-// Owns how a service is put together: one order, the same for all. Nothing here listens, reads a signal or exits.
-// What cannot be built stops the start, and what was opened until then is closed again.
+// The composition of a service: one order, the same for all. Nothing here listens, reads a signal or exits.
+// If a part cannot be built, the start stops and the opened ones are closed again.
 
 import { randomUUID } from 'node:crypto'
 import Fastify, {
@@ -33,7 +33,7 @@ import { protectAnswers } from './http/hygiene.js'
 import { compileRequest, registerFormats } from './http/validation.js'
 import redis from './redis.js'
 
-/** What a service is. */
+/** The definition of a service. */
 export interface ServiceDefinition {
   /** `identity`, `employee`, `core`, or your own: the suffix of its tenants' databases. */
   name: string
@@ -42,9 +42,9 @@ export interface ServiceDefinition {
   migrations: { central?: URL; tenant?: URL }
   /** Registered last: errors, tenancy, documentation and health are there. */
   routes: FastifyPluginAsync
-  /** Where the keys of tokens are found. Default: where identity publishes them, by TOKEN_KEYS_URL or IDENTITY_URL. */
+  /** The source of the keys of tokens. Default: where identity publishes them, by TOKEN_KEYS_URL or IDENTITY_URL. */
   keys?: KeySet
-  /** Who reads the detail of `/api/health`, beside the bearer of METRICS_TOKEN. Default: those of ADMIN_TOKEN and SERVICE_TOKEN. */
+  /** Requests that may read the detail of `/api/health`, beside the bearer of METRICS_TOKEN. Default: bearers of ADMIN_TOKEN or SERVICE_TOKEN. */
   readers?: Bearers
 }
 
@@ -52,11 +52,11 @@ export type ServerLimits = Pick<
   FastifyHttpOptions<RawServerDefault>,
   'connectionTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'http'
 > & {
-  /** Open connections at most. Default: HTTP_MAX_CONNECTIONS, else what the process can bear. */
+  /** Open connections at most. Default: HTTP_MAX_CONNECTIONS, else a bound by the process's limits. */
   maxConnections?: number
 }
 
-/** How it is run. All optional: the environment gives what is left out. */
+/** How it is run. All optional: the environment supplies the rest. */
 export interface ServiceOptions {
   logger?: FastifyServerOptions['logger']
   environment?: Environment
@@ -66,12 +66,12 @@ export interface ServiceOptions {
   server?: ServerLimits
 }
 
-/** Longer than any plugin's own deadline: waiting for a database at the start is theirs to bound. */
+/** Longer than any plugin's own deadline: each plugin bounds its wait for a database at the start. */
 const PLUGIN_TIMEOUT = 120_000
 
 /**
  * Builds a service up to, and without, `listen`.
- * @throws CONFIGURATION_INVALID, and what the tenant plugin refuses to start with
+ * @throws CONFIGURATION_INVALID, and the errors with which the tenant plugin refuses to start
  */
 export async function createService(
   definition: ServiceDefinition,
@@ -90,7 +90,7 @@ export async function createService(
     ...(proxies && { trustProxy: proxies.split(',') }),
     logger,
     genReqId: () => randomUUID(),
-    // What we still listen to is served: while a process leaves, its replies say `connection: close`.
+    // Open connections are served: during a shutdown the replies carry `connection: close`.
     return503OnClosing: false,
     pluginTimeout: PLUGIN_TIMEOUT,
     routerOptions: { maxParamLength: 1000 },
@@ -112,7 +112,7 @@ async function compose(
   environment: Environment,
   tenancy: DistributedTenantOptions,
 ): Promise<void> {
-  // TypeBox refuses what a schema does not allow; Fastify's default would drop it or bend it into shape.
+  // TypeBox refuses values that a schema does not allow; Fastify's default would drop or convert them.
   app.setValidatorCompiler(compileRequest)
   acceptCurl(app)
   answerErrors(app)
@@ -165,7 +165,7 @@ async function compose(
   await app.register(routes)
 }
 
-/** `curl -d '{…}'` calls its body a form. We have no forms, so it is read as the JSON it is. */
+/** `curl -d '{…}'` declares its body a form. There are no forms here, so it is read as the JSON it is. */
 function acceptCurl(app: FastifyInstance): void {
   app.addContentTypeParser(
     'application/x-www-form-urlencoded',

@@ -1,5 +1,5 @@
-// Owns the service's Redis client. Redis is an accelerator: dead or frozen it costs a command its own short deadline and
-// the start at most half a second, never more. @fastify/redis waits for `ready` for ever, so it gets a client that is.
+// The service's Redis client. Redis is an accelerator: down or frozen it costs a command its own short deadline and
+// the start at most half a second, never more. @fastify/redis waits for `ready` without end, so it gets a client that is ready.
 
 import fastifyRedis, { type FastifyRedis } from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
@@ -15,9 +15,9 @@ declare module 'fastify' {
 
 export interface RedisPluginOptions {
   url: string
-  /** Certificates of the authorities to believe for rediss://, in PEM. Default: those Node knows. */
+  /** Certificates of the trusted authorities for rediss://, in PEM. Default: those Node knows. */
   ca?: string | undefined
-  /** How the client calls itself in `CLIENT LIST`. */
+  /** The client's name in `CLIENT LIST`. */
   connectionName: string
   /** Milliseconds the start waits for Redis. Default 500. */
   patience?: number
@@ -30,16 +30,16 @@ async function redisPlugin(app: FastifyInstance, options: RedisPluginOptions): P
   if (await becomesReady(client, options.patience ?? 500)) {
     await app.register(fastifyRedis, { client })
   } else {
-    app.log.warn('redis is not reachable: starting without it, it joins when it is back')
+    app.log.warn('redis is not reachable: starting without it, connecting in the background')
     app.decorate('redis', client as FastifyRedis)
   }
 }
 
-/** Says once that Redis went and once that it is back; retries in between come every half second. */
+/** Logs once that Redis went down and once that it is back; retries in between run every half second. */
 function watch(client: Redis, app: FastifyInstance): void {
   let down = false
   client.on('error', error => {
-    // Not the error itself, which may hold the command it was about, and so the password.
+    // Not the error itself, which may hold the failed command, and so the password.
     const { code, message } = error as NodeJS.ErrnoException
     if (!down) app.log.warn({ code, reason: message }, 'redis connection failed')
     down = true

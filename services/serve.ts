@@ -1,5 +1,5 @@
-// Owns the edge of a service's process: environment, log, port, signals, exit code. Everything else is in the app.
-// A configuration error is one line with the variable and the cure; nothing else ends the process without a reason.
+// The process of a service: environment, log, port, signals, exit code. Everything else is in the app.
+// A configuration error is one line with the variable and the cure; every exit has its reason in the log.
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
@@ -18,9 +18,9 @@ export interface ProcessOptions {
   port: number
 }
 
-/** Seconds of notice by default where a load balancer has to learn that we leave. */
+/** Seconds of notice by default where a load balancer has to notice the shutdown. */
 const PRODUCTION_NOTICE = 2
-/** From the signal: accepted requests have so long; who then still holds a connection is cut. */
+/** From the signal: the time for accepted requests; connections still open then are cut. */
 const CUT_AFTER_MS = 6_000
 const CUT_EVERY_MS = 50
 /** From the signal: an orchestrator kills after this and more. */
@@ -64,17 +64,17 @@ export async function serve(
 function checkName(name: string, { SERVICE_NAME }: Environment): void {
   if (SERVICE_NAME && parseServiceName(SERVICE_NAME) !== name) {
     throw new ConfigurationInvalid(
-      `SERVICE_NAME says ${SERVICE_NAME}, and this is the ${name} service: set SERVICE_NAME=${name}-service.`,
+      `SERVICE_NAME is ${SERVICE_NAME}, but this is the ${name} service: set SERVICE_NAME=${name}-service.`,
     )
   }
 }
 
-/** One line for what an operator can cure; a stack for what only we can. */
+/** One line for a failure that an operator can cure; a stack for any other. */
 function reason(error: unknown): string {
   const { code, message, stack, statusCode } = error as NodeJS.ErrnoException & { statusCode?: number }
   if (code === 'EADDRINUSE') return 'its port is in use: set PORT to a free one, or to 0 for any.'
   if (code === 'EACCES') return 'its port is not allowed: set PORT to one above 1023.'
-  // Our own errors carry a status and end with the cure.
+  // The project's own errors carry a status and end with the cure.
   return statusCode !== undefined ? message : (stack ?? String(error))
 }
 
@@ -82,14 +82,14 @@ function reason(error: unknown): string {
 function endWithGrace(app: FastifyInstance, noticeMs: number): void {
   const { log } = app
   const again = (signal?: string) => {
-    log.warn({ signal }, 'told twice: leaving at once')
+    log.warn({ signal }, 'second signal; exiting immediately')
     process.exit(signal === 'SIGINT' ? 130 : 143)
   }
   closeWithGrace({ delay: CLOSE_DEADLINE_MS, logger: log, onSecondSignal: again }, async ({ signal, err }) => {
-    if (err) log.fatal({ err }, 'an unexpected error ends this process')
-    else log.info({ signal }, 'closing: not ready any more, what was accepted is finished')
+    if (err) log.fatal({ err }, 'unexpected error; exiting')
+    else log.info({ signal }, 'shutting down: not ready any more, accepted requests are finished')
     const since = performance.now()
-    // Who has asked nothing holds nobody up; a connection may also have come in at the last moment.
+    // An idle connection delays nothing; one may also have come in at the last moment.
     const stopCutting = every(CUT_EVERY_MS, () => {
       const late = performance.now() - since > CUT_AFTER_MS
       if (late || (!app.server.listening && app.inFlight() === 0)) app.server.closeAllConnections()
@@ -101,7 +101,7 @@ function endWithGrace(app: FastifyInstance, noticeMs: number): void {
   })
 }
 
-/** What a line of the log may hold. */
+/** The fields of a log line. */
 export const logFormat = {
   redact: ['req.headers.authorization', 'req.headers.cookie'],
   serializers: { err: serializeError, req: serializeRequest },
@@ -124,7 +124,7 @@ function serializeRequest({ method, url, ip }: FastifyRequest) {
   return { method, url: path.length > PATH_MAX ? `${path.slice(0, PATH_MAX)}…` : path, remoteAddress: ip }
 }
 
-/** A driver's error also holds the row it was about (`detail`, `parameters`): people's data, not for the log. */
+/** A driver's error also holds its row (`detail`, `parameters`): people's data, not for the log. */
 function serializeError(error: Error & { code?: string; constraint_name?: string }) {
   const { name, message, code, constraint_name: constraint, stack } = error
   const cause = error.cause instanceof Error ? error.cause.message : undefined

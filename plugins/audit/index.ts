@@ -1,6 +1,7 @@
-// Owns the audit plugin: what is heard becomes rows, rows go to the log in the central database and, if wished, to a log
-// stream; months are kept. What a slow or full sink means is the writer's to say: requests of tenants go on and the gap is
-// a row, routes with `config.audit: 'admin'` are refused, so that nothing is administered unseen.
+// The audit plugin: subscribed steps become rows of the log in the central database and, if configured, lines of a log stream;
+// old months are dropped.
+// If the central database is down or slow: requests of tenants go on and the gap becomes a row; routes with `config.audit: 'admin'`
+// are refused, so that every administrative call has its row.
 import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -24,7 +25,7 @@ declare module 'fastify' {
 }
 
 export interface Audit {
-  /** Writes a row of your own, or counts it: one of kind `refused` without an actor. Never throws and never waits. */
+  /** Writes a row of the caller's, or counts it: one of kind `refused` without an actor. Never throws and never waits. */
   record(record: AuditRecord): void
   status(): AuditStatus
 }
@@ -34,27 +35,27 @@ export interface AuditOptions {
   sample?: number
   /** Months kept beside the current one. Default 13. */
   retentionMonths?: number
-  /** Signs the heads of closed months. Without it they are told unsigned. */
+  /** Signs the heads of closed months. Without it they are logged unsigned. */
   secret?: string | undefined
   /** Writes every row to the log too, at level `info`. Default false. */
   stream?: boolean
-  /** Who a request acts for, once that is verified; null before and without. Default: nobody is named. */
+  /** The actor of a request, once verified; null before that and without one. Default: rows have no actor. */
   actor?: (request: FastifyRequest) => string | null
 }
 
 export const AuditUnavailable = createError(
   'AUDIT_UNAVAILABLE',
-  'What is administered must be written down, and that cannot be done now: see the audit part of the log, then try again.',
+  'An administrative call needs an audit row, and none can be written now: see the audit part of the log, then try again.',
   503,
 )
 
-/** How often months are looked after. */
+/** How often months are sealed and dropped. */
 const KEEP_MS = 3_600_000
 const CLOSE_MS = 3_000
 
 async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise<void> {
   const { sample = 1, retentionMonths = 13, secret, stream = false, actor = () => null } = options
-  // An ORM of the application's on the central database may read and write values in another way.
+  // An ORM of the application's on the central database may have parsers and serializers of its own.
   const central = separateTypes(app.central)
   const { service } = app.tenants.connectionInfo()
   const log = app.log.child({ audit: true })
@@ -63,7 +64,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     onRow: stream ? row => log.info({ row }, 'audit') : undefined,
     report: ({ type, count, error }) => {
       if (type === 'write_failed')
-        log.warn({ err: error, waiting: count }, 'audit rows wait: they cannot be written now')
+        log.warn({ err: error, waiting: count }, 'audit rows cannot be written now and are kept in memory')
       if (type === 'gap') log.error({ missed: count }, 'audit rows were left out: the buffer was full')
     },
   })
@@ -72,7 +73,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     const now = new Date()
     await ensurePartitions(central, now)
     const heads = await sealMonths(central, now)
-    // The log stream is where heads live outside the database.
+    // The log stream keeps the heads outside the database.
     if (heads.length > 0) log.info({ seal: sign(service, heads, secret) }, 'audit month sealed')
     const dropped = await dropExpired(central, now, retentionMonths)
     if (dropped.length > 0) log.info({ dropped }, 'audit months dropped')
@@ -80,14 +81,14 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
 
   const repeats = createRepeats({
     write: record => writer.record(record, true),
-    onError: error => log.error({ err: error }, 'the counts of anonymous requests could not be written down'),
+    onError: error => log.error({ err: error }, 'the counts of anonymous requests could not be stored'),
   })
   const record = (record: AuditRecord): void => (isAnonymous(record) ? repeats.add(record) : writer.record(record))
 
   await keepMonths()
   await switchOn(central)
   const stopKeeping = every(KEEP_MS, keepMonths, error =>
-    log.error({ err: error }, 'audit months could not be looked after'),
+    log.error({ err: error }, 'audit months could not be sealed or dropped'),
   )
   const silence = subscribe(
     step => {
@@ -97,7 +98,7 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     app.tenants.origin,
     ['access', 'connection'],
   )
-  /** Admin calls that have their row. */
+  /** Admin calls whose row is written. */
   const recorded = new WeakSet<FastifyRequest>()
   const off = app.notifications.subscribe('fdt_tenants', writer.changesWait, writer.changesWait)
 
@@ -109,11 +110,11 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     if (isRefusedUnnamed(call, options.actor !== undefined)) repeats.add(call)
     else writer.record(call)
   }
-  // By callback: most routes are none of ours and wait for nothing.
+  // By callback: most routes are not administrative and wait for nothing.
   app.addHook('onRequest', (request, reply, done) => {
     if (request.routeOptions.config.audit !== 'admin') return done()
     if (!writer.status().accepting) return done(new AuditUnavailable())
-    // `onResponse` does not come for a client that leaves first, and what it asked for may be done all the same.
+    // `onResponse` does not fire for a client that disconnects first, although its call may have taken effect.
     const left = (): void => called(request, reply)
     if (reply.raw.destroyed || request.raw.destroyed) left()
     else if (!endWithSocket(reply.raw, left)) reply.raw.once('close', left)
@@ -143,14 +144,14 @@ function adminCall(
     kind: 'admin',
     result: status === null ? 'UNANSWERED' : status < 400 ? 'ok' : String(status),
     tenantId: id ?? null,
-    // Who could not say who they are is nobody.
+    // A 401 has no actor.
     actor: status === 401 ? null : actor(request),
     requestId: request.id,
     detail: { method: request.method, route: request.routeOptions.url, status, address: request.ip },
   }
 }
 
-/** Without `actor` no call names anybody: then only what is refused before it is known who asks is any client's. */
+/** Without `actor` no call has an actor: then only a refusal before authentication counts as one that any client can cause. */
 function isRefusedUnnamed({ actor, result }: AuditRecord, named: boolean): boolean {
   if (actor !== null || result === 'ok') return false
   return named || result === '401' || result === '429'

@@ -1,5 +1,5 @@
-// Owns the signature of sealed heads: a list of how far each chain had come, with a MAC by a secret that the database does
-// not know. Kept outside (a log stream, a file), it shows rows and heads that were rewritten together.
+// The signature of sealed heads: a list of how far each chain had come, with a MAC by a secret that the database does not
+// hold. Kept outside (a log stream, a file), it reveals rows and heads that were rewritten together.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Head } from './store.js'
 
@@ -15,7 +15,7 @@ export function sign(service: string, heads: readonly Head[], secret: string | u
   return { service, heads: ordered, signature: secret ? mac(service, ordered, secret) : null }
 }
 
-/** Whether a seal is what this service signed with this secret. */
+/** Whether this service signed a seal with this secret. */
 export function isGenuine({ service, heads, signature }: Seal, secret: string): boolean {
   if (signature === null) return false
   const expected = Buffer.from(mac(service, heads, secret))

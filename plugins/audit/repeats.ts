@@ -1,7 +1,6 @@
-// Rows of requests without a verified actor, which any client can cause, aggregated: the first row of each kind, result and
-// source (an address or a database) in a window is written as it is, the others are counted and become one row when the
-// window ends. Invariant: what is remembered and what is written in a window is bounded: sources beyond the bound share one
-// count for each kind and result.
+// Aggregation of rows of requests without a verified actor, which any client can cause: the first row of each kind, result and
+// source (an address or a database) in a window is written as it is, the others are counted and become one row at the window's
+// end. Invariant: memory and rows of a window are bounded: sources beyond the bound share one count for each kind and result.
 import { normalizeIP } from '@fastify/rate-limit'
 import { later } from '../../events/timers.js'
 import { type AuditRecord, plainText } from './rows.js'

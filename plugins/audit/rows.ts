@@ -1,4 +1,4 @@
-// Owns what an audit row is and how rows are chained: each holds the hash of the one before it in its process's chain.
+// The shape of an audit row, and the chain: each row holds the hash of the one before it in its process's chain.
 // Pure. Invariant: the hash covers every column, by a text that can be read in one way only.
 import { hash, randomUUID } from 'node:crypto'
 
@@ -6,10 +6,10 @@ import { hash, randomUUID } from 'node:crypto'
 export interface AuditRecord {
   /** `access`: a request had a connection to a tenant. `refused`: it did not get that far. Others: see docs/audit.md. */
   readonly kind: 'access' | 'refused' | 'tenant' | 'admin' | 'connection' | 'gap' | 'process'
-  /** `ok`, or the code of the error. */
+  /** `access`: a request had a connection to a tenant. `refused`: it did not get that far. Others: see docs/audit.md. */
   readonly result: string
   readonly tenantId?: string | null
-  /** Who: a user's id, `admin`, a role of the database. */
+  /** The actor: a user's id, `admin`, a role of the database. */
   readonly actor?: string | null
   readonly requestId?: string | null
   readonly detail?: Readonly<Record<string, unknown>>
@@ -40,7 +40,7 @@ const part = (value: string | null): string => (value === null ? '-' : `${Buffer
 
 export function hashOf(row: Omit<AuditRow, 'hash'>, previous: string): string {
   const { chain, seq, at, kind, result, tenantId, actor, requestId, detail } = row
-  // Spelled out, and hashed in one call: every access comes by here, and a list of parts costs as much as the hash.
+  // Spelled out, and hashed in one call: every access runs this, and a list of parts costs as much as the hash.
   const place = part(previous) + part(chain) + part(String(seq)) + part(at) + part(kind) + part(result)
   const who = part(tenantId) + part(actor) + part(requestId) + part(detail)
   return hash('sha256', place + who, 'hex')
@@ -50,7 +50,7 @@ export interface Chain {
   readonly id: string
   /** Rows so far, and the hash of the last. */
   readonly head: ChainHead
-  /** Gives records their place behind the head, which stays where it is until {@link Chain.advance}. */
+  /** Gives records their place after the head, which stays where it is until {@link Chain.advance}. */
   place(records: readonly AuditRecord[]): AuditRow[]
   /** These rows are stored, or will be before any other of this chain. */
   advance(rows: readonly AuditRow[]): void
@@ -64,13 +64,13 @@ export interface ChainHead {
 const LONGEST_TEXT = 256
 const LONGEST_DETAIL = 4_096
 
-/** Control characters, line separators, and halves of characters, which jsonb refuses: with them a batch could never be written. */
+/** Control characters, line separators, and lone surrogates, which jsonb refuses: a batch with them could never be written. */
 const UNFIT = /[\p{Cc}\p{Cs}\u2028\u2029]/u
 const ALL_UNFIT = new RegExp(UNFIT.source, 'gu')
 
 const isPlain = (value: string): boolean => value.length <= LONGEST_TEXT && !UNFIT.test(value)
 
-/** A text as it may stand in a row: short, and without what PostgreSQL cannot hold or a terminal would obey. */
+/** A text as it may stand in a row: short, without characters that PostgreSQL cannot store or a terminal would act on. */
 export function plainText(value: string): string {
   return isPlain(value) ? value : value.slice(0, LONGEST_TEXT).replace(ALL_UNFIT, '\ufffd')
 }
@@ -80,7 +80,7 @@ const textOrNull = (value: string | null | undefined): string | null =>
 
 function detailText(detail: AuditRecord['detail']): string {
   if (!detail) return '{}'
-  // A function for each value costs more than the rest of it, and is seldom needed.
+  // A function for each value costs more than the rest of this, and is seldom needed.
   const text = Object.values(detail).every(isFit)
     ? JSON.stringify(detail)
     : JSON.stringify(detail, (_, value) => (typeof value === 'string' ? plainText(value) : value))

@@ -1,5 +1,5 @@
-// Owns the SQL of the audit log: partitions by the month, batches written through the role that may only insert, changes
-// of tenants taken from their inbox, heads and retention. Everything here is safe to repeat and to run in several replicas.
+// The SQL of the audit log: monthly partitions, batches written through the role that may only insert, changes of tenants
+// taken from their inbox, heads and retention. Invariant: everything here is safe to repeat and to run in several replicas.
 import type { QueryClient, SqlClient } from '../distributed-tenant/index.js'
 import type { AuditRecord, AuditRow } from './rows.js'
 
@@ -26,7 +26,7 @@ async function databaseClock(sql: QueryClient): Promise<Date> {
   return (row as { now: Date }).now
 }
 
-/** The earlier of both clocks: what cannot be taken back is done only when both say that it is time. */
+/** The earlier of both clocks: an irreversible step needs both clocks to agree that it is due. */
 async function earlierClock(sql: QueryClient, now: Date): Promise<Date> {
   const database = await databaseClock(sql)
   return database < now ? database : now
@@ -47,7 +47,7 @@ async function makePartitions(sql: SqlClient, dates: readonly Date[], timeoutMs?
     for (const [name, from] of months) {
       const [known] = await tx`select 1 from pg_class where oid = to_regclass(${name})`
       if (known) continue
-      // Bounds take no parameters; both are dates of our own making.
+      // Bounds take no parameters; both are dates computed here.
       await tx.unsafe(`create table ${name} partition of audit_log
         for values from ('${day(from)}T00:00:00Z') to ('${day(monthOf(from, 1))}T00:00:00Z')`)
     }
@@ -66,16 +66,16 @@ async function makePartitions(sql: SqlClient, dates: readonly Date[], timeoutMs?
 const limitStatements = (tx: QueryClient, timeoutMs: number) =>
   tx.unsafe(`set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(timeoutMs)}`)
 
-/** PostgreSQL has no code of its own for a row without a partition: it is a violated check that has no name. */
+/** PostgreSQL has no code of its own for a row without a partition: it reports a violated check without a name. */
 function lacksPartition(error: unknown): boolean {
   const { code, constraint_name: name } = error as { code?: string; constraint_name?: string }
   return code === '23514' && !name
 }
 
 /**
- * Does `write`, and once more with the partitions of its rows' months if one was missing: a clock that jumped dates rows
+ * Runs `write`, and once more with the partitions of its rows' months if one was missing: a clock that jumped dates rows
  * where no partition was made ahead.
- * @param rows what `write` has tried to insert
+ * @param rows the rows that `write` tried to insert
  */
 async function withPartitions<T>(
   sql: SqlClient,
@@ -93,7 +93,7 @@ async function withPartitions<T>(
   }
 }
 
-/** From now on changes of tenants are written into the inbox. A look, unless they were not before. */
+/** From now on changes of tenants are written into the inbox. Only reads, unless that was off before. */
 export async function switchOn(sql: SqlClient): Promise<void> {
   const off = await sql`
     select 1 from pg_trigger
@@ -120,7 +120,7 @@ const writeThrough = (tx: QueryClient) =>
   execute format('set local role %I', current_user || '_audit'); end $$`)
 
 /**
- * Writes rows as the role that may only insert. A row that is there already, its answer having been lost, is no error. Makes
+ * Writes rows as the role that may only insert. A row that is there already, because its answer was lost, is no error. Makes
  * the partition that a row lacks.
  */
 export async function writeRows(sql: SqlClient, rows: readonly AuditRow[], timeoutMs: number): Promise<void> {
@@ -183,8 +183,8 @@ export interface Head {
 }
 
 /**
- * Writes down how far every chain had come by the end of each month that is over by this clock and by the database's, and
- * returns what is new. A month sealed before its end would keep that head for good.
+ * Stores how far every chain had come by the end of each month that is over by this clock and by the database's, and
+ * returns what is new. A month sealed before its end would keep that head permanently.
  */
 export async function sealMonths(sql: SqlClient, now: Date): Promise<Head[]> {
   const time = await earlierClock(sql, now)

@@ -1,5 +1,5 @@
-// Owns which steps become audit rows and what they hold. The tenant is the one the step names, which is the lease's: never
-// the one some async context happens to remember.
+// The mapping of published steps to audit rows. Invariant: the tenant is the one that the step names, which is the lease's,
+// never one that an async context holds.
 import type { FastifyRequest } from 'fastify'
 import type { PublishedStep } from '../distributed-tenant/index.js'
 import type { AuditRecord } from './rows.js'
@@ -20,7 +20,7 @@ export function recordOf(published: PublishedStep, { sample, actor }: Hearing): 
   const { event } = published
   if (event.type === 'refused') {
     const { request, tenant, holds } = event
-    // Somebody of one tenant tried to reach another.
+    // A user of one tenant tried to reach another.
     const across = holds !== null && holds !== tenant && { holds }
     return {
       kind: 'refused',
@@ -41,7 +41,7 @@ export function recordOf(published: PublishedStep, { sample, actor }: Hearing): 
     const detail = { method: request.method, route: routeOf(request), leases, address: request.ip }
     return { kind: 'access', result: 'ok', tenantId, requestId: request.id, detail, at: new Date() }
   }
-  // Comes with every request: no copies, and everything a row needs.
+  // Runs with every request: no copies, and only the fields of a row.
   return {
     kind: 'access',
     result: 'ok',
@@ -53,7 +53,7 @@ export function recordOf(published: PublishedStep, { sample, actor }: Hearing): 
   }
 }
 
-/** Whether any client can cause such a row, without a token: those are aggregated. */
+/** Whether any client can cause such a row without a token: those are aggregated. */
 export function isAnonymous({ kind, actor, detail }: AuditRecord): boolean {
   if (kind === 'connection') return true
   if (actor !== null && actor !== undefined) return false

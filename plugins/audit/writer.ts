@@ -1,7 +1,7 @@
-// Owns the way of audit rows from memory into the log: in batches, in the order of their chain, by one write at a time.
-// Invariants: the buffer is bounded; what did not fit is counted and becomes a row itself (`gap`); a write that failed is
-// repeated as it was. With the database away rows wait; after its deadline the sink counts as stuck, and whoever must not
-// act unseen (admin routes) is refused.
+// The writer of audit rows: from memory into the log in batches, in the order of their chain, by one write at a time.
+// Invariants: the buffer is bounded; rows that did not fit are counted and become one row (`gap`); a write that failed is
+// repeated unchanged. If the central database is down: rows wait; after its deadline the sink counts as stuck, and calls that
+// need a row (admin routes) are refused.
 import { guarded } from '../../events/timers.js'
 import type { SqlClient } from '../distributed-tenant/index.js'
 import { type AuditRecord, type AuditRow, type Chain, createChain } from './rows.js'
@@ -9,7 +9,7 @@ import { moveInbox, writeRows } from './store.js'
 
 export interface WriterOptions {
   readonly central: SqlClient
-  /** Hears every row once it has its place: for a log stream that lives elsewhere. */
+  /** Called with every row once it has its place: for a log stream that lives elsewhere. */
   readonly onRow?: ((row: AuditRow) => void) | undefined
   readonly report: (event: AuditReport) => void
   /** Rows kept in memory at most. Default 10,000; the last tenth is kept free for calls of operators. */
@@ -42,18 +42,18 @@ export interface AuditWriter {
    * @param anyones any client can cause it, without a token: it takes no room that is kept for calls of operators
    */
   record(record: AuditRecord, anyones?: boolean): void
-  /** Changes of tenants wait in the inbox: look soon. */
+  /** Changes of tenants wait in the inbox: read it soon. */
   changesWait(): void
   status(): AuditStatus
-  /** Writes what waits, as far as the deadline allows, and the end of the chain. Safe to call twice. */
+  /** Writes the waiting rows, as far as the deadline allows, and the end of the chain. Safe to call twice. */
   close(deadlineMs: number): Promise<void>
 }
 
 const BATCH = 500
 const INBOX_BATCH = 200
-/** Of the room for rows, what those of requests may take: no flood of them keeps operators out. */
+/** Share of the buffer that rows of requests may fill: a flood of them leaves room for operators' calls. */
 const SHARE_OF_ALL = 0.9
-/** Rows that waited longer mean that nobody sees what is done now. */
+/** Rows that waited longer than this make the sink count as stuck. */
 export const STUCK_MS = 10_000
 
 export function createWriter(options: WriterOptions): AuditWriter {
@@ -61,7 +61,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
   const { capacity = 10_000, intervalMs = 250, writeTimeoutMs = 5_000 } = options
   let chain: Chain = createChain()
   const buffer: AuditRecord[] = [started(chain)]
-  /** Has its place and is being written, again and again until it is stored. */
+  /** Has its place and is being written, repeatedly until it is stored. */
   let batch: AuditRow[] = []
   let gap: { count: number; from: Date; to: Date } | null = null
   let missed = 0
@@ -114,7 +114,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
   async function work(): Promise<void> {
     try {
       if (waiting() > 0 || gap) await writeBatch()
-      // Less than a batch waits for its interval: written at once, a few rows at a time, each costs many round trips.
+      // Less than a batch waits for its interval: written at once, a few rows at a time, each would cost many round trips.
       while (buffer.length >= BATCH) await writeBatch()
       while (inbox) await writeChanges()
       lastError = null
@@ -151,7 +151,7 @@ export function createWriter(options: WriterOptions): AuditWriter {
     try {
       rows = await moveInbox(central, INBOX_BATCH, place)
     } catch (error) {
-      // Whether they are stored cannot be told: their places are never given to others.
+      // It is unknown whether they are stored: their places are never given to others.
       beginAnew()
       throw error
     }

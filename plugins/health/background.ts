@@ -1,4 +1,4 @@
-// Owns the look we take when nobody asks: every interval, and a log line when a part goes or comes back.
+// The periodic health check: every interval, with a log line when a part goes down or comes back.
 // It keeps no process alive and ends with it.
 import type { FastifyInstance } from 'fastify'
 import { every } from '../../events/timers.js'

@@ -1,5 +1,5 @@
-// The answer of `/api/health` out of what was observed: status words for every client, and the detail (addresses, counts,
-// times, reasons) for those who may read it. Pure.
+// The answer of `/api/health`, made from observations: a status for every client, and the detail (addresses, counts,
+// times, reasons) for clients that may read it. Pure.
 import type { ConnectionInfo, Figures, TenancyHealth, TenantProbe } from '../distributed-tenant/index.js'
 import type { EventLoopWatch } from './event-loop.js'
 
@@ -51,7 +51,7 @@ export function detailedBody({ observed, eventLoop, tenant }: State, { stored, c
   }
 }
 
-/** Without Redis or NATS existing tenants are served; without the central database nobody can be told apart. */
+/** Without Redis or NATS existing tenants are served; without the central database no tenant can be looked up. */
 export function judge(
   { central, cache, events, provisioning, instances = {} }: Observed,
   loop: { status: string },
@@ -69,7 +69,7 @@ function presentStored(stored: NonNullable<Figures['stored']>) {
     parkedEvents,
     registry: { tenants: registry, schemaBehind },
     spares,
-    // PostgreSQL tells nobody but a superuser of the disk below it, and not of the room left even then.
+    // PostgreSQL reports the disk below it to superusers only, and its free space not even to them.
     disk: { centralDatabaseBytes: centralBytes, free: 'unknown' as const },
   }
 }
@@ -77,7 +77,7 @@ function presentStored(stored: NonNullable<Figures['stored']>) {
 const presentConsumers = (lags: NonNullable<Figures['consumers']>) =>
   Object.entries(lags).map(([durable, lag]) => ({ durable, ...(lag ?? { missing: true as const }) }))
 
-/** The counters without whose they are: health names no tenant but the one that was asked for. */
+/** The counters without the tenants' names: health names no tenant but the one in the request. */
 function withoutTenants({ tenants: _tenants, ...counters }: ConnectionInfo): Omit<ConnectionInfo, 'tenants'> {
   return counters
 }

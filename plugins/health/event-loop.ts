@@ -1,12 +1,12 @@
-// Owns how late the event loop is, by a timer that ought to fire every half second. A process that stands still can tell
-// so only afterwards; while it stands, not even the live probe answers, and that is what restarts it.
+// The delay of the event loop, measured by a timer that is due every half second. A blocked process can report a stall only
+// afterwards; meanwhile not even the live probe answers, and that is what restarts it.
 import { performance } from 'node:perf_hooks'
 
 /** Milliseconds between ticks. */
 export const TICK_MS = 500
-/** As late as this is standing still: the overload plugin refuses requests from here on, and probes begin to time out. */
+/** A delay from here on is a stall: the overload plugin refuses requests, and probes begin to time out. */
 export const STALLED_MS = 1000
-/** Milliseconds for which a standstill is told: two people who look one after the other should both see it. */
+/** Milliseconds for which a stall is reported: two people who check one after the other should both see it. */
 export const REPORTED_FOR_MS = 60_000
 
 export interface EventLoopWatch {
@@ -16,7 +16,7 @@ export interface EventLoopWatch {
   state(now: number): { status: 'up' | 'down'; latencyMs: number; utilization: number; detail?: string }
 }
 
-/** `onStall` hears how many milliseconds it stood still. */
+/** `onStall` gets the milliseconds of the stall. */
 export function createEventLoopWatch(onStall: (ms: number) => void): EventLoopWatch {
   let due: number | null = null
   let late = 0
@@ -42,7 +42,7 @@ export function createEventLoopWatch(onStall: (ms: number) => void): EventLoopWa
         latencyMs: Math.round(late * 100) / 100,
         utilization: Math.round(utilization * 1000) / 1000,
         ...(reported && {
-          detail: `stood still for ${(reported.ms / 1000).toFixed(1)} s, ${Math.round((now - reported.at) / 1000)} s ago`,
+          detail: `stalled for ${(reported.ms / 1000).toFixed(1)} s, ${Math.round((now - reported.at) / 1000)} s ago`,
         }),
       }
     },

@@ -1,5 +1,5 @@
-// Owns the three questions about a process: is it alive, may it get traffic, and how is what it stands on.
-// They need no tenant and no token, are answered under any pressure, and never make the thing they ask about worse.
+// The three health routes: live, ready, and the state of every part. They need no tenant and no token, are answered under any
+// pressure, and put no load on a part that is already in trouble.
 // Invariant: addresses, counts and reasons are only for requests that `details` accepts, in every environment.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -15,7 +15,7 @@ import { createPoolExhaustion } from './pool-exhaustion.js'
 import { ErrorBody, HealthBody, LiveBody, type Readiness, ReadyBody } from './schemas.js'
 
 export interface HealthOptions {
-  /** Ask the parts by ourselves too, and log when one goes or comes back. Default true. */
+  /** Check the parts periodically too, and log when one goes down or comes back. Default true. */
   background?: boolean
   /** Milliseconds between those. Default 60,000. */
   interval?: number
@@ -25,11 +25,11 @@ export interface HealthOptions {
   details?: (request: FastifyRequest) => boolean
 }
 
-/** Longer than this and a load balancer has given up on us. */
+/** A load balancer has given up on the answer after this. */
 const READY_TIMEOUT = 1000
-/** Many who ask at once share one check. */
+/** Requests at the same time share one check. */
 const FRESH_MS = 1000
-/** Counts cost the central database a statement: people who press reload share one. */
+/** Counts cost the central database a statement: requests within this time share one. */
 const FIGURES_FRESH_MS = 5000
 
 const failed: Observed = {
@@ -53,7 +53,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   })
   const budget = createPoolExhaustion()
   const eventLoop = createEventLoopWatch(ms =>
-    app.log.warn({ ms }, 'the event loop stood still: a handler computes for long, or the processor is full'),
+    app.log.warn({ ms }, 'the event loop was blocked: a handler computes for long, or the processor is full'),
   )
   const stop = every(TICK_MS, () => eventLoop.tick(performance.now()), onFailure)
   app.addHook('onClose', async () => stop())
@@ -71,7 +71,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   }
 
   const config = { tenant: false, limits: false, underPressure: true } as const
-  // Asked every few seconds by machines: the log is for what they find, not for that they ask.
+  // Probed every few seconds: the log is for findings, not for the requests.
   const logLevel = 'warn'
   const tags = ['health']
 
@@ -98,12 +98,12 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   app.get(
     '/api/health',
     {
-      // Without a token it says whether a tenant exists: asked in thousands, that is a list of them.
+      // Without a token the answer reveals whether a tenant exists: thousands of them would be a list of tenants.
       config: { ...config, limits: 'apart' },
       logLevel,
       schema: {
         tags,
-        summary: 'What this process stands on, and one tenant if the request names one',
+        summary: 'The parts this process depends on, and one tenant if the request names one',
         description:
           '200: healthy or degraded. 503: unhealthy, or the named tenant cannot be served now. Without a token of the operator, of ' +
           'services or of metrics it answers status words only.',
@@ -113,7 +113,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
     },
     async (request, reply) => {
       const detailed = details(request)
-      // Counts cost a statement: only who may read them causes it.
+      // Counts cost a statement: only a request that may read them causes it.
       const [observed, tenant, counted] = await Promise.all([
         full.current(),
         tenantOf(app, request),
@@ -137,9 +137,9 @@ async function tenantOf(
   try {
     id = await app.tenants.identify(request)
   } catch (error) {
-    // A host name cannot be looked up without the central database: an answer about health all the same.
+    // A host name cannot be looked up without the central database; health still answers.
     if (((error as { statusCode?: number }).statusCode ?? 500) < 500) throw error
-    request.log.warn({ err: error }, 'the tenant of a health request cannot be told')
+    request.log.warn({ err: error }, 'the tenant of a health request cannot be looked up')
     return { status: 'unknown' }
   }
   if (id === null) return undefined

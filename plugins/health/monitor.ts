@@ -1,5 +1,5 @@
-// Owns how often a costly question is asked: once at a time, its answer good for a while, however many ask.
-// A question that fails or hangs has an answer too: the one given for that case.
+// The rate limit of a costly check: one at a time, its answer kept for a while, shared by all requests.
+// Invariant: a check that fails or hangs has an answer too, the one given for that case.
 
 export interface Monitor<T> {
   /** An answer no older than `freshMs`. Never rejects. */
@@ -16,7 +16,7 @@ export interface MonitorOptions<T> {
   readonly onFailure: (error: unknown) => void
 }
 
-/** What a question may take beyond its own deadline before we stop waiting for it. */
+/** The time beyond its own deadline after which a check is abandoned. */
 const GRACE_MS = 500
 
 export function createMonitor<T>(ask: (deadlineMs: number) => Promise<T>, options: MonitorOptions<T>): Monitor<T> {

@@ -1,5 +1,5 @@
 // Detects pool exhaustion: for a while every sample found all connections of the budget in use and requests waiting.
-// One busy moment is what a budget is for; a process that stays so should get no more traffic than it has.
+// A short peak is normal; a process that stays exhausted should get no more traffic than it has.
 import type { ConnectionInfo } from '../distributed-tenant/index.js'
 
 export type Counters = Pick<ConnectionInfo, 'inUse' | 'budget' | 'waiting'>

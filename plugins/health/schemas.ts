@@ -1,4 +1,4 @@
-// Owns what the health routes answer, as schemas. No tenant is named but the one that was asked for.
+// The answers of the health routes, as schemas. No tenant is named but the one in the request.
 import type { Static } from 'typebox'
 import { Type } from '../../events/json-schema.js'
 
@@ -10,7 +10,7 @@ const Part = Type.Object({
 
 const EventLoop = Type.Object({
   status: Type.Enum(['up', 'down'], {
-    description: '`down`: it stood still for a second or more within the last minute.',
+    description: '`down`: it was blocked for a second or more within the last minute.',
   }),
   latencyMs: Type.Optional(Type.Number({ description: 'How late its timer was last.' })),
   utilization: Type.Optional(Type.Number({ description: 'Share of the last half second it was busy, 0 to 1.' })),
@@ -47,8 +47,8 @@ const Connections = Type.Object({
 
 const Consumer = Type.Object({
   durable: Type.String(),
-  pending: Type.Optional(Type.Integer({ description: 'Events that nobody was given yet.' })),
-  ackPending: Type.Optional(Type.Integer({ description: 'Given to somebody and not answered yet.' })),
+  pending: Type.Optional(Type.Integer({ description: 'Events that were not delivered yet.' })),
+  ackPending: Type.Optional(Type.Integer({ description: 'Delivered and not acknowledged yet.' })),
   redelivered: Type.Optional(Type.Integer()),
   missing: Type.Optional(Type.Literal(true, { description: 'The stream has no such consumer yet.' })),
 })
@@ -63,7 +63,8 @@ export const HealthBody = Type.Object(
     checks: Type.Object({ database: Part, redis: Part, nats: Part, provisioning: Part, eventLoop: EventLoop }),
     instances: Type.Optional(
       Type.Record(Type.String(), Part, {
-        description: 'The instances beside the one of the central database; one that is down costs its own tenants.',
+        description:
+          'The instances beside the one of the central database; one that is down affects its own tenants only.',
       }),
     ),
     outbox: Type.Optional(
@@ -85,7 +86,7 @@ export const HealthBody = Type.Object(
     disk: Type.Optional(
       Type.Object({
         centralDatabaseBytes: Type.Number(),
-        free: Type.Literal('unknown', { description: 'PostgreSQL does not tell: watch the disk where it is.' }),
+        free: Type.Literal('unknown', { description: 'PostgreSQL does not report it: watch the disk where it is.' }),
       }),
     ),
     connections: Type.Optional(Connections),

@@ -1,6 +1,6 @@
-// Owns counting in fixed windows, shared between replicas by way of Redis. Invariant: nobody who counts waits for Redis;
-// what was counted here is told there ten times a second, and what others counted is learnt from the answer. Without
-// Redis each replica counts for itself. Memory is bounded: the least recently counted keys are forgotten.
+// Counters of fixed windows, shared between replicas through Redis. Invariant: no request waits for Redis; local counts are
+// sent there ten times a second, and its answer has the counts of the others. Memory is bounded: the least recently counted
+// keys are dropped. If Redis is down: each replica counts for itself.
 import { LRUCache } from 'lru-cache'
 import { later } from '../../events/timers.js'
 
@@ -25,9 +25,9 @@ export interface Counters {
 interface Window {
   bucket: number
   windowMs: number
-  /** As far as is known, of all replicas. */
+  /** Of all replicas, as far as this one knows. */
   shared: number
-  /** Counted here and not told yet. */
+  /** Counted here and not sent yet. */
   unsent: number
 }
 
@@ -68,12 +68,12 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
       const answers = (await redis.pipeline(commands).exec()) ?? []
       reported.forEach(({ window, bucket }, at) => {
         const [error, total] = answers[at * 2] ?? []
-        // What was counted while Redis was away is known here alone.
+        // Counts made while Redis was down are known here alone.
         if (!error && typeof total === 'number' && window.bucket === bucket)
           window.shared = Math.max(window.shared, total)
       })
     } catch {
-      // Counted here all the same.
+      // The local count is kept.
     }
   }
 

@@ -1,5 +1,5 @@
-// Owns how often somebody may ask: each address before any work is done for it, each tenant once it is known, and what a
-// route asks for by `app.limit`. Over the limit is 429 with Retry-After. No request waits for Redis (counters.ts).
+// Rate limits: of each address before any work is done, of each tenant once it is known, and of routes with an
+// `app.limit` of their own. Over the limit is 429 with Retry-After. Invariant: no request waits for Redis (counters.ts).
 import createError from '@fastify/error'
 import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -13,7 +13,7 @@ export interface Limit {
   readonly name: string
   readonly max: number
   readonly windowMs: number
-  /** Who is counted. Default: the address, an IPv6 one by its /64. */
+  /** The key that is counted. Default: the address, an IPv6 one by its /64. */
   readonly of?: (request: FastifyRequest) => string
 }
 

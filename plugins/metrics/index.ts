@@ -1,5 +1,5 @@
-// Owns `/metrics`: one registry per application, fed by the diagnostics channels, in the format of Prometheus.
-// It names no tenant but those it was told to, works with everything it measures gone, and closes with the application.
+// The route `/metrics`: one registry per application, filled from the diagnostics channels, in the format of Prometheus.
+// It names only the tenants of `METRICS_TENANTS`, works with everything it measures down, and closes with the application.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
@@ -27,7 +27,7 @@ export const MetricsTokenRequired = createError(
 )
 
 export interface MetricsOptions {
-  /** Scrapers must send it as a bearer. Default: anybody who reaches the port may read. */
+  /** Scrapers must send it as a bearer. Default: every client that reaches the port may read. */
   token?: string | undefined
   /** Ids of tenants that may stand in a label. Default none. */
   tenants?: readonly string[]
@@ -53,7 +53,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
     tenants: app.tenants,
     audit: () => (app.hasDecorator('audit') ? app.audit.status() : null),
     tenantOf,
-    onFailure: error => app.log.warn({ err: error }, 'what is counted for metrics cannot be told'),
+    onFailure: error => app.log.warn({ err: error }, 'the counts for metrics cannot be read'),
   })
 
   const admit = bearer(options.token)
@@ -78,7 +78,7 @@ async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Pro
   )
 }
 
-/** Only these tenants' ids become labels, so that a scrape stays small and tells nobody's customers. */
+/** Only these tenants' ids become labels: a scrape stays small and reveals no list of tenants. */
 function namedTenants(service: string, ids: readonly string[]): TenantNamed {
   const databases = new Map(
     ids.map(id => [tenantDatabaseName(parseTenantId(id), parseServiceName(service)), id] as const),

@@ -1,10 +1,10 @@
-// Owns the metrics of the process itself, by the names everybody's dashboards know. Read at a scrape, and nothing between:
+// The metrics of the process itself, by their usual names. Read at a scrape, and at no other time:
 // prom-client’s own set also watches every garbage collection; with it the service used up to a tenth more processor in one run.
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { Counter, Gauge, type Registry } from 'prom-client'
 
-/** Milliseconds between looks at the event loop; a delay is told beyond it. */
+/** Milliseconds between samples of the event loop; only a delay beyond it counts. */
 const RESOLUTION_MS = 20
 
 /** @returns how to stop, and what to call before the registry is read */
@@ -37,7 +37,7 @@ export function gaugeProcess(registry: Registry): { look: () => void; stop: () =
     const { user, system } = process.cpuUsage()
     const { used_heap_size: heapUsed, total_heap_size: heapTotal } = getHeapStatistics()
     const spent = (user + system) / 1e6
-    // Never backwards, as clocks of two kinds of time may: a counter refuses that.
+    // Never backwards, as two kinds of clock may be to each other: a counter refuses that.
     cpu.inc(Math.max(0, spent - counted))
     counted = Math.max(counted, spent)
     const rss = residentBytes()
@@ -54,7 +54,7 @@ export function gaugeProcess(registry: Registry): { look: () => void; stop: () =
   return { look, stop: () => void delay.disable() }
 }
 
-/** Null where it cannot be read: that takes a file descriptor, and none may be left. */
+/** Null where it cannot be read: that takes a file descriptor, and none may be free. */
 function residentBytes(): number | null {
   try {
     return process.memoryUsage.rss()

@@ -1,5 +1,5 @@
-// Owns the metrics of what comes with every request: lookups, leases and waits, and the answers of the server itself.
-// Each is one prepared counter or two (0.2 µs each, measured), as nothing here may be felt.
+// The metrics of every request: lookups, leases and waits, and the answers of the server itself.
+// Each is one prepared counter or two (0.2 µs each, measured), because they are on the path of every request.
 import type { FastifyInstance } from 'fastify'
 import { Counter, Histogram, type Registry } from 'prom-client'
 import { subscribe } from '../distributed-tenant/index.js'

@@ -1,12 +1,12 @@
-// Owns the gauges: what is so at the moment of a scrape. Connections are looked at in memory; what takes a question is
-// asked with a deadline and kept for some seconds. What cannot be told is absent from the scrape, not zero and not old.
+// The gauges: the state at the moment of a scrape. Connections are counted in memory; values that cost a query have a
+// deadline and are kept for some seconds. Invariant: a value that cannot be read is absent from the scrape, not zero and not old.
 import { Gauge, type Registry } from 'prom-client'
 import type { AuditStatus } from '../audit/writer.js'
 import type { Figures, TenancyHealth, Tenants } from '../distributed-tenant/index.js'
 import { createMonitor } from '../health/monitor.js'
 import type { TenantNamed } from './requests.js'
 
-/** A scraper gives up after 10 s; a question that hangs must not cost it the rest. */
+/** A scraper gives up after 10 s; a query that hangs must not cost it the rest. */
 const DEADLINE_MS = 1_000
 const FRESH_MS = 5_000
 
@@ -21,7 +21,7 @@ export interface StateOptions {
 
 type Parts = Pick<TenancyHealth, 'central' | 'cache' | 'events'>
 
-/** @returns what is to be awaited before the registry is read */
+/** @returns the promises to await before the registry is read */
 export function gaugeState(options: StateOptions): () => Promise<void> {
   const { tenants, onFailure } = options
   const common = { deadlineMs: DEADLINE_MS, freshMs: FRESH_MS, onFailure }
@@ -111,12 +111,12 @@ function gaugeStored({ registry }: StateOptions): (stored: Figures['stored']) =>
     'lifecycle',
     'provisioned',
   ])
-  // Without labels a gauge would be 0 when it is not known; the label `service` of all of them is the registry's.
+  // Without labels an unknown gauge would be 0; the label `service` of all of them is the registry's.
   const single = (name: string, help: string) => gauge(registry, name, help)
   const behind = single('fdt_tenants_schema_behind', 'Ready tenants whose schema is older than this release’s.')
   const outbox = single('fdt_outbox_waiting', 'Rows of the outbox that wait to be published.')
   const oldest = single('fdt_outbox_oldest_seconds', 'Age of the oldest of them, 0 when none waits.')
-  const refused = single('fdt_outbox_refused', 'Rows of the outbox that the stream will never take.')
+  const refused = single('fdt_outbox_refused', 'Rows of the outbox that the stream refuses permanently.')
   const dead = single('fdt_dead_events', 'Events that were set aside for an operator.')
   const parked = single('fdt_parked_events', 'Events of a newer release that wait until it runs here.')
   const spares = single('fdt_spares', 'Spare databases that wait for a tenant.')
@@ -156,10 +156,10 @@ function gaugeAudit({ registry, audit }: StateOptions): () => void {
 }
 
 function gaugeConsumers({ registry }: StateOptions): (consumers: Figures['consumers']) => void {
-  const pending = gauge(registry, 'fdt_consumer_pending', 'Events that a durable consumer has not been given yet.', [
+  const pending = gauge(registry, 'fdt_consumer_pending', 'Events not yet delivered to a durable consumer.', [
     'durable',
   ])
-  const unanswered = gauge(registry, 'fdt_consumer_ack_pending', 'Events given to it and not answered yet.', [
+  const unanswered = gauge(registry, 'fdt_consumer_ack_pending', 'Events delivered to it and not acknowledged yet.', [
     'durable',
   ])
   return consumers => {

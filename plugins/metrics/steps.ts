@@ -1,5 +1,5 @@
-// Owns the metrics of what happens now and then: connections opened and closed, provisioning, events, the relay, caches.
-// A step it does not know changes nothing: a newer part may tell more than this file counts.
+// The metrics of rarer steps: connections opened and closed, provisioning, events, the relay, caches.
+// A step it does not know changes nothing: a newer part may publish more than this file counts.
 import { Counter, Histogram } from 'prom-client'
 import { type Area, type PublishedStep, subscribe } from '../distributed-tenant/index.js'
 import { type CountOptions, WAITS } from './requests.js'
@@ -50,14 +50,14 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
     'Failures of nats, a consumer, the listener, redis or identity’s feed; each failed try counts, of identity each outage.',
     ['part'],
   )
-  const named = counter('fdt_steps_total', 'Steps of the areas that are told now and then, by name.', ['area', 'step'])
+  const named = counter('fdt_steps_total', 'Steps of low-volume areas, by name.', ['area', 'step'])
   const ignored = counter('fdt_redis_ignored_total', 'Entries in Redis that were not used, by what is wrong.', [
     'reason',
   ])
 
-  const drifts = counter('fdt_drift_total', 'What a look found and what was done about it.', ['action'])
+  const drifts = counter('fdt_drift_total', 'Drift that a comparison found, by what was done about it.', ['action'])
 
-  // What has not happened yet is 0, so that the first time is an increase.
+  // A counter that was never incremented is 0, so that the first time is an increase.
   for (const pool of ['tenant', 'central', 'provisioning']) {
     opened.labels(pool).inc(0)
     failed.labels(pool).inc(0)

@@ -1,9 +1,9 @@
-// Owns what the verification of tokens answers with, beside the tenant plugin's UNAUTHENTICATED.
+// The errors of the verification of tokens, beside the tenant plugin's UNAUTHENTICATED.
 import createError from '@fastify/error'
 
 export const RoleForbidden = createError(
   'ROLE_FORBIDDEN',
-  'Your role may not do this: ask somebody whose role is one of %s, or sign in again if yours has changed.',
+  'Your role may not do this: it takes one of the roles %s. Sign in again if your role has changed.',
   403,
 )
 

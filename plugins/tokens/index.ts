@@ -1,6 +1,6 @@
-// Owns who is asking: a bearer token is verified in `onRequest`, before a tenant is looked up and long before its
-// database is touched. Register it before the tenant plugin. Invariant: `request.user` holds verified claims or null; a
-// token that cannot be verified refuses the request, it never counts as none. The issuer may be gone while its keys are known.
+// Authentication: a bearer token is verified in `onRequest`, before a tenant is looked up and before its database is used.
+// Register it before the tenant plugin. Invariant: `request.user` holds verified claims or null; a token that cannot be
+// verified refuses the request, it never counts as none. If the issuer is down: keys that are known go on verifying.
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -8,7 +8,7 @@ import { Unauthenticated } from '../distributed-tenant/index.js'
 import { RoleForbidden, TokenKeysUnavailable } from './errors.js'
 import { ALGORITHMS, type KeySet } from './key.js'
 
-/** What a verified token says. */
+/** The claims of a verified token. */
 export interface Claims {
   /** The user. */
   readonly sub: string
@@ -24,7 +24,7 @@ declare module '@fastify/jwt' {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Who may: a user with at least one of these roles. Without it every user of the tenant. */
+    /** Roles that may: a user with at least one of them. Without it every user of the tenant. */
     roles?: readonly string[]
   }
 }
@@ -35,16 +35,16 @@ export interface TokensOptions {
   readonly issuer: string
   /** The only `aud` that is accepted. */
   readonly audience: string
-  /** The claim with the user's roles, a list of words. Default `roles`. */
+  /** The claim with the user's roles, a list of strings. Default `roles`. */
   readonly rolesClaim?: string
   /**
-   * `false`: a request without a token passes, as nobody in particular. `true`: on a route that needs a tenant it is 401,
-   * unless the route says `config: { token: false }`.
+   * `false`: a request without a token passes, without a user. `true`: on a route that needs a tenant it is 401,
+   * unless the route has `config: { token: false }`.
    */
   readonly required: boolean
 }
 
-/** What one clock may be ahead of another. */
+/** The tolerated difference between two clocks. */
 const CLOCK_TOLERANCE_MS = 5_000
 /** Verified tokens remembered for each key; a signature costs some 100 us, its memory a hash. */
 const REMEMBERED = 10_000
@@ -85,7 +85,7 @@ async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promi
 
 /** @throws UNAUTHENTICATED, TOKEN_KEYS_UNAVAILABLE */
 async function verify(request: FastifyRequest): Promise<void> {
-  // Node keeps the first of two and says nothing: whoever is in front may have checked the other.
+  // Node keeps the first of two without a warning: a proxy in front may have checked the other.
   const { rawHeaders } = request.raw
   let seen = 0
   for (let at = 0; at < rawHeaders.length; at += 2) {

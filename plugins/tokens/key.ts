@@ -1,5 +1,5 @@
-// Owns what a published key may verify: asymmetric signatures of the kinds listed here, each key only with its own
-// algorithm. A key of another kind (a shared secret, one for encryption, a short one) is no key to us.
+// The rules of which signatures a published key may verify: asymmetric ones of the kinds listed here, each key only with its
+// own algorithm. A key of another kind (a shared secret, one for encryption, a short one) is ignored.
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 
 export interface VerifyingKey {
@@ -10,7 +10,7 @@ export interface VerifyingKey {
 
 /** Where the key of a token is found. */
 export interface KeySet {
-  /** Null: there is no such key. @throws TOKEN_KEYS_UNAVAILABLE when that cannot be told now */
+  /** Null: there is no such key. @throws TOKEN_KEYS_UNAVAILABLE when that is unknown now */
   find(kid: string): Promise<VerifyingKey | null>
 }
 
@@ -22,7 +22,7 @@ export const ALGORITHMS = ['EdDSA', 'ES256', 'ES384', ...RSA] as const
 
 const SHORTEST_RSA = 2048
 
-/** The keys of a JWKS document, by `kid`. What we cannot use is left out. @throws TypeError when it is no such document */
+/** The keys of a JWKS document, by `kid`. Unusable ones are left out. @throws TypeError when it is no such document */
 export function parseKeySet(document: unknown): Map<string, VerifyingKey> {
   const { keys } = (document ?? {}) as { keys?: unknown }
   if (!Array.isArray(keys)) throw new TypeError('no key set: it has no list of keys')

@@ -1,15 +1,15 @@
-// Owns the issuer's published keys as this process knows them. They are asked for again when they are old, in the
-// background, or first of all when nobody has asked for so long that a key may have been withdrawn meanwhile; and when a
-// token names one we do not know, at most once in ten seconds however many ask (twice a second until the first was read).
-// An issuer that is gone stops nothing for a day: what was fetched last stays good. (`get-jwks` asks once for every unknown key and forgets
-// its keys two minutes after the issuer has gone, which is why it is not used here.)
+// The issuer's published keys, as this process knows them. They are fetched again when they are old, in the background, or
+// before use after so long without a request that a key may have been withdrawn meanwhile; and when a token names an unknown
+// key, at most once in ten seconds for all requests (twice a second until the first fetch worked).
+// If the issuer is down: the last fetched keys stay valid for a day. (`get-jwks` fetches once for every unknown key and drops
+// its keys two minutes after the issuer went down, which is why it is not used here.)
 import { TokenKeysUnavailable } from './errors.js'
 import { type KeySet, parseKeySet, type VerifyingKey } from './key.js'
 
 export interface RemoteKeysOptions {
   /** Where the JWKS document is; undefined: nowhere, and no token can be verified. */
   readonly url: string | undefined
-  /** Hears of a failed fetch once, and once of the first that worked again. */
+  /** Called for the first failed fetch, and for the first that worked again. */
   readonly onChange?: (error: unknown) => void
   readonly fetch?: typeof fetch
   readonly now?: () => number
@@ -22,11 +22,11 @@ export interface RemoteKeys extends KeySet {
 }
 
 const FRESH_MS = 5 * 60_000
-/** Older than this they are asked for before anybody is believed, unless the issuer is known to be away. */
+/** Older than this they are fetched before a token is accepted, unless the issuer is known to be down. */
 const IDLE_MS = 2 * FRESH_MS
 const GOOD_MS = 24 * 3_600_000
 const COOLDOWN_MS = 10_000
-/** While no key was ever read: the issuer may be starting beside us. */
+/** While no key was ever read: the issuer may still be starting. */
 const FIRST_COOLDOWN_MS = 500
 const DEADLINE_MS = 3_000
 const MAX_BYTES = 256 * 1024
@@ -102,7 +102,7 @@ export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
       } else if (flight || calm) await refresh()
       const fresh = keys.get(kid)
       if (fresh && now() - fetchedAt < GOOD_MS) return fresh
-      // Unknown to an issuer that answers is a wrong token; one that does not answer may have made a new key.
+      // A key unknown to an issuer that answers is a wrong token; an issuer that does not answer may have made a new key.
       if (failed) throw new TokenKeysUnavailable()
       return null
     },

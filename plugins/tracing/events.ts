@@ -1,5 +1,5 @@
-// Owns a trace's way over the stream: the caller's context goes into the headers of what is written down, and comes out
-// around the handling of the event. A bare publish carries nothing and begins a trace of its own.
+// Trace context over the stream: the publisher's context goes into the headers of the stored event, and is restored
+// around the handling of the event. A bare publish has no context and begins a trace of its own.
 import { context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
 import { type IncomingEvent, onOutgoingEvent, subscribe } from '../distributed-tenant/index.js'
 import { fail, SERVICE, TENANT } from './spans.js'

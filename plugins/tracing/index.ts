@@ -1,6 +1,6 @@
-// Owns traces: a request, its lookup, wait, connect and queries, an event from the change that caused it to every service
-// that handles it. Only OpenTelemetry's API is used; the SDK is the application's. Without one this plugin adds no hook
-// and hears nothing, so that it costs nothing.
+// Traces: a request, its lookup, wait, connect and queries, an event from the change that caused it to every service that
+// handles it. Only OpenTelemetry's API is used; the SDK is the application's. Without an SDK this plugin adds no hook and
+// subscribes to nothing, so that it costs nothing.
 import { isSpanContextValid, ROOT_CONTEXT, type Tracer, trace } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -34,7 +34,7 @@ async function tracingPlugin(app: FastifyInstance, options: TracingOptions): Pro
   app.addHook('onClose', async () => onClose())
 }
 
-/** The API's own tracer gives spans without an identity; this one is never ended, so no exporter sees it. */
+/** The API's own tracer makes spans without an identity; this one is never ended, so no exporter sees it. */
 const hasSdk = (tracer: Tracer): boolean =>
   isSpanContextValid(tracer.startSpan('is there an SDK', { root: true }, ROOT_CONTEXT).spanContext())
 

@@ -1,12 +1,12 @@
-// Owns the spans of a request's database work: the wait for a connection, the connect that ended it, each statement. They
-// are told in the context of who asks. A connect is done on behalf of whoever waits for it, whose code it does not run in:
-// it is kept until a wait for the same database ends, and belongs to that one.
+// The spans of a request's database work: the wait for a connection, the connect that ended it, each statement. Each span is
+// made in the context of the request. A connect serves a waiting request but runs outside of its context: it is kept until a
+// wait for the same database ends, and belongs to that one.
 import { type Span, SpanKind, type Tracer, trace } from '@opentelemetry/api'
 import { LRUCache } from 'lru-cache'
 import { type PublishedStep, subscribe } from '../distributed-tenant/index.js'
 import { aboutDatabase, fail, spanOfPast } from './spans.js'
 
-/** Below this a wait is no wait: the connection was there. */
+/** A shorter wait makes no span: the connection was there. */
 const SHORTEST_WAIT_MS = 0.2
 
 interface Connect {

@@ -1,5 +1,5 @@
-// Owns the span of a request, when nobody else makes one: an instrumentation of HTTP or Fastify that is there already owns
-// it, and only gets the tenant's id. The rest of the request runs in its context, also behind the reading of a body.
+// The span of a request, unless an instrumentation of HTTP or Fastify makes one already: then that one only gets the
+// tenant's id. The rest of the request runs in the span's context, also after the reading of a body.
 
 import { type Context, context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
@@ -9,7 +9,7 @@ import { fail, TENANT } from './spans.js'
 const kContext = Symbol('distributed-tenant.trace')
 type Carrier = { [kContext]?: Context }
 
-/** Asked every few seconds by machines, and part of no work. */
+/** Probed every few seconds, and part of no work. */
 const UNTRACED = /^\/(metrics|api\/health(\/.*)?)$/
 
 export function traceRequests(app: FastifyInstance, tracer: Tracer): void {
@@ -28,7 +28,7 @@ export function traceRequests(app: FastifyInstance, tracer: Tracer): void {
     )
     const active = trace.setSpan(parent, span)
     ;(request as Carrier)[kContext] = active
-    // Every request ends with this, also one whose client has left.
+    // Fires for every request, also for one whose client has disconnected.
     reply.raw.once('close', () => {
       span.setAttribute('http.response.status_code', reply.statusCode)
       if (reply.statusCode >= 500) fail(span, { message: `answered ${reply.statusCode}` })
@@ -37,7 +37,7 @@ export function traceRequests(app: FastifyInstance, tracer: Tracer): void {
     context.with(active, done)
   })
 
-  // A body is read on events of its socket, which know nothing of the request.
+  // A body is read on events of its socket, which are outside of the request's context.
   app.addHook('preValidation', (request, _reply, done) => {
     const active = (request as Carrier)[kContext]
     if (active) context.with(active, done)

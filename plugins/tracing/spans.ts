@@ -1,5 +1,5 @@
-// Owns how a step that is over becomes a span: with its beginning in the past, as a child of what is active. Steps outside
-// of any trace (polls, health checks) make none, or every second would be a trace of its own.
+// The conversion of a finished step into a span: with its start in the past, as a child of the active one. Steps outside of
+// any trace (polls, health checks) make none, or every second would be a trace of its own.
 import { type Attributes, context, type Span, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api'
 
 /** Names of OpenTelemetry's conventions where there is one. */
@@ -34,7 +34,7 @@ export function fail(span: Span, error: unknown): void {
   })
 }
 
-/** The tenant of `tenant_<id>_<service>`; undefined for the central database and others that are nobody's. */
+/** The tenant of `tenant_<id>_<service>`; undefined for the central database and others that belong to no tenant. */
 export const tenantOf = (database: string): string | undefined => /^tenant_(.+)_[a-z0-9]+$/.exec(database)?.[1]
 
 export function aboutDatabase(database: string): Attributes {

@@ -1,5 +1,5 @@
-// Owns the spans of what is told when it is over: lookups that memory could not answer, steps of a provisioning, the
-// publishing of an outbox row, which belongs to the trace of whoever wrote the row.
+// The spans of steps that are published when they end: lookups that memory could not answer, steps of a provisioning, the
+// publishing of an outbox row, which belongs to the trace that wrote the row.
 import { propagation, ROOT_CONTEXT, type Tracer } from '@opentelemetry/api'
 import { subscribe } from '../distributed-tenant/index.js'
 import { SERVICE, spanOfPast, TENANT } from './spans.js'
@@ -21,7 +21,7 @@ export function traceSteps(tracer: Tracer, origin: object): () => void {
         const { step, id, ms, error } = published.event
         spanOfPast(tracer, { name: `tenant provision ${step}`, ms, attributes: { ...about, [TENANT]: id }, error })
       } else if (published.area === 'relay') {
-        // The relay also looks, claims and sweeps, which belongs to nobody's trace.
+        // The relay also reads, claims and sweeps, which belongs to no trace.
         if (!('ms' in published.event)) return
         const { subject, ms, headers } = published.event
         const attributes = { ...about, 'messaging.system': 'nats', 'messaging.destination.name': subject }

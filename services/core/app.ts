@@ -1,4 +1,4 @@
-// Owns what the core service is: its migrations and its routes. Composition and process are shared.
+// The core service: its migrations and its routes. Composition and process are shared.
 import type { FastifyInstance } from 'fastify'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { departmentRoutes } from './routes/departments.js'

@@ -1,4 +1,4 @@
-// Owns the departments of one tenant: every statement about them. Lists are in the order of the name, read as lower case.
+// The SQL of one tenant's departments. Lists are in the order of the name, read as lower case.
 // Invariant: they are a tree. A change of a parent holds a lock, so that two of them cannot close a circle together.
 import createError from '@fastify/error'
 import type { QueryClient, SqlClient } from '../../plugins/distributed-tenant/index.js'
@@ -105,7 +105,7 @@ export function createDepartments(sql: SqlClient) {
       return department
     },
 
-    /** Changes what `patch` names. @throws DEPARTMENT_NOT_FOUND, DEPARTMENT_EXISTS, PARENT_NOT_FOUND, PARENT_INVALID */
+    /** Changes the fields of `patch`. @throws DEPARTMENT_NOT_FOUND, DEPARTMENT_EXISTS, PARENT_NOT_FOUND, PARENT_INVALID */
     async change(id: string, patch: DepartmentPatch): Promise<Department> {
       const { parentId } = patch
       if (!parentId) return update(sql, id, patch)

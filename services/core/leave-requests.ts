@@ -1,5 +1,5 @@
-// Owns the requests for leave of one tenant: every statement about them, and what may follow what. Lists are in the
-// order of the first day. Invariant: a decision is made once, on a locked row; after it only a cancellation follows.
+// The SQL of one tenant's leave requests, and the allowed order of their statuses. Lists are in the order of the first day.
+// Invariant: a decision is made once, on a locked row; after it only a cancellation follows.
 import createError from '@fastify/error'
 import type { QueryClient, SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { naming } from '../http/constraints.js'
@@ -93,7 +93,7 @@ export function createLeaveRequests(sql: SqlClient) {
     },
 
     /**
-     * Changes what `patch` names; a decision is stamped with its time.
+     * Changes the fields of `patch`; a decision is stamped with its time.
      * @throws LEAVE_REQUEST_NOT_FOUND, LEAVE_REQUEST_DECIDED, LEAVE_DATES_INVALID, LEAVE_DEPARTMENT_NOT_FOUND
      */
     async change(id: string, patch: LeaveRequestPatch): Promise<LeaveRequest> {

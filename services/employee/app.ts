@@ -1,4 +1,4 @@
-// Owns what the employee service is: its migrations and its routes. Composition and process are shared.
+// The employee service: its migrations and its routes. Composition and process are shared.
 import type { FastifyInstance } from 'fastify'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { employeeRoutes } from './routes/employees.js'

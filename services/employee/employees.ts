@@ -1,5 +1,5 @@
-// Owns the employees of one tenant: every statement about them. Lists are in the order of the employee number.
-// Rules of the schema come back as errors of ours; a lost database passes through as what it is.
+// The SQL of one tenant's employees. Lists are in the order of the employee number.
+// Violated constraints become errors of this service; a lost database passes through unchanged.
 import createError from '@fastify/error'
 import type { QueryClient } from '../../plugins/distributed-tenant/index.js'
 import { naming } from '../http/constraints.js'
@@ -21,7 +21,7 @@ export const ManagerNotFound = createError(
 )
 export const ManagerInvalid = createError(
   'MANAGER_INVALID',
-  'Nobody manages themselves: name another manager, or null.',
+  'An employee cannot be their own manager: name another manager, or null.',
   422,
 )
 
@@ -88,7 +88,7 @@ export function createEmployees(sql: QueryClient) {
       return employee
     },
 
-    /** Changes what `patch` names. @throws EMPLOYEE_NOT_FOUND, EMPLOYEE_EXISTS, MANAGER_NOT_FOUND, MANAGER_INVALID */
+    /** Changes the fields of `patch`. @throws EMPLOYEE_NOT_FOUND, EMPLOYEE_EXISTS, MANAGER_NOT_FOUND, MANAGER_INVALID */
     async change(id: string, patch: EmployeePatch): Promise<Employee> {
       const [employee] = await naming(
         constraints,
@@ -100,7 +100,7 @@ export function createEmployees(sql: QueryClient) {
       return employee
     },
 
-    /** Those they managed have no manager then. @throws EMPLOYEE_NOT_FOUND */
+    /** The employees they managed then have no manager. @throws EMPLOYEE_NOT_FOUND */
     async remove(id: string): Promise<void> {
       const { count } = await sql`delete from employees where id = ${id}`
       if (count === 0) throw new EmployeeNotFound()

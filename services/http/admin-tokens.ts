@@ -1,7 +1,6 @@
-// Owns which operator's tokens are good now: those the process began with, or those in the file of ADMIN_TOKEN_FILE, which
-// is read again every few seconds, so that a token is replaced without a restart. Only what was read twice counts, as a file
-// may be read while it is written. One that is gone or holds no token changes nothing: those known stay good, and the log
-// says so once.
+// The operator's tokens that are valid now: those of the start, or those in the file of ADMIN_TOKEN_FILE, which is read again
+// every few seconds, so that a token is replaced without a restart. Only a content that was read twice counts, as a file may be
+// read while it is written. If the file is missing or holds no token: the known ones stay valid, and the log says so once.
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { later } from '../../events/timers.js'
@@ -18,9 +17,9 @@ export interface AdminTokens extends Bearers {
 const TOKENS = /^[\x21-\x2b\x2d-\x7e]{16,}(,[\x21-\x2b\x2d-\x7e]{16,})*$/
 
 export interface AdminTokenOptions {
-  /** Several are separated by commas. Without one nobody may. */
+  /** Several are separated by commas. Without one every request is refused. */
   readonly tokens: string | undefined
-  /** Where they are read again. */
+  /** The file that is read again. */
   readonly path: string | undefined
   readonly log: FastifyBaseLogger
   /** Default 5,000. */
@@ -38,7 +37,7 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
 
   function report(now: string | null): void {
     if (now !== null && now !== flaw) {
-      log.warn({ reason: now }, 'ADMIN_TOKEN_FILE holds no tokens; those known stay good')
+      log.warn({ reason: now }, 'ADMIN_TOKEN_FILE holds no tokens; the known ones stay valid')
     }
     flaw = now
   }
@@ -65,10 +64,10 @@ export function createAdminTokens({ tokens = '', path, log, lookMs = 5_000 }: Ad
     for (const listener of listeners) listener()
   }
 
-  /** One look after the other: an older one never has the last word. */
+  /** One read after the other: an older one never overrides a newer. */
   function lookLater(file: string): void {
     const work = () => look(file).finally(() => closed || lookLater(file))
-    stop = later(lookMs, work, error => log.error({ err: error }, 'the tokens of the operator cannot be looked at'))
+    stop = later(lookMs, work, error => log.error({ err: error }, 'the tokens of the operator cannot be read'))
   }
 
   if (path) lookLater(path)

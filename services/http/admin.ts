@@ -1,6 +1,6 @@
-// Owns who may use the admin routes, the bearer of ADMIN_TOKEN, and the feed, the bearer of SERVICE_TOKEN; of one of several
-// while it is being replaced. Compared over digests, in constant time, so that neither a token's length nor its beginning
-// can be measured. Without a token configured nobody may.
+// Authorization of the admin routes by ADMIN_TOKEN, and of the feed by SERVICE_TOKEN; any of several while one is being
+// replaced. Compared over digests, in constant time, so that neither a token's length nor its beginning can be measured.
+// Without a configured token every request is refused.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import createError from '@fastify/error'
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
@@ -30,7 +30,7 @@ export function bearersOf(tokens: readonly string[]): Bearers {
   return {
     accepts(token) {
       const seen = digest(token)
-      // All of them, so that which one it was cannot be measured either.
+      // All of them, so that the matching one cannot be measured either.
       return expected.map(one => timingSafeEqual(seen, one)).includes(true)
     },
   }
@@ -43,12 +43,12 @@ export const bearerOf = ({ headers }: FastifyRequest): string | undefined =>
 /** Requests with the operator's token. */
 const operators = new WeakSet<FastifyRequest>()
 
-/** Whether a request brought a token that {@link requireAdmin} accepted. False before it was looked at. */
+/** Whether {@link requireAdmin} accepted a request's token. False before its check. */
 export const isOperator = (request: FastifyRequest): boolean => operators.has(request)
 
 /**
  * An `onRequest` hook that lets only the bearer of one of `tokens` pass.
- * @param tokens one, or several separated by commas; or who knows which are good now
+ * @param tokens one, or several separated by commas; or the source of those valid now
  * @throws UNAUTHENTICATED with WWW-Authenticate
  */
 export function requireAdmin(tokens: string | undefined | Bearers): onRequestAsyncHookHandler {
@@ -56,7 +56,7 @@ export function requireAdmin(tokens: string | undefined | Bearers): onRequestAsy
   return requireBearer(bearers, () => new Unauthenticated(), operators)
 }
 
-/** As {@link requireAdmin}, for services. Several tokens are good at once while they are replaced. */
+/** As {@link requireAdmin}, for services. Several tokens are valid at once while they are replaced. */
 export function requireService(tokens: readonly string[]): onRequestAsyncHookHandler {
   return requireBearer(bearersOf(tokens), () => new ServiceUnauthenticated())
 }

@@ -1,4 +1,4 @@
-// The bound on a service's open HTTP connections. What is over the bound is refused by the server at once and logged once a
+// The bound on a service's open HTTP connections. The server refuses connections over the bound at once; the log has a line a
 // minute at most.
 // Invariant: a flood of clients leaves descriptors for databases, NATS, Redis and files, and an `accept` that fails never
 // ends the process.
@@ -11,12 +11,12 @@ const MOST = 10_000
 const FEWEST = 100
 /** Descriptors for modules, the log, the central database, NATS, Redis and calls of other services. */
 const RESERVED = 200
-/** Where the limit of the process is not known: what most systems give at least. */
+/** For a process of unknown limit: most systems give at least this. */
 const USUAL_DESCRIPTORS = 1_024
 const LOG_EVERY_MS = 60_000
 
 /**
- * 10,000, and less where the process may open fewer files: what is left of those once 200 are reserved and two for each
+ * 10,000, and less where the process may open fewer files: the rest of those once 200 are reserved and two for each
  * tenant connection, one of which is for a cancel request. 100 at least.
  */
 export function connectionLimit(
@@ -47,7 +47,7 @@ export function limitConnections(app: FastifyInstance, most: number): void {
     ),
   )
   server.on('drop', refused)
-  // A failure to listen is for whoever calls `listen`; one of `accept` would end the process without a listener.
+  // The caller of `listen` gets its failure; one of `accept` would end the process without a listener.
   server.once('listening', () => {
     const failed = atIntervals((count, error) =>
       log.error({ err: error, count }, 'HTTP connections cannot be accepted'),
@@ -56,7 +56,7 @@ export function limitConnections(app: FastifyInstance, most: number): void {
   })
 }
 
-/** Calls back at most once a minute, with how often it was called since it last did. */
+/** Calls back at most once a minute, with the number of calls since the last time. */
 function atIntervals(say: (count: number, last: unknown) => void): (what: unknown) => void {
   let count = 0
   let loggedAt = Number.NEGATIVE_INFINITY

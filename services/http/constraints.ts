@@ -1,7 +1,7 @@
-// Owns how a broken constraint of the schema becomes an answer: by the constraint's name, in one place per statement.
-// Anything that is not named here passes through unchanged; a database that is gone is not a conflict.
+// The mapping of violated constraints to errors, by the constraint's name, in one place per statement.
+// An error that is not named here passes through unchanged; an unreachable database is not a conflict.
 
-/** Which error a constraint's name stands for. */
+/** The error of each constraint, by its name. */
 export type Constraints = Readonly<Record<string, new () => Error>>
 
 /**

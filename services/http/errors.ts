@@ -1,5 +1,5 @@
-// Owns the shape in which every error leaves a service: `{ statusCode, code, error, message }`, the message ending with
-// the cure. Invariant: what we did not word ourselves (a driver's text, a stack) is logged and never sent.
+// The shape of every error of a service: `{ statusCode, code, error, message }`, the message ending with the cure.
+// Invariant: foreign texts (a driver's, a stack) are logged and never sent.
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { RETRY_AFTER } from '../../plugins/distributed-tenant/index.js'
@@ -21,13 +21,13 @@ const cures: Readonly<Record<string, string>> = {
   FST_ERR_BAD_URL: 'The URL is malformed: percent-encode it correctly.',
 }
 
-/** What a lost or unreachable central database looks like from the driver; tenant databases have codes of their own. */
+/** The driver's codes of a lost or unreachable central database; tenant databases have codes of their own. */
 const unreachable =
   /^(08\w{3}|57P0[1-5]|53300|25006|CONNECT(ION)?_\w+|ECONN(REFUSED|RESET|ABORTED)|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/
 
-/** The server lacks disk, memory or a setting's worth of something (class 53), or its system fails it (58000, 58030). */
+/** The server lacks disk, memory or another resource (class 53), or its system fails it (58000, 58030). */
 const exhausted = /^(53\w{3}|58000|58030)$/
-/** Another transaction was in the way, and this one has changed nothing: serialization, deadlock, a lock not had in time. */
+/** A conflict with another transaction, and this one has changed nothing: serialization, deadlock, a lock time-out. */
 const inTheWay = /^(40001|40P01|55P03)$/
 
 /** JSON may hold a NUL that PostgreSQL's text and jsonb cannot. */
@@ -45,7 +45,7 @@ export function answerErrors(app: FastifyInstance): void {
   )
 }
 
-/** Logs an error by its weight and sends it. Also for what fails before there is a route (`frameworkErrors`). */
+/** Logs an error by its weight and sends it. Also for failures before there is a route (`frameworkErrors`). */
 export function answer(error: FastifyError, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const body = describe(error, request)
   if (body.statusCode === 500) request.log.error({ err: error }, 'request failed')
@@ -79,7 +79,7 @@ function describe(error: FastifyError, request: FastifyRequest): ErrorAnswer {
     return body(
       503,
       'TRANSACTION_CONFLICT',
-      'Another transaction was in the way and nothing was changed: try again after Retry-After seconds.',
+      'The transaction conflicted with another one and nothing was changed: try again after Retry-After seconds.',
     )
   }
   if (unreachable.test(code)) {
@@ -96,7 +96,7 @@ function describe(error: FastifyError, request: FastifyRequest): ErrorAnswer {
   if (error.statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return body(statusCode, 'REQUEST_INVALID', `${STATUS_CODES[statusCode] ?? 'Refused'}: correct the request.`)
   }
-  return body(500, 'INTERNAL_ERROR', `Something failed on our side: try again, or report the request id ${request.id}.`)
+  return body(500, 'INTERNAL_ERROR', `The service failed: try again, or report the request id ${request.id}.`)
 }
 
 /** Anything can be thrown, and not everything has a code. */
@@ -107,7 +107,7 @@ function asError(thrown: unknown): FastifyError {
 /** Names the field and the rule it breaks, never the value. */
 function invalid(error: FastifyError): string {
   const rules = error.validation ?? []
-  // A property that is not allowed is reported twice, first as a false schema that says nothing.
+  // A property that is not allowed is reported twice, first as a false schema without a reason.
   const rule = rules.find(({ keyword }) => keyword !== 'boolean') ?? rules[0]
   const where = `${error.validationContext ?? 'request'}${rule?.instancePath ?? ''}`
   const extra = rule?.keyword === 'additionalProperties' ? [rule.params.additionalProperties].flat().join(', ') : ''

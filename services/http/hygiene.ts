@@ -1,5 +1,5 @@
-// Owns what every answer of a service carries for its own protection: no sniffing, no framing, nothing a page could load
-// from an API. The documentation is a page, and says itself what it loads.
+// The protective headers of every answer of a service: no sniffing, no framing, nothing a page could load
+// from an API. The documentation is a page with a policy of its own.
 import helmet from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 

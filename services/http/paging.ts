@@ -1,5 +1,5 @@
-// Owns the paging cursor: the key of a page's last item, opaque to clients and checked when it comes back.
-// A cursor that was made up is a 400 and never reaches SQL unchecked. And how many bytes a page of rows of any size holds.
+// The paging cursor: the key of a page's last item, opaque to clients and checked when it comes back.
+// Invariant: a cursor that was made up is a 400 and never reaches SQL unchecked. Also the bound of a page in bytes.
 import createError from '@fastify/error'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import type { Page } from './schemas.js'
@@ -14,7 +14,7 @@ export const CursorInvalid = createError(
 
 export const DEFAULT_LIMIT = 50
 
-/** Of a page, but for the row that goes beyond it: no answer’s time and memory depend on how large rows are. */
+/** Of a page, without the row that exceeds it: the time and memory of an answer do not depend on the size of rows. */
 const PAGE_BYTES = 1024 * 1024
 /** Rows that are read at a time. */
 const BATCH = 32
@@ -50,7 +50,7 @@ export async function readPage<Row extends object>(
   return { rows: page, whole }
 }
 
-/** What one part of a key may look like. */
+/** The allowed form of one part of a key. */
 export type KeyPart = RegExp
 
 export const anyText: KeyPart = /^[^\0]{0,500}$/
@@ -85,7 +85,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Cuts a list that was read one longer than asked for: the one too many says that there is a next page. */
+/** Cuts a list that was read with one item more than asked for: that item means that there is a next page. */
 export function paged<Item>(
   rows: readonly Item[],
   limit: number,

@@ -1,5 +1,5 @@
-// Owns how a request's fields become columns: by an explicit list, so that no field a schema lets through by mistake
-// reaches SQL. What a request does not name is absent, and stays as it is in an update.
+// The mapping of a request's fields to columns: by an explicit list, so that no field a schema lets through by mistake
+// reaches SQL. A field that a request does not name is absent, and keeps its value in an update.
 
 export type Columns<Fields> = Readonly<Record<keyof Fields & string, string>>
 export type Row = Record<string, string | number | boolean | null>
@@ -14,5 +14,5 @@ export function rowOf<Fields extends object>(columns: Columns<Required<Fields>>,
   return row
 }
 
-/** `100%` as a pattern for ILIKE that finds it anywhere and means nothing else. */
+/** `100%` as a pattern for ILIKE that finds it anywhere, literally. */
 export const containing = (text: string): string => `%${text.replace(/[\\%_]/g, '\\$&')}%`

@@ -1,9 +1,9 @@
-// Owns the JSON schemas every service shares: the error shape, identifiers, times, texts and pages.
-// Invariant: no text that PostgreSQL cannot hold passes, so bad input is a 400 here and never a 500 below.
+// The JSON schemas that every service shares: the error shape, identifiers, times, texts and pages.
+// Invariant: a text that PostgreSQL cannot store is refused, so bad input is a 400 here and never a 500 below.
 import type { Static, TSchema } from 'typebox'
 import { Type } from '../../events/json-schema.js'
 
-/** Not only blanks, and without NUL and half characters (lone surrogates). Linear: no two loops may share a character. */
+/** Not only blanks, and without NUL and lone surrogates. Linear: no two loops may share a character. */
 const TEXT = '^(?!\\s*$)[^\\u0000\\p{Cs}]*$'
 const UUID = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
 
@@ -37,7 +37,7 @@ export const ErrorBody = Type.Object(
     statusCode: Type.Integer(),
     code: Type.String({ description: 'Stable: what a program may decide on.' }),
     error: Type.String({ description: 'The name of the status.' }),
-    message: Type.String({ description: 'What happened, ending with what to do.' }),
+    message: Type.String({ description: 'The failure, then the cure.' }),
   },
   { title: 'Error', additionalProperties: false },
 )
@@ -52,14 +52,14 @@ const titles: Readonly<Record<number, string>> = {
   415: 'Unsupported media type',
   422: 'Well-formed, but cannot be done',
   429: 'Too often: see Retry-After',
-  500: 'Failed on our side',
+  500: 'The service failed',
   503: 'Not now: see Retry-After',
   504: 'The database took too long',
 }
 
 type Errors<Status extends number> = { [S in Status]: typeof ErrorBody }
 
-/** The error answers of a route, by status. 500 and 503 are every route's. */
+/** The error answers of a route, by status. Every route has 500 and 503. */
 export function errors<Status extends number>(...statuses: Status[]): Errors<Status | 500 | 503> {
   const entries = [...statuses, 500, 503].map(status => [status, { ...ErrorBody, description: titles[status] }])
   return Object.fromEntries(entries) as Errors<Status | 500 | 503>

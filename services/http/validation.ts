@@ -1,5 +1,5 @@
-// Compiles the schemas of a service's routes. It converts what a URL can only carry as text, and lists a request's errors
-// lengths first. Invariant: no pattern meets a text that is longer than its schema allows.
+// Compiles the schemas of a service's routes. It converts values that a URL carries as text, and lists a request's errors
+// lengths first. Invariant: a pattern is never applied to a text that is longer than its schema allows.
 import ajvFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
@@ -24,7 +24,7 @@ export const compileRequest: FastifySchemaCompiler<TSchema> = ({ schema, httpPar
   const validator = compileValidator(schema)
   return value => {
     const converted = httpPart === 'body' ? value : convert(schema, value)
-    // Fastify's type is narrower than what it does with the list: it makes one error of it.
+    // Fastify's type is narrower than its use of the list: it makes one error of it.
     return validator.Check(converted) ? { value: converted } : { error: validator.Errors(converted) as never }
   }
 }

@@ -1,5 +1,4 @@
-// Owns what the identity service is: where tenants are made, the ledger of how far they are, and each tenant's users,
-// who sign in here.
+// The identity service: tenants are made here, the ledger has their progress, and the users of each tenant sign in here.
 
 import type { FastifyInstance } from 'fastify'
 import {
@@ -26,19 +25,19 @@ import { createSigningKeys } from './signing-keys.js'
 import { createWatch } from './watch.js'
 
 export interface IdentityOptions extends ServiceOptions {
-  /** Default: ADMIN_TOKEN. Without one the admin routes let nobody pass. */
+  /** Default: ADMIN_TOKEN. Without one the admin routes refuse every request. */
   adminToken?: string
   /** A file of tokens that is read again while the service runs. Default: ADMIN_TOKEN_FILE, unless `adminToken` is passed. */
   adminTokenFile?: string
-  /** Milliseconds between those looks. Default 5,000. */
+  /** Milliseconds between reads of that file. Default 5,000. */
   adminTokenLook?: number
-  /** Milliseconds between looks at the keys that sign. Default a minute. */
+  /** Milliseconds between checks of the signing keys. Default a minute. */
   signingKeyLook?: number
-  /** The bearers the feed is told to, all good at once. Default: SERVICE_TOKEN. Without one it is told to nobody. */
+  /** The bearers that may read the feed, all valid at once. Default: SERVICE_TOKEN. Without one the feed refuses every request. */
   serviceTokens?: readonly string[]
   /** The services a tenant needs before it is ready. Default: REQUIRED_SERVICES. */
   requiredServices?: readonly string[]
-  /** What hashing a password costs; for tests. */
+  /** The cost of hashing a password; for tests. */
   passwordCost?: Cost
 }
 
@@ -64,11 +63,9 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
       },
       routes: async app => {
         if (!adminToken)
-          app.log.warn('ADMIN_TOKEN is not set: /api/tenants answers 401 to everybody; set one to use it')
+          app.log.warn('ADMIN_TOKEN is not set: /api/tenants answers 401 to every request; set one to use it')
         if (serviceTokens.length === 0)
-          app.log.warn(
-            'SERVICE_TOKEN is not set: the other services cannot read what they missed; set one for all of them',
-          )
+          app.log.warn('SERVICE_TOKEN is not set: the other services cannot read the feed; set one for all of them')
         const adminTokens = createAdminTokens({
           tokens: adminToken,
           path: adminTokenFile,
@@ -83,15 +80,15 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
         const firstUsers = createFirstUsers(app.central, app.tenants, app.notifications, app.log, (type, id) =>
           publish({ area: 'first_user', event: { type, id } }),
         )
-        await keys.open(app.central, error => app.log.warn({ err: error }, 'the signing keys cannot be looked at'))
+        await keys.open(app.central, error => app.log.warn({ err: error }, 'the signing keys cannot be read'))
         const idempotency = createIdempotency(app.central, error =>
-          app.log.warn({ err: error }, 'old idempotency keys could not be swept; they are next time'),
+          app.log.warn({ err: error }, 'old idempotency keys could not be deleted; retrying later'),
         )
         const watch = createWatch({
           central: app.central,
           present,
           notifications: app.notifications,
-          onError: error => app.log.warn({ err: error }, 'changes cannot be read for the event streams; they wait'),
+          onError: error => app.log.warn({ err: error }, 'changes cannot be read for the event streams; retrying'),
         })
         app.addHook('preClose', async () => {
           adminTokens.close()
@@ -124,7 +121,7 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
         await app.register(loginRoutes, { keys, passwords, issuer, audience, perMinute })
       },
       keys,
-      // Asked at each request: a token that was replaced reads no more.
+      // Read at each request: a token that was replaced reads no more.
       readers: { accepts: token => [operators?.accepts(token), services.accepts(token)].includes(true) },
     },
     { ...options, environment, tenancy: { onStatus: applyStatus, ...options.tenancy } },

@@ -1,6 +1,6 @@
-// Owns the feed: what identity says of each tenant, in the order in which it was committed (migration 002 says how). A tenant
-// that changes again appears again further on, so nothing is missed. Invariant: a page is bounded in rows and in bytes, so
-// that no reader's deadline depends on how large tenants' settings are.
+// The feed: identity's state of each tenant, in the order of the commits (see migration 002). A tenant that changes again
+// appears again further on, so no change is missed. Invariant: a page is bounded in rows and in bytes, so
+// that no reader's deadline depends on the size of tenants' settings.
 import {
   type JsonObject,
   type Lifecycle,
@@ -41,8 +41,8 @@ export interface Page {
 
 export interface Changes {
   /**
-   * At most `limit` tenants that changed behind `after`, and no more than about 1 MB of them, the newest change's number, and
-   * where to go on. `service`: with what it has said about each last.
+   * At most `limit` tenants that changed after `after`, and no more than about 1 MB of them, the newest change's number, and
+   * the number to go on from. `service`: with its last status of each.
    */
   list(after: number, limit: number, service?: string): Promise<Page>
   find(id: TenantId): Promise<Change | null>
@@ -71,7 +71,7 @@ export function createChanges(central: SqlClient): Changes {
 
   return {
     async list(after, limit, service) {
-      // The head first: what is committed between the two is behind it and only makes the reader ask once more.
+      // The head first: a commit between the two only makes the reader ask once more.
       const [newest] = await central<{ head: string }[]>`select coalesce(max(seq), 0) as head from tenant_changes`
       const history = await readHistory(central)
       const items = await read(after, limit, service)

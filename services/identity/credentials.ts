@@ -1,12 +1,12 @@
-// Owns the passwords of one tenant's users: every statement about them, in the tenant's database. What is handed in and
-// out here is a hash; a password is never in SQL.
+// The SQL of one tenant's passwords, in the tenant's database. Invariant: only hashes go in and out; a password
+// is never in SQL.
 import type { QueryClient } from '../../plugins/distributed-tenant/index.js'
 import { naming } from '../http/constraints.js'
 import { rowOf } from '../http/rows.js'
 import type { User } from './schemas/user.js'
 import { createUsers, UserExists, type UserFields, userColumns } from './users.js'
 
-/** Somebody who may sign in. */
+/** A user who may sign in. */
 export interface Account {
   readonly id: string
   readonly role: string
@@ -31,7 +31,7 @@ export function createCredentials(sql: QueryClient) {
         on conflict (user_id) do update set password_hash = excluded.password_hash, changed_at = now()`
     },
 
-    /** The same password in a newer form; a password that was changed meanwhile stays. */
+    /** Stores the same password in a newer form; a password that was changed meanwhile stays. */
     async renew(userId: string, from: string, to: string): Promise<void> {
       await sql`update credentials set password_hash = ${to} where user_id = ${userId} and password_hash = ${from}`
     },

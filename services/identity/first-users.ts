@@ -1,7 +1,7 @@
-// Owns the first user of a tenant, who is said when the tenant is asked for and made once its database is there. Until
-// then the address and the password's hash lie in the central database, written in the transaction that registered the
-// tenant; no event carries them. Made at least once, and the second time changes nothing: whatever is killed, nobody is
-// missing and nobody is made twice. While identity's own database for the tenant is not there, they wait.
+// The first user of a tenant, named when the tenant is created and made once its database is there. Until then the address
+// and the password's hash are in the central database, written in the transaction that registered the tenant; no event
+// carries them. Invariant: made at least once, and a second time changes nothing: after any kill no user is missing or made
+// twice. While identity's own database for the tenant is missing, they wait.
 
 import type { FastifyBaseLogger } from 'fastify'
 import { every } from '../../events/timers.js'
@@ -17,14 +17,14 @@ export interface FirstUser {
 }
 
 export interface FirstUsers {
-  /** For `tenants.create`: remembers whom to make in the transaction of the creation, unless `once` knows it was done. */
+  /** For `tenants.create`: stores the user in the transaction of the creation, unless `once` finds it done. */
   within(user: FirstUser, once: Once | undefined): Once
   /** Makes the tenant's first user now if one waits and the tenant is ready here. Never rejects. */
   make(tenantId: string): Promise<void>
   close(): void
 }
 
-/** The backstop for a word that was missed. */
+/** Catches up after a missed notification. */
 const LOOK_MS = 5_000
 
 export function createFirstUsers(
@@ -51,7 +51,7 @@ export function createFirstUsers(
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === 'TENANT_PROVISIONING' || code === 'TENANT_SUSPENDED') return
-      // Made before, or by somebody else; and a deleted tenant needs nobody.
+      // Made before, or by another process; and a deleted tenant needs no user.
       if (!(error instanceof UserExists) && code !== 'TENANT_NOT_FOUND') throw error
     }
     await central`delete from first_users where tenant_id = ${tenantId}`
@@ -62,7 +62,7 @@ export function createFirstUsers(
     const under = running.get(tenantId)
     if (under) return under
     const work = makeOne(tenantId)
-      .catch(error => log.warn({ err: error, tenant: tenantId }, 'the first user is not made yet; it is tried again'))
+      .catch(error => log.warn({ err: error, tenant: tenantId }, 'the first user could not be made yet; retrying'))
       .finally(() => running.delete(tenantId))
     running.set(tenantId, work)
     return work
@@ -75,7 +75,7 @@ export function createFirstUsers(
       >`select tenant_id as id from first_users order by created_at limit 100`
       for (const { id } of rows) await make(id)
     } catch (error) {
-      log.debug({ err: error }, 'the first users cannot be read; waiting on')
+      log.debug({ err: error }, 'the waiting first users cannot be read; retrying')
     }
   }
 
@@ -86,7 +86,7 @@ export function createFirstUsers(
     within({ email, displayName, passwordHash }, once) {
       return async (sql, tenantId) => {
         const earlier = (await once?.(sql, tenantId)) ?? null
-        // A tenant that turns out to be taken takes this row with it.
+        // A creation that fails because the tenant exists takes this row with it.
         if (earlier === null) {
           await sql`
             insert into first_users (tenant_id, email, display_name, password_hash)

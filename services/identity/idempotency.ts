@@ -1,6 +1,6 @@
-// Owns `Idempotency-Key`: a creation that is asked for twice is made once. The key is written in the tenant's own
+// The header `Idempotency-Key`: a creation that is requested twice is made once. The key is written in the tenant's own
 // transaction, so after a crash both are there or neither; of two at once the second waits for the first. A refused
-// request leaves no key: it may be sent again when its cause is cured. Keys are kept for two days.
+// request leaves no key: it may be sent again when its cause is removed. Keys are kept for two days.
 import { createHash } from 'node:crypto'
 import createError from '@fastify/error'
 import { every } from '../../events/timers.js'
@@ -22,9 +22,9 @@ const SWEEP_MS = 3_600_000
 const SWEPT_AT_ONCE = 1_000
 
 export interface Idempotency {
-  /** What makes a creation happen once; undefined without a key. @throws IDEMPOTENCY_KEY_INVALID */
+  /** The guard that makes a creation happen once; undefined without a key. @throws IDEMPOTENCY_KEY_INVALID */
   once(key: string | string[] | undefined, body: object): Once | undefined
-  /** Forgets the keys of more than two days ago. */
+  /** Deletes the keys of more than two days ago. */
   sweep(): Promise<void>
   close(): void
 }
@@ -54,7 +54,7 @@ export function createIdempotency(central: SqlClient, onError: (error: unknown) 
           insert into idempotency_keys (key, body_hash, tenant_id) values (${key}, ${hash}, ${id})
           on conflict (key) do nothing returning key`
         if (mine.length > 0) return null
-        // A statement of its own: it sees what the first one has committed meanwhile.
+        // A statement of its own: it sees the commits of the first one meanwhile.
         const [known] = await sql<{ hash: Buffer; tenantId: TenantId }[]>`
           select body_hash as hash, tenant_id as "tenantId" from idempotency_keys where key = ${key}`
         if (!known?.hash.equals(hash)) throw new IdempotencyMismatch()
@@ -66,7 +66,7 @@ export function createIdempotency(central: SqlClient, onError: (error: unknown) 
   }
 }
 
-/** The order of a JSON object's members says nothing. */
+/** The order of a JSON object's members has no meaning. */
 function canonical(value: JsonValue): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)

@@ -1,15 +1,15 @@
-// Owns the ledger: how far each service has got with each tenant, by its own word. Words come at least once and in any
-// order; the newest by the service's own revision stays, so a late `failed` of an older attempt never undoes `ready`,
-// whatever anybody's clock says.
+// The ledger: the progress of each service with each tenant, as the service reports it. Statuses arrive at least once and in
+// any order; the newest by the service's own revision stays, so a late `failed` of an older attempt never undoes `ready`,
+// however clocks differ.
 import type { StatusEvent } from '../../events/index.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 
-/** Hears the id of a tenant whose ledger changed. */
+/** Called with the id of a tenant whose ledger changed. */
 export const LEDGER_CHANNEL = 'fdt_ledger'
 
 export type ServiceStatus = 'pending' | 'provisioning' | 'ready' | 'failed' | 'foreign' | 'removed'
 
-/** What one service has said about one tenant. */
+/** The last status of one service for one tenant. */
 export interface ServiceProgress {
   status: ServiceStatus
   step: string | null
@@ -23,7 +23,7 @@ export interface ServiceProgress {
 
 export type Progress = Record<string, ServiceProgress>
 
-/** For a service that has not said anything yet. */
+/** For a service without a status yet. */
 const silent: ServiceProgress = {
   status: 'pending',
   step: null,
@@ -36,7 +36,7 @@ const silent: ServiceProgress = {
 }
 
 /**
- * Writes a service's word down and tells who waits, in one statement; an older or repeated one changes nothing, nor one about
+ * Stores a service's status and notifies waiters, in one statement; an older or repeated one changes nothing, nor one about
  * an earlier tenant of the same id.
  */
 export async function applyStatus(event: StatusEvent, central: SqlClient): Promise<void> {
@@ -73,11 +73,11 @@ export type Ledger = ReturnType<typeof createLedger>
 
 /** Reads the ledger; `required` are the services a tenant needs before it is ready. */
 export function createLedger(central: SqlClient, required: readonly string[]) {
-  // Of an earlier tenant of the same id it says nothing about this one.
+  // A status of an earlier tenant of the same id does not count for this one.
   const isOfThisTenant = central`not exists (
     select from tenants where tenants.id = said.tenant_id and tenants.incarnation <> said.incarnation)`
   return {
-    /** What every service said about these tenants; the required ones are there even if they said nothing yet. */
+    /** The statuses of all services for these tenants; the required ones are there even without a status yet. */
     async read(ids: readonly string[]): Promise<Map<string, Progress>> {
       const found = new Map<string, Progress>(ids.map(id => [id, expected(required)]))
       if (ids.length === 0) return found
@@ -92,7 +92,7 @@ export function createLedger(central: SqlClient, required: readonly string[]) {
       return found
     },
 
-    /** Those of these tenants that every required service calls ready. */
+    /** Those of these tenants that are ready in every required service. */
     async ready(ids: readonly string[]): Promise<string[]> {
       if (ids.length === 0) return []
       const rows = await central<{ tenantId: string }[]>`
@@ -102,7 +102,7 @@ export function createLedger(central: SqlClient, required: readonly string[]) {
       return rows.map(({ tenantId }) => tenantId)
     },
 
-    /** One word for all: `failed` while any required service has failed, `ready` or `removed` when all are. */
+    /** One status for all: `failed` while any required service has failed, `ready` or `removed` when all are. */
     summarize(services: Progress): 'pending' | 'ready' | 'failed' | 'removed' {
       const statuses = required.map(service => services[service]?.status ?? 'pending')
       if (statuses.every(status => status === 'removed')) return 'removed'

@@ -1,4 +1,4 @@
-// Owns which tenants a list shows: those that can be read one by one too, so deleted ones only when asked for by name.
+// The tenants of a list: those that can be read one by one too, so deleted ones only on request.
 import type { Lifecycle, RegistryRow, Tenants } from '../../plugins/distributed-tenant/index.js'
 import { pageOfBytes } from '../http/paging.js'
 
@@ -8,10 +8,10 @@ export interface Listing {
   lifecycle: Lifecycle | undefined
 }
 
-/** Read at a time: one question for a page of the usual length. */
+/** Read at a time: one query for a page of the usual length. */
 const BATCH = 64
 
-/** At most `limit` tenants behind `after`, by id, and about 1 MB of them. `more`: whether there is one behind these. */
+/** At most `limit` tenants after `after`, by id, and about 1 MB of them. `more`: whether there are others after these. */
 export async function listTenants(
   tenants: Tenants,
   { limit, after, lifecycle }: Listing,

@@ -1,6 +1,6 @@
-// Owns passwords as they are kept: scrypt with its parameters beside the hash, so that they can be raised and older hashes
-// are made again at the next login. Invariant: to check a password takes the same work whether there is such a user or
-// not. Only a few are checked at once, and only so many wait, in turns between addresses: a flood of logins takes neither
+// Hashing of passwords: scrypt with its parameters beside the hash, so that they can be raised and older hashes are made again
+// at the next login. Invariant: checking a password takes the same work whether its user exists or not. Only a few
+// checks run at once, and a bounded number waits, in turns between addresses: a flood of logins takes neither
 // the memory, nor the threads, nor the turns of other addresses.
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 import { type Caller, createTurns, type TurnBounds } from './turns.js'
@@ -34,7 +34,7 @@ const FORM = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{22
 
 export function createPasswords(cost: Cost = COST): Passwords {
   const turn = createTurns(BOUNDS)
-  /** What is checked when there is nothing to check: no password has this hash. */
+  /** The hash that is checked when there is none: no password has it. */
   const unknownUser = format(cost, randomBytes(SALT_BYTES), randomBytes(KEY_BYTES))
 
   return {
@@ -54,7 +54,7 @@ export function createPasswords(cost: Cost = COST): Passwords {
 
 function derive(password: string, salt: Buffer, { ln, r, p }: Cost): Promise<Buffer> {
   const options: ScryptOptions = { N: 2 ** ln, r, p, maxmem: 256 * 2 ** ln * r }
-  // One spelling for what looks the same, however the keyboard composed it.
+  // One spelling for equal-looking texts, however the keyboard composed them.
   return new Promise((resolve, reject) =>
     scrypt(password.normalize('NFKC'), salt, KEY_BYTES, options, (error, key) =>
       error ? reject(error) : resolve(key),

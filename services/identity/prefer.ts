@@ -1,15 +1,15 @@
-// Owns what a client prefers (RFC 7240): `wait=<seconds>` and `respond-async`. What is malformed or unknown is ignored,
-// as the standard asks, and of a preference said twice the first one counts.
+// The header `Prefer` (RFC 7240): `wait=<seconds>` and `respond-async`. Malformed and unknown preferences are ignored,
+// as the standard asks, and of a repeated preference the first one counts.
 
 export interface Preference {
   /** Whole seconds, at most {@link MAX_WAIT}; 0 when the client does not wait. */
   wait: number
   respondAsync: boolean
-  /** What was heard, for `Preference-Applied`; null when nothing was. */
+  /** The preferences that were applied, for `Preference-Applied`; null without one. */
   applied: string | null
 }
 
-/** Beyond this a client asks again. */
+/** For longer waits a client asks again. */
 export const MAX_WAIT = 60
 
 /** @example `parsePrefer('respond-async, wait=10')` */

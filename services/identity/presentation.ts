@@ -1,9 +1,9 @@
-// Owns how a tenant is told to the operator: the registry's row and what every service said about it, as one.
+// A tenant as the operator reads it: the registry's row and the statuses of all services, as one.
 import type { RegistryRow } from '../../plugins/distributed-tenant/index.js'
 import type { Ledger, Progress } from './ledger.js'
 import type { Tenant } from './schemas/tenant.js'
 
-/** What of a registry's row is told. */
+/** The columns of a registry's row that are shown. */
 export type Shown = Pick<
   RegistryRow,
   | 'id'
@@ -20,7 +20,7 @@ export type Shown = Pick<
 
 export interface Presentation {
   one(row: Shown): Promise<Tenant>
-  /** One question to the ledger, however many rows. */
+  /** One query of the ledger, however many rows. */
   many(rows: readonly Shown[]): Promise<Tenant[]>
 }
 

@@ -1,14 +1,14 @@
-// Owns waiting until a tenant is ready everywhere. The ledger is the truth and is polled; a notification only makes the
-// next look come at once. All waiters share one query. When the database is gone they wait on, up to their deadline.
+// The wait until a tenant is ready everywhere. The ledger is authoritative and is polled; a notification only triggers the
+// next poll at once. All waiters share one query. If the database is down: they go on waiting, up to their deadline.
 import type { FastifyBaseLogger } from 'fastify'
 import { every } from '../../events/timers.js'
 import type { Notifications } from '../../plugins/distributed-tenant/index.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 
 export interface Readiness {
-  /** True once the tenant is ready in every required service, false after `ms` or when `signal` says to stop. */
+  /** True once the tenant is ready in every required service, false after `ms` or when `signal` is aborted. */
   wait(id: string, ms: number, signal: AbortSignal): Promise<boolean>
-  /** Lets every waiter go with false; for the end of the process. */
+  /** Ends every wait with false; for the end of the process. */
   close(): void
 }
 
@@ -36,7 +36,7 @@ export function createReadiness(
       try {
         for (const id of await ready([...waiters.keys()])) settle(id, true)
       } catch (error) {
-        log.warn({ err: error }, 'the ledger cannot be read; waiting on')
+        log.warn({ err: error }, 'the ledger cannot be read; retrying')
       }
     } while (again)
     looking = false

@@ -1,5 +1,5 @@
-// Owns what a tenant's settings may be. They travel in every event: what a service would refuse there, or PostgreSQL in
-// its jsonb, is refused here, before the tenant is accepted.
+// The limits of a tenant's settings. They travel in every event: settings that a service would refuse there, or PostgreSQL in
+// its jsonb, are refused here, before the tenant is accepted.
 import createError from '@fastify/error'
 import { jsonFlaw } from '../../events/index.js'
 import { MAX_SETTINGS_BYTES } from '../../events/schemas.js'
@@ -15,7 +15,7 @@ export const SettingsInvalid = createError('SETTINGS_INVALID', 'The settings can
 /** @throws SETTINGS_TOO_LARGE, SETTINGS_INVALID */
 export function checkSettings(settings: JsonObject | undefined): void {
   if (settings === undefined) return
-  // Before the size: a text is not made of what is nested without end. As deep as in an event's body.
+  // Before the size: endless nesting cannot be made a text. As deep as in an event's body.
   const flaw = jsonFlaw({ settings })
   if (flaw !== null) throw new SettingsInvalid(flaw.replace('the body', 'the object'))
   if (Buffer.byteLength(JSON.stringify(settings)) > MAX_SETTINGS_BYTES) throw new SettingsTooLarge()

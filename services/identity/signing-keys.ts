@@ -1,6 +1,6 @@
-// Owns the keys that sign tokens: made in the central database, shared by every replica, replaced every 30 days. A new key
-// is published ten minutes before it signs and an old one until its last token is over, so there are at most two at a
-// time and no verifier notices. With the database gone, what was read last goes on signing and verifying.
+// The keys that sign tokens: made in the central database, shared by every replica, replaced every 30 days. A new key
+// is published ten minutes before it signs and an old one until its last token has expired, so there are at most two at a
+// time and no verifier notices. If the database is down: the keys that were read last go on signing and verifying.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
 import { every } from '../../events/timers.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
@@ -8,9 +8,9 @@ import { TokenKeysUnavailable } from '../../plugins/tokens/errors.js'
 import { type KeySet, type VerifyingKey, verifyingKey } from '../../plugins/tokens/key.js'
 
 export interface SigningKeys extends KeySet {
-  /** Reads the keys, makes what is missing, and looks again every minute until `close`. */
+  /** Reads the keys, makes missing ones, and checks every minute until `close`. */
   open(central: SqlClient, onFailure: (error: unknown) => void): Promise<void>
-  /** Makes and retires what is due, and reads anew. */
+  /** Makes and retires the keys that are due, and reads anew. */
   rotate(): Promise<void>
   /** The key that signs now. @throws TOKEN_KEYS_UNAVAILABLE while there is none */
   signer(): { readonly kid: string; readonly privateKey: string }
@@ -30,15 +30,15 @@ interface Row {
 export const TOKEN_SECONDS = 15 * 60
 const LIFE_DAYS = 30
 const LEAD_SECONDS = 10 * 60
-/** As long as a token lives, and what clocks may differ. */
+/** The lifetime of a token, and the tolerated difference of clocks. */
 const TAIL_SECONDS = TOKEN_SECONDS + 60
 const LOOK_MS = 60_000
 /** An unknown key may be one that another replica has just made. */
 const COOLDOWN_MS = 1_000
-/** Whichever replica comes first; the number has no meaning. */
+/** The first replica to get the lock does it; the number has no meaning. */
 const LOCK = 7_301_001
 
-/** @param lookMs between two looks at the table, which say what is to be made, to sign and to retire */
+/** @param lookMs between two checks of the table, which make, activate and retire keys */
 export function createSigningKeys(lookMs = LOOK_MS): SigningKeys {
   let central: SqlClient | null = null
   let rows: readonly Row[] = []
@@ -49,7 +49,7 @@ export function createSigningKeys(lookMs = LOOK_MS): SigningKeys {
 
   async function settle(sql: SqlClient): Promise<void> {
     const found = await sql.begin(async sql => {
-      // Not now(), which is the time before the wait for the lock: a key just made by another would lie ahead of it.
+      // Not now(), which is the time before the wait for the lock: a key just made by another replica would be newer.
       await sql`select pg_advisory_xact_lock(${LOCK})`
       await sql`delete from signing_keys where retires_at < clock_timestamp()`
       const [newest] = await sql<{ old: boolean }[]>`

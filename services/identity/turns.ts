@@ -1,12 +1,12 @@
-// Turns at hashing: a few run at once, the others wait in one line for each address, and the addresses are served round
-// robin. Invariant: an address waits for at most one work of each other address, however many those have sent. The lines
+// The queue of hashing: a few run at once, the others wait in one line for each address, and the addresses are served round
+// robin. Invariant: an address waits for at most one job of each other address, however many those have sent. The lines
 // are bounded for each address, for each tenant and in all. One beyond the bound of its tenant or of all takes the place of
 // the last in the longest line there; if its own would be the longest, it is refused.
 import type { FastifyRequest } from 'fastify'
 import { addressOf } from '../../plugins/limits/index.js'
 import { Overloaded } from '../../plugins/overload.js'
 
-/** For whom the work is done. */
+/** The tenant and the address of a job. */
 export interface Caller {
   /** An address as limits count it, or {@link OPERATOR}. */
   readonly address: string
@@ -24,13 +24,13 @@ export const callerOf = (request: FastifyRequest): Caller => ({
 
 export interface TurnBounds {
   readonly atOnce: number
-  /** Works that wait, of one address, for one tenant, in all. */
+  /** Jobs that wait, of one address, for one tenant, in all. */
   readonly perAddress: number
   readonly perTenant: number
   readonly inAll: number
 }
 
-/** Does `work` when its turn has come. @throws OVERLOADED */
+/** Runs `work` when its turn has come. @throws OVERLOADED */
 export type Turn = <T>(caller: Caller, work: () => Promise<T>) => Promise<T>
 
 interface Waiting {

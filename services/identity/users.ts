@@ -1,4 +1,4 @@
-// Owns the users of one tenant: every statement about them. Lists are in the order of the e-mail address, which is
+// The SQL of one tenant's users. Lists are in the order of the e-mail address, which is
 // unique whatever its upper and lower case.
 import createError from '@fastify/error'
 import type { QueryClient } from '../../plugins/distributed-tenant/index.js'
@@ -61,7 +61,7 @@ export function createUsers(sql: QueryClient) {
       return user
     },
 
-    /** Changes what `patch` names. @throws USER_NOT_FOUND, USER_EXISTS */
+    /** Changes the fields of `patch`. @throws USER_NOT_FOUND, USER_EXISTS */
     async change(id: string, patch: UserChanges): Promise<User> {
       const [user] = await naming(
         constraints,

@@ -1,7 +1,7 @@
-// Owns telling operators' clients of every change of a tenant as it happens: one reader for all of them, which looks when
-// it is notified and every few seconds. Each event is the tenant's whole state, so one told twice does no harm, and none is
-// missed: a place in the stream is the oldest transaction that was still running, and what any later one changed comes
-// again. No client holds a connection of the database; one that does not keep up is let go and comes back by its place.
+// The live stream of every change of a tenant to operators' clients: one reader for all of them, which queries when
+// it is notified and every few seconds. Each event is the tenant's whole state, so a repeat does no harm. None is missed: a
+// place in the stream is the oldest transaction that was still running, and the changes of any later one come again.
+// No client holds a connection of the database; one that does not keep up is disconnected and comes back by its place.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { every } from '../../events/timers.js'
 import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
@@ -19,7 +19,7 @@ export interface Client {
 
 export interface Watch {
   readonly size: number
-  /** @param place from where to tell; null: from now on. @returns how to leave; rejects when the database is gone */
+  /** @param place where to start; null: from now on. @returns how to unsubscribe; rejects when the database is down */
   join(client: Client, place: string | null): Promise<() => void>
   close(): void
 }
@@ -39,10 +39,10 @@ export function createWatch(options: {
 }): Watch {
   const { central, present, notifications } = options
   const clients = new Set<Client>()
-  /** All reading is done one after the other: an older state is never told behind a newer one. */
+  /** All reads run one after the other: an older state is never sent after a newer one. */
   let chain: Promise<unknown> = Promise.resolve()
   let place = '0'
-  /** What was told since `place`, by the transaction it came from. */
+  /** The changes since `place`, by the transaction they came from. */
   const sent = new Map<string, string>()
   let due = false
   let stopPolling: (() => void) | undefined
@@ -53,7 +53,7 @@ export function createWatch(options: {
     return done
   }
 
-  /** Ids that a transaction not older than `from` has changed, and the place behind them: one snapshot. */
+  /** Ids that a transaction not older than `from` has changed, and the place after them: one snapshot. */
   async function changed(from: string | null): Promise<{ place: string; ids: Map<string, string> }> {
     const rows = await central<{ place: string; behind: boolean; id: string | null; xact: string | null }[]>`
       with here as (select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as place)
@@ -62,7 +62,7 @@ export function createWatch(options: {
           select tenant_id as id, xact from tenant_changes
           union all select tenant_id, changed_by from tenant_services
         ) as moved
-        -- A place from before a restore may lie ahead of every transaction there is: then all is told.
+        -- A place from before a restore may lie ahead of every transaction there is: then everything is sent.
         where xact >= (select case when ${from}::bigint > place then 0 else ${from}::bigint end from here)
         group by id
       ) as changed on true order by changed.xact`
@@ -97,7 +97,7 @@ export function createWatch(options: {
     if (clients.size === 0) return
     const now = await changed(place)
     const fresh = [...now.ids].filter(([id, xact]) => sent.get(id) !== xact)
-    // Not the new place while a part of it is still to be told: who leaves in the middle comes back to all of it.
+    // Not the new place while a part of it is still to be sent: a client that disconnects meanwhile gets all of it again.
     await notify(
       fresh.map(([id]) => id),
       place,

@@ -12,7 +12,7 @@ t.test('a wrong variable ends the start with one line that names it and the cure
     [{ DB_PORT: 'abc' }, /DB_PORT is not usable: it must be a port from 1 to 65535/],
     [{ REDIS_URL: 'http://localhost' }, /REDIS_URL is not usable/],
     [{ DATABASE_ARCHITECTURE_MODE: 'hybrid' }, /DATABASE_ARCHITECTURE_MODE/],
-    [{ SERVICE_NAME: 'core-service' }, /SERVICE_NAME says core-service.*set SERVICE_NAME=employee-service/],
+    [{ SERVICE_NAME: 'core-service' }, /SERVICE_NAME is core-service.*set SERVICE_NAME=employee-service/],
     [{ DB_PASSWORD_FILE: '/nowhere/at/all' }, /DB_PASSWORD_FILE cannot be read \(ENOENT\)/],
   ]
   await Promise.all(

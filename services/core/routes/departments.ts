@@ -1,4 +1,4 @@
-// Owns /api/departments: HTTP in, HTTP out. What a department is and how it is stored is said elsewhere.
+// The routes of /api/departments: HTTP in, HTTP out. Rules and storage are in departments.ts.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
 import { createDepartments } from '../departments.js'
@@ -60,7 +60,7 @@ export const departmentRoutes: FastifyPluginAsyncTypebox = async app => {
       config: writers,
       schema: {
         tags,
-        summary: 'Change what the body names',
+        summary: 'Change the fields in the body',
         params: idParams,
         body: DepartmentPatch,
         response: { 200: Department, ...tenantErrors(409, 413, 415, 422) },

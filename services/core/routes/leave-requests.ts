@@ -1,4 +1,4 @@
-// Owns /api/leave-requests: HTTP in, HTTP out. What may follow what is said elsewhere. Every user may ask for leave.
+// The routes of /api/leave-requests: HTTP in, HTTP out. The rules are in leave-requests.ts. Every user may ask for leave.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
 import { createLeaveRequests } from '../leave-requests.js'
@@ -60,7 +60,7 @@ export const leaveRequestRoutes: FastifyPluginAsyncTypebox = async app => {
       config: writers,
       schema: {
         tags,
-        summary: 'Change what the body names',
+        summary: 'Change the fields in the body',
         description: 'A request is approved, rejected or cancelled by its status; a decided one can only be cancelled.',
         params: idParams,
         body: LeaveRequestPatch,

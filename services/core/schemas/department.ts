@@ -1,4 +1,4 @@
-// Owns what a department looks like over HTTP.
+// The JSON schemas of departments.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { nullableText, nullableUuid, page, text, timestamp, uuid } from '../../http/schemas.js'

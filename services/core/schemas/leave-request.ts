@@ -1,4 +1,4 @@
-// Owns what a request for leave looks like over HTTP. It is decided by changing its status.
+// The JSON schemas of leave requests. A request is decided by changing its status.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { day, nullableText, nullableTimestamp, nullableUuid, page, text, timestamp, uuid } from '../../http/schemas.js'

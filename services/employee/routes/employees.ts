@@ -1,4 +1,4 @@
-// Owns /api/employees: HTTP in, HTTP out. What an employee is and how it is stored is said elsewhere.
+// The routes of /api/employees: HTTP in, HTTP out. Rules and storage are in employees.ts.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
 import { createEmployees } from '../employees.js'
@@ -55,7 +55,7 @@ export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
       config: writers,
       schema: {
         tags,
-        summary: 'Change what the body names',
+        summary: 'Change the fields in the body',
         params: idParams,
         body: EmployeePatch,
         response: { 200: Employee, ...tenantErrors(409, 413, 415, 422) },
@@ -71,7 +71,7 @@ export const employeeRoutes: FastifyPluginAsyncTypebox = async app => {
       schema: {
         tags,
         summary: 'Delete an employee',
-        description: 'Those they managed have no manager then.',
+        description: 'The employees they managed then have no manager.',
         params: idParams,
         response: { 204: nothing, ...tenantErrors() },
       },

@@ -1,4 +1,4 @@
-// Owns what an employee looks like over HTTP.
+// The JSON schemas of employees.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { day, email, nullableText, nullableUuid, page, text, timestamp, uuid } from '../../http/schemas.js'

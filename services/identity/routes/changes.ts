@@ -1,5 +1,5 @@
-// Owns /api/tenants/changes: the feed that the other services read, for bearers of a service's token alone. It is the truth
-// behind the events, and needs nothing but this service's database.
+// The route /api/tenants/changes: the feed that the other services read, for bearers of a service's token alone. It is
+// authoritative over the events, and depends on nothing but this service's database.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireService } from '../../http/admin.js'
@@ -26,9 +26,9 @@ export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly s
       schema: {
         tags,
         security,
-        summary: 'Read what has changed behind a number',
+        summary: 'Read the changes after a number',
         description:
-          'Each tenant once, at its newest change, in the order of the changes. Deleted ones for ever. A page ends at `limit` rows or about 1 MB, and the last one where `next` is `head`.',
+          'Each tenant once, at its newest change, in the order of the changes. Deleted ones are kept. A page ends at `limit` rows or about 1 MB, and the last one where `next` is `head`.',
         querystring: ChangesQuery,
         response: { 200: Changes, ...errors(400, 401) },
       },
@@ -43,7 +43,7 @@ export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly s
       schema: {
         tags,
         security,
-        summary: 'Read one tenant as the feed tells it',
+        summary: 'Read one tenant as the feed has it',
         params: TenantParams,
         response: { 200: Change, ...errors(400, 401, 404) },
       },

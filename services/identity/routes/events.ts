@@ -1,7 +1,7 @@
-// Owns /api/tenants/events, the operator's live view: server-sent events, one for every change of a tenant or of what a
-// service says about it, each with the tenant's whole state. A client that comes back names its place and is told what it
-// missed. Streams hold no database connection, are capped in all and for each token, and end when the service closes or the
-// token they were asked for with is good no more.
+// The route /api/tenants/events, the operator's live view: server-sent events, one for every change of a tenant or of a
+// service's status for it, each with the tenant's whole state. A client that reconnects names its place and gets the events
+// it missed. Streams hold no database connection, are capped in all and for each token, and end when the service closes or
+// the token that opened them is valid no more.
 
 import createError from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
@@ -22,7 +22,7 @@ export const TooManyStreams = createError(
   429,
 )
 
-/** The same code: what a client does about it is the same. */
+/** The same code: a client does the same about it. */
 export const TooManyStreamsOfToken = createError(
   'TOO_MANY_STREAMS',
   'Your token has %s event streams open here, as many as one may (EVENT_STREAMS_PER_TOKEN): close one.',
@@ -32,18 +32,18 @@ export const TooManyStreamsOfToken = createError(
 export interface EventRouteOptions {
   adminTokens: AdminTokens
   watch: Watch
-  /** Streams at a time, of everybody and of one token. */
+  /** Open streams, in all and of one token. */
   most: number
   mostPerToken: number
 }
 
-/** Proxies drop what is silent for a minute. */
+/** Proxies close a connection that is silent for a minute. */
 const HEARTBEAT_MS = 15_000
-/** Who has not taken so much is cut off: it comes back by its place. */
+/** A client this far behind is disconnected: it reconnects with its place. */
 const BEHIND_BYTES = 4 * 1024 * 1024
-/** What a browser waits before it comes back. */
+/** The time that a browser waits before it reconnects. */
 const RETRY_MS = 2_000
-/** Seconds after which one that was refused may ask again. */
+/** Seconds after which a refused client may ask again. */
 const FULL_RETRY = 10
 
 export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
@@ -74,12 +74,12 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
     '',
     {
       config: { tenant: false, audit: 'admin' },
-      // Not `only`: its refusal has neither our shape nor a cure.
+      // Not `only`: its refusal has neither the shape of this API's errors nor a cure.
       sse: 'manual',
       schema: {
         tags: ['tenants'],
         security: [{ admin: [] }],
-        summary: 'Hear of every change as it happens (text/event-stream)',
+        summary: 'Stream every change as it happens (text/event-stream)',
         description:
           'Events `tenant`, whose data is the tenant with its ledger. One may come twice. `Last-Event-ID` goes on where a stream ended.',
         querystring: Type.Object(
@@ -95,7 +95,7 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
       const place = placeOf(reply.sse.lastEventId)
       const token = bearerOf(request) ?? ''
       refuseTooMany(token, reply)
-      // Whose client has left already says `close` no more, and would keep its place for ever.
+      // A client that has disconnected already causes no `close` any more, and would keep its place for good.
       if (reply.raw.destroyed) return
       open.set(reply, token)
       let leave = (): void => {}
@@ -113,9 +113,9 @@ export const eventRoutes: FastifyPluginAsyncTypebox<EventRouteOptions> = async (
         open.delete(reply)
         throw error
       }
-      // Its own row comes when it is over, which may be in a week.
+      // Its own row is written when it ends, which may be in a week.
       app.audit.record(opened(request))
-      // The token may have been taken away while the stream was opened.
+      // The token may have been revoked while the stream was opened.
       if (adminTokens.accepts(token)) reply.sse.keepAlive()
       else reply.sse.close()
     },
@@ -136,7 +136,7 @@ async function send({ sse, raw }: FastifyReply, id: string, tenant: object | nul
     raw.destroy()
     return
   }
-  // Rejects only when the client is gone, which `close` tells too; what it has not taken yet is bounded above.
+  // Rejects only when the client is disconnected, which `close` reports too; its backlog is bounded above.
   const message = tenant === null ? { id, retry: RETRY_MS, data: undefined } : { id, event: 'tenant', data: tenant }
   await sse.send(message).catch(() => {})
 }

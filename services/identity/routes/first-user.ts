@@ -1,4 +1,4 @@
-// Owns the operator's way to a tenant's first user, for a tenant that came by a bare event or was made without one.
+// The operator's route to a tenant's first user, for a tenant that was created by a bare event or without one.
 
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { parseTenantId } from '../../../plugins/distributed-tenant/index.js'
@@ -10,7 +10,7 @@ import { TenantParams } from '../schemas/tenant.js'
 import { User } from '../schemas/user.js'
 import { OPERATOR } from '../turns.js'
 
-/** For a scope that has checked who is asking. */
+/** For a scope that has authenticated the request. */
 export const firstUserRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = async (app, { passwords }) => {
   app.post(
     '/:id/users',

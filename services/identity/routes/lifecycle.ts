@@ -1,5 +1,5 @@
-// Owns the operator's word on whether a tenant is served: suspended, active again, deleted. It is written down here and
-// reaches every service by event and by the feed; the databases are not touched. And the word to try again.
+// The operator's routes of a tenant's lifecycle: suspend, activate, delete, restore, and retry. The change is stored here and
+// reaches every service by event and by the feed; the databases are not touched.
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
@@ -17,7 +17,7 @@ const tags = ['tenants']
 const security = [{ admin: [] }]
 const config = { tenant: false, audit: 'admin' } as const
 
-/** For a scope that has checked who is asking; `actor` is who. */
+/** For a scope that has authenticated the request; `actor` is its caller. */
 export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation; actor: string }> = async (
   app,
   { present, actor },
@@ -48,7 +48,7 @@ export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation;
         security,
         summary: 'Take the deletion of a tenant back',
         description:
-          'Under a new version; the services hear it by the feed within seconds. Refused once a service has dropped its database, unless `databases` says that they were put back: `distributed-tenant restore` does that and calls this.',
+          'Under a new version; the services read it from the feed within seconds. Refused once a service has dropped its database, unless `databases` says that they were put back: `distributed-tenant restore` does that and calls this.',
         params: TenantParams,
         body: TenantRestoration,
         response: { 200: Tenant, ...errors(400, 401, 404, 409, 413, 415) },
@@ -73,7 +73,7 @@ export const lifecycleRoutes: FastifyPluginAsyncTypebox<{ present: Presentation;
       schema: {
         tags,
         security,
-        summary: 'Let every service that is not ready try again at once',
+        summary: 'Make every service that is not ready retry at once',
         description: 'Raises the version without a change; services that are ready do nothing.',
         params: TenantParams,
         response: { 202: Tenant, ...errors(400, 401, 404) },

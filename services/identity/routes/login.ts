@@ -1,6 +1,6 @@
-// Owns signing in: /api/login for the users of a tenant, and the keys that verify what it gives. Invariant: whether there
-// is such a user is told by nothing, neither the answer nor its time. Guessing is slowed for each tenant, address and
-// e-mail, for each tenant and address whatever the e-mail, and for each address whatever the tenant.
+// Sign-in: /api/login for the users of a tenant, and the keys that verify its tokens. Invariant: neither the answer nor its
+// time reveals whether a user exists. Guessing is slowed for each tenant, address and e-mail, for each tenant and address
+// whatever the e-mail, and for each address whatever the tenant.
 import { createHash, randomUUID } from 'node:crypto'
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -25,7 +25,7 @@ export interface LoginRouteOptions {
   readonly passwords: Passwords
   readonly issuer: string
   readonly audience: string
-  /** Logins a minute of one address, at all tenants together; 0: any number. */
+  /** Logins a minute of one address, at all tenants together; 0: no limit. */
   readonly perMinute: number
 }
 
@@ -104,7 +104,7 @@ export const loginRoutes: FastifyPluginAsyncTypebox<LoginRouteOptions> = async (
   )
 }
 
-/** Who guesses at which tenant's passwords, and from where. Not for whom: people write passwords into the wrong field. */
+/** The tenant and the address of failed logins. Not the e-mail: people type passwords into the wrong field. */
 const failed = (request: FastifyRequest): AuditRecord => ({
   kind: 'refused',
   result: 'LOGIN_FAILED',
@@ -113,6 +113,6 @@ const failed = (request: FastifyRequest): AuditRecord => ({
   detail: { method: request.method, route: request.routeOptions.url, address: request.ip },
 })
 
-/** What is counted goes to Redis: not whose address it is. */
+/** The counted key goes to Redis, so the e-mail in it is hashed. */
 const nameless = (email: string): string =>
   createHash('sha256').update(email.toLowerCase()).digest('base64url').slice(0, 22)

@@ -1,5 +1,5 @@
-// Owns /api/tenants, the operator's side: accepts tenants, changes them, says how far each service has got. It only
-// writes down and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
+// The routes of /api/tenants, the operator's side: creates tenants, changes them, shows the progress of each service. A route
+// only stores and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
@@ -73,7 +73,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
         security,
         summary: 'Create a tenant in every service',
         description:
-          '202 at once, with where to look. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then. A repeat with the same `Idempotency-Key` (kept for two days) and body makes nothing new and is answered with the same tenant.',
+          '202 at once, with the URL of the tenant. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready, 202 if not by then. A repeat with the same `Idempotency-Key` (kept for two days) and body makes nothing new and is answered with the same tenant.',
         body: NewTenant,
         response: { 201: Tenant, 202: Tenant, ...errors(400, 401, 409, 413, 415, 422) },
       },
@@ -81,7 +81,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
     async (request, reply) => {
       const { admin, ...tenant } = request.body
       checkSettings(tenant.settings)
-      // Without the password: what is kept of a body must not help to guess one.
+      // Without the password: the stored body must not help to guess one.
       const once = idempotency.once(request.headers['idempotency-key'], { ...tenant, admin: admin?.email ?? null })
       const first = admin && (await firstUser(admin, passwords))
       const row = await app.tenants.create({ ...tenant, actor: ACTOR }, first ? firstUsers.within(first, once) : once)
@@ -101,7 +101,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       schema: {
         tags,
         security,
-        summary: 'Read a tenant and how far each service has got',
+        summary: 'Read a tenant and the progress of each service',
         description: 'A deleted one only with `lifecycle=deleted`.',
         params: TenantParams,
         querystring: TenantReadQuery,
@@ -122,7 +122,7 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
       schema: {
         tags,
         security,
-        summary: 'Change what the body names',
+        summary: 'Change the fields in the body',
         params: TenantParams,
         body: TenantPatch,
         response: { 200: Tenant, ...errors(400, 401, 404, 409, 413, 415) },
@@ -140,7 +140,7 @@ async function firstUser({ email, password, displayName = email }: FirstUser, pa
   return { email, displayName, passwordHash: await passwords.hash(password, { address: OPERATOR, tenant: null }) }
 }
 
-/** Aborts when the client has left: nobody waits for an answer nobody reads. */
+/** Aborts when the client has disconnected: its answer would have no reader. */
 function whenGone(reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
   if (reply.raw.destroyed) controller.abort()

@@ -1,5 +1,5 @@
-// Owns /api/users: HTTP in, HTTP out. Every user of the tenant may read, only its admins may change: who could give a role
-// could give themselves one.
+// The routes of /api/users: HTTP in, HTTP out. Every user of the tenant may read, only its admins may change: a user who may
+// set roles could become an admin.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { idParams, nothing, pageOf, tenantErrors } from '../../http/schemas.js'
 import { createCredentials } from '../credentials.js'
@@ -63,7 +63,7 @@ export const userRoutes: FastifyPluginAsyncTypebox<{ passwords: Passwords }> = a
       config: admins,
       schema: {
         tags,
-        summary: 'Change what the body names',
+        summary: 'Change the fields in the body',
         params: idParams,
         body: UserPatch,
         response: { 200: User, ...tenantErrors(409, 413, 415, 422) },

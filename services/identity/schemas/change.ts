@@ -1,4 +1,4 @@
-// Owns what the feed looks like to a service.
+// The JSON schemas of the feed.
 import { Type } from '../../../events/json-schema.js'
 import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
 import { nullableTimestamp } from '../../http/schemas.js'
@@ -35,10 +35,10 @@ export const Change = Type.Object(
 export const Changes = Type.Object(
   {
     items: Type.Array(Change),
-    next: Type.Integer({ description: 'Send it as `after` for what comes behind this page.' }),
+    next: Type.Integer({ description: 'Send it as `after` for the next page.' }),
     head: Type.Integer({ description: 'The newest change there is.' }),
     history: Type.String({
-      description: 'Another one when the database was set back or replaced: read everything anew.',
+      description: 'Changes when the database was set back or replaced: read everything anew.',
     }),
   },
   { title: 'Changes' },
@@ -48,7 +48,11 @@ export const ChangesQuery = Type.Object(
   {
     after: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0 })),
     service: Type.Optional(
-      Type.String({ maxLength: 15, pattern: '^[a-z][a-z0-9]{0,14}$', description: 'Who asks: adds `ledger` to each.' }),
+      Type.String({
+        maxLength: 15,
+        pattern: '^[a-z][a-z0-9]{0,14}$',
+        description: 'The reading service: adds its `ledger` to each.',
+      }),
     ),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 500 })),
   },

@@ -1,14 +1,14 @@
-// Owns what signing in looks like over HTTP. A password is only ever in a request's body.
+// The JSON schemas of signing in. A password is only ever in a request's body.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { email, text } from '../../http/schemas.js'
 
-const MESSAGE = '12 to 200 characters; long counts more than strange.'
+const MESSAGE = '12 to 200 characters; length counts more than symbols.'
 
 /** For a password that is being chosen. */
 export const newPassword = Type.String({ minLength: 12, maxLength: 200, description: MESSAGE })
 
-/** The first user of a tenant, as the operator says it. */
+/** The first user of a tenant, as the operator sends it. */
 export const FirstUser = Type.Object(
   { email, password: newPassword, displayName: Type.Optional(text(200)) },
   { title: 'FirstUser', additionalProperties: false },

@@ -1,4 +1,4 @@
-// Owns what a tenant looks like over the admin API. Ids are checked by the tenant plugin, which has codes for them.
+// The JSON schemas of tenants in the admin API. Ids are checked by the tenant plugin, which has codes for them.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import type { JsonObject } from '../../../plugins/distributed-tenant/index.js'
@@ -110,7 +110,7 @@ export const TenantQuery = Type.Object(
 
 export const TenantParams = Type.Object({ id: id(grammar) }, { additionalProperties: false })
 
-/** `lifecycle=deleted` shows a deleted tenant too: what is left of it is the proof that it is gone. */
+/** `lifecycle=deleted` shows a deleted tenant too: its row is the proof of the deletion. */
 export const TenantReadQuery = Type.Object(
   { lifecycle: Type.Optional(Type.Literal('deleted', { description: 'Shows it also when it is deleted.' })) },
   { additionalProperties: false },

@@ -1,4 +1,4 @@
-// Owns what a user of a tenant looks like over HTTP.
+// The JSON schemas of a tenant's users.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { email, page, text, timestamp, uuid } from '../../http/schemas.js'

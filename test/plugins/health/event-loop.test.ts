@@ -18,7 +18,7 @@ t.test('a standstill is reported at once, for a minute, and then over', async t 
   const back = TICK_MS + STALLED_MS + 1300
   watch.tick(back)
   t.same(stalls, [STALLED_MS + 1300])
-  t.match(watch.state(back + 4000), { status: 'down', detail: 'stood still for 2.3 s, 4 s ago' })
+  t.match(watch.state(back + 4000), { status: 'down', detail: 'stalled for 2.3 s, 4 s ago' })
   watch.tick(back + TICK_MS)
   t.match(watch.state(back + REPORTED_FOR_MS - 1), { status: 'down', latencyMs: 0 })
   const after = watch.state(back + REPORTED_FOR_MS)
