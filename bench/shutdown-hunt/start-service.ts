@@ -65,7 +65,7 @@ export async function startService(env: Record<string, string>): Promise<Running
     const { msg = '', level = 0, req } = logged
     const [, found] = /ready at http:\/\/127\.0\.0\.1:(\d+)/.exec(msg) ?? []
     if (found) foundPort(Number(found))
-    if (msg.startsWith('closing')) notifyClosing()
+    if (msg.startsWith('shutting down')) notifyClosing()
     if (msg === 'incoming request' && req && /^\/(quick|slow|stream)\/(?!held)/.test(req.url)) {
       accepted.add(req.url.split('/')[2] as string)
     }
