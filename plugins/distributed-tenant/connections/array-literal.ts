@@ -53,7 +53,7 @@ export function readArray(text: string, delimiter: string, parse?: (text: string
 }
 
 /**
- * Writes an array; what is no array stays as it is, for text that is a literal already.
+ * Writes an array; any other value stays as it is, for text that is a literal already.
  * @throws TypeError for an undefined element
  */
 export function writeArray(value: unknown, delimiter: string, serialize?: (element: unknown) => unknown): unknown {

@@ -1,8 +1,8 @@
-// Which array types a database has. The driver asks for them at every connect, in a query of its own that ends the process
-// when the connection is lost under it, and that costs a round trip. Ours is asked at every connect too, but the first
-// statement follows right behind it: both are one round trip, and the answer is taken in before the statement's own rows
-// are. Built-in types are the same everywhere and are asked for once. Invariant: a type that a session did not know when it
-// met it (made since, or of a table's rows) is asked for before its values are given to anybody.
+// The array types of a database. The driver asks for them at every connect, in a query of its own that ends the process when
+// the connection is lost under it, and that costs a round trip. Ours is asked at every connect too, but the first statement
+// follows right behind it: both are one round trip, and the answer is read before the statement's own rows are. Built-in
+// types are the same everywhere and are asked for once. Invariant: a type that a session did not know when it met it (made
+// since, or of a table's rows) is asked for before its values are returned.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import { type Codecs, defaultCodecs, inherit } from './driver.js'
 import { pastWritten } from './written-parameter.js'
@@ -13,14 +13,14 @@ interface Row {
   readonly typarray: number
 }
 
-/** What one session reads and writes values with. */
+/** How one session reads and writes values. */
 export interface SessionTypes {
   readonly codecs: Codecs
   /** Its first query. */
   readonly first: string
-  /** Asks for all that its database has made. */
+  /** Asks for all types that its database has made. */
   readonly question: string
-  /** Takes the answer to either in. `met`: what was unknown when the question was sent; it is known now. */
+  /** Reads the answer to either. `met`: types that were unknown when the question was sent, and are known now. */
   learn(answer: unknown, met?: readonly number[]): void
   /** Types in rows that are not known yet. */
   readonly unknown: ReadonlySet<number>
@@ -36,11 +36,11 @@ const FIRST_USER_OID = 16_384
 const NOTHING = 'select 1'
 const QUESTION = 'select oid, typarray from pg_catalog.pg_type where typarray > 0'
 const OF_DATABASE = `${QUESTION} and oid >= ${FIRST_USER_OID}`
-/** There is one for each table, which hardly anybody reads. */
+/** There is one for each table, and it is hardly ever read. */
 const NO_ROWS_OF_TABLES = `and not (typtype = 'c' and oid >= ${FIRST_USER_OID})`
 
 export interface ArrayTypesOptions {
-  /** False for those who read no arrays of types that a database has made: nothing is asked once the others are known. */
+  /** False where no arrays of types of a database's own are read: after the built-in types no query is sent. */
   readonly ofDatabases?: boolean
 }
 

@@ -1,9 +1,9 @@
-// Owns the request to stop what a backend is running: sixteen bytes on a socket of their own, which the server closes.
-// Only for connections that nobody will use again: a cancel that comes late would hit the next user's statement.
-// Best effort: a server that does not take it finds out by itself (client_connection_check_interval).
+// The request to stop the statement of a backend: sixteen bytes on a socket of their own, which the server closes. Only for
+// connections that are not used again: a cancel that comes late would hit the next user's statement. Best effort.
+// If the request is lost: the server notices the closed connection by itself (client_connection_check_interval).
 import net from 'node:net'
 
-/** What the server said at the start of a session; names its backend to a cancel request. */
+/** The key that the server sends at the start of a session; names its backend to a cancel request. */
 export interface Backend {
   readonly pid: number
   readonly secret: number
@@ -12,7 +12,7 @@ export interface Backend {
 const CANCEL_REQUEST = 80877102
 const DEADLINE_MS = 1_000
 
-/** Resolves when the server has taken it, or cannot be told. Never rejects. */
+/** Resolves when the server has taken it, or cannot be reached. Never rejects. */
 export function sendCancel(where: { host: string; port: number }, backend: Backend): Promise<void> {
   const message = Buffer.alloc(16)
   message.writeInt32BE(16, 0)
@@ -26,7 +26,7 @@ export function sendCancel(where: { host: string; port: number }, backend: Backe
     socket.on('error', () => socket.destroy())
     socket.once('close', () => resolve())
     socket.resume()
-    // Not `end`: PgBouncer forgets a request whose sender has hung up.
+    // Not `end`: PgBouncer drops a request whose sender has closed the connection.
     socket.write(message)
   })
 }

@@ -1,5 +1,6 @@
-// Owns one connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead
-// transaction's statements in a new session (docs/decisions/0001). When its server is gone, it is closed and every query on it fails.
+// One connection: one socket, one database, one life. Never reconnects: the driver's own reconnect runs a dead transaction's
+// statements in a new session (docs/decisions/0001).
+// If the server is down: the connection is closed and every query on it fails.
 
 import { guarded } from '../../../events/timers.js'
 import type { SessionTypes } from './array-types.js'
@@ -16,38 +17,38 @@ export interface Connection {
   readonly database: string
   /** Resolves when the server is ready for queries; rejects with the driver's error. */
   readonly opened: Promise<void>
-  /** Resolves once the socket is closed: the server has let go. Never rejects. */
+  /** Resolves once the socket is closed by the server, or after LINGER_MS. Never rejects. */
   readonly closed: Promise<void>
   /** Why it was lost, or null while it lives. */
   readonly lost: Error | null
-  /** True when it should end: it has prepared very many distinct statements, or the driver has lost count on it. */
+  /** True when it should be closed: it has prepared very many distinct statements, or the driver has lost count on it. */
   readonly worn: boolean
-  /** Calls back once when it is lost, at once if it is already; returns how to stop watching. */
+  /** Calls back once when it is lost, at once if it is already; returns the function that unsubscribes. */
   watch(onLost: (error: Error) => void): () => void
-  /** Hands a query to the wire. What it ends with is told to `heard`, or else to its caller. */
+  /** Hands a query to the wire. Its end is reported to `listener`, or else to its caller. */
   execute(query: DriverQuery, listener?: StatementListener): void
   /** Runs our own text in the simple protocol and resolves with its result. */
   run(text: string): Promise<{ command: string }>
   /** Asks the server to stop this query. The connection must not be used again after: the request may come late. */
   cancel(query: DriverQuery): Promise<void>
-  /** Fails the queries in flight with `error` and leaves; `closed` follows when the server has let go, or will not. */
+  /** Fails the queries in flight with `error` and ends the session; `closed` follows. */
   destroy(error: Error): void
-  /** Leaves, and waits until the server has let go. */
+  /** Ends the session, and waits until the server has closed it. */
   close(): Promise<void>
 }
 
-/** Hears how one query ended, once or more often: only the first time counts. */
+/** Is called at the end of one query, once or more often: only the first time counts. */
 export interface StatementListener {
   resolved(value: unknown): void
   rejected(error: unknown): void
 }
 
-/** How long a session that we have left may take to let go: the server looks for us every second. */
+/** How long a session that we have ended may take to close: the server checks for the client every second. */
 const LINGER_MS = 2_500
 /** Each distinct statement stays prepared in its session for good (docs/decisions/0001); past this many it is time for a new one. */
 const WORN_AFTER_STATEMENTS = 1_000
 
-/** See `recount`, for what was sent already when the statement before it failed: drops the holes. */
+/** See `recount`, for statements that were sent before the one in front of them failed: drops the holes. */
 function fromTheFirstRow(value: unknown): unknown {
   if (Array.isArray(value) && value.length > 0 && !(0 in value)) {
     value.splice(
@@ -64,7 +65,7 @@ const ROWLESS = `set local "distributed_tenant.recount" = ''`
 /** `N`, to a request for TLS. */
 const NO_TLS = 0x4e
 
-/** Begins to connect; `opened` tells the outcome. `connectTimeout` in milliseconds covers everything until ready. */
+/** Begins to connect; `opened` has the outcome. `connectTimeout` in milliseconds covers everything until ready. */
 export function openConnection(target: Target, connectTimeout: number): Connection {
   let lost: Error | null = null
   let ready = false
@@ -96,11 +97,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       lose(error ?? connectionClosed('the server closed the connection'))
       resolveClosed()
     }
-    // A certificate that is refused closes the socket under TLS without a word; the driver says why right after.
+    // A refused certificate closes the socket under TLS without an error; the driver reports the reason right after.
     if (error || ready || !target.tls) over()
     else socket.once('close', () => setImmediate(() => guarded(over)))
   })
-  // The driver listens later.
+  // The driver adds its listener later.
   socket.on('error', () => {})
   socket.setNoDelay(true)
   // The first byte of a server that has no TLS, to which the driver would begin TLS all the same.
@@ -138,13 +139,13 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   }
 
   /**
-   * Fails every query at once, says goodbye and waits for the server to close, so that a connection is counted for as long
+   * Fails every query at once, sends Terminate and waits for the server to close, so that a connection is counted for as long
    * as the server has its session. `end` must be given a timeout, or it may never resolve (docs/decisions/0001).
    */
   function leave(): void {
     const stopped = latest?.active && latest.state ? sendCancel(target, latest.state) : null
     const goodbye = () => void sql.end({ timeout: 0 })
-    // A pooler knows whom to cancel only while we are there.
+    // A pooler can map the cancel request to a backend only while this connection is open.
     if (stopped && target.pooler) void stopped.then(goodbye)
     else goodbye()
     const linger = setTimeout(() => socket.destroy(), LINGER_MS)
@@ -163,9 +164,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       if (query.codecs && query.active) session.current = null
       if (over) return
       over = true
-      // A session that rests holds on to nobody's query.
+      // An idle session keeps no reference to a query.
       if (latest === query) latest = null
-      // One that was never sent must not be sent any more.
+      // A query that was never sent must not be sent any more.
       if (query.state === null) query.cancelled = true
       else wire.answered()
       if (query.prepare && !query.prepared) statements++
@@ -192,14 +193,14 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         settled()
         if (!lost) recount()
         givenUp ||= session.threw
-        // One reason for all that a loss takes with it: the driver's codes vary with timing.
+        // One reason for every query of a lost connection: the driver's codes vary with timing.
         if (listener) listener.rejected(lost ?? error)
         else reject(lost ?? error)
         if (session.threw) destroy(connectionClosed('a parser of a caller’s own has thrown'))
       }
     }
     if (query.codecs) query.turn = its => readAs(its ? query : null)
-    // Its rows are given away one by one: what it may meet is known before, at the cost of a question on the way.
+    // Its rows are passed on one by one: types they may hold are read before, at the cost of a query on the way.
     if (types && (query.cursorFn || query.forEachFn)) wire.enter(typesQuestion(() => {}))
     wire.enter(query)
   }
@@ -256,9 +257,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   }
 
   /**
-   * After a statement that failed half way the driver counts on from its rows, so that the next result begins with as many
-   * holes. A command that returns no rows sets the count back, for what is not sent yet. Inside a failed transaction it is
-   * refused, and then only the rollback comes next, which does the same.
+   * After a statement that failed half way the driver continues its count of rows, so that the next result begins with as
+   * many holes. A command that returns no rows resets the count, for statements that are not sent yet. Inside a failed
+   * transaction it is refused, and then only the rollback comes next, which does the same.
    */
   function recount(): void {
     const command = sql.unsafe(ROWLESS) as unknown as DriverQuery
@@ -269,11 +270,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   /**
    * A query that cannot be built (an undefined value, say) behind a running one: the driver fails the running one in its
-   * place and then waits for the answer to what it never sent. The right one is told, and the connection is given up.
+   * place and then waits for the answer to a query that it never sent. The right one is rejected, and the connection is closed.
    */
   function misdirected(culprit: DriverQuery, error: unknown): void {
     handing = null
-    // Told before the connection is lost, which would be told in its place; and given to nobody in between.
+    // Rejected before the connection is lost, whose error it would get otherwise; and not leased in between.
     givenUp = true
     culprit.reject(withoutStatement(error))
     destroy(connectionClosed('a statement behind this one could not be built'))
@@ -296,8 +297,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       resolve()
     }
     const question = sql.unsafe(types?.first ?? 'select 1', [], {
-      // Called when the server has said that it is ready. A pooler says so before it has a server: there only an answer
-      // tells. Otherwise the first statement need not wait for this one.
+      // Called when the server is ready for queries. A pooler sends that before it has a server: there only an answer
+      // proves it. Otherwise the first statement need not wait for this one.
       onexecute(driver: DriverConnection) {
         if (!target.pooler) open()
         wire.connect(driver)
@@ -319,7 +320,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     }
     question.execute()
   })
-  // `opened` may be awaited late or never; its failure is also told through `lost`.
+  // `opened` may be awaited late or never; its failure is also in `lost`.
   opened.catch(() => {})
 
   return {

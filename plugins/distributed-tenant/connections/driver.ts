@@ -1,4 +1,4 @@
-// Owns what we rely on inside `postgres` 3.4.9 beyond its documented surface: `options.socket`, `query.handler`, the
+// The internals of `postgres` 3.4.9 that we rely on beyond its documented surface: `options.socket`, `query.handler`, the
 // entry of one connection, and parsed options. Pinned exactly; `assertDriver` proves each at the start.
 import postgres from 'postgres'
 import { ConfigurationInvalid } from '../errors.js'
@@ -23,15 +23,15 @@ export interface DriverQuery extends Promise<unknown> {
   /** It is a named statement; `prepared`: one that its session knew already. */
   readonly prepare?: boolean
   prepared?: boolean
-  /** What its session knows it as, once it was handed over: the types of its parameters, as the server told them. */
+  /** The statement in its session, once it was handed over: the types of its parameters, as the server described them. */
   readonly statement: { readonly types: readonly number[] } | null
-  /** It was awaited or told to. */
+  /** It was awaited or executed. */
   executed: boolean
-  /** It was handed over to a connection on which others of other requests may run: see pool/statement-sharing.ts. */
+  /** It was handed over to a connection on which statements of other requests may run: see pool/statement-sharing.ts. */
   shares?: boolean
   /** How its values are read and written, when its caller has a way of its own: see own-codecs.ts. */
   codecs?: Codecs
-  /** Of a query with codecs of its own: called when the server turns to it, and when it has to be sent again. */
+  /** Of a query with codecs of its own: called when the server begins with it, and when it has to be sent again. */
   turn?: (its: boolean) => void
   cursorFn?: (rows: unknown) => unknown
   readonly forEachFn?: unknown
@@ -41,7 +41,7 @@ export interface DriverQuery extends Promise<unknown> {
   execute(): DriverQuery
 }
 
-/** The class of the driver's queries: its lazy handling and its properties are all that a query is. */
+/** The class of the driver's queries: its lazy handling and its properties. */
 export type QueryClass = new (
   strings: readonly string[],
   args: readonly unknown[],
@@ -104,7 +104,7 @@ export function createBuilder(options: DriverOptions = {}): Driver {
 }
 
 /**
- * What the driver makes of no options: given back to it with some changed, they are taken as they are, which costs a third
+ * The driver's result of parsing no options: passed to it with some changed, they are taken as they are, which costs a third
  * of parsing them again for each connection (0.07 ms, not 0.18: docs/decisions/0001).
  */
 const parsed = postgres({ host: '127.0.0.1', max: 1 }).options as unknown as object
@@ -114,7 +114,7 @@ for (const [type, serialize] of Object.entries(defaultCodecs.serializers)) {
   defaultCodecs.serializers[Number(type)] = pastWritten(Number(type), serialize)
 }
 
-/** Codecs that know all that these know, and can learn more. */
+/** Codecs with all entries of these, which can be extended. */
 export const inherit = ({ parsers, serializers }: Codecs): Codecs => ({
   parsers: Object.create(parsers),
   serializers: Object.create(serializers),
@@ -134,7 +134,7 @@ export function createInstance(options: object): Driver {
 
 export const queryClassOf = (sql: Driver): QueryClass => (sql`` as unknown as { constructor: QueryClass }).constructor
 
-/** Keeps a started query that nobody awaits from ending the process; whoever does await it still hears of its failure. */
+/** Keeps the failure of a started query without a caller from ending the process; a caller that awaits it still gets it. */
 export function unheard(query: DriverQuery): void {
   // Not `query.catch`, which would start it.
   Promise.prototype.then.call(query, undefined, () => {})

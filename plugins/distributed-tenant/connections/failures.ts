@@ -1,5 +1,5 @@
-// Owns how a failure of the driver or the server is told: which mean "this connection or server is gone" (one code for
-// all of them, as theirs vary with timing, docs/decisions/0001), which are the caller's own and pass through untouched.
+// The classification of failures of the driver and the server: which mean that this connection or server is gone (one code
+// for all of them, as theirs vary with timing, docs/decisions/0001), and which are the caller's own and pass through unchanged.
 import { TenantQueryTimeout } from '../errors.js'
 
 /** SQLSTATEs that speak of the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */
@@ -15,13 +15,13 @@ const isOurs = (error: unknown): boolean => typeof (error as { statusCode?: unkn
 /** True for statement_timeout, the server's guard before our own deadline. */
 const isStatementTimeout = (error: unknown): boolean => codeOf(error) === '57014'
 
-/** True when a write met a server that takes none: a failover went past us, and a new connection may find the primary. */
+/** True when a write met a server that is read only: after a failover a new connection may find the primary. */
 export const isReadOnlyServer = (error: unknown): boolean => codeOf(error) === '25006'
 
-/** Refused before anything else: no such database or role, a wrong password, no right to connect, closed to everybody. */
+/** Refused at the login: no such database or role, a wrong password, no right to connect, closed to all logins. */
 export const atTheDoor = (error: unknown): boolean => /^(3D000|28P01|28000|42501|55000)$/.test(codeOf(error))
 
-/** A tenant's statement may be refused so while its database is moved: no rights to write, or a session that reads only. */
+/** A tenant's statement may be refused so while its database is moved: no rights to write, or a session that is read only. */
 export const isRefusedWrite = (error: unknown): boolean => /^(42501|25006)$/.test(codeOf(error))
 
 /** Where the server refuses a prepared statement only because it is out of date: prepared anew it would run. */
@@ -45,7 +45,7 @@ export interface FailureContext {
   readonly unavailable: (cause: unknown) => Error
 }
 
-/** Turns what a query failed with into what its caller sees. */
+/** The error that a caller sees for a failed query. */
 export function toCaller(error: unknown, context: FailureContext): unknown {
   if (isOurs(error)) return error
   if (isStatementTimeout(error) && !context.cancelled) return withCause(new TenantQueryTimeout(), error)
@@ -66,12 +66,12 @@ export function nulInStatement(): Error {
   return Object.assign(new Error('the text of a statement holds a NUL character: remove it'), { code: '22021' })
 }
 
-/** For a connection that we or nobody known closed; reads as unavailable. */
+/** For a connection that was closed, by us or at the other end; reads as unavailable. */
 export function connectionClosed(why: string): Error {
   return Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })
 }
 
-/** For a server that answers a request for TLS with no. Its message holds the cure, as it stands in messages of others. */
+/** For a server that refuses a request for TLS. Its message ends with the cure, which other messages quote. */
 export function serverWithoutTls(): Error {
   const message =
     'the server has no TLS: set ssl = on there, or DB_SSLMODE=disable here where the network to it is private (sslmode in --from)'

@@ -1,6 +1,6 @@
 // The built-in functions that leave nothing in a session: they compute from their arguments, read the clock, or answer about
 // the session. Invariant: each is one of `pg_catalog`'s and is not volatile there, but for those listed as checked by hand;
-// a test holds the list to the server's catalogue. What is missing here costs a reset and nothing else.
+// a test compares the list with the server's catalogue. A function that is missing here costs a reset and nothing else.
 
 const computing = `
   abs acos acosd acosh age area array_agg array_append array_cat array_dims array_fill array_length array_lower array_ndims

@@ -1,5 +1,5 @@
-// Makes whole a result with values of types that its session did not know when it read them: asks for the types, then reads
-// the values again. Invariant: a value is read once by its own type, or is text as the server sent it.
+// The completion of a result with values of types that its session did not know when it read them: asks for the types, then
+// reads the values again. Invariant: a value is read once by its own type, or is text as the server sent it.
 import type { SessionTypes } from './array-types.js'
 
 interface Column {
@@ -17,7 +17,7 @@ interface Gap {
   readonly at: number
 }
 
-/** @param value what the driver has resolved a query with: one result, or several of a text with several statements */
+/** @param value the result of a query in the driver: one result, or several of a text with several statements */
 function gapsIn(value: unknown, { unknown }: SessionTypes): Gap[] {
   const results = (Array.isArray(value) && !('columns' in value && value.columns) ? value : [value]) as Rows[]
   return results.flatMap(rows =>
@@ -29,7 +29,7 @@ function gapsIn(value: unknown, { unknown }: SessionTypes): Gap[] {
 }
 
 /**
- * Null when nothing in it is unknown.
+ * Null when every type in it is known.
  * @param ask for all types that are unknown now; resolves when they are known
  */
 export function completed(value: unknown, types: SessionTypes, ask: () => Promise<void>): Promise<void> | null {

@@ -1,6 +1,6 @@
-// Owns the one connection that hears NOTIFY on the central database, always direct. A lost or frozen one is noticed by a
-// ping and made again for ever; whoever listens is told at once that words may be missed (`onLost`), and when it is back
-// that some were (`onReset`).
+// The one connection that listens for NOTIFY on the central database, always direct.
+// If the server is down or frozen: a ping notices it and the connection is opened again, without end; listeners get `onLost`
+// at once, as notifications may be lost from then on, and `onReset` when it is back, as some were.
 import { guarded } from '../../../events/timers.js'
 import type { Notifications } from '../types.js'
 import type { Connection } from './connection.js'
@@ -68,7 +68,7 @@ export function createNotifications(options: NotificationsOptions): Notification
     }
   }
 
-  /** Returns never while the connection answers. */
+  /** Does not return while the connection answers. */
   async function keepAlive(live: Connection): Promise<void> {
     while (!stopped) {
       await Promise.race([pause(pingMs), live.closed])
@@ -80,7 +80,7 @@ export function createNotifications(options: NotificationsOptions): Notification
     }
   }
 
-  // Channels are words of our own code, never of a request; quoted all the same.
+  // Channels are constants of our own code, never of a request; quoted all the same.
   const listenOn = (live: Connection, channel: string) => live.run(`listen "${channel.replaceAll('"', '""')}"`)
 
   const running = loop()

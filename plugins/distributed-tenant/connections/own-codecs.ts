@@ -1,6 +1,6 @@
-// How one caller alone reads and writes values: tables of parsers and serializers over those that all have. An ORM writes
-// into them, and changes no value of another client. Invariant: they hold for the queries of their owner, whichever session
-// serves it; and of an array of a type that the owner reads or writes in its own way, so are the elements, as in `postgres`.
+// The codecs of one caller: tables of parsers and serializers over the shared ones. An ORM writes into them, and changes no
+// value of another client. Invariant: they hold for the queries of their owner, in whichever session; and the elements of an
+// array are read and written like their type, as in `postgres`.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import { builtInArrays, type Codecs, type DriverQuery, defaultCodecs, inherit } from './driver.js'
 import { pastWritten } from './written-parameter.js'
@@ -8,7 +8,7 @@ import { pastWritten } from './written-parameter.js'
 type Parser = Codecs['parsers'][number]
 type Serializer = Codecs['serializers'][number]
 
-/** What a session reads and writes with: the codecs of the query at hand, over its own. */
+/** The codecs of a session: those of the query at hand, over its own. */
 export interface SessionCodecs {
   readonly codecs: Codecs
   /** Of the query that is read or written at this moment; null when it has none of its own. */
@@ -89,7 +89,7 @@ interface OwnQuery extends DriverQuery {
 
 /** Over the driver's own properties of a query. */
 const ownWay: PropertyDescriptorMap & ThisType<OwnQuery> = {
-  // A session keeps the parsers of a named statement with it: who reads other types in its own way needs another name.
+  // A session keeps the parsers of a named statement with it: other parsers need another name.
   signature: {
     get() {
       return this.name ?? ''

@@ -1,21 +1,21 @@
-// What a statement may do to its session, decided from its text before it is sent. Invariants: `clean` is only what is known
-// to leave nothing: one plain statement that calls built-in functions of a list and writes to no catalogue; everything else
-// is reset, and what a reset does not take back costs the connection. Not seen here: state that a function, trigger, view or
-// operator of the user's own schema sets, and the last value of a sequence (`lastval`).
+// The effect of a statement on its session, decided from its text before it is sent. Invariants: `clean` is only a statement
+// that is known to leave nothing: one plain statement that calls built-in functions of a list and writes to no catalogue;
+// everything else is reset, and an effect that a reset does not undo costs the connection. Not seen here: state that a
+// function, trigger, view or operator of the user's own schema sets, and the last value of a sequence (`lastval`).
 import { LRUCache } from 'lru-cache'
 import { type DriverQuery, isQuery } from './driver.js'
 import { harmlessFunctions } from './harmless-functions.js'
 import { statementsOf, type Token } from './statement-text.js'
 
-/** `clean`: nothing. `reset`: something that a reset takes back. `destroy`: something that it does not. */
+/** `clean`: no effect. `reset`: an effect that a reset undoes. `destroy`: an effect that it does not. */
 export type SessionState = 'clean' | 'reset' | 'destroy'
 
-/** What a reset does not take back, wherever it stands. */
+/** Effects that a reset does not undo, wherever they stand. */
 const staysForGood = /\bdblink|\bpg_(create|copy)_\w*slot|\bpg_replication_origin|\bpg_(backup_start|start_backup)\b/i
 /** The same, as words that are names of columns in a plain statement. The driver keeps its own prepared statements. */
 const staysAsCommand = /\b(prepare|deallocate|load)\b|\bdiscard\s+(all|plans)\b/i
 
-/** A read that waits for nobody's row: where one transaction waits for another, the server sees who holds up whom. */
+/** A read that waits for no row lock: where one transaction waits for another, the server sees which holds up which. */
 const onlyReads = /^\s*select\b(?!.*\bfor\s+(no\s+key\s+|key\s+)?(update|share)\b)/is
 
 export interface Verdict {
@@ -27,7 +27,7 @@ export interface Verdict {
 const ofTemplates = new WeakMap<readonly string[], Verdict>()
 /** Of texts that are put together anew for each query: an insert by helper, a list of values. */
 const ofTexts = new LRUCache<string, Verdict>({ max: 1_000 })
-/** What is longer is looked at each time: the texts remembered stay below 4 MB. */
+/** A longer text is judged each time: the texts remembered stay below 4 MB. */
 const LONGEST_REMEMBERED = 4_096
 
 function verdictOnText(text: string, simple: boolean): Verdict {
@@ -98,7 +98,7 @@ function plainStatement(text: string): readonly Token[] | null {
 const plainStart: ReadonlySet<string> = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values'])
 const writes: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge'])
 
-/** Words before a parenthesis that are no function: of the grammar, types, and what it writes like a function. */
+/** Words before a parenthesis that are no function: of the grammar, types, and syntax that is written like a function. */
 const noFunctions: ReadonlySet<string> = new Set(
   (
     'all and any array as asc between by case cast coalesce collate conflict cross cube desc distinct do else except ' +
@@ -134,7 +134,7 @@ function leavesNothing(tokens: readonly Token[]): boolean {
   })
 }
 
-/** What may stand in parentheses and have a function's name behind them: `distinct on (a) f(b)`, `a operator(+) f(b)`. */
+/** Tokens that may stand in parentheses and have a function's name behind them: `distinct on (a) f(b)`, `a operator(+) f(b)`. */
 const takesCallBehind = (token: Token, next: Token | undefined): boolean =>
   isWord(token, 'operator') ||
   (isWord(token, 'distinct') && isWord(next, 'on')) ||

@@ -1,5 +1,5 @@
-// Owns counting at the socket: tells once when a socket's descriptor is gone, also when TLS has taken its listeners and
-// its handle away (the driver calls `removeAllListeners()` on it, so no event of it can be relied on).
+// A socket that calls back once when its descriptor is closed, also when TLS has taken its listeners and its handle (the
+// driver calls `removeAllListeners()` on it, so no event of it can be relied on).
 import net from 'node:net'
 
 export class CountedSocket extends net.Socket {

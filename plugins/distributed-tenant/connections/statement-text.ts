@@ -1,6 +1,6 @@
 // PostgreSQL's lexical rules, as far as a statement's shape needs them: splits a text into statements of tokens, without
-// comments. Pure, and linear in the length of the text. Invariant: what stands in a string, a comment or a body between
-// dollars is never taken for a word of the statement.
+// comments. Pure, and linear in the length of the text. Invariant: text in a string, a comment or a body between dollars is
+// never taken for a word of the statement.
 
 /** `escaped`: a name in `U&"..."`, whose escapes are not read. `body`: a string between dollars. */
 export type TokenKind = 'word' | 'quoted' | 'escaped' | 'string' | 'body' | 'other'

@@ -1,5 +1,5 @@
-// Owns where a connection goes and how its session begins: what the driver and the server are told at the start. Whatever is
-// set here is what a reset returns to.
+// The address of a connection and the settings of its session, as the driver and the server get them at the start. A reset
+// returns to these settings.
 import net from 'node:net'
 import type { DatabaseOptions } from '../config/options.js'
 import { readTextFile } from '../text-file.js'
@@ -40,7 +40,7 @@ export function sessionOptions(target: Target): object {
     connect_timeout: null,
     // See array-types.ts.
     fetch_types: false,
-    // What waits behind a lost connection is failed at once, not after the driver's growing back-off.
+    // Queries behind a lost connection fail at once, not after the driver's growing back-off.
     backoff: 0,
     prepare: !target.pooler,
     onnotice() {},
@@ -50,13 +50,13 @@ export function sessionOptions(target: Target): object {
       : {
           application_name: target.applicationName,
           statement_timeout: target.statementTimeout,
-          // The server notices within a second that we are gone and ends what it was running for us (PostgreSQL 14).
+          // The server notices within a second that the client is gone and ends its statement (PostgreSQL 14).
           client_connection_check_interval: 1000,
         },
   }
 }
 
-/** What the driver takes as `ssl`; reads the CA certificate, so call it once. */
+/** The driver's `ssl` option; reads the CA certificate, so call it once. */
 export function tlsOptions(database: DatabaseOptions): Target['tls'] {
   if (database.ssl === 'disable') return false
   if (database.ssl !== 'verify-full') return database.ssl

@@ -1,18 +1,19 @@
-// Owns how queries enter the driver's one connection, past the driver's own lines: those serve half of what waited while
-// connecting and let later queries overtake the rest (docs/decisions/0001). Invariant: in order, and nothing is sent behind a
-// statement that the server must describe first. When the connection is gone, what is held is failed by its owner.
+// The queue of queries for the driver's one connection, past the driver's own queues: those serve half of the queries that
+// waited while connecting and let later ones overtake the rest (docs/decisions/0001). Invariant: in order, and no query is sent
+// behind a statement that the server must describe first.
+// If the connection is lost: the owner of the queue fails the queries in it.
 import type { DriverConnection, DriverQuery } from './driver.js'
 
 export interface Wire {
-  /** The driver's connection is there: what was held goes out. */
+  /** The driver's connection is open: queries in the queue are sent. */
   connect(driver: DriverConnection): void
   /** Sends a query, now or as soon as it may follow. */
   enter(query: DriverQuery): void
-  /** The same, before what is held. */
+  /** The same, before the queries in the queue. */
   enterFirst(query: DriverQuery): void
-  /** What was sent has got its answer or its error. */
+  /** A query that was sent has got its answer or its error. */
   answered(): void
-  /** Takes out what was not sent yet. */
+  /** Removes and returns the queries that were not sent yet. */
   drain(): DriverQuery[]
 }
 

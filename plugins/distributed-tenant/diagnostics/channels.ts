@@ -1,13 +1,13 @@
-// Owns the diagnostics channels on which every step is told, one for each area. Metrics, traces, logs, consoles and tests
-// subscribe; no code that does the work counts, logs or traces. What nobody listens to costs one look per step, and whoever
-// wants the rare steps does not make the frequent ones (`lease`, `lookup`, `query`, `access`) cost anything.
+// The diagnostics channels on which every step is published, one for each area. Metrics, traces, logs, consoles and tests
+// subscribe; no code that does the work counts, logs or traces. A step without a subscriber costs one check, and a subscriber
+// of the rare steps does not make the frequent ones (`lease`, `lookup`, `query`, `access`) cost anything.
 
 import { type Channel, channel } from 'node:diagnostics_channel'
 import { guarded } from '../../../events/timers.js'
 import type { ServiceName } from '../types.js'
 import type { Area, PublishedStep, Step } from './steps.js'
 
-/** Every area, and those whose steps come with every request. */
+/** Every area, and those that publish steps with every request. */
 export const areas = [
   'connection',
   'lease',
@@ -40,7 +40,7 @@ const channels = Object.fromEntries(areas.map(area => [area, channel(channelName
 
 export interface PublishStep {
   (step: Step): void
-  /** Whether anybody listens: asked before a frequent step is put into words. */
+  /** Whether the area has a subscriber: checked before a frequent step is built. */
   hasSubscribers(area: Area): boolean
 }
 
@@ -56,9 +56,9 @@ export function createStepPublisher(service: ServiceName, origin: object): Publi
 }
 
 /**
- * Hears the steps of one origin, or of all.
- * @param of the areas to listen to; default all of them. Leave the frequent ones out where they are not needed.
- * @returns how to stop
+ * Subscribes to the steps of one origin, or of all.
+ * @param of the areas; default all of them. Leave the frequent ones out where they are not needed.
+ * @returns the function that unsubscribes
  */
 export function subscribe(
   onStep: (step: PublishedStep) => void,

@@ -5,19 +5,19 @@ import type { TenantId } from '../types.js'
 
 const outgoing = channel('distributed-tenant:outgoing')
 
-/** An event is about to be written down, in the context of what caused it: who carries something along adds headers. */
+/** An event before it is written to the outbox, in the context of its cause: a subscriber that propagates context adds headers. */
 export interface OutgoingEvent {
   readonly subject: string
   readonly tenantId: TenantId
   readonly headers: Record<string, string>
 }
 
-/** Lets whoever listens add headers to an event before it is written. Of no origin: what is carried is the caller's context. */
+/** Lets subscribers add headers to an event before it is written. Without an origin: the headers are of the caller's context. */
 export function collectHeaders(event: OutgoingEvent): void {
   if (outgoing.hasSubscribers) outgoing.publish(event)
 }
 
-/** @returns how to stop */
+/** @returns the function that unsubscribes */
 export function onOutgoingEvent(add: (event: OutgoingEvent) => void): () => void {
   const listener = (message: unknown): void => add(message as OutgoingEvent)
   outgoing.subscribe(listener)

@@ -1,5 +1,5 @@
-// The steps that this plugin publishes on its diagnostics channels, by area. Types only: a part that publishes a step imports its
-// type from here, and a subscriber reads in this file what there is. Durations are in milliseconds.
+// The steps that this plugin publishes on its diagnostics channels, by area. Types only, imported by the parts that publish
+// steps and by their subscribers. Durations are in milliseconds.
 import type { FastifyRequest } from 'fastify'
 import type { EventsReport, LifecycleKind } from '../../../events/index.js'
 import type { ServiceName, TenantId } from '../types.js'
@@ -23,7 +23,7 @@ export interface LeaseReport {
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'
 
-/** `statement` is the same object at both ends. All but `ended` are told in the context of who asks. */
+/** `statement` is the same object at both ends. All but `ended` are published in the context of the caller. */
 export type QueryReport =
   | { readonly type: 'waited'; readonly key: string; readonly ms: number; readonly error?: unknown }
   | { readonly type: 'sent'; readonly key: string; readonly statement: object; readonly operation: string }
@@ -37,9 +37,9 @@ export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'
 export type DirectoryReport =
   | { readonly type: 'lookup'; readonly source: LookupSource; readonly found: boolean; readonly ms: number }
   | { readonly type: 'lookup_failed'; readonly ms: number }
-  /** The changes of the last hour are known: entries in Redis can be told new from old. */
+  /** The changes of the last hour are known: older entries in Redis can be recognised. */
   | { readonly type: 'remote_trusted' }
-  /** An entry in Redis was older than what this replica has heard of. */
+  /** An entry in Redis was older than the revision this replica was notified of. */
   | { readonly type: 'remote_outdated' }
 
 /**
@@ -50,9 +50,9 @@ export type RemoteFlaw = 'garbage' | 'foreign' | 'oversized' | 'outdated'
 
 export type RemoteReport = { type: 'remote_failed' | `remote_${RemoteFlaw}`; error?: unknown }
 
-/** How a request's business with a tenant ended. Told while the request is at hand. */
+/** The end of a request's use of a tenant. Published while the request is at hand. */
 export type AccessReport =
-  /** It had a connection, `leases` times. Told when its client's life is over. */
+  /** It had a connection, `leases` times. Published when its client is released. */
   | { readonly type: 'used'; readonly request: FastifyRequest; readonly tenant: TenantId; readonly leases: number }
   /** `tenants.run` outside any request. */
   | { readonly type: 'ran'; readonly tenant: TenantId; readonly leases: number }
@@ -79,7 +79,7 @@ export interface RoleReport {
   readonly error?: unknown
 }
 
-/** Told before and after each lasting effect. `failed`: the keeper waits; `refused`: a taking fell back. */
+/** Published before and after each lasting effect. `failed`: making spares pauses; `refused`: a tenant got no spare. */
 export interface SpareReport {
   readonly type:
     | 'making'
@@ -101,7 +101,7 @@ export type RetryReport =
   /** Taken by this process, about to be tried again. */
   | { readonly type: 'claimed'; readonly ids: readonly TenantId[] }
   | { readonly type: 'done' | 'failed'; readonly id: TenantId; readonly error?: unknown }
-  /** Not tried: its instance is spared for now. */
+  /** Not tried: the breaker of its instance is open. */
   | { readonly type: 'deferred'; readonly id: TenantId; readonly error: string }
   | { readonly type: 'retry_failed'; readonly error: unknown }
 
@@ -116,7 +116,7 @@ export type SourceReport = {
   readonly id: TenantId
 }
 
-/** From the transaction that accepts a tenant, told before it commits, to the end of what was remembered. */
+/** From the transaction that accepts a tenant, published before it commits, to the removal of the stored first user. */
 export type FirstUserStep = 'remembered' | 'due' | 'made' | 'forgotten'
 
 // Events.
@@ -135,7 +135,7 @@ export type RelayReport =
   | { readonly type: 'claimed'; readonly rows: number }
   | ({ readonly type: 'published' } & Sent)
   | ({ readonly type: 'publish_failed' | 'publish_refused'; readonly error: unknown } & Sent)
-  /** What became of a batch is committed. */
+  /** The results of a batch are committed. */
   | { readonly type: 'recorded'; readonly rows: number }
   /** The stream had lost messages; `rows` wait again. */
   | { readonly type: Loss; readonly rows: number }
@@ -151,7 +151,7 @@ export type DeadLettersReport =
   | { readonly type: 'swept'; readonly rows: number }
   | { readonly type: 'upkeep_failed'; readonly error: unknown }
 
-/** An event is about to be handled: who follows it puts itself around `run`, which must be run once. */
+/** An event before it is handled: a subscriber that traces it wraps `run`, which must be called once. */
 export interface IncomingEvent {
   readonly subject: string
   readonly tenantId: TenantId
@@ -162,11 +162,11 @@ export interface IncomingEvent {
 
 // Reconciliation.
 
-/** `overwritten` and `repaired`: cured. `stopped`: no longer served. `reported`: for people. */
+/** `overwritten` and `repaired`: cured. `stopped`: no longer served. `reported`: needs a person. */
 export interface Drift {
   readonly type: 'drift'
   readonly kind: string
-  /** A tenant's id, or the name of what nobody owns. */
+  /** A tenant's id, or the name of an object without an owner. */
   readonly id: string
   readonly action: 'overwritten' | 'repaired' | 'stopped' | 'reported'
   readonly detail: string
@@ -183,7 +183,7 @@ export type ReconcileReport =
   | Drift
   | { readonly type: 'pass'; readonly everything: boolean; readonly ms: number }
   | { readonly type: 'pass_failed'; readonly error: unknown }
-  /** Another replica is at it. */
+  /** Another replica holds the lock. */
   | { readonly type: 'skipped' }
   | { readonly type: 'identity_unreachable'; readonly error: unknown }
   | { readonly type: 'identity_back' }
@@ -214,7 +214,7 @@ export type TransferStep =
 /** Of a backup and a restore. `restored` is in its place and not served; `committed`: identity has it. */
 export type ArchiveStep = 'dumping' | 'dumped' | 'building' | 'built' | 'pending' | 'swapped' | 'committed' | 'finished'
 
-/** Told after a step is written down, and between: `created` and `closed` are done and not yet written. */
+/** Published after a step is recorded, and between: `created` and `closed` are done and not yet recorded. */
 export interface TransferReport {
   readonly type:
     | TransferStep
@@ -232,10 +232,10 @@ export interface TransferReport {
 
 // Every step.
 
-/** What is told, by area. Durations in milliseconds. Keys of connections are database names. */
+/** Every step, by area. Durations in milliseconds. Keys of connections are database names. */
 export type Step =
   | { readonly area: 'connection'; readonly pool: PoolName; readonly event: PoolReport }
-  /** Tens of thousands a second: listened to only by who needs each. */
+  /** Tens of thousands a second: subscribe only where each is needed. */
   | { readonly area: 'lease'; readonly pool: PoolName; readonly event: LeaseReport }
   | { readonly area: 'lookup'; readonly event: DirectoryReport }
   | { readonly area: 'access'; readonly event: AccessReport }
@@ -256,7 +256,7 @@ export type Step =
   | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }
   | { readonly area: 'dead'; readonly event: DeadLettersReport }
   | { readonly area: 'events'; readonly event: EventsReport }
-  /** One message per statement, twice: when it is sent, in the context of who asks, and when it is over. */
+  /** One message per statement, twice: when it is sent, in the context of the caller, and when it is over. */
   | { readonly area: 'query'; readonly pool: PoolName; readonly event: QueryReport }
   | { readonly area: 'incoming'; readonly event: IncomingEvent }
   | { readonly area: 'start'; readonly event: { type: 'warning' | 'note'; message: string } }

@@ -1,5 +1,5 @@
-// Owns what has happened to connections since the start, in all and per key. Bounded: of more keys than this the one that
-// came first is forgotten, and the sum still has it.
+// The counters of connection events since the start, in total and per key. Bounded: beyond `MOST_KEYS` keys the oldest is
+// dropped from the map, and stays in the sum.
 
 /** Since the start of the process. */
 export interface Counters {

@@ -1,5 +1,5 @@
-// Owns what a connection is worth to its key, and so which idle one is missed least. Pure: it looks and answers. Invariant:
-// what a key has in use is never named, and where an instance has its share only that instance's own are.
+// The choice of the idle connection to evict, by its retention value for its key. Pure. Invariant: a connection in use is
+// never chosen, and where an instance has used up its quota only that instance's own connections are.
 import type { PooledConnection, PoolView, TenantSlot } from './pool-view.js'
 
 /** What a connection is worth to a key that has others, against its only one with as many uses. */
@@ -9,7 +9,7 @@ const SPARE = 0.1
 const SURPLUS_MS = 100
 const HARDLY_USED = 10
 
-/** Whose seat a key can use: anybody's, but where its instance has all it may have, only that instance's own. */
+/** The keys whose connections a key can use: all (null), or only its instance's own where that has used up its quota. */
 export type Eligible = ((key: string) => boolean) | null
 
 export function eligibleFor<L>({ instances }: PoolView<L>, { key }: TenantSlot<L>): Eligible {
@@ -17,7 +17,7 @@ export function eligibleFor<L>({ instances }: PoolView<L>, { key }: TenantSlot<L
 }
 
 /**
- * The idle connection that its key will miss least: used least often of late, shared out over the connections the key has;
+ * The idle connection with the least retention value: used least often of late, shared out over the connections the key has;
  * of equal ones that which has been idle for longest. By frequency rather than by age alone, as most keys that come once
  * do not come again soon (simulated, 100 tenants by Zipf on 50: a fifth fewer misses). Surplus comes first: counts are of
  * a past in which its key was busier (from 10 tenants to 40 on 50 connections: 133 opens, where 30 are needed).
@@ -48,9 +48,9 @@ const isSurplus = <L>({ slot, idleSince, usedWhenIdle }: PooledConnection<L>, no
   slot.live > 1 && now - idleSince > SURPLUS_MS && slot.used - usedWhenIdle < HARDLY_USED
 
 /**
- * How much one of its connections is worth to a key: how often each was used of late, and less while it has others, as it
- * then loses room and need not open another for it. By use alone, tenants that are new to the busy ones took each other's only
- * ones until the counts of the old had aged (from 10 tenants to 40 on 50 connections: three seconds at a tenth of the rate).
+ * The retention value of one connection of a key: how often each was used of late, and less while the key has others, as it
+ * then loses room and need not open another for it. By use alone, tenants that are new evicted each other's only connections
+ * until the counts of the old had aged (from 10 tenants to 40 on 50 connections: three seconds at a tenth of the rate).
  */
 export const worth = <L>({ usesOf }: PoolView<L>, slot: TenantSlot<L>): number =>
   (usesOf(slot) / slot.live) * (slot.live > 1 ? SPARE : 1)

@@ -1,6 +1,6 @@
-// Owns how the budget is shared between the instances of a service, so that one that is frozen or slow costs its own
-// tenants alone: each may have all but a tenth for every other one, and some connects under way. It counts connections and
-// opens none; with one instance there is nothing to share, and nobody makes this.
+// The quota of each PostgreSQL instance in the budget of a service, so that a frozen or slow instance costs only its own
+// tenants: each may have all but a tenth for every other one, and some connects under way. It counts connections and opens
+// none. A service with one instance does not create it.
 import type { Connection } from '../connections/connection.js'
 
 export interface Shares {

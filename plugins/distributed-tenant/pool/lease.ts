@@ -1,5 +1,5 @@
-// Owns one lease: a hold on one connection, alone or in company. Invariant: it is released once, whoever ends it; a
-// connection that somebody still needs is not cut for one that has left.
+// One lease: a hold on one connection, alone or with other statements. Invariant: a lease is released once, and a connection
+// that another lease still needs is not destroyed when one lease is abandoned.
 
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
@@ -10,14 +10,14 @@ import type { Shareable } from './statement-sharing.js'
 /** A hold on one connection, alone or with others. Released once; later calls do nothing. */
 export interface Lease {
   readonly connection: Connection
-  /** Others may run their statements on it meanwhile: then it takes the one of its claim and nothing else. */
+  /** Other leases may run their statements on it meanwhile: then it takes the statement of its claim and nothing else. */
   readonly shares: boolean
   /**
-   * @param as what was left behind; `destroy` also when a query may still be running
+   * @param as the state of the session; `destroy` also when a query may still be running
    * @param types of the parameters of the claim's statement, when that was answered
    */
   release(as: SessionState, types?: readonly number[]): void
-  /** Its statement is still running and nobody waits for it any more: cuts the connection unless others need it. */
+  /** Its statement still runs and its caller has gone: destroys the connection unless other leases need it. */
   abandon(why: Error): void
 }
 
@@ -52,8 +52,8 @@ export class PoolLease implements Lease {
     sharing.settled(this.#shareable, types)
     const last = sharing.size === 0
     if (as === 'destroy') connection.destroy(connectionClosed('the lease ended and left something behind'))
-    else if (onlyGhosts(pooled)) connection.destroy(connectionClosed('nobody waits any more for what runs on it'))
-    // What was not sent yet fails at once: then the last of those has ended it.
+    else if (onlyGhosts(pooled)) connection.destroy(connectionClosed('every caller of its statements has gone'))
+    // Statements that were not sent yet fail at once: the last of those has called `ended` already.
     if (last || sharing.size > 0) this.#ended(pooled, as)
   }
 

@@ -1,6 +1,7 @@
-// Owns the policy of one budget: who may open, whose idle connection is closed for it, who gives way. Pure: it looks and
-// decides, the pool acts. A key without a connection comes first, keys are served in turn, nothing in use is ever taken,
-// a key that has a connection takes none that another may miss soon, and no more are closed than can be opened again at once.
+// The policy of one budget: which key may open a connection, which idle connection is evicted for it, and which key must
+// yield one. Pure: it decides, the pool acts. A key without a connection comes first, keys are served in the order of their
+// waiting, a connection in use is never evicted, a key that has a connection takes none that another may miss soon, and no
+// more are closed than can be opened again at once.
 
 import { type Eligible, eligibleFor, pickVictim, worth } from './eviction.js'
 import type { PooledConnection, PoolView, TenantSlot } from './pool-view.js'
@@ -8,28 +9,28 @@ import type { PooledConnection, PoolView, TenantSlot } from './pool-view.js'
 export type Move<L> =
   | { readonly type: 'open'; readonly slot: TenantSlot<L> }
   | { readonly type: 'evict'; readonly victim: PooledConnection<L> }
-  /** Somebody may grow, but not yet. */
+  /** A key may grow, but not yet. */
   | { readonly type: 'wait'; readonly ms: number }
 
 /** Own waiting before a key that has a connection asks for another (docs/decisions/0002), and before it asks for one of others'. */
 const GROW_AFTER_MS = 5
 const TAKE_AFTER_MS = 100
 
-/** How many seats may be on their way back beyond those that can be opened at once, so that an open need not wait for one. */
+/** Connections that may be closing beyond those that can be opened at once, so that an open need not wait for one. */
 const CLOSING_AHEAD = 1
 
 /** From so many leases for each connection opened, most requests find theirs open, and opening is what slows them. */
 const MOSTLY_FOUND = 4
 
-/** A connection that was lent within this is back soon. */
+/** A connection that was lent within this is expected back soon. */
 const SOON_BACK_MS = 20
 
-/** Who comes back at all comes back within this, when keys are busy. */
+/** A key that is used again at all is used again within this, when keys are busy. */
 const LONG_IDLE_MS = 1_000
 
 /**
- * Connects under way at a time. One when most requests find their connection open and the others take them: a connect costs
- * as much as forty statements, and those who wait for it may wait a little longer for the good of all.
+ * Connects under way at a time. One when most requests find their connection open and must be evicted for others: a connect
+ * costs as much as forty statements, and a longer wait for it costs less than the statements it would slow.
  */
 function gate<L>({ total, budget, maxOpening, usesPerOpen }: PoolView<L>): number {
   const room = total + maxOpening <= budget
@@ -37,19 +38,19 @@ function gate<L>({ total, budget, maxOpening, usesPerOpen }: PoolView<L>): numbe
 }
 
 /**
- * Whether another connection may be closed for somebody. One that is closed long before its seat can be used would have
- * served its own key meanwhile (simulated, 100 tenants by Zipf on 50: 1.6 times the requests).
+ * Whether another connection may be closed to make room. One that is closed long before its place in the budget can be used
+ * would have served its own key meanwhile (simulated, 100 tenants by Zipf on 50: 1.6 times the requests).
  */
 const mayClose = <L>(state: PoolView<L>): boolean =>
   state.closing < Math.max(0, gate(state) - state.opening) + CLOSING_AHEAD
 
-/** What to do next, null when nobody can be helped now. */
+/** The next action, null when no waiter can be served now. */
 export function nextMove<L>(state: PoolView<L>, now: number): Move<L> | null {
   const { instances } = state
   const atOnce = gate(state)
   const mayOpen = (key: string): boolean => (instances?.opening(key) ?? state.opening) < atOnce
   if (state.waiting.size === 0 || !(instances || mayOpen('') || mayClose(state))) return null
-  // Each seat on its way back is promised to the next in turn, who takes nobody else's then.
+  // Each closing connection makes room for the next key in line, which then evicts none.
   let promised = state.closing
   let wait = Number.POSITIVE_INFINITY
   for (const growing of [false, true]) {
@@ -63,7 +64,7 @@ export function nextMove<L>(state: PoolView<L>, now: number): Move<L> | null {
         wait = Math.min(wait, due - now)
         continue
       }
-      // One instance's trouble holds up its own keys.
+      // Trouble of one instance holds up only its own keys.
       if (instances && !mayOpen(slot.key)) continue
       const full = instances?.full(slot.key) ?? false
       if (state.total < state.budget && !full) return mayOpen(slot.key) ? { type: 'open', slot } : null
@@ -81,7 +82,7 @@ export function nextMove<L>(state: PoolView<L>, now: number): Move<L> | null {
 }
 
 /**
- * Whose connection is closed for a key, or the milliseconds after which to look again.
+ * The connection to evict for a key, or the milliseconds after which to look again.
  * @param idleFor milliseconds for which it must have been idle
  */
 function victimOf<L>(state: PoolView<L>, slot: TenantSlot<L>, now: number, idleFor = 0): PooledConnection<L> | number {
@@ -93,10 +94,10 @@ function victimOf<L>(state: PoolView<L>, slot: TenantSlot<L>, now: number, idleF
 }
 
 /**
- * For a key that has one, only what nobody has touched for long, and only when it waits for long: ten keys that want ten
- * each would take each other's fifty in turn, and a connection costs as much as forty statements (docs/decisions/0002: 0.06 of the
- * throughput). Not at all, and slow statements would stand in one line while the seats of keys that came once rest for
- * half an hour.
+ * For a key that has a connection: only one that has been idle for long, and only when the key has waited for long. Ten keys
+ * that want ten each would evict each other's fifty in turn, and a connection costs as much as forty statements
+ * (docs/decisions/0002: 0.06 of the throughput). With no eviction at all, slow statements would stand in one queue while the
+ * connections of keys that came once stay idle for half an hour.
  */
 function victimOfGrowth<L>(state: PoolView<L>, slot: TenantSlot<L>, now: number): PooledConnection<L> | number {
   const early = slot.queue.since + TAKE_AFTER_MS - now
@@ -104,9 +105,9 @@ function victimOfGrowth<L>(state: PoolView<L>, slot: TenantSlot<L>, now: number)
 }
 
 /**
- * Milliseconds within which a key that has more than one is expected to give one back that is worth no more than this, 0
- * when none is. Where all keys fit, there is always one: taking a key's only connection instead makes it take
- * another's, and so on (40 tenants on 50 connections: 490 opens in two seconds, a quarter of the requests).
+ * Milliseconds within which a key that has more than one is expected to return one whose retention value is no more than
+ * this, 0 when none is. Where all keys fit, there is always one: evicting a key's only connection instead makes that key
+ * evict another's, and so on (40 tenants on 50 connections: 490 opens in two seconds, a quarter of the requests).
  */
 function expectedReturnMs<L>(state: PoolView<L>, most: number, now: number, whose: Eligible): number {
   let ms = 0
@@ -119,8 +120,8 @@ function expectedReturnMs<L>(state: PoolView<L>, most: number, now: number, whos
 }
 
 /**
- * True when a key gives up the connection it has just got back, because another without any has its turn before, or
- * because this one has more than one. Not while a seat can be had otherwise, of somebody who will miss it less.
+ * True when a key must yield the connection it has just got back, because a key without any is before it in line, or
+ * because this one has more than one. Not while another connection with less retention value can be evicted.
  */
 export function shouldYield<L>(state: PoolView<L>, slot: TenantSlot<L>, now: number): boolean {
   const whose = eligibleFor(state, slot)
@@ -131,7 +132,7 @@ export function shouldYield<L>(state: PoolView<L>, slot: TenantSlot<L>, now: num
   return slot.live > 1 || expectedReturnMs(state, its, now, whose) === 0
 }
 
-/** Whether a key without a connection has its turn before, or anywhere when this one has more than one. */
+/** Whether a key without a connection is before it in line, or anywhere in line when this one has more than one. */
 function comesAfterAnother<L>(state: PoolView<L>, slot: TenantSlot<L>, whose: Eligible): boolean {
   let promised = state.closing
   for (const other of state.waiting) {

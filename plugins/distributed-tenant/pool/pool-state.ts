@@ -1,5 +1,6 @@
-// Owns the books of one pool: which connections there are, of which key, in which state. Pure: it moves entries and counts,
-// and opens or closes nothing. Invariant: a seat is taken from before connect until the server has let go.
+// The state of one pool: its connections, their keys and their counts. Pure: it moves connections between sets and counts
+// them, and opens or closes nothing. Invariant: a connection counts against the budget from before connect until the server
+// has closed it.
 
 import type { ConnectionCounts } from '../api.js'
 import type { Connection } from '../connections/connection.js'
@@ -10,10 +11,10 @@ import { createSharedConnection } from './statement-sharing.js'
 import { createFrequency } from './usage-frequency.js'
 import { createQueue } from './wait-queue.js'
 
-/** `opened`, `taken` and `refused` are counted since the start. */
+/** `opened`, `evicted` and `refused` are counted since the start. */
 export interface PoolInfo extends Counters, ConnectionCounts {
   readonly budget: number
-  /** Those that have a connection, or wait for one. */
+  /** Keys that have a connection, or wait for one. */
   readonly keys: ReadonlyMap<string, ConnectionCounts>
   /** Of every key since the start, see counters.ts. */
   readonly counted: ReadonlyMap<string, Counters>
@@ -22,21 +23,21 @@ export interface PoolInfo extends Counters, ConnectionCounts {
 export interface PoolState<L> {
   readonly connections: ReadonlySet<PooledConnection<L>>
   readonly slots: ReadonlyMap<string, TenantSlot<L>>
-  /** What the policy looks at. */
+  /** The input of the policy. */
   view(): PoolView<L>
-  /** The entry of a key, made if it is new. */
+  /** The slot of a key, made if it is new. */
   slot(key: string): TenantSlot<L>
-  /** True when anybody waits. */
+  /** True when a waiter waits for any key. */
   hasWaiters(): boolean
-  /** True when somebody waits for another key than this. */
+  /** True when a waiter waits for another key than this. */
   hasOtherWaiters(slot: TenantSlot<L>): boolean
-  /** A key has a waiter: in the line of turns, unless it stands there already. */
+  /** A key has a waiter: added to the line of keys, unless it stands there already. */
   enqueue(slot: TenantSlot<L>): void
   /** A waiter of a key was served: to the end of the line, or out of it. */
   served(slot: TenantSlot<L>): void
-  /** A waiter left, or a connection is gone: out of the line if nobody waits, forgotten if there is nothing else. */
+  /** A waiter left, or a connection is closed: removes a key without waiters from the line, and a slot that is empty. */
   tidy(slot: TenantSlot<L>): void
-  /** A waiter's time was over. */
+  /** A waiter's acquire timeout was over. */
   refused(slot: TenantSlot<L>): void
   opening(slot: TenantSlot<L>, connection: Connection): PooledConnection<L>
   opened(pooled: PooledConnection<L>): void
@@ -45,11 +46,11 @@ export interface PoolState<L> {
   /** One more statement on a connection that is in use. */
   joined(pooled: PooledConnection<L>): void
   returned(pooled: PooledConnection<L>): void
-  /** We are about to close it. */
+  /** The pool is about to close it. */
   markClosing(pooled: PooledConnection<L>, reason: CloseReason): void
-  /** We closed it or it was lost: nobody gets it any more, its seat stays taken. @returns whether it was still opening */
+  /** Closed by the pool, or lost: it is leased no more, and counts until `forget`. @returns whether it was still opening */
   detach(pooled: PooledConnection<L>): boolean
-  /** The server has let go. */
+  /** The server has closed it. */
   forget(pooled: PooledConnection<L>): void
   info(): PoolInfo
 }
@@ -63,7 +64,7 @@ export interface PoolStateOptions {
   readonly instances?: InstanceShares | undefined
 }
 
-/** Uses for each seat of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
+/** Uses for each connection of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
 const ERA_PER_SEAT = 50
 
 /** What the latest open weighs among those before it: ten change the picture. */

@@ -1,4 +1,4 @@
-// Owns the shapes of one pool's books: its connections, its keys, and what the policy is told of both. Types alone.
+// The types of one pool's state: its connections, its slots, and the view that the policy reads.
 
 import type { Connection } from '../connections/connection.js'
 import type { CloseReason } from '../diagnostics/steps.js'
@@ -9,22 +9,22 @@ import type { KeyQueue } from './wait-queue.js'
 export interface PooledConnection<L> {
   readonly connection: Connection
   readonly slot: TenantSlot<L>
-  /** Whose statements run on it. */
+  /** The statements that run on it. */
   readonly sharing: SharedConnection
-  /** Of those, the ones that nobody waits for any more. */
+  /** Of those, the ones whose caller has gone. */
   abandoned: number
-  /** `leaving`: closed by us or lost; its seat is taken until the server has let go. */
+  /** `leaving`: closed by the pool or lost; it counts against the budget until the server has closed it. */
   state: 'opening' | 'idle' | 'leased' | 'leaving'
   idleSince: number
-  /** How often its key had been used then. */
+  /** The number of uses of its key at that time. */
   usedWhenIdle: number
-  /** To be closed when it comes back. */
+  /** To be closed when it is returned. */
   closeOnReturn: boolean
-  /** Why we closed it, null while we have not. */
+  /** Why the pool closed it, null while it has not. */
   closing: CloseReason | null
 }
 
-/** What the pool knows about one key. */
+/** The state of one key. */
 export interface TenantSlot<L> {
   readonly key: string
   readonly queue: KeyQueue<L>
@@ -35,7 +35,7 @@ export interface TenantSlot<L> {
   live: number
   opening: number
   inUse: number
-  /** The connection on which its statements come together. */
+  /** The connection that its statements share. */
   shared: PooledConnection<L> | null
   /** How often it is used, of late and in all. */
   readonly tally: Tally
@@ -52,13 +52,13 @@ export interface PoolView<L> {
   readonly maxOpening: number
   /** Every key that has a connection or waits for one. */
   readonly slots: ReadonlyMap<string, TenantSlot<L>>
-  /** Keys with waiters, in the order of their turn. */
+  /** Keys with waiters, in the order in which they are served. */
   readonly waiting: ReadonlySet<TenantSlot<L>>
-  /** Idle members, the one idle for longest first. */
+  /** Idle connections, the one idle for longest first. */
   readonly idle: ReadonlySet<PooledConnection<L>>
   readonly total: number
   readonly opening: number
-  /** Seats that we are about to get back from connections that we closed. */
+  /** Connections that the pool has closed and the server has not yet. */
   readonly closing: number
   /** How often a key was used of late. */
   readonly usesOf: (slot: TenantSlot<L>) => number
@@ -68,11 +68,11 @@ export interface PoolView<L> {
   readonly instances?: InstanceShares | undefined
 }
 
-/** What of the budget the instance of a key may have. */
+/** The quota of each key's instance in the budget. */
 export interface InstanceShares {
   /** Connects under way to it: so many may be under way to each instance. */
   opening(key: string): number
-  /** Whether it has all it may have: then only its own give way to its keys. */
+  /** Whether it has used up its quota: then only its own connections are evicted for its keys. */
   full(key: string): boolean
   same(key: string, other: string): boolean
 }

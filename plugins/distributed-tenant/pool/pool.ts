@@ -1,8 +1,8 @@
-// Owns the connections of one budget, keyed by database: their lives, and who holds which. Who may open and who gives way
-// is the policy's, who may share one is its company's, the counts are in the seats. Invariants: never more sockets than the
-// budget, counted from before connect until the server has let go; a connection has one holder at a time, or several that
-// each run one plain read; an in-use one is never taken; every wait ends.
-// A server that is gone costs each waiter one error; only a login that has another password is tried again.
+// The connections of one budget, keyed by database: their lives and their leases. `policy.ts` decides which key may open a
+// connection and which must yield one, `statement-sharing.ts` which statements share one, `pool-state.ts` keeps the counts.
+// Invariants: never more sockets than the budget, counted from before connect until the server has closed them; a connection
+// has one lease at a time, or several that each run one plain read; a connection in use is never evicted; every wait ends.
+// If the server is down: each waiter gets one error; only a login whose password has changed is tried again.
 
 import { every, guarded } from '../../../events/timers.js'
 import type { Connection } from '../connections/connection.js'
@@ -19,7 +19,7 @@ import type { Scope, Waiter } from './wait-queue.js'
 export type { Lease } from './lease.js'
 export type { PoolInfo } from './pool-state.js'
 
-/** Called for each statement, so not with an object that nobody may want. */
+/** Called for each statement, so with plain arguments: an object would be made also without a subscriber. */
 export type ReportLease = (type: LeaseReport['type'], key: string, waitedMs: number) => void
 
 export interface PoolOptions {
@@ -38,23 +38,23 @@ export interface PoolOptions {
   /** Where keys are of several instances. */
   readonly instances?: InstanceShares | undefined
   readonly open: (key: string) => Connection
-  /** After a connect that failed: whether another one at once may do better. */
+  /** After a connect that failed: whether another attempt at once may succeed. */
   readonly again?: (key: string) => boolean
-  /** What a waiter gets when its time is over. */
+  /** The error of a waiter whose acquire timeout is over. */
   readonly refusal: () => Error
   readonly report: (report: PoolReport) => void
   readonly reportLease?: ReportLease
 }
 
 export interface Pool {
-  /** What can be had at once: a place in company for a claim, a connection that rests, or nothing. */
+  /** A lease that is available at once: on a shared connection for a claim, on an idle connection, or null. */
   take(key: string, shareable: Shareable | null): Lease | null
-  /** @throws the refusal when the budget stays spent, or the error of the connect */
+  /** @throws the refusal when the budget stays exhausted, or the error of the connect */
   acquire(key: string, scope: Scope, shareable?: Shareable | null): Promise<Lease>
   info(): PoolInfo
-  /** Lets go of every idle connection of a key and of the others as they come back. */
+  /** Closes every idle connection of a key, and the others as they are returned. */
   evict(key: string): Promise<void>
-  /** Refuses waiters, closes what is idle, gives what is in use the deadline, then cuts it. */
+  /** Refuses waiters, closes idle connections, gives those in use the deadline, then destroys them. */
   close(deadlineMs: number): Promise<void>
 }
 
@@ -63,8 +63,8 @@ const RESET_DEADLINE_MS = 5_000
 const GROW_AGAIN_MS = 1_000
 
 /**
- * Leaves nothing of a session but its prepared statements, in one round trip, also after a failed transaction (docs/decisions/0011). A
- * seed cannot be taken back, only be replaced by one that nobody knows.
+ * Resets everything of a session but its prepared statements, in one round trip, also after a failed transaction
+ * (docs/decisions/0011). A seed cannot be unset, only be replaced by a random one.
  */
 export const RESET =
   'rollback; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp; ' +
@@ -83,9 +83,9 @@ export function createPool(options: PoolOptions): Pool {
   function take(key: string, shareable: Shareable | null): Lease | null {
     if (closed) return null
     const slot = state.slots.get(key)
-    // Whoever came before has its turn before.
+    // Waiters of the key that came before are served before.
     if (!slot || slot.queue.length > 0) return null
-    // Company before rest: what is sent together is one write.
+    // A shared connection before an idle one: statements that are sent together are one write.
     if (shareable && slot.shared && mayJoin(slot.shared, shareable)) return join(slot.shared, shareable)
     // The one used last: the others may then become idle for long.
     const pooled = slot.idle.at(-1)
@@ -107,7 +107,7 @@ export function createPool(options: PoolOptions): Pool {
       },
       left: () => {
         state.tidy(slot)
-        // Who stood behind may go with others where this one could not.
+        // The waiters behind it may share a connection that this one could not.
         if (slot.shared) fill(slot.shared)
       },
     })
@@ -139,14 +139,14 @@ export function createPool(options: PoolOptions): Pool {
     return new PoolLease(pooled, shareable, shares, ended)
   }
 
-  /** A lease is over: the others on its connection, if any, get more company; otherwise it is given back. */
+  /** A lease is over: waiters join the others on its connection, if any; otherwise it is given back. */
   function ended(pooled: PooledConnection<Lease>, as: SessionState): void {
     if (pooled.sharing.size > 0) fill(pooled)
     else if ((as === 'reset' || options.alwaysReset) && options.pooling && !pooled.connection.lost) void reset(pooled)
     else giveBack(pooled)
   }
 
-  /** More company for a connection on which some are left, in the order of the line. */
+  /** Lets waiters join a shared connection, in the order of the queue. */
   function fill(pooled: PooledConnection<Lease>): void {
     const { slot } = pooled
     for (;;) {
@@ -184,7 +184,7 @@ export function createPool(options: PoolOptions): Pool {
     pump()
   }
 
-  /** Gives a connection to the next waiter of its key, or lets it rest. */
+  /** Gives a connection to the next waiter of its key, or parks it. */
   function offer(pooled: PooledConnection<Lease>): void {
     const { slot } = pooled
     const waiter = slot.queue.next()
@@ -199,7 +199,7 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
-  /** Opens, or makes room for, whoever's turn it is. */
+  /** Opens a connection for the next key in line, or evicts one to make room. */
   function pump(): void {
     while (!closed && state.hasWaiters()) {
       const move = nextMove(state.view(), performance.now())
@@ -247,7 +247,7 @@ export function createPool(options: PoolOptions): Pool {
         else offer(pooled)
         pump()
       },
-      () => {}, // Told by `watch` before: the loss of a connection is known when its failure to open is not yet.
+      () => {}, // `watch` has reported it: the loss of a connection is known before its failure to open is.
     )
     void connection.closed.then(() => {
       state.forget(pooled)
@@ -258,8 +258,8 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   /**
-   * After a connect that failed: those who waited for it are told at once, as trying again for each in turn would make the
-   * last wait for all. With a connection that works, they wait for that one.
+   * After a connect that failed, its waiters are rejected at once, as trying again for each in turn would make the last wait
+   * for all. With a connection that works, they wait for that one.
    */
   function refuseWaiters(slot: TenantSlot<Lease>, error: Error): void {
     if (slot.live > 0) slot.growAfter = performance.now() + GROW_AGAIN_MS

@@ -1,7 +1,7 @@
-// Owns who may send a statement on a connection on which others of the same key are running: what is sent together is one
-// write, and a connection more costs as much as forty statements. Pure. Invariants: only reads that leave nothing behind,
-// whose parameters cannot fail on their way to the wire (the driver would fail the one in front, docs/decisions/0003), and that
-// this connection has answered fast the last times; nobody joins behind one that is late.
+// The rules by which statements of one key share a connection: statements that are sent together are one write, and another
+// connection costs as much as forty statements. Pure. Invariants: only reads that leave nothing in the session, whose
+// parameters cannot fail on their way to the wire (the driver would fail the one in front, docs/decisions/0003), and that
+// this connection has answered fast the last times; no statement joins behind one that is late.
 import type { DriverQuery } from '../connections/driver.js'
 import { isPlainRead } from '../connections/session-state.js'
 import { COUNTED, currentTurn } from './event-loop-turns.js'
@@ -14,18 +14,18 @@ export interface Shareable {
 }
 
 export interface SharedConnection {
-  /** Statements on the wire, also of requests that have left. */
+  /** Statements on the wire, also of requests that are over. */
   readonly size: number
-  /** True when this statement may be sent behind, or be the first. `others`: somebody waits for the budget. */
+  /** True when this statement may be sent behind others, or be the first. `others`: a waiter of another key waits. */
   canJoin(shareable: Shareable, others: boolean): boolean
   /** One more on the wire, with its claim if it has one. */
   join(shareable: Shareable | null): void
   /**
-   * The one in front has ended. With the types of its parameters when it was answered; a claim that failed has to earn its
-   * trust again, as its session may know the statement in another way now.
+   * The statement in front has ended; `types` are those of its parameters when it was answered. A claim that failed is not
+   * trusted until it is fast again, as its session may know the statement in another way now.
    */
   settled(shareable: Shareable | null, types?: readonly number[]): void
-  /** Nobody joins any more until all have left. */
+  /** No statement joins any more until all have ended. */
   closeToOthers(): void
 }
 
@@ -37,9 +37,9 @@ const FAST_TURNS = COUNTED - 1
 /** So many fast answers in a row before a template shares; after a slow one many more. */
 const TRUSTED = 3
 const DISTRUST = -32
-/** While others wait for the budget a company ends after this, so that its connection can be given up to them. */
+/** While others wait for the budget no statement joins after this, so that the connection can be yielded to them. */
 const MOST_MS_WHILE_OTHERS_WAIT = 5
-/** What is longer holds up those behind it on the wire. */
+/** A longer string holds up the statements behind it on the wire. */
 const LONGEST = 4_096
 
 interface Known {
@@ -80,7 +80,7 @@ function kindOf(value: unknown): string {
 
 /** The driver writes a string or number as one of these by making a date of it. */
 const timestamps: ReadonlySet<number> = new Set([1082, 1114, 1184])
-/** As one of these it writes it as it is. Not of them: bytea, json and arrays, for which it has writers that may throw. */
+/** As one of these it writes it as it is. Not among them: bytea, json and arrays, whose serializers may throw. */
 const plain: ReadonlySet<number> = new Set([
   16, 18, 19, 20, 21, 23, 25, 26, 650, 700, 701, 790, 829, 869, 1042, 1043, 1083, 1186, 1266, 1700, 2950,
 ])
@@ -93,7 +93,7 @@ function writable(value: unknown, type: number | undefined): boolean {
   return plain.has(type)
 }
 
-/** The company on one connection. */
+/** The sharing of one connection. */
 export function createSharedConnection(
   fastMs = FAST_MS,
   now: () => number = () => performance.now(),
@@ -105,7 +105,7 @@ export function createSharedConnection(
   let frontSince = 0
   let frontTurn = 0
 
-  /** The loop has had time to hear from the statement in front, and has not. */
+  /** The event loop has had time to read the answer of the statement in front, and has not. */
   const isLate = (at: number): boolean => at - frontSince > fastMs && currentTurn() - frontTurn > FAST_TURNS
 
   function knows({ template, shape, values }: Shareable): boolean {
@@ -126,7 +126,7 @@ export function createSharedConnection(
       return !isLate(at) && !(others && at - since > MOST_MS_WHILE_OTHERS_WAIT)
     },
     join(shareable) {
-      // Only of claims anybody asks how long they take.
+      // Only the duration of a claim is used.
       if (size++ > 0 || !shareable) return
       since = frontSince = now()
       frontTurn = currentTurn()

@@ -1,5 +1,5 @@
-// Owns how often each key is used: a count that is halved once an era, an era being so many uses of all keys together. A
-// key that has left is remembered for one era more, so that it need not begin again. Pure; bounded by the length of an era.
+// The usage count of each key, halved once an era, an era being so many uses of all keys together. The count of a removed
+// key is kept for one era more, so that it need not begin again. Pure; bounded by the length of an era.
 
 export interface Tally {
   uses: number
@@ -7,11 +7,11 @@ export interface Tally {
 }
 
 export interface Frequency {
-  /** The tally of a key that comes, with what is remembered of it. */
+  /** The tally of a key that is added, with the count that is kept of it. */
   begin(key: string): Tally
   count(tally: Tally): void
   of(tally: Tally): number
-  /** The key has left. */
+  /** The key is removed. */
   end(key: string, tally: Tally): void
 }
 

@@ -1,14 +1,14 @@
-// Owns the line of those who wait for one key: in order, each with a deadline, each out of it as soon as its scope is over.
+// The queue of waiters of one key: in order, each with a deadline, each removed as soon as its scope is over.
 // Pure: no I/O.
 
 import { guarded } from '../../../events/timers.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Shareable } from './statement-sharing.js'
 
-/** Who waits. Once `over`, it gets nothing any more, so an aborted request never opens a connection. */
+/** The scope of a waiter. Once `over`, it gets nothing any more, so an aborted request never opens a connection. */
 export interface Scope {
   readonly over: boolean
-  /** Calls back once when it is over; returns how to stop listening. */
+  /** Calls back once when it is over; returns the function that unsubscribes. */
   onOver(leave: () => void): () => void
 }
 
@@ -21,22 +21,22 @@ export interface Waiter<T> {
 }
 
 export interface WaitOptions {
-  /** What it would share a connection with, see statement-sharing.ts. */
+  /** Its claim to share a connection, see statement-sharing.ts. */
   readonly shareable: Shareable | null
-  /** What it is refused with at its deadline. */
+  /** The error at its deadline. */
   readonly refuse: (waitedMs: number) => Error
-  /** Called when it left without having been served. */
+  /** Called when it left without a lease. */
   readonly left: () => void
 }
 
 export interface KeyQueue<T> {
   readonly length: number
-  /** When the first of them joined (`performance.now()`), Infinity when nobody waits. */
+  /** When the first of them joined (`performance.now()`), Infinity when the queue is empty. */
   readonly since: number
   wait(scope: Scope, options: WaitOptions): Promise<T>
-  /** Looks at the first one. */
+  /** The first one, which stays in the queue. */
   first(): Waiter<T> | null
-  /** Takes the first one out of the line. */
+  /** Removes the first one from the queue. */
   next(): Waiter<T> | null
 }
 
@@ -67,11 +67,11 @@ export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
           left()
         }
         let last: NodeJS.Immediate | undefined
-        // Behind a blocked event loop a connection that was given back meanwhile is still its own.
+        // Behind a blocked event loop a connection that was returned in time is still given to it.
         const timer = setTimeout(() => {
           last = setImmediate(() => guarded(() => leave(() => refuse(waited()))))
         }, deadlineMs)
-        const off = scope.onOver(() => leave(() => connectionClosed('the request was over before its turn came')))
+        const off = scope.onOver(() => leave(() => connectionClosed('the request ended before a connection was free')))
         const settle = () => {
           clearTimeout(timer)
           clearImmediate(last)

@@ -1,8 +1,9 @@
-// Owns the client a handler gets: tagged queries that lease a connection when they are first awaited, transactions on a
-// connection of their own. Invariant: once its scope is over no query reaches the wire and every lease is back; a query
-// still running then costs its connection, unless others share that. When the server is gone, each query in flight fails
-// once, with one code. One whose tenant is served no more gets no connection, and loses what it holds within a second and a
-// little. A client is made for every request, so what can be is on prototypes and shared by all of a pool.
+// The client of a handler: tagged queries that lease a connection when they are first awaited, transactions on a connection
+// of their own. A client is made for every request, so its methods are on prototypes and its options shared by a pool.
+// Invariant: once its scope is over no query reaches the wire and every lease is back; a query still running then costs its
+// connection, unless others share that. A client whose tenant is no longer served gets no connection, and loses those it
+// holds within a second and a little.
+// If the server is down: each query in flight fails once, with one code.
 
 import type { Codecs, Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
@@ -19,12 +20,12 @@ import { createDeadlines, type Deadlines, type Expiring } from './statement-dead
 import { createTagMaker, type TagMaker } from './tagged-template.js'
 import { bind, transaction, untilLost } from './transaction.js'
 
-/** Asked before each lease, and again while one is held: nothing, at once or later, when it may be. @throws the refusal */
+/** Called before each lease, and again while one is held; returns, at once or later, when it may. @throws the refusal */
 export type Admit = () => void | Promise<void>
 
 /** How often a client that holds a connection is admitted anew: a transaction or a cursor may last for long. */
 const ADMIT_AGAIN_MS = 1_000
-/** For so long a client keeps what it holds while it cannot be told whether it is still admitted. */
+/** A client keeps its connections for so long while its admission cannot be checked. */
 const UNKNOWN_FOR_MS = 10_000
 
 export interface ClientsOptions {
@@ -34,7 +35,7 @@ export interface ClientsOptions {
   readonly queryTimeout: number
   readonly unavailable: () => Error
   readonly follow?: Follow
-  /** After a write that the server refused: what its caller is told instead, if there is more to say. */
+  /** After a write that the server refused: a better error for the caller, if there is one. */
   readonly refusedWrite?: UseOptions['refusedWrite']
 }
 
@@ -191,9 +192,9 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring, 
     return use
   }
 
-  /** It has held connections for a while: cuts them when its tenant is served no more. */
+  /** It has held connections for a while: destroys them when its tenant is no longer served. */
   expire(): void {
-    // The next lease asks by itself.
+    // The next lease checks by itself.
     if (this.over || this.#uses.length === 0 || !this.#admit) return
     try {
       const asked = this.#admit()

@@ -1,6 +1,7 @@
-// Owns one use of a leased connection: statements within their deadline, our own commands, what is left behind. Invariant:
-// it ends once, and a connection whose server may still be busy with it is given to nobody but those who share it already.
-// A server that does not answer costs the connection at the deadline.
+// One use of a leased connection: statements within their deadline, our own commands, the state left in the session.
+// Invariant: it ends once, and a connection whose server may still be busy with it is leased to no other caller but those
+// that share it already.
+// If the server does not answer: the connection is destroyed at the deadline.
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
@@ -16,14 +17,14 @@ import type { CodecOwner } from './tagged-template.js'
 /** The server's own guard comes first and leaves the connection whole; ours is for a server that does not answer. */
 export const GRACE_MS = 100
 
-/** Whose use it is. */
+/** The client of a use. */
 export interface Owner extends CodecOwner {
   readonly over: boolean
 }
 
 export class LeasedConnection implements StatementOwner {
   readonly connection: Connection
-  /** What its caller asked of the transaction under way. */
+  /** Whether its caller asked for a transaction that is read only. */
   readOnly = false
   readonly lease: Lease
   readonly options: UseOptions
@@ -42,8 +43,8 @@ export class LeasedConnection implements StatementOwner {
   }
 
   /**
-   * Sends one query; `ending` hears of its end once, before the caller. `left`: what it leaves behind, where its sender
-   * knows better than its text.
+   * Sends one query; `ending` is called at its end once, before the caller's promise settles. `left`: the state that it
+   * leaves in the session, where its sender knows more than its text shows.
    */
   send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null, left?: SessionState): void {
     const codecs = query.codecs ?? this.#user.codecs
@@ -76,7 +77,7 @@ export class LeasedConnection implements StatementOwner {
     }
   }
 
-  /** What the caller sees of a failure on this connection. */
+  /** The error that the caller sees for a failure on this connection. */
   failure(error: unknown, cancelled = false): unknown {
     const { connection, options } = this
     const refused = refusedByServer(error)
@@ -95,7 +96,7 @@ export class LeasedConnection implements StatementOwner {
     return this.#user.over && connection.lost ? withCause(new TenantClientReleased(), error) : seen
   }
 
-  /** Says that something may be left behind. */
+  /** Records state that a statement may have left in the session. */
   taint(what: SessionState): void {
     if (what === 'destroy' || this.#aftermath === 'clean') this.#aftermath = what
   }
@@ -115,13 +116,13 @@ export class LeasedConnection implements StatementOwner {
     this.lease.release(this.#running > 0 ? 'destroy' : this.#aftermath, this.#types)
   }
 
-  /** Its user may have no connection any more, and is told so: what runs is cut, unless others need the connection. */
+  /** Its client may have no connection any more and gets that error: destroys the connection, unless others need it. */
   cut(error: Error): void {
     if (this.#statement) this.#statement.abandon(error, error)
     else this.connection.destroy(error)
   }
 
-  /** Its user is gone: what still runs is cut, unless others need its connection. */
+  /** Its client is released: destroys a connection with a running statement, unless others need it. */
   abandon(why: Error): void {
     if (this.#statement) this.#statement.abandon(new TenantClientReleased(), why)
     else {

@@ -1,19 +1,19 @@
-// Owns reading by cursor. The driver's own `for await` ends as if all rows had come when the connection is lost between two
-// batches (docs/decisions/0001), so ours stands on its callback form, whose promise does fail.
+// Reading by cursor. The driver's own `for await` ends as if all rows had come when the connection is lost between two
+// batches (docs/decisions/0001), so ours uses its callback form, whose promise does fail.
 import type { DriverQuery } from '../connections/driver.js'
 
 type CursorFn = (rows: unknown) => unknown
 
 type Native = (rows: number, fn: CursorFn) => Promise<unknown>
 
-/** `cursor` with the arguments of its caller. `end` is the driver's word for "no more rows, please". */
+/** `cursor` with the arguments of its caller. `end` is the driver's answer for "no more rows, please". */
 export function readByCursor(native: Native, end: unknown, [rowsOrFn, maybeFn]: readonly unknown[]): unknown {
   const rows = typeof rowsOrFn === 'number' ? rowsOrFn : 1
   const fn = typeof rowsOrFn === 'function' ? rowsOrFn : maybeFn
   return fn ? native(rows, fn as CursorFn) : batches(native, rows, end)
 }
 
-/** Not a race with the end: whatever a race was won by stays in memory for as long as the end has not come. */
+/** Not a race with the end: the winner of each race would stay in memory for as long as the end has not come. */
 async function* batches(native: Native, rows: number, end: unknown): AsyncGenerator<unknown> {
   let arrived: (batch: Promise<{ rows: unknown } | null> | { rows: unknown } | null) => void = () => {}
   let over: Promise<null> | undefined
@@ -22,7 +22,7 @@ async function* batches(native: Native, rows: number, end: unknown): AsyncGenera
       arrived = resolve
       if (over) resolve(over)
     })
-    // Also heard when nobody waits for it any more.
+    // A rejection is handled also when the reader has left.
     batch.catch(() => {})
     return batch
   }
@@ -69,8 +69,8 @@ export interface Batch {
 }
 
 /**
- * Stands between the driver and the function that reads. The driver neither waits for it with the last batch nor hears it
- * fail there; and when it fails before, the cursor must be closed before anybody else may use the connection.
+ * A wrapper of the function that reads. The driver neither waits for it with the last batch nor sees it fail there; and when
+ * it fails before, the cursor must be closed before the connection is used again.
  */
 export function watchReader(query: DriverQuery, end: unknown, batch: Batch): Reader | null {
   const { cursorFn } = query
@@ -90,7 +90,7 @@ export function watchReader(query: DriverQuery, end: unknown, batch: Batch): Rea
         return end
       },
     )
-    // The driver would ask a socket that is no more for the next batch, which ends the process (docs/decisions/0001): no answer.
+    // The driver would ask a closed socket for the next batch, which ends the process (docs/decisions/0001): no answer.
     return last.then(answer => (batch.lost() ? new Promise(() => {}) : answer))
   }
   return {

@@ -1,5 +1,5 @@
-// Owns what is told of a client's waits and statements. Neither text nor values leave this file, only the first word of a
-// statement. While nobody listens each costs one look.
+// The steps of a client's waits and statements. Neither text nor values leave this file, only the first word of a statement.
+// Without a subscriber each costs one check.
 
 import type { DriverQuery } from '../connections/driver.js'
 import type { PublishStep } from '../diagnostics/channels.js'

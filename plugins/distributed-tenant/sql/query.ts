@@ -1,6 +1,5 @@
-// Owns what a handler holds when it has written a query: the driver's own lazy query, made by us so that what differs (who
-// takes it, cursors, COPY) stands on one prototype and costs nothing per query. Invariant: nothing is sent before it is
-// awaited or told to execute.
+// The query of a handler: the driver's own lazy query, made by us so that our differences (where it enters, cursors, COPY)
+// are on one prototype and cost nothing per query. Invariant: a query is not sent before it is awaited or executed.
 import { type Driver, type DriverQuery, queryClassOf, unheard } from '../connections/driver.js'
 import { cancelledByCaller } from '../connections/failures.js'
 import { TenantClientMethod } from '../errors.js'
@@ -9,7 +8,7 @@ import { readByCursor } from './cursor.js'
 export const COPY_REFUSED =
   'COPY holds a connection for as long as its reader likes; use a cursor, or insert rows in batches'
 
-/** Takes a query that was awaited. */
+/** Receives a query that was awaited. */
 export type Enter = (query: DriverQuery) => void
 
 export interface QueryMaker {
@@ -58,7 +57,7 @@ export function createQueryMaker(builder: Driver): QueryMaker {
       return this.then(undefined, onRejected)
     }
 
-    /** Starts it without anybody awaiting it; whoever does later still hears of its failure. */
+    /** Starts it without a caller that awaits it; one that awaits it later still gets its failure. */
     override async handle(): Promise<void> {
       if (this.executed) return
       unheard(this)
@@ -66,9 +65,9 @@ export function createQueryMaker(builder: Driver): QueryMaker {
     }
 
     /**
-     * The driver looks here when the server has refused a statement, and sends a prepared one again then: behind what others
-     * have sent on the same connection meanwhile, so that answers go to the wrong statement. One that shares its connection
-     * fails instead, and is sent again by us, alone (see statement.ts).
+     * The driver reads this when the server has refused a statement, and then sends a prepared one again: behind statements
+     * that others have sent on the same connection meanwhile, so that answers go to the wrong statement. A statement that
+     * shares its connection fails instead, and is sent again by us, alone (see statement.ts).
      */
     get retried(): unknown {
       if (this.shares) this.prepared = false
@@ -76,7 +75,7 @@ export function createQueryMaker(builder: Driver): QueryMaker {
     }
 
     set retried(error: unknown) {
-      // Written anew: the driver would write what it has written already, and of a `t` for true make an `f`.
+      // Parameters must be serialised again: the driver would serialise its own output, turning `t` (true) into `f`.
       Object.assign(this, { again: error, parameters: undefined })
       this.turn?.(false)
     }
@@ -93,7 +92,7 @@ export function createQueryMaker(builder: Driver): QueryMaker {
   }
 }
 
-/** A moment later, as in the driver: what is chained behind (`values()`, `cancel()`) still counts. */
+/** A moment later, as in the driver: calls that are chained behind (`values()`, `cancel()`) still count. */
 async function start(query: DriverQuery): Promise<void> {
   query.executed = true
   await null

@@ -1,6 +1,6 @@
-// Refuses statements that would do something else than they say on a leased connection: transactions by hand, settings that
-// last for a transaction there is none of, and large objects. Decided from the text, before anything is sent. A text that
-// cannot hold any of them costs one look.
+// Refusal of statements whose effect on a leased connection would differ from their text: transactions by hand, settings
+// for a transaction that does not exist, and large objects. Decided from the text, before it is sent. A text that cannot
+// hold any of them costs one check.
 
 import type { DriverQuery } from '../connections/driver.js'
 import { composes, textOf } from '../connections/session-state.js'
@@ -8,8 +8,8 @@ import { makesRoutine, statementsOf, type Token } from '../connections/statement
 import { TenantStatementRefused } from '../errors.js'
 
 const OUTSIDE =
-  'a statement outside of sql.begin has a session for itself alone, and what it leaves there ends with it (a transaction, ' +
-  'SET, set_config(…, false), a temporary table, a session’s lock). Put what belongs together into ' +
+  'a statement outside of sql.begin has a session for itself alone, and state that it leaves there ends with it (a transaction, ' +
+  'SET, set_config(…, false), a temporary table, a session’s lock). Put statements that belong together into ' +
   '`sql.begin(async sql => { … })`; several statements in one `sql.unsafe` are one transaction without it'
 const INSIDE =
   'the transaction is begun and ended by sql.begin, which commits when its function resolves and rolls back when it ' +
@@ -18,7 +18,7 @@ const LARGE_OBJECTS =
   'a large object stands outside of the tables, so that a tenant’s rights, backup, import and move do not cover it. Use ' +
   'bytea: store the content in a column of that type'
 
-/** What makes or writes one. `lo_get` and `lo_unlink` stay: with them content is brought into a column. */
+/** Functions that make or write one. `lo_get` and `lo_unlink` stay: with them content is brought into a column. */
 const largeObjects =
   /\b(?:lo_(?:creat|create|export|from_bytea|import|lseek|lseek64|open|put|tell|tell64|truncate|truncate64)|loread|lowrite)\b/i
 /** One statement that reads or writes rows: none of the others. */
@@ -40,8 +40,8 @@ const NOTHING: Verdict = { alone: null, transaction: null, session: null }
 const ofTemplates = new WeakMap<readonly string[], Verdict>()
 
 /**
- * What the query is refused with, null when it is sent. `place`: in a transaction of ours, in a session that its holder
- * begins and ends transactions in, or alone.
+ * The refusal of a query, null when it is sent. `place`: in a transaction of ours, in a session whose holder begins and ends
+ * transactions, or alone.
  */
 export function refusalOf(query: DriverQuery, place: keyof Verdict): Error | null {
   const refused = (query.args.some(composes) ? judge(textOf(query)) : ofTemplate(query.strings))[place]
@@ -133,7 +133,7 @@ function localIn(statement: readonly Token[]): string | null {
   return first === 'set' && ['local', 'transaction', 'constraints'].includes(second) ? `${first} ${second}` : null
 }
 
-/** A call of a large object's function, also in what a DO or a function's body runs. */
+/** A call of a large object's function, also in the body of a DO or a function. */
 function largeObjectIn(statement: readonly Token[]): string | null {
   return callIn(statement, statement[0]?.text === 'do' || makesRoutine(statement))
 }

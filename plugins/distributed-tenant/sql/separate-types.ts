@@ -1,5 +1,5 @@
-// Owns a second way to read and write values through one client: the same scope, connections and transactions, with parsers
-// and serializers apart. Invariant: neither changes a value of the other.
+// A second way to read and write values through one client: the same scope, connections and transactions, with parsers and
+// serializers apart. Invariant: neither changes a value of the other.
 import { createOwnCodecs } from '../connections/own-codecs.js'
 import type { SqlClient, TransactionClient } from '../types.js'
 import { type CodecOwner, retag } from './tagged-template.js'
@@ -9,7 +9,7 @@ type Nest = <T>(...how: [string, Work<T>] | [Work<T>]) => Promise<T>
 type Nesting = { begin?: Nest; savepoint?: Nest }
 
 /**
- * The same client for somebody who reads and writes values in another way, such as an ORM beside queries of your own.
+ * The same client for a caller that reads and writes values in another way, such as an ORM beside queries of your own.
  * @example const db = drizzle({ client: separateTypes(request.sql) })
  */
 export function separateTypes<Client extends SqlClient | TransactionClient>(sql: Client): Client {

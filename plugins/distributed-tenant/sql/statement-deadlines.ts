@@ -1,6 +1,6 @@
-// Owns the deadlines of statements that all have the same time: one clock for all of them instead of a timer each. Late by
-// 50 ms at most, never early; it rests when nothing runs. Behind a blocked event loop what has come meanwhile is read first:
-// a statement that was answered in time is not late because nobody looked, whenever the loop was blocked.
+// The deadlines of statements that all have the same time: one timer for all of them instead of one each. Late by 50 ms at
+// most, never early; the timer stops when no statement runs. Behind a blocked event loop answers that came meanwhile are
+// read first: a statement that was answered in time does not expire, whenever the loop was blocked.
 
 import { guarded } from '../../../events/timers.js'
 export interface Expiring {
@@ -22,7 +22,7 @@ const TICK_MS = 50
 
 /** @param ms the time of each */
 export function createDeadlines(ms: number): Deadlines {
-  // A ring in the order of their ends, as all have the same time. Not a Set: the tables that one has outgrown hold each
+  // A ring in the order of their ends, as all have the same time. Not a Set: the tables that a Set has outgrown hold each
   // other, and with them one statement in three, until the next full collection.
   const ring: Expiring = { due: Number.POSITIVE_INFINITY, before: null, behind: null, expire() {} }
   ring.before = ring.behind = ring
@@ -36,7 +36,7 @@ export function createDeadlines(ms: number): Deadlines {
     one.before = one.behind = null
   }
 
-  /** @param now when the clock struck: what came due since has not been read for yet */
+  /** @param now the time of the tick: answers to statements that came due since may not have been read yet */
   function look(now: number): void {
     for (;;) {
       const first = ring.behind as Expiring

@@ -1,6 +1,6 @@
-// Owns one query on its way: from when it is sent until the driver has heard its end. Invariants: its caller is told once;
-// whoever ends its use hears of it before; it is sent a second time only if the server has refused it before it ran, for
-// being out of date.
+// One query on its way: from when it is sent until the driver reports its end. Invariants: its caller's promise settles once;
+// the owner of its use is notified before; it is sent a second time only if the server refused it before it ran, for being
+// out of date.
 import { Stream } from 'node:stream'
 import type { Connection, StatementListener } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
@@ -12,7 +12,7 @@ import { type Reader, watchReader } from './cursor.js'
 import { COPY_REFUSED } from './query.js'
 import type { Deadlines, Expiring } from './statement-deadlines.js'
 
-/** Both give null while nobody listens, and else what to call when it is over. */
+/** Both return null without a subscriber, and else a function to call at the end. */
 export interface Follow {
   wait(key: string): ((error?: unknown) => void) | null
   statement(key: string, query: DriverQuery): ((error?: unknown) => void) | null
@@ -21,12 +21,12 @@ export interface Follow {
 export interface UseOptions {
   readonly deadlines: Deadlines
   readonly unavailable: () => Error
-  /** The driver's word for "no more rows, please". */
+  /** The driver's answer for "no more rows, please". */
   readonly end: unknown
   /** A write to this database met a server that takes none. */
   readonly onReadOnly: (database: string) => void
   readonly follow?: Follow | undefined
-  /** Asked after a refused write of a database; null when there is nothing more to say. Never rejects. */
+  /** Called after a refused write of a database; null when there is no better error. Never rejects. */
   readonly refusedWrite?: ((database: string) => Promise<Error | null>) | undefined
 }
 
@@ -35,9 +35,9 @@ export interface StatementOwner {
   readonly connection: Connection
   readonly lease: Lease
   readonly options: UseOptions
-  /** What the caller sees of an error on this connection. */
+  /** The error that the caller sees for an error on this connection. */
   failure(error: unknown, cancelled?: boolean): unknown
-  /** Records what a statement may have left in the session. */
+  /** Records state that a statement may have left in the session. */
   taint(what: SessionState): void
   /** One statement is over; `types` are those of its parameters when it was answered. */
   settled(types?: readonly number[]): void
@@ -45,7 +45,7 @@ export interface StatementOwner {
   expire(): void
 }
 
-/** Hears the end of a statement, before its caller does. */
+/** Is notified of the end of a statement, before its caller. */
 export interface Ending<Owner> {
   ended(use: Owner): void
   /** It shared a connection and was refused for that alone: to be sent again, by itself. */
@@ -62,13 +62,13 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
   readonly #resolve: (value: unknown) => void
   readonly #reject: (error: unknown) => void
   readonly #reader: Reader | null
-  /** Tells whoever follows statements of its end; null while nobody does. */
+  /** Reports its end to subscribers; null without one. */
   readonly #report: ((error?: unknown) => void) | null | undefined
   #over = false
   #cancelled = false
-  /** Its caller has had an answer of ours. */
+  /** Its caller has got an answer of ours. */
   #left = false
-  /** Why it was refused is being asked. */
+  /** The reason of its refusal is being looked up. */
   #asking = false
 
   constructor(use: Owner, query: DriverQuery, ending: Ending<Owner> | null) {
@@ -88,7 +88,7 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     this.#use.expire()
   }
 
-  /** The deadline is for the server, batch by batch; the reader may take as long as the server lets it. */
+  /** The deadline is for the server, batch by batch; the reader may take as long as the server allows. */
   #read(): Reader | null {
     const { connection, options } = this.#use
     return watchReader(this.#query, options.end, {
@@ -126,7 +126,7 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     else this.#fail(error, null)
   }
 
-  /** Of a tenant that is being moved the caller is told that, and its readers keep their connections. */
+  /** The error for a tenant that is being moved; its readers keep their connections. */
   async #ask(error: unknown, refusedWrite: (database: string) => Promise<Error | null>): Promise<void> {
     this.#asking = true
     const reason = await refusedWrite(this.#use.connection.database)
@@ -140,7 +140,7 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     if (!this.#left) this.#reject(seen)
   }
 
-  /** Its caller is told now; the statement runs to its end, or is cut when nobody else needs the connection. */
+  /** Rejects for its caller now; the statement runs to its end, or is cut when no other lease needs the connection. */
   abandon(told: unknown, why: Error): void {
     if (this.#over || this.#left) return
     this.#left = true
@@ -155,7 +155,7 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
       waiting.cancelled = true
       waiting.reject(cancelledByCaller())
     }
-    // As before it was sent, when its session was nobody's; its parameters are written anew (see query.ts).
+    // As before it was sent, without a session; its parameters are serialised again (see query.ts).
     const unsent = { state: null, active: false, shares: false, parameters: undefined, canceller }
     Object.assign(query, unsent, { resolve: this.#resolve, reject: this.#reject })
     this.#finish(error)
@@ -170,9 +170,9 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
       return
     }
     this.#cancelled = true
-    // The request to cancel may come after the query has ended: nobody else may have this connection then.
+    // The request to cancel may come after the query has ended: no other caller may use this connection then.
     use.taint('destroy')
-    // What only waits behind another is not on its turn yet; the driver would lose count of the answers.
+    // A statement that only waits behind another does not run yet; the driver would lose count of the answers.
     if (this.#query.active) void use.connection.cancel(this.#query)
     else this.#query.reject(cancelledByCaller())
   }

@@ -1,6 +1,6 @@
-// Owns the tagged-template surface over the driver's query builder: every query made here enters our handler instead of
-// the driver's pool. What is unsafe on a leased connection says so when called. A tag is one function per request; all that
-// it offers beside stands on one prototype (assigning some twenty functions to each took 1.0 us of it, this 0.07).
+// The tagged-template surface over the driver's query builder: every query made here enters our handler instead of the
+// driver's pool. Methods that are unsafe on a leased connection throw when called. A tag is one function per request; its
+// methods are on one prototype (assigning some twenty functions to each took 1.0 us of it, this 0.07).
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { type Codecs, type Driver, type DriverQuery, isQuery } from '../connections/driver.js'
@@ -12,9 +12,9 @@ import { createQueryMaker, type Enter } from './query.js'
 /** Makes tags whose queries go to `enter` when they are first awaited. */
 export type TagMaker = (enter: Enter, owner: CodecOwner) => QueryClient
 
-/** Whose tag it is. */
+/** The owner of a tag. */
 export interface CodecOwner {
-  /** How its values are read and written; null as long as it has not asked for tables of its own. */
+  /** How its values are read and written; null until it asks for tables of its own. */
   codecs: Codecs | null
 }
 

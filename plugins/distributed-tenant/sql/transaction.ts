@@ -1,6 +1,6 @@
-// Owns BEGIN to COMMIT on one use of a connection, with savepoints, in our own statements: the driver's `begin` can end
-// the process or run a dead transaction's statements in a new session (docs/decisions/0001). Invariant: it resolves only when the
-// server has said COMMIT; a connection lost during COMMIT says that the outcome is unknown.
+// BEGIN to COMMIT on one use of a connection, with savepoints, in our own statements: the driver's `begin` can end the
+// process or run a dead transaction's statements in a new session (docs/decisions/0001). Invariant: it resolves only when the
+// server has answered COMMIT; a connection lost during COMMIT rejects with an outcome that is unknown.
 import { withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
 import type { QueryClient, Settled, TransactionClient } from '../types.js'
@@ -8,18 +8,18 @@ import type { LeasedConnection, Owner } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'
 
-/** How a transaction is made one that writes nothing after its BEGIN: `set transaction read only`, or the setting's name. */
+/** Statements that make a transaction read only after its BEGIN: `set transaction read only`, or the setting's name. */
 const readsOnly = /^\s*set\b[^;]*\bread\s+only\b|\btransaction_read_only\b/i
 
 /** A tag whose queries all run on one connection, until `end` makes it refuse. */
 export interface Bound {
   readonly tag: QueryClient
   end(): void
-  /** What the first of its failed statements failed with, heard by its caller or not. */
+  /** The error of the first of its statements that failed, whether its caller has caught it or not. */
   readonly failed: { readonly reason: unknown } | null
 }
 
-/** @param place whether there is a transaction of ours, which a statement must not end */
+/** @param place whether a transaction of ours is open, which a statement must not end */
 export function bind(use: LeasedConnection, makeTag: TagMaker, user: Owner, place: 'alone' | 'transaction'): Bound {
   let ended = false
   let failed: Bound['failed'] = null
@@ -70,7 +70,7 @@ export async function transaction<T>(
       if (bound.failed) throw bound.failed.reason
     } catch (error) {
       bound.end()
-      // A rollback that fails leaves a session nobody may have again.
+      // A rollback that fails leaves a session that must not be used again.
       if (!use.connection.lost) await use.command('rollback').catch(reason => use.connection.destroy(reason))
       throw causeOf(error, use, bound)
     }
@@ -104,7 +104,7 @@ function withSavepoints(
   let count = 0
   async function savepoint<T>(nameOrWork: string | Work<T>, maybeWork?: Work<T>): Promise<Settled<T>> {
     const work = typeof nameOrWork === 'function' ? nameOrWork : (maybeWork as Work<T>)
-    // The caller's name is for its own reading: two of the same name would hide one another, also one made by hand.
+    // The caller's name is only for its reader: two of the same name would hide one another, also one made by hand.
     const name = `distributed_tenant_${count++}`
     await use.command(`savepoint ${name}`)
     const inner = bindTo(use)
@@ -124,7 +124,7 @@ function withSavepoints(
   return Object.assign(bound.tag, { savepoint }) as TransactionClient
 }
 
-/** Fails as soon as the connection is lost, even while the function waits for something else. `work` must not throw. */
+/** Fails as soon as the connection is lost, even while the function awaits something else. `work` must not throw. */
 export function untilLost<T>(use: LeasedConnection, work: () => Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const off = use.connection.watch(error => reject(use.failure(error)))
