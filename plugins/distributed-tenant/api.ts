@@ -19,7 +19,7 @@ import type {
  * `fastify.tenants`: the tenants of this service, outside a request too.
  *
  * In the service that is the source of tenants (identity, or `source: true`) every change raises the tenant's version
- * and writes its event to the outbox in the same transaction. Elsewhere a change is local and identity's next word wins.
+ * and writes its event to the outbox in the same transaction. Elsewhere a change is local and identity's next state wins.
  */
 export interface Tenants {
   /**
@@ -37,7 +37,7 @@ export interface Tenants {
   /** Refuses the tenant from now on; its database is kept for the retention time. */
   remove(id: string, actor?: string): Promise<RegistryRow>
   /**
-   * Source only: takes a deletion back, as a new version. The services hear it by the feed, as no event brings a deleted
+   * Source only: undoes a deletion, as a new version. The services read it in the feed, as no event brings a deleted
    * tenant back. Databases that were dropped are not made again: `distributed-tenant restore` puts them there first.
    * @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN
    */
@@ -55,26 +55,26 @@ export interface Tenants {
   /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
   run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
   /**
-   * For a library that is made once for all tenants: from now on each request and each `run` is remembered for as long as its
+   * For a library that is made once for all tenants: from now on each request and each `run` is followed for as long as its
    * code runs. Call it before the application is ready, and before hooks that need it.
-   * @returns the client of the tenant whose work calls it. It throws TENANT_CONTEXT_MISSING outside of any, and what
-   * `request.sql` throws in a request without a tenant
+   * @returns a function that returns the client of the calling code's tenant. It throws TENANT_CONTEXT_MISSING outside of any
+   * request and `run`, and the error of `request.sql` in a request without a tenant
    */
   follow(): () => SqlClient
-  /** The registry's row, or null for an id this service never heard of. Deleted tenants are returned as such. */
+  /** The registry's row, or null for an id that this service does not know. Deleted tenants are returned as such. */
   find(id: string): Promise<RegistryRow | null>
   /** Ordered by id; `after` is the last id of the page before. `limit` defaults to 100, at most 1000. */
   list(page?: { after?: string; limit?: number; lifecycle?: Lifecycle }): Promise<RegistryRow[]>
   /** The tenant a request names, without looking it up; null when it names none. @throws the 400s of identification */
   identify(request: FastifyRequest): Promise<TenantId | null>
-  /** One word about a tenant's database here, kept for 5 s; never takes a connection when the budget is spent. */
+  /** The status of a tenant's database here, kept for 5 s; never takes a connection when the budget is exhausted. */
   probe(id: string): Promise<TenantProbe>
-  /** The state of what this process stands on; each part within the given deadline. */
+  /** The state of the parts that this process depends on; each part within the given deadline. */
   health(deadlineMs?: number): Promise<TenancyHealth>
-  /** Counts of what is stored and of what waits. One statement and one look per consumer: keep the answer some seconds. */
+  /** Counts of stored and waiting rows. One statement and one request per consumer: keep the answer some seconds. */
   figures(deadlineMs?: number): Promise<Figures>
   connectionInfo(): ConnectionInfo
-  /** What marks this instance's steps on the diagnostics channels: for `hear`. */
+  /** Identifies this instance's steps on the diagnostics channels: for `subscribe`. */
   readonly origin: object
 }
 
@@ -85,7 +85,7 @@ export type TenantProbe =
   /** Its schema is behind, and such tenants are refused here. */
   | 'outdated'
   | 'suspended'
-  /** It is between two instances, and is let in again in a moment. */
+  /** It is between two instances, and is served again in a moment. */
   | 'moving'
   | 'not_found'
   | 'unavailable'
@@ -104,14 +104,14 @@ export interface TenancyHealth {
   readonly central: HealthPart
   readonly cache: HealthPart
   readonly events: HealthPart
-  /** Down while the instance is short of something and is spared: new tenants wait. */
+  /** Down while the breaker of the instance is open: new tenants wait. */
   readonly provisioning: HealthPart
   /** The instances beside the one of the central database, where there are any. */
   readonly instances?: Readonly<Record<string, HealthPart>>
   readonly connections: ConnectionInfo
 }
 
-/** Numbers that take a question. What could not be told within the deadline is null. */
+/** Numbers that cost a query. A part without an answer within the deadline is null. */
 export interface Figures {
   readonly stored: {
     readonly registry: readonly {
@@ -137,7 +137,7 @@ export interface Figures {
 }
 
 export interface ConnectionCounts {
-  /** Connections counted at the socket, from before connect until the server has let go. */
+  /** Connections counted at the socket, from before connect until the server has closed them. */
   readonly open: number
   readonly idle: number
   readonly inUse: number

@@ -1,4 +1,4 @@
-// Owns every error this plugin answers with: a stable code, an HTTP status, and a message that ends with the cure.
+// The errors this plugin answers with: a stable code, an HTTP status, and a message that ends with the cure.
 // Invariant: a message never carries a secret, another tenant's data, or the raw value that was refused.
 import createError from '@fastify/error'
 
@@ -49,7 +49,7 @@ export const TenantNotFound = createError(
 )
 export const TenantInvalid = createError(
   'TENANT_INVALID',
-  'This tenant could not be told to the other services, so it was not accepted: %s. Correct it and send it again.',
+  'This tenant cannot be published to the other services, so it was not accepted: %s. Correct it and send it again.',
   400,
 )
 export const TenantIdReserved = createError(
@@ -74,7 +74,7 @@ export const TenantProvisioning = createError(
 )
 export const TenantSchemaOutdated = createError(
   'TENANT_SCHEMA_OUTDATED',
-  'This tenant’s schema is behind what this release serves: run `distributed-tenant migrate`, then try again.',
+  'This tenant’s schema is older than this release serves: run `distributed-tenant migrate`, then try again.',
   503,
 )
 export const TenantMoving = createError(
@@ -84,7 +84,7 @@ export const TenantMoving = createError(
 )
 export const TenantLookupFailed = createError(
   'TENANT_LOOKUP_FAILED',
-  'Whether this tenant exists cannot be told right now: try again after Retry-After seconds.',
+  'It is unknown right now whether this tenant exists: try again after Retry-After seconds.',
   503,
 )
 export const TenantDatabaseUnavailable = createError(
@@ -114,7 +114,7 @@ export const TenantClientReleased = createError(
 )
 export const TenantContextMissing = createError(
   'TENANT_CONTEXT_MISSING',
-  'The tenant was touched where there is none: remove `tenant: false` from this route, or use fastify.tenants.run().',
+  'This request has no tenant: remove `tenant: false` from this route, or use fastify.tenants.run().',
   500,
 )
 export const CentralDatabaseUnavailable = createError(
@@ -130,12 +130,12 @@ export const TenantClientMethod = createError(
 export const TenantStatementRefused = createError('TENANT_STATEMENT_REFUSED', '`%s` is refused here: %s.', 500)
 export const TenantRetained = createError(
   'TENANT_RETAINED',
-  'This tenant’s database is kept: it is dropped when identity says that the tenant is deleted and its retention over.',
+  'This tenant’s database is kept: it is dropped once identity confirms that the tenant is deleted and its retention over.',
   409,
 )
 export const IdentityUnavailable = createError(
   'IDENTITY_UNAVAILABLE',
-  'The identity service cannot be asked (%s): check IDENTITY_URL, SERVICE_TOKEN and that it runs, then try again.',
+  'The identity service cannot be used (%s): check IDENTITY_URL, SERVICE_TOKEN and that it runs, then try again.',
   503,
 )
 export const TenantDisabled = createError(
@@ -181,12 +181,12 @@ export const DatabaseEntered = createError(
 )
 export const TenantUnconfirmed = createError(
   'TENANT_UNCONFIRMED',
-  'Which tenant of this id it is has changed or is not known here yet: it is tried again once identity’s feed has been read; check IDENTITY_URL and SERVICE_TOKEN if that does not happen.',
+  'The incarnation of this tenant has changed or is not known here yet: it is tried again once identity’s feed has been read; check IDENTITY_URL and SERVICE_TOKEN if that does not happen.',
   503,
 )
 export const DatabaseMissing = createError('TENANT_DATABASE_MISSING', '%s', 500)
 
-/** Seconds a client is told to wait, by code; errors not listed carry no `Retry-After`. */
+/** The seconds of `Retry-After`, by code; errors not listed carry none. */
 export const RETRY_AFTER: Readonly<Record<string, number>> = {
   TENANT_PROVISIONING: 1,
   TENANT_SCHEMA_OUTDATED: 10,

@@ -1,4 +1,4 @@
-// Owns what the plugin adds to Fastify's own types. Types only.
+// The plugin's additions to Fastify's own types. Types only.
 import type { Tenants } from './api.js'
 import type { Identifier } from './config/options.js'
 import type { Notifications, SqlClient, Tenant, TenantId, TenantPolicy } from './types.js'
@@ -7,7 +7,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The central database of this service. */
     central: SqlClient
-    /** `NOTIFY` heard on the central database, on a direct connection. */
+    /** Subscriptions to `NOTIFY` on the central database, on a direct connection. */
     notifications: Notifications
     tenants: Tenants
   }
@@ -22,7 +22,7 @@ declare module 'fastify' {
     tenant?: TenantPolicy
     /** How requests of this route name their tenant, instead of the plugin's own `identifyBy`. */
     identifyBy?: Identifier | readonly Identifier[]
-    /** `false`: a tenant route for everybody, like a login. `tenantClaim` lets it pass without a token. */
+    /** `false`: a tenant route without a token, like a login. `tenantClaim` admits it. */
     token?: false
   }
 }

@@ -57,7 +57,7 @@ async function distributedTenantPlugin(fastify: FastifyInstance, options: Distri
   fastify.addHook('preClose', async () => tenancy.quiesce(QUIESCE_MS))
 }
 
-/** @throws CONFIGURATION_INVALID before anything is opened; Fastify would say it of a decorator, and after */
+/** @throws CONFIGURATION_INVALID before anything is opened; Fastify would report a decorator, and after that */
 function refuseTwice(fastify: FastifyInstance): void {
   if (!fastify.hasDecorator('tenants')) return
   throw new ConfigurationInvalid(

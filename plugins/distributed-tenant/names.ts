@@ -1,12 +1,12 @@
-// Owns how ids become names: tenant, service, database and its role, template, spare. Injective, and at most 63 bytes, because PostgreSQL
-// cuts longer names without an error and two tenants would share a database.
+// The names made from ids: tenant, service, database and its role, template, spare. Injective, and at most 63 bytes, because
+// PostgreSQL cuts longer names without an error and two tenants would share a database.
 import { isTenantId, type TenantId } from '../../events/tenant-id.js'
 import { ConfigurationInvalid, TenantIdInvalid, TenantIdReserved } from './errors.js'
 import type { ServiceName } from './types.js'
 
 const serviceName = /^[a-z][a-z0-9]{0,14}$/
 
-/** Ids nobody may take: they read as ours, as PostgreSQL's, or as a host name with a meaning of its own. */
+/** Ids that no tenant may have: they read as ours, as PostgreSQL's, or as a host name with a meaning of its own. */
 export const reservedIds: ReadonlySet<string> = new Set([
   'postgres',
   'template0',
@@ -52,7 +52,7 @@ const SPELLED: Readonly<Record<string, string>> = {
   ı: 'i',
 }
 
-/** `Bäckerei O’Brien` gives `backerei-obrien`: what of a name may stand in an id, at most `longest` characters; may be empty. */
+/** `Bäckerei O’Brien` gives `backerei-obrien`: the part of a name that is valid in an id, at most `longest` characters; may be empty. */
 export function slugOf(name: string, longest: number): string {
   return (
     name
@@ -106,7 +106,7 @@ export function tenantOfDatabase(name: string, service: ServiceName): TenantId |
   return isTenantId(id) ? id : null
 }
 
-/** `{service}_tenant`: what the login roles of this service's tenants are members of. */
+/** `{service}_tenant`: the group of the login roles of this service's tenants. */
 export const tenantGroupName = (service: ServiceName): string => `${service}_tenant`
 
 /** `spare_{service}_{number}`: a database, and the role that goes with it. */

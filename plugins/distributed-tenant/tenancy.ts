@@ -1,5 +1,5 @@
-// Owns the assembly: builds every part bottom-up, without Fastify, so that services and the operator's command share it.
-// Only this file and `assembly/` construct. Closing goes the other way round and is safe to call twice.
+// The assembly of the plugin: builds every part bottom-up, without Fastify, so that services and the operator's command share
+// it. Only this file and `assembly/` construct. Closing goes the other way round and is safe to call twice.
 
 import { fileURLToPath } from 'node:url'
 import { statusSubject } from '../../events/index.js'
@@ -64,25 +64,25 @@ export interface Tenancy extends HealthQuestions {
     readonly tenant: readonly MigrationSet[]
     readonly template: Template
   }
-  /** Whether every other instance has the template; one that cannot be asked counts as without it. */
+  /** Whether every other instance has the template; one that does not answer counts as without it. */
   readonly haveTemplate: () => Promise<boolean>
-  /** Drops what a tenant has here at once, without identity's consent: for one whose data is where it came from. */
+  /** Drops a tenant's database here at once, without identity's consent: for an import, whose data is still at its origin. */
   readonly removeNow: (id: TenantId) => Promise<RegistryRow>
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   readonly publish: PublishStep
   /**
    * Checks and migrates the central database and builds the template. Waits for a database that is not there yet, in a
-   * container. @throws what the start is refused for
+   * container. @throws the refusal of the start
    */
   prepare(progress?: Partial<StartProgress>): Promise<void>
-  /** What is wrong with which tenant here, from the catalogues alone. */
+  /** The faults of each tenant here, from the catalogues alone. */
   inspectFleet(): Promise<Inventory>
-  /** Mends one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
+  /** Repairs one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
   repairTenant(id: TenantId): Promise<void>
-  /** Begins to publish, to consume, to try again what has failed, to reconcile and to keep spares. */
+  /** Begins to publish, to consume, to retry failed tenants, to reconcile and to keep spares. */
   consume(): void
-  /** Takes no more events; what runs is finished within the deadline. */
+  /** Takes no more events; running handlers are finished within the deadline. */
   quiesce(deadlineMs: number): Promise<void>
   close(): Promise<void>
 }
@@ -280,7 +280,7 @@ export function createTenancy(settings: Settings): Tenancy {
       spares.start()
       retries ??= startRetries(retry, attempt)
       reconciler ??= reconcile()
-      // Not waited for: it ends with the pools at the latest, and tells its own failures.
+      // Not awaited: it ends with the pools at the latest, and reports its own failures.
       void deadLetters.upkeep()
       if (settings.nats === null || streams) return
       streams = startStreams({

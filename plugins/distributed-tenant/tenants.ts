@@ -1,5 +1,5 @@
-// Owns `fastify.tenants`: what handlers, jobs and other plugins may do with tenants outside their own request.
-// Invariant: every client handed out here is dead when its function has settled.
+// `fastify.tenants`: the methods by which handlers, jobs and other plugins use tenants outside their own request.
+// Invariant: every client passed to a function here is released when the function has settled.
 
 import type { FastifyRequest } from 'fastify'
 import type { Tenants } from './api.js'

@@ -1,11 +1,11 @@
-// Text files as bytes become text: UTF-8, without a byte order mark. Invariant: a file that is no UTF-8 text is refused
-// with the line and what it looks like, and never read with other letters than it was written with.
+// The conversion of a file's bytes to text: UTF-8, without a byte order mark. Invariant: a file that is no UTF-8 text is
+// refused with the line and its likely encoding, and never read with other letters than it was written with.
 import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 
 /** Why bytes are no text, as the rest of a sentence that begins with the file's name. */
 export class NoText extends Error {
-  /** Where it is, or null when all of the file is meant. */
+  /** The line of the fault, or null when all of the file is meant. */
   readonly line: number | null
 
   constructor(what: string, line: number | null) {
@@ -43,7 +43,7 @@ export function textOf(bytes: Uint8Array): string {
   return new TextDecoder('utf-8').decode(bytes)
 }
 
-/** @throws NoText, and what the file system says */
+/** @throws NoText, and errors of the file system */
 export const readTextFile = (path: string): string => textOf(readFileSync(path))
 
 const lineAt = (bytes: Uint8Array, end: number): number =>

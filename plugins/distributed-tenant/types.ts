@@ -7,11 +7,11 @@ export type { TenantId }
 /** The suffix of a tenant database: `^[a-z][a-z0-9]{0,14}$`, parsed by `parseServiceName`. */
 export type ServiceName = string & { readonly __serviceName: unique symbol }
 
-/** Identity's word about a tenant. */
+/** Identity's state of a tenant. */
 export type Lifecycle = 'active' | 'suspended' | 'deleted'
 
 /**
- * Our own word about a tenant's database in this service. `foreign`: its name is taken by a database that is not ours.
+ * This service's own state of a tenant's database. `foreign`: its name is taken by a database that is not ours.
  * `removed`: the tenant was deleted, its retention is over and its database was dropped.
  */
 export type Provisioned = 'pending' | 'ready' | 'failed' | 'foreign' | 'removed'
@@ -19,7 +19,7 @@ export type Provisioned = 'pending' | 'ready' | 'failed' | 'foreign' | 'removed'
 export type JsonObject = { [key: string]: JsonValue }
 export type JsonValue = string | number | boolean | null | JsonValue[] | JsonObject
 
-/** What a handler sees as `request.tenant`. Augment {@link TenantSettings} to type `settings`. */
+/** The value of `request.tenant`. Augment {@link TenantSettings} to type `settings`. */
 export interface Tenant {
   readonly id: TenantId
   readonly name: string
@@ -33,21 +33,21 @@ export interface Tenant {
 /** The tenant's settings as identity holds them. Merge your own shape into it with `declare module`. */
 export interface TenantSettings extends JsonObject {}
 
-/** A row of the registry: what this service knows about a tenant. */
+/** A row of the registry: this service's record of a tenant. */
 export interface RegistryRow extends Tenant {
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
   /** The instance its database is on; `main` is the one of the central database. */
   readonly instance: string
-  /** While it is moved: `frozen`: it takes no writes. `closing`: nobody is let in, until the switch. */
+  /** While it is moved: `frozen`: it takes no writes. `closing`: it takes no logins, until the switch. */
   readonly moving: 'frozen' | 'closing' | null
   /** The newest tenant migration applied to its database, null before the first. */
   readonly schemaVersion: number | null
-  /** Which tenant of this id it is: identity draws it at the creation. Null until identity's feed has said it. */
+  /** The incarnation: identity draws it at the creation. Null until identity's feed has brought it. */
   readonly incarnation: string | null
   /** The random certificate written into the database and bound to it by its comment. */
   readonly certificate: string | null
-  /** Raised by the database at every change of the row, whoever makes it. Orders cache entries. */
+  /** Raised by the database at every change of the row, whichever process makes it. Orders cache entries. */
   readonly revision: number
   readonly attempts: number
   /** The provisioning step that ran last. */
@@ -59,13 +59,13 @@ export interface RegistryRow extends Tenant {
   readonly readyAt: Date | null
   /** When it was deleted, by this service's clock. */
   readonly deletedAt: Date | null
-  /** From when a deleted tenant's database may be dropped: identity's word, null while it has not reached us. */
+  /** From when a deleted tenant's database may be dropped: set by identity, null while it has not reached us. */
   readonly purgeAfter: Date | null
 }
 
 /**
- * How the values of one client are read and written, by the type's oid: an ORM writes its own into them. They are this client's
- * alone, and its transactions'. Of what else `postgres` has among its options a client has nothing to show.
+ * How the values of one client are read and written, by the type's oid: an ORM writes its own functions into them. They are
+ * this client's alone, and its transactions'. The other options of `postgres` are absent.
  */
 export type ClientOptions = {
   readonly [Name in keyof postgres.ParsedOptions]: Name extends 'parsers' | 'serializers'
@@ -75,16 +75,16 @@ export type ClientOptions = {
 
 /**
  * Tagged queries, fragments, `sql(rows)`, `sql.json`, `sql.array`, `sql.typed`, `sql.unsafe`, `sql.file`, `sql.notify`,
- * as in `postgres`. `unsafe` and whatever may leave state behind get a connection of their own, which is reset after.
+ * as in `postgres`. `unsafe` and any statement that may leave state behind get a connection of their own, which is reset after.
  */
 export interface QueryClient extends postgres.ISql {
-  /** What a cursor's function returns when it wants no more rows. */
+  /** A cursor's function returns it to end the reading. */
   readonly CLOSE: postgres.Sql['CLOSE']
   readonly END: postgres.Sql['CLOSE']
   readonly PostgresError: typeof postgres.PostgresError
 }
 
-/** What `begin` resolves with: an array of promises is awaited as one, as in `postgres`. */
+/** The result of `begin`: an array of promises is awaited as one, as in `postgres`. */
 export type Settled<T> = T extends readonly unknown[] ? { [Index in keyof T]: Awaited<T[Index]> } : Awaited<T>
 
 /** The client inside `sql.begin`: its statements run on the transaction's connection. */
@@ -97,10 +97,10 @@ export interface TransactionClient extends QueryClient {
 }
 
 /**
- * A client bound to one database: `request.sql`, `fastify.central`, and what `tenants.run` hands over.
+ * A client bound to one database: `request.sql`, `fastify.central`, and the client of `tenants.run`.
  * Lazy: no query, no connection. After its scope is over every call rejects with `TENANT_CLIENT_RELEASED`.
- * Refused on purpose: `listen`, `subscribe`, `reserve`, `end`, `close`, `largeObject`; calling one says why. To a library it is
- * a `postgres.Sql`.
+ * Refused on purpose: `listen`, `subscribe`, `reserve`, `end`, `close`, `largeObject`; their errors name the reason. To a library
+ * it is a `postgres.Sql`.
  */
 export interface SqlClient extends QueryClient {
   readonly options: ClientOptions
@@ -115,7 +115,7 @@ export interface SqlClient extends QueryClient {
   begin<T>(options: string, fn: (sql: TransactionClient) => T | Promise<T>): Promise<Settled<T>>
 }
 
-/** What can be said when a tenant is made. */
+/** The properties of a tenant at its creation. */
 export interface NewTenant {
   /** Made from the name, with a random tail, when left out. */
   readonly id?: string | undefined
@@ -124,9 +124,9 @@ export interface NewTenant {
   readonly settings?: JsonObject | undefined
   /** Default active; suspended: made everywhere, served only once it is activated. */
   readonly lifecycle?: 'active' | 'suspended' | undefined
-  /** Who asked for it, for the event and the audit row. */
+  /** The person or system that asked for it, for the event and the audit row. */
   readonly actor?: string | undefined
-  /** Source only: the one that the services have, when the row of a living tenant was lost. Default: drawn. */
+  /** Source only: the incarnation in the other services, when the row of a living tenant was lost. Default: drawn. */
   readonly incarnation?: string | undefined
 }
 
@@ -136,23 +136,23 @@ export interface NewTenant {
  */
 export type Once = (sql: TransactionClient, id: TenantId) => Promise<TenantId | null>
 
-/** What can be changed about a tenant; what is left out stays. */
+/** A change of a tenant; fields that are left out stay. */
 export interface TenantPatch {
   readonly name?: string | undefined
   readonly domain?: string | null | undefined
   readonly settings?: JsonObject | undefined
 }
 
-/** How a deleted tenant comes back. */
+/** The state of a tenant after its deletion is undone. */
 export interface TenantRestoration {
   readonly lifecycle: 'active' | 'suspended'
-  /** Null when it shall come back without one; left out: the one it had. */
+  /** Null: without a domain; left out: the domain it had. */
   readonly domain?: null
 }
 
 /**
- * Hears `NOTIFY` on the central database. A lost connection is made again: `onLost` says at once that words may be missed,
- * `onReset` that they are heard again, and that some were missed.
+ * Subscriptions to `NOTIFY` on the central database. A lost connection is opened again: `onLost` is called at once, as
+ * notifications may be lost from then on, and `onReset` when it is back, as some were.
  */
 export interface Notifications {
   subscribe(

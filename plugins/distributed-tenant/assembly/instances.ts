@@ -1,5 +1,5 @@
-// Owns what there is once for each PostgreSQL instance of the service: a cloner with its template, and a breaker. Whoever asks
-// for an instance that is not known gets the home instance's breaker, and no cloner.
+// The parts that exist once for each PostgreSQL instance of the service: a cloner with its template, and a breaker. An
+// instance that is not configured has the home instance's breaker, and no cloner.
 
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
@@ -19,9 +19,9 @@ export interface Instances {
   readonly breaker: Breaker
   clonerOf(instance: string): Cloner
   breakerOf(instance: string): Breaker
-  /** Whether each of the others has this template; one that cannot be asked is not known to. */
+  /** Whether each of the others has this template; one that does not answer counts as without it. */
   haveTemplate(template: Template): Promise<boolean>
-  /** What provisioning works with beyond home, null when there is nothing beyond. */
+  /** The part of provisioning for instances beyond home, null when there are none. */
   readonly otherInstances: ProvisionerOptions['otherInstances']
 }
 

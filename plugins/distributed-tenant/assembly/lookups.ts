@@ -1,5 +1,5 @@
-// Owns how lookups are put together: memory, then Redis, then the registry. A Redis client made here is closed here; one that
-// was passed in is its owner's.
+// The assembly of lookups: memory, then Redis, then the registry. A Redis client made here is closed here; one that was
+// passed in is its owner's.
 import type { Redis } from 'ioredis'
 import type { Settings } from '../config/settings.js'
 import type { NotificationsHandle } from '../connections/notifications.js'
@@ -12,7 +12,7 @@ import type { SqlClient } from '../types.js'
 export interface Lookups {
   readonly directory: Directory
   readonly remote: Remote | null
-  /** Closes the client of Redis if it is ours. */
+  /** Closes the Redis client if it is ours. */
   disconnect(): void
 }
 

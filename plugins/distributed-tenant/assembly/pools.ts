@@ -1,7 +1,7 @@
-// Owns which pools one service process has, and the stated allowance of each: tenants by the budget, the central
-// database 5, provisioning 4 sessions with one visit to a new database each, the listener 1. Poolers are for tenants only.
-// Tenants are reached by a login of their own each, everything else by the service's. Where the service has more instances,
-// tenants of all share the budget, and each other one has provisioning sessions of its own.
+// The pools of one service process, and the stated allowance of each: tenants by the budget, the central database 5,
+// provisioning 4 sessions with one visit to a new database each, the listener 1. Poolers are for tenants only. Each tenant has
+// a login of its own, all other connections use the service's. Where the service has more instances, tenants of all share the
+// budget, and each other instance has provisioning sessions of its own.
 
 import { DEFAULT_INSTANCE, instanceDatabaseName } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
@@ -26,7 +26,7 @@ export const CENTRAL_CONNECTIONS = 5
 export const PROVISIONING_SESSIONS = 4
 /** A migration may be long; the server's own guard is off for it. */
 const PROVISIONING_TIMEOUT_MS = 3_600_000
-/** A provisioning waits for its turn rather than fail: its event would only come again. */
+/** A provisioning waits for a session rather than fail: its event would only be delivered again. */
 const PROVISIONING_WAIT_MS = 600_000
 /**
  * The same on another instance than home: shorter than a migration, which has visits of its own, since a frozen instance
@@ -34,7 +34,7 @@ const PROVISIONING_WAIT_MS = 600_000
  */
 const ELSEWHERE_TIMEOUT_MS = 120_000
 const ELSEWHERE_WAIT_MS = 10_000
-/** Connections of looks at another instance: its health, and what the catalogues say. */
+/** Connections for reading another instance: its health, and its catalogues. */
 const LOOKS = 2
 /** Connects under way at a time to one instance. */
 const MAX_OPENING = 4
@@ -47,25 +47,26 @@ export interface Pools {
   readonly central: ClientScope
   readonly provisioning: ClientScope
   /** A client of a tenant's database, within the budget. */
+  /** A client of a tenant's database, within the budget. */
   clientFor(database: string, admit?: Admit): ClientScope
   /**
    * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
-   * where the registry has the tenant of that name, else at home.
+   * on the instance of that tenant in the registry, else at home.
    */
   withDirectConnection<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
   /** A session for provisioning on an instance; at home it is one on the central database. */
   sessionAt(instance: string): Session
-  /** The same for looks, which wait for nobody and take no longer than a request may; home has its central database. */
+  /** The same for reading, without a wait for provisioning and no longer than a request may take; home uses its central database. */
   readSessionOn(instance: string): Session
-  /** Where an instance is. @throws TENANT_DATABASE_UNAVAILABLE when this process was not told of it */
+  /** The address of an instance. @throws TENANT_DATABASE_UNAVAILABLE when it is not configured in this process */
   addressOf(instance: string): { readonly host: string; readonly port: number }
-  /** Where tenants are; null where there is one instance, and nothing to ask. */
+  /** The instance of each tenant; null where there is only one. */
   readonly placements: Placements | null
   /** The instance of a tenant database with a connection, as last known. */
   instanceOf(database: string): string
   /** The most tenant connections that one instance may have. */
   readonly share: number
-  /** A connection that hears notifications, always direct. */
+  /** A connection for notifications, always direct. */
   openListener(onNotify: Target['onNotify']): Connection
   close(deadlineMs: number): Promise<void>
 }
@@ -85,7 +86,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
   const pooled = settings.tenantDatabase
     ? { ...direct, ...settings.tenantDatabase, pooler: true, applicationName: `${service}-service` }
     : direct
-  /** Where an instance is, over what else a connection to it is told. */
+  /** The address and TLS of each instance, over the other settings of a connection. */
   const places = new Map(
     settings.instances.map(({ name, host, port }) => [
       name,
@@ -94,7 +95,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
   )
   const placeOf = (instance: string) => {
     const place = places.get(instance)
-    // Put there by a process that knows it.
+    // Placed there by a process with that instance in its configuration.
     if (!place) throw new TenantDatabaseUnavailable()
     return place
   }
@@ -168,7 +169,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       const connection = placed
         ? placed.open(name, target, login.lost)
         : openConnection(target, settings.connectTimeout)
-      // Before the pool hears of it, which then asks `again`.
+      // Before the pool's own listener, which then calls `again`.
       if (!placed) connection.watch(login.lost)
       connection.opened.then(login.accepted, () => {})
       return connection
@@ -223,9 +224,9 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
     },
     async withDirectConnection(name, fn, instance) {
       const id = placements && tenantOfDatabase(name, service)
-      // One that is not registered yet is being brought here, to the home instance.
+      // One that is not registered yet is being imported or restored here, to the home instance.
       const at = instance ?? (id && placements ? ((await placements.find(id)) ?? DEFAULT_INSTANCE) : DEFAULT_INSTANCE)
-      // A pool of one, gone with the visit: the database may be a template, which must not keep a session.
+      // A pool of one, closed with the visit: the database may be a template, which must not keep a session.
       const pool = small(
         1,
         { ...provision, ...placeOf(at) },
@@ -268,7 +269,7 @@ interface Elsewhere {
   readonly looks: { readonly pool: Pool; readonly scope: ClientScope }
 }
 
-/** What a refused write of a tenant's is told, when it is refused because the tenant is being moved. */
+/** The error for a refused write of a tenant, when it is refused because the tenant is being moved. */
 async function movingError(placements: Placements, id: TenantId | null): Promise<Error | null> {
   return id !== null && (await placements.moving(id)) ? new TenantMoving() : null
 }

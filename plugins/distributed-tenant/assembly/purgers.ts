@@ -1,5 +1,5 @@
-// Owns who may drop a tenant's database: the purger asks first, as the data is gone then; the remover takes back what was
-// brought here, whose data is where it came from.
+// The two ways to drop a tenant's database: the purger asks for confirmation first, as the data is gone then; the remover
+// undoes an import, whose data is still at its origin.
 
 import type { Settings } from '../config/settings.js'
 import type { PublishStep } from '../diagnostics/channels.js'
@@ -32,7 +32,7 @@ export function assemblePurgers(
   }
 }
 
-/** Where tenants are made the row itself is the word; elsewhere identity is asked, and without an address nobody can be. */
+/** Where tenants are made the row itself confirms; elsewhere identity's feed does, and without its URL there is no confirmation. */
 function confirmPurge({ source }: Settings, feed: Feed | null): (row: RegistryRow) => Promise<boolean> {
   if (source) return async ({ purgeAfter }) => purgeAfter !== null && purgeAfter.getTime() <= Date.now()
   return async ({ id }) => {

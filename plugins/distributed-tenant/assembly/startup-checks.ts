@@ -1,5 +1,5 @@
-// Owns what must be true before this process serves: the right central database, a role that is no superuser, schemas at
-// this release's version, a template to clone. Each refusal says what is wrong and the cure; nothing is half done.
+// The checks before this process serves: the right central database, a role that is no superuser, schemas at this release's
+// version, a template to clone. Each refusal names the fault and the cure; no check leaves a half-done change.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DEFAULT_INSTANCE, type InstanceAddress } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
@@ -23,16 +23,16 @@ const PREFIX = 'distributed-tenant:central:v1 '
 
 export const centralMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
 
-/** The service a central database belongs to; null when nobody has marked it. */
+/** The service of a central database; null without a mark. */
 export function parseCentralMark(comment: string | null): string | null {
   if (!comment?.startsWith(PREFIX)) return null
   const { service } = JSON.parse(comment.slice(PREFIX.length)) as CentralMark
   return service
 }
 
-/** Longer than a database in a container beside us takes to come up. */
+/** Longer than a database in a container beside this process takes to start. */
 const WAIT_FOR_DATABASE_MS = 60_000
-/** Only what time may cure is waited for: nobody listens yet, no such name yet, the server is starting up. */
+/** Only failures that time may cure are waited for: no listener yet, no such name yet, the server is starting up. */
 const NOT_YET =
   /^(E(CONNREFUSED|CONNRESET|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_CLOSED|57P03)$/
 
@@ -67,7 +67,7 @@ export async function prepareCentral(
   await checkPlacements(settings, pools.central.sql)
 }
 
-/** A tenant on an instance that nobody named would look like one whose database is gone. */
+/** A tenant on an instance that is not configured would look like one whose database is gone. */
 async function checkPlacements({ instances }: Settings, sql: SqlClient): Promise<void> {
   const named = instances.map(({ name }) => name)
   const rows = await sql<{ instance: string; tenants: number }[]>`
@@ -81,7 +81,7 @@ async function checkPlacements({ instances }: Settings, sql: SqlClient): Promise
 }
 
 /**
- * Makes the other instances ready, side by side. One that cannot be reached is told, and its tenants wait for it.
+ * Prepares the other instances, side by side. One that cannot be reached is reported, and its tenants wait for it.
  * @throws CONFIGURATION_INVALID when one is another service's
  */
 export async function prepareInstances(
@@ -208,7 +208,7 @@ function checkRole(
   }
 }
 
-/** What every tenant's handlers run as. More than rows and a connection was given to it by hand. */
+/** The roles that tenants' statements run as. Any right beyond rows and a connection was granted by hand. */
 async function checkTenantRoles(
   { production, service }: Settings,
   sql: SqlClient,
@@ -229,16 +229,16 @@ function warnOfPowerful(
 }
 
 function checkIdentity({ identity, source, enabled, nats }: Settings, publish: PublishStep): void {
-  // Without events nobody else makes tenants here.
+  // Without events no other service makes tenants here.
   if (identity || source || !enabled || nats === null) return
   const message =
     'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
   publish({ area: 'start', event: { type: 'warning', message } })
 }
 
-/** Everything a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
+/** All connections a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
 const BESIDE_BUDGET = 14
-/** The same on an instance that is not home: provisioning 4 with 4 visits, looks 2. */
+/** The same on an instance that is not home: provisioning 4 with 4 visits, reading 2. */
 const BESIDE_SHARE = 10
 
 function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, publish: PublishStep): void {

@@ -1,5 +1,5 @@
-// Owns reading the certificates of the authorities that a server's is held to: NATS_CA_FILE and REDIS_CA_FILE. Verification
-// itself is never off; without a file the authorities Node knows are believed. A file that would be in vain is refused.
+// The reader of the CA certificates for NATS and Redis: NATS_CA_FILE and REDIS_CA_FILE. Verification itself is never off;
+// without a file Node's own authorities count. A file that would have no effect is refused.
 import { ConfigurationInvalid } from '../errors.js'
 import { NoText, readTextFile } from '../text-file.js'
 
@@ -27,7 +27,7 @@ export function readAuthorities(
   } catch (error) {
     if (error instanceof NoText) throw new ConfigurationInvalid(`The file of ${name} ${error.message}.`)
     const { code } = error as NodeJS.ErrnoException
-    throw new ConfigurationInvalid(`${name} cannot be read (${code}): check the path and who may read it.`)
+    throw new ConfigurationInvalid(`${name} cannot be read (${code}): check the path and its permissions.`)
   }
   if (text.includes('-----BEGIN CERTIFICATE-----')) return text
   throw new ConfigurationInvalid(`${name} holds no certificate: it must be a file of certificates in PEM.`)

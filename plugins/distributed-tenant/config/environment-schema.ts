@@ -1,5 +1,5 @@
-// Owns the list of environment variables: what each may hold, its default, which are secret. A description says what a right
-// value looks like and is printed with the error. Nothing is read here: environment.ts does.
+// The environment variables: the accepted values of each, its default, which are secret. A description is the form of an
+// accepted value and is printed with the error. Read by environment.ts.
 import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { ROLE_SECRET_PATTERN } from '../credentials/role-credentials.js'
@@ -147,12 +147,12 @@ export const environmentSchema = Type.Object({
   TOKEN_ISSUER: Type.String({
     default: 'identity-service',
     minLength: 1,
-    description: 'the `iss` of the tokens, exactly as they say it',
+    description: 'the `iss` of the tokens, exactly as in the tokens',
   }),
   TOKEN_AUDIENCE: Type.String({
     default: 'tenant-services',
     minLength: 1,
-    description: 'the `aud` of the tokens, exactly as they say it',
+    description: 'the `aud` of the tokens, exactly as in the tokens',
   }),
   TOKEN_TENANT_CLAIM: Type.String({
     default: 'tenant',

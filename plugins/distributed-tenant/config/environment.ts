@@ -1,5 +1,5 @@
-// Owns reading the environment. A known variable with a bad value stops the start and names itself and the cure; unknown ones
-// are ignored. Every secret may also come from a file: NAME_FILE. What each may hold is in variables.ts.
+// The reader of the environment. A known variable with a bad value stops the start with its name and the cure; unknown ones
+// are ignored. Every secret may also come from a file: NAME_FILE. The accepted values are in environment-schema.ts.
 import { existsSync } from 'node:fs'
 import { compileValidator, type Validator } from '../../../events/index.js'
 import { fromText } from '../../../events/json-schema.js'
@@ -55,11 +55,11 @@ export function readSecret(
   } catch (error) {
     if (error instanceof NoText) throw new ConfigurationInvalid(`The file of ${name}_FILE ${error.message}.`)
     const code = (error as NodeJS.ErrnoException).code
-    throw new ConfigurationInvalid(`${name}_FILE cannot be read (${code}): check the path and who may read it.`)
+    throw new ConfigurationInvalid(`${name}_FILE cannot be read (${code}): check the path and its permissions.`)
   }
 }
 
-/** Where a secret is read from, for who reads it again while the process runs. */
+/** The file of a secret, for parts that read it again while the process runs. */
 export function secretPath(
   name: (typeof secretVariables)[number],
   source: Readonly<Record<string, string | undefined>> = process.env,

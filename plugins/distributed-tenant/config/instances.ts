@@ -1,13 +1,12 @@
-// Owns which PostgreSQL instances a service has and what they are called. Invariants: `main` is always there and always
-// first, the instance of the central database; the others have the same login, and hold tenants' databases alone.
-// Pure: nothing here connects.
+// The names and addresses of a service's PostgreSQL instances. Pure. Invariants: `main` is always there and always first, the
+// instance of the central database; the others have the same login, and hold only tenants' databases.
 import { ConfigurationInvalid } from '../errors.js'
 import type { ServiceName } from '../types.js'
 
 /** The instance of the central database: a tenant is there unless its registry row says otherwise. */
 export const DEFAULT_INSTANCE = 'main'
 
-/** Where an instance is. Login, password and TLS are those of the home instance. */
+/** The address of an instance. Login, password and TLS are those of the home instance. */
 export interface InstanceAddress {
   readonly name: string
   readonly host: string
@@ -56,14 +55,14 @@ export function instancesOf(
 const refused = (why: string): Error =>
   new ConfigurationInvalid(`DB_INSTANCES is not usable (${why}): write it like b=db2.internal:5432,c=db3.internal.`)
 
-/** What a service's role comes in by on an instance that is not its home: our functions and nobody's data are there. */
+/** The database that a service's role logs in to on an instance that is not its home: it holds our functions and no data. */
 export const instanceDatabaseName = (service: ServiceName): string => `${service}_instance`
 
 const PREFIX = 'distributed-tenant:instance:v1 '
 
 export const instanceMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
 
-/** The service an instance's own database belongs to; null when nobody has marked it. */
+/** The service of an instance's own database; null without a mark. */
 export function parseInstanceMark(comment: string | null): string | null {
   if (!comment?.startsWith(PREFIX)) return null
   return (JSON.parse(comment.slice(PREFIX.length)) as { service: string }).service

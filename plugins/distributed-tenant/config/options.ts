@@ -1,4 +1,4 @@
-// Owns the plugin's options: what may be passed. Types only; what becomes of them, with the environment, is in settings.ts.
+// The plugin's options. Types only; settings.ts combines them with the environment.
 import type { FastifyRequest } from 'fastify'
 import type { Redis } from 'ioredis'
 import type { StatusEvent } from '../../../events/index.js'
@@ -6,7 +6,7 @@ import type { SqlClient, Tenant } from '../types.js'
 
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-full'
 
-/** Where this service's PostgreSQL is and who we are there. */
+/** The address of this service's PostgreSQL and its login there. */
 export interface DatabaseOptions {
   readonly host: string
   readonly port: number
@@ -34,9 +34,9 @@ export interface DistributedTenantOptions {
   /** `false`: a connection lives for one statement or transaction. */
   pooling?: boolean
   /**
-   * When a session is reset before a tenant's next user gets it: `needed` (default), when the text of a statement says that it
-   * may have left something; `always`, for schemas whose own functions or triggers set something in their session, which no
-   * text shows. `always` costs a round trip for each lease, and no two statements share a connection.
+   * When a session is reset before a tenant's next user gets it: `needed` (default), when a statement may have left state by
+   * its text; `always`, for schemas whose own functions or triggers set state in their session, which no text shows. `always`
+   * costs a round trip for each lease, and no two statements share a connection.
    */
   reset?: 'needed' | 'always'
   /** The budget: tenant connections of this process. Default 50. */
@@ -63,30 +63,30 @@ export interface DistributedTenantOptions {
   roleSecret?: string
   /** `null`: no events. A URL carries the credentials. */
   nats?: string | null
-  /** The path of the CA certificates for a `tls://` URL; default: the authorities Node knows. Verified in any case. */
+  /** The path of the CA certificates for a `tls://` URL; default: Node's own authorities. Verified in any case. */
   natsCaFile?: string
   /** A client of yours (not closed by us), a URL, or `null` for memory only. Default: `fastify.redis`, then REDIS_URL. */
   redis?: Redis | string | null
-  /** The path of the CA certificates for a `rediss://` URL; default: the authorities Node knows. Verified in any case. */
+  /** The path of the CA certificates for a `rediss://` URL; default: Node's own authorities. Verified in any case. */
   redisCaFile?: string
   /** Milliseconds a lookup stays in Redis. Default 3,600,000. */
   cacheTtl?: number
   /** One source or several; those that disagree refuse the request. A scope or a route may have its own. */
   identifyBy?: Identifier | readonly Identifier[]
   /**
-   * Fastify's `trustProxy: true` lets anybody who reaches this process say its host, and so its tenant: refused unless
-   * you say here that only your proxies can reach it.
+   * Fastify's `trustProxy: true` lets any client that reaches this process name its host, and so its tenant: refused unless
+   * this option states that only your proxies can reach it.
    */
   trustAllProxies?: boolean
   header?: string
   baseDomain?: string
-  /** Says whether this request may act for the tenant; anything but `true` refuses with 403 (TENANT_FORBIDDEN). */
+  /** Whether this request may act for the tenant; anything but `true` refuses with 403 (TENANT_FORBIDDEN). */
   authorizeTenant?: (request: FastifyRequest, tenant: Tenant) => boolean | Promise<boolean>
   /** A gateway in front has verified the tenant header. One of the two is required in production. */
   trustedGateway?: boolean
   /** This service is where tenants are made; default: the service is `identity`. */
   source?: boolean
-  /** Hears every status event (the ledger); at least once, in any order. Throw to have it again. */
+  /** Called with every status event (the ledger); at least once, in any order. An error has it delivered again. */
   onStatus?: (event: StatusEvent, central: SqlClient) => Promise<void>
   production?: boolean
   /**
@@ -100,7 +100,7 @@ export interface DistributedTenantOptions {
   reconcileInterval?: number
 }
 
-/** What one source says: an id, a host name to look up, or nothing. `verified`: a proof, which no claim overrules. */
+/** The result of one source: an id, a host name to look up, or null. `verified`: a proof, which no claim overrules. */
 export type Identified = { readonly id: string; readonly verified?: boolean } | { readonly domain: string } | null
 
 /** Reads a tenant from a request. @throws the 400s of identification */

@@ -1,5 +1,5 @@
-// Owns what the options become: what the environment gives where none was passed, and what may not be combined. Options win
-// over the environment. Everything is settled here once, before any connection is made.
+// The settings: options, the environment where no option was passed, and the checks of their combinations. Options win over
+// the environment. All settings are complete before any connection is made.
 
 import { fileURLToPath } from 'node:url'
 import type { Redis } from 'ioredis'
@@ -12,7 +12,7 @@ import { type Environment, readEnvironment } from './environment.js'
 import { type InstanceAddress, instancesOf, parseInstances } from './instances.js'
 import type { DatabaseOptions, DistributedTenantOptions, Identifier } from './options.js'
 
-/** Options with nothing left open. */
+/** Options with every default filled in. */
 export interface Settings {
   readonly service: ServiceName
   readonly migrations: { readonly central: string | null; readonly tenant: string | null }
@@ -34,7 +34,7 @@ export interface Settings {
   readonly outdatedTenants: 'serve' | 'refuse'
   /** The current one first. */
   readonly roleKeys: readonly RoleKey[]
-  /** There is no secret of its own: the keys were made from the service's password. */
+  /** Without a secret of its own: the keys were made from the service's password. */
   readonly roleKeysImplied: boolean
   readonly nats: string | null
   /** Certificates in PEM. */
@@ -58,7 +58,7 @@ export interface Settings {
 }
 
 /**
- * Settles options against the environment.
+ * Combines options with the environment.
  * @throws CONFIGURATION_INVALID with the name of the option or variable and the cure.
  */
 export function settle(options: DistributedTenantOptions, environment: Environment = readEnvironment()): Settings {
@@ -137,7 +137,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     nats,
     natsCa: readAuthorities('NATS_CA_FILE', options.natsCaFile ?? environment.NATS_CA_FILE, nats),
     redis,
-    // A client that is passed in was made by somebody who knows whom to believe.
+    // A Redis client that the caller passes in has its own TLS settings.
     redisCa:
       typeof redis === 'string'
         ? readAuthorities('REDIS_CA_FILE', options.redisCaFile ?? environment.REDIS_CA_FILE, redis)

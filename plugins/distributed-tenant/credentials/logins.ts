@@ -1,7 +1,7 @@
-// Owns by which password a tenant's database is entered: the current key's, and after a refusal the next older one's, so
-// that keys can be changed while everything runs. While they are, another process may change a role back and forth between
-// two tries, so the round ends with the key it began with. When all are refused, or the role may not come in, that is told once per
-// refusal to whoever can mend it, and the connect fails as it is.
+// The choice of the password for a tenant's database: the current key's, and after a refusal the next older one's, so that
+// keys can be changed while everything runs. While they are, another process may change a role back and forth between two
+// tries, so the round ends with the key it began with. When all are refused, or the role lacks LOGIN or CONNECT, that is
+// reported once per refusal to the repair, and the connect fails as it is.
 
 import { tenantOfDatabase } from '../names.js'
 import type { ServiceName, TenantId } from '../types.js'
@@ -10,19 +10,19 @@ import type { Credentials } from './role-credentials.js'
 export interface Login {
   readonly user: string
   readonly password: string
-  /** To be told why the connection was lost, whenever that is. */
+  /** To be called with the reason when the connection is lost, at any time. */
   lost(error: Error): void
   accepted(): void
 }
 
 export interface Logins {
   of(database: string): Login
-  /** True, once, when the last refusal left a password that is worth a try. */
+  /** True, once, when another password is left to try after the last refusal. */
   again(database: string): boolean
 }
 
 const WRONG_PASSWORD = '28P01'
-/** The role is missing its LOGIN, or its right to connect. */
+/** The role lacks LOGIN, or its right to connect. */
 const KEPT_OUT = new Set(['28000', '42501'])
 
 export function createLogins(
@@ -32,9 +32,9 @@ export function createLogins(
 ): Logins {
   const { keys } = credentials
   const most = keys.length > 1 ? keys.length + 1 : 1
-  /** Databases whose last refusal left something to try. */
+  /** Databases with another password to try after their last refusal. */
   const left = new Set<string>()
-  /** Only of databases where the current key was refused: which key is next, and how many were refused in a row. */
+  /** Only of databases where the current key was refused: the next key, and the number of refusals in a row. */
   const refusals = new Map<string, { key: number; refused: number }>()
 
   function lost(database: string, tenant: TenantId, key: number, error: Error): void {
@@ -43,7 +43,7 @@ export function createLogins(
     if (KEPT_OUT.has(code)) onKeptOut(tenant)
     if (code !== WRONG_PASSWORD) return
     const state = refusals.get(database) ?? { key: 0, refused: 0 }
-    // Several were opened at once: the first refusal has moved on for all of them, and this one tries what comes next.
+    // Several were opened at once: the first refusal has moved on for all of them, and this one tries the next.
     if (state.key !== key) {
       left.add(database)
       return

@@ -1,5 +1,5 @@
-// Owns the passwords of tenants' roles: derived from the service's secret and stored nowhere. The server gets a verifier
-// that we compute ourselves, with one iteration: more protect passwords that can be guessed, and cost 2 ms at every connect
+// The passwords of tenants' roles: derived from the service's secret and not stored. The server gets a verifier that we
+// compute ourselves, with one iteration: more protect passwords that can be guessed, and cost 2 ms at every connect
 // (docs/decisions/0006). Several keys: the first is current, the others still open the roles that were set by them.
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
@@ -38,7 +38,7 @@ export interface Credentials {
   /** Names of all keys, the current one first. Two secrets under one id have two names. */
   readonly keys: readonly string[]
   password(tenant: TenantId, key: string): string
-  /** What PostgreSQL stores, always the same for one tenant and key. A password cannot be found from it. */
+  /** The verifier that PostgreSQL stores, always the same for one tenant and key. It does not reveal the password. */
   verifier(tenant: TenantId): string
   /** The tenant's line in PgBouncer's `auth_file`. */
   userListLine(tenant: TenantId): string
@@ -53,7 +53,7 @@ export function createCredentials(service: ServiceName, keys: readonly RoleKey[]
     return createHmac('sha256', secret).update(`${id}\n${service}\n${tenant}${more}`).digest()
   }
   const password = (tenant: TenantId, key: string): string => derive(tenant, key).toString('hex')
-  // The salt is derived too, so that a pooler's list can be printed without asking the server for what it stores.
+  // The salt is derived too, so that a pooler's list can be printed without reading the server's verifiers.
   const verifier = (tenant: TenantId): string =>
     scramVerifier(password(tenant, current), derive(tenant, current, '\nsalt').subarray(0, 16))
 
@@ -66,12 +66,12 @@ export function createCredentials(service: ServiceName, keys: readonly RoleKey[]
   }
 }
 
-/** Thirty-two bits of a hash: enough to tell two secrets apart, and nothing to find one by. */
+/** Thirty-two bits of a hash: enough to tell two secrets apart, and not enough to find one. */
 function nameOf({ id, secret }: RoleKey): string {
   return `${id}.${createHmac('sha256', secret).update('print').digest('hex').slice(0, 8)}`
 }
 
-/** What the server itself computes from a password that may be guessed. */
+/** The server's own number for a password that may be guessed. */
 const ITERATIONS = 4096
 
 /** For a password that was chosen: the server logs a statement with its parameters, so the password itself is not sent. */
@@ -89,7 +89,7 @@ export function scramVerifier(password: string, salt: Buffer, iterations = 1): s
 const SPACES = /[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/g
 const NOTHING = /[\u00ad\u1806\u200b-\u200d\u2060\ufeff]|\u034f|[\u180b-\u180d]|[\ufe00-\ufe0f]/g
 
-/** SASLprep (RFC 4013) as PostgreSQL applies it: what it prohibits leaves the password as it was. */
+/** SASLprep (RFC 4013) as PostgreSQL applies it: a password with prohibited characters stays as it was. */
 function prepared(password: string): string {
   const text = password.replace(SPACES, ' ').replace(NOTHING, '').normalize('NFKC')
   return text === '' || /\p{C}/u.test(text) ? password : text

@@ -1,12 +1,12 @@
-// Owns what `alter database … set` and `alter role … in database … set` have set for one database: no clone and no dump
-// brings it along. Settings of a tenant's own role are not among them: `prepare_tenant_role` says what those are.
+// The settings that `alter database … set` and `alter role … in database … set` have made for one database: clones and dumps
+// do not include them. Settings of a tenant's own role are not among them: those are in `prepare_tenant_role`.
 import type { QueryClient } from '../types.js'
 
 export interface DatabaseSetting {
   /** Null for every role. */
   readonly role: string | null
   readonly name: string
-  /** As the server keeps it: of a list, each word is quoted as it needs. */
+  /** As the server keeps it: of a list, each element is quoted as it needs. */
   readonly value: string
 }
 
@@ -25,7 +25,7 @@ export async function freeSettings(sql: QueryClient): Promise<ReadonlySet<string
   return new Set(rows.map(({ name }) => name))
 }
 
-/** Safe to repeat; what else is set for it stays. */
+/** Safe to repeat; its other settings stay. */
 export async function applyDatabaseSettings(
   sql: QueryClient,
   database: string,

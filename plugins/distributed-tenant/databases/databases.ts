@@ -1,36 +1,36 @@
 // CREATE, DROP, rights and marks of databases on this service's instance. Runs on a session of the central database: CREATE
 // DATABASE takes no transaction.
 // Invariant: names reach SQL only through the driver's quoting of a parsed id; "already exists" is never taken for "ours"
-// without looking at the mark; a new database takes no connection before PUBLIC has lost CONNECT on it.
+// without a check of the mark; a new database takes no connection before PUBLIC has lost CONNECT on it.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseEntered, DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, TenantId } from '../types.js'
 
-/** What stands under a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
+/** The database of a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =
   | { readonly state: 'absent' | 'invalid' }
   | {
       readonly state: 'present'
       readonly comment: string | null
       readonly ours: boolean
-      /** As {@link createDatabase} leaves it when it is killed: takes no connections, never opened, no comment. */
+      /** As a killed {@link createDatabase} leaves it: takes no connections, never opened, no comment. */
       readonly unfinished: boolean
       /** PUBLIC may connect. */
       readonly toPublic: boolean
     }
 
-/** The comment that binds a database to its tenant: the owner alone can write it, so a tenant's SQL cannot forge it. */
+/** The comment that binds a database to its tenant: only the owner can write it, so a tenant's SQL cannot forge it. */
 export interface Mark {
   readonly tenant: TenantId
   readonly service: ServiceName
   readonly certificate: string
   /** Which tenant of this id; absent until its service has learned it. */
   readonly incarnation?: string
-  /** Of one that was brought and not taken over yet: what is in it already, see {@link builtBy}. */
+  /** Of a database that was brought here and not taken over yet: the migrations in it, see {@link builtBy}. */
   readonly built?: string
-  /** Of one that was restored for a tenant that identity does not know yet: the archive. */
+  /** Of a database that was restored for a tenant that identity does not know yet: the archive. */
   readonly restore?: string
 }
 
@@ -40,7 +40,7 @@ export const MARK_PREFIX = 'distributed-tenant:v1 '
 export const markText = ({ incarnation, ...mark }: Omit<Mark, 'incarnation'> & Incarnated): string =>
   MARK_PREFIX + JSON.stringify({ ...mark, ...(incarnation && { incarnation }) })
 
-/** What knows which tenant of its id it is about; null until that is learned. */
+/** With the incarnation of its tenant; null until that is known. */
 interface Incarnated {
   readonly incarnation?: string | null | undefined
 }
@@ -60,7 +60,7 @@ export function parseMark(comment: string | null): Mark | null {
   }
 }
 
-/** What the registry knows of the tenant that a mark is compared with. */
+/** The registry's values for the tenant that a mark is compared with. */
 export interface Expected {
   readonly tenant: TenantId
   readonly service: ServiceName
@@ -70,7 +70,7 @@ export interface Expected {
 
 /**
  * Whether a mark is this tenant's; the certificate counts once the registry has one. The incarnations count when both are
- * known. When one is not, the certificate proves it, or that the database was brought here for a tenant to come.
+ * known. When one is not, the certificate proves it, or that the database was brought here before its tenant.
  */
 export function markFits(mark: Mark, { tenant, service, certificate, incarnation }: Expected): boolean {
   if (mark.tenant !== tenant || mark.service !== service) return false
@@ -81,7 +81,7 @@ export function markFits(mark: Mark, { tenant, service, certificate, incarnation
   return mark.incarnation === undefined && (incarnation === null || brought)
 }
 
-/** A mark that names this tenant, of which this registry does not know yet which of its id it is. */
+/** A mark that names this tenant, while this registry does not know the tenant's incarnation yet. */
 export const mayFitLater = (mark: Mark, { tenant, service, certificate, incarnation }: Expected): boolean =>
   mark.tenant === tenant &&
   mark.service === service &&
@@ -121,16 +121,17 @@ export interface Creation {
   readonly locale?: Locale
   /** Written in the transaction that opens it. */
   readonly comment?: string
-  /** Called while it is there and takes no connections yet. */
+  /** Called while it exists and takes no connections yet. */
   readonly onMade?: () => void
 }
 
 const IN_USE = '55006'
 
 /**
- * Makes a database that its owner alone may enter. The server gives CONNECT to PUBLIC and copies no rights of the template,
- * and REVOKE ends no session, so it takes no connections until PUBLIC has lost the right. Killed in between, it leaves what
- * {@link inspectDatabase} calls unfinished. A template in use is waited for, up to five tries of the server's own 5 s.
+ * Makes a database that only its owner may enter. The server gives CONNECT to PUBLIC and copies no rights of the template,
+ * and REVOKE ends no session, so it takes no connections until PUBLIC has lost the right. Killed in between, it leaves a
+ * database that {@link inspectDatabase} calls unfinished. A template in use is waited for, up to five tries of the server's
+ * own 5 s.
  * @throws 42P04 or 23505 when the name is taken, DATABASE_ENTERED
  */
 export async function createDatabase(sql: SessionClient, name: string, creation: Creation): Promise<void> {
@@ -209,7 +210,7 @@ export async function dropTenantDatabase(
     const mark = parseMark(found.comment)
     if (!found.ours || !mark || !markFits(mark, { tenant: id, service, certificate, incarnation })) {
       throw new DatabaseForeign(
-        `The database ${name} does not carry this tenant’s mark and was not dropped: look into it and drop it by hand.`,
+        `The database ${name} does not carry this tenant’s mark and was not dropped: inspect it and drop it by hand.`,
       )
     }
   }
@@ -218,12 +219,12 @@ export async function dropTenantDatabase(
   return found.state !== 'absent'
 }
 
-/** Only after its database: what it may do there went with it. Absent is fine. */
+/** Only after its database, with which the role's rights are dropped. Absent is fine. */
 export async function dropRole(sql: SessionClient, name: string): Promise<void> {
   await sql`drop role if exists ${sql(name)}`
 }
 
-/** Takes CONNECT from PUBLIC on a database that has been open to it, and ends the sessions that came in by that. */
+/** Takes CONNECT from PUBLIC on a database that was open to it, and ends the sessions that connected by that right. */
 export async function closeToPublic(sql: QueryClient, name: string): Promise<void> {
   await sql`revoke all on database ${sql(name)} from public`
   await endUninvited(sql, name)
@@ -234,7 +235,7 @@ const BETWEEN_LOOKS_MS = 100
 
 /**
  * Ends the sessions of roles that may not connect: REVOKE ends none. A session that was starting at the revoke shows only
- * later, so two looks in a row must find none. @throws DATABASE_ENTERED when they do not end
+ * later, so two checks in a row must find none. @throws DATABASE_ENTERED when they do not end
  */
 export async function endUninvited(sql: QueryClient, name: string): Promise<void> {
   const deadline = performance.now() + END_MS

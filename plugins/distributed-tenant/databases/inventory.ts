@@ -1,6 +1,6 @@
-// Owns the look at the whole fleet: what the catalogues say of each tenant's database, mark, rights and role, compared with
-// the registry. A constant number of queries on each instance and no connection to a tenant's; it changes nothing. An instance
-// that cannot be asked hides no other.
+// The inventory of the whole fleet: each tenant's database, mark, rights and role in the catalogues, compared with the
+// registry. A constant number of queries on each instance and no connection to a tenant's database; it changes nothing.
+// If an instance is down: the others are inspected all the same.
 
 import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
@@ -8,19 +8,19 @@ import { tenantDatabaseName, tenantGroupName } from '../names.js'
 import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName, SessionClient } from '../types.js'
 import { markFits, parseMark } from './databases.js'
 
-/** What is wrong with one tenant here. */
+/** The faults of one tenant here. */
 export type Finding =
   | 'database_missing'
   /** An interrupted DROP left it. */
   | 'database_invalid'
-  /** It is not our role's. */
+  /** Our role does not own it. */
   | 'database_foreign'
   | 'mark_missing'
   /** It names another tenant, service or certificate than the registry does. */
   | 'mark_wrong'
   /** It is of an earlier tenant of the same id. */
   | 'other_incarnation'
-  /** It does not say yet which tenant of its id it is of. */
+  /** It does not name the incarnation of its tenant yet. */
   | 'mark_incomplete'
   | 'open_to_public'
   | 'open_to_others'
@@ -34,16 +34,16 @@ export type Finding =
   | 'role_settings'
   /** Its verifier is of an older key. */
   | 'role_key'
-  /** Its instance cannot be asked, so nothing is known of its database. */
+  /** Its instance is unreachable, so the state of its database is unknown. */
   | 'instance_unreachable'
-  /** It is on an instance that this process was not told of. */
+  /** It is on an instance that is not configured in this process. */
   | 'instance_unknown'
 
 export interface TenantStanding {
   readonly id: TenantId
   readonly database: string
   readonly instance: string
-  /** It is being moved: its rights and its role are not as they are otherwise, and nobody else touches them. */
+  /** It is being moved: its rights and its role are those of the move, and no other part changes them. */
   readonly moving: 'frozen' | 'closing' | null
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
@@ -52,12 +52,12 @@ export interface TenantStanding {
   readonly findings: readonly Finding[]
 }
 
-/** What an instance holds that is no tenant's there. */
+/** Objects on an instance that are no tenant's there. */
 export interface Strays {
-  /** Of a tenant's name and in no row of the registry. */
+  /** With a tenant's name and in no row of the registry. */
   readonly strayDatabases: readonly string[]
   readonly strayRoles: readonly string[]
-  /** Databases that everybody may connect to; not those of tenants on their way: who makes them closes them right after. */
+  /** Databases with CONNECT for PUBLIC; not those of tenants being made, whose maker closes them right after. */
   readonly openDatabases: readonly string[]
 }
 
@@ -65,11 +65,11 @@ export interface Strays {
 export interface Inventory extends Strays {
   /** Every tenant of the registry, in order of id, deleted ones too. */
   readonly tenants: readonly TenantStanding[]
-  /** The other instances', of those that could be asked. */
+  /** The other instances', of those that answered. */
   readonly otherInstances: readonly (Strays & { readonly instance: string })[]
 }
 
-/** What `repairTenant` (repair.ts) cures. The rest is for people: it may hide data that is gone or somebody else's. */
+/** The faults that `repairTenant` (repair.ts) cures. The rest needs a person: it may hide lost data or another's data. */
 export const repairable: ReadonlySet<Finding> = new Set([
   'open_to_public',
   'open_to_others',
@@ -144,7 +144,7 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
   }
 }
 
-/** Where there is no registry its rows are handed over, and the catalogues are the server's own. */
+/** Without a registry its rows are passed as an argument, and the catalogues are the server's own. */
 const rowsFrom = (sql: QueryClient, rows: readonly object[] | null) =>
   rows === null
     ? sql`tenants`
@@ -185,7 +185,7 @@ async function readRows(sql: QueryClient, { service }: InspectOptions, given: re
 
 const patternOf = (service: ServiceName): string => `^tenant_[^_]*_${service}$`
 
-/** The registry's rows of the tenants that another instance has something of, by its names. */
+/** The registry's rows of the tenants whose names another instance has. */
 async function named(sql: QueryClient, at: QueryClient, { service }: InspectOptions): Promise<object[]> {
   const names = await at<{ name: string }[]>`
     select datname as name from pg_database where datname ~ ${patternOf(service)}
@@ -242,7 +242,7 @@ function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] 
     incarnation !== null &&
     mark.incarnation !== incarnation
   if (row.ours && other) return ['other_incarnation']
-  // Until it was ready once there is nothing it must have; the provisioner is on its way.
+  // Before it was ready for the first time nothing is required; the provisioner is at work on it.
   if (certificate === null) return []
   if (row.connections === null) return ['database_missing']
   if (row.connections === -2) return ['database_invalid']

@@ -1,6 +1,6 @@
-// The text of a migration before it is run: found by name is what would end its transaction, what PostgreSQL runs in none,
-// what only psql understands, and what names a database. It is a courtesy that costs no database: whatever passes here and
-// still ends the transaction is found out when the file is run.
+// The check of a migration's text before it is run: finds by name a statement that would end its transaction, one that
+// PostgreSQL runs in no transaction, a command of psql, and the name of a database. It costs no database. A text that passes
+// here and still ends the transaction is found out when the file is run.
 
 export interface Flaw {
   readonly line: number
@@ -24,7 +24,7 @@ const alone = 'PostgreSQL does not run it in a transaction, and each migration i
 const concurrently = `${alone}: leave CONCURRENTLY out, or run it by hand with \`distributed-tenant run -- psql -c …\``
 const byHand = `${alone}: run it by hand with \`distributed-tenant run -- psql -c …\``
 
-/** What a statement begins with, `|` between alternatives; `…` stands for any words in between. */
+/** The start of a refused statement, `|` between alternatives; `…` stands for any words in between. */
 const refused: readonly (readonly [start: string, cure: string])[] = [
   ['begin', runner],
   ['start transaction', runner],
@@ -59,7 +59,7 @@ const namesDatabase = [
 
 interface Rule {
   readonly start: readonly (readonly string[])[]
-  /** The rule itself where it is plain words, else how many words of the statement show it. */
+  /** The rule itself where it is plain words, else how many words of the statement are shown. */
   readonly shown: string | number
   readonly cure: string
 }
@@ -76,14 +76,14 @@ for (const [start, cure, words] of [
   }
 }
 
-/** @returns the first thing that is in the way, or null */
+/** @returns the first flaw, or null */
 export function flawIn(text: string): Flaw | null {
   for (const { line, words } of statementsOf(text)) {
     const [first = '', second = ''] = words
     if (first === '\\') {
       return { line, what: `\\${second}`, cure: 'it is a command of psql, which does not run migrations: write SQL' }
     }
-    // Back to a savepoint of the file's own the transaction goes on.
+    // After a rollback to a savepoint of the file's own the transaction continues.
     if (first === 'rollback' && words.includes('to')) continue
     const rule = rules.get(first)?.find(({ start }) => begins(words, start))
     if (!rule) continue
@@ -108,7 +108,7 @@ function begins(words: readonly string[], start: Rule['start']): boolean {
   return true
 }
 
-/** What is skipped whole, and what counts as one word. As PostgreSQL reads it with standard_conforming_strings. */
+/** Parts that are skipped whole, and parts that count as one word. As PostgreSQL reads it with standard_conforming_strings. */
 const tokens = new RegExp(
   [
     /--[^\n]*/, // a comment

@@ -18,11 +18,11 @@ export interface Migration {
   readonly undo: string | null
   /** Over the text with line feeds, whatever ends its lines in the file. */
   readonly checksum: string
-  /** By which the same content may have been written down before. */
+  /** Checksums by which earlier releases may have recorded the same content. */
   readonly formerChecksums: readonly string[]
 }
 
-/** Whether a database that has this checksum written down for the migration has applied this content. */
+/** Whether a database with this recorded checksum has applied this content. */
 export const isKnownAs = ({ checksum, formerChecksums }: Migration, recorded: string): boolean =>
   recorded === checksum || formerChecksums.includes(recorded)
 
@@ -32,7 +32,7 @@ export interface MigrationSet {
   readonly migrations: readonly Migration[]
   /** The newest version, 0 for an empty set. */
   readonly version: number
-  /** Over all files: two sets with one version and different content are told apart. */
+  /** Over all files: tells two sets with one version and different content apart. */
   readonly checksum: string
 }
 
@@ -93,7 +93,7 @@ interface Files {
 function readMigration(folder: string, file: string): string {
   const bytes = readFileSync(join(folder, file))
   const refuse = (what: string): never => {
-    // What earlier releases made of it and wrote down, if they applied it.
+    // The checksum that earlier releases computed and recorded, if they applied it.
     const former = digest(bytes.toString('utf8'))
     throw new MigrationInvalid(
       `${file} in ${folder} ${what}. Where it was applied as it is, add the line "-- applied as: ${former}" to the corrected file.`,
@@ -132,12 +132,12 @@ function complete(version: number, entry: Files, folder: string | null): Migrati
   }
 }
 
-/** A checkout may write line ends as its system does: the databases are to be the same. */
+/** A checkout may write line ends as its system does: the databases must be the same. */
 const withLineFeeds = (text: string): string => text.replaceAll('\r\n', '\n')
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
-/** One word for what a database holds to which all of these were applied, whole files and nothing beyond them. */
+/** The checksums of these sets: names the content of a database with all of them applied, and nothing beyond them. */
 export const builtBy = (sets: readonly MigrationSet[]): string => sets.map(({ checksum }) => checksum).join(' ')
 
 /** The highest version applied for a set, 0 for none. */
@@ -159,8 +159,8 @@ export async function migrate(sql: SqlClient, set: MigrationSet): Promise<number
 }
 
 /**
- * {@link migrate} for a database that has been migrated before, set after set: what all of them have applied is one
- * question, and whether our own table is there is none.
+ * {@link migrate} for a database that has been migrated before, set after set: one query reads the versions of all sets,
+ * and none checks that our own table exists.
  */
 export async function migratePrepared(sql: SqlClient, sets: readonly MigrationSet[]): Promise<number[]> {
   const recorded = (await sql.unsafe(readRecorded)) as unknown as Recorded[]
@@ -225,14 +225,14 @@ async function prepare(sql: SqlClient): Promise<void> {
   await sql.begin(tx => tx.unsafe(`${lock};${ownTable}`))
 }
 
-/** What is written down as applied without being run: the schema is at this version already. */
+/** A version that is recorded as applied without being run: the schema is at this version already. */
 export interface Baseline {
   readonly set: MigrationSet
   readonly version: number
 }
 
 /**
- * For a database that has a schema and was never migrated: in one transaction all of `ours` and the baseline written down.
+ * For a database that has a schema and was never migrated: in one transaction all of `ours`, and the record of the baseline.
  * Each round trip and each commit counts where there are many such databases.
  * @returns whether the baseline's set is missing nothing then
  * @throws MIGRATION_INVALID, MIGRATION_FAILED
@@ -274,7 +274,7 @@ interface Missing {
   readonly migration: Migration
 }
 
-/** One runner at a time in a database, with {@link revertOne}, which would else find nothing to take back meanwhile. */
+/** One runner at a time in a database, with {@link revertOne}, which would else find nothing to revert meanwhile. */
 async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration): Promise<boolean> {
   return sql.begin(ISOLATION, async tx => {
     const { recorded, transaction } = await lockAndLook(tx, set, migration)
@@ -293,12 +293,12 @@ async function applyOne(sql: SqlClient, set: MigrationSet, migration: Migration)
   })
 }
 
-/** A later snapshot than the lock's sees what the runner before has done. */
+/** A later snapshot than the lock's sees the work of the runner before. */
 const ISOLATION = 'isolation level read committed'
 
 /**
- * What a new session in this database would begin with. A file is run with it whatever the files before it have set in this
- * session, so that a database comes out the same by one run over many files and by many runs.
+ * The settings that a new session in this database begins with. A file is run with them whatever the files before it have
+ * set in this session, so that a database is the same after one run over many files and after many runs.
  */
 const asInNewSession = `
   reset all;
@@ -326,8 +326,8 @@ async function lockAndLook(
 }
 
 /**
- * Takes back every migration of the set above `to`, newest first, one transaction each.
- * @returns the versions taken back by this call
+ * Reverts every migration of the set above `to`, newest first, one transaction each.
+ * @returns the versions reverted by this call
  * @throws MIGRATION_INVALID when an undo file is missing, MIGRATION_FAILED when one fails
  */
 export async function revert(sql: SqlClient, set: MigrationSet, to: number): Promise<number[]> {
@@ -355,10 +355,10 @@ async function revertOne(sql: SqlClient, set: MigrationSet, migration: Migration
   })
 }
 
-/** What PostgreSQL says of a COMMIT in a block or a procedure, and of a command that runs in no transaction. */
+/** PostgreSQL's codes for a COMMIT in a block or a procedure, and for a command that runs in no transaction. */
 const OUTSIDE_TRANSACTIONS = new Set(['2D000', '25001'])
 
-/** @throws MIGRATION_FAILED for what the server refuses; a connection's own failure passes as it is */
+/** @throws MIGRATION_FAILED for a refusal of the server; a connection's own failure passes as it is */
 async function runFile(tx: TransactionClient, text: string, what: string, transaction?: string): Promise<void> {
   try {
     await tx.unsafe(text)
@@ -390,16 +390,16 @@ async function isOver(tx: QueryClient, transaction: string): Promise<boolean> {
 
 const endedItsTransaction = (what: string, message?: string): Error =>
   new MigrationFailed(
-    `The ${what} ended its transaction${message === undefined ? '' : ` and then failed (${message})`}, so its version does not count: what it did before stays in this database. Take COMMIT or ROLLBACK out of the file, and set this database right by hand.`,
+    `The ${what} ended its transaction${message === undefined ? '' : ` and then failed (${message})`}, so its version does not count: its changes before that stay in this database. Take COMMIT or ROLLBACK out of the file, and set this database right by hand.`,
   )
 
-/** Rows of the catalogue that this transaction, or a block inside of it, has written: its ids are not over. */
+/** Rows of the catalogue that this transaction, or a block inside of it, has written: its ids are still in progress. */
 const ofThisTransaction = (xmin: string): string => `
   case when age(${xmin}) <= age(pg_current_xact_id()::xid) then pg_xact_status(
     (pg_current_xact_id()::text::bigint + age(pg_current_xact_id()::xid) - age(${xmin}))::text::xid8) = 'in progress'
   else false end`
 
-/** A tenant's migration that changes another database would do it once for each tenant, whichever it names. */
+/** A tenant's migration that changes another database would change it once for each tenant, whichever it names. */
 async function refuseOtherDatabases(tx: QueryClient, what: string, transaction: string): Promise<void> {
   const [other] = await tx.unsafe<{ name: string }[]>(
     `select datname as name from pg_database d

@@ -1,7 +1,7 @@
-// Owns the repair of one tenant's rights and role, on the instance where it is. Invariants: only a database that carries the
-// tenant's mark is touched, under the tenant's lock, and none that is being moved. Safe to repeat. Also owns the queue of
-// repairs after a refused login (a changed password, LOGIN or CONNECT taken away): in the background, at most once a
-// minute for each tenant.
+// The repair of one tenant's rights and role, on the instance where it is. Invariants: only a database that carries the
+// tenant's mark is changed, under the tenant's lock, and none that is being moved. Safe to repeat. Also the queue of repairs
+// after a refused login (a changed password, LOGIN or CONNECT taken away): in the background, at most once a minute for each
+// tenant.
 // If the central database is down: nothing is repaired, and the next refused login tries again.
 
 import { LRUCache } from 'lru-cache'
@@ -25,8 +25,8 @@ export interface RepairOptions {
 }
 
 /**
- * Makes the rights on a tenant's database, its role and its verifier what they must be. Safe to repeat. A tenant of a
- * release before there were roles is provisioned instead: its group's rights inside are missing too.
+ * Restores the rights on a tenant's database, its role and its verifier. Safe to repeat. A tenant of a release before there
+ * were roles is provisioned instead: its group's rights inside are missing too.
  * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark, TENANT_ROLE_KEY_UNKNOWN
  */
 export async function repairTenant(id: TenantId, options: RepairOptions): Promise<void> {
@@ -34,7 +34,7 @@ export async function repairTenant(id: TenantId, options: RepairOptions): Promis
   if (!mended) await options.provision(id)
 }
 
-/** @returns false for a tenant that never had a role, and then nothing was done */
+/** @returns false for a tenant that never had a role; nothing is changed then */
 async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
   const { service } = options
   const name = tenantDatabaseName(id, service)
@@ -51,7 +51,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       }[]
     >`
       select certificate, incarnation, role_key as key, instance, moving from tenants where id = ${id}`
-    // They are what the move has made them.
+    // The move has set them.
     if (row && row.moving !== null) return true
     const mend = async (at: QueryClient, open: () => Promise<void>): Promise<boolean> => {
       const found = await inspectDatabase(at, name)
@@ -59,7 +59,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       const { certificate = null, incarnation = null } = row ?? {}
       if (!mark || !markFits(mark, { tenant: id, service, certificate, incarnation })) {
         throw new DatabaseForeign(
-          `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: look at it by hand.`,
+          `There is no database ${name} that carries this tenant’s mark, so its rights were left as they are: inspect it by hand.`,
         )
       }
       if (incarnation !== null && mark.incarnation === undefined && mark.restore === undefined) {
@@ -81,7 +81,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       ),
     )
   })
-  // After the commit: until then they could come again.
+  // After the commit: until then they could connect again.
   const end = (at: SessionClient): Promise<void> => endUninvited(at, name)
   if (where !== null) await (where === DEFAULT_INSTANCE ? end(sql) : options.sessionAt(where)(end))
   return mended

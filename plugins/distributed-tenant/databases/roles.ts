@@ -1,6 +1,6 @@
-// Owns the login roles of tenants and the group they are members of. Invariants: a tenant's role owns nothing, may connect
-// to its one database, and has what its group has there; the service's role alone makes and changes them. Everything here
-// runs on the central database and is safe to repeat.
+// The login roles of tenants and the group they are members of. Invariants: a tenant's role owns nothing, may connect to its
+// one database, and has its group's rights there; only the service's role makes and changes them. Everything here runs on the
+// central database and is safe to repeat.
 
 import type { Credentials } from '../credentials/role-credentials.js'
 import { RoleKeyUnknown } from '../errors.js'
@@ -12,7 +12,7 @@ export async function ensureTenantGroup(sql: SessionClient, service: ServiceName
   const name = tenantGroupName(service)
   const [known] = await sql`select 1 from pg_roles where rolname = ${name}`
   if (known) return
-  // Two replicas at their first start: one waits and finds it there.
+  // Two replicas at their first start: one waits and finds the group made.
   await sql.begin(async tx => {
     await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.group', 0))`
     const [made] = await tx`select 1 from pg_roles where rolname = ${name}`
@@ -20,14 +20,14 @@ export async function ensureTenantGroup(sql: SessionClient, service: ServiceName
   })
 }
 
-/** Makes or mends the role that goes with a database, and the rights on it. It cannot log in yet. */
+/** Makes or repairs the role of a database, and the rights on it. It cannot log in yet. */
 export async function prepareRole(sql: QueryClient, database: string, service: ServiceName): Promise<void> {
   await sql`select prepare_tenant_role(${database}, ${database}, ${tenantGroupName(service)})`
 }
 
 /**
- * Takes a tenant's role out of every database but its own: one that was renamed by hand keeps the rights of its name
- * before, and a later tenant of the same id has the same role.
+ * Takes a tenant's role out of every database but its own: one that was renamed by hand keeps the rights of its earlier
+ * name, and a later tenant of the same id has the same role.
  */
 export async function closeOtherDatabases(sql: QueryClient, role: string): Promise<void> {
   const rows = await sql<{ database: string }[]>`
@@ -38,8 +38,8 @@ export async function closeOtherDatabases(sql: QueryClient, role: string): Promi
 }
 
 /**
- * Lets the tenant's role log in by the current key, and notes the key in the registry. Not over a key that this process
- * does not have: two processes with different secrets would lock each other out in turns, and every request of both.
+ * Lets the tenant's role log in by the current key, and records the key in the registry. Not over a key that this process
+ * does not have: two processes with different secrets would alternately lock each other out, and every request of both.
  * @throws TENANT_ROLE_KEY_UNKNOWN
  */
 export async function openRole(sql: QueryClient, id: TenantId, options: RoleOptions): Promise<void> {
@@ -55,7 +55,7 @@ export interface RoleOptions {
 }
 
 /**
- * {@link openRole} on an instance that is not the registry's, in two parts: the key is noted by {@link noteKey}. Each can
+ * {@link openRole} on an instance that is not the registry's, in two parts: the key is recorded by {@link noteKey}. Each can
  * be repeated. @throws TENANT_ROLE_KEY_UNKNOWN
  */
 export async function openRoleAt(
@@ -82,7 +82,7 @@ async function requireKey(central: QueryClient, id: TenantId, credentials: Crede
   if (!credentials.keys.includes(key)) throw new RoleKeyUnknown(key)
 }
 
-/** Roles of tenants that could do more than work in their database; there are none unless somebody made them so. */
+/** Roles of tenants with more rights than work in their database needs; there are none unless they were granted by hand. */
 export async function powerfulRoles(sql: QueryClient, service: ServiceName): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`
     select rolname as name from pg_roles

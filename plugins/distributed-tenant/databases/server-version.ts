@@ -1,7 +1,7 @@
-// Owns the question whether a server is new enough for a service. A question only.
+// The check that a server is new enough for a service. It only reads.
 import { ConfigurationInvalid } from '../errors.js'
 
-/** Databases are cloned by what came with it. */
+/** Databases are cloned by a strategy of this version. */
 const OLDEST_POSTGRES = 15
 
 export interface ServerVersion {
@@ -10,7 +10,7 @@ export interface ServerVersion {
   readonly major: number
 }
 
-/** @param where as the operator knows it. @throws CONFIGURATION_INVALID */
+/** @param where as the operator names it. @throws CONFIGURATION_INVALID */
 export function refuseOldServer(where: string, { version, major }: ServerVersion): void {
   if (major >= OLDEST_POSTGRES) return
   throw new ConfigurationInvalid(

@@ -1,7 +1,7 @@
-// Owns the spares of this service: databases made ahead, so that a tenant is ready by a rename. Invariants: a spare is in
-// the table only when it is whole; one process of a service makes and drops them at a time (advisory lock); the taking is
-// one transaction. When the server refuses (disk full, no connections left) it waits, longer each time, and tenants are
-// made without spares.
+// The spares of this service: databases made ahead, so that a tenant is ready by a rename. Invariants: a spare is in the
+// table only when it is whole; one process of a service makes and drops them at a time (advisory lock); a tenant takes one in
+// one transaction.
+// If the server refuses (disk full, no connections left): making spares backs off, and tenants are made without them.
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
@@ -16,7 +16,7 @@ import { dropOldTemplates, isSuperseded, type Template, useTemplate } from './te
 
 export interface SparesOptions {
   readonly service: ServiceName
-  /** 0: none are made; what is left of others is still put away. */
+  /** 0: none are made; those left of earlier settings are still dropped. */
   readonly wanted: number
   readonly template: Template
   readonly credentials: Credentials
@@ -27,7 +27,7 @@ export interface SparesOptions {
   readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
   readonly readySubject: string
   readonly report: (event: SpareReport) => void
-  /** Milliseconds between looks. Default 10,000. */
+  /** Milliseconds between checks. Default 10,000. */
   readonly pollMs?: number
 }
 
@@ -36,7 +36,7 @@ export type Taking = 'taken' | 'ready' | 'gone' | 'no'
 
 export interface SparesInfo {
   readonly wanted: number
-  /** As this process saw it last. */
+  /** At this process's last check. */
   readonly ready: number
   /** Being made by this process now. */
   readonly making: number
@@ -45,8 +45,10 @@ export interface SparesInfo {
 export interface Spares {
   /** Begins to keep them; safe to call twice. */
   start(): void
-  /** One round trip: makes a spare this tenant's, if there is one and the tenant has nothing yet. */
-  /** `holder`: the session that holds the tenant's lock, if its caller does. */
+  /**
+   * One round trip: makes a spare this tenant's, if there is one and the tenant has nothing yet.
+   * @param holder the session that holds the tenant's lock, if its caller has one
+   */
   take(id: TenantId, holder?: SessionClient): Promise<Taking>
   info(): SparesInfo
   /** Finishes the one being made and stops. */
@@ -77,7 +79,7 @@ export function createSpares(options: SparesOptions): Spares {
         failures++
         report({ type: 'failed', error })
       }
-      // A taking does not hurry a keeper whom the server has refused.
+      // Taking a spare does not shorten the back-off after a refusal of the server.
       if (!stopped && !(kicked && failures === 0)) await pause(wait())
     }
   }
@@ -139,19 +141,19 @@ export function createSpares(options: SparesOptions): Spares {
     report({ type: 'cloned', name })
     await prepareRole(sql, name, service)
     const certificate = randomBytes(16).toString('hex')
-    // The visit also pays what PostgreSQL charges the first connection to a database (docs/decisions/0004).
+    // This connection also pays PostgreSQL's cost of the first connection to a database (docs/decisions/0004).
     await options.withDirectConnection(
       name,
       inside => inside`insert into distributed_tenant.certificate (certificate) values (${certificate})`,
     )
     report({ type: 'certified', name })
-    // Nobody wanders in, a backup included: one session would make the taking wait 5 s and fail (docs/decisions/0004).
+    // No session may be in it, a backup's included: one would make the taking wait 5 s and fail (docs/decisions/0004).
     await sql`alter database ${sql(name)} allow_connections false`
     await sql`insert into spares (name, template, certificate) values (${name}, ${template.mark}, ${certificate})`
     report({ type: 'made', name })
   }
 
-  /** Drops what is unfinished, broken or of an earlier release. Called under the lock, so nobody is making one. */
+  /** Drops spares that are unfinished, broken or of an earlier release. Called under the lock, so none is being made. */
   async function putAway(sql: SessionClient): Promise<void> {
     const newer = await isSuperseded(sql, template)
     const pattern = `^spare_${service}_[0-9]+$`
@@ -164,7 +166,7 @@ export function createSpares(options: SparesOptions): Spares {
       full join spares on spares.name = coalesce(datname, rolname)`
     for (const { name, listed, whole } of found) {
       if (listed && whole) continue
-      // Whoever takes it at this moment holds its row, and then it is no spare any more.
+      // A tenant that takes it at this moment holds its row, and then it is no spare any more.
       if (listed && (await sql`delete from spares where name = ${name}`).count === 0) continue
       report({ type: 'dropping', name })
       try {
@@ -172,7 +174,7 @@ export function createSpares(options: SparesOptions): Spares {
         await dropRole(sql, name)
         report({ type: 'dropped', name })
       } catch (error) {
-        // Somebody else's by that name, or in use by a superuser: no reason to make no others.
+        // Another's by that name, or in use by a superuser: no reason to make no others.
         report({ type: 'failed', name, error })
       }
     }
@@ -205,7 +207,7 @@ export function createSpares(options: SparesOptions): Spares {
         }
         return outcome === 'taken' || outcome === 'ready' || outcome === 'gone' ? outcome : 'no'
       } catch (error) {
-        // A spare that cannot be taken (dropped by hand, or held by a session) is put away by the keeper.
+        // A spare that cannot be taken (dropped by hand, or held by a session) is dropped at the next check.
         report({ type: 'refused', id, error })
         kick()
         return 'no'

@@ -1,4 +1,4 @@
-// Owns `template_{service}_{version}`: the migrated database every tenant of this release is cloned from. It accepts no
+// `template_{service}_{version}`: the migrated database from which every tenant of this release is cloned. It accepts no
 // connections, since one session in it makes every clone wait 5 s and fail. A half-built or outdated one is made again.
 
 import { templateName } from '../names.js'
@@ -8,7 +8,7 @@ import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from '
 import { builtBy, type MigrationSet, migrate } from './migrations.js'
 import { ensureTenantGroup } from './roles.js'
 
-/** What this release's template is called, and the mark that says what is in it. */
+/** The name of this release's template, and the mark that names its content. */
 export interface Template {
   readonly name: string
   readonly version: number
@@ -70,7 +70,7 @@ export interface Cloner {
 }
 
 const NO_SUCH_DATABASE = '3D000'
-/** Both are what the loser of a race for a name gets. */
+/** The loser of a race for a name gets either. */
 const TAKEN = new Set<unknown>(['42P04', '23505'])
 
 export function createCloner(options: TemplateOptions): Cloner {
@@ -109,7 +109,7 @@ export function createCloner(options: TemplateOptions): Cloner {
             return false
           }
           if (code !== NO_SUCH_DATABASE || !again) throw error
-          // The template was dropped since.
+          // The template was dropped meanwhile.
           known = null
           settings = null
         }
@@ -123,7 +123,7 @@ async function isOwn(sql: SessionClient, name: string): Promise<boolean> {
   return found.state === 'present' && found.ours
 }
 
-/** Says that this release clones from its template; to be repeated, or a newer release takes it for abandoned. */
+/** Records that this release clones from its template; to be repeated, or a newer release takes it for abandoned. */
 export async function useTemplate(
   sql: QueryClient,
   { name, version }: Pick<Template, 'name' | 'version'>,
@@ -133,7 +133,7 @@ export async function useTemplate(
     on conflict (name) do update set used_at = now()`
 }
 
-/** How long a release that says nothing is still believed to run. */
+/** A release without a record for this long counts as stopped. */
 export const ABANDONED_AFTER = '10 minutes'
 
 /** True while a release with newer migrations runs beside this one: then its spares are the better ones. */
@@ -143,7 +143,7 @@ export async function isSuperseded(sql: QueryClient, { version }: Template): Pro
   return rows.length > 0
 }
 
-/** Drops the templates of earlier releases that nobody has used for a while; one it hears of first is given that while. */
+/** Drops the templates of earlier releases that were not used for a while; one without a record gets one, and that while. */
 export async function dropOldTemplates(
   sql: SessionClient,
   service: ServiceName,

@@ -1,12 +1,12 @@
-// Owns which steps become log lines, and at which level. A subscriber of the diagnostics channel like any other: the code
-// that does the work logs nothing. What repeats while something is away is told once per change, not once per try.
+// The log lines: which steps are logged, and at which level. A subscriber of the diagnostics channels like any other: the code
+// that does the work logs nothing. A failure that repeats while a server is down is logged once per change, not once per try.
 
 import type { FastifyBaseLogger } from 'fastify'
 import { areas, highVolumeAreas, subscribe } from './channels.js'
 import type { PublishedStep } from './steps.js'
 
 export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
-  /** The last trouble told per area, so that an outage is one line and its end another. */
+  /** The last failure logged per area, so that an outage is one line and its end another. */
   const trouble = new Map<string, string>()
 
   const logOnce = (area: string, error: unknown, message: string): void => {
@@ -53,25 +53,26 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'role': {
         const { type, id, error } = published.event
-        if (type === 'repaired') log.info({ tenant: id }, 'the tenant’s role is as it must be again')
-        else log.warn({ err: error, tenant: id, step: type }, 'the tenant’s role was refused at its login')
+        if (type === 'repaired') log.info({ tenant: id }, 'tenant role repaired')
+        else log.warn({ err: error, tenant: id, step: type }, 'tenant role unusable')
         return
       }
       case 'spare': {
         const { type, error, ...rest } = published.event
-        if (type === 'failed') logOnce('spare', error, 'no spare databases can be made; tenants are made without')
-        else if (type === 'refused') log.warn({ err: error, tenant: rest.id }, 'a spare could not be taken')
+        if (type === 'failed') logOnce('spare', error, 'spare databases cannot be made; tenants are made without them')
+        else if (type === 'refused')
+          log.warn({ err: error, tenant: rest.id }, 'spare database not usable; the tenant is made without it')
         else if (type === 'made') over('spare', 'spare databases are made again')
         log.debug({ ...rest, step: type }, 'spare step')
         return
       }
       case 'listener':
         if (published.event.type === 'listener_lost') logOnce('listener', published.event.error, 'notifications lost')
-        else over('listener', 'notifications heard again')
+        else over('listener', 'notifications received again')
         return
       case 'cache':
         if (published.event.type !== 'remote_failed') {
-          log.warn({ flaw: published.event.type }, 'a lookup in Redis was not ours and was ignored')
+          log.warn({ flaw: published.event.type }, 'invalid entry in Redis ignored')
         } else logOnce('cache', published.event.error, 'Redis does not answer; lookups go to the registry')
         return
       case 'relay':
@@ -82,7 +83,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'dead':
         if (published.event.type === 'replay_failed') {
-          log.warn({ dead: published.event.id, reason: published.event.error }, 'a dead event was replayed in vain')
+          log.warn({ dead: published.event.id, reason: published.event.error }, 'replay of a dead event failed')
         } else log.debug(published.event, 'dead events')
         return
       case 'events':
@@ -112,7 +113,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         )
         return
       case 'identity_unreachable':
-        logOnce('identity', event.error, 'identity does not answer; what is known is served')
+        logOnce('identity', event.error, 'identity does not answer; tenants are served as last known')
         return
       case 'identity_back':
         over('identity', 'identity answers again')
@@ -145,7 +146,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
       case 'found_new':
       case 'rewound':
       case 'purged':
-        log.warn({ loss: event.type, rows: event.rows }, 'the stream has lost events and is fed again')
+        log.warn({ loss: event.type, rows: event.rows }, 'the stream has lost events; they are published again')
         return
       default:
         log.trace(event, 'relay step')
@@ -155,10 +156,10 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
   function onRetry(event: Extract<PublishedStep, { area: 'retry' }>['event']): void {
     switch (event.type) {
       case 'breaker_opened':
-        logOnce('breaker', event.reason, 'the instance is short of something or away: new tenants wait')
+        logOnce('breaker', event.reason, 'PostgreSQL instance unavailable; provisioning paused')
         return
       case 'breaker_closed':
-        over('breaker', 'the instance takes new tenants again')
+        over('breaker', 'PostgreSQL instance available; provisioning resumed')
         return
       case 'retry_failed':
         logOnce('retry', event.error, 'tenants that are due cannot be read')
@@ -175,7 +176,9 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
     switch (event.type) {
       case 'connected':
         if (!event.secured) {
-          log.warn('NATS lets anybody in: give it users and put them in NATS_URL, or anybody may create tenants.')
+          log.warn(
+            'NATS needs no login, so that any client can publish events: create users there and put this service’s into NATS_URL.',
+          )
         }
         over('events', 'NATS is back')
         return
@@ -187,7 +190,7 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         logOnce('refused by NATS', event.error, 'NATS refused a request: compare its user with deploy/nats.conf')
         return
       case 'consumer_request_failed':
-        log.warn({ durable: event.durable, reason: event.error }, 'a service asked for its consumer, which failed')
+        log.warn({ durable: event.durable, reason: event.error }, 'consumer of a service could not be made')
         return
       case 'consume_failed':
         logOnce(`consume ${event.durable}`, event.error, 'the consumer waits')
@@ -203,7 +206,10 @@ export function logSteps(log: FastifyBaseLogger, origin: object): () => void {
         return
       case 'retried':
       case 'dead_failed':
-        log.warn({ subject: event.subject, tenant: event.tenantId, reason: event.error }, 'event will come again')
+        log.warn(
+          { subject: event.subject, tenant: event.tenantId, reason: event.error },
+          'event will be delivered again',
+        )
         return
       default:
         log.trace(event, 'event step')

@@ -1,7 +1,7 @@
-// Owns the read path: memory for seconds, Redis for an hour, then the registry; one query per id however many ask.
-// Invariants: "not there" is said only when the registry said so; an entry older than a revision this replica has heard
-// of is a miss; domains are answered from memory and registry only. With the registry gone, tenants that were active are
-// served for some seconds more (memory.ts); for all others it throws.
+// The lookup of tenants: memory for seconds, Redis for an hour, then the registry; one query per id, however many requests
+// wait for it. Invariants: "absent" is answered only after the registry answered so; an entry older than an announced revision
+// is a miss; domains are answered from memory and registry only.
+// If the registry is down: tenants that were active are served for some seconds more (memory-cache.ts); for all others it throws.
 
 import { LRUCache } from 'lru-cache'
 import { later } from '../../../events/timers.js'
@@ -17,26 +17,26 @@ export interface DirectoryOptions {
   readonly central: SqlClient
   readonly remote: Remote | null
   readonly notifications: Notifications
-  /** What is remembered of ids. Default: a memory of this process. */
+  /** The cache of ids. Default: a memory of this process. */
   readonly memory?: Memory
   /** Milliseconds a lookup lives in Redis: so long must revisions be remembered. */
   readonly cacheTtl: number
   readonly report: (event: DirectoryReport) => void
-  /** Whether anybody listens: every request comes by here. */
+  /** Whether the area has a subscriber: every request calls this. */
   readonly announced: () => boolean
 }
 
 export interface Directory {
-  /** At once when memory has it. @throws TENANT_LOOKUP_FAILED when it cannot be told */
+  /** At once when memory has it. @throws TENANT_LOOKUP_FAILED when the registry cannot be read */
   find(id: TenantId): Found
-  /** The same for a request that has found it before: what memory answers is no lookup of its own. */
+  /** The same for a request that has found it before: an answer of memory is no lookup of its own. */
   findAgain(id: TenantId): Found
   /** Only tenants that identity has confirmed. @throws TENANT_LOOKUP_FAILED, also when two claim one domain */
   findDomain(domain: string): Found
   close(): void
 }
 
-/** What is remembered by a key, and who is being asked for it. */
+/** Cached entries by key, and the lookups under way. */
 interface Layer {
   readonly memory: Memory
   readonly flights: Map<string, Promise<DirectoryEntry | null>>
@@ -44,7 +44,7 @@ interface Layer {
 
 export type Found = DirectoryEntry | null | Promise<DirectoryEntry | null>
 
-/** Found: a few seconds, the backstop for a word that was missed. Not found, not ready: shorter, as both end soon. */
+/** Found: a few seconds, the backstop for a lost notification. Not found, not ready: shorter, as both end soon. */
 const FOUND_MS = 5_000
 const ABSENT_MS = 2_000
 const UNREADY_MS = 250
@@ -53,9 +53,9 @@ export function createDirectory(options: DirectoryOptions): Directory {
   const { central, remote, notifications, memory = createMemory(), report } = options
   const ids: Layer = { memory, flights: new Map() }
   const domains: Layer = { memory: createMemory(), flights: new Map() }
-  /** The newest revision heard of for each tenant changed within the life of a Redis entry. */
+  /** The newest announced revision of each tenant that changed within the life of a Redis entry. */
   const announced = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
-  /** Until the revisions are loaded Redis may know older rows than we can tell. */
+  /** Until the revisions are loaded Redis may hold older rows than can be recognised here. */
   let trustRemote = false
   /** Of the registry; null until it was read. */
   let history: string | null = null
@@ -67,7 +67,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
     announced.set(id, Math.max(revision, announced.get(id) ?? 0))
     memory.drop(id)
     ids.flights.delete(id)
-    // Whose domain it was or becomes is not in the word; domains are few and cheap to ask again.
+    // The notification does not name the tenant's domain, old or new; domains are few and cheap to look up again.
     forget(domains)
     if (remote) void refresh(id as TenantId)
   }
@@ -78,11 +78,11 @@ export function createDirectory(options: DirectoryOptions): Directory {
       const row = await findTenant(central, id)
       if (row && history !== null) await remote?.put(entryOf(row), history)
     } catch {
-      // The word stays remembered in `heard`: an older entry in Redis is a miss whatever happened here.
+      // The revision stays in `announced`: an older entry in Redis is a miss whatever happened here.
     }
   }
 
-  /** Words may be missed from now on: what is remembered is not fresh, and Redis may be older than we can tell. */
+  /** Notifications may be lost from now on: cached entries count as stale, and Redis may be older than can be recognised. */
   function onLost(): void {
     trustRemote = false
     forget(ids)
@@ -94,7 +94,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
     layer.flights.clear()
   }
 
-  /** The listener is back: learn what has changed before Redis is trusted again. */
+  /** The listener is back: loads the changes before Redis is trusted again. */
   function onReset(): void {
     onLost()
     if (!remote) return
@@ -121,14 +121,14 @@ export function createDirectory(options: DirectoryOptions): Directory {
     }
     const row = await findTenant(central, id)
     const entry = row ? entryOf(row) : null
-    // Only what may be served for an hour is worth an hour in Redis; ids nobody has heard of never get a key.
+    // Only an entry that may be served for an hour is put into Redis; unknown ids never get a key.
     if (entry && remote && history !== null && settled(entry)) void remote.put(entry, history)
     return { entry, source: 'registry' }
   }
 
   /**
-   * One flight per key. What it brings is remembered unless the flight was forgotten meanwhile: a word about its key has
-   * come, so it may bring what was before, and who asks after the word gets a flight that began after it.
+   * One lookup at a time per key. Its result is cached unless the flight was forgotten meanwhile: its key was announced, so
+   * the result may be of before, and a lookup after the announcement starts a new flight.
    */
   function fly(
     { memory, flights }: Layer,
@@ -165,7 +165,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
     return flight
   }
 
-  /** Of two memories one may be behind what was heard: a word about a tenant names no domain. */
+  /** One of the two caches may be behind the announced revision: a notification about a tenant names no domain. */
   function lastKnown(cache: Memory, key: string): DirectoryEntry | null {
     const entry = cache.stale(key)
     return entry && entry.revision >= (announced.get(entry.id) ?? 0) ? entry : null

@@ -1,5 +1,5 @@
-// Owns the seal on what we keep in Redis: a MAC by a key derived from the service's secret. Invariant: whoever can write
-// there, and does not have the secret, makes us ask the registry, and nothing else.
+// The seal of entries in Redis: a MAC by a key derived from the service's secret. Invariant: a writer to Redis without the
+// secret can cause lookups in the registry, and nothing else.
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { RoleKey } from '../credentials/role-credentials.js'
 import type { ServiceName } from '../types.js'
@@ -7,7 +7,7 @@ import type { ServiceName } from '../types.js'
 export interface Seal {
   /** The text with its seal in front. */
   close(text: string): string
-  /** What was sealed, by the current key or an older one; null for anything else. */
+  /** The text that was sealed, by the current key or an older one; null for anything else. */
   open(bytes: Buffer): Buffer | null
 }
 

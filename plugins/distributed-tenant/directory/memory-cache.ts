@@ -1,31 +1,31 @@
-// Owns the directory's first layer: what this process remembers of lookups, for seconds. Invariants: bounded, and ids that
-// do not exist push out none that do; a word heard makes an entry unfit at once. An entry past its time is kept a little
-// longer, for when the registry cannot be asked: stale() says which of those may still be served.
+// The directory's first layer: this process's cache of lookups, for seconds. Invariants: bounded, and ids that do not exist
+// evict none that do; an announced change makes an entry stale at once. An expired entry is kept a little longer, for when the
+// registry is down: stale() returns those that may still be served.
 import { LRUCache } from 'lru-cache'
 import type { DirectoryEntry } from './redis-cache.js'
 
 export interface Memory {
   /** An entry or null ("not there") while fresh, undefined when it must be asked for. */
   get(key: string): DirectoryEntry | null | undefined
-  /** Remembers an answer for `ttlMs`. */
+  /** Caches an answer for `ttlMs`. */
   put(key: string, entry: DirectoryEntry | null, ttlMs: number): void
-  /** What was known of this key is no longer fit to be served. */
+  /** The entry of this key must not be served any more. */
   drop(key: string): void
-  /** Nothing known is fresh any more. */
+  /** Makes every entry stale. */
   expire(): void
   /**
-   * The last answer for a tenant that was active and ready when the registry last said so, {@link STALE_MS} ago at most;
-   * null otherwise. Never what was dropped.
+   * The last answer for a tenant that was active and ready in the registry, {@link STALE_MS} ago at most; null otherwise.
+   * Never a dropped one.
    */
   stale(key: string): DirectoryEntry | null
   clear(): void
 }
 
-/** Tenants remembered, and as many ids that do not exist. */
+/** Cached tenants, and as many ids that do not exist. */
 const MAX_ENTRIES = 10_000
 /**
- * How old an answer may be when the registry cannot be asked. A suspension must take effect within 30 s with everything
- * but the databases dead (promise 8), and the other ways a word comes need the rest of that time.
+ * How old an answer may be when the registry is down. A suspension must take effect within 30 s with everything but the
+ * databases dead (promise 8), and the other ways of a notification need the rest of that time.
  */
 export const STALE_MS = 20_000
 

@@ -1,7 +1,8 @@
-// Owns the directory's second layer: lookups kept in Redis for an hour. Keys `fdt:v1:<service>:<id>`; values hold what
-// `request.tenant` shows and the row's state, never routing, under a seal (seal.ts) with the time it was written. Whatever
-// goes wrong here is a miss within a short deadline; whatever stands there that this service has not written of this tenant,
-// within the hour, is a miss, is counted and taken away; and after three failures in a row Redis is left alone for a second, so a dead one costs nothing.
+// The directory's second layer: lookups cached in Redis for an hour. Keys `fdt:v1:<service>:<id>`; values hold the fields of
+// `request.tenant` and the row's state, never routing, under a seal (entry-seal.ts) with the time of writing. An entry that
+// this service has not written for this tenant within the hour is a miss, is counted and removed.
+// If Redis is down: each lookup is a miss within a short deadline, and after three failures in a row Redis is not asked for a
+// second, so that it costs nothing.
 
 import type { Redis } from 'ioredis'
 import type { RoleKey } from '../credentials/role-credentials.js'
@@ -9,7 +10,7 @@ import type { RemoteFlaw, RemoteReport } from '../diagnostics/steps.js'
 import type { JsonObject, Lifecycle, Provisioned, ServiceName, TenantId } from '../types.js'
 import { createSeal, SEAL_BYTES, type Seal } from './entry-seal.js'
 
-/** What a lookup yields: enough to decide and to show, nothing to route by. */
+/** The result of a lookup: enough to decide and to show, nothing to route by. */
 export interface DirectoryEntry {
   readonly id: TenantId
   readonly name: string
@@ -21,13 +22,13 @@ export interface DirectoryEntry {
   /** The tenant migration its database is at; 0 before the first. */
   readonly schemaVersion: number
   readonly revision: number
-  /** Which tenant of this id. */
+  /** The incarnation of the tenant. */
   readonly incarnation: string | null
 }
 
 export interface Remote {
   /**
-   * `history`: of the registry, see `readHistory`; an entry of another one says nothing about this registry's rows.
+   * `history`: of the registry, see `readHistory`; an entry of another history does not match this registry's rows.
    * Null for a miss, garbage, another tenant's entry, or no Redis.
    */
   get(id: TenantId, history: string): Promise<DirectoryEntry | null>
@@ -55,7 +56,7 @@ const MAX_ENTRY_BYTES = 256 * 1024
 export function createRemote(options: {
   readonly redis: Redis
   readonly service: ServiceName
-  /** What entries are sealed with; the first is current. */
+  /** The keys of the seal; the first is current. */
   readonly keys: readonly RoleKey[]
   readonly ttlMs: number
   readonly report: (event: RemoteReport) => void
@@ -66,7 +67,7 @@ export function createRemote(options: {
   let failures = 0
   let openUntil = 0
 
-  /** `id`: whose entry is read. */
+  /** `id`: of the entry that is read. */
   async function guarded<T>(command: () => Promise<T>, id?: TenantId): Promise<T | null> {
     if (performance.now() < openUntil) return null
     try {
@@ -74,7 +75,7 @@ export function createRemote(options: {
       failures = 0
       return answer
     } catch (error) {
-      // It answers, and what stands under the key is no string.
+      // Redis answers, and the value under the key is no string.
       if (error instanceof Error && error.message.startsWith('WRONGTYPE')) {
         report({ type: 'remote_garbage' })
         if (id) takeAway(id)
@@ -86,7 +87,7 @@ export function createRemote(options: {
     }
   }
 
-  /** Left there it could keep what is right from being put, by saying that it is newer. */
+  /** Left there, it could keep a right entry from being put, by a newer revision in it. */
   function takeAway(id: TenantId): void {
     void guarded(() => redis.unlink(key(id)))
   }
@@ -120,7 +121,7 @@ export function createRemote(options: {
 const lifecycles = new Set<unknown>(['active', 'suspended', 'deleted'])
 const provisionedStates = new Set<unknown>(['pending', 'ready', 'failed', 'foreign', 'removed'])
 
-/** What an entry is believed by. */
+/** The conditions under which an entry is accepted. */
 export interface Belief {
   readonly service: ServiceName
   readonly seal: Seal
@@ -129,14 +130,14 @@ export interface Belief {
   readonly history: string
 }
 
-/** The entry of exactly this tenant in this service, sealed and written since, or what is wrong with it. */
+/** The entry of exactly this tenant in this service, sealed and written since, or its flaw. */
 export function readEntry(bytes: Buffer, id: TenantId, belief: Belief): DirectoryEntry | RemoteFlaw {
   if (bytes.length > MAX_ENTRY_BYTES) return 'oversized'
   const text = belief.seal.open(bytes)
   return text === null ? 'garbage' : parseEntry(text, id, belief)
 }
 
-/** What a seal was on. `history` null: whichever it is of. */
+/** The content of a seal. `history` null: of any. */
 export function parseEntry(
   bytes: Buffer,
   id: TenantId,
@@ -164,7 +165,7 @@ export function parseEntry(
     (incarnation === null || typeof incarnation === 'string')
   if (!fits) return 'garbage'
   if (raw.id !== id || raw.service !== service) return 'foreign'
-  // An old one could be put back when nobody remembers any more that it is old.
+  // An old entry could be put back when its revision is no longer remembered.
   if (schemaVersion === undefined || !(Number(raw.at) >= since)) return 'outdated'
   if (typeof raw.history !== 'string' || raw.history !== (history ?? raw.history)) return 'outdated'
   return {

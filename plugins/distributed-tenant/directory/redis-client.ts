@@ -1,11 +1,11 @@
-// Owns how we talk to Redis: every command has its own short deadline, nothing queues, nothing is sent twice. A dead or
-// frozen Redis then costs a command at most a tenth of a second, and a caller takes every failure for a miss.
+// The Redis client: every command has its own short deadline, none is queued, none is sent twice. A dead or frozen Redis then
+// costs a command at most a tenth of a second, and callers take every failure for a miss.
 import { createRequire } from 'node:module'
 import type { Redis } from 'ioredis'
 
 const require = createRequire(import.meta.url)
 
-/** Set here, as what the URL's query says would win over the options. */
+/** Set as options, since the URL's query parameters would win over options. */
 function encrypted(url: string, ca: string | undefined) {
   const address = new URL(url)
   address.searchParams.delete('tls')
@@ -32,7 +32,7 @@ export function connectRedis(url: string, connectionName: string, ca?: string): 
     connectTimeout: 500,
     retryStrategy: attempt => Math.min(50 * attempt, 500),
   })
-  // The first to hear: a refused login's error holds its command, and so the password, which a logger would print.
+  // The first listener: a refused login's error holds its command, and so the password, which a logger would print.
   client.on('error', error => {
     delete (error as { command?: unknown }).command
   })

@@ -1,15 +1,16 @@
-// Owns sparing an instance that is short of something: disk (53100), connections (53300), memory, or that cannot be reached.
-// Invariant: while open nothing of ours tries to make a database there; then one try at a time, and its success closes it.
-// Each service has one instance, so no other service is affected. Waits 1 s doubling to 30 s.
+// Circuit breaker for one PostgreSQL instance: opens on SQLSTATE 53xxx (disk full 53100, too many connections 53300, memory)
+// and on connection failures. Invariant: while it is open no part of ours tries to make a database there; then one try at a
+// time, and its success closes it. Each service has its own instances, so no other service is affected. Backs off from 1 s,
+// doubling, to 30 s.
 
 import { performance } from 'node:perf_hooks'
 import type { BreakerReport } from '../diagnostics/steps.js'
 
 export interface BreakerState {
   readonly open: boolean
-  /** The code and message it was opened by. */
+  /** The code and message of the failure that opened it. */
   readonly reason: string | null
-  /** Nobody listens there: not even a row can be written. */
+  /** No server listens there: not even a row can be written. */
   readonly unreachable: boolean
   /** Milliseconds until the next try; 0 when it may be now. */
   readonly retryInMs: number
@@ -17,13 +18,13 @@ export interface BreakerState {
 
 export interface Breaker {
   state(): BreakerState
-  /** Whether work may be done now. While open only one caller at a time is told so, and must call {@link watch}. */
+  /** Whether work may be done now. While open it admits only one caller at a time, which must call {@link watch}. */
   admits(): boolean
-  /** Runs admitted work and judges by its end. */
+  /** Runs admitted work; its result closes or opens the breaker. */
   watch<T>(work: () => Promise<T>): Promise<T>
-  /** Tells of a failure met elsewhere. */
+  /** Reports a failure met elsewhere. */
   blame(error: unknown): void
-  /** Tells that the instance answered: if that was all it lacked, it lacks nothing now. */
+  /** Reports an answer of the instance: closes a breaker that a connection failure had opened. */
   reached(): void
 }
 
@@ -32,7 +33,7 @@ const LONGEST_MS = 30_000
 
 /** SQLSTATE class 53 is "insufficient resources": disk full, too many connections, out of memory. */
 const STRAINED = /^53...$/
-/** A server that is away, goes down, starts up, or cut us off: a full disk ends the whole of it (PANIC on its log). */
+/** A server that is down, shuts down, starts up, or cut the connection: a full disk ends the whole server (PANIC on its log). */
 const UNREACHABLE =
   /^(E(CONNREFUSED|CONNRESET|PIPE|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_(CLOSED|DESTROYED|ENDED)|57P0[1-3])$/
 
@@ -45,7 +46,7 @@ export function createBreaker(report: (event: BreakerReport) => void): Breaker {
 
   function blame(error: unknown): void {
     const cause = causeOf(error)
-    // What was under way when it opened says nothing new.
+    // The failure of work that was under way when it opened is no news.
     if (cause === null || retryInMs() > 0) return
     const delay = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures++, 10)) * (0.8 + Math.random() * 0.4)
     reason = `${cause.code}: ${cause.message}`.slice(0, 300)

@@ -1,6 +1,7 @@
-// Owns where a new tenant goes: to the least full instance, once and for all. Full is counted by the registry: tenants whose
-// database was begun there and not dropped yet, whatever their lifecycle. Of equal ones the first as configured, and none
-// that is spared now or does not answer. A database that is there already keeps its tenant at home. The caller holds the tenant's lock.
+// The choice of the instance for a new tenant: the one with the fewest tenants, once and for all. Counted in the registry:
+// tenants whose database was begun there and not dropped yet, whatever their lifecycle. Of equal ones the first as configured,
+// and none with an open breaker or without an answer. A tenant whose database exists already stays at home. The caller holds
+// the tenant's lock.
 
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { inspectDatabase } from '../databases/databases.js'
@@ -24,17 +25,17 @@ export function leastFull(candidates: readonly string[], counts: ReadonlyMap<str
 
 export interface ChooseOptions {
   readonly service: ServiceName
-  /** Those that take new tenants now. */
+  /** The instances that take new tenants now. */
   readonly candidates: () => readonly string[]
   /** Whether another instance answers, within a moment. Never rejects. */
   readonly answers: (instance: string) => Promise<boolean>
 }
 
-/** Whether nothing was begun for it yet, anywhere. */
+/** Whether no database was begun for it yet, on any instance. */
 export const isUnplaced = (row: RegistryRow): boolean =>
   row.attempts === 0 && row.certificate === null && row.provisioned === 'pending' && row.instance === DEFAULT_INSTANCE
 
-/** Says where a tenant that has nothing yet shall be, and writes it down; any other stays where it is. */
+/** Chooses the instance of a tenant without a database and records it; any other stays where it is. */
 export async function settlePlace(
   sql: SessionClient,
   row: RegistryRow,

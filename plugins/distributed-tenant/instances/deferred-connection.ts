@@ -1,5 +1,5 @@
-// Owns a connection whose place must be asked for first: it stands in its pool like any other, counted and with a seat,
-// while the answer is on its way. What goes wrong with the asking is why it was lost; closed before, it never connects.
+// A connection whose instance must be looked up first: it counts in its pool like any other while the lookup is under way. A
+// failed lookup is the reason of its loss; closed before, it never connects.
 import { type Connection, openConnection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Target } from '../connections/target.js'

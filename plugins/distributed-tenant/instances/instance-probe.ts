@@ -1,11 +1,11 @@
-// Owns asking another instance whether it is there, before a new tenant is sent to it. Never waits for long, never rejects.
+// The check that another instance answers, before a new tenant is placed on it. Never waits for long, never rejects.
 
 import type { SessionClient } from '../types.js'
 import type { Breaker } from './breaker.js'
 
 const ANSWER_MS = 2_000
 
-/** One that does not answer is spared for a while. */
+/** One that does not answer opens its breaker. */
 export async function answers(
   look: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>,
   breaker: Pick<Breaker, 'blame' | 'reached'>,

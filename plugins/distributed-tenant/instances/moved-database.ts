@@ -1,5 +1,5 @@
-// Owns what a move leaves behind: the database a tenant came from, closed to everybody and renamed, until the operator
-// drops it or the tenant is purged. Invariant: only what carries this tenant's and service's mark of a move is dropped.
+// The database that a move leaves behind: closed to all logins and renamed, until the operator drops it or the tenant is
+// purged. Invariant: only a database with this tenant's and service's mark of a move is dropped.
 
 import type { TenantId } from '../../../events/index.js'
 import { dropDatabase, dropRole, inspectDatabase } from '../databases/databases.js'
@@ -12,7 +12,7 @@ export const keptName = (id: TenantId, service: ServiceName): string => `moved_$
 
 const PREFIX = 'distributed-tenant:moved:v1 '
 
-/** Whose it was. `incarnation`: null when its mark did not say it. */
+/** The tenant it belonged to. `incarnation`: null when its mark did not name it. */
 export interface KeptOf {
   readonly id: TenantId
   readonly service: ServiceName
@@ -22,7 +22,7 @@ export interface KeptOf {
 export const keptMark = ({ id, service, incarnation }: KeptOf, run: string): string =>
   PREFIX + JSON.stringify({ tenant: id, service, run, ...(incarnation && { incarnation }) })
 
-/** The run that left it and whose it was; null when the comment is no such mark of this tenant and service. */
+/** The run that left it and its tenant; null when the comment is no such mark of this tenant and service. */
 export function parseKeptMark(
   comment: string | null,
   id: TenantId,
@@ -42,7 +42,7 @@ export function parseKeptMark(
 /**
  * Drops it, and the tenant's role on that instance unless its database is there. Absent is fine.
  * @returns whether there was one
- * @throws TENANT_DATABASE_FOREIGN when its name is held by something else
+ * @throws TENANT_DATABASE_FOREIGN when its name is held by another database
  */
 export async function dropKept(at: SessionClient, { id, service, incarnation }: KeptOf): Promise<boolean> {
   const name = keptName(id, service)
@@ -52,7 +52,7 @@ export async function dropKept(at: SessionClient, { id, service, incarnation }: 
   const other = incarnation !== null && mark?.incarnation != null && mark.incarnation !== incarnation
   if (found.state === 'present' && (mark === null || other)) {
     throw new DatabaseForeign(
-      `${name} carries no mark of a move of this tenant and was not dropped: look into it by hand.`,
+      `${name} carries no mark of a move of this tenant and was not dropped: inspect it by hand.`,
     )
   }
   await dropDatabase(at, name)

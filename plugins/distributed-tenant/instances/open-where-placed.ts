@@ -1,5 +1,5 @@
-// Owns opening a tenant's connection where the tenant is, in a service with several instances: the place from memory or the
-// registry, what of the budget its instance may have, and one more try when it was not where it was remembered to be.
+// Opens a tenant's connection on the tenant's instance, in a service with several: the instance from memory or the registry,
+// the quota of that instance in the budget, and one more try when the remembered instance was wrong.
 
 import { type Connection, openConnection } from '../connections/connection.js'
 import { atTheDoor } from '../connections/failures.js'
@@ -11,13 +11,13 @@ import type { ServiceName, TenantId } from '../types.js'
 import { openAwaited } from './deferred-connection.js'
 import type { Placements } from './placements.js'
 
-/** What of a target is an instance's own. */
+/** The part of a target that differs by instance. */
 export type Place = Pick<Target, 'host' | 'port' | 'tls'>
 
 export interface Placed {
-  /** `lost` hears why it was lost, but for a refusal where the tenant was only remembered to be. */
+  /** `lost` gets the reason of the loss, but for a refusal on an instance that was only remembered. */
   open(database: string, target: Target, lost: (error: Error) => void): Connection
-  /** After a connect that failed: whether the registry is to be asked first, and then it may do better. */
+  /** After a connect that failed: whether another attempt, after a lookup in the registry, may succeed. */
   again(database: string): boolean
   /** The instance of a tenant database, as last known. */
   instanceOf(database: string): string | undefined
@@ -30,7 +30,7 @@ export function createPlaced(options: {
   readonly places: ReadonlyMap<string, Place>
   readonly budget: number
   readonly connectTimeout: number
-  /** What an instance that this process was not told of is answered with. */
+  /** The error for an instance that is not configured in this process. */
   readonly unknown: () => Error
 }): Placed {
   const { service, placements, places, budget, connectTimeout } = options

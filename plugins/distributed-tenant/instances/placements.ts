@@ -1,7 +1,7 @@
-// Owns the answer to "on which instance is this tenant", for whoever is about to open a connection: memory, kept fresh by
-// the registry's notifications, else the registry. Invariants: nothing else is believed, Redis least of all; what was
-// remembered before words may have been missed is asked for again. The registry gone: the last answer is used, since a
-// tenant that has moved is let in nowhere but where it is. Made only where a service has several instances.
+// The instance of each tenant, for connections that are about to be opened: from memory, kept fresh by the registry's
+// notifications, else from the registry. Made only where a service has several instances. Invariants: no other source is
+// used, Redis least of all; an entry from before a gap in the notifications is looked up again.
+// If the registry is down: the last answer is used, since a tenant that has moved can log in only where it is.
 import { LRUCache } from 'lru-cache'
 import { TenantDatabaseUnavailable, TenantMoving } from '../errors.js'
 import type { Notifications, SqlClient, TenantId } from '../types.js'
@@ -11,13 +11,13 @@ export interface Placements {
   of(id: TenantId): string | Promise<string>
   /** The same; null for a tenant that the registry does not have. */
   find(id: TenantId): Promise<string | null>
-  /** What was last known, for counting. */
+  /** The last known instance, for counting. */
   known(id: TenantId): string | undefined
-  /** It was not there: the next one asks the registry. */
+  /** The database was not there: the next lookup reads the registry. */
   forget(id: TenantId): void
-  /** Whether the registry says, now, that it is being moved; false when it cannot be asked. */
+  /** Whether the registry, now, has it as being moved; false when the registry cannot be read. */
   moving(id: TenantId): Promise<boolean>
-  /** Hears of moves. @returns how to stop */
+  /** Subscribes to moves. @returns the function that unsubscribes */
   listen(notifications: Notifications, onMoved: (id: TenantId) => void): () => void
 }
 
@@ -27,9 +27,9 @@ interface Known {
 }
 
 const MAX_KNOWN = 100_000
-/** How long one that waits for the switch looks again. */
+/** The pause between two lookups of a connection that waits for the switch. */
 const BETWEEN_LOOKS_MS = 25
-/** A tenant that is between two places for longer than this was left there: nobody waits for it any more. */
+/** A tenant that is between two places for longer than this was left there: connections no longer wait for it. */
 const STUCK_AFTER_SECONDS = 15
 
 export function createPlacements(options: {
@@ -40,10 +40,10 @@ export function createPlacements(options: {
   const { central, patience } = options
   const memory = new LRUCache<TenantId, Known>({ max: MAX_KNOWN })
   const flights = new Map<TenantId, Promise<string | null>>()
-  /** What is remembered of an earlier age may be wrong: words were missed since. */
+  /** Entries of an earlier age may be wrong: notifications were lost since. */
   let age = 0
   let listening = false
-  /** Raised by every word: an answer that was asked for before it is not remembered. */
+  /** Raised by every notification: the result of a lookup that began before it is not remembered. */
   let era = 0
 
   async function ask(id: TenantId): Promise<string | null> {
@@ -78,7 +78,7 @@ export function createPlacements(options: {
     return listening && known?.age === age ? known.instance : undefined
   }
 
-  /** One question for one tenant, however many ask. */
+  /** One lookup per tenant, however many wait for it. */
   function fly(id: TenantId): Promise<string | null> {
     let flight = flights.get(id)
     if (!flight) {

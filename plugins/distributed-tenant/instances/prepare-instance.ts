@@ -1,6 +1,6 @@
-// Owns making an instance that is not the home one ready for this release: its mark is looked at, our functions are there
-// as the central database has them, and the template is built. Safe to repeat. An instance that cannot be reached is told
-// and costs its own tenants only; one that is another service's stops the start.
+// The preparation of an instance that is not the home one for this release: checks its mark, creates our functions as the
+// central database has them, and builds the template. Safe to repeat. An instance that is another service's stops the start.
+// If an instance is down: it is reported, and only its own tenants are affected.
 
 import { type InstanceAddress, instanceDatabaseName, parseInstanceMark } from '../config/instances.js'
 import { powerfulRoles } from '../databases/roles.js'
@@ -10,11 +10,11 @@ import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../type
 
 const FUNCTION = 'prepare_tenant_role(text,text,text)'
 
-/** What an instance says of itself. */
+/** The properties of an instance, from its catalogues. */
 export interface AnchorFacts {
   readonly maxConnections: number
   readonly reserved: number
-  /** Roles of tenants that could do more than work in their database. */
+  /** Roles of tenants with more rights than work in their database needs. */
   readonly powerful: readonly string[]
 }
 

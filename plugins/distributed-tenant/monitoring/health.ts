@@ -1,5 +1,5 @@
-// Owns the answers about health: each part asked side by side, within one deadline, without secrets. A tenant's probe is
-// one word, kept for 5 s, and takes no connection when the budget is spent.
+// The health of the service: each part checked side by side, within one deadline, without secrets. A tenant's probe is one
+// status, kept for 5 s, and takes no connection when the budget is exhausted.
 
 import { LRUCache } from 'lru-cache'
 import { guarded } from '../../../events/timers.js'
@@ -54,7 +54,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
     }
   }
 
-  /** With one instance it is all of it; with several each tenant counts where it was last known to be. */
+  /** With one instance all connections are its own; with several each tenant counts on its last known instance. */
   function byInstance(keys: ReadonlyMap<string, ConnectionCounts>, all: ConnectionCounts): ConnectionInfo['instances'] {
     const counts = new Map(
       settings.instances.map(({ name, host, port }) => [
@@ -141,13 +141,13 @@ export function createHealth(parts: HealthParts): HealthQuestions {
   }
 }
 
-/** Existing tenants are served; new ones wait until the instance is no longer spared. */
+/** Existing tenants are served; new ones wait until the breaker of the instance closes. */
 function provisioningPart(breaker: Breaker): HealthPart {
   const { open, reason, retryInMs } = breaker.state()
   if (!open) return { status: 'up' }
-  // Nothing is tried for its own sake: an idle instance may have been well for long.
-  const next = retryInMs > 0 ? `tried again in ${Math.ceil(retryInMs / 1000)} s` : 'tried again by who needs it next'
-  return { status: 'down', detail: `${reason ?? 'its instance is spared'} (${next})` }
+  // There is no try without a tenant: an idle instance may have been well for long.
+  const next = retryInMs > 0 ? `tried again in ${Math.ceil(retryInMs / 1000)} s` : 'tried again with the next tenant'
+  return { status: 'down', detail: `${reason ?? 'the breaker of its instance is open'} (${next})` }
 }
 
 function eventsPart(streams: Streams | null): HealthPart {

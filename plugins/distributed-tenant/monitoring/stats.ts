@@ -1,5 +1,5 @@
-// Owns the numbers about a service that take a question: its registry, outbox, dead events, spares, and how far its
-// consumers are behind. Invariant: a part that does not answer in time is null, never zero and never an old number.
+// The numbers about a service that cost a query: its registry, outbox, dead events, spares, and the lag of its consumers.
+// Invariant: a part that does not answer in time is null, never zero and never an old number.
 import type { Figures } from '../api.js'
 import type { Streams } from '../provisioning/messaging.js'
 import type { SqlClient } from '../types.js'
@@ -24,7 +24,7 @@ export function createFigures(parts: FiguresParts): (deadlineMs?: number) => Pro
   }
 }
 
-/** One question for all of it: a scrape costs the central database one statement. */
+/** One query for all of it: a scrape costs the central database one statement. */
 async function count({ central, schemaVersion }: FiguresParts): Promise<Counted | null> {
   const [row] = await central<Counted[]>`
     with registry as (
@@ -49,7 +49,7 @@ async function count({ central, schemaVersion }: FiguresParts): Promise<Counted 
   return row ?? null
 }
 
-/** The question goes on behind a missed deadline; its own deadlines end it. */
+/** The query goes on behind a missed deadline; its own deadlines end it. */
 async function within<T>(deadlineMs: number, question: Promise<T | null>): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<null>(resolve => {

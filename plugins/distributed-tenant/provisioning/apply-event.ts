@@ -1,7 +1,9 @@
-// Owns what a lifecycle event does here. Invariants: order is by identity's version, so repeats and stragglers change
-// nothing; a bare `tenant.created` is a request, which creates and never changes; what can never work is a dead letter.
-// The stream cannot tell a forged word from identity's: it may stand until the feed is read next, and where tenants are
-// made no event changes a row. An event about another tenant of the id than is here makes the feed be asked at once. An instance that is gone or short of something: the word is kept and tried again later.
+// The effect of a lifecycle event here. Invariants: order is by identity's version, so repeats and late events change
+// nothing; a bare `tenant.created` is a request, which creates and never changes; an event that cannot be applied is a dead
+// letter. JetStream does not authenticate the sender. A forged event can be applied, and is corrected at the next comparison
+// with identity's feed; where tenants are made no event changes a row. An event about another incarnation than the row's
+// triggers that comparison at once.
+// If an instance is down or short of resources: the event is kept and tried again later.
 import { DeadEvent, type LifecycleEvent } from '../../../events/index.js'
 import {
   CentralDatabaseUnavailable,
@@ -27,7 +29,7 @@ export interface ApplyOptions {
   readonly ask: ((id: TenantId) => Promise<void>) | null
 }
 
-/** Applies one event. @throws DeadEvent for what can never work, anything else for what may work later */
+/** Applies one event. @throws DeadEvent for one that can never be applied, anything else for one that may work later */
 export async function applyLifecycle(event: LifecycleEvent, options: ApplyOptions): Promise<void> {
   const { attempt, breaker } = options
   // The registry is on the same instance: not even a connection is tried.
@@ -60,7 +62,7 @@ async function applyRequest(event: LifecycleEvent, { central, source }: ApplyOpt
 
 async function applyVersioned(event: LifecycleEvent, { central, source, ask }: ApplyOptions): Promise<void> {
   if (source) {
-    // Its own event comes back: the row was written before it, so an unknown id was never told by us.
+    // Its own event comes back: the row was written before it, so an unknown id was never published by us.
     if (await findTenant(central, event.id)) return
     throw new DeadEvent(`No tenant of this id was made here, and only this service makes tenants.`)
   }
@@ -69,7 +71,7 @@ async function applyVersioned(event: LifecycleEvent, { central, source, ask }: A
     const known = await findTenant(central, event.id)
     if (known?.incarnation && known.incarnation !== incarnation) {
       if (!ask) throw new DeadEvent('The event is about another tenant of this id than the one that is here.')
-      // One of both is not identity's: it is asked, and the event changes nothing itself.
+      // One of both is not identity's: its feed decides, and the event changes nothing itself.
       return ask(event.id)
     }
   }

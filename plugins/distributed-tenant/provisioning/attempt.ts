@@ -1,6 +1,7 @@
-// Owns trying again: one attempt at a tenant, by event or because it is due, and the loop that finds the due ones.
-// Invariant: after `attempt` has resolved the tenant is ready, refused for good, or written down to be tried again, so its
-// event may be acknowledged. The database gone: `attempt` throws and the loop looks again later. Any replica may do it.
+// Retries: one attempt at a tenant, after an event or when it is due, and the loop that claims the due ones.
+// Invariant: after `attempt` has resolved the tenant is ready, refused for good, or scheduled for another attempt, so its
+// event may be acknowledged. Any replica may run it.
+// If the database is down: `attempt` throws, and the loop tries again later.
 
 import type { TenantId } from '../../../events/index.js'
 import type { RetryReport } from '../diagnostics/steps.js'
@@ -18,18 +19,18 @@ export interface RetryOptions {
   /** An instance's own. */
   readonly breakerOf?: (instance: string) => Breaker
   readonly report: (event: RetryReport) => void
-  /** Milliseconds between looks for due tenants. Default 1,000. */
+  /** Milliseconds between checks for due tenants. Default 1,000. */
   readonly pollMs?: number
 }
 
-/** @throws TENANT_DATABASE_FOREIGN, and what kept even the failure from being written down */
+/** @throws TENANT_DATABASE_FOREIGN, and the error that kept the failure from being recorded */
 export type Attempt = (id: TenantId) => Promise<void>
 
 export function createAttempt(options: RetryOptions): Attempt {
   const { central, provisioner, report } = options
   return async id => {
     const breaker = options.breakerOf?.(await provisioner.place(id)) ?? options.breaker
-    // Else a tenant that is ready long since would pass for a try that went well.
+    // Else a tenant that has long been ready would count as a successful attempt.
     if (breaker.state().open && !(await needsAttempt(central, id))) return
     if (!breaker.admits()) {
       const { reason, retryInMs } = breaker.state()
@@ -65,7 +66,7 @@ export function startRetries(options: RetryOptions, attempt: Attempt): Retries {
       let found = 0
       try {
         const { open, retryInMs } = breaker.state()
-        // An open breaker lets one in: no more are claimed than can be tried.
+        // A breaker that is due admits one: no more are claimed than can be tried.
         if (retryInMs === 0) found = await turn(open ? 1 : CLAIM)
         failures = 0
       } catch (error) {
@@ -90,7 +91,7 @@ export function startRetries(options: RetryOptions, attempt: Attempt): Retries {
       await attempt(id)
       report({ type: 'done', id })
     } catch (error) {
-      // Its lease stands: it is due again when that is over, if nothing else was written down.
+      // Its lease stays: it is due again when that is over, if no other time was recorded.
       report({ type: 'failed', id, error })
     }
   }
@@ -104,7 +105,7 @@ export function startRetries(options: RetryOptions, attempt: Attempt): Retries {
   }
 }
 
-/** Resolves after `ms`, with up to a quarter more at random, or when told to stop. */
+/** Resolves after `ms`, with up to a quarter more at random, or when aborted. */
 function pause(ms: number, signal: AbortSignal, ref = true): Promise<void> {
   return new Promise(resolve => {
     if (signal.aborted) return resolve()

@@ -1,12 +1,13 @@
-// Owns letting go of the connections of a deleted tenant, and of one whose id is another tenant's now: at once on every replica, by the registry's own notification. Idle
-// ones are closed; one in use is closed when its statement or transaction is over, at the latest at its deadline. Words
-// missed while the listener was away are made up for when it is back.
+// Closes the connections of a deleted tenant, and of one whose id is another tenant's now: at once on every replica, by the
+// registry's own notification. Idle ones are closed; one in use is closed when its statement or transaction is over, at the
+// latest at its deadline.
+// If the listener is down: notifications that were lost meanwhile are made up for when it is back.
 import type { TenantId } from '../../../events/index.js'
 import { tenantDatabaseName } from '../names.js'
 import type { Pool } from '../pool/pool.js'
 import type { Notifications, ServiceName, SqlClient } from '../types.js'
 
-/** @returns how to stop */
+/** @returns the function that unsubscribes */
 export function closeConnectionsOfDeleted(options: {
   readonly service: ServiceName
   readonly central: SqlClient
@@ -31,7 +32,7 @@ export function closeConnectionsOfDeleted(options: {
       const { id, lifecycle, reborn } = JSON.parse(payload) as { id: TenantId; lifecycle?: string; reborn?: boolean }
       if (lifecycle === 'deleted' || reborn) letGo(id)
     },
-    // Unread now, they are closed when they have been idle for long, and a request is refused by its lookup all the same.
+    // Without this read they are closed when they have been idle for long, and requests are refused by their lookup all the same.
     () => void makeUp().catch(() => {}),
   )
 }

@@ -1,5 +1,6 @@
-// Owns this service's ties to the stream: the relay that publishes its outbox, the durable that provisions, and the one
-// that hears every service's status. All of them outlive NATS: while it is away they wait and tell.
+// This service's connection to the stream: the relay that publishes its outbox, the durable that provisions, and the one
+// that receives every service's status.
+// If NATS is down: all three wait, report it and go on when it is back.
 import {
   answerConsumerRequests,
   type ConsumerLag,
@@ -41,9 +42,9 @@ export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
   secured(): boolean | null
-  /** How far each durable is behind; null for one that is not there yet. @throws when NATS does not say */
+  /** Pending messages of each durable; null for one that does not exist yet. @throws when NATS does not answer */
   lag(): Promise<Record<string, ConsumerLag | null>>
-  /** Takes no more events and publishes no more; what runs is finished within the deadline. */
+  /** Takes no more events and publishes no more; running handlers are finished within the deadline. */
   stop(deadlineMs: number): Promise<void>
   close(): Promise<void>
 }
@@ -61,7 +62,7 @@ export function startStreams(options: {
   const { service, onStatus } = settings
   const report = (event: EventsReport): void => {
     publish({ area: 'events', event })
-    // Whoever made the stream: what it should hold is compared at once.
+    // Whichever process made the stream: its content is compared at once.
     if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
   }
   const connection = connectEvents({ url: options.url, ca: settings.natsCa, name: service, report })
@@ -90,7 +91,7 @@ export function startStreams(options: {
     service,
     report,
     mayCreateStream: settings.source,
-    // What a killed process held comes again after this; one that lives says so three times in between.
+    // Messages of a killed process are delivered again after this; a handler that runs extends it three times in between.
     ackWaitMs: 10_000,
     onDead: deadLetters.keep,
   }
@@ -145,7 +146,7 @@ async function streamFacts(connection: EventsConnection, mayCreate: boolean): Pr
   return facts
 }
 
-/** What a dead letter is replayed through: the way of its kind. @throws DeadEvent for what is still not understood */
+/** Replays a dead letter through the handler of its kind. @throws DeadEvent for one that is still not understood */
 export function createHandler(
   apply: ApplyOptions,
   onStatus: ((event: StatusEvent, central: SqlClient) => Promise<void>) | undefined,

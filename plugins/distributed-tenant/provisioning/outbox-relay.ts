@@ -1,6 +1,7 @@
-// Owns the relay: publishes what waits in the outbox, watches the stream, sweeps. Invariants: a row is published at least
-// once and in order per tenant, by however many relays; one that can never be accepted is set aside and blocks nobody.
-// While NATS is down rows wait; NOTIFY is a hint, the poll is the truth.
+// The relay: publishes the waiting rows of the outbox, watches the stream, sweeps. Invariants: a row is published at least
+// once and in order per tenant, by however many relays; a row that can never be accepted is set aside and blocks no other.
+// NOTIFY only shortens the wait; every row is found by polling.
+// If NATS is down: rows wait.
 
 import type { RelayReport, Sent } from '../diagnostics/steps.js'
 import { claimRows, type OutboxRow, type Outcome, recordOutcomes, sweepOutbox } from '../registry/outbox.js'
@@ -26,16 +27,16 @@ export interface RelayOptions {
 }
 
 export interface Relay {
-  /** Something was written: publish now. */
+  /** A row was written: publish now. */
   kick(): void
-  /** The stream may be another one: look now. */
+  /** The stream may be another one: check now. */
   look(): void
   stop(): Promise<void>
 }
 
 const BATCH = 100
 const MAX_WAIT_MS = 5_000
-/** A stream that was replaced behind our back is noticed within this. */
+/** A stream that was replaced is noticed within this. */
 const LOOK_MS = 3_000
 const SWEEP_MS = 3_600_000
 
@@ -95,7 +96,7 @@ export function startRelay(options: RelayOptions): Relay {
     report({ type: 'looked' })
   }
 
-  /** Grows while NATS or the database stays away, with jitter so that replicas do not knock together. */
+  /** Grows while NATS or the database is down, with jitter so that replicas do not retry at the same time. */
   function wait(): number {
     if (failures === 0) return pollMs
     return Math.min(MAX_WAIT_MS, 100 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2)
@@ -130,7 +131,7 @@ export function startRelay(options: RelayOptions): Relay {
   }
 }
 
-/** `progress`: something was published, so the next of its tenant may follow at once. `stuck`: nothing could be. */
+/** `progress`: a row was published, so the next of its tenant may follow at once. `stuck`: no row could be. */
 type BatchOutcome = 'empty' | 'progress' | 'stuck'
 
 async function relayBatch(

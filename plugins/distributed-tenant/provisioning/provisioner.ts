@@ -1,8 +1,8 @@
-// Owns making a tenant usable here: a spare taken in one statement, or claim, database, certificate, rights, schema, ready.
-// Every step can be run again after a kill at any moment; one tenant is worked on by one process at a time (advisory lock on
-// the central database). "Ready", the mark, the role's login and the status event are one transaction; on another instance
-// than the registry's the mark and the login come first, and can be repeated. A failure is recorded with its step and
-// thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
+// The provisioning of a tenant here: a spare taken in one statement, or claim, database, certificate, rights, schema, ready.
+// Invariants: every step can be run again after a kill at any moment; one tenant is worked on by one process at a time
+// (advisory lock on the central database); "ready", the mark, the role's login and the status event are one transaction; on
+// another instance than the registry's the mark and the login come first, and can be repeated. A failure is recorded with its
+// step and thrown on. A database that was ready once and is gone is never made again: that would hide the loss.
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
@@ -62,10 +62,10 @@ export interface Provisioner {
   /**
    * @returns the row as it is now; null for an unknown or deleted tenant, which is not provisioned
    * @throws TENANT_DATABASE_FOREIGN when the name is held by a database that is not ours, TENANT_DATABASE_MISSING when its
-   *   own is gone, else what a step failed with
+   *   own is gone, else the error of the step
    */
   provision(id: TenantId): Promise<RegistryRow | null>
-  /** Where it is or shall be. The same for ever but for a move: it is decided once, under the tenant's lock. */
+  /** The instance it is on or will be on. The same for ever but for a move: it is decided once, under the tenant's lock. */
   place(id: TenantId): Promise<string>
 }
 
@@ -99,13 +99,13 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     locked(id, async sql => {
       const row = await findTenant(sql, id)
       if (!row || row.lifecycle === 'deleted') return null
-      // Its databases and role are the move's until it is over.
+      // Only the move changes its databases and role until it is over.
       if (row.moving !== null) return row
       // A newer release may have migrated it already while this one still runs.
       const inPlace = row.provisioned === 'ready' && (row.schemaVersion ?? 0) >= tenantSet.version
       if (inPlace && (await roleStands(sql, row))) return row
       if (!otherInstances) {
-        // Placed by a process that knows of more instances: made here it would be two.
+        // Placed by a process with more instances: made here too it would exist twice.
         if (row.instance !== DEFAULT_INSTANCE) throw new TenantDatabaseUnavailable()
         return work(sql, row)
       }
@@ -132,7 +132,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     return instance === DEFAULT_INSTANCE || !otherInstances ? fn(sql) : otherInstances.sessionAt(instance)(fn)
   }
 
-  /** By what the registry and the catalogues say; rights and attributes are the reconciler's to compare. */
+  /** By the registry and the catalogues; rights and attributes are compared by the reconciler. */
   async function roleStands(sql: SessionClient, { id, instance }: RegistryRow): Promise<boolean> {
     const noted = await sql`select 1 from tenants where id = ${id} and role_key = ${credentials.current}`
     if (noted.length === 0) return false
@@ -225,7 +225,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     }
     if (found.state === 'absent') {
       await options.clone(sql, name, row.instance)
-      // The clone may have lost a race: a look before the database is taken for ours.
+      // The clone may have lost a race: a check before the database is taken for ours.
       found = await inspectDatabase(sql, name)
     }
     const mark = refuseForeign(found, row, name)
@@ -260,7 +260,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     if (found.ours && mark && mayFitLater(mark, expected)) throw new TenantUnconfirmed()
     const fits = mark
       ? markFits(mark, expected)
-      : // A clone that was interrupted before its mark carries no comment; its certificate table is looked at next.
+      : // A clone that was interrupted before its mark carries no comment; its certificate table is read next.
         found.comment === null
     if (found.ours && mark && !fits && mark.tenant === row.id && mark.incarnation !== (incarnation ?? undefined))
       throw otherIncarnation(name)
@@ -272,9 +272,9 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     markText({ tenant: id, service, certificate, incarnation })
 
   /**
-   * Whoever brought it here by this very release has certified and migrated it, and said so in the mark, which a tenant
-   * cannot write: a visit would cost a process of the server and find nothing to do. The mark that comes with "ready" no
-   * longer says it.
+   * An import or restore by this very release has certified and migrated it, and recorded that in the mark, which a tenant
+   * cannot write: a connection would cost a process of the server and find nothing to do. The mark that comes with "ready" no
+   * longer has it.
    */
   const isBuilt = (mark: Mark | null): mark is Mark => mark?.built === built
 
@@ -292,7 +292,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     return certificate
   }
 
-  /** A clone is at the template's version already, and then one look is all it takes. */
+  /** A clone is at the template's version already, and then one query is enough. */
   async function migrateInside(inside: SqlClient): Promise<void> {
     for (const set of sets) {
       if ((await appliedVersion(inside, set.name)) !== set.version) await migrate(inside, set)
@@ -326,7 +326,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
         })
       })
     } catch (second) {
-      // The database that refuses the step refuses the record too: the event stays unacknowledged and comes again.
+      // The database that refuses the step refuses the record too: the event stays unacknowledged and is delivered again.
       options.report({ step: 'failed', id: row.id, ms: 0, error: second })
     }
   }

@@ -1,6 +1,7 @@
-// Owns the end of a deleted tenant here: confirmed, database dropped, then row `removed` and status event in one
-// transaction. DROP DATABASE takes no transaction, so the order makes it safe to repeat: killed in between, the next run
-// finds no database and goes on. Identity unreachable or not of the opinion: nothing is dropped.
+// The purge of a deleted tenant here: confirmed, database dropped, then row `removed` and status event in one transaction.
+// DROP DATABASE takes no transaction, so the order makes it safe to repeat: after a kill in between the next run finds no
+// database and goes on.
+// If identity is down or does not confirm: nothing is dropped.
 
 import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
@@ -20,7 +21,7 @@ export interface PurgeOptions {
   /** Every instance of the service, and a session on each but home. */
   readonly instances: readonly string[]
   readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** Whether identity says, now, that it is deleted and the retention over. @throws IDENTITY_UNAVAILABLE */
+  /** Whether identity confirms, now, that it is deleted and the retention over. @throws IDENTITY_UNAVAILABLE */
   readonly confirm: (row: RegistryRow) => Promise<boolean>
   readonly report: (event: { step: PurgeStep; id: TenantId }) => void
 }
@@ -41,7 +42,7 @@ export function createPurger(options: PurgeOptions): Purger {
     if (row.moving !== null) throw new TenantMoving()
     if (!(await confirm(row))) throw new TenantRetained()
     report({ step: 'confirmed', id })
-    // What its moves have left behind is the customer's data too, and holds its roles.
+    // Databases left behind by its moves are the customer's data too, and keep its roles from being dropped.
     if (options.instances.length > 1) await dropAllKept(sql, row)
     if (row.instance === DEFAULT_INSTANCE) await dropOwn(sql, row)
     else await options.sessionAt(row.instance)(there => dropOwn(there, row))
@@ -67,7 +68,7 @@ export function createPurger(options: PurgeOptions): Purger {
     { id, provisioned, certificate, incarnation }: RegistryRow,
   ): Promise<void> {
     if (certificate === null) {
-      // A foreign database of this name was never the tenant's: nothing of ours is there to drop.
+      // A foreign database of this name was never the tenant's: there is nothing of ours to drop.
       if (provisioned === 'foreign') return
       const name = tenantDatabaseName(id, service)
       const found = await inspectDatabase(sql, name)
@@ -80,7 +81,7 @@ export function createPurger(options: PurgeOptions): Purger {
   return {
     purge: id =>
       session(async sql => {
-        // The provisioner's own lock: nobody makes what is being dropped.
+        // The provisioner's own lock: a database is not made while it is dropped.
         const lock = provisionLock(id)
         await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
         try {
@@ -92,7 +93,7 @@ export function createPurger(options: PurgeOptions): Purger {
   }
 }
 
-/** Deleted tenants whose retention is over by what identity last told; to be confirmed one by one. */
+/** Deleted tenants whose retention is over by identity's last state; to be confirmed one by one. */
 export async function dueForPurge(sql: QueryClient, limit: number): Promise<TenantId[]> {
   const rows = await sql<{ id: TenantId }[]>`
     select id from tenants
@@ -102,7 +103,7 @@ export async function dueForPurge(sql: QueryClient, limit: number): Promise<Tena
 
 /**
  * Where tenants are made: one deleted by hand, or before there was a retention, gets one too. One made by hand, or before
- * there were incarnations, gets one that follows from its row: a copy of this database gives it the same.
+ * there were incarnations, gets an incarnation derived from its row: a copy of this database gives it the same.
  */
 export async function completeRows(sql: QueryClient, retentionMs: number): Promise<void> {
   await sql`

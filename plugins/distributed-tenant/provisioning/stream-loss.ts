@@ -1,7 +1,8 @@
-// Owns noticing that the stream has lost messages, and feeding it again. Compares what JetStream says with what was last
-// recorded: made anew, rewound (it ends before what it had confirmed), purged (it begins after what it should still hold).
-// Invariant: then the newest word on each tenant whose message is gone waits in the outbox again; consumers go by version,
-// so a word too many changes nothing. NATS or the database gone: throws, and the relay looks again later.
+// The detection of messages that the stream has lost, and their new publication. Compares the state of the stream with the
+// state recorded last: made anew, rewound (it ends before a confirmed message), purged (it begins after a message that it
+// should still hold). Invariant: then the newest event of each tenant whose message is gone waits in the outbox again;
+// consumers go by version, so an event too many changes nothing.
+// If NATS or the database is down: it throws, and the relay checks again later.
 
 import type { Loss } from '../diagnostics/steps.js'
 import { RETENTION_DAYS } from '../registry/outbox.js'
@@ -16,13 +17,13 @@ export interface StreamFacts {
 export interface StreamWatch {
   /** @returns the stream's `created`, and how many rows wait again if it had lost some */
   look(): Promise<{ created: string; loss: Loss | null; refed: number }>
-  /** A confirmed sequence: one at or below the end that was seen tells that the stream went back in between. */
+  /** A confirmed sequence: one at or below the end that was seen proves that the stream went back in between. */
   confirmed(seq: number): boolean
 }
 
 /** Messages leave the stream by age too: a row this near its end is not missed. */
 const AGED_DAYS = RETENTION_DAYS - 1
-/** Rows that were recorded after the last look may have been confirmed before it. */
+/** Rows that were recorded after the last check may have been confirmed before it. */
 const IN_FLIGHT = 10_000
 
 export function createStreamWatch(options: {
@@ -39,17 +40,17 @@ export function createStreamWatch(options: {
   async function look(): Promise<{ created: string; loss: Loss | null; refed: number }> {
     for (;;) {
       const asked = wentBackTo
-      // Before the stream: what others confirm and record while it answers is no loss.
+      // Before the stream: rows that others publish and record while it answers are no loss.
       const before = await readBefore(central, stream)
       const found = await read()
       const now = asked === null ? found : { ...found, lastSeq: Math.min(found.lastSeq, asked) }
-      // What this process published into another stream may have been recorded after everybody else had looked.
+      // Rows that this process published into another stream may have been recorded after every other check.
       const everything = known !== now.created
       const outcome =
         !everything && isAsSeen(before, now)
           ? nothing
           : await central.begin(sql => compare(sql, { stream, now, before, everything }))
-      // Another relay has looked in between, perhaps at a newer state: this one proves nothing.
+      // Another relay has checked in between, perhaps at a newer state: this check proves nothing.
       if (outcome === null) continue
       if (wentBackTo === asked) wentBackTo = null
       known = found.created
@@ -75,7 +76,7 @@ interface Found {
 
 const nothing: Found = { loss: null, refed: 0 }
 
-/** What was recorded by whoever looked last, and the highest sequence that was confirmed to any of us. */
+/** The record of the last check by any relay, and the highest sequence that was confirmed to any of them. */
 interface Before {
   readonly created: string
   readonly first: number
@@ -98,7 +99,7 @@ const isAsSeen = (before: Before, now: StreamFacts): boolean =>
   before.last === now.lastSeq &&
   before.recorded <= now.lastSeq
 
-/** @returns null when another relay has looked since `before` */
+/** @returns null when another relay has checked since `before` */
 async function compare(
   sql: TransactionClient,
   { stream, now, before, everything }: { stream: string; now: StreamFacts; before: Before; everything: boolean },
@@ -129,9 +130,9 @@ async function compare(
 }
 
 /**
- * Of all rows whose message is gone, only the newest word on each tenant goes again, of its lifecycle and of our status
+ * Of all rows whose message is gone, only the newest of each tenant is published again, of its lifecycle and of our status
  * each: it holds the whole state. The older ones are taken out of the count. Its message id is new, and no service can know it
- * beforehand: the stream drops what comes under an id that another has used.
+ * beforehand: the stream drops a message whose id another has used.
  */
 async function feedAgain(sql: TransactionClient, now: StreamFacts, gone: ReturnType<typeof sql>): Promise<number> {
   const rows = await sql<{ again: boolean }[]>`

@@ -1,5 +1,5 @@
-// Owns changes where tenants are made (identity): the row, its raised version and its event are one transaction, so an
-// accepted change is always told and a refused one never. Needs only the central database; NATS may be down.
+// Changes where tenants are made (identity): the row, its raised version and its event are one transaction, so an accepted
+// change is always published and a refused one never. Needs only the central database; NATS may be down.
 
 import { randomBytes } from 'node:crypto'
 import {
@@ -37,9 +37,9 @@ export interface Source {
   create(tenant: NewTenant, once?: Once): Promise<RegistryRow>
   update(id: string, patch: TenantPatch, actor?: string): Promise<RegistryRow>
   change(id: string, kind: 'suspended' | 'activated' | 'deleted', actor?: string): Promise<RegistryRow>
-  /** A new version of the same words: every service that is not ready tries at once. @throws TENANT_NOT_FOUND */
+  /** A new version of the same content: every service that is not ready tries at once. @throws TENANT_NOT_FOUND */
   retry(id: string, actor?: string): Promise<RegistryRow>
-  /** Takes a deletion back. @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN */
+  /** Undoes a deletion. @throws TENANT_NOT_FOUND unless it is deleted, TENANT_DOMAIN_TAKEN */
   restore(id: string, how: TenantRestoration, actor?: string): Promise<RegistryRow>
   /** Records a bare `tenant.created` as version 1; a known id is left as it is. @throws as `create` */
   record(request: Omit<TenantState, 'version'>): Promise<void>
@@ -58,7 +58,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
         const earlier = (await once?.(sql, state.id)) ?? null
         if (earlier !== null) return findTenant(sql, earlier)
         const made = await insertTenant(sql, state)
-        // Thrown, so that what `once` wrote goes with it.
+        // Thrown, so that the rows written by `once` are rolled back too.
         if (!made && once) throw new TenantIdTaken()
         if (made) await publishChange(sql, 'created', made, actor)
         report({ type: 'written', kind: 'created', id: state.id })
@@ -131,14 +131,14 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
       parseNewTenantId(request.id)
       const row = await insert({ ...request, version: 1, incarnation: newIncarnation() }, undefined)
       if (row) return
-      // A repeat of what made this tenant is fine; an id that is gone is never reused.
+      // A repeat of the request that made this tenant is fine; the id of a deleted tenant is never reused.
       const known = await findTenant(central, request.id)
       if (known?.lifecycle === 'deleted') throw new TenantIdTaken()
     },
   }
 }
 
-/** A tenant that is already what it should become stays as it is, without a new version. */
+/** A tenant that has the wanted state already stays as it is, without a new version. */
 async function unchanged(sql: QueryClient, id: TenantId, lifecycle: Lifecycle | undefined): Promise<RegistryRow> {
   const row = await findTenant(sql, id)
   if (!row || row.lifecycle === 'deleted' || row.lifecycle !== lifecycle) throw new TenantNotFound()
@@ -146,7 +146,7 @@ async function unchanged(sql: QueryClient, id: TenantId, lifecycle: Lifecycle | 
 }
 
 /**
- * The event carries the whole state, so that one event is enough and order is only a matter of version. What the other
+ * The event has the whole state, so that one event is enough and order is only a matter of version. A value that the other
  * services would have to refuse is refused here, and the change with it.
  */
 async function publishChange(
@@ -171,11 +171,11 @@ async function publishChange(
   await writeOutbox(sql, { tenantId: row.id, subject, messageId: idOf(kind, row), payload })
 }
 
-/** Where this database was set back a version comes twice, and the second is no repeat of what the stream has seen. */
+/** Where this database was set back the same version comes twice, and the second is no repeat of the first in the stream. */
 const idOf = (kind: LifecycleKind, { id, version }: RegistryRow): string =>
   messageId(kind, id, version, randomBytes(4).toString('hex'))
 
-/** One unique index stands between two tenants and one domain: identity's own migration makes it. */
+/** One unique index keeps two tenants from the same domain: identity's own migration makes it. */
 async function checkDomain<T>(work: Promise<T>): Promise<T> {
   try {
     return await work

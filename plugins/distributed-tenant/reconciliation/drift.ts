@@ -1,10 +1,10 @@
-// Owns the word for drift, and that what only people can end is told when it begins and not at every look again. What was
-// cured is told each time: it happened each time.
+// The drift report. Drift that needs a person is reported once, when first seen, not on every pass; drift that was cured is
+// reported each time, as it happened each time.
 import type { Drift } from '../diagnostics/steps.js'
 
 export interface DriftReport {
   readonly report: (drift: Drift) => void
-  /** Everything has been looked at: what was not seen again is over, and is told anew should it come back. */
+  /** A pass over everything is over: drift that was not seen in it is forgotten, and reported again should it come back. */
   turn(): void
 }
 

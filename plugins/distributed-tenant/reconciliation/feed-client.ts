@@ -1,7 +1,7 @@
-// Owns how identity's feed is read: HTTP with the service's token, one deadline per question, pages in the order of the
-// changes. It needs neither NATS nor Redis. Invariant: whatever is not a well-formed answer of identity (no answer, another
-// server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know". One row of a
-// page that cannot be read is set apart and keeps nobody else's change from being read.
+// The client of identity's feed: HTTP with the service's token, one deadline per request, pages in the order of the changes.
+// It needs neither NATS nor Redis. Invariant: any response that is not a well-formed answer of identity (no answer, another
+// server's 404, a redirect) is IDENTITY_UNAVAILABLE, so that "unknown" is never concluded from "cannot know". One unreadable
+// row of a page is set apart and keeps no other tenant's change from being read.
 
 import { compileValidator, isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
 import { Type } from '../../../events/json-schema.js'
@@ -10,13 +10,13 @@ import { IdentityUnavailable } from '../errors.js'
 import type { FeedTenant } from '../registry/identity-state.js'
 import type { ServiceName } from '../types.js'
 
-/** A row of a page that says nothing we can read. */
+/** A row of a page that cannot be read. */
 export interface Flawed {
-  /** Null when even that cannot be read. */
+  /** Null when even the id cannot be read. */
   readonly id: TenantId | null
-  /** The id, or else which change it is. */
+  /** The id, or else the number of the change. */
   readonly name: string
-  /** Which of its fields is wrong and which change it is; never a value. */
+  /** The wrong field and the number of the change; never a value. */
   readonly detail: string
 }
 
@@ -32,20 +32,20 @@ export interface FeedPage {
 }
 
 export interface Feed {
-  /** The changes behind `after`, each tenant once; what cannot be read is in `flawed`. @throws IDENTITY_UNAVAILABLE */
+  /** The changes behind `after`, each tenant once; unreadable rows are in `flawed`. @throws IDENTITY_UNAVAILABLE */
   changes(after: number, limit?: number): Promise<FeedPage>
-  /** One tenant, null if identity never heard of it. @throws IDENTITY_UNAVAILABLE */
+  /** One tenant, null if identity does not know it. @throws IDENTITY_UNAVAILABLE */
   tenant(id: TenantId): Promise<FeedTenant | null>
 }
 
 export interface FeedOptions {
-  /** Where identity is, without a path. */
+  /** The URL of identity, without a path. */
   readonly url: string
-  /** Sent as a bearer's; never told in an error. */
+  /** Sent as a bearer token; never part of an error. */
   readonly token: string
-  /** Who asks: whose words of the ledger come along. */
+  /** The reading service: its statuses in the ledger are part of the rows. */
   readonly service?: ServiceName
-  /** Milliseconds for one question. Default 5,000. */
+  /** Milliseconds for one request. Default 5,000. */
   readonly deadline?: number
 }
 
@@ -85,7 +85,7 @@ export function createFeed({ url, token, service, deadline = DEADLINE_MS }: Feed
   async function ask(path: string): Promise<{ status: number; body: unknown }> {
     try {
       const response = await fetch(`${base}/api/tenants/changes${path}`, {
-        // One question every ten seconds: a connection of its own leaves nothing behind. A redirect would take the token along.
+        // One request every ten seconds: a connection of its own is closed after it. A redirect would forward the token.
         headers: { authorization: `Bearer ${token}`, accept: 'application/json', connection: 'close' },
         redirect: 'error',
         signal: AbortSignal.timeout(deadline),
@@ -111,7 +111,7 @@ export function createFeed({ url, token, service, deadline = DEADLINE_MS }: Feed
     },
     async tenant(id) {
       const { status, body } = await ask(`/${id}`)
-      // Only identity's own word for it: a proxy's 404 says nothing about the tenant.
+      // Only identity's own answer counts: a proxy's 404 proves nothing about the tenant.
       if (status === 404 && (body as { code?: unknown } | null)?.code === 'TENANT_NOT_FOUND') return null
       if (status !== 200) throw unavailable(refusal(status))
       if (!feedTenantShape.Check(body) || body.id !== id) throw unavailable('its answer is not this tenant')
@@ -141,7 +141,7 @@ function refusal(status: number): string {
   return status === 401 ? 'it refuses SERVICE_TOKEN' : `it answers ${status}`
 }
 
-/** `fetch` hides what happened one level down. */
+/** `fetch` hides the reason one level down. */
 function reasonOf(error: unknown, deadline: number): string {
   if ((error as Error).name === 'TimeoutError') return `no answer within ${deadline} ms`
   if (error instanceof SyntaxError) return 'its answer is not JSON'

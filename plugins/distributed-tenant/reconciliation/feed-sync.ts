@@ -1,7 +1,8 @@
-// Owns comparing this registry with identity's feed: newer words are applied, what events said otherwise is put back within
-// one reading, an id that is another tenant's now is stopped, rows that identity does not know are reported, and what
-// identity's ledger lacks is said again. Invariant: identity wins in either direction, and nothing is concluded from an answer that did not come
-// or a row that cannot be read: that is told at every look at everything, so that no cursor hides it.
+// The comparison of this registry with identity's feed: newer states are applied, rows that events have set otherwise are
+// corrected within one reading, an id that is another tenant's now is stopped, rows that identity does not know are reported,
+// and statuses that identity's ledger lacks are published again. Invariant: identity wins in either direction, and no
+// conclusion is drawn from a missing answer or an unreadable row: such a row is reported at every pass over everything, so
+// that no cursor hides it.
 
 import type { TenantId } from '../../../events/index.js'
 import type { ComparisonReport, Drift } from '../diagnostics/steps.js'
@@ -24,7 +25,7 @@ import type { Feed } from './feed-client.js'
 
 export interface Comparison {
   /**
-   * @param everything from the beginning, and with a look for rows that identity does not know
+   * @param everything from the beginning, and with a check for rows that identity does not know
    * @throws IDENTITY_UNAVAILABLE
    */
   read(everything: boolean): Promise<void>
@@ -34,11 +35,11 @@ export interface Comparison {
 
 type Outcome = Awaited<ReturnType<typeof applyFeedTenants>>
 
-/** A request by a bare event is confirmed within seconds; who is unknown for longer than this is reported. */
+/** A request by a bare event is confirmed within seconds; a tenant that is unknown for longer than this is reported. */
 const GRACE_MS = 300_000
-/** So many rows that events have changed are asked for after a page; the others come next time. */
+/** At most so many rows that events have changed are read after a page; the others come next time. */
 const DOUBTS_AT_ONCE = 500
-const REBORN = 'identity says that the id is another tenant’s; what is here of the earlier one is served no more'
+const REBORN = 'identity’s feed has another tenant under this id; the earlier one’s database is no longer served'
 
 export function createComparison(options: {
   readonly central: SqlClient
@@ -46,7 +47,7 @@ export function createComparison(options: {
   readonly report: (event: ComparisonReport) => void
   readonly drift: (drift: Drift) => void
   readonly service: ServiceName
-  /** So long a status may be on its way before the ledger is thought to lack it. */
+  /** A status may be on its way for so long before it counts as missing in the ledger. */
   readonly inFlightMs: number
   readonly graceMs?: number
 }): Comparison {
@@ -89,7 +90,7 @@ export function createComparison(options: {
     const outcome = [...applied]
     for (const one of ahead) outcome.push(...(await settle(one)))
     for (const one of outcome) {
-      if (one.drift) drift(forged(one.id, 'it said something else under the same version'))
+      if (one.drift) drift(forged(one.id, 'its content differed under the same version'))
       if (one.reborn) drift({ type: 'drift', kind: 'other_incarnation', id: one.id, action: 'stopped', detail: REBORN })
     }
     const unready = outcome.filter(one => one.lifecycle !== 'deleted' && one.provisioned !== 'ready')
@@ -101,7 +102,7 @@ export function createComparison(options: {
     }
   }
 
-  /** Identity is asked after the row was read: a word that is still older proves that the row's version is not its own. */
+  /** Identity is read after the row was: a state that is still older proves that the row's version is not identity's. */
   async function settle(ahead: LocalAhead): Promise<Applied[]> {
     const tenant = await feed.tenant(ahead.id)
     if (!tenant) return []

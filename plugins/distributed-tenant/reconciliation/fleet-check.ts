@@ -1,6 +1,7 @@
-// Owns comparing this registry with what the instance holds. Repairs what is safe (rights, roles, a lost mark), stops what
-// must not be served, reports the rest; old schemas too, since a migration run has canaries and a look here has none.
-// Invariant: a database that is gone is never made again empty, and one that nobody owns is never dropped.
+// The comparison of this registry with the databases and roles on its instances. Repairs faults that are safe to repair
+// (rights, roles, a lost mark), stops tenants that must not be served, reports the rest; old schemas too, since a migration run
+// has canaries and this check has none.
+// Invariant: a database that is gone is never made again empty, and one without an owner is never dropped.
 
 import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
@@ -75,7 +76,7 @@ export function createFleet(options: FleetOptions): Fleet {
         .map(one => one.database),
     )
     for (const name of openDatabases) {
-      // A creation was killed before its first revoke, and its tenant deleted since: nobody else would come back to it.
+      // A creation was killed before its first revoke, and its tenant deleted since: no other part would close it.
       if (ours.has(name)) await closeToPublic(name, instance)
       report('open_database', name, ours.has(name) ? 'repaired' : 'reported', `PUBLIC may connect to it${where}`)
     }
@@ -91,25 +92,25 @@ export function createFleet(options: FleetOptions): Fleet {
     }
     const foreign = findings.find(one => strange.has(one))
     if (foreign) {
-      await stop(id, 'foreign', `The database ${database} does not carry this tenant’s mark: look into it, then retry.`)
-      report(foreign, id, 'stopped', `${database} is not what this tenant was served from`)
+      await stop(id, 'foreign', `The database ${database} does not carry this tenant’s mark: inspect it, then retry.`)
+      report(foreign, id, 'stopped', `${database} is not the database that this tenant was served from`)
       return false
     }
     if (findings.includes('mark_missing')) {
-      // Whose it is says the certificate inside; until that was read, nobody is served from it.
+      // The certificate inside proves its tenant; until that was read, no tenant is served from it.
       await demoteReady(central, id, { provisioned: 'pending', step: 'certificate', error: 'the mark was lost' })
-      report('mark_missing', id, 'repaired', `${database} is looked into and marked again if it is this tenant’s`)
+      report('mark_missing', id, 'repaired', `${database} is checked, and marked again if it is this tenant’s`)
       return true
     }
     const curable = findings.filter(one => repairable.has(one))
-    // Every new tenant's mark is without its incarnation until the feed has said it: no drift.
+    // Every new tenant's mark is without its incarnation until the feed has brought it: no drift.
     const mended = curable.filter(one => one !== 'mark_incomplete')
     if (curable.length > 0) {
       try {
         await repair(id)
         if (mended.length > 0) report(mended.join(' '), id, 'repaired', `rights of ${database}`)
       } catch (error) {
-        // Set by a key this process does not have, say: one tenant's trouble keeps no other from being looked at.
+        // Its role has a key that this process does not have, say: one tenant's fault keeps no other from being checked.
         report(curable.join(' '), id, 'reported', (error as Error).message)
       }
     }

@@ -1,6 +1,8 @@
-// Owns making certain what events make fast: the feed every ten seconds, everything once a minute, by one replica of a
-// service at a time. It needs neither NATS nor Redis. Invariant: repeating a pass changes nothing. Identity gone: told
-// once, asked less often, and this instance is looked after all the same; nothing is purged. Database gone: the next pass.
+// The reconciliation, which makes sure of all that events bring fast: the feed every ten seconds, everything once a minute, by
+// one replica of a service at a time. It needs neither NATS nor Redis. Invariant: repeating a pass changes nothing.
+// If identity is down: it is reported once and retried less often, the service's own instances are checked all the same, and
+// nothing is purged.
+// If the database is down: the next pass tries again.
 
 import type { TenantId } from '../../../events/index.js'
 import type { ReconcileReport } from '../diagnostics/steps.js'
@@ -14,20 +16,20 @@ import type { Fleet } from './fleet-check.js'
 export interface ReconcilerOptions {
   readonly central: SqlClient
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** Null where tenants are made, and where identity cannot be asked. */
+  /** Null where tenants are made, and without an identity service. */
   readonly comparison: Comparison | null
   readonly fleet: Fleet
   readonly drift: DriftReport
   readonly purge: (id: TenantId) => Promise<unknown>
-  /** Before what is due is purged; identity completes its own rows here. */
+  /** Called before the purge of due tenants; identity completes its own rows here. */
   readonly beforePurge?: () => Promise<void>
-  /** Milliseconds between two looks at the feed; everything is compared at every sixth. */
+  /** Milliseconds between two readings of the feed; everything is compared at every sixth. */
   readonly interval: number
   readonly report: (event: ReconcileReport) => void
 }
 
 export interface Reconciler {
-  /** One pass now, whatever the clock. @returns false when another replica was at it */
+  /** One pass now, whatever the clock. @returns false when another replica held the lock */
   pass(everything: boolean): Promise<boolean>
   /** Begins nothing more, and waits for what runs, at most so long. */
   stop(deadlineMs: number): Promise<void>
@@ -94,7 +96,7 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
       try {
         await options.purge(id)
       } catch (error) {
-        // Not confirmed: kept. Identity gone: all of them are kept, until it is back.
+        // Not confirmed: kept. Identity down: all of them are kept, until it is back.
         if (error instanceof IdentityUnavailable) return
         if (error instanceof TenantRetained) continue
         const { message } = error as Error

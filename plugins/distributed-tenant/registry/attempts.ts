@@ -1,12 +1,12 @@
-// Owns when a tenant is tried again: the columns `attempts`, `last_error` and `next_attempt_at` of the registry.
-// Invariants: while an attempt runs its row is due again soon, so that a killed process leaves nothing stuck; a due row is
-// claimed by one process at a time; there is no last try. Times are the database's own, whatever a process's clock says.
+// The schedule of attempts: the columns `attempts`, `last_error` and `next_attempt_at` of the registry.
+// Invariants: while an attempt runs its row is due again soon, so that a killed process leaves no tenant stuck; a due row is
+// claimed by one process at a time; there is no last try. Times are the database's own, whatever a process's clock is.
 import type { TenantId } from '../../../events/index.js'
 import type { QueryClient } from '../types.js'
 
-/** After this an attempt whose process has died is made again. One that still runs holds its lock and is left alone. */
+/** After this an attempt whose process has died is made again. One that still runs holds its lock and is not claimed. */
 export const ATTEMPT_LEASE_MS = 15_000
-/** After this a tenant whose event never came is tried. Longer: while many wait for their turn, theirs has come. */
+/** After this a tenant whose event never came is tried. Longer: the events of many tenants in the queue come within it. */
 const UNHEARD_MS = 60_000
 const FIRST_DELAY_MS = 1_000
 const LONGEST_DELAY_MS = 300_000
@@ -17,12 +17,12 @@ export function retryDelayMs(attempts: number): number {
   return Math.round(base * (0.8 + Math.random() * 0.4))
 }
 
-/** What provisioning locks while it works on a tenant (advisory, on the central database). */
+/** The lock of provisioning while it works on a tenant (advisory, on the central database). */
 export const provisionLock = (id: string): string => `distributed_tenant.provision:${id}`
 
 /**
- * Takes up to `limit` tenants that are due, the longest due first; nobody else gets them before the lease is over. A
- * pending one that was never tried is due a minute after its last change: its event was lost or waits for NATS.
+ * Claims up to `limit` tenants that are due, the longest due first; no other process claims them before the lease is over.
+ * A pending one that was never tried is due a minute after its last change: its event was lost or waits for NATS.
  */
 export async function claimDue(sql: QueryClient, limit: number): Promise<TenantId[]> {
   const rows = await sql<{ id: TenantId; free: boolean }[]>`
@@ -40,7 +40,7 @@ export async function claimDue(sql: QueryClient, limit: number): Promise<TenantI
   return rows.filter(row => row.free).map(row => row.id)
 }
 
-/** Puts off a tenant that needs work, without an attempt: its instance is not to be troubled now. */
+/** Postpones a tenant that needs work, without an attempt: the breaker of its instance is open. */
 export async function deferAttempt(
   sql: QueryClient,
   id: TenantId,
@@ -58,7 +58,7 @@ export async function needsAttempt(sql: QueryClient, id: TenantId): Promise<bool
   return row !== undefined
 }
 
-/** Whether nothing is left to do, or it is written down when it will be tried again. */
+/** Whether nothing is left to do, or the next attempt is scheduled. */
 export async function isSettled(sql: QueryClient, id: TenantId): Promise<boolean> {
   const [row] = await sql<{ settled: boolean }[]>`
     select lifecycle = 'deleted' or next_attempt_at is not null or provisioned not in ('pending', 'failed') as settled

@@ -1,6 +1,7 @@
-// Owns the table `dead_events`: events that can never work as they are, and parked ones that a newer release may know.
-// Invariants: the same message buried twice is one row; a replay goes the way the event would have gone and records how it
-// ended; what was resolved is kept for a while. The database gone: throws, and the message is delivered again.
+// The table `dead_events`: events that cannot be applied as they are, and parked ones that a newer release may know.
+// Invariants: the same message twice is one row; a replay takes the path of the event and records its result; resolved rows
+// are kept for a while.
+// If the database is down: it throws, and the message is delivered again.
 
 import { DeadEvent, type DeadLetter } from '../../../events/index.js'
 import type { DeadLettersReport } from '../diagnostics/steps.js'
@@ -11,11 +12,11 @@ export interface DeadRow {
   readonly id: string
   readonly subject: string
   readonly reason: string
-  /** It came from a newer release: replayed by itself when one is started that knows it. */
+  /** It came from a newer release: replayed without an operator when a release that knows it starts. */
   readonly parked: boolean
   readonly receivedAt: Date
   readonly replays: number
-  /** How the last replay failed. */
+  /** The error of the last replay. */
   readonly lastError: string | null
   readonly resolution: 'replayed' | 'dropped' | null
   readonly resolvedAt: Date | null
@@ -31,7 +32,7 @@ export interface DeadContents extends DeadRow {
 export type Replayed = { readonly ok: true } | { readonly ok: false; readonly error: string }
 
 export interface DeadLetters {
-  /** Stores one; called before the stream is answered. */
+  /** Stores one; called before the message is acknowledged. */
   keep(dead: DeadLetter): Promise<void>
   /** Oldest first; `after` is the last id of the page before. Resolved ones only when asked for. */
   list(page?: { after?: string; limit?: number; resolved?: boolean }): Promise<DeadRow[]>
@@ -39,19 +40,19 @@ export interface DeadLetters {
   show(id: string): Promise<DeadContents | null>
   /** Handles it again as if it had just come. @returns null for one that is not there or resolved already */
   replay(id: string): Promise<Replayed | null>
-  /** Marks it as not wanted. @returns false for one that is not there or resolved already */
+  /** Marks it as not needed. @returns false for one that is not there or resolved already */
   drop(id: string): Promise<boolean>
-  /** Replays what was parked; what is still unknown stays parked. @returns how many are done with */
+  /** Replays the parked ones; those that are still unknown stay parked. @returns how many were resolved */
   replayParked(): Promise<number>
-  /** Deletes what was resolved long ago. */
+  /** Deletes rows that were resolved long ago. */
   sweep(): Promise<number>
-  /** Both of these, once at a start. Never rejects. */
+  /** `replayParked` and `sweep`, once at a start. Never rejects. */
   upkeep(): Promise<void>
 }
 
 export interface DeadLettersOptions {
   readonly central: SqlClient
-  /** Parses and applies. @throws DeadEvent when it is still no use, anything else when it may work later */
+  /** Parses and applies. @throws DeadEvent when it still cannot be applied, anything else when it may work later */
   readonly handle: (subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>) => Promise<void>
   readonly report: (event: DeadLettersReport) => void
 }
@@ -79,7 +80,7 @@ export function createDeadLetters({ central, handle, report }: DeadLettersOption
       await handle(row.subject, row.data, row.headers)
     } catch (error) {
       const message = (error instanceof Error ? error.message : String(error)).slice(0, 500)
-      // Known to this release now, but no good: it waits for an operator from here on.
+      // Known to this release now, but faulty: it waits for an operator from here on.
       const parked = error instanceof DeadEvent ? error.parked : row.parked
       await central`
         update dead_events set replays = replays + 1, last_error = ${message}, parked = ${parked} where id = ${id}`

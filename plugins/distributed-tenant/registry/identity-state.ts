@@ -1,10 +1,10 @@
-// Owns the SQL by which identity's word overwrites what a registry holds. Invariants: a word that is older than the local
-// row is applied only when identity was asked again after the row was read, since identity's version never falls and is
-// published after it is committed; what only this service knows (`provisioned`, certificate, schema) is never touched.
+// The SQL that overwrites registry rows with identity's state. Invariants: a state that is older than the local row is
+// applied only when identity was read again after the row was, since identity's version never falls and is published after
+// it is committed; this service's own columns (`provisioned`, certificate, schema) are never changed.
 import type { TenantId } from '../../../events/index.js'
 import type { JsonObject, JsonValue, Lifecycle, Provisioned, QueryClient, SqlClient } from '../types.js'
 
-/** A row that identity's word has changed. */
+/** A row that identity's state has changed. */
 export interface Applied {
   readonly id: TenantId
   /** The version it had here, null when it was not known. */
@@ -12,13 +12,13 @@ export interface Applied {
   readonly version: number
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
-  /** It said something else under the same version: nobody but a forger or a hand in this database does that. */
+  /** It had other content under the same version: only a forged event or a change by hand in this database causes that. */
   readonly drift: boolean
   /** The id is another tenant's than it was here. */
   readonly reborn: boolean
 }
 
-/** A local row of a higher version than identity's word: an event that overtook the feed, or a forged one. */
+/** A local row of a higher version than identity's state: an event that overtook the feed, or a forged one. */
 export interface LocalAhead {
   readonly id: TenantId
   readonly version: number
@@ -37,9 +37,9 @@ interface Compared {
 }
 
 /**
- * One statement per page, whatever its length; rows that say the same already are not written. A row learns its incarnation
- * once. Where identity says another one, the id is another tenant's: its words replace the row's whatever their versions,
- * and what was known of a database is forgotten, so that only a database marked for this tenant is taken for it.
+ * One statement per page, whatever its length; rows that are equal already are not written. A row gets its incarnation once.
+ * Where identity has another one, the id is another tenant's: its state replaces the row's whatever their versions, and the
+ * columns about a database are cleared, so that only a database marked for this tenant is taken for it.
  */
 export async function applyFeedTenants(
   sql: QueryClient,
@@ -97,7 +97,7 @@ export async function applyFeedTenants(
   }
 }
 
-/** In a row whose id is another tenant's now: what was known of the earlier one's database. */
+/** In a row whose id is another tenant's now: clears the columns about the earlier one's database. */
 const forgetting = (sql: QueryClient) => {
   const reborn = sql`when mine.incarnation <> excluded.incarnation`
   return sql`
@@ -113,8 +113,8 @@ const forgetting = (sql: QueryClient) => {
 }
 
 /**
- * Puts a forged row back to what identity said after that row was read; one that has changed since is left for the next
- * look. @returns whether it was overwritten
+ * Overwrites a forged row with identity's state, which was read after that row; one that has changed since is left for the
+ * next pass. @returns whether it was overwritten
  */
 export async function overwriteAhead(sql: QueryClient, tenants: FeedTenant, ahead: LocalAhead): Promise<boolean> {
   const rows = await sql`
@@ -127,7 +127,7 @@ export async function overwriteAhead(sql: QueryClient, tenants: FeedTenant, ahea
 
 /**
  * Rows of tenants that are not among `known`: identity does not know them. One that it never confirmed may be a request that
- * is still on its way, for `graceMs`. They are noted for the operator.
+ * is still on its way, for `graceMs`. They are recorded for the operator.
  */
 export async function unknownTenants(
   sql: QueryClient,
@@ -158,8 +158,8 @@ export async function unconfirmedIds(sql: QueryClient, limit: number): Promise<T
 }
 
 /**
- * A numbered event about a tenant that identity does not know and never confirmed: what is left is an unconfirmed request.
- * @returns the version it had, null when there was nothing to do
+ * After a numbered event about a tenant that identity does not know and never confirmed: the row becomes an unconfirmed
+ * request again. @returns the version it had, null when there was nothing to do
  */
 export async function withdrawUnconfirmed(sql: QueryClient, id: TenantId): Promise<number | null> {
   const [row] = await sql<{ version: string }[]>`
@@ -169,7 +169,7 @@ export async function withdrawUnconfirmed(sql: QueryClient, id: TenantId): Promi
   return row ? Number(row.version) : null
 }
 
-/** What the ledger lacks or has otherwise: a row of ours that has been as it is for `sinceMs`, and the ledger's revision. */
+/** Rows of ours that the ledger lacks or has otherwise, unchanged for `sinceMs`, and the ledger's revision. */
 export async function missingInLedger(
   sql: QueryClient,
   tenants: readonly FeedTenant[],
@@ -209,7 +209,7 @@ export async function applyPage(sql: SqlClient, tenants: readonly FeedTenant[], 
   })
 }
 
-/** What identity says of a tenant now, and the number of its newest change. */
+/** Identity's present state of a tenant, and the number of its newest change. */
 export interface FeedTenant {
   readonly seq: number
   readonly id: TenantId
@@ -218,9 +218,9 @@ export interface FeedTenant {
   readonly domain: string | null
   readonly settings: JsonObject
   readonly lifecycle: Lifecycle
-  /** Which tenant of this id; absent from a release before there were incarnations. */
+  /** The incarnation of the tenant; absent from a release before there were incarnations. */
   readonly incarnation?: string | null
-  /** The newest that this service has said about it, where a ledger is kept. */
+  /** This service's newest status for it, where a ledger is kept. */
   readonly ledger?: { readonly status: string; readonly revision: number } | null
   /** ISO 8601; null unless deleted. */
   readonly deletedAt: string | null

@@ -1,12 +1,12 @@
-// Owns the table `outbox`: rows written in the transaction of the change they tell of, claimed, recorded, swept.
-// Invariants: a claimed row is its tenant's oldest and nobody else's until the transaction ends; nothing is deleted before
-// it was published and its retention is over.
+// The table `outbox`: rows written in the transaction of the change that they publish, claimed, recorded, swept.
+// Invariants: a claimed row is its tenant's oldest, and locked until the transaction ends; a row is not deleted before it was
+// published and its retention is over.
 
 import type { TenantId } from '../../../events/index.js'
 import { collectHeaders } from '../diagnostics/outgoing-events.js'
 import type { JsonObject, QueryClient, SqlClient } from '../types.js'
 
-/** As long as the stream keeps its events: a stream that is lost is fed again from these rows. */
+/** As long as the stream keeps its events: a stream that is lost is filled again from these rows. */
 export const RETENTION_DAYS = 30
 
 export interface OutboxMessage {
@@ -38,8 +38,8 @@ export interface OutboxRow {
 }
 
 /**
- * Locks up to `limit` rows, of each tenant only the oldest that waits: another relay may hold it, and then the tenant
- * waits for that one.
+ * Locks up to `limit` rows, of each tenant only the oldest that waits: another relay may hold it, and then the tenant waits
+ * for that relay.
  */
 export function claimRows(sql: QueryClient, limit: number): PromiseLike<OutboxRow[]> {
   return sql<OutboxRow[]>`
@@ -75,7 +75,7 @@ export async function recordOutcomes(
     where outbox.seq = one.seq`
 }
 
-/** Deletes published rows past their retention, `batch` at a time so that nobody waits for it. @returns how many */
+/** Deletes published rows past their retention, `batch` at a time so that no other statement waits long. @returns how many */
 export async function sweepOutbox(sql: SqlClient, batch = 1_000): Promise<number> {
   for (let swept = 0; ; ) {
     const { count } = await sql`

@@ -1,4 +1,4 @@
-// Owns the status event of a row: what this service says about one tenant, in the transaction that made it so.
+// The status event of a row: this service's state of one tenant, written in the transaction that changed it.
 import { randomBytes } from 'node:crypto'
 import { type StatusEvent, statusSubject } from '../../../events/index.js'
 import type { QueryClient, RegistryRow, ServiceName, SqlClient, TenantId } from '../types.js'
@@ -10,7 +10,7 @@ type StatusFields = Pick<
   'status' | 'step' | 'error' | 'steps' | 'schemaVersion' | 'foreign' | 'nextTryAt' | 'repeated'
 >
 
-/** Ordered by the row's revision, so one row's state is told once however often it is written. */
+/** Ordered by the row's revision, so one row's state is published once however often it is written. */
 export async function writeStatus(
   tx: QueryClient,
   service: ServiceName,
@@ -28,15 +28,15 @@ export async function writeStatus(
     ...(row.incarnation !== null && { incarnation: row.incarnation }),
     ...fields,
   }
-  // Where this database was set back a revision comes twice. And no other service may know the id beforehand: the stream would
-  // drop ours as a repeat of its message.
+  // Where this database was set back the same revision comes twice. And no other service may know the id beforehand: the
+  // stream would drop ours as a repeat of its message.
   const messageId = `${subject}:${row.id}:${row.revision}:${randomBytes(4).toString('hex')}`
   await writeOutbox(tx, { tenantId: row.id, subject, messageId, payload })
 }
 
 /**
- * Says once more how far this service is with a tenant, under a revision that is newer than `than`: the ledger was set back,
- * or this registry was.
+ * Publishes this service's status of a tenant again, under a revision that is newer than `than`: the ledger was set back, or
+ * this registry was.
  */
 export async function repeatStatus(
   central: SqlClient,

@@ -1,5 +1,5 @@
-// Owns the SQL of the table `tenants`: one function per question or change. Invariant: lifecycle moves by version only
-// (an equal or lower version changes nothing), and every change raises the row's revision in the database itself.
+// The SQL of the table `tenants`: one function per query or change. Invariant: lifecycle moves by version only (an equal or
+// lower version changes nothing), and every change raises the row's revision in the database itself.
 import type { TenantId } from '../../../events/index.js'
 import { TenantUnconfirmed } from '../errors.js'
 import type { JsonObject, JsonValue, Lifecycle, QueryClient, RegistryRow } from '../types.js'
@@ -20,7 +20,7 @@ export async function findTenant(sql: QueryClient, id: TenantId): Promise<Regist
   return first(await sql<Raw[]>`select ${columns(sql)} from tenants where id = ${id}`)
 }
 
-/** Not deleted and confirmed by identity; more than one is drift between services, which nobody may guess at. */
+/** Not deleted and confirmed by identity; more than one is drift between services, and the right one is unknown. */
 export async function findByDomain(sql: QueryClient, domain: string): Promise<RegistryRow[]> {
   const rows = await sql<Raw[]>`
     select ${columns(sql)} from tenants
@@ -39,7 +39,7 @@ export async function listTenants(
   return rows.map(row)
 }
 
-/** Revisions of the rows changed within the last `ms`: what a fresh replica must know before it trusts Redis. */
+/** Revisions of the rows changed within the last `ms`: a fresh replica must load them before it trusts Redis. */
 export async function revisionsSince(sql: QueryClient, ms: number): Promise<{ id: string; revision: number }[]> {
   const rows = await sql<{ id: string; revision: string }[]>`
     select id, revision from tenants where updated_at > now() - ${ms} * interval '1 millisecond'`
@@ -47,8 +47,8 @@ export async function revisionsSince(sql: QueryClient, ms: number): Promise<{ id
 }
 
 /**
- * Which state of the registry it is: another one after the database was restored from a dump or from its log, or its server
- * was replaced by a promoted one. Revisions of two histories cannot be compared.
+ * The history of the registry: another one after the database was restored from a dump or from its log, or its server was
+ * replaced by a promoted one. Revisions of two histories cannot be compared.
  */
 export async function readHistory(sql: QueryClient): Promise<string> {
   const [row] = await sql<{ history: string }[]>`
@@ -58,7 +58,7 @@ export async function readHistory(sql: QueryClient): Promise<string> {
   return (row as { history: string }).history
 }
 
-/** What identity says of a tenant. */
+/** Identity's state of a tenant. */
 export interface TenantState {
   readonly id: TenantId
   readonly version: number
@@ -66,7 +66,7 @@ export interface TenantState {
   readonly domain: string | null
   readonly settings: JsonObject
   readonly lifecycle: Lifecycle
-  /** Absent where identity has not said it. */
+  /** Absent where identity has not published it. */
   readonly incarnation?: string | null | undefined
 }
 
@@ -84,8 +84,8 @@ export async function insertTenant(sql: QueryClient, state: TenantState): Promis
 }
 
 /**
- * Applies an event if it is newer than what is known, and notes that the feed has not confirmed it; what it does not say
- * stays, and so does the incarnation, which the feed alone says. Deleted is for ever.
+ * Applies an event if it is newer than the row, and records that the feed has not confirmed it; columns that it does not name
+ * stay, and so does the incarnation, which only the feed sets. Deleted is for ever.
  */
 export async function applyTenantState(
   sql: QueryClient,
@@ -112,8 +112,8 @@ export async function applyTenantState(
 }
 
 /**
- * The source's own change: raises the version. A deleted tenant is not changed, nor one whose lifecycle is already what
- * it should become.
+ * The source's own change: raises the version. A deleted tenant is not changed, nor one that has the wanted lifecycle
+ * already.
  * @returns null when nothing was changed
  */
 export async function changeTenant(
@@ -143,8 +143,8 @@ export async function changeTenant(
 }
 
 /**
- * The source takes a deletion back: the id is the same tenant's again, under a higher version. Where its database was
- * dropped the provisioner looks for it once more.
+ * The source's undo of a deletion: the id is the same tenant's again, under a higher version. Where its database was dropped
+ * the provisioner looks for it once more.
  * @returns null when there is no deleted tenant of this id
  */
 export async function restoreTenant(
@@ -162,11 +162,11 @@ export async function restoreTenant(
   )
 }
 
-/** Whole milliseconds, as JSON carries them: the feed's readers compare what they have with what it says. */
+/** Whole milliseconds, as in JSON: readers of the feed compare their value with the feed's. */
 const after = (sql: QueryClient, ms: number) =>
   sql`date_trunc('milliseconds', now() + ${ms} * interval '1 millisecond')`
 
-/** A local change of lifecycle; identity's next word wins over it. */
+/** A local change of lifecycle; identity's next state wins over it. */
 export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Lifecycle): Promise<RegistryRow | null> {
   return first(
     await sql<Raw[]>`
@@ -175,7 +175,7 @@ export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Li
   )
 }
 
-/** Notes that provisioning has begun once more; if this process dies, the tenant is due again when `leaseMs` are over. */
+/** Records that provisioning has begun once more; if this process dies, the tenant is due again when `leaseMs` are over. */
 export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: number): Promise<void> {
   await sql`
     update tenants set attempts = attempts + 1, step = 'claim',
@@ -183,7 +183,7 @@ export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: num
     where id = ${id}`
 }
 
-/** @throws when identity's feed has said meanwhile that it is another tenant of this id: nothing may be committed */
+/** @throws when identity's feed has meanwhile brought another tenant of this id: then the transaction must not commit */
 export async function recordReady(
   sql: QueryClient,
   { id, incarnation }: Pick<RegistryRow, 'id' | 'incarnation'>,
@@ -200,8 +200,8 @@ export async function recordReady(
 }
 
 /**
- * A tenant that was ready stays so: its schema is behind, but what it has works. Foreign is never served.
- * `retryInMs` null: it is not tried again by itself.
+ * A tenant that was ready stays so: its schema is behind, but works as it is. Foreign is never served.
+ * `retryInMs` null: no attempt is scheduled.
  */
 export async function recordFailure(
   sql: QueryClient,
@@ -217,7 +217,7 @@ export async function recordFailure(
   return first(rows) as RegistryRow
 }
 
-/** The database of a deleted tenant is gone; the row stays, so that its id is never taken again. */
+/** The database of a deleted tenant is dropped; the row stays, so that its id is never used again. */
 export async function recordRemoved(sql: QueryClient, id: TenantId): Promise<RegistryRow> {
   const rows = await sql<Raw[]>`
     update tenants set provisioned = 'removed', step = 'removed', last_error = null, next_attempt_at = null
@@ -226,7 +226,7 @@ export async function recordRemoved(sql: QueryClient, id: TenantId): Promise<Reg
 }
 
 /**
- * A tenant that was ready is so no longer, because of what its database was found to be.
+ * A tenant that was ready is so no longer, because of the state of its database.
  * @returns null when it has changed meanwhile
  */
 export async function demoteReady(
@@ -242,7 +242,7 @@ export async function demoteReady(
   )
 }
 
-/** After a word of identity's: tenants that are not ready are tried at once, whatever they wait for. */
+/** After a change of identity's: tenants that are not ready are tried at once, whatever they wait for. */
 export async function retryNow(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
   await sql`
     update tenants set next_attempt_at = now(),
@@ -251,7 +251,7 @@ export async function retryNow(sql: QueryClient, ids: readonly TenantId[]): Prom
       and provisioned in ('pending', 'failed', 'foreign', 'removed')`
 }
 
-/** Tenants to be looked into again: tried when nothing else is due for them already. */
+/** Tenants to be checked again: tried when no other attempt is due for them already. */
 export async function scheduleRetry(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
   await sql`
     update tenants set next_attempt_at = now()

@@ -1,6 +1,6 @@
-// Owns the tenant that a verified token says: as a source of identification, and as the check of what the other sources
-// claim. Both read `request.user`, which somebody else has verified before our `onRequest`; neither verifies anything.
-// Invariant: what a token says is never overruled, and a token that says no tenant is no token for any.
+// The tenant in a verified token: as a source of identification, and as the check of the claims of other sources. Both read
+// `request.user`, which an authentication plugin has verified before our `onRequest`; neither verifies anything. Invariant:
+// the tenant of a token is never overruled, and a token without a tenant is no token for any.
 
 import type { FastifyRequest } from 'fastify'
 import type { Identifier } from '../config/options.js'
@@ -26,8 +26,8 @@ function claimOf(claims: unknown, name: string): unknown {
 }
 
 /**
- * The tenant in a verified claim: names the tenant when nothing else does, and refuses with 403 (TENANT_FORBIDDEN), before
- * anything is looked up, when something else names another. Verify in an `onRequest` hook that comes before this plugin.
+ * The tenant in a verified claim: names the tenant when no other source does, and refuses with 403 (TENANT_FORBIDDEN), before
+ * any lookup, when another source names another. Verify in an `onRequest` hook that comes before this plugin.
  */
 export function fromClaim(claim = 'tenant', of: ClaimsOf = userOf): Identifier {
   return request => {
@@ -37,8 +37,8 @@ export function fromClaim(claim = 'tenant', of: ClaimsOf = userOf): Identifier {
 }
 
 /**
- * For `authorizeTenant`: the request's verified claim must be this tenant. A route with `config: { token: false }` is for
- * everybody. @throws UNAUTHENTICATED when the request brought no verified claims
+ * For `authorizeTenant`: the request's verified claim must be this tenant. A route with `config: { token: false }` needs no
+ * token. @throws UNAUTHENTICATED when the request brought no verified claims
  */
 export function tenantClaim({ claim = 'tenant', of = userOf }: ClaimOptions = {}) {
   return (request: FastifyRequest, tenant: Pick<Tenant, 'id'>): boolean => {

@@ -43,7 +43,7 @@ export interface RequestParts {
   readonly publish: PublishStep
 }
 
-/** What a request carries, unless its route wants no tenant. */
+/** The state of a request, unless its route wants no tenant. */
 interface Slot extends Identification {
   /** The tenant it names, admitted or not. */
   named: TenantId | null
@@ -51,9 +51,9 @@ interface Slot extends Identification {
   client: ClientScope | null
   over: boolean
   readonly response: FastifyReply['raw']
-  /** Whose end is told; null once it was, and for those who have nothing to tell. */
+  /** Publishes the end; null once it was published, and for requests without a subscriber. */
   ended: ((slot: Slot) => void) | null
-  /** For one behind another in a pipeline: how it stops waiting for its socket's end. */
+  /** For one behind another in a pipeline: stops waiting for its socket's end. */
   unwait: (() => void) | null
 }
 
@@ -74,7 +74,7 @@ export function refuseUnlessReady(entry: DirectoryEntry | null, oldestSchema: nu
   if (entry.schemaVersion < oldestSchema) throw new TenantSchemaOutdated()
 }
 
-/** What a client is admitted by, for as long as it lives: a request or a job may outlast its tenant. */
+/** Admits a client for as long as it lives: a request or a job may outlast its tenant. */
 export function admitting(id: TenantId, directory: Pick<Directory, 'findAgain'>, oldestSchema: number): Admit {
   const judge = (entry: DirectoryEntry | null): void => refuseUnlessReady(entry, oldestSchema)
   return () => {
@@ -85,7 +85,7 @@ export function admitting(id: TenantId, directory: Pick<Directory, 'findAgain'>,
 
 const tenants = new WeakMap<DirectoryEntry, Tenant>()
 
-/** What handlers see of an entry: the same object for as long as the directory remembers it. */
+/** The tenant that handlers see of an entry: the same object for as long as the directory remembers the entry. */
 export function tenantOf(entry: DirectoryEntry): Tenant {
   let tenant = tenants.get(entry)
   if (!tenant) {
@@ -161,7 +161,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
   // By callback: a route without a tenant then waits for nothing.
   fastify.addHook('onRequest', (request, reply, done) => {
     if (request.is404) return done()
-    // Once, as every look at `routeOptions` makes a new object.
+    // Once, as every read of `routeOptions` makes a new object.
     const { tenant: policy, identifyBy } = request.routeOptions.config
     if (policy === false) return done()
     const slot: Slot = {
@@ -184,7 +184,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     } catch (error) {
       return refuse(error as Error)
     }
-    // At once where nothing is waited for: each promise on this way is one more of every request.
+    // Without a promise where nothing is awaited: each promise here is one more of every request.
     if (admitted instanceof Promise) admitted.then(() => done(), refuse)
     else done()
 
@@ -231,7 +231,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
       return
     }
     slot.named = id
-    // From here on every line of this request says whose it is. Fastify writes its own through the reply's.
+    // From here on every line of this request has its tenant. Fastify writes its own through the reply's.
     request.log = reply.log = request.log.child({ tenant: id })
     if (!settings.enabled) throw new TenantDisabled()
     const entry = directory.find(id)
@@ -246,19 +246,19 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
   }
 }
 
-/** One address, many tenants: no cache between us and the client may take one's answer for another's. */
+/** One address, many tenants: no cache between server and client may take one's answer for another's. */
 function keepPrivate(reply: FastifyReply, vary: string): void {
   reply.header('cache-control', 'private, no-store').header('vary', vary)
 }
 
 function releaseAtTheEnd(slot: Slot, reply: FastifyReply): void {
   const { raw } = reply
-  // A hook before ours may have taken its time: what has closed already tells nobody again.
+  // A hook before ours may have taken its time: a response that has closed already emits no event again.
   if (raw.closed || raw.destroyed || reply.request.raw.destroyed) {
     end(slot)
     return
   }
-  // Not `once`, which makes two closures for every request; what has ended has ended.
+  // Not `once`, which makes two closures for every request; a second end has no effect.
   ;(raw as Carrier)[kSlot] = slot
   raw.on('close', endOfResponse)
   if (raw.socket === null) slot.unwait = endWithSocket(raw, () => end(slot))
@@ -286,7 +286,7 @@ function end(slot: Slot | undefined): void {
 export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
   ownIdentifiers(request.routeOptions.config.identifyBy)
 
-/** A list, but for a route that was there before the plugin. */
+/** A list, but for a route that was registered before the plugin. */
 const ownIdentifiers = (by: FastifyContextConfig['identifyBy']): readonly Identifier[] | undefined =>
   typeof by === 'function' ? [by] : by
 

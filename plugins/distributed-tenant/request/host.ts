@@ -1,5 +1,5 @@
-// Owns reading a Host header: strict, never normalised into validity. One trailing dot and upper case are the only
-// spellings forgiven, because DNS does.
+// The strict reader of a Host header, which never normalises a host into validity. One trailing dot and upper case are the
+// only spellings accepted, because DNS accepts them.
 import net from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { HostInvalid } from '../errors.js'
@@ -46,7 +46,7 @@ export function hostOf(request: FastifyRequest): string | null {
     const name = rawHeaders[at] as string
     if (name.length === 4 && name.toLowerCase() === 'host' && ++seen > 1) throw new HostInvalid()
     if (name.length === 16 && name.toLowerCase() === 'x-forwarded-host') {
-      // Which of several the proxy meant cannot be told; without trust nobody reads it.
+      // Which of several the proxy meant is unknown; without trust the header is not read.
       if ((++forwarded > 1 || rawHeaders[at + 1]?.includes(',')) && trusts(request)) throw new HostInvalid()
     }
   }
@@ -58,7 +58,7 @@ export function hostOf(request: FastifyRequest): string | null {
   return host
 }
 
-/** What was read of the last names; few services have many, and reading one costs more than all else about it. */
+/** The last names that were read; few services have many, and reading one costs more than the rest of its lookup. */
 const read = new Map<string, string | null>()
 const MOST_READ = 1_000
 
@@ -66,12 +66,12 @@ function hostNamed(value: string): string | null {
   let host = read.get(value)
   if (host === undefined) {
     host = parseHost(value)
-    // Whoever sends others each time makes it slower, not larger.
+    // A client that sends other names each time makes it slower, not larger.
     if (read.size >= MOST_READ) read.clear()
     read.set(value, host)
   }
   return host
 }
 
-/** Fastify lists a request's addresses only when it was told to trust proxies. */
+/** Fastify lists a request's addresses only when it is configured to trust proxies. */
 const trusts = (request: FastifyRequest): boolean => request.ips !== undefined

@@ -1,13 +1,13 @@
-// Owns the end of a response that waits behind another in its pipeline: it has no socket yet, and when the client leaves
-// nobody closes it, so it ends with its socket. Invariant: one listener per socket, however many wait.
+// The end of a response that waits behind another in its pipeline: it has no socket yet, and when the client leaves it is
+// not closed, so it ends with its socket. Invariant: one listener per socket, however many responses wait.
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 
 const kWaiting = Symbol('distributed-tenant.waiting')
 
 /**
- * Calls `ended` when the client of a response leaves that has no socket of its own yet.
- * @returns how to stop; null for a response whose own `close` will come
+ * Calls `ended` when the client of a response without a socket of its own leaves.
+ * @returns the function that stops waiting; null for a response that will emit `close` itself
  */
 export function endWithSocket(response: ServerResponse, ended: () => void): (() => void) | null {
   const socket = response.req.socket as (Socket & { [kWaiting]?: Set<() => void> }) | null

@@ -1,6 +1,6 @@
-// Owns how a request names its tenant: sources in order, all of them heard, none silently preferred. Two that disagree are
-// refused: with 400 where both are claims, with 403 where one is verified. A source that says nothing is fine; a malformed
-// one is a 400 and changes nothing.
+// The identification of a request's tenant: sources in order, all of them read, none silently preferred. Two that disagree
+// are refused: with 400 where both are claims, with 403 where one is verified. A source may name no tenant; a malformed one is
+// a 400 and changes nothing.
 
 import type { FastifyRequest } from 'fastify'
 import { isTenantId, type TenantId } from '../../../events/index.js'
@@ -35,7 +35,7 @@ export function fromSubdomain(baseDomain: string): Identifier {
   }
 }
 
-/** A custom domain, as registered with the tenant. A host nobody registered names no tenant. */
+/** A custom domain, as registered with the tenant. A host that is not registered names no tenant. */
 export function fromDomain(): Identifier {
   return request => {
     const domain = hostOf(request)
@@ -59,8 +59,8 @@ function pathOf(url: string): string {
 }
 
 /**
- * Settles what the sources say, at once unless a source or a lookup has to be waited for. `findDomain` is asked for host
- * names only. `heard` holds what was said, also when that is refused.
+ * Combines the sources, at once unless a source or a lookup has to be awaited. `findDomain` is called for host names only.
+ * `heard` holds the result of each source, also when they are refused.
  * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with what is verified, and the 400s
  */
 export function identifyTenant(
@@ -83,7 +83,7 @@ export function identifyTenant(
 
 type FindDomain = (domain: string) => DirectoryEntry | null | Promise<DirectoryEntry | null>
 
-/** What was said so far: by claims, and by what is verified. */
+/** The tenants named so far: by claims, and by a verified source. */
 export interface Identification {
   claimed: TenantId | null
   verified: TenantId | null

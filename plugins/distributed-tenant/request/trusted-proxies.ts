@@ -3,11 +3,11 @@ import type { FastifyInstance } from 'fastify'
 import type { Settings } from '../config/settings.js'
 import { ConfigurationInvalid } from '../errors.js'
 
-/** @throws CONFIGURATION_INVALID when anybody's X-Forwarded-Host would decide the tenant */
+/** @throws CONFIGURATION_INVALID when the X-Forwarded-Host of any client would decide the tenant */
 export function refuseBlindTrust(fastify: FastifyInstance, settings: Settings): void {
   if (settings.trustAllProxies || settings.identifyBy || trustProxyOf(fastify) !== true) return
   throw new ConfigurationInvalid(
-    'Fastify’s `trustProxy: true` lets anybody say the host, and so the tenant: name your proxies’ addresses in it, pass an `identifyBy` without hosts, or say `trustAllProxies: true` if nobody else can reach this process.',
+    'Fastify’s `trustProxy: true` lets any client name the host, and so the tenant: list your proxies’ addresses in it, pass an `identifyBy` without hosts, or set `trustAllProxies: true` if only your proxies can reach this process.',
   )
 }
 

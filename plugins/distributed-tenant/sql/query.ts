@@ -5,8 +5,7 @@ import { cancelledByCaller } from '../connections/failures.js'
 import { TenantClientMethod } from '../errors.js'
 import { readByCursor } from './cursor.js'
 
-export const COPY_REFUSED =
-  'COPY holds a connection for as long as its reader likes; use a cursor, or insert rows in batches'
+export const COPY_REFUSED = 'COPY holds a connection until its reader is done; use a cursor, or insert rows in batches'
 
 /** Receives a query that was awaited. */
 export type Enter = (query: DriverQuery) => void
