@@ -1,9 +1,11 @@
-// Owns that one move or import runs at a time for each service: by a lock of a session, which goes with a process that is
-// killed. The session lost while the work runs: the work is told to stop, and what became of it is what is told.
+// Runs one move or import at a time for each service, under an advisory lock of a session.
+// Invariant: PostgreSQL frees the lock when the process dies.
+// If the session is lost while the work runs: the work is aborted, and its own outcome is the one reported.
+import { ifUnlocked, lockNames } from '../plugins/distributed-tenant/advisory-locks.js'
 import { TransferFailed } from '../plugins/distributed-tenant/errors.js'
 import type { OpenService } from './open-services.js'
 
-/** @param work `lost` is aborted when somebody else may begin */
+/** @param work `lost` is aborted when another process may begin */
 export async function alone(
   services: readonly OpenService[],
   work: (lost: AbortSignal) => Promise<void>,
@@ -25,15 +27,14 @@ export async function alone(
 
 async function locked([first, ...rest]: readonly OpenService[], work: () => Promise<void>): Promise<void> {
   if (!first) return work()
-  await first.tenancy.transfer.session(async sql => {
-    const [lock] = await sql<{ mine: boolean }[]>`
-      select pg_try_advisory_lock(hashtextextended('distributed_tenant.transfer', 0)) as mine`
-    if (!lock?.mine) throw new Error(`Another move or import is running on ${first.name}: wait for its end.`)
-    try {
-      await locked(rest, work)
-    } finally {
-      // Where the session is gone the lock is too.
-      await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.transfer', 0))`.catch(() => {})
-    }
-  })
+  await first.tenancy.transfer.session(sql =>
+    ifUnlocked(
+      sql,
+      lockNames.transfer,
+      () => locked(rest, work),
+      () => {
+        throw new Error(`Another move or import is running on ${first.name}: wait for its end.`)
+      },
+    ),
+  )
 }

@@ -41,6 +41,7 @@ const floors: readonly (readonly string[])[] = [
   ['registry/'],
   ['diagnostics/'],
   ['api'],
+  ['advisory-locks'],
   ['types', 'errors', 'names', 'text-file'],
 ]
 

@@ -2,6 +2,7 @@
 // Invariant: what had a tenant's name before is dropped only under the lock of its provisioning, once the tenant is active and
 // ready here and the database under its name carries its own mark, as the provisioner writes it after the restore: then no
 // run may give the old one back any more. What is being built, or waits for identity, is the restore's own to end.
+import { ifUnlocked, lockNames } from '../../plugins/distributed-tenant/advisory-locks.js'
 import {
   dropDatabase,
   inspectDatabase,
@@ -10,7 +11,6 @@ import {
 } from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
-import { provisionLock } from '../../plugins/distributed-tenant/registry/attempts.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from '../copying/parts.js'
@@ -64,19 +64,18 @@ async function isOver(
 
 async function remove(parts: TransferParts, id: TenantId, instance: string): Promise<void> {
   const name = pastName(id, parts.service)
-  await parts.session(async held => {
-    const lock = provisionLock(id)
-    const [row] = await held<{ mine: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${lock}, 0)) as mine`
-    if (!row?.mine) throw new TransferRefused(`Somebody works on ${id}: ${name} was left, look again in a moment.`)
-    try {
-      await parts.placeAt(instance).session(async sql => {
-        if (!(await isOver(parts, { id, instance, sql }))) {
-          throw new TransferRefused(`${id} has changed meanwhile: ${name} was left, look again.`)
-        }
-        await dropDatabase(sql, name)
-      })
-    } finally {
-      await held`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
-    }
-  })
+  const drop = (): Promise<void> =>
+    parts.placeAt(instance).session(async sql => {
+      if (!(await isOver(parts, { id, instance, sql }))) {
+        throw new TransferRefused(`${id} has changed meanwhile: ${name} was left, look again.`)
+      }
+      await dropDatabase(sql, name)
+    })
+  await parts.session(held =>
+    ifUnlocked(held, lockNames.provision(id), drop, () => {
+      throw new TransferRefused(
+        `${id} is being worked on by another process: ${name} was left, look again in a moment.`,
+      )
+    }),
+  )
 }

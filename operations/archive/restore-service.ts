@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { lockNames, withLock } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import {
   commentDatabase,
@@ -19,7 +20,6 @@ import {
 } from '../../plugins/distributed-tenant/databases/databases.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { provisionLock } from '../../plugins/distributed-tenant/registry/attempts.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { adopt } from '../copying/adopt-database.js'
@@ -276,12 +276,9 @@ export async function createServiceRestore(
     build,
     locked: fn =>
       parts.session(async sql => {
-        const lock = provisionLock(id)
-        await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
         try {
-          return await fn()
+          return await withLock(sql, lockNames.provision(id), fn)
         } finally {
-          await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
           // Whoever looked meanwhile found it taken and put it off.
           await sql`update tenants set next_attempt_at = now() where id = ${id} and provisioned = 'pending'`
         }

@@ -3,7 +3,9 @@
 // identity's makes it so: the deleted tenant is not deleted any more, or a new one is. Before that a failure, or the next
 // run after a kill, takes everything back; after it the services go on by themselves. For a tenant that is live the swap of
 // each service is its own end. Identity not answering: nothing is concluded from that, and the next run asks again.
+
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ifUnlocked, lockNames } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { applyFeedTenants } from '../../plugins/distributed-tenant/registry/identity-state.js'
 import { findTenant, type TenantState } from '../../plugins/distributed-tenant/registry/tenants-table.js'
@@ -118,16 +120,16 @@ export async function planRecovery(options: RecoveryOptions): Promise<RecoveryPl
 export async function recover(options: RecoveryOptions): Promise<RecoveryPlan> {
   const [first] = options.services
   if (!first) throw new TransferRefused('No service is named: nothing was done.')
-  return first.parts.session(async sql => {
-    const lock = `distributed_tenant.restore:${options.id}`
-    const [row] = await sql<{ mine: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${lock}, 0)) as mine`
-    if (!row?.mine) throw new TransferRefused(`Another restore of ${options.id} is running: wait for its end.`)
-    try {
-      return await recoverAlone(options)
-    } finally {
-      await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
-    }
-  })
+  return first.parts.session(sql =>
+    ifUnlocked(
+      sql,
+      lockNames.restore(options.id),
+      () => recoverAlone(options),
+      () => {
+        throw new TransferRefused(`Another restore of ${options.id} is running: wait for its end.`)
+      },
+    ),
+  )
 }
 
 async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {

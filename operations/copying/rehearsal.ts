@@ -2,7 +2,9 @@
 // its own on the same instance, compared, and dropped. What cannot be restored is found here, by the server's own words.
 // Invariant: a rehearsal's database is dropped by itself, or after a kill by the next one; a lock of the session that made
 // it tells whether it is in use.
+
 import { randomBytes } from 'node:crypto'
+import { ifUnlocked, lockNames, withLock } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
@@ -25,7 +27,6 @@ export type Stage = Pick<TransferParts, 'session' | 'withDirectConnection'>
 
 const PREFIX = 'proof_'
 const nameFor = (service: ServiceName): string => `${PREFIX}${service}_${randomBytes(6).toString('hex')}`
-const lockOf = (name: string): string => `distributed_tenant.rehearsal:${name}`
 
 /** @returns what the copy holds. @throws what it failed with */
 export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Contents> {
@@ -33,8 +34,7 @@ export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Cont
   return stage.session(async sql => {
     for (const left of await leftByRehearsals(sql, service)) await dropLeft(sql, left)
     const name = nameFor(service)
-    await sql`select pg_advisory_lock(hashtextextended(${lockOf(name)}, 0))`
-    try {
+    const fillAndRead = async (): Promise<Contents> => {
       await createDatabase(sql, name, { template: 'template0', locale: like })
       if (!hasPublic) await stage.withDirectConnection(name, dropPublicSchema)
       await fill(name)
@@ -47,9 +47,8 @@ export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Cont
         await look?.(inside)
         return readContents(inside)
       })
-    } finally {
-      await dropDatabase(sql, name).finally(() => sql`select pg_advisory_unlock(hashtextextended(${lockOf(name)}, 0))`)
     }
+    return withLock(sql, lockNames.rehearsal(name), () => fillAndRead().finally(() => dropDatabase(sql, name)))
   })
 }
 
@@ -61,7 +60,7 @@ export async function leftByRehearsals(sql: QueryClient, service: ServiceName): 
   const left: string[] = []
   for (const { name } of rows) {
     const [row] = await sql<{ held: boolean }[]>`
-      with key as (select hashtextextended(${lockOf(name)}, 0) as key)
+      with key as (select hashtextextended(${lockNames.rehearsal(name)}, 0) as key)
       select exists (select from pg_locks, key where locktype = 'advisory' and objsubid = 1
         and (classid::bigint << 32) + objid::bigint = key.key) as held`
     if (!row?.held) left.push(name)
@@ -70,17 +69,16 @@ export async function leftByRehearsals(sql: QueryClient, service: ServiceName): 
 }
 
 /** @returns false while its rehearsal runs */
-export async function dropLeft(sql: SessionClient, name: string): Promise<boolean> {
-  const [row] = await sql<
-    { free: boolean }[]
-  >`select pg_try_advisory_lock(hashtextextended(${lockOf(name)}, 0)) as free`
-  if (!row?.free) return false
-  try {
-    await dropDatabase(sql, name)
-    return true
-  } finally {
-    await sql`select pg_advisory_unlock(hashtextextended(${lockOf(name)}, 0))`
-  }
+export function dropLeft(sql: SessionClient, name: string): Promise<boolean> {
+  return ifUnlocked(
+    sql,
+    lockNames.rehearsal(name),
+    async () => {
+      await dropDatabase(sql, name)
+      return true
+    },
+    () => false,
+  )
 }
 
 /**

@@ -1,6 +1,7 @@
 // Owns what only a superuser can do, once per service: the service's role (may create databases and roles, no superuser),
 // the group of its tenants' roles, its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
 
+import { lockNames, lockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { centralMarkText, parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
 import {
   instanceDatabaseName,
@@ -95,7 +96,7 @@ async function make(sql: SessionClient, options: BootstrapOptions): Promise<Boot
   const what = instance === undefined ? `central database ${name}` : `database ${name} on the instance ${instance}`
   const parse = instance === undefined ? parseCentralMark : parseInstanceMark
   await requireSuperuser(sql, options)
-  await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.init', 0))`
+  await lockSession(sql, lockNames.init)
   const role = await ensureRole(sql, options)
   await ensureGroup(sql, options)
   const found = await inspectDatabase(sql, name)

@@ -2,8 +2,8 @@
 // and every other part leaves it alone, and the switch. Invariant: the switch and the journal's word of it are one
 // transaction. The central database gone: nothing is switched.
 
+import { lockNames, lockTransaction } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { provisionLock } from '../../plugins/distributed-tenant/registry/attempts.js'
 import type { QueryClient, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 
 /** Under the tenant's lock, so that nobody is in the middle of something. @throws TRANSFER_REFUSED when it is not there */
@@ -13,7 +13,7 @@ export async function markMoving(
   { from, state }: { readonly from: string; readonly state: 'frozen' | 'closing' },
 ): Promise<void> {
   await central.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended(${provisionLock(id)}, 0))`
+    await lockTransaction(tx, lockNames.provision(id))
     const { count } = await tx`
       update tenants set moving = ${state}, moving_at = coalesce(case when moving is not null and ${state} = 'frozen' then moving_at end, now())
       where id = ${id} and instance = ${from} and provisioned = 'ready' and lifecycle <> 'deleted'`

@@ -2,6 +2,7 @@
 // name; and each of it undone. Invariants: whoever may still write is over before a copy begins, and before the switch the
 // server's counters must say that nobody wrote; what was put away is found again by its mark. Each can be repeated.
 
+import { lockNames, tryLockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import {
   commentDatabase,
@@ -39,7 +40,6 @@ export interface Source {
 const FREEZING: Patience = { restMs: 1_000, graceMs: 5_000 }
 /** While nobody is let in: whoever waits to be let in waits for two seconds. */
 const CLOSING: Patience = { restMs: 500, graceMs: 1_000 }
-const MIGRATION_LOCK = 'distributed_tenant.migrate'
 const MIGRATION_MS = 10_000
 const BETWEEN_TRIES_MS = 100
 
@@ -53,9 +53,7 @@ export function createSource(options: MoveParts & { readonly run: string; readon
     async keepMigrationsOut(held, id) {
       const deadline = performance.now() + MIGRATION_MS
       for (;;) {
-        const [lock] = await held<{ mine: boolean }[]>`
-          select pg_try_advisory_lock(hashtextextended(${MIGRATION_LOCK}, 0)) as mine`
-        if (lock?.mine) return
+        if (await tryLockSession(held, lockNames.migrate)) return
         if (performance.now() > deadline) {
           throw new TransferRefused(`A migration of ${id} is running: wait for its end, then move it.`)
         }

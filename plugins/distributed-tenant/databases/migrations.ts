@@ -1,9 +1,11 @@
 // Schema migrations: plain SQL files, each run in one transaction together with its version row. Invariant: a database
 // is at a version entirely or not at all; a version counts only when the transaction that its file began in is the one that
 // ends with it; a file that was changed after it was applied is refused by name.
+
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { lockNames } from '../advisory-locks.js'
 import { withCause } from '../connections/failures.js'
 import { MigrationFailed, MigrationInvalid } from '../errors.js'
 import { NoText, textOf } from '../text-file.js'
@@ -219,7 +221,7 @@ const ownTable = `
     primary key (set, version)
   )`
 
-const lock = `select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+const lock = `select pg_advisory_xact_lock(hashtextextended('${lockNames.migrate}', 0))`
 
 async function prepare(sql: SqlClient): Promise<void> {
   await sql.begin(tx => tx.unsafe(`${lock};${ownTable}`))

@@ -6,6 +6,7 @@
 
 import { LRUCache } from 'lru-cache'
 import type { TenantId } from '../../../events/index.js'
+import { lockNames, lockTransaction } from '../advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import type { RoleReport } from '../diagnostics/steps.js'
@@ -40,7 +41,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
   const name = tenantDatabaseName(id, service)
   let where: string | null = null
   const mended = await sql.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended(${`distributed_tenant.provision:${id}`}, 0))`
+    await lockTransaction(tx, lockNames.provision(id))
     const [row] = await tx<
       {
         certificate: string | null

@@ -2,6 +2,7 @@
 // one database, and has its group's rights there; only the service's role makes and changes them. Everything here runs on the
 // central database and is safe to repeat.
 
+import { lockNames, lockTransaction } from '../advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { RoleKeyUnknown } from '../errors.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'
@@ -14,7 +15,7 @@ export async function ensureTenantGroup(sql: SessionClient, service: ServiceName
   if (known) return
   // Two replicas at their first start: one waits and finds the group made.
   await sql.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.group', 0))`
+    await lockTransaction(tx, lockNames.group)
     const [made] = await tx`select 1 from pg_roles where rolname = ${name}`
     if (!made) await tx`create role ${tx(name)} nologin`
   })

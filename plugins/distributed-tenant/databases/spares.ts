@@ -5,6 +5,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
+import { ifUnlocked, lockNames } from '../advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { collectHeaders } from '../diagnostics/outgoing-events.js'
 import type { SpareReport } from '../diagnostics/steps.js'
@@ -55,7 +56,6 @@ export interface Spares {
   close(): Promise<void>
 }
 
-const LOCK = 'distributed_tenant.spares'
 const LONGEST_WAIT_MS = 300_000
 
 export function createSpares(options: SparesOptions): Spares {
@@ -103,15 +103,11 @@ export function createSpares(options: SparesOptions): Spares {
   async function keep(): Promise<void> {
     await session(async sql => {
       await useTemplate(sql, template)
-      const [lock] = await sql<{ mine: boolean }[]>`select pg_try_advisory_lock(hashtextextended(${LOCK}, 0)) as mine`
-      if (lock?.mine) {
-        try {
-          await putAway(sql)
-          await refill(sql)
-        } finally {
-          await sql`select pg_advisory_unlock(hashtextextended(${LOCK}, 0))`
-        }
+      const putInOrder = async (): Promise<void> => {
+        await putAway(sql)
+        await refill(sql)
       }
+      await ifUnlocked(sql, lockNames.spares, putInOrder, () => {})
       ready = await count(sql)
     })
   }

@@ -1,6 +1,7 @@
 // `template_{service}_{version}`: the migrated database from which every tenant of this release is cloned. It accepts no
 // connections, since one session in it makes every clone wait 5 s and fail. A half-built or outdated one is made again.
 
+import { lockNames, withLock } from '../advisory-locks.js'
 import { templateName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
 import { applyDatabaseSettings, type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
@@ -27,8 +28,6 @@ export interface TemplateOptions {
   ) => Promise<T>
 }
 
-const LOCK = 'distributed_tenant.template'
-
 export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 'sets'>): Template {
   const { version } = sets.at(-1) as MigrationSet
   const mark = `distributed-tenant:template:v1 ${builtBy(sets)}`
@@ -39,8 +38,7 @@ export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 
 export async function ensureTemplate(sql: SessionClient, options: TemplateOptions): Promise<string> {
   const { service, sets, withDirectConnection } = options
   const { name, version, mark } = templateOf(options)
-  await sql`select pg_advisory_lock(hashtextextended(${LOCK}, 0))`
-  try {
+  return withLock(sql, lockNames.template, async () => {
     await useTemplate(sql, { name, version })
     // Rights in a template are the group's, so the group comes first.
     await ensureTenantGroup(sql, service)
@@ -57,9 +55,7 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
       await commentDatabase(tx, name, mark)
     })
     return name
-  } finally {
-    await sql`select pg_advisory_unlock(hashtextextended(${LOCK}, 0))`
-  }
+  })
 }
 
 export interface Cloner {

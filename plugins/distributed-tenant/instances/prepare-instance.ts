@@ -2,6 +2,7 @@
 // central database has them, and builds the template. Safe to repeat. An instance that is another service's stops the start.
 // If an instance is down: it is reported, and only its own tenants are affected.
 
+import { lockNames, lockTransaction } from '../advisory-locks.js'
 import { type InstanceAddress, instanceDatabaseName, parseInstanceMark } from '../config/instances.js'
 import { powerfulRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
@@ -41,7 +42,7 @@ export async function prepareAnchor(
   const wanted = await definitionOf(central)
   if (wanted !== (await definitionOf(at))) {
     await at.begin(async tx => {
-      await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.migrate', 0))`
+      await lockTransaction(tx, lockNames.migrate)
       await tx.unsafe(`
         create table if not exists templates (
           name text collate "C" primary key,

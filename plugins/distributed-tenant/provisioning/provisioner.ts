@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
+import { lockNames, withLock } from '../advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import {
@@ -28,7 +29,7 @@ import type { ProvisionStep } from '../diagnostics/steps.js'
 import { DatabaseForeign, DatabaseMissing, TenantDatabaseUnavailable, TenantUnconfirmed } from '../errors.js'
 import { isUnplaced, settlePlace } from '../instances/choose-instance.js'
 import { tenantDatabaseName } from '../names.js'
-import { ATTEMPT_LEASE_MS, provisionLock, retryDelayMs } from '../registry/attempts.js'
+import { ATTEMPT_LEASE_MS, retryDelayMs } from '../registry/attempts.js'
 import { writeStatus } from '../registry/status-events.js'
 import { findTenant, recordAttempt, recordFailure, recordReady } from '../registry/tenants-table.js'
 import type { RegistryRow, ServiceName, SessionClient, SqlClient } from '../types.js'
@@ -84,15 +85,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
   }
 
   function locked<T>(id: TenantId, work: (sql: SessionClient) => Promise<T>): Promise<T> {
-    return session(async sql => {
-      const lock = provisionLock(id)
-      await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
-      try {
-        return await work(sql)
-      } finally {
-        await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
-      }
-    })
+    return session(sql => withLock(sql, lockNames.provision(id), () => work(sql)))
   }
 
   const stepByStep = (id: TenantId): Promise<RegistryRow | null> =>

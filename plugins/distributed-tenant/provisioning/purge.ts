@@ -4,13 +4,13 @@
 // If identity is down or does not confirm: nothing is dropped.
 
 import type { TenantId } from '../../../events/index.js'
+import { lockNames, withLock } from '../advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
 import type { PurgeStep } from '../diagnostics/steps.js'
 import { TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
 import { dropKept } from '../instances/moved-database.js'
 import { tenantDatabaseName } from '../names.js'
-import { provisionLock } from '../registry/attempts.js'
 import { writeStatus } from '../registry/status-events.js'
 import { findTenant, recordRemoved } from '../registry/tenants-table.js'
 import type { QueryClient, RegistryRow, ServiceName, SessionClient } from '../types.js'
@@ -80,16 +80,8 @@ export function createPurger(options: PurgeOptions): Purger {
 
   return {
     purge: id =>
-      session(async sql => {
-        // The provisioner's own lock: a database is not made while it is dropped.
-        const lock = provisionLock(id)
-        await sql`select pg_advisory_lock(hashtextextended(${lock}, 0))`
-        try {
-          return await purgeLocked(sql, id)
-        } finally {
-          await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
-        }
-      }),
+      // The provisioner's own lock: the database is not created while it is dropped.
+      session(sql => withLock(sql, lockNames.provision(id), () => purgeLocked(sql, id))),
   }
 }
 

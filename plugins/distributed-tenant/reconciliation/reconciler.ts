@@ -5,6 +5,7 @@
 // If the database is down: the next pass tries again.
 
 import type { TenantId } from '../../../events/index.js'
+import { ifUnlocked, lockNames } from '../advisory-locks.js'
 import type { ReconcileReport } from '../diagnostics/steps.js'
 import { IdentityUnavailable, TenantRetained } from '../errors.js'
 import { dueForPurge } from '../provisioning/purge.js'
@@ -47,22 +48,20 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   let wake = (): void => {}
 
   function pass(everything: boolean): Promise<boolean> {
-    return session(async sql => {
-      const lock = 'distributed_tenant.reconcile'
-      const [row] = await sql<
-        { locked: boolean }[]
-      >`select pg_try_advisory_lock(hashtextextended(${lock}, 0)) as locked`
-      if (!row?.locked) {
-        report({ type: 'skipped' })
-        return false
-      }
-      try {
-        await reconcile(everything)
-        return true
-      } finally {
-        await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
-      }
-    })
+    return session(sql =>
+      ifUnlocked(
+        sql,
+        lockNames.reconcile,
+        async () => {
+          await reconcile(everything)
+          return true
+        },
+        () => {
+          report({ type: 'skipped' })
+          return false
+        },
+      ),
+    )
   }
 
   async function reconcile(everything: boolean): Promise<void> {

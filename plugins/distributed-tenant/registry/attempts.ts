@@ -2,6 +2,7 @@
 // Invariants: while an attempt runs its row is due again soon, so that a killed process leaves no tenant stuck; a due row is
 // claimed by one process at a time; there is no last try. Times are the database's own, whatever a process's clock is.
 import type { TenantId } from '../../../events/index.js'
+import { lockNames } from '../advisory-locks.js'
 import type { QueryClient } from '../types.js'
 
 /** After this an attempt whose process has died is made again. One that still runs holds its lock and is not claimed. */
@@ -17,9 +18,6 @@ export function retryDelayMs(attempts: number): number {
   return Math.round(base * (0.8 + Math.random() * 0.4))
 }
 
-/** The lock of provisioning while it works on a tenant (advisory, on the central database). */
-export const provisionLock = (id: string): string => `distributed_tenant.provision:${id}`
-
 /**
  * Claims up to `limit` tenants that are due, the longest due first; no other process claims them before the lease is over.
  * A pending one that was never tried is due a minute after its last change: its event was lost or waits for NATS.
@@ -34,7 +32,7 @@ export async function claimDue(sql: QueryClient, limit: number): Promise<TenantI
       order by next_attempt_at limit ${limit} for update skip locked
     )
     update tenants set next_attempt_at = now() + ${ATTEMPT_LEASE_MS} * interval '1 millisecond'
-    from (select id, pg_try_advisory_xact_lock(hashtextextended(${provisionLock('')} || id, 0)) as free from due) as one
+    from (select id, pg_try_advisory_xact_lock(hashtextextended(${lockNames.provision('')} || id, 0)) as free from due) as one
     where tenants.id = one.id
     returning tenants.id, one.free`
   return rows.filter(row => row.free).map(row => row.id)

@@ -3,8 +3,9 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
+import { lockNames } from '../../../../plugins/distributed-tenant/advisory-locks.js'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
-import { claimDue, provisionLock, retryDelayMs } from '../../../../plugins/distributed-tenant/registry/attempts.js'
+import { claimDue, retryDelayMs } from '../../../../plugins/distributed-tenant/registry/attempts.js'
 import { barePublish, rig, until } from '../../../rig.js'
 
 t.test('the delay doubles from one second to five minutes, with a fifth at random', async t => {
@@ -108,7 +109,7 @@ t.test('provisioning that fails', async t => {
     app = await build('employee', { enabled: false })
     for (let n = 0; n < 10; n++)
       await central`insert into tenants (id, name, next_attempt_at) values (${`due-${n}`}, 'x', now() - interval '1 second')`
-    await central.unsafe(`select pg_advisory_lock(hashtextextended('${provisionLock('due-3')}', 0))`)
+    await central.unsafe(`select pg_advisory_lock(hashtextextended('${lockNames.provision('due-3')}', 0))`)
     const claims = await Promise.all([1, 2, 3].map(() => claimDue(app.central, 5)))
     const ids = claims.flat().sort()
     t.same(
