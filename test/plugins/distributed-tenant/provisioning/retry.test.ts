@@ -95,10 +95,10 @@ t.test('provisioning that fails', async t => {
   await t.test('an attempt whose process died is made again when its lease is over', async t => {
     await central`insert into tenants (id, name, step, attempts, next_attempt_at) values ('orphan', 'x', 'claim', 1, now())`
     t.ok(await ready(app, 'orphan'))
-    await central`insert into tenants (id, name) values ('unheard', 'x')`
+    await central`insert into tenants (id, name) values ('undelivered', 'x')`
     t.equal((await claimDue(app.central, 10)).length, 0, 'a new one may still be on its way')
     await central`alter table tenants disable trigger tenants_changed`
-    await central`update tenants set updated_at = now() - interval '2 minutes' where id = 'unheard'`
+    await central`update tenants set updated_at = now() - interval '2 minutes' where id = 'undelivered'`
     await central`alter table tenants enable trigger tenants_changed`
     t.ok(await ready(app, 'undelivered'), 'its event was lost')
   })
