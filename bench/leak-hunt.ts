@@ -2,13 +2,16 @@
 import { huntCommand } from './hunt-command.js'
 import { huntLeaks } from './leak-hunt/run.js'
 
-const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--json]
+const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--drizzle] [--json]
 
   --requests N  requests to send (default 100000)
   --tenants N   tenant databases, each with a secret of its own (default 100)
   --restarts N  times that PostgreSQL is killed and started again meanwhile (default 0)
+  --drizzle     its handlers use Drizzle
   --json        ends with one line of JSON
 `
+
+const orms = ['drizzle'] as const
 
 const list = (counts: Record<string, number>): string =>
   Object.entries(counts)
@@ -19,7 +22,8 @@ huntCommand({
   name: 'leak-hunt',
   help,
   numbers: { requests: { otherwise: 100_000 }, tenants: { otherwise: 100 }, restarts: { otherwise: 0, least: 0 } },
-  run: (values, progress) => huntLeaks({ ...values, progress }),
+  flags: orms,
+  run: (values, progress) => huntLeaks({ ...values, orm: orms.find(orm => values[orm]), progress }),
   lines({ sent, allowed, examples, violations, memory, death: _, ...counts }) {
     return [
       ...Object.entries(counts).map(([key, value]) => `  ${key.padEnd(24)}${Math.round(value as number)}`),

@@ -22,6 +22,7 @@ const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   operator: () => import('./operator/process.js'),
   importer: () => import('./import/importer.js'),
   hunted: () => import('./leak-hunt/routes.js'),
+  'hunted by drizzle': () => import('./leak-hunt/orm-routes.js').then(({ makeByDrizzle: make }) => ({ make })),
 }
 
 interface Question {

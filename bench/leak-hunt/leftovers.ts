@@ -17,3 +17,16 @@ export const leftovers: readonly Leave[] = [
   sql => sql.begin(inside => inside.unsafe(`set session hunt.mark = 'left by a transaction'`)),
   sql => sql.begin(inside => inside`select pg_advisory_lock(44)`),
 ]
+
+/** The same as texts, for an ORM to send. */
+export const leftByText: readonly string[] = [
+  `set hunt.mark = 'left'`,
+  `select set_config('hunt.mark', 'left by a function', false)`,
+  'create temp table hunt_left (n int)',
+  'select pg_advisory_lock(42)',
+  'select pg_advisory_lock_shared(43)',
+  'set search_path = pg_catalog',
+  'set session characteristics as transaction read only',
+  'listen hunt',
+  'declare hunt_left cursor with hold for select 1',
+]

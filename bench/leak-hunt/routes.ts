@@ -2,94 +2,84 @@
 // reply carries the secret of the database it came from, and what its session still had of someone else.
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { distributedTenant } from '../../plugins/distributed-tenant/index.js'
-import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import type { Arm, ArmConfig } from '../arm.js'
+import { causeOf } from '../orms/orm.js'
 import { answersOf, pluginOptions } from '../ours.js'
-import { leftovers } from './leftovers.js'
-
-/** One statement that may share a connection: who am I, and what did the last user of this session leave? */
-const probe = (sql: QueryClient) => sql`
-  select value as secret, current_setting('hunt.mark', true) as mark,
-    to_regclass('hunt_left')::text as temporary, pg_current_xact_id_if_assigned()::text as transaction,
-    (select count(*)::int from pg_locks where pid = pg_backend_pid() and locktype = 'advisory') as locks,
-    (select count(*)::int from pg_listening_channels()) as channels,
-    (select count(*)::int from pg_cursors where is_holdable) as cursors,
-    current_setting('search_path') as path, current_setting('default_transaction_read_only') as frozen,
-    (select count(*)::int from hunt_writes where tenant < secret.tenant)
-      + (select count(*)::int from hunt_writes where tenant > secret.tenant) as strangers
-  from secret`
+import { byClient, type Way, type WayOf } from './ways.js'
 
 class Wanted extends Error {
   readonly statusCode = 418
 }
 
-export async function make(config: ArmConfig): Promise<Arm> {
+export const make = (config: ArmConfig): Promise<Arm> => makeHunted(config, byClient)
+
+/** @param wayOf how its routes reach the database of their tenant */
+export async function makeHunted(config: ArmConfig, wayOf: WayOf): Promise<Arm> {
   const app = Fastify({ bodyLimit: 1_000_000 })
+  // An ORM may keep the coded error as the cause of its own.
+  app.setErrorHandler((error, _request, reply) => reply.send(causeOf(error) ?? error))
   await app.register(distributedTenant, pluginOptions(config))
-  app.get('/read', request => first(probe(request.sql)))
+  const way = (request: FastifyRequest): Way => wayOf(request.sql)
+  app.get('/read', request => way(request).probe())
 
   app.post('/write', async request => {
     const { token } = request.body as { token: string }
-    const { sql, tenantId } = request
-    await sql`insert into hunt_writes (token, tenant, kind) values (${token}, ${tenantId}, 'write')`
-    return first(probe(sql))
+    const own = way(request)
+    await own.insert(token, request.tenantId, 'write')
+    return own.probe()
   })
 
   app.get('/transaction/:token', request => {
     const { token } = request.params as { token: string }
-    return request.sql.begin(async sql => {
-      const found = await first(probe(sql))
-      await sql`insert into hunt_writes (token, tenant, kind) values (${token}, ${request.tenantId}, 'transaction')`
-      await sql`update secret set uses = uses + 1`
+    return way(request).transaction(async inside => {
+      const found = await inside.probe()
+      await inside.insert(token, request.tenantId, 'transaction')
+      await inside.run('update secret set uses = uses + 1')
       return found
     })
   })
 
   app.get('/rollback/:token', request => {
     const { token } = request.params as { token: string }
-    return request.sql.begin(async sql => {
-      await sql`insert into hunt_writes (token, tenant, kind) values (${token}, ${request.tenantId}, 'rolled back')`
+    return way(request).transaction(async inside => {
+      await inside.insert(token, request.tenantId, 'rolled back')
       throw new Wanted('rolled back as wanted')
     })
   })
 
   app.get('/throw', async request => {
-    await probe(request.sql)
+    await way(request).probe()
     throw new Wanted('thrown as wanted')
   })
 
   app.get('/unsafe', async request => {
-    const [found] = await request.sql.unsafe('select value as secret from secret')
+    const [found] = await way(request).run('select value as secret from secret')
     return found
   })
 
-  app.get('/leave/:which', async (request: FastifyRequest) => {
+  app.get('/leave/:which', async request => {
     const { which } = request.params as { which: string }
-    await leftovers[Number(which) % leftovers.length]?.(request.sql)
-    return first(probe(request.sql))
+    const own = way(request)
+    await own.leave(Number(which))
+    return own.probe()
   })
 
-  app.get('/stream', (request, reply) => stream(request, reply))
+  app.get('/stream', (request, reply) => stream(way(request), reply))
 
   /** Answers before its query is over: the query must not outlive the request. */
   app.get('/careless', async request => {
-    request.sql`select pg_sleep(0.2)`.catch(() => {})
-    return first(probe(request.sql))
+    const own = way(request)
+    own.run('select pg_sleep(0.2)').catch(() => {})
+    return own.probe()
   })
 
   await app.ready()
   return { app, answers: answersOf(app, config) }
 }
 
-async function first(rows: PromiseLike<readonly unknown[]>): Promise<unknown> {
-  const [row] = await rows
-  return row
-}
-
 /** Rows by a cursor, a line each, so that a client can leave in the middle. */
-async function stream(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-  const { sql } = request
-  const rows = sql`select value as secret, n from secret, generate_series(1, 100) n`.cursor(20)
+async function stream(way: Way, reply: FastifyReply): Promise<void> {
+  const rows = way.stream('select value as secret, n from secret, generate_series(1, 100) n', 20)
   reply.hijack()
   reply.raw.writeHead(200, { 'content-type': 'application/x-ndjson' })
   try {

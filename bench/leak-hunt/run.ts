@@ -24,13 +24,15 @@ export interface HuntOptions {
   readonly budget?: number
   /** Times that PostgreSQL is killed and started again, evenly over the requests. */
   readonly restarts?: number
+  /** The ORM of its handlers; default: none. */
+  readonly orm?: string | undefined
 }
 
 const CLIENTS = 48
 const migrations = fileURLToPath(new URL('../../../bench/leak-hunt/migrations', import.meta.url))
 
 export async function huntLeaks(options: HuntOptions): Promise<HuntVerdict> {
-  const { tenants, progress, budget = 50 } = options
+  const { tenants, progress, budget = 50, orm } = options
   const plugin = { migrations: { tenant: migrations } }
   const fleet = await startFleet({ tenants, durable: false, progress, options: plugin })
   const redis = await startRedis({ dir: fleet.dir }).catch(async error => {
@@ -41,7 +43,7 @@ export async function huntLeaks(options: HuntOptions): Promise<HuntVerdict> {
   try {
     const secrets = await plantSecrets(fleet)
     const config = fleet.configFor(fleet.ours, tenants, budget, { ...plugin, redis: redis.url })
-    arm = await startArm('hunted', 'hunted', config)
+    arm = await startArm('hunted', orm ? `hunted by ${orm}` : 'hunted', config)
     return await run(fleet, arm, redis.url, secrets, { ...options, budget })
   } finally {
     await arm?.stop()

@@ -5,10 +5,12 @@ import { defineRelations } from 'drizzle-orm-rc'
 import { drizzle as drizzleRc } from 'drizzle-orm-rc/postgres-js'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
+import { overDrizzle, overDrizzleRc } from '../../bench/orms/drizzle.js'
+import { causeOf } from '../../bench/orms/orm.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 import { codeOf, stand } from '../plugins/distributed-tenant/stand.js'
 import { TABLES, tables, tablesRc } from './drizzle-schema.js'
-import { keepsPromises, type Orm, type Runner } from './promises.js'
+import { keepsPromises } from './promises.js'
 
 const authorOfBooks = relations(tables.authors, ({ many }) => ({ books: many(tables.books) }))
 const booksOfAuthor = relations(tables.books, ({ one }) => ({
@@ -130,7 +132,7 @@ async function scenario(db: Db, { authors, books }: typeof tables): Promise<unkn
 const codeOfDrizzle = async (promise: PromiseLike<unknown>) =>
   codeOf(
     Promise.resolve(promise).catch(error => {
-      throw error.cause ?? error
+      throw causeOf(error)
     }),
   )
 
@@ -170,22 +172,9 @@ t.test('Drizzle', async t => {
   }
 })
 
-/** Drizzle's own way to send a text with parameters. */
-const runnerOf = (db: Pick<Db, 'execute'>): Runner => ({
-  async run(statement, parameters = []) {
-    const [before = '', ...pieces] = statement.split(/\$\d+/)
-    const query = text.empty().append(text.raw(before))
-    for (const [at, piece] of pieces.entries()) query.append(text`${parameters[at]}`).append(text.raw(piece))
-    return [...(await db.execute(query))]
-  },
-})
-
-for (const [version, make] of versions) {
-  t.test(`Drizzle ${version} keeps the promises of the client`, t =>
-    keepsPromises(t, sql => {
-      const db = make(sql)
-      const transaction: Orm['transaction'] = work => db.transaction(tx => work(runnerOf(tx)))
-      return { ...runnerOf(db), transaction }
-    }),
-  )
+for (const [version, over] of [
+  ['0.45', overDrizzle],
+  ['1.0 release candidate', overDrizzleRc],
+] as const) {
+  t.test(`Drizzle ${version} keeps the promises of the client`, t => keepsPromises(t, over))
 }

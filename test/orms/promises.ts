@@ -1,28 +1,14 @@
 // The promises of a tenant's client, kept through an ORM: scope, budget, clean sessions, coded errors.
 import type { Test } from 'tap'
-import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
-import { gate, stand, until } from '../plugins/distributed-tenant/stand.js'
+import { causeOf, type OrmOver, type Runner } from '../../bench/orms/orm.js'
+import { codeOf as codeOfDriver, gate, stand, until } from '../plugins/distributed-tenant/stand.js'
 
-/** Statements as text, sent by the ORM. */
-export interface Runner {
-  run(text: string, parameters?: readonly unknown[]): Promise<readonly unknown[]>
-}
-
-export interface Orm extends Runner {
-  transaction<T>(work: (inner: Runner) => Promise<T>): Promise<T>
-}
-
-/** The code of the driver's error, which an ORM may keep as the cause of its own. */
-async function codeOf(promise: PromiseLike<unknown>): Promise<unknown> {
-  try {
-    await promise
-    return 'no error'
-  } catch (error) {
-    let at = error as { code?: unknown; cause?: unknown } | undefined
-    while (at?.cause && at.code === undefined) at = at.cause as typeof at
-    return at?.code ?? error
-  }
-}
+const codeOf = (promise: Promise<unknown>) =>
+  codeOfDriver(
+    promise.catch(error => {
+      throw causeOf(error)
+    }),
+  )
 
 /** The state of a session that was never used before. */
 const UNTOUCHED = `select current_setting('role') as role, current_setting('search_path') as path,
@@ -33,7 +19,7 @@ const untouched = { role: 'none', path: '"$user", public', channels: 0, temporar
 const first = async (rows: Promise<readonly unknown[]>) => (await rows)[0] as Record<string, unknown>
 
 /** @param over the ORM over one client */
-export async function keepsPromises(t: Test, over: (sql: SqlClient) => Orm): Promise<void> {
+export async function keepsPromises(t: Test, over: OrmOver): Promise<void> {
   const { pool, look } = await stand(t)
   await look`create table kept (id int primary key)`
 
