@@ -179,10 +179,10 @@ export interface SessionLease {
    * TENANT_COMMIT_UNKNOWN.
    */
   readonly sql: QueryClient
-  /** Begun by a statement of its own, and not ended by one. */
+  /** True between a `begin` and its end by statements of this lease. */
   readonly inTransaction: boolean
-  /** Calls back once when the connection is lost or its scope is over, at once if it is; returns how to stop. */
+  /** Calls back once when the connection is lost or its scope is over, at once if it is; returns the function that unsubscribes. */
   onLost(tell: (error: unknown) => void): () => void
-  /** Gives the connection back, reset if something may be left behind; `close` never uses it again. Safe to call twice. */
+  /** Gives the connection back, reset if statements may have left state behind; `close` never uses it again. Safe to call twice. */
   release(how?: 'reuse' | 'close'): void
 }

@@ -1,5 +1,5 @@
-// Owns how long a start may take. Fastify ends a plugin at its `pluginTimeout` and names neither cause nor cure.
-// Invariant: an error of ours comes before Fastify's, also when what was opened takes long to close.
+// The time limit of a start. Fastify ends a plugin at its `pluginTimeout` and names neither cause nor cure.
+// Invariant: an error of ours comes before Fastify's, also when open connections take long to close.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StartTimeout } from '../errors.js'
 
@@ -23,8 +23,8 @@ interface Parts {
 /**
  * Call it first: its times count from then on, as Fastify's do.
  * @param pluginTimeout Fastify's, in milliseconds; 0 for none
- * @returns what prepares, and closes after a failure if there is time for it. @throws START_TIMEOUT, with the step that was under
- * way, and what `prepare` throws
+ * @returns a function that prepares, and after a failure closes if there is time for it. It throws START_TIMEOUT, with the step
+ * that was under way, and the errors of `prepare`
  */
 export function limitStart(pluginTimeout: number | undefined): (parts: Parts) => Promise<void> {
   const limit = pluginTimeout || Number.POSITIVE_INFINITY

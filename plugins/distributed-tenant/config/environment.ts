@@ -11,7 +11,7 @@ export type { Environment } from './environment-schema.js'
 
 /**
  * Reads and checks the environment. An empty variable counts as unset, but for REDIS_URL, where empty means "no Redis".
- * @throws CONFIGURATION_INVALID naming the variable, what it may hold, and never its value.
+ * @throws CONFIGURATION_INVALID naming the variable and its accepted values, never its value.
  */
 export function readEnvironment(source: Readonly<Record<string, string | undefined>> = process.env): Environment {
   const data: Record<string, string> = {}

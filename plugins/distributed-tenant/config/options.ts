@@ -90,7 +90,7 @@ export interface DistributedTenantOptions {
   onStatus?: (event: StatusEvent, central: SqlClient) => Promise<void>
   production?: boolean
   /**
-   * Where identity's feed is read, and with which token. Default: IDENTITY_URL and SERVICE_TOKEN. `null`: there is no
+   * The URL of identity's feed, and the token to read it. Default: IDENTITY_URL and SERVICE_TOKEN. `null`: there is no
    * identity service, and nothing is compared with it.
    */
   identity?: { url: string; token: string } | null

@@ -24,7 +24,7 @@ export const atTheDoor = (error: unknown): boolean => /^(3D000|28P01|28000|42501
 /** A tenant's statement may be refused so while its database is moved: no rights to write, or a session that is read only. */
 export const isRefusedWrite = (error: unknown): boolean => /^(42501|25006)$/.test(codeOf(error))
 
-/** Where the server refuses a prepared statement only because it is out of date: prepared anew it would run. */
+/** The server's routines that refuse a prepared statement only because it is out of date: prepared anew it would run. */
 const staleRoutines: ReadonlySet<unknown> = new Set([
   'FetchPreparedStatement',
   'RevalidateCachedQuery',

@@ -43,7 +43,7 @@ const computing = `
 /** Volatile, as each call gives another answer or sends something, and still leave nothing. */
 export const CHECKED_BY_HAND: readonly string[] = (
   'clock_timestamp gen_random_uuid random timeofday pg_notify pg_sleep pg_is_in_recovery ' +
-  // They leave what every insert into a table with a serial column leaves too (`lastval`).
+  // They set `lastval`, as every insert into a table with a serial column does too.
   'nextval setval ' +
   'pg_database_size pg_indexes_size pg_relation_size pg_table_size pg_total_relation_size pg_listening_channels'
 ).split(' ')

@@ -20,7 +20,7 @@ const commentEdge = /\/\*|\*\//g
 /** The statements of a text; empty ones are left out. */
 export const statementsOf = (text: string): Token[][] => divide(text).map(({ tokens }) => tokens)
 
-/** The same, each as it stands in the text, without the semicolon behind it. */
+/** The same, each as in the text, without the semicolon behind it. */
 export const statementTextsOf = (text: string): string[] => divide(text).map(({ from, to }) => text.slice(from, to))
 
 function divide(text: string): { tokens: Token[]; from: number; to: number }[] {
@@ -52,7 +52,7 @@ function divide(text: string): { tokens: Token[]; from: number; to: number }[] {
   return statements
 }
 
-/** Where behind the token that was read last. */
+/** The position behind the token that was read last. */
 interface Place {
   at: () => number
 }

@@ -5,7 +5,7 @@ import type { DatabaseOptions } from '../config/options.js'
 import { readTextFile } from '../text-file.js'
 import type { ArrayTypes } from './array-types.js'
 
-/** Where to connect and how the session begins. */
+/** The address of a connection and the settings of its session. */
 export interface Target {
   readonly host: string
   readonly port: number

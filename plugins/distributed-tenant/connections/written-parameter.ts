@@ -1,5 +1,5 @@
-// Owns parameters that a library has written in PostgreSQL's text form already, as `pg` and what stands on it do: they go to
-// the server as they are, whatever the type is there.
+// Parameters that a library has written in PostgreSQL's text form already, as `pg` and the libraries on it do: they go to the
+// server as they are, whatever the type is there.
 
 export class Written {
   readonly #text: string | Buffer
@@ -24,7 +24,7 @@ const BYTEA = 17
 
 type Serialize = (value: unknown) => unknown
 
-/** The serializer of a type, past which goes what is written already. */
+/** The serializer of a type, which leaves parameters as they are that are written already. */
 export const pastWritten =
   (type: number, serialize: Serialize): Serialize =>
   value =>

@@ -2,7 +2,7 @@
 // never chosen, and where an instance has used up its quota only that instance's own connections are.
 import type { PooledConnection, PoolView, TenantSlot } from './pool-view.js'
 
-/** What a connection is worth to a key that has others, against its only one with as many uses. */
+/** The worth of a connection to a key that has others, relative to a key's only one with as many uses. */
 const SPARE = 0.1
 
 /** A key that has others, has not needed this one for so long and was hardly used meanwhile does without it. */

@@ -67,7 +67,7 @@ export interface PoolStateOptions {
 /** Uses for each connection of the budget until all counts are halved: 20 to 200 make no difference of note (simulated). */
 const ERA_PER_SEAT = 50
 
-/** What the latest open weighs among those before it: ten change the picture. */
+/** The weight of the latest open among those before it: after ten the average is a new one. */
 const OPENS_REMEMBERED = 0.1
 
 export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {

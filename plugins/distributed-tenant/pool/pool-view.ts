@@ -64,7 +64,7 @@ export interface PoolView<L> {
   readonly usesOf: (slot: TenantSlot<L>) => number
   /** Leases for each connection opened, of late. */
   readonly usesPerOpen: number
-  /** Where keys are of several instances; without it they are of one, which may have the whole budget. */
+  /** Set when keys are of several instances; without it they are of one, which may have the whole budget. */
   readonly instances?: InstanceShares | undefined
 }
 

@@ -35,7 +35,7 @@ export interface PoolOptions {
   readonly alwaysReset?: boolean
   /** Milliseconds within which an answer is fast: what is slower shares no connection (statement-sharing.ts). */
   readonly fastMs?: number
-  /** Where keys are of several instances. */
+  /** Set when keys are of several instances. */
   readonly instances?: InstanceShares | undefined
   readonly open: (key: string) => Connection
   /** After a connect that failed: whether another attempt at once may succeed. */

@@ -13,7 +13,7 @@ export type ClaimsOf = (request: FastifyRequest) => unknown
 export interface ClaimOptions {
   /** The claim that holds the tenant's id. Default `tenant`. */
   readonly claim?: string
-  /** Where the verified claims are. Default `request.user`, where `@fastify/jwt` puts them. */
+  /** Reads the verified claims. Default `request.user`, where `@fastify/jwt` puts them. */
   readonly of?: ClaimsOf
 }
 

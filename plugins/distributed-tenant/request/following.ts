@@ -1,18 +1,18 @@
-// Owns whose work runs right now, for libraries that are made once for all tenants and are given no request. Off until it is
-// asked for, and then it costs each request two hooks. Invariant: what runs outside of any tenant's work is refused, and never
-// finds the tenant of another.
+// The tenant of the running code, for libraries that are made once for all tenants and get no request. Off until `follow` is
+// called, and then it costs each request two hooks. Invariant: code outside of any tenant's work is refused, and never gets the
+// client of a tenant.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { TenantContextMissing } from '../errors.js'
 import type { SqlClient } from '../types.js'
 
-/** A request, or what `tenants.run` hands over. */
+/** A request, or the argument of the function in `tenants.run`. */
 interface Work {
   readonly sql: SqlClient
 }
 
 export interface Following {
-  /** From now on it is remembered. @returns the client of the tenant at hand; it throws where there is none */
+  /** Begins to follow. @returns a function that returns the client of the running code's tenant, or throws without one */
   follow(): () => SqlClient
   /** Runs `fn` as a tenant's work. */
   within<T>(work: Work, fn: () => T): T

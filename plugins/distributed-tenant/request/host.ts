@@ -35,7 +35,7 @@ function split(value: string): { name: string; port: string | null } {
 }
 
 /**
- * The host a request is for: what a trusted proxy forwards, else the Host header.
+ * The host of a request: the one that a trusted proxy forwards, else the Host header.
  * @throws HOST_INVALID for a repeated one, a forwarded list, or one that contradicts the request line
  */
 export function hostOf(request: FastifyRequest): string | null {

@@ -61,7 +61,7 @@ function pathOf(url: string): string {
 /**
  * Combines the sources, at once unless a source or a lookup has to be awaited. `findDomain` is called for host names only.
  * `identification` holds the result of each source, also when they are refused.
- * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with what is verified, and the 400s
+ * @throws TENANT_CONFLICT when two claims disagree, TENANT_FORBIDDEN when one disagrees with a verified one, and the 400s
  */
 export function identifyTenant(
   request: FastifyRequest,

@@ -243,7 +243,7 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring, 
     }
   }
 
-  /** A connection for itself alone. */
+  /** A connection that it does not share. */
   async acquire(): Promise<LeasedConnection> {
     await this.#admit?.()
     return this.#take(null)

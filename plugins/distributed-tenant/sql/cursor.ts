@@ -36,7 +36,7 @@ async function* batches(native: Native, rows: number, end: unknown): AsyncGenera
     return answer
   })
   const finished = all.then(() => null)
-  // It may come while a batch is being read: then it is what is found next.
+  // It may come while a batch is being read: then the next wait finds it.
   const ended = (): void => {
     over = finished
     arrived(finished)

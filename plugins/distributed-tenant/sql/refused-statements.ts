@@ -108,12 +108,12 @@ function endingIn(statement: readonly Token[]): string | null {
   return words[0] === 'rollback' && words[work] === 'to' ? null : control
 }
 
-/** What a statement does to the transaction of its session; null when it is none that begins, divides or ends one. */
+/** The effect of a statement on the transaction of its session. */
 export type Move = 'begins' | 'divides' | 'commits' | 'rolls back'
 
 const mayMove = /^[\s(]*(?:begin|start|commit|end|abort|rollback|savepoint|release|set)\b|^\s*(?:--|\/\*)/i
 
-/** Of a text that is one statement. `divides` also for a setting that ends with the transaction. */
+/** Null for a statement without such an effect, and for a text of several. `divides` also for a setting of the transaction. */
 export function moveOf(query: DriverQuery): Move | null {
   if (!mayMove.test(query.strings[0] ?? '')) return null
   const [statement, ...more] = statementsOf(textOf(query))

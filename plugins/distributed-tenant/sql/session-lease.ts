@@ -1,6 +1,6 @@
-// Owns the lease of a session to a library that writes BEGIN and COMMIT by itself, as `pg` and the ORMs on it do. Invariants:
-// it ends with the scope of its client at the latest, and then its connection is closed; a session is given back only when
-// its transaction is over, or else reset. A connection that is lost during COMMIT says that the outcome is unknown.
+// The lease of a session to a library that writes BEGIN and COMMIT by itself, as `pg` and the ORMs on it do. Invariants: it
+// ends with the scope of its client at the latest, and then its connection is closed; a session is given back only when its
+// transaction is over, or else reset. A connection that is lost during COMMIT rejects with an outcome that is unknown.
 import type { DriverQuery } from '../connections/driver.js'
 import { withCause } from '../connections/failures.js'
 import { Written } from '../connections/written-parameter.js'
@@ -10,7 +10,7 @@ import type { LeasedConnection, Owner } from './connection-use.js'
 import { moveOf, refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'
 
-/** What a client does for a lease of its own. */
+/** The part of a client that a lease needs. */
 export interface SessionSource extends Owner {
   readonly makeTag: TagMaker
   /** @throws the refusal of its tenant, TENANT_BUSY, TENANT_CLIENT_RELEASED */
@@ -29,8 +29,8 @@ export function leasable(sql: SqlClient, source: SessionSource): void {
 
 /**
  * A connection of the client's tenant for yourself, within the budget, until you release it or the client's scope is over.
- * For libraries that speak in statements of their own: BEGIN, COMMIT and SAVEPOINT as text are legal on it.
- * @throws what a first query of the client would: TENANT_BUSY, TENANT_SUSPENDED, TENANT_CLIENT_RELEASED, ...
+ * For libraries that send BEGIN, COMMIT and SAVEPOINT as text, which is legal on it.
+ * @throws as a first query of the client: TENANT_BUSY, TENANT_SUSPENDED, TENANT_CLIENT_RELEASED, ...
  */
 export async function leaseSession(sql: SqlClient): Promise<SessionLease> {
   const source = (sql as Carrier | null | undefined)?.[kSource]
