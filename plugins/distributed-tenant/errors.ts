@@ -158,7 +158,7 @@ export const TransferNotFound = createError(
 )
 export const ArchiveInvalid = createError(
   'ARCHIVE_INVALID',
-  '%s cannot be restored: %s. Nothing was touched; take another archive.',
+  '%s cannot be restored: %s. Nothing was changed; take another archive.',
   422,
 )
 export const MigrationRunNotFound = createError(
