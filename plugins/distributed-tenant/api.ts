@@ -52,7 +52,7 @@ export interface Tenants {
    * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN
    */
   purge(id: string): Promise<RegistryRow>
-  /** Runs `fn` with the tenant and a client bound to its database; the client is dead when `fn` has settled. */
+  /** Runs `fn` with the tenant and a client bound to its database; the client is released when `fn` has settled. */
   run<T>(id: string, fn: (context: { tenant: Tenant; sql: SqlClient }) => T | Promise<T>): Promise<T>
   /**
    * For a library that is made once for all tenants: from now on each request and each `run` is followed for as long as its
@@ -123,7 +123,7 @@ export interface Figures {
     readonly schemaBehind: number
     /** Rows that wait in the outbox, and the age of the oldest in seconds. */
     readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
-    /** Rows that the stream will never take. */
+    /** Rows that the stream will never accept. */
     readonly outboxRefused: number
     /** Set aside for an operator. */
     readonly deadEvents: number

@@ -52,7 +52,7 @@ const SPELLED: Readonly<Record<string, string>> = {
   ı: 'i',
 }
 
-/** `Bäckerei O’Brien` gives `backerei-obrien`: the part of a name that is valid in an id, at most `longest` characters; may be empty. */
+/** The part of a name that is valid in an id, at most `longest` characters; may be empty: `Bäckerei O’Brien` is `backerei-obrien`. */
 export function slugOf(name: string, longest: number): string {
   return (
     name
@@ -94,7 +94,7 @@ export function parseServiceName(value: string): ServiceName {
   return name as ServiceName
 }
 
-/** `tenant_{id}_{service}`: 7 + 40 + 1 + 15 bytes at most; `_` occurs in neither part, so it separates without doubt. */
+/** `tenant_{id}_{service}`: 7 + 40 + 1 + 15 bytes at most; `_` occurs in neither part, so it separates unambiguously. */
 export function tenantDatabaseName(id: TenantId, service: ServiceName): string {
   return `tenant_${id}_${service}`
 }

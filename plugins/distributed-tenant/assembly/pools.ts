@@ -47,7 +47,6 @@ export interface Pools {
   readonly central: ClientScope
   readonly provisioning: ClientScope
   /** A client of a tenant's database, within the budget. */
-  /** A client of a tenant's database, within the budget. */
   clientFor(database: string, admit?: Admit): ClientScope
   /**
    * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
@@ -56,7 +55,7 @@ export interface Pools {
   withDirectConnection<T>(database: string, fn: (sql: SqlClient) => Promise<T>, instance?: string): Promise<T>
   /** A session for provisioning on an instance; at home it is one on the central database. */
   sessionAt(instance: string): Session
-  /** The same for reading, without a wait for provisioning and no longer than a request may take; home uses its central database. */
+  /** The same for reading, with short waits and deadlines like a request's; home uses its central database. */
   readSessionOn(instance: string): Session
   /** The address of an instance. @throws TENANT_DATABASE_UNAVAILABLE when it is not configured in this process */
   addressOf(instance: string): { readonly host: string; readonly port: number }

@@ -2,7 +2,7 @@
 // for all of them, as theirs vary with timing, docs/decisions/0001), and which are the caller's own and pass through unchanged.
 import { TenantQueryTimeout } from '../errors.js'
 
-/** SQLSTATEs that speak of the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */
+/** SQLSTATEs about the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */
 const serverGone = /^(08...|57P0[1-5])$/
 const driverGone =
   /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|E(CONNREFUSED|CONNRESET|CONNABORTED|PIPE|TIMEDOUT|HOSTUNREACH|NETUNREACH|NOTFOUND|AI_AGAIN)|ERR_(SSL|TLS)_\w+)$/
@@ -34,13 +34,13 @@ const staleRoutines: ReadonlySet<unknown> = new Set([
 export const isStale = (error: unknown): boolean => staleRoutines.has((error as { routine?: unknown } | null)?.routine)
 
 export interface FailureContext {
-  /** While connecting, whatever fails is the server's: nothing of the caller's was sent. */
+  /** While connecting, every failure is the server's: no statement of the caller's was sent. */
   readonly connecting: boolean
   /** The caller asked for it. */
   readonly cancelled: boolean
   /** The connection is gone. */
   readonly lost: boolean
-  /** The caller had asked for a transaction that writes nothing. */
+  /** The caller's transaction is read only. */
   readonly readOnly: boolean
   readonly unavailable: (cause: unknown) => Error
 }
@@ -81,7 +81,7 @@ export function serverWithoutTls(): Error {
 /** Then no other setting is the cause. */
 export const isWithoutTls = (error: unknown): boolean => codeOf(error) === 'ERR_TLS_NOT_OFFERED'
 
-/** As the server says it, for a query that was cancelled before it ran. */
+/** The server's own error, for a query that was cancelled before it ran. */
 export function cancelledByCaller(): Error {
   return Object.assign(new Error('canceling statement due to user request'), { code: '57014' })
 }

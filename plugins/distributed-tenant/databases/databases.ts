@@ -26,7 +26,7 @@ export interface Mark {
   readonly tenant: TenantId
   readonly service: ServiceName
   readonly certificate: string
-  /** Which tenant of this id; absent until its service has learned it. */
+  /** The incarnation of the tenant; absent until its service knows it. */
   readonly incarnation?: string
   /** Of a database that was brought here and not taken over yet: the migrations in it, see {@link builtBy}. */
   readonly built?: string

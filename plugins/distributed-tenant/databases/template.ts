@@ -59,7 +59,7 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
 }
 
 export interface Cloner {
-  /** Looked at once per process; a failure is forgotten, so that the next one tries again. */
+  /** Checked once per process; a failure is not remembered, so that the next call tries again. */
   ensure(sql: SessionClient): Promise<string>
   /** Clones the template under a name; one that is taken counts as done. @returns whether this call made it */
   clone(sql: SessionClient, name: string): Promise<boolean>

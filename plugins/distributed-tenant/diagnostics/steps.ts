@@ -31,7 +31,7 @@ export type QueryReport =
 
 // Lookups and requests.
 
-/** `stale`: the registry could not be asked, and the last answer was served. */
+/** `stale`: the registry could not be read, and the last answer was served. */
 export type LookupSource = 'memory' | 'remote' | 'registry' | 'stale'
 
 export type DirectoryReport =
@@ -61,9 +61,9 @@ export type AccessReport =
       readonly type: 'refused'
       readonly request: FastifyRequest
       readonly error: unknown
-      /** The one it tried to reach. */
+      /** The tenant it tried to reach. */
       readonly tenant: TenantId | null
-      /** The one its token is for. */
+      /** The tenant of its token. */
       readonly holds: TenantId | null
     }
 
@@ -98,7 +98,7 @@ export interface SpareReport {
 }
 
 export type RetryReport =
-  /** Taken by this process, about to be tried again. */
+  /** Claimed by this process, about to be tried again. */
   | { readonly type: 'claimed'; readonly ids: readonly TenantId[] }
   | { readonly type: 'done' | 'failed'; readonly id: TenantId; readonly error?: unknown }
   /** Not tried: the breaker of its instance is open. */
@@ -144,7 +144,7 @@ export type RelayReport =
   | { readonly type: 'relay_failed'; readonly error: unknown }
 
 export type DeadLettersReport =
-  /** Stored, not yet answered to the stream. */
+  /** Stored, not yet acknowledged. */
   | { readonly type: 'kept'; readonly subject: string; readonly reason: string; readonly parked: boolean }
   | { readonly type: 'replaying' | 'replayed' | 'dropped'; readonly id: string }
   | { readonly type: 'replay_failed'; readonly id: string; readonly error: string }
@@ -175,7 +175,7 @@ export interface Drift {
 export type ComparisonReport =
   | { readonly type: 'applying'; readonly count: number }
   | { readonly type: 'applied'; readonly count: number }
-  /** Identity's feed ends before what was read here: it was restored, so everything is read anew. */
+  /** Identity's feed ends before the last change read here: it was restored, so everything is read anew. */
   | { readonly type: 'rewound'; readonly cursor: number; readonly head: number }
 
 export type ReconcileReport =
@@ -190,7 +190,7 @@ export type ReconcileReport =
 
 // Operations: imports, moves, archives.
 
-/** How far a tenant has come in one service; each is written when what it names is done, those with -ing before. */
+/** How far a tenant has come in one service; each is recorded when its work is done, those with -ing before. */
 export type TransferStep =
   | 'pending'
   | 'preparing'

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache'
 import type { DirectoryEntry } from './redis-cache.js'
 
 export interface Memory {
-  /** An entry or null ("not there") while fresh, undefined when it must be asked for. */
+  /** An entry or null ("not there") while fresh, undefined when it must be looked up. */
   get(key: string): DirectoryEntry | null | undefined
   /** Caches an answer for `ttlMs`. */
   put(key: string, entry: DirectoryEntry | null, ttlMs: number): void

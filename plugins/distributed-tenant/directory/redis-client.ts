@@ -16,7 +16,7 @@ function encrypted(url: string, ca: string | undefined) {
  * A client that connects in the background, for ever. It needs a listener for `error` from its maker.
  * Each option is needed: without any one of them a command hangs, waits for a reconnect, or runs twice (docs/decisions/0007).
  * With `rediss://` the server's certificate is verified: chain, time and name.
- * @param ca certificates of the authorities to believe, in PEM; those Node knows when left out
+ * @param ca certificates of the trusted authorities, in PEM; default: Node's own authorities
  */
 export function connectRedis(url: string, connectionName: string, ca?: string): Redis {
   const { url: address, ...tls } = /^rediss:/i.test(url) ? encrypted(url, ca) : { url }

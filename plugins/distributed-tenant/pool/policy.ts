@@ -22,7 +22,7 @@ const CLOSING_AHEAD = 1
 /** From so many leases for each connection opened, most requests find theirs open, and opening is what slows them. */
 const MOSTLY_FOUND = 4
 
-/** A connection that was lent within this is expected back soon. */
+/** A connection that was leased within this is expected back soon. */
 const SOON_BACK_MS = 20
 
 /** A key that is used again at all is used again within this, when keys are busy. */

@@ -42,7 +42,7 @@ export interface TenantSlot<L> {
   used: number
   /** After a connect that failed beside connections that work, no other is tried before (`performance.now()`). */
   growAfter: number
-  /** When a connection of it was lent last (`performance.now()`). */
+  /** When a connection of it was leased last (`performance.now()`). */
   lentAt: number
 }
 

@@ -33,7 +33,7 @@ export interface PoolOptions {
   readonly pooling: boolean
   /** Every session is reset after each lease, and none is shared: for keys whose own functions leave something behind. */
   readonly alwaysReset?: boolean
-  /** Milliseconds within which an answer is fast: what is slower shares no connection (statement-sharing.ts). */
+  /** Milliseconds within which an answer is fast: a slower statement shares no connection (statement-sharing.ts). */
   readonly fastMs?: number
   /** Set when keys are of several instances. */
   readonly instances?: InstanceShares | undefined

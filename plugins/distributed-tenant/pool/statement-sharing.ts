@@ -61,7 +61,7 @@ export function shareableOf(query: DriverQuery): Shareable | null {
   return isPlainRead(strings) ? { template: strings, values: args, shape } : null
 }
 
-/** One letter for each type that the driver infers by itself; none for what may fail to be written. */
+/** One letter for each type that the driver infers by itself; none for a value whose writing may fail. */
 function kindOf(value: unknown): string {
   switch (typeof value) {
     case 'string':

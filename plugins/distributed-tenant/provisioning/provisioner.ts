@@ -41,7 +41,7 @@ export interface ProvisionerOptions {
   readonly central: SqlClient
   /** A session on the central database: DDL and session locks need one. */
   readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** Where the service has more instances: a session on one of them, and those that take new tenants now. */
+  /** Set when the service has more instances: a session on one of them, and those that take new tenants now. */
   readonly otherInstances: {
     readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
     readonly candidates: () => readonly string[]
@@ -120,7 +120,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     })
   }
 
-  /** Work on the instance where a tenant is; at home on the session that there is. */
+  /** Work on the instance where a tenant is; at home on the given session. */
   function thereOf<T>(instance: string, sql: SessionClient, fn: (sql: SessionClient) => Promise<T>): Promise<T> {
     return instance === DEFAULT_INSTANCE || !otherInstances ? fn(sql) : otherInstances.sessionAt(instance)(fn)
   }

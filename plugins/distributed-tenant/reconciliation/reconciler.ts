@@ -32,7 +32,7 @@ export interface ReconcilerOptions {
 export interface Reconciler {
   /** One pass now, whatever the clock. @returns false when another replica held the lock */
   pass(everything: boolean): Promise<boolean>
-  /** Begins nothing more, and waits for what runs, at most so long. */
+  /** Begins no more passes, and waits for the running one, at most so long. */
   stop(deadlineMs: number): Promise<void>
 }
 

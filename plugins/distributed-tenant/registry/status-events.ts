@@ -28,7 +28,7 @@ export async function writeStatus(
     ...(row.incarnation !== null && { incarnation: row.incarnation }),
     ...fields,
   }
-  // Where this database was set back the same revision comes twice. And no other service may know the id beforehand: the
+  // Where this database was set back the same revision comes twice. No other service may know the id beforehand: the
   // stream would drop ours as a repeat of its message.
   const messageId = `${subject}:${row.id}:${row.revision}:${randomBytes(4).toString('hex')}`
   await writeOutbox(tx, { tenantId: row.id, subject, messageId, payload })

@@ -42,7 +42,7 @@ export interface ClientsOptions {
 /** A client and the end of its life. */
 export interface ClientScope {
   readonly sql: SqlClient
-  /** Ends the scope: refuses what comes later, cuts what still runs, gives everything back. Safe to call twice. */
+  /** Ends the scope: refuses later queries, cuts running ones, gives all connections back. Safe to call twice. */
   release(): void
   readonly over: boolean
   /** How often it had a connection. */

@@ -57,7 +57,7 @@ async function* batches(native: Native, rows: number, end: unknown): AsyncGenera
 }
 
 export interface Reader {
-  /** Resolves when the reader is done with the last batch; rejects with what it threw. */
+  /** Resolves when the reader is done with the last batch; rejects with its error. */
   readonly finished: () => Promise<void>
 }
 

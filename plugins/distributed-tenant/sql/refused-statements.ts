@@ -156,7 +156,7 @@ function callIn(statement: readonly Token[], runs: boolean): string | null {
 
 const isLargeObjects = (name: string): boolean => largeObjects.exec(name)?.[0] === name
 
-/** The same cure for a server on which the functions were taken away from PUBLIC. */
+/** The same cure for a server on which the functions were revoked from PUBLIC. */
 export function refusedByServer(error: unknown): Error | null {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
   const name = code === '42501' && largeObjects.exec(String(message))?.[0]

@@ -23,7 +23,7 @@ export interface UseOptions {
   readonly unavailable: () => Error
   /** The driver's answer for "no more rows, please". */
   readonly end: unknown
-  /** A write to this database met a server that takes none. */
+  /** A write to this database met a server that is read only. */
   readonly onReadOnly: (database: string) => void
   readonly follow?: Follow | undefined
   /** Called after a refused write of a database; null when there is no better error. Never rejects. */
