@@ -1,25 +1,25 @@
-// Owns what disturbs a copy in tests: a way to a server that is cut in the middle, and a server whose disk is full.
+// Disturbances of a copy in tests: a proxy to a server that is cut in the middle, and a server whose disk is full.
 import { execFileSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
 /**
- * No file of a session that begins from now on grows beyond this: the write fails as on a disk that is full. Null: as they
- * like.
+ * No file of a session that begins from now on grows beyond this: the write fails as on a disk that is full. Null:
+ * without a limit.
  */
 export function limitFiles(server: { readonly pid: number }, bytes: number | null): void {
   const pid = String(server.pid)
-  // As whoever it runs as, who alone may say so.
+  // With the user of the process, which alone may change it.
   const { uid, gid } = statSync(`/proc/${pid}`)
   execFileSync('prlimit', ['--pid', pid, `--fsize=${bytes ?? 'unlimited'}:`], { uid, gid, cwd: '/' })
 }
 
 export interface Cuttable {
   readonly port: number
-  /** How often it was cut since it was last told to. */
+  /** The count of cuts since the last order. */
   cuts(): number
-  /** Cuts a connection that has carried so many bytes; then it serves the next, or nobody. */
+  /** Cuts a connection that has carried so many bytes; then it serves the next, or refuses all. */
   cutAfter(bytes: number, then: 'once' | 'and refuse', way?: Way): void
   heal(): void
 }
@@ -27,7 +27,7 @@ export interface Cuttable {
 /** From the server, or to it. */
 type Way = 'out' | 'in'
 
-/** A way to the server that is cut once a connection has carried so much. */
+/** A proxy to the server that is cut once a connection has carried so much. */
 export async function cuttable(t: Pick<Test, 'teardown'>, server: { host: string; port: number }): Promise<Cuttable> {
   let most = Number.POSITIVE_INFINITY
   let how: 'once' | 'and refuse' = 'once'

@@ -1,5 +1,5 @@
-// A program that goes on with one run of an import, or takes it back, and does nothing else: what the command does once it
-// has its plan, small enough to be killed at every step. Arguments: the file of --config, services, the source's URL,
+// A program that resumes one run of an import, or undoes it, and does nothing else: the work of the command after
+// its plan, small enough to be killed at every step. Arguments: the file of --config, services, the source's URL,
 // `resume` or `rollback`, the run.
 import { tmpdir } from 'node:os'
 import { sourceAddress } from '../../cli/source-address.js'

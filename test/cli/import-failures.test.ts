@@ -1,5 +1,5 @@
-// Imports under what goes wrong while they copy: writers that do not stop, a source that is cut off, a target's disk that is
-// full. Nothing that was accepted is lost, the source is as before, and the run goes on when the cause is gone.
+// Imports under faults while they copy: writers that do not stop, a source that is cut off, a target's disk that is
+// full. No accepted write is lost, the source is as before, and the run continues when the cause is gone.
 import { readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
@@ -10,7 +10,7 @@ import { importStand } from './import-stand.js'
 const MIB = 2 ** 20
 const mebibytes = (count: number): string[] => [
   'create table filled (n int, text text)',
-  // As text it is as large as it says: random, so that nothing is compressed.
+  // As large as its text: random, so that nothing is compressed.
   `insert into filled select n, string_agg(md5(n || ' ' || part), '') from generate_series(1, ${count * 256}) n,
     generate_series(1, 128) part group by n`,
   'alter table filled add primary key (n)',
@@ -20,7 +20,7 @@ t.test('imports that are disturbed', async t => {
   const stand = await importStand(t)
   const { old, stack, folder, target, exists } = stand
 
-  await t.test('several tenants under load lose nothing that a writer was told is written', async t => {
+  await t.test('several tenants under load lose no confirmed write', async t => {
     const names = ['a', 'b', 'c', 'd'].map(id => `tenant_load-${id}_core`)
     names.push('tenant_load-a_employee')
     await Promise.all(
@@ -55,7 +55,7 @@ t.test('imports that are disturbed', async t => {
     }
   })
 
-  await t.test('a large one goes by a folder and several jobs, and leaves nothing there', async t => {
+  await t.test('a large one is copied by way of a folder and several jobs, and leaves nothing there', async t => {
     await old.database(
       'tenant_large_core',
       ...mebibytes(4),
@@ -76,7 +76,7 @@ t.test('imports that are disturbed', async t => {
     t.same(readdirSync(folder).sort(), before)
   })
 
-  await t.test('a source that is cut in the middle of a copy is as before, and the run goes on', async t => {
+  await t.test('a source that is cut in the middle of a copy is as before, and the run continues', async t => {
     const between = await cuttable(t, old)
     const source = stand.sourceAt('127.0.0.1', between.port)
     for (const [id, largeBytes] of [
@@ -105,7 +105,7 @@ t.test('imports that are disturbed', async t => {
     }
   })
 
-  await t.test('a full disk at the target costs that tenant its turn, and no other', async t => {
+  await t.test('a full disk at the target fails that tenant alone', async t => {
     await old.database('tenant_full_core', ...mebibytes(24))
     await old.database('tenant_small_core', 'create table facts (n int)')
     const before = readdirSync(folder).sort()
@@ -133,7 +133,7 @@ interface Writer {
   stop(): Promise<{ accepted: number[]; refused: number }>
 }
 
-/** One row every 10 ms, for as long as the server takes them. */
+/** One row every 10 ms, for as long as the server accepts them. */
 function startWriter(old: OldServer, name: string): Writer {
   let writing = true
   const accepted: number[] = []

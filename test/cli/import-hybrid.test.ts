@@ -1,5 +1,5 @@
-// The command that brings tenants out of one shared server: what it plans and refuses, a tenant with awkward names and our
-// own tables, the way on and back by its options, and programs that are missing, old or broken.
+// The command that moves tenants out of one shared server: its plan and refusals, a tenant with awkward names and
+// the product's own tables, resume and rollback by its options, and programs that are missing, old or broken.
 import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -22,7 +22,7 @@ t.test('import-hybrid', async t => {
   const seen = ({ obstacles }: { obstacles: readonly { about: string; what: string }[] }): string =>
     obstacles.map(({ about, what }) => `${about} ${what}`).join('\n')
 
-  await t.test('plans, and names what is in the way', async t => {
+  await t.test('plans, and names every obstacle', async t => {
     await old.database('tenant_Bad_Id_employee')
     const { code, out } = await run('--dry-run')
     t.equal(code, 1)
@@ -48,7 +48,7 @@ t.test('import-hybrid', async t => {
     ])
     t.same((await stand.plan(['core'], { room: ['core=1GB'] })).obstacles, [])
     await t.rejects(stand.plan(['core'], { room: ['core=much'] }), /is no size: write it like core=50GB/)
-    // Then it looks by itself, as the server is on this machine.
+    // Then it measures by itself, as the server is on this machine.
     const { host, port, user, password } = stack.servers?.postgres.core ?? {}
     const superuser = createInstance({ host, port, user, password, database: 'postgres', ssl: 'prefer' } as never)
     await superuser.withDirectConnection(sql => sql`grant pg_read_all_settings to core_service`)
@@ -106,7 +106,7 @@ t.test('import-hybrid', async t => {
     await itself.withDirectConnection(sql => sql`drop database tenant_self_core`)
   })
 
-  await t.test('brings a tenant with 300 awkward names, and data of our own tables', async t => {
+  await t.test('imports a tenant with 300 awkward names, and data of the product’s own tables', async t => {
     const names = awkwardNames(300)
     await old.database('tenant_acme_identity', migration('identity/migrations/tenant/001.do.users.sql'))
     await old.database(
@@ -137,7 +137,7 @@ t.test('import-hybrid', async t => {
       'identity',
       'tenant_acme_identity',
     )`select * from information_schema.columns where table_name = 'users'`
-    t.ok(users.length > 5, 'brought to the newest version')
+    t.ok(users.length > 5, 'migrated to the newest version')
     t.equal((await stand.command(['doctor'])).code, 0)
     const verified = JSON.parse((await stand.command(['--json', 'verify', 'acme'])).out)
     t.match(
@@ -155,7 +155,7 @@ t.test('import-hybrid', async t => {
     t.match(seen(await stand.plan(['employee'], { tenant: ['acme'] })), /exists at employee/)
   })
 
-  await t.test('goes on, thaws and is taken back by its options, and not over what was written since', async t => {
+  await t.test('resumes, thaws and rolls back by its options, and not over later writes', async t => {
     await old.database('tenant_back_core', 'create table facts (n int)', 'insert into facts values (1)')
     const id = await stand.begin(serviceNames, ['back'])
     const resumed = await run('--resume', id)
@@ -170,7 +170,7 @@ t.test('import-hybrid', async t => {
     const there = old.look('tenant_back_core')
     await there`insert into facts values (2)`
     const inside = target('core', 'tenant_back_core')
-    t.same([...(await inside`select n from facts`)], [{ n: 1 }], 'what is written there stays there')
+    t.same([...(await inside`select n from facts`)], [{ n: 1 }], 'rows written there stay there')
 
     await inside`insert into facts values (3)`
     const [written] = await stand.carryOut(id, serviceNames, rollBackImport)
@@ -183,10 +183,10 @@ t.test('import-hybrid', async t => {
     t.notOk(await exists('core', 'tenant_back_core'))
     t.ok(await old.isOpen('tenant_back_core'))
     t.same([...(await there`select n from facts order by n`)], [{ n: 1 }, { n: 2 }])
-    t.equal((await run('--resume', id)).code, 2, 'what was taken back is begun anew')
+    t.equal((await run('--resume', id)).code, 2, 'a rolled-back import begins anew')
   })
 
-  await t.test('names the programs that are missing or old, and undoes what a broken one has begun', async t => {
+  await t.test('names the programs that are missing or old, and undoes the begun work of a broken one', async t => {
     await old.database('tenant_odd_core', 'create table facts (n int primary key)')
     const away = await stand.command(['import-hybrid', '--from', old.url, '--yes', '--tenant', 'odd'], {
       PATH: '/nowhere',

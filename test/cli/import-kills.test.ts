@@ -1,5 +1,6 @@
-// A process that imports two tenants of two services side by side is killed at every step of its journal, on the way there
-// and on the way back. Each process goes on with what the one before left; at the end nothing is lost and nothing is left.
+// A process that imports two tenants of two services side by side is killed at every step of its journal, on the way
+// there and on the way back. Each process resumes the work of the one before; at the end nothing is lost and nothing
+// is left.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -44,7 +45,7 @@ t.test('an import that is killed', async t => {
     t.equal(code, diesAt ? 'SIGKILL' : 0, `${how}, ${diesAt ?? 'to its end'}: ${out}${err}`)
   }
 
-  await t.test('in the middle, and taken back at once, with kills on the way back', async t => {
+  await t.test('in the middle, and rolled back at once, with kills on the way back', async t => {
     for (const step of ['closed', 'restored', 'accepted']) {
       const run = await stand.begin(services, ['one', 'two'])
       await driven('resume', run, step)
@@ -58,7 +59,7 @@ t.test('an import that is killed', async t => {
     }
   })
 
-  await t.test('at every step, going on each time, then taken back with kills on the way', async t => {
+  await t.test('at every step, resumed each time, then rolled back with kills on the way', async t => {
     await stand.old.look('postgres')`
       insert into tenants select id, id, null, false from unnest(array['one', 'two']) id`
     const run = await stand.begin(services, ['one', 'two'])
@@ -95,8 +96,8 @@ const expected = [{ count: rows, sum: (rows * (rows + 1)) / 2 }]
 const fill = ({ old }: ImportStand, name: string): Promise<void> =>
   old.database(
     name,
-    'create table facts (n int primary key, word text)',
-    `insert into facts select n, 'word ' || n from generate_series(1, ${rows}) n`,
+    'create table facts (n int primary key, title text)',
+    `insert into facts select n, 'title ' || n from generate_series(1, ${rows}) n`,
   )
 
 async function sumOf(sql: ReturnType<ImportStand['target']>): Promise<unknown[]> {

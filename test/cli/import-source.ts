@@ -1,5 +1,5 @@
-// Owns the shared server of the old kind that imports are tested against: one instance with `tenant_{id}_{service}`
-// databases, a central table of tenants, and names of objects that a shell or a careless quoting would trip over.
+// The shared server of the old kind that imports are tested against: one instance with `tenant_{id}_{service}`
+// databases, a central table of tenants, and names of objects that break a shell or careless quoting.
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { startPostgres } from '../../stack/servers/postgres.js'
@@ -14,11 +14,11 @@ export interface OldServer {
   look(database: string): postgres.Sql
   /** Makes `tenant_{id}_{service}` and fills it by these statements. */
   database(name: string, ...statements: string[]): Promise<void>
-  /** Whether everybody may connect to it and write. */
+  /** Whether every role may connect to it and write. */
   isOpen(name: string): Promise<boolean>
 }
 
-/** @param bin where its programs are, when it is of another version than this machine's */
+/** @param bin the folder of its programs, when it is of another version than this machine's */
 export async function oldServer(t: Pick<Test, 'teardown'>, bin?: string): Promise<OldServer> {
   const server = await startPostgres({ name: 'old', bin })
   const looks: postgres.Sql[] = []
@@ -80,7 +80,7 @@ const pieces = [
   '&&',
 ]
 
-/** So many distinct names, each with something that must be quoted. */
+/** So many distinct names, each with a character that must be quoted. */
 export const awkwardNames = (count: number): string[] =>
   Array.from({ length: count }, (_, at) => {
     const a = pieces[at % pieces.length]

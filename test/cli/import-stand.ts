@@ -1,5 +1,5 @@
-// Owns where imports are tested: a running stack, an old server, the tenancies of the services opened once in this process,
-// and the command as a process of its own for what only a process can show.
+// Shared by tests of imports: a running stack, an old server, the tenancies of the services opened once in this
+// process, and the command as a process of its own where a process is needed.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -37,12 +37,12 @@ export interface ImportStand {
   readonly folder: string
   /** The old server, as its superuser. */
   readonly source: Instance
-  /** The same by another way, like a proxy. */
+  /** The same through a proxy. */
   sourceAt(host: string, port: number): Instance
   plan(services: readonly ServiceName[], choices?: Partial<PlanChoices>, source?: Instance): Promise<Plan>
-  /** Plans and writes down; what is in the way fails the test. @returns the run */
+  /** Plans and records the plan; an obstacle fails the test. @returns the run */
   begin(services: readonly ServiceName[], tenants: readonly string[], source?: Instance): Promise<string>
-  /** Carries it out in this process. */
+  /** Runs it in this process. */
   carryOut(
     run: string,
     services: readonly ServiceName[],

@@ -1,5 +1,5 @@
-// Imports from servers of other versions than the target's: an older one comes over whole, a newer one than pg_dump is refused
-// before anything is touched. What it takes is named.
+// Imports from servers of other versions than the target's: an older one is imported completely, a newer one than
+// pg_dump is refused before any change, with the cure.
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
 import { serviceNames } from '../../stack/names.js'
@@ -7,7 +7,7 @@ import { noPostgres, otherPostgres } from '../other-postgres.js'
 import { awkwardNames, identifier, oldServer } from './import-source.js'
 import { importStand } from './import-stand.js'
 
-/** What this machine's pg_dump is. */
+/** The version of this machine's pg_dump. */
 const client = Number(/ (\d+)/.exec(execFileSync('pg_dump', ['--version'], { encoding: 'utf8' }))?.[1])
 
 t.test('from PostgreSQL 14, which is older', async t => {
@@ -52,7 +52,7 @@ t.test('from PostgreSQL 14, which is older', async t => {
   t.equal(thawed.code, 0, thawed.err)
   t.ok(await old.isOpen('tenant_acme_core'))
 
-  await t.test('from PostgreSQL 17 with an older pg_dump: refused before anything is touched', async t => {
+  await t.test('from PostgreSQL 17 with an older pg_dump: refused before any change', async t => {
     const newer = otherPostgres(t, 17)
     if (newer === null) return void t.pass(noPostgres(17), { skip: true })
     if (client >= 17) return void t.pass(`pg_dump is ${client} here, which is not older`, { skip: true })

@@ -47,7 +47,7 @@ t.test('distributed-tenant init', async t => {
     return sql
   }
 
-  await t.test('makes the role, the central database and its mark, and closes the doors', async t => {
+  await t.test('makes the role, the central database and its mark, and closes its databases to PUBLIC', async t => {
     const outcome = await run(['init', '--service', 'employee'], env)
     t.equal(outcome.code, 0, outcome.out)
     t.notMatch(outcome.out, /canary/)
@@ -67,7 +67,7 @@ t.test('distributed-tenant init', async t => {
     await t.rejects(connect('postgres', 'employee_service', env.DB_PASSWORD)`select 1`, { code: '42501' })
   })
 
-  await t.test('takes from the group of tenants’ roles what one of them gave it: a password, a login', async t => {
+  await t.test('revokes from the group of tenants’ roles a password and a login that one of them gave it', async t => {
     const sql = connect('postgres')
     await sql`alter role employee_tenant login password 'of-a-tenant'`
     const outcome = await run(['init', '--service', 'employee', '--no-write-env'], env)
@@ -119,7 +119,7 @@ t.test('distributed-tenant init', async t => {
     t.equal((await run(['init', '--service', 'employee', '--no-write-env'], env)).code, 0)
   })
 
-  await t.test('makes every other instance ready too, by the same login', async t => {
+  await t.test('prepares every other instance too, by the same login', async t => {
     const other = await startPostgres({ password: server.password })
     t.teardown(() => other.stop())
     const instances = { ...env, DB_INSTANCES: `b=${other.host}:${other.port}` }
@@ -151,7 +151,7 @@ t.test('distributed-tenant init', async t => {
 
   const written = (name: string) => parseEnv(readFileSync(join(folder, name), 'utf8')) as Record<string, string>
 
-  await t.test('writes .env, for its owner alone, with what it was told and the secrets that were missing', async t => {
+  await t.test('writes .env, for its owner alone, with the given values and the secrets that were missing', async t => {
     t.equal(statSync(join(folder, '.env')).mode & 0o777, 0o600)
     const file = written('.env')
     const { DB_HOST, DB_PORT, DB_USERNAME, DB_PASSWORD } = env
@@ -159,7 +159,7 @@ t.test('distributed-tenant init', async t => {
     t.match(file.TENANT_ROLE_SECRET, /^k1:[0-9a-f]{64}$/)
     t.match(file.AUDIT_SECRET, /^[0-9a-f]{64}$/)
     t.notOk(file.ADMIN_TOKEN ?? file.SERVICE_TOKEN, 'the tokens are identity’s to make')
-    t.notOk(file.INIT_PASSWORD, 'the superuser’s password goes nowhere')
+    t.notOk(file.INIT_PASSWORD, 'the superuser’s password is not written')
     t.match(readEnvironment(file), { SERVICE_NAME: 'employee-service', DB_PASSWORD })
     const text = readFileSync(join(folder, '.env'), 'utf8')
     for (const name of Object.keys(environmentSchema.properties)) {
@@ -167,7 +167,7 @@ t.test('distributed-tenant init', async t => {
     }
   })
 
-  await t.test('is safe to repeat, says what it did as JSON, and leaves a file that is there as it is', async t => {
+  await t.test('is safe to repeat, reports its steps as JSON, and leaves an existing file unchanged', async t => {
     writeFileSync(join(folder, '.env'), 'MINE=1')
     const outcome = await run(['init', '--service', 'employee', '--json'], env)
     t.equal(outcome.code, 0, outcome.out)
@@ -175,7 +175,7 @@ t.test('distributed-tenant init', async t => {
     t.equal(readFileSync(join(folder, '.env'), 'utf8'), 'MINE=1')
   })
 
-  await t.test('makes a password for a role that is new and has none, and says no secret', async t => {
+  await t.test('makes a password for a new role without one, and prints no secret', async t => {
     const { DB_PASSWORD: _, ...rest } = env
     writeFileSync(join(folder, 'nats.txt'), 'nats://identity:canary@localhost:4222')
     const own = { ...rest, DB_USERNAME: 'identity_service', NATS_URL_FILE: 'nats.txt', REDIS_URL: '' }
@@ -191,12 +191,12 @@ t.test('distributed-tenant init', async t => {
     t.match(await mine`select current_user as me`, [{ me: 'identity_service' }])
 
     const again = await run(['init', '--service', 'identity', '--write-env', 'again.env', '--json'], own)
-    t.match(JSON.parse(again.out), { envFile: 'again.env', generated: [] }, 'nothing is made up for one that is there')
+    t.match(JSON.parse(again.out), { envFile: 'again.env', generated: [] }, 'nothing is generated for an existing role')
     t.match(await mine`select current_user as me`, [{ me: 'identity_service' }])
     t.match(await connect('identity_central', 'identity_service', file.DB_PASSWORD)`select 1 as one`, [{ one: 1 }])
   })
 
-  await t.test('writes none when it is told so, and makes nothing where it could not write', async t => {
+  await t.test('writes none with the option against it, and makes nothing where it could not write', async t => {
     const core = { ...env, DB_USERNAME: 'core_service' }
     rmSync(join(folder, '.env'))
     t.match(await run(['init', '--service', 'core', '--write-env', 'no/such/folder/.env'], core), {
@@ -220,7 +220,7 @@ t.test('distributed-tenant init', async t => {
     t.match(outcome.out, /the superuser itself/)
   })
 
-  await t.test('wants a superuser, and says so', async t => {
+  await t.test('requires a superuser, and reports that', async t => {
     const outcome = await run(['init', '--service', 'core'], {
       ...env,
       DB_USERNAME: 'core_service',
@@ -239,7 +239,7 @@ t.test('distributed-tenant init', async t => {
     t.notMatch(outcome.out, /canary/)
   })
 
-  await t.test('has help, and exits 2 when it is called wrongly', async t => {
+  await t.test('has help, and exits 2 after a wrong call', async t => {
     t.match(await run(['init', '--help']), { code: 0, out: /INIT_SUPERUSER/ })
     t.match(await run(['--help']), { code: 0, out: /init/ })
     t.match(await run(['init', '--nonsense']), { code: 2 })

@@ -1,4 +1,4 @@
-// `npm run migrate-kills -- --tenants N --kills M`: a migration of all tenants that is killed again and again.
+// `npm run migrate-kills -- --tenants N --kills M`: a migration of all tenants that is killed repeatedly.
 import { huntCommand } from '../../bench/hunt-command.js'
 import { killMigrations } from './migrate-kills/run.js'
 

@@ -1,6 +1,6 @@
-// Moves under what goes wrong while they copy: a target whose disk is full, either side cut off in the middle, a target that is
-// another service's or has that name already. The tenant is served where it was, nothing is left at the target, and the
-// command says what happened and what to do.
+// Moves under faults while they copy: a target whose disk is full, either side cut off in the middle, a target that
+// is another service's or has that name already. The tenant is served where it was, nothing is left at the target,
+// and the command reports the fault and the cure.
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -19,7 +19,7 @@ t.test('moves that are disturbed', async t => {
   const { app, look, central, folder, instances, servers, command, last, place, write, count } = stand
   const b = { host: instances.b?.host ?? '', port: instances.b?.port ?? 0 }
   await app.tenants.create({ id: 'acme', name: 'Acme' })
-  // 24 MiB that nothing compresses.
+  // 24 MiB that cannot be compressed.
   await app.tenants.run('acme', async ({ sql }) => {
     await sql`insert into notes (body) select string_agg(md5(n || ' ' || part), '')
       from generate_series(1, ${ROWS}::int) n, generate_series(1, 64) part group by n`
@@ -68,7 +68,7 @@ t.test('moves that are disturbed', async t => {
   })
 
   await t.test(
-    'a target that is cut and stays away: nothing is frozen, and what is left goes by --rollback',
+    'a target that is cut and stays down: nothing is frozen, and its leftovers are removed by --rollback',
     async t => {
       const between = await cuttable(t, b)
       between.cutAfter(3 * MIB, 'and refuse', 'in')
@@ -79,7 +79,7 @@ t.test('moves that are disturbed', async t => {
         err,
         new RegExp(`It is served where it was; what was begun at the other instance .*--rollback ${run}`, 's'),
       )
-      await served('while the target is away')
+      await served('while the target is down')
       t.not((await left()).length, 0)
       const early = await command(['move', '--rollback', run, '--yes'], undefined, { b: between.port })
       t.equal(early.code, 1, early.out)
@@ -93,11 +93,11 @@ t.test('moves that are disturbed', async t => {
       const back = await command(['move', '--rollback', run, '--yes'], undefined, { b: between.port })
       t.equal(back.code, 0, back.out + back.err)
       t.same(await left(), [])
-      await served('after the rollback of what was left')
+      await served('after the rollback of the leftovers')
     },
   )
 
-  await t.test('a source that is cut and stays away: it is named, and opened again once it is there', async t => {
+  await t.test('a source that is cut and stays down: it is named, and opened again once it is up', async t => {
     const between = await cuttable(t, stand.database('employee'))
     between.cutAfter(3 * MIB, 'and refuse')
     const { code, out, err } = await move({ main: between.port })
@@ -121,10 +121,10 @@ t.test('moves that are disturbed', async t => {
     t.same(await left(), [])
   })
 
-  await t.test('a lock that is lost in the middle: another may begin, so this one is taken back', async t => {
+  await t.test('a lock that is lost in the middle: another may begin, so this one is undone', async t => {
     const programs = mkdtempSync(join(folder, 'programs-'))
     const go = join(programs, 'go')
-    // The plan tries the definitions out; the copy waits.
+    // The plan tries the definitions; the copy waits.
     const waits = `#!/bin/sh\ncase "$*" in --version|*--schema-only*) exec pg_dump "$@";; esac\nwhile [ ! -e '${go}' ]; do sleep 0.1; done\nexec pg_dump "$@"\n`
     writeFileSync(join(programs, 'pg_dump'), waits, { mode: 0o755 })
     writeFileSync(join(programs, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n', { mode: 0o755 })
@@ -172,12 +172,12 @@ t.test('moves that are disturbed', async t => {
     t.equal(code, 1)
     t.match(out, /tenant_acme_employee +exists on b already/)
     t.match(err, /1 things are in the way: see above. Nothing was changed/)
-    await served('after a name that is taken')
+    await served('after a name in use')
     t.equal((await look('b')`select 1 from pg_database where datname = 'tenant_acme_employee'`).length, 1)
     await at`drop database tenant_acme_employee`
   })
 
-  await t.test('and with nothing in its way it moves', async t => {
+  await t.test('and without an obstacle it moves', async t => {
     const { code, out, err } = await move()
     t.equal(code, 0, out + err)
     t.same(await place('acme'), { instance: 'b', moving: null })

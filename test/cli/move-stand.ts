@@ -1,4 +1,4 @@
-// Owns where moves are tested: employee on two instances, an application that serves it all the while, and the command as a
+// Shared by tests of moves: employee on two instances, an application that serves it meanwhile, and the command as a
 // process of its own, to be killed at any step.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -24,7 +24,7 @@ interface Outcome {
 export interface MoveStand extends Omit<Several, 'app'> {
   readonly app: FastifyInstance
   readonly folder: string
-  /** Where employee's central database is. */
+  /** The address of employee's central database. */
   readonly central: postgres.Sql
   /** `distributed-tenant …` in a process, by the addresses of `at` where it names any; killed at the step `fault`. */
   command(args: readonly string[], fault?: string, at?: Addresses): Promise<Outcome>
@@ -38,7 +38,7 @@ export interface MoveStand extends Omit<Several, 'app'> {
 }
 
 export interface Addresses {
-  /** Ports of another way to an instance. */
+  /** Ports of a proxy to an instance. */
   readonly main?: number
   readonly b?: number
 }

@@ -1,5 +1,5 @@
-// The command `move` as an operator types it, beside a running service: killed at every step of its journal and gone on
-// with, killed and taken back, and what it says.
+// The command `move` as an operator types it, beside a running service: killed at every step of its journal and
+// resumed, killed and rolled back, and its output.
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -13,7 +13,7 @@ t.test('move', async t => {
   await app.tenants.create({ id: 'acme', name: 'Acme' })
   for (const body of ['one', 'two', 'three']) await write('acme', body)
 
-  await t.test('says what it would do, and what is wrong with the call', async t => {
+  await t.test('prints its plan, and the faults of the call', async t => {
     const { code, out } = await command(['move', 'acme', '--to', 'b', '--dry-run'])
     t.equal(code, 0, out)
     t.match(out, /acme: main -> b, .* writers are refused for roughly \d+ s/)
@@ -35,12 +35,12 @@ t.test('move', async t => {
     t.same(await place('acme'), { instance: 'main', moving: null })
   })
 
-  await t.test('killed at every step, it goes on', async t => {
+  await t.test('killed at every step, it resumes', async t => {
     t.ok(MOVE_REPORTS.length > 12)
     for (const [at, step] of MOVE_REPORTS.entries()) {
       await killedAt(step, ...(at === 0 ? ['acme', '--to', 'b'] : ['--resume', await last()]))
       if (step === 'copied') {
-        t.equal(await count('acme'), 3, 'readers are served while nobody goes on')
+        t.equal(await count('acme'), 3, 'reads are served while no process resumes it')
         t.equal(await write('acme', 'refused'), 'TENANT_MOVING')
       }
     }
@@ -61,14 +61,14 @@ t.test('move', async t => {
     t.match(late.err, /on the instance b already: to have it back, move it to main/)
   })
 
-  await t.test('drops what is left when it is told to', async t => {
+  await t.test('drops the leftovers on request', async t => {
     const { code, out, err } = await command(['move', 'acme', '--drop-source', '--yes'])
     t.equal(code, 0, out + err)
     t.same(await look('employee')`select 1 from pg_database where datname ~ 'acme'`, [])
     t.equal((await command(['move', 'acme', '--drop-source', '--yes'])).code, 1)
   })
 
-  await t.test('is written down, before it begins and with its end, also when it was killed', async t => {
+  await t.test('is recorded, before it begins and with its end, also when it was killed', async t => {
     const rows = await central<{ result: string; to: string | null }[]>`
       select result, detail->>'to' as to from audit_log
       where detail->>'command' = 'move' and kind = 'admin' and tenant_id = 'acme' order by at`
@@ -80,11 +80,11 @@ t.test('move', async t => {
     t.ok(rows.some(({ result }) => result === 'ok'))
     t.ok(
       rows.filter(({ result }) => result === 'begun').length > rows.filter(({ result }) => result !== 'begun').length,
-      'one that was killed has no end',
+      'a killed one has no end',
     )
   })
 
-  await t.test('killed before the switch, it is taken back from anywhere', async t => {
+  await t.test('killed before the switch, it is rolled back from anywhere', async t => {
     for (const step of ['prepared', 'closed_to_writers', 'restored', 'accepted', 'closing', 'closed']) {
       await killedAt(step, 'acme', '--to', 'main')
       const { code, out, err } = await command(['move', '--rollback', await last(), '--yes'])
@@ -98,9 +98,9 @@ t.test('move', async t => {
     t.notMatch(out, /acme/, `${code}`)
   })
 
-  await t.test('a copy that fails is taken back by itself', async t => {
+  await t.test('a copy that fails is undone by itself', async t => {
     const programs = mkdtempSync(join(folder, 'programs-'))
-    // The plan tries the definitions out, so this pg_dump fails with rows alone.
+    // The plan tries the definitions, so this pg_dump fails with rows alone.
     for (const name of ['pg_dump', 'pg_restore']) {
       const text =
         name === 'pg_dump'

@@ -1,4 +1,5 @@
-// What people get of text of others: nothing that a terminal would act on or not show. Machines get it as it is.
+// Text of others in output for people: no character that a terminal would act on or not show. Output for machines is
+// exact.
 import { PassThrough } from 'node:stream'
 import t from 'tap'
 import { createOutput } from '../../cli/output.js'
@@ -35,7 +36,7 @@ const printed = (work: (output: ReturnType<typeof createOutput>) => void, json =
   return String(out.read() ?? '')
 }
 
-t.test('tables and lines show it by its number', async t => {
+t.test('tables and lines show such a character by its number', async t => {
   for (const one of unseen) {
     const number = `<U+${(one.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0')}>`
     t.equal(
@@ -65,6 +66,6 @@ t.test('the document is exact', async t => {
   t.equal(
     printed(output => output.raw('\u001b[31mred')),
     '\u001b[31mred\n',
-    'and what was asked for raw',
+    'and raw output too',
   )
 })

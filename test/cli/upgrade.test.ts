@@ -1,5 +1,5 @@
-// From one version of PostgreSQL to a newer one, tenant by tenant: by a move to an instance of 17 beside the one there is, and
-// by an archive. The way back is refused, with what it would need.
+// From one version of PostgreSQL to a newer one, tenant by tenant: by a move to an instance of 17 beside the
+// existing one, and by an archive. The way back is refused, with its requirements.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -40,7 +40,7 @@ t.test('a tenant moves to an instance of PostgreSQL 17 while it is served, and n
   writing = false
   await writer
   t.ok(before > 0)
-  t.equal(await count('acme'), accepted + 1, 'what was accepted is there, and nothing else')
+  t.equal(await count('acme'), accepted + 1, 'every accepted write is there, and nothing else')
 
   const back = await command(['move', 'acme', '--to', 'main', '--room', '1TB', '--yes'])
   t.equal(back.code, 1)

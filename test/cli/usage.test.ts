@@ -1,4 +1,4 @@
-// How the operator's command is called: its help, and what it says when it is called wrongly. Nothing here connects.
+// Calls of the operator's command: its help, and its errors after wrong calls. Nothing here connects.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 const config = join(folder, 'config.json')
 const service = {
   url: 'http://127.0.0.1:1',
-  database: { host: '127.0.0.1', port: 1, user: 'nobody', password: 'none' },
+  database: { host: '127.0.0.1', port: 1, user: 'absent', password: 'none' },
 }
 writeFileSync(
   config,
@@ -37,7 +37,7 @@ async function each<T>(all: readonly T[], one: (item: T) => Promise<void>): Prom
   await Promise.all([worker(), worker(), worker()])
 }
 
-t.test('it says what it can do, and how each command is called', async t => {
+t.test('it lists its commands, and the usage of each', async t => {
   const { code, out } = await bare(['--help'])
   t.equal(code, 0)
   const commands = [...out.matchAll(/^ {2}([a-z]+)[ [<]/gm)].map(([, name]) => name as string)
@@ -51,7 +51,7 @@ t.test('it says what it can do, and how each command is called', async t => {
   })
 })
 
-t.test('called wrongly it says what is wrong, does nothing and ends with 2', async t => {
+t.test('after a wrong call it names the fault, does nothing and ends with 2', async t => {
   const wrong: [args: string[], says: RegExp][] = [
     [['nothing'], /unknown command/],
     [['list', '--servce', 'core'], /unknown option/],
@@ -109,7 +109,7 @@ t.test('called wrongly it says what is wrong, does nothing and ends with 2', asy
   })
 })
 
-t.test('it says where it looked when nothing says where the services are', async t => {
+t.test('it names the places it read when none has the services', async t => {
   const nowhere = await bare(['status'])
   t.equal(nowhere.code, 2)
   t.match(nowhere.err, /Nothing says where the services are/)
@@ -117,7 +117,7 @@ t.test('it says where it looked when nothing says where the services are', async
   t.equal((await bare(['--config', 'missing.json', 'status'])).code, 2)
 })
 
-t.test('what cannot be reached is told as that, and ends with 1', async t => {
+t.test('an unreachable server is reported as unreachable, and ends with 1', async t => {
   const identity = await bare(['--config', config, 'list'])
   t.equal(identity.code, 1)
   t.match(identity.err, /identity at .* does not answer/)
@@ -128,16 +128,16 @@ t.test('what cannot be reached is told as that, and ends with 1', async t => {
     /The central database of core \(127\.0\.0\.1:1\) cannot be reached: check that it runs.*ECONNREFUSED/,
   )
   for (const args of [
-    ['import-hybrid', '--from', 'postgres://nobody@127.0.0.1:1/x', '--yes'],
+    ['import-hybrid', '--from', 'postgres://absent@127.0.0.1:1/x', '--yes'],
     ['move', 'acme', '--to', 'b', '--service', 'core', '--yes'],
   ]) {
     const { code, err } = await bare(['--config', config, ...args])
     t.equal(code, 1, err)
-    t.match(err, /The central database \w+ at 127\.0\.0\.1:1 cannot be used as nobody .*ECONNREFUSED.*: check DB_HOST/)
+    t.match(err, /The central database \w+ at 127\.0\.0\.1:1 cannot be used as absent .*ECONNREFUSED.*: check DB_HOST/)
   }
 })
 
-t.test('its help loads nothing large: what a command works with comes when it runs', t => {
+t.test('its help loads no large package: a command loads its own when it runs', t => {
   const packages = new Set<string>()
   const seen = new Set<string>()
   const walk = (file: string): void => {
@@ -151,7 +151,7 @@ t.test('its help loads nothing large: what a command works with comes when it ru
     }
   }
   walk(program)
-  t.ok(packages.has('commander') && seen.size > 15, 'the reading finds imports')
+  t.ok(packages.has('commander') && seen.size > 15, 'the check finds imports')
   const large = ['env-schema', 'fastify', 'ioredis', 'nats', 'typebox']
   t.same(
     large.filter(name => packages.has(name)),

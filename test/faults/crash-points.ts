@@ -1,5 +1,6 @@
-// `npm run crash-points -- --repeats N`: every crash point in every service that tells it, so many times. `npm test` runs
-// each once. Exit code 0 all converged, 1 one did not, 2 usage. Ctrl-C ends every process and folder of it.
+// `npm run crash-points -- --repeats N`: every crash point in every service that publishes it, so many times. `npm
+// test` runs each once. Exit code 0 all converged, 1 one did not, 2 usage. Ctrl-C ends every process and folder of
+// it.
 import { parseArgs } from 'node:util'
 import { processWatch } from '../../stack/watch.js'
 import { type Crash, runCrashPoints } from './crash-run.js'
@@ -23,7 +24,7 @@ function readRepeats(): number {
 }
 
 const line = ({ service, step, action, ms }: Crash): string =>
-  `${service.padEnd(9)} ${step.padEnd(28)} ${action.name.padEnd(14)} ${ms === null ? 'not told this time' : `${ms} ms`}`
+  `${service.padEnd(9)} ${step.padEnd(28)} ${action.name.padEnd(14)} ${ms === null ? 'not published this time' : `${ms} ms`}`
 
 async function main(): Promise<void> {
   const repeats = readRepeats()

@@ -1,6 +1,7 @@
-// Runs crash points: finds them by doing every action once and listening, then kills a service at each, starts it again and
-// waits for the tenant in question to be right everywhere. Each service has a lane of its own, so that the wait of one (what
-// a killed process held comes again after ten seconds) is not everybody's. Ends with the whole ledger.
+// Runs crash points: finds them by running every action once with a subscription, then kills a service at each,
+// starts it again and waits until the tenant in question is right everywhere. Each service has a lane of its own, so
+// that one wait (a message that a killed process held is delivered again after ten seconds) does not delay the
+// others. Ends with the whole ledger.
 import { type ServiceName, serviceNames } from '../../stack/names.js'
 import type { Service } from '../../stack/service.js'
 import { until } from '../rig.js'
@@ -17,24 +18,27 @@ export interface Point {
 }
 
 export interface Crash extends Point {
-  /** From the kill until the tenant was right everywhere; null when the step was not told this time. */
+  /** From the kill until the tenant was right everywhere; null when the step was not published this time. */
   readonly ms: number | null
 }
 
-/** Told by whoever serves, whether or not anything is provisioned. */
-const otherInstances = /^(connection|cache)\./
+/** Published by every serving process, without any provisioning. */
+const unrelated = /^(connection|cache)\./
 const CONVERGE_MS = 60_000
-/** Where services die before another's tenants are right: who does not reach identity four times asks again in a minute. */
+/**
+ * Where services die before another's tenants are right: a service that fails to reach identity four times asks
+ * again in a minute.
+ */
 const CONVERGE_TOGETHER_MS = 120_000
-/** A step that follows from an action comes this soon after it began, and this soon after it is done. */
+/** A step that follows from an action is published this soon after its begin, and this soon after its end. */
 const REACHED_MS = 30_000
 const LATER_MS = 15_000
 
-/** Once more, if what it waited for was the process that is just being killed. */
+/** Once more, if it waited for the process that is just being killed. */
 const standUp = (process: Service): Promise<void> => process.start().catch(() => process.start())
 
 export interface CrashRunOptions {
-  /** Every service that tells a step dies there, not one of them. */
+  /** Every service that publishes a step dies there, not one of them. */
   readonly everyService?: boolean
   readonly repeats?: number
   /** How many tenants of a service may be on their way to being right when it dies again. Default 1. */
@@ -50,7 +54,7 @@ export async function runCrashPoints(
   const patience = overlap > 1 ? CONVERGE_TOGETHER_MS : CONVERGE_MS
   let count = 0
   let dead = 0
-  /** When a service stood again last: before that nobody can say that a tenant stays as it is. */
+  /** The time at which a service was last up again: before it no tenant can count as stuck. */
   let stood = 0
 
   /** @returns the id of the tenant the action is about */
@@ -63,9 +67,9 @@ export async function runCrashPoints(
     return id
   }
 
-  /** Runs every action without a fault; each step that is told for the first time is a point. */
+  /** Runs every action without a fault; each step that is published for the first time is a point. */
   async function discover(): Promise<Point[]> {
-    // What a start tells comes also after the services are ready.
+    // A start publishes steps after the services are ready, too.
     await stack.converge(patience, { purged: true })
     const points: Point[] = []
     const load: Record<ServiceName, number> = { identity: 0, employee: 0, core: 0 }
@@ -78,9 +82,9 @@ export async function runCrashPoints(
       const trace = stack.trace()
       const known = new Set(points.map(({ step }) => step))
       for (const step of new Set(serviceNames.flatMap(name => [...trace[name]]))) {
-        if (otherInstances.test(step) || known.has(step)) continue
-        const tellers = serviceNames.filter(name => trace[name].has(step)).sort((a, b) => load[a] - load[b])
-        for (const service of everyService ? tellers : tellers.slice(0, 1)) {
+        if (unrelated.test(step) || known.has(step)) continue
+        const publishers = serviceNames.filter(name => trace[name].has(step)).sort((a, b) => load[a] - load[b])
+        for (const service of everyService ? publishers : publishers.slice(0, 1)) {
           load[service]++
           points.push({ step, service, action })
         }
@@ -89,7 +93,7 @@ export async function runCrashPoints(
     return points
   }
 
-  /** Resolves when the service stands again; `settled` then tells how long its tenant took to be right. */
+  /** Resolves when the service is up again; `settled` has the time until its tenant was right. */
   async function crash(point: Point): Promise<{ settled: Promise<Crash> }> {
     const { step, service, action } = point
     const process = stack.services[service]
@@ -127,7 +131,7 @@ export async function runCrashPoints(
         onCrash?.(made)
       })
       open.add(done)
-      // It is waited for below; until then it must not pass for unhandled.
+      // It is awaited below; until then it must not count as an unhandled rejection.
       done.catch(() => {})
     }
     await Promise.all(open)

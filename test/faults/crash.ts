@@ -1,7 +1,8 @@
-// A preload (`--import`): ends its own process with SIGKILL at a named step, as a power cut would, so that product code
-// has no crash points. Steps are told on the diagnostics channels synchronously, before or after what they tell of.
-// `FAULT=<area>.<type or step>[:n]` dies at the n-th such step. `FAULT=@<folder>` looks into `<folder>/<service>` at every
-// step and takes the file away before it dies, so that exactly one process does, once. `FAULT_TRACE=<file>` lists steps.
+// A preload (`--import`): ends its own process with SIGKILL at a named step, as a power cut would, so that product
+// code has no crash points. Steps are published on the diagnostics channels synchronously, before or after the
+// change they are about. `FAULT=<area>.<type or step>[:n]` dies at the n-th such step. `FAULT=@<folder>` reads
+// `<folder>/<service>` at every step and removes the file before it dies, so that exactly one process does, once.
+// `FAULT_TRACE=<file>` lists steps.
 import { subscribe } from 'node:diagnostics_channel'
 import { appendFileSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,14 +19,14 @@ const folder = fault.startsWith('@') ? fault.slice(1) : null
 let wanted = folder === null ? fault : ''
 let seen = 0
 
-/** The step that is wanted from this service now; another one than before is counted from the beginning. */
+/** The step at which this service is to die now; a new one is counted from the beginning. */
 function wantedOf(service: string): string {
   if (folder === null) return wanted
   let now = ''
   try {
     now = readFileSync(join(folder, service), 'utf8')
   } catch {
-    // Nothing is wanted.
+    // No step is set.
   }
   if (now !== wanted) seen = 0
   wanted = now
@@ -43,7 +44,7 @@ function mine(service: string): boolean {
   }
 }
 
-function hear(message: unknown): void {
+function onStep(message: unknown): void {
   const { area, service, event } = message as PublishedStep
   const what = event.step ?? event.type
   if (what === undefined) return
@@ -54,4 +55,4 @@ function hear(message: unknown): void {
   if (mine(service)) process.kill(process.pid, 'SIGKILL')
 }
 
-if (fault || trace) for (const area of areas) if (!highVolumeAreas.has(area)) subscribe(channelName(area), hear)
+if (fault || trace) for (const area of areas) if (!highVolumeAreas.has(area)) subscribe(channelName(area), onStep)

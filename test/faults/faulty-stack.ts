@@ -1,5 +1,5 @@
-// A stack whose services can be told to die at a step: each runs with the crash preload, which looks for its order in a
-// folder of ours. Owns that folder, the trace of steps, and waiting for the ledger to be clean.
+// A stack whose services die at a step on demand: each runs with the crash preload, which reads its order from a
+// folder. Owns that folder, the trace of steps, and the wait for a clean ledger.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,14 +16,14 @@ import {
 import { auditor } from './stream-facts.js'
 
 export interface FaultyStack extends RunningStack {
-  /** The next process of this service that gets to the point dies there. */
+  /** The next process of this service that reaches the point dies there. */
   arm(service: ServiceName, point: string): void
-  /** Whether the order has not been carried out. */
+  /** Whether the order was not carried out yet. */
   armed(service: ServiceName): boolean
   disarm(service: ServiceName): void
-  /** The steps told since the last call, each once, by service. */
+  /** The steps published since the last call, each once, by service. */
   trace(): Record<ServiceName, Set<string>>
-  /** @returns the clean check; throws what still differs `ms` after this call, and after the last trouble that there was */
+  /** @returns the clean check; throws the differences that are left `ms` after this call and after the last fault */
   converge(ms: number, options?: LedgerCheckOptions, lastTrouble?: () => number): Promise<LedgerCheck>
 }
 
@@ -38,7 +38,7 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
     ...options,
     serviceEnv: {
       LOG_LEVEL: 'warn',
-      // So that what is deleted is purged within the run.
+      // So that deleted tenants are purged within the run.
       TENANT_RETENTION_DAYS: '0',
       NODE_OPTIONS: `--import=${new URL('./crash.js', import.meta.url).href}`,
       FAULT: `@${orders}`,
@@ -73,12 +73,15 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
   }
 }
 
-/** How often whoever waits asks again: a reading opens six sessions and takes a tenth of a second of a core. */
+/**
+ * The interval between readings of one waiter: a reading opens six sessions and takes a tenth of a second of a
+ * core.
+ */
 const PACE_MS = 250
 
 const readings = new WeakMap<RunningStack, Promise<LedgerReading>>()
 
-/** A reading that begins after this call, shared by all who have called by then: a dozen may wait for as many tenants. */
+/** A reading that begins after this call, shared by all callers until then: a dozen may wait for as many tenants. */
 function nextReading(stack: RunningStack): Promise<LedgerReading> {
   const coming = readings.get(stack)
   if (coming) return coming

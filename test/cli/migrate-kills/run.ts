@@ -1,6 +1,6 @@
 // `migrate` of many tenants, some of them poisoned, by processes of the operator's command that are killed at random
-// moments and gone on with as an operator would. Then every database is looked into. A violation is a tenant that is not
-// where it must be, in the registry or inside, or a last run that does not name exactly the poisoned ones.
+// moments and resumed as an operator would. Then every database is inspected. A violation is a tenant at the wrong
+// version, in the registry or inside, or a last run that does not name exactly the poisoned ones.
 import { type ChildProcess, execFile } from 'node:child_process'
 import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ export interface MigrateKillsOptions {
 
 export interface MigrateKillsVerdict {
   readonly tenants: number
-  /** How many tenants had ended at each kill. */
+  /** The number of tenants that had ended at each kill. */
   readonly killedAt: readonly number[]
   readonly migrated: number
   /** Those that the last run named. */
@@ -31,10 +31,10 @@ export interface MigrateKillsVerdict {
 
 const program = fileURLToPath(new URL('../../../cli/main.js', import.meta.url))
 const SIDE_BY_SIDE = 4
-/** About what the command needs before it touches the first tenant. */
+/** The approximate time of the command before its first tenant. */
 const START_MS = 900
 
-// Long enough in the middle for a kill to meet it, and poisoned where its first half is done.
+// Slow enough in the middle for a kill to hit it, and poisoned after its first half.
 const migration = `alter table notes add column pinned boolean not null default false;
 select pg_sleep(0.02);
 create table pins (id integer primary key);`
@@ -99,7 +99,7 @@ async function hunt(
     const goal = Math.floor(next() * most)
     const begun = await ended()
     const life = await live()
-    // Also while it starts and has touched nobody.
+    // Also while it starts, before its first tenant.
     if (goal === 0) await sleep(next() * START_MS)
     else while (life.running() && (await ended()) < begun + goal) await sleep(5)
     await sleep(next() * 30)
@@ -116,7 +116,7 @@ async function hunt(
   if (named.join() !== poisoned.join()) violations.push(`named were ${named}, poisoned ${poisoned}`)
   const runs = await central`select state from migration_runs`
   if (runs.map(({ state }) => state).join() !== 'done') violations.push(`the runs are ${JSON.stringify(runs)}`)
-  progress.begin('looking into databases', count)
+  progress.begin('inspecting databases', count)
   const wrong = await judge(tenancy, new Set(poisoned), progress)
   return {
     tenants: count,
@@ -127,7 +127,7 @@ async function hunt(
   }
 }
 
-/** Clones of the template with a row each: what `migrate` looks at, without what makes a tenant one that is served. */
+/** Clones of the template with a row each: the parts that `migrate` reads, without the parts of a served tenant. */
 async function makeTenants(
   { fleet: { central } }: OperatorTenancy,
   ids: readonly string[],
