@@ -207,7 +207,7 @@ t.test('examples import what their readers can install: the package by its name,
   t.same(found, [])
 })
 
-t.test('one service never imports another, and what they share imports none of them', async t => {
+t.test('one service never imports another, and their shared files import none of them', async t => {
   const files = (sources.services ?? []).map(({ file }) => file)
   const services = new Set(files.filter(file => file.endsWith('/main.ts')).map(file => file.split('/')[1]))
   const found = offences(sources.services ?? [], (source, to) => {

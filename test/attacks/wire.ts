@@ -36,7 +36,7 @@ export async function send(port: number, request: Request): Promise<Answer> {
   socket.setEncoding('latin1').on('data', chunk => {
     text += chunk
   })
-  // A server that refuses early resets what is still being sent; its answer counts.
+  // A server that refuses early resets the rest of the request; its answer counts.
   socket.on('error', () => {})
   socket.write(`${head.join('\r\n')}\r\n\r\n${body ?? ''}`, 'latin1')
   await once(socket, 'close')

@@ -90,7 +90,7 @@ async function stackAt(t: Test, folder: string, bin?: string) {
   return { stack, done }
 }
 
-/** Makes one when there is a body. @returns its status, or what is listed */
+/** Creates one when there is a body. @returns its status, or the list */
 async function departments(stack: RunningStack, body?: object): Promise<unknown> {
   const response = await fetch(new URL('/api/departments', stack.info.services.core.url), {
     method: body ? 'POST' : 'GET',

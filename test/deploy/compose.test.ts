@@ -388,7 +388,7 @@ t.test('a superuser’s password reaches its instance and its init, and no servi
   }
 })
 
-t.test('deploy/secrets.sh makes every file of compose.yaml, and keeps what is there', async t => {
+t.test('deploy/secrets.sh makes every file of compose.yaml, and keeps existing ones', async t => {
   const folder = makeSecrets(t)
   const read = () =>
     Object.entries(compose.secrets).map(([name, { file }]) => [name, readFileSync(join(folder, file), 'utf8')])

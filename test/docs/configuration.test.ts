@@ -58,7 +58,7 @@ t.test('.env.example has every variable with its default below a line of comment
   t.same(written, wanted)
 })
 
-t.test('.env.example gives what an empty environment gives', async t => {
+t.test('.env.example gives the same settings as an empty environment', async t => {
   const example = parseEnv(readFileSync('.env.example', 'utf8')) as Record<string, string>
   t.same(readEnvironment(example), readEnvironment({}))
 })

@@ -67,7 +67,7 @@ t.test('on real servers', async t => {
         ])
       }
       t.match(await ask('unknown'), { statusCode: 404, body: { code: 'TENANT_NOT_FOUND' } })
-      t.match(app.tenants.connectionInfo(), { inUse: 0, waiting: 0 }, 'every connection is back')
+      t.match(app.tenants.connectionInfo(), { inUse: 0, waiting: 0 }, 'every connection is returned')
     })
   }
 })

@@ -122,7 +122,7 @@ t.test('a server frozen for long is a lost connection, and the next event after 
   t.ok(count(reports, 'disconnected') >= 1)
 })
 
-t.test('a connection that the client closed for good is replaced and consuming goes on', async t => {
+t.test('a connection that the client closed for good is replaced and consuming continues', async t => {
   const { nats, events, handled, reports } = await rig(t)
   await events.client().close()
   t.ok((await until('consuming again', () => count(reports, 'consuming') === 2)) < 5000)

@@ -7,7 +7,7 @@ const help = `Usage: npm run chaos -- [--tenants N] [--kills M] [--seed S] [--wi
   --tenants N   tenants to make, change and delete (default 100)
   --kills M     SIGKILLs, to the services, a replica, NATS, Redis and each PostgreSQL (default 30)
   --seed S      of the random decisions (default 1)
-  --wipe-nats   NATS comes back without what it had stored
+  --wipe-nats   NATS restarts without its store
   --json        ends with one line of JSON
 `
 

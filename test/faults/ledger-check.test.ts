@@ -62,9 +62,9 @@ const damages: readonly Damage[] = [
     named: /the registry says tenant_acme_employee is at schema 0/,
   },
   {
-    done: `insert into tenants (id, name) values ('stranger', 'Stranger')`,
-    undone: `delete from tenants where id = 'stranger'`,
-    named: /employee has stranger, which identity does not/,
+    done: `insert into tenants (id, name) values ('unlisted', 'Unlisted')`,
+    undone: `delete from tenants where id = 'unlisted'`,
+    named: /employee has unlisted, which identity does not/,
   },
   {
     done: `update outbox set refused_at = now()`,

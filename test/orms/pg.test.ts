@@ -1,4 +1,4 @@
-// The pool in the shape of `pg`, beside `pg` itself on the same database: what one gives, the other gives.
+// The pool in the shape of `pg`, compared with `pg` itself on the same database.
 import pg from 'pg'
 import Cursor from 'pg-cursor'
 import QueryStream from 'pg-query-stream'
@@ -205,7 +205,7 @@ t.test('a transaction by its statements', async t => {
       table: 'notes',
     })
     await client.query('ROLLBACK TO SAVEPOINT one')
-    t.same((await sql`select from notes where body = 'kept'`).length, 0, 'nothing is seen outside before the end')
+    t.same((await sql`select from notes where body = 'kept'`).length, 0, 'no row is visible outside before the end')
     t.equal((await client.query('COMMIT')).command, 'COMMIT')
     client.release()
     t.same((await sql`select from notes where body = 'kept'`).length, 1)
@@ -242,7 +242,7 @@ t.test('a cursor and a stream read in batches', async t => {
       numbers.push((row as { n: number }).n)
     }
     t.equal(numbers.length, 500)
-    t.same((await client.query('select 1 as a')).rows, [{ a: 1 }], 'the client goes on')
+    t.same((await client.query('select 1 as a')).rows, [{ a: 1 }], 'the client keeps working')
     client.release()
   })
 })
@@ -275,9 +275,9 @@ t.test('a session is as new for the next, and closed when it is released with an
     await kept.query('select 1')
     await kept.query('commit')
     kept.release()
-    t.equal((await pool.query(state)).rows[0].pid, before.pid, 'one that left nothing behind is used again')
+    t.equal((await pool.query(state)).rows[0].pid, before.pid, 'one without session state is used again')
     const spoilt = await pool.connect()
-    spoilt.release(new Error('of its user'))
+    spoilt.release(new Error('a failure of its user'))
     t.not((await pool.query(state)).rows[0].pid, before.pid)
     const pending = await pool.connect()
     const late = pending.query('select pg_sleep(10)')
@@ -286,7 +286,7 @@ t.test('a session is as new for the next, and closed when it is released with an
   })
 })
 
-t.test('what a lease does not allow has the codes of `request.sql`', async t => {
+t.test('calls that a lease does not allow have the codes of `request.sql`', async t => {
   await ours(async pool => {
     await t.rejects(pool.query('begin'), { code: 'TENANT_STATEMENT_REFUSED' }, 'it would have a session for itself')
     await t.rejects(pool.query('set local work_mem = 64'), { code: 'TENANT_STATEMENT_REFUSED' })
@@ -297,7 +297,7 @@ t.test('what a lease does not allow has the codes of `request.sql`', async t => 
     const client = await pool.connect()
     await t.rejects(client.query('select lo_create(0)'), { code: 'TENANT_STATEMENT_REFUSED' })
     await t.rejects(client.query('copy notes (body) from stdin'), { code: 'TENANT_CLIENT_METHOD' })
-    await t.rejects(client.query('select 1'), { code: 'TENANT_CLIENT_METHOD' }, 'its connection is gone')
+    await t.rejects(client.query('select 1'), { code: 'TENANT_CLIENT_METHOD' }, 'its connection was returned')
     client.release()
     t.same((await pool.query('select 1 as a')).rows, [{ a: 1 }])
   })
@@ -349,7 +349,7 @@ t.test('a connection that is lost costs its statement an error, and never the pr
     const idle = await pool.connect()
     const { rows: again } = await idle.query('select pg_backend_pid() as pid')
     await theirs.query('select pg_terminate_backend($1)', [again[0].pid])
-    await t.rejects(idle.query('select 1'), { code: 'TENANT_DATABASE_UNAVAILABLE' }, 'nobody listens for `error`')
+    await t.rejects(idle.query('select 1'), { code: 'TENANT_DATABASE_UNAVAILABLE' }, 'without a listener for `error`')
     idle.release()
     t.same((await pool.query('select 1 as a')).rows, [{ a: 1 }])
 
@@ -405,7 +405,7 @@ t.test('connections count in the budget, and a wait for one ends in TENANT_BUSY'
   })
 })
 
-t.test('what is no client is refused', async t => {
+t.test('a pool of another client, or with an unknown option, is refused', async t => {
   t.throws(() => new Pool({} as never), { code: 'CONFIGURATION_INVALID' })
   t.throws(() => new Pool({ tenants: app.tenants, max: 3 } as never), { code: 'CONFIGURATION_INVALID' })
   await t.rejects(new Pool({ sql: theirs as never }).connect(), { code: 'CONFIGURATION_INVALID' })

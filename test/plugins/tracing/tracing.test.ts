@@ -73,7 +73,7 @@ t.test('traces', async t => {
     )
   })
 
-  await t.test('with a spare too: what the database itself writes down carries the trace', async t => {
+  await t.test('with a spare too: the row that the database writes carries the trace', async t => {
     const keeper = await made.service('employee', { nats: nats.url, spares: 1 })
     await employee.close()
     await until('a spare', 30_000, async () => (await keeper.tenants.figures()).stored?.spares === 1)

@@ -1,10 +1,10 @@
-// What a URL can only carry as text, as the routes' schemas want it.
+// Values that a URL can only hold as text, converted to the types of the routes' schemas.
 import Fastify from 'fastify'
 import t from 'tap'
 import { Type } from '../../../events/json-schema.js'
 import { compileRequest } from '../../../services/http/validation.js'
 
-t.test('a number or a boolean of a URL is one, and what is none is refused', async t => {
+t.test('a number or a boolean of a URL is converted, and an invalid one is refused', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
   app.setValidatorCompiler(compileRequest)

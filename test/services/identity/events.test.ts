@@ -102,7 +102,7 @@ t.test('the live view of tenants', async t => {
     await restored.leave()
   })
 
-  await t.test('is for the operator alone, and refuses what is malformed', async t => {
+  await t.test('is for the operator alone, and refuses malformed requests', async t => {
     t.match((await app.inject({ url: '/api/tenants/events' })).json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
     t.match((await call('GET', '/api/tenants/events?tenant=Bad')).json(), { code: 'TENANT_ID_INVALID' })
     const place = await admin(app, { 'last-event-id': 'x' })('GET', '/api/tenants/events')

@@ -75,8 +75,8 @@ t.test('the first user of a tenant', async t => {
       statusCode: 400,
       code: 'TENANT_ID_INVALID',
     })
-    const stranger = await app.inject({ method: 'POST', url: '/api/tenants/bare/users', payload: ada })
-    t.match(stranger.json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
+    const anonymous = await app.inject({ method: 'POST', url: '/api/tenants/bare/users', payload: ada })
+    t.match(anonymous.json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
   })
 
   await t.test('is made once though it is tried again after a crash between making and forgetting', async t => {

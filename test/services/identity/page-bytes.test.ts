@@ -3,7 +3,7 @@ import t from 'tap'
 import { until } from '../../rig.js'
 import { asAdmin, serviceRig } from '../rig.js'
 
-/** 62 kB each, which is nearly as much as the API takes. */
+/** 62 kB each, which is nearly as much as the API accepts. */
 const TENANTS = 150
 
 t.test('tenants with large settings', async t => {
@@ -16,7 +16,7 @@ t.test('tenants with large settings', async t => {
       select string_agg(md5(g::text || h), '') from generate_series(1, 1900) h)), 'suspended', 'ready'
     from generate_series(1, ${TENANTS}) g`
 
-  await t.test('a page of the list ends at about 1 MB, and its cursor leads on', async t => {
+  await t.test('a page of the list ends at about 1 MB, and its cursor continues there', async t => {
     const seen: string[] = []
     let after = ''
     do {
@@ -34,7 +34,7 @@ t.test('tenants with large settings', async t => {
     t.equal(new Set(seen).size, TENANTS, 'none twice')
   })
 
-  await t.test('a page that is full and the last has no next', async t => {
+  await t.test('a full last page has no next', async t => {
     const page = await identity.inject({ url: `/api/tenants?limit=1&lifecycle=active`, headers: asAdmin })
     t.match(page.json(), { items: [], next: null })
     await identity.tenants.create({ id: 'small', name: 'Small' })
@@ -42,7 +42,7 @@ t.test('tenants with large settings', async t => {
     t.match(one.json(), { items: [{ id: 'small' }], next: null })
   })
 
-  await t.test('a client that comes back to all of them gets them, more than it may be behind', async t => {
+  await t.test('a client that reconnects gets all of them, beyond the limit of its backlog', async t => {
     const leave = new AbortController()
     const response = await fetch(`${url}/api/tenants/events`, {
       headers: { ...asAdmin, 'last-event-id': '0' },
@@ -66,9 +66,9 @@ t.test('tenants with large settings', async t => {
       .finally(() => {
         over = true
       })
-    await until('all came, or the stream is over', 120_000, () => over || seen.size > TENANTS)
+    await until('all are received, or the stream is over', 120_000, () => over || seen.size > TENANTS)
     t.equal(seen.size, TENANTS + 1)
-    t.notOk(over, 'and the stream goes on')
+    t.notOk(over, 'and the stream continues')
     leave.abort()
     await reading
   })

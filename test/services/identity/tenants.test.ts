@@ -31,7 +31,7 @@ t.test('the tenants of an identity service without subscribers', async t => {
     t.same((await call('GET', response.headers.location as string)).json(), tenant)
   })
 
-  await t.test('a client that waits in vain gets 202 after that time', async t => {
+  await t.test('a client whose wait ends without a ready tenant gets 202 after that time', async t => {
     const begun = performance.now()
     const response = await admin(app, { prefer: 'wait=1' })('POST', '/api/tenants', { name: 'Slow' })
     t.equal(response.statusCode, 202)

@@ -112,16 +112,16 @@ t.test('without NATS and Redis', async t => {
   await t.test('a tenant that identity does not know is reported once and left unchanged', async t => {
     const central = look('employee', 'employee_central')
     await central`
-      insert into tenants (id, name, version, created_at) values ('stranger', 'Who?', 3, now() - interval '1 hour')`
+      insert into tenants (id, name, version, created_at) values ('unlisted', 'Unlisted', 3, now() - interval '1 hour')`
     await central`insert into tenants (id, name) values ('fresh', 'A request')`
     const seen = () => steps('employee').filter(event => event.type === 'drift' && event.kind === 'unknown_tenant')
     await until('the drift is reported', 20_000, () => seen().length > 0)
     const passes = () => steps('employee').filter(event => event.type === 'pass' && event.everything).length
     const before = passes()
     await until('two more passes', 20_000, () => passes() >= before + 2)
-    t.match(seen(), [{ id: 'stranger', action: 'reported' }])
+    t.match(seen(), [{ id: 'unlisted', action: 'reported' }])
     t.equal(seen().length, 1)
-    t.match(await row('stranger'), { version: 3 })
+    t.match(await row('unlisted'), { version: 3 })
   })
 
   await t.test('an unreadable row is reported, blocks no other, and is not lost behind the cursor', async t => {

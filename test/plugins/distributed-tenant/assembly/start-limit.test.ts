@@ -1,5 +1,5 @@
-// A start that takes longer than Fastify's `pluginTimeout`: the plugin's own error comes first, with the step and the cure, and
-// also when a database does not let its connections go.
+// A start that takes longer than Fastify's `pluginTimeout`: the plugin's own error comes first, with the step and
+// the cure, also when a database does not close its connections.
 import Fastify from 'fastify'
 import t from 'tap'
 import { limitStart } from '../../../../plugins/distributed-tenant/assembly/start-limit.js'
@@ -8,7 +8,7 @@ import { notes, rig, roleSecret, until } from '../../../rig.js'
 
 const never = new Promise<void>(() => {})
 
-t.test('a start that waits for a lock ends with our error, and leaves no connection', async t => {
+t.test('a start that waits for a lock ends with the plugin’s error, and leaves no connection', async t => {
   const { database, look } = await rig(t, ['employee'])
   const central = look('employee', 'employee_central')
   const locked = await central.reserve()
@@ -38,7 +38,7 @@ t.test('a start that waits for a lock ends with our error, and leaves no connect
   })
 })
 
-t.test('a failure is not held up by parts that close slowly', async t => {
+t.test('a failure is not delayed by parts that close slowly', async t => {
   const app = Fastify({ pluginTimeout: 1_000 })
   app.register(async scope =>
     limitStart(scope.initialConfig.pluginTimeout)({

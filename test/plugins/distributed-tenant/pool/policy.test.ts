@@ -159,7 +159,7 @@ t.test('the next move', async t => {
     const busy = slot('busy', { size: 2, live: 2, inUse: 2, uses: 4_000, lentAt: now - 5 })
     t.same(nextMove(state({ waiting: [cold], idle: [only], others: [busy] }), now), { type: 'evict', victim: only })
   })
-  await t.test('evicts first what a key with others has not needed for long, however busy it once was', async t => {
+  await t.test('evicts first a connection that its key has not needed for long, however busy it once was', async t => {
     const only = resting(slot('only', { size: 1, live: 1, uses: 2 }), now - 5)
     const rich = { size: 5, live: 5, uses: 4_000 }
     const taken = (victim: PooledConnection<null>) => nextMove(state({ waiting: [cold], idle: [victim, only] }), now)

@@ -22,7 +22,7 @@ t.test('claims to share', async t => {
     t.ok(claim(sql`select a from b where c = ${1} and d = ${'x'} and e = ${true} and f = ${null}`))
     t.ok(claim(sql`select ${new Date()}::timestamptz, ${10n as never}::int8`))
   })
-  await t.test('nothing that writes, locks a row, or leaves something behind', async t => {
+  await t.test('no statement that writes, locks a row, or leaves session state', async t => {
     for (const query of [
       sql`insert into a values (1)`,
       sql`update a set b = 1`,
@@ -42,7 +42,7 @@ t.test('claims to share', async t => {
       t.equal(claim(query), null, (query as unknown as DriverQuery).strings.join('?'))
     }
   })
-  await t.test('nothing with a value whose serialization can fail, or that becomes text', async t => {
+  await t.test('no statement with a value whose serialization can fail, or that becomes text', async t => {
     t.equal(claim(sql`select ${undefined as never}`), null)
     t.equal(claim(sql`select ${new Date(Number.NaN)}::date`), null)
     t.equal(claim(sql`select ${sql.json({})}`), null)
@@ -53,7 +53,7 @@ t.test('claims to share', async t => {
     t.equal(claim(sql`select 1 ${sql`where true`}`), null)
     t.equal(claim(sql`select ${'x'.repeat(10_000)}`), null)
   })
-  await t.test('nothing that is read or run in another way', async t => {
+  await t.test('no statement that is read or run in another way', async t => {
     t.equal(claim(sql`select 1`.simple()), null)
     t.equal(claim((sql`select 1` as never as { describe(): unknown }).describe()), null)
   })

@@ -64,7 +64,7 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
   await servers.nats.restart()
   await writing
   const { central } = replicas[0]
-  await until('nothing waits', 120_000, async () => {
+  await until('no row waits', 120_000, async () => {
     const [row] = await sql`select count(*)::int as rows from outbox where published_at is null`
     return row?.rows === 0
   })

@@ -39,7 +39,7 @@ t.test('deadlines', async t => {
     t.same(expired, ['first', 'last'])
   })
 
-  await t.test('begin anew for what is put in again, and after a rest', async t => {
+  await t.test('begin anew for an entry that is added again, and after a pause', async t => {
     const deadlines = createDeadlines(20)
     const again = one('again')
     const other = one('other')

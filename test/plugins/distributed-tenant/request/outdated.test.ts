@@ -51,7 +51,7 @@ t.test('tenants whose schema is behind the release', async t => {
     t.equal(await status(older, 'acme'), 200, 'a schema ahead of the release is served')
   })
 
-  await t.test('are refused again when their migration is taken back', async () => {
+  await t.test('are refused again when their migration is undone', async () => {
     const { run } = await migrateFleet(fleet)
     await until('globex is served', 2_000, async () => (await status(refusing, 'globex')) === 200)
     await rollBackRun(fleet, run?.id ?? '')
