@@ -56,6 +56,11 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   ])
 
   const drifts = counter('fdt_drift_total', 'Drift that a comparison found, by what was done about it.', ['action'])
+  const incarnations = counter(
+    'fdt_other_incarnation_total',
+    'Tenants whose database was found to be of an earlier tenant of their id.',
+    [],
+  )
 
   // A counter that was never incremented is 0, so that the first time is an increase.
   for (const pool of ['tenant', 'central', 'provisioning']) {
@@ -82,8 +87,10 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
         onEvents(step.event)
         return
       case 'reconcile':
-        if (step.event.type === 'drift') drifts.labels(step.event.action).inc()
-        else if (step.event.type === 'identity_unreachable') failures.labels('identity').inc()
+        if (step.event.type === 'drift') {
+          drifts.labels(step.event.action).inc()
+          if (step.event.kind === 'other_incarnation') incarnations.inc()
+        } else if (step.event.type === 'identity_unreachable') failures.labels('identity').inc()
         onNamed(step)
         return
       case 'relay':

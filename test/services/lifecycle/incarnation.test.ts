@@ -127,6 +127,9 @@ t.test('an identity set back gives an id away again', async t => {
         { kind: 'other_incarnation', action: 'reported' },
       ].slice(0, 1),
     )
+    // What the alert TenantOtherIncarnation asks for.
+    const metrics = await employee.inject('/metrics')
+    t.match(metrics.body, /^fdt_other_incarnation_total\{service="employee"\} [1-9]/m)
     await until('the ledger has it', 30_000, async () => {
       const output = await ledger('acme')
       return output.identity === 'foreign' && output.employee === 'foreign'
