@@ -101,7 +101,11 @@ export async function rig(
     servers,
     database,
     async app(service, options = {}, prepare, before) {
-      const app = Fastify({ logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false })
+      // A start takes as long as a busy machine needs.
+      const app = Fastify({
+        pluginTimeout: 0,
+        logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false,
+      })
       apps.push(app)
       await before?.(app)
       await app.register(distributedTenant, settled(service, options))

@@ -4,9 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { StartTimeout } from '../errors.js'
 
 /** Shares of `pluginTimeout` after which each must be over. The rest is for a plugin that registers ours. */
-const WAITING = 0.7
-const PREPARING = 0.8
-const CLOSING = 0.9
+const WAITING = 0.8
+const PREPARING = 0.9
+const CLOSING = 0.95
 
 export interface StartProgress {
   /** How long to wait for a database that is not there yet, in milliseconds. */

@@ -26,7 +26,7 @@ t.test('a start that waits for a lock ends with the plugin’s error, and leaves
   })
   await t.rejects(Promise.resolve(app.ready()), {
     code: 'START_TIMEOUT',
-    message: /within 1\.6 s .*while the central database employee_central .*pluginTimeout: 60_000/,
+    message: /within 1\.8 s .*while the central database employee_central .*pluginTimeout: 60_000/,
   })
   await locked`select pg_advisory_unlock_all()`
   locked.release()
