@@ -185,6 +185,8 @@ t.test('looking a tenant up', async t => {
       ['10 MB', sealed({ name: 'x'.repeat(10_000_000) }), 'oversized'],
       ['an older revision', sealed({ revision: 1, lifecycle: 'suspended' }), 'outdated'],
       ['one put back after an hour', sealed({ at: right.at - hour, lifecycle: 'deleted' }), 'outdated'],
+      ['one of another history', sealed({ history: 'another', revision: 1e9, lifecycle: 'suspended' }), 'outdated'],
+      ['no history', sealed({ history: undefined, revision: 1e9, lifecycle: 'suspended' }), 'outdated'],
       ['no time', sealed({ at: undefined, name: 'Old' }), 'outdated'],
       ['no schema version', sealed({ name: 'Old', schemaVersion: undefined }), 'outdated'],
       ['a schema version that is none', sealed({ schemaVersion: '1' }), 'garbage'],

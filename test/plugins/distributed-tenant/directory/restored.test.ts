@@ -1,0 +1,68 @@
+// A central database that was set back to an older state: what Redis holds from before, with higher revisions, is not believed.
+import type { FastifyInstance } from 'fastify'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
+import { rig, until } from '../../../rig.js'
+
+t.test('an entry from before the central database was restored', async t => {
+  const { app: build, look, servers } = await rig(t, ['employee'])
+  const seen: PublishedStep[] = []
+  t.teardown(subscribe(step => seen.push(step), undefined, ['lookup']))
+  const client = new Redis(servers.redis.url)
+  t.teardown(() => client.disconnect())
+  const server = look('employee')
+
+  /** One that believes Redis. */
+  const trusting = async () => {
+    seen.length = 0
+    const app = await build('employee', { redis: servers.redis.url }, one =>
+      one.get('/who', { config: { tenant: 'required' } }, async request => request.tenant),
+    )
+    await until('Redis is trusted', 20_000, () =>
+      seen.some(({ area, event }) => area === 'lookup' && event.type === 'remote_trusted'),
+    )
+    await until('Redis answers', 20_000, async () => (await app.tenants.health()).cache.status === 'up')
+    return app
+  }
+  const who = async (app: FastifyInstance) =>
+    (await app.inject({ url: '/who', headers: { 'hrms-client-id': 'acme' } })).json()
+  const source = () =>
+    seen.flatMap(({ area, event }) => (area === 'lookup' && event.type === 'lookup' ? [event.source] : [])).at(-1)
+  const key = 'fdt:v1:employee:acme'
+
+  const first = await trusting()
+  await first.tenants.create({ id: 'acme', name: 'Acme' })
+  await first.close()
+  await server`create database earlier template employee_central owner employee_service`
+
+  const second = await trusting()
+  await second.central`update tenants set name = 'Later' where id = 'acme'`
+  await until('the change is known', 20_000, async () => (await who(second)).name === 'Later')
+  await client.del(key)
+  await second.close()
+  const third = await trusting()
+  t.match(await who(third), { name: 'Later' })
+  await until('Redis has it', 20_000, () => client.exists(key))
+  const before = await client.getBuffer(key)
+  await third.close()
+
+  const fourth = await trusting()
+  t.match(await who(fourth), { name: 'Later' })
+  t.equal(source(), 'remote', 'as long as nothing is restored it is believed')
+  await fourth.close()
+
+  await server`alter database employee_central rename to later`
+  await server`alter database earlier rename to employee_central`
+  const restored = await trusting()
+  t.same(await client.getBuffer(key), before, 'it is there')
+  t.match(await who(restored), { name: 'Acme' })
+  t.equal(source(), 'registry')
+
+  await t.test('is replaced, although its revision is higher', async t => {
+    await until('written', 20_000, async () => !(await client.getBuffer(key))?.equals(before as Buffer))
+    const other = await trusting()
+    t.match(await who(other), { name: 'Acme' })
+    t.equal(source(), 'remote')
+  })
+})
