@@ -3,9 +3,9 @@
 // If the server is down: status() reports it at once, nothing is queued, attempts go on with jitter.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type NatsConnection } from 'nats'
+import { pause } from '../timing/pause.js'
 import { type Address, parseAddress } from './address.js'
 import { EventsUnavailable } from './failures.js'
-import { pause } from './pause.js'
 import { describe, guardReport, type Report } from './report.js'
 import { inboxOf, isServiceName } from './subjects.js'
 import { serverCheck } from './tls.js'

@@ -4,6 +4,9 @@
 // If the server is down: the loop waits, reports and retries.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NatsConnection } from 'nats'
+import { backoffMs } from '../timing/backoff.js'
+import { pause } from '../timing/pause.js'
+import { every, guarded } from '../timing/timers.js'
 import type { EventsConnection } from './connection.js'
 import { obtainConsumer } from './consumer-requests.js'
 import type { DeadLetter } from './dead-letters.js'
@@ -12,12 +15,10 @@ import { type DurableOptions, ensureConsumer } from './durable.js'
 import { EventsUnavailable } from './failures.js'
 import { createLanes } from './lanes.js'
 import type { Parsed } from './messages.js'
-import { pause } from './pause.js'
 import { pull } from './pull.js'
 import { describe, type Ensured, guardReport, type Report } from './report.js'
 import { ensureStream, type StreamOptions, type StreamState, streamState } from './stream.js'
 import { STREAM } from './subjects.js'
-import { every, guarded } from './timers.js'
 
 export interface ConsumeOptions<E extends { id: string }> extends DurableOptions {
   connection: EventsConnection
@@ -147,8 +148,7 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
         else if (connection.status() === 'closed') throw new EventsUnavailable('the connection was closed')
       } catch (error) {
         if (stopping.signal.aborted) return
-        const longest = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures++, 8))
-        const retryInMs = Math.round(longest * (0.5 + Math.random() / 2))
+        const retryInMs = backoffMs({ firstMs: FIRST_PAUSE_MS, longestMs: LONGEST_PAUSE_MS }, failures++)
         lastError = describe(error)
         phase = 'waiting'
         report({ type: 'consume_failed', durable, error: lastError, retryInMs })

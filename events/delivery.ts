@@ -1,7 +1,9 @@
 // One delivered message, until it is answered: parsed, handled, then exactly one of ack, nak or term.
 // Invariant: nothing is acknowledged before its effect is done or its dead letter is stored. A message of a stream that
 // was since deleted is never answered: the new stream counts from 1 again, and the answer would acknowledge another event.
+
 import { headers as createHeaders, type JsMsg, type NatsConnection } from 'nats'
+import { backoffMs } from '../timing/backoff.js'
 import { DeadEvent, type DeadLetter } from './dead-letters.js'
 import { headerRecord } from './headers.js'
 import type { Parsed } from './messages.js'
@@ -48,10 +50,8 @@ export interface Delivery {
 }
 
 /** 1 s, doubling to 30 s, with a fifth of it at random either way so that retries do not come together. */
-export function defaultRetryDelay(deliveryCount: number): number {
-  const base = Math.min(30_000, 1000 * 2 ** Math.min(deliveryCount - 1, 10))
-  return Math.round(base * (0.8 + Math.random() * 0.4))
-}
+export const defaultRetryDelay = (deliveryCount: number): number =>
+  backoffMs({ firstMs: 1_000, longestMs: 30_000 }, deliveryCount - 1)
 
 export function createDelivery<E extends { id: string }>(
   rules: DeliveryRules<E>,

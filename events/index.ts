@@ -55,5 +55,4 @@ export {
   tenantsDurable,
 } from './subjects.js'
 export { isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from './tenant-id.js'
-export { every, guarded, later } from './timers.js'
 export { compileValidator, type Validator } from './validator.js'

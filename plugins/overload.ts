@@ -6,7 +6,7 @@ import { getHeapStatistics } from 'node:v8'
 import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { every } from '../events/timers.js'
+import { every } from '../timing/timers.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

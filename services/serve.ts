@@ -3,13 +3,13 @@
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
-import { every } from '../events/timers.js'
 import {
   ConfigurationInvalid,
   type Environment,
   parseServiceName,
   readEnvironment,
 } from '../plugins/distributed-tenant/index.js'
+import { every } from '../timing/timers.js'
 import type { ServerLimits, ServiceOptions } from './create-service.js'
 
 export interface ProcessOptions {

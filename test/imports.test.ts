@@ -4,15 +4,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-const product = ['events', 'plugins', 'orms', 'services', 'operations', 'cli'] as const
+const product = ['timing', 'events', 'plugins', 'orms', 'services', 'operations', 'cli'] as const
 const beside = ['stack', 'bench', 'examples', 'test'] as const
 
 /** The folders that a top folder may import, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
-  events: [],
-  plugins: ['events'],
+  timing: [],
+  events: ['timing'],
+  plugins: ['timing', 'events'],
   orms: ['plugins'],
-  services: ['events', 'plugins'],
+  services: ['timing', 'events', 'plugins'],
   operations: ['events', 'plugins'],
   cli: ['events', 'plugins', 'operations'],
 }
@@ -236,7 +237,7 @@ t.test('the environment is read where it is listed, and nowhere else', async t =
 })
 
 /** Timers whose own work cannot fail, or guards itself. */
-const ownTimers = ['events/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts']
+const ownTimers = ['timing/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts']
 
 /** Calls that a timer may make directly: they settle a promise, close a socket, or guard their work. */
 const harmless = [

@@ -5,7 +5,7 @@
 import createError from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { every } from '../../events/timers.js'
+import { every } from '../../timing/timers.js'
 import { endWithSocket, separateTypes, subscribe } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import { createRepeats } from './repeats.js'

@@ -2,7 +2,7 @@
 // source (an address or a database) in a window is written as it is, the others are counted and become one row at the window's
 // end. Invariant: memory and rows of a window are bounded: sources beyond the bound share one count for each kind and result.
 import { normalizeIP } from '@fastify/rate-limit'
-import { later } from '../../events/timers.js'
+import { later } from '../../timing/timers.js'
 import { type AuditRecord, plainText } from './rows.js'
 
 export interface RepeatsOptions {

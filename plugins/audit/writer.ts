@@ -2,7 +2,7 @@
 // Invariants: the buffer is bounded; rows that did not fit are counted and become one row (`gap`); a write that failed is
 // repeated unchanged. If the central database is down: rows wait; after its deadline the sink counts as stuck, and calls that
 // need a row (admin routes) are refused.
-import { guarded } from '../../events/timers.js'
+import { guarded } from '../../timing/timers.js'
 import type { SqlClient } from '../distributed-tenant/index.js'
 import { type AuditRecord, type AuditRow, type Chain, createChain } from './rows.js'
 import { moveInbox, writeRows } from './store.js'

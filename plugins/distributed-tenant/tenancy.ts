@@ -29,11 +29,12 @@ import { createHealth, type HealthQuestions } from './monitoring/health.js'
 import { createFigures } from './monitoring/stats.js'
 import { tenantDatabaseName } from './names.js'
 import type { ApplyOptions } from './provisioning/apply-event.js'
-import { createAttempt, type Retries, startRetries } from './provisioning/attempt.js'
+import { createAttempt } from './provisioning/attempt.js'
 import { closeConnectionsOfDeleted } from './provisioning/close-deleted.js'
 import { createHandler, type Streams, startStreams } from './provisioning/messaging.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
 import { completeRows, type Purger } from './provisioning/purge.js'
+import { startRetries } from './provisioning/retry-loop.js'
 import { createSource, type Source } from './provisioning/tenant-source.js'
 import { createDriftReport } from './reconciliation/drift.js'
 import { createFeed, type Feed } from './reconciliation/feed-client.js'
@@ -195,7 +196,7 @@ export function createTenancy(settings: Settings): Tenancy {
   const unheard = pools.placements?.listen(notifications, id => {
     void pools.tenants.evict(tenantDatabaseName(id, settings.service))
   })
-  let retries: Retries | null = null
+  let retries: ReturnType<typeof startRetries> | null = null
   let reconciler: Reconciler | null = null
   let streams: Streams | null = null
   const figures = createFigures({

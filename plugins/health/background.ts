@@ -1,7 +1,7 @@
 // The periodic health check: every interval, with a log line when a part goes down or comes back.
 // It keeps no process alive and ends with it.
 import type { FastifyInstance } from 'fastify'
-import { every } from '../../events/timers.js'
+import { every } from '../../timing/timers.js'
 import type { TenancyHealth } from '../distributed-tenant/index.js'
 import type { Monitor } from './monitor.js'
 

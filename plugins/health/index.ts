@@ -3,7 +3,7 @@
 // Invariant: addresses, counts and reasons are only for requests that `details` accepts, in every environment.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { every } from '../../events/timers.js'
+import { every } from '../../timing/timers.js'
 import type { TenantProbe } from '../distributed-tenant/index.js'
 import { TenantNotFound } from '../distributed-tenant/index.js'
 import '../overload.js'

@@ -1,6 +1,8 @@
 // The rate limit of a costly check: one at a time, its answer kept for a while, shared by all requests.
 // Invariant: a check that fails or hangs has an answer too, the one given for that case.
 
+import { within } from '../../timing/deadline.js'
+
 export interface Monitor<T> {
   /** An answer no older than `freshMs`. Never rejects. */
   current(): Promise<T>
@@ -25,7 +27,9 @@ export function createMonitor<T>(ask: (deadlineMs: number) => Promise<T>, option
   let last: { at: number; answer: T } | undefined
 
   async function observe(): Promise<T> {
-    const answer = await within(deadlineMs + GRACE_MS, ask(deadlineMs)).catch(error => {
+    const answer = await within(deadlineMs + GRACE_MS, ask(deadlineMs), () => {
+      throw new Error(`the check took longer than ${deadlineMs + GRACE_MS} ms`)
+    }).catch(error => {
       onFailure(error)
       return failed
     })
@@ -40,17 +44,5 @@ export function createMonitor<T>(ask: (deadlineMs: number) => Promise<T>, option
       running ??= observe()
       return running
     },
-  }
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`the check took longer than ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([promise, deadline])
-  } finally {
-    clearTimeout(timer)
   }
 }

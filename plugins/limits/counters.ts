@@ -2,7 +2,7 @@
 // sent there ten times a second, and its answer has the counts of the others. Memory is bounded: the least recently counted
 // keys are dropped. If Redis is down: each replica counts for itself.
 import { LRUCache } from 'lru-cache'
-import { later } from '../../events/timers.js'
+import { later } from '../../timing/timers.js'
 
 /** The part of an ioredis client that is used here. */
 export interface SharedCounters {

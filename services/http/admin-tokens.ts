@@ -3,8 +3,8 @@
 // read while it is written. If the file is missing or holds no token: the known ones stay valid, and the log says so once.
 import { readFile } from 'node:fs/promises'
 import type { FastifyBaseLogger } from 'fastify'
-import { later } from '../../events/timers.js'
 import { NoText, textOf } from '../../plugins/distributed-tenant/index.js'
+import { later } from '../../timing/timers.js'
 import { type Bearers, bearersOf } from './admin.js'
 
 export interface AdminTokens extends Bearers {

@@ -4,8 +4,8 @@
 // twice. While identity's own database for the tenant is missing, they wait.
 
 import type { FastifyBaseLogger } from 'fastify'
-import { every } from '../../events/timers.js'
 import type { FirstUserStep, Notifications, Once, SqlClient, Tenants } from '../../plugins/distributed-tenant/index.js'
+import { every } from '../../timing/timers.js'
 import { createCredentials } from './credentials.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import { UserExists } from './users.js'

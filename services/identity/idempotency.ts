@@ -3,8 +3,8 @@
 // request leaves no key: it may be sent again when its cause is removed. Keys are kept for two days.
 import { createHash } from 'node:crypto'
 import createError from '@fastify/error'
-import { every } from '../../events/timers.js'
 import type { JsonObject, JsonValue, Once, SqlClient, TenantId } from '../../plugins/distributed-tenant/index.js'
+import { every } from '../../timing/timers.js'
 
 export const IdempotencyMismatch = createError(
   'IDEMPOTENCY_MISMATCH',

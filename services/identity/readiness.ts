@@ -1,8 +1,8 @@
 // The wait until a tenant is ready everywhere. The ledger is authoritative and is polled; a notification only triggers the
 // next poll at once. All waiters share one query. If the database is down: they go on waiting, up to their deadline.
 import type { FastifyBaseLogger } from 'fastify'
-import { every } from '../../events/timers.js'
 import type { Notifications } from '../../plugins/distributed-tenant/index.js'
+import { every } from '../../timing/timers.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 
 export interface Readiness {

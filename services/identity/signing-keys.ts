@@ -2,10 +2,10 @@
 // is published ten minutes before it signs and an old one until its last token has expired, so there are at most two at a
 // time and no verifier notices. If the database is down: the keys that were read last go on signing and verifying.
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
-import { every } from '../../events/timers.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { TokenKeysUnavailable } from '../../plugins/tokens/errors.js'
 import { type KeySet, type VerifyingKey, verifyingKey } from '../../plugins/tokens/key.js'
+import { every } from '../../timing/timers.js'
 
 export interface SigningKeys extends KeySet {
   /** Reads the keys, makes missing ones, and checks every minute until `close`. */

@@ -3,8 +3,8 @@
 // place in the stream is the oldest transaction that was still running, and the changes of any later one come again.
 // No client holds a connection of the database; one that does not keep up is disconnected and comes back by its place.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { every } from '../../events/timers.js'
 import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
+import { every } from '../../timing/timers.js'
 import { readPage } from '../http/paging.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import type { Presentation, Shown } from './presentation.js'

@@ -1,7 +1,9 @@
 // The one connection that listens for NOTIFY on the central database, always direct.
 // If the server is down or frozen: a ping notices it and the connection is opened again, without end; listeners get `onLost`
 // at once, as notifications may be lost from then on, and `onReset` when it is back, as some were.
-import { guarded } from '../../../events/timers.js'
+import { backoffMs } from '../../../timing/backoff.js'
+import { pause } from '../../../timing/pause.js'
+import { guarded } from '../../../timing/timers.js'
 import type { Notifications } from '../types.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
@@ -25,28 +27,19 @@ export interface NotificationsHandle extends Notifications {
   close(): Promise<void>
 }
 
+const AFTER_FAILURE = { firstMs: 50, longestMs: 2_000 }
+
 export function createNotifications(options: NotificationsOptions): NotificationsHandle {
   const { report } = options
   const pingMs = options.pingMs ?? 2_000
   const listeners = new Map<string, Set<Listener>>()
   let connection: Connection | null = null
   let listening = false
-  let stopped = false
-  let stop: () => void = () => {}
-  const stopping = new Promise<void>(resolve => {
-    stop = resolve
-  })
-
-  const pause = (ms: number): Promise<void> => {
-    let timer: NodeJS.Timeout | undefined
-    const slept = new Promise<void>(resolve => {
-      timer = setTimeout(resolve, ms)
-    })
-    return Promise.race([slept, stopping]).finally(() => clearTimeout(timer))
-  }
+  const stopping = new AbortController()
+  const { signal } = stopping
 
   async function loop(): Promise<void> {
-    for (let failures = 0; !stopped; ) {
+    for (let failures = 0; !signal.aborted; ) {
       try {
         connection = options.open((channel, payload) => {
           for (const listener of listeners.get(channel) ?? []) listener.onPayload(payload)
@@ -59,21 +52,21 @@ export function createNotifications(options: NotificationsOptions): Notification
         for (const set of listeners.values()) for (const listener of set) listener.onReset?.()
         await keepAlive(connection)
       } catch (error) {
-        if (!stopped) report({ type: 'listener_lost', error })
+        if (!signal.aborted) report({ type: 'listener_lost', error })
       }
       if (listening) for (const set of listeners.values()) for (const listener of set) listener.onLost?.()
       listening = false
       connection?.destroy(connectionClosed('the listener starts again'))
-      if (!stopped) await pause(Math.min(2_000, 50 * 2 ** Math.min(failures++, 6)) * (0.5 + Math.random() / 2))
+      if (!signal.aborted) await pause(backoffMs(AFTER_FAILURE, failures++), signal)
     }
   }
 
   /** Does not return while the connection answers. */
   async function keepAlive(live: Connection): Promise<void> {
-    while (!stopped) {
-      await Promise.race([pause(pingMs), live.closed])
+    while (!signal.aborted) {
+      await Promise.race([pause(pingMs, signal), live.closed])
       if (live.lost) throw live.lost
-      if (stopped) return
+      if (signal.aborted) return
       const silent = () => live.destroy(connectionClosed(`no answer within ${pingMs} ms`))
       const timer = setTimeout(() => guarded(silent), pingMs)
       await live.run('select 1').finally(() => clearTimeout(timer))
@@ -103,8 +96,7 @@ export function createNotifications(options: NotificationsOptions): Notification
       }
     },
     async close() {
-      stopped = true
-      stop()
+      stopping.abort()
       await running
       await connection?.closed
     },

@@ -5,6 +5,8 @@
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
+import { backoffMs, jitteredMs } from '../../../timing/backoff.js'
+import { type Loop, startLoop } from '../../../timing/loop.js'
 import { ifUnlocked, lockNames } from '../advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { collectHeaders } from '../diagnostics/outgoing-events.js'
@@ -56,7 +58,7 @@ export interface Spares {
   close(): Promise<void>
 }
 
-const LONGEST_WAIT_MS = 300_000
+const AFTER_FAILURE = { firstMs: 2_000, longestMs: 300_000 }
 
 export function createSpares(options: SparesOptions): Spares {
   const { service, wanted, template, credentials, session, central, report } = options
@@ -65,39 +67,17 @@ export function createSpares(options: SparesOptions): Spares {
   let making = 0
   let failures = 0
   let stopped = false
-  let kicked = false
-  let wake: () => void = () => {}
-  let running: Promise<void> | null = null
+  let loop: Loop | null = null
 
-  async function loop(): Promise<void> {
-    while (!stopped) {
-      kicked = false
-      try {
-        await keep()
-        failures = 0
-      } catch (error) {
-        failures++
-        report({ type: 'failed', error })
-      }
-      // Taking a spare does not shorten the back-off after a refusal of the server.
-      if (!stopped && !(kicked && failures === 0)) await pause(wait())
+  async function run(): Promise<number> {
+    try {
+      await keep()
+      failures = 0
+      return jitteredMs(pollMs)
+    } catch (error) {
+      report({ type: 'failed', error })
+      return backoffMs(AFTER_FAILURE, failures++)
     }
-  }
-
-  function wait(): number {
-    if (failures === 0) return pollMs * (0.8 + Math.random() * 0.4)
-    return Math.min(LONGEST_WAIT_MS, 1_000 * 2 ** Math.min(failures, 9)) * (0.5 + Math.random() / 2)
-  }
-
-  function pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, ms)
-      timer.unref()
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
   }
 
   async function keep(): Promise<void> {
@@ -177,14 +157,14 @@ export function createSpares(options: SparesOptions): Spares {
     for (const name of await dropOldTemplates(sql, service, template)) report({ type: 'dropped', name })
   }
 
+  /** Taking a spare does not shorten the wait after a refusal of the server. */
   function kick(): void {
-    kicked = true
-    if (failures === 0) wake()
+    if (failures === 0) loop?.wake()
   }
 
   return {
     start() {
-      running ??= loop()
+      loop ??= startLoop(run)
     },
     async take(id, holder) {
       const sql = holder ?? central
@@ -212,8 +192,7 @@ export function createSpares(options: SparesOptions): Spares {
     info: () => ({ wanted, ready, making }),
     async close() {
       stopped = true
-      wake()
-      await running
+      await loop?.stop()
     },
   }
 }

@@ -3,7 +3,7 @@
 // of the rare steps does not make the frequent ones (`lease`, `lookup`, `query`, `access`) cost anything.
 
 import { type Channel, channel } from 'node:diagnostics_channel'
-import { guarded } from '../../../events/timers.js'
+import { guarded } from '../../../timing/timers.js'
 import type { ServiceName } from '../types.js'
 import type { Area, PublishedStep, Step } from './steps.js'
 

@@ -4,7 +4,7 @@
 // If the registry is down: tenants that were active are served for some seconds more (memory-cache.ts); for all others it throws.
 
 import { LRUCache } from 'lru-cache'
-import { later } from '../../../events/timers.js'
+import { later } from '../../../timing/timers.js'
 import { withCause } from '../connections/failures.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'

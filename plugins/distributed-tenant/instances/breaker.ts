@@ -4,6 +4,7 @@
 // doubling, to 30 s.
 
 import { performance } from 'node:perf_hooks'
+import { backoffMs } from '../../../timing/backoff.js'
 import type { BreakerReport } from '../diagnostics/steps.js'
 
 export interface BreakerState {
@@ -48,11 +49,11 @@ export function createBreaker(report: (event: BreakerReport) => void): Breaker {
     const cause = causeOf(error)
     // The failure of work that was under way when it opened is no news.
     if (cause === null || retryInMs() > 0) return
-    const delay = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures++, 10)) * (0.8 + Math.random() * 0.4)
+    const delay = backoffMs({ firstMs: FIRST_MS, longestMs: LONGEST_MS }, failures++)
     reason = `${cause.code}: ${cause.message}`.slice(0, 300)
     unreachable = UNREACHABLE.test(cause.code)
     until = performance.now() + delay
-    report({ type: 'breaker_opened', reason, retryInMs: Math.round(delay) })
+    report({ type: 'breaker_opened', reason, retryInMs: delay })
   }
 
   function close(): void {

@@ -2,7 +2,8 @@
 // status, kept for 5 s, and takes no connection when the budget is exhausted.
 
 import { LRUCache } from 'lru-cache'
-import { guarded } from '../../../events/timers.js'
+import { within } from '../../../timing/deadline.js'
+import { guarded } from '../../../timing/timers.js'
 import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
@@ -159,23 +160,12 @@ function eventsPart(streams: Streams | null): HealthPart {
 async function timed(deadlineMs: number, work: () => Promise<void>): Promise<HealthPart> {
   const started = performance.now()
   try {
-    await within(deadlineMs, work)
+    await within(deadlineMs, work(), () => {
+      throw new Error(`no answer within ${deadlineMs} ms`)
+    })
     return { status: 'up', latencyMs: Math.round((performance.now() - started) * 100) / 100 }
   } catch (error) {
     const { code, message } = error as { code?: string; message: string }
     return { status: 'down', detail: code ?? message }
-  }
-}
-
-/** The work goes on behind a missed deadline; its own deadlines end it. */
-async function within<T>(deadlineMs: number, work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs)
-  })
-  try {
-    return await Promise.race([work(), late])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -1,5 +1,6 @@
 // The numbers about a service that cost a query: its registry, outbox, dead events, spares, and the lag of its consumers.
 // Invariant: a part that does not answer in time is null, never zero and never an old number.
+import { within } from '../../../timing/deadline.js'
 import type { Figures } from '../api.js'
 import type { Streams } from '../provisioning/messaging.js'
 import type { SqlClient } from '../types.js'
@@ -17,8 +18,8 @@ export function createFigures(parts: FiguresParts): (deadlineMs?: number) => Pro
   return async (deadlineMs = 1_000) => {
     const streams = parts.streams()
     const [stored, consumers] = await Promise.all([
-      within(deadlineMs, count(parts)),
-      streams ? within(deadlineMs, streams.lag()) : null,
+      orNull(deadlineMs, count(parts)),
+      streams ? orNull(deadlineMs, streams.lag()) : null,
     ])
     return { stored, consumers }
   }
@@ -49,15 +50,9 @@ async function count({ central, schemaVersion }: FiguresParts): Promise<Counted 
   return row ?? null
 }
 
-/** The query goes on behind a missed deadline; its own deadlines end it. */
-async function within<T>(deadlineMs: number, question: Promise<T | null>): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<null>(resolve => {
-    timer = setTimeout(() => resolve(null), deadlineMs)
-  })
-  try {
-    return await Promise.race([question.catch(() => null), late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const orNull = <T>(deadlineMs: number, question: Promise<T | null>): Promise<T | null> =>
+  within(
+    deadlineMs,
+    question.catch(() => null),
+    () => null,
+  )

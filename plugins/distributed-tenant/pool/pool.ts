@@ -4,7 +4,7 @@
 // has one lease at a time, or several that each run one plain read; a connection in use is never evicted; every wait ends.
 // If the server is down: each waiter gets one error; only a login whose password has changed is tried again.
 
-import { every, guarded } from '../../../events/timers.js'
+import { every, guarded } from '../../../timing/timers.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { SessionState } from '../connections/session-state.js'

@@ -3,6 +3,8 @@
 // NOTIFY only shortens the wait; every row is found by polling.
 // If NATS is down: rows wait.
 
+import { backoffMs } from '../../../timing/backoff.js'
+import { startLoop } from '../../../timing/loop.js'
 import type { RelayReport, Sent } from '../diagnostics/steps.js'
 import { claimRows, type OutboxRow, type Outcome, recordOutcomes, sweepOutbox } from '../registry/outbox.js'
 import type { JsonObject, SqlClient } from '../types.js'
@@ -35,7 +37,7 @@ export interface Relay {
 }
 
 const BATCH = 100
-const MAX_WAIT_MS = 5_000
+const AFTER_FAILURE = { firstMs: 100, longestMs: 5_000 }
 /** A stream that was replaced is noticed within this. */
 const LOOK_MS = 3_000
 const SWEEP_MS = 3_600_000
@@ -45,38 +47,32 @@ export function startRelay(options: RelayOptions): Relay {
   const pollMs = options.pollMs ?? 1_000
   const watch = createStreamWatch({ central, stream: options.stream, read: options.readStream })
   let created: string | null = null
-  let readSessionOn = 0
+  let lookAt = 0
   // Replicas that start together do not sweep together.
   let sweepAt = performance.now() + Math.random() * 60_000
-  let stopped = false
-  let kicked = false
   let failures = 0
-  let wake: () => void = () => {}
 
-  async function loop(): Promise<void> {
-    while (!stopped) {
-      kicked = false
-      let progress = false
-      try {
-        const outcome = await turn()
-        progress = outcome === 'progress'
-        failures = outcome === 'stuck' ? failures + 1 : 0
-      } catch (error) {
-        failures++
-        report({ type: 'relay_failed', error })
-      }
-      if (!progress && !kicked && !stopped) await pause(wait())
+  /** The wait grows while NATS or the database is down. */
+  async function run(): Promise<number> {
+    try {
+      const outcome = await turn()
+      if (outcome === 'stuck') return backoffMs(AFTER_FAILURE, failures++)
+      failures = 0
+      return outcome === 'progress' ? 0 : pollMs
+    } catch (error) {
+      report({ type: 'relay_failed', error })
+      return backoffMs(AFTER_FAILURE, failures++)
     }
   }
 
   async function turn(): Promise<BatchOutcome> {
     const now = performance.now()
-    if (created === null || now >= readSessionOn) {
-      readSessionOn = now + LOOK_MS
+    if (created === null || now >= lookAt) {
+      lookAt = now + LOOK_MS
       try {
         await look()
       } catch (error) {
-        readSessionOn = 0
+        lookAt = 0
         throw error
       }
     }
@@ -85,7 +81,7 @@ export function startRelay(options: RelayOptions): Relay {
       report({ type: 'swept', rows: await sweepOutbox(central) })
     }
     return relayBatch(options, created as string, seq => {
-      if (!watch.confirmed(seq)) readSessionOn = 0
+      if (!watch.confirmed(seq)) lookAt = 0
     })
   }
 
@@ -96,38 +92,14 @@ export function startRelay(options: RelayOptions): Relay {
     report({ type: 'looked' })
   }
 
-  /** Grows while NATS or the database is down, with jitter so that replicas do not retry at the same time. */
-  function wait(): number {
-    if (failures === 0) return pollMs
-    return Math.min(MAX_WAIT_MS, 100 * 2 ** Math.min(failures, 6)) * (0.5 + Math.random() / 2)
-  }
-
-  function pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, ms)
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  const kick = (): void => {
-    kicked = true
-    wake()
-  }
-  const running = loop()
+  const loop = startLoop(run)
   return {
-    kick,
+    kick: loop.wake,
     look() {
-      readSessionOn = 0
-      kick()
+      lookAt = 0
+      loop.wake()
     },
-    async stop() {
-      stopped = true
-      wake()
-      await running
-    },
+    stop: () => loop.stop(),
   }
 }
 

@@ -5,6 +5,8 @@
 // If the database is down: the next pass tries again.
 
 import type { TenantId } from '../../../events/index.js'
+import { backoffMs } from '../../../timing/backoff.js'
+import { startLoop } from '../../../timing/loop.js'
 import { ifUnlocked, lockNames } from '../advisory-locks.js'
 import type { ReconcileReport } from '../diagnostics/steps.js'
 import { IdentityUnavailable, TenantRetained } from '../errors.js'
@@ -45,7 +47,7 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   let misses = 0
   let askAgainAt = 0
   let stopped = false
-  let wake = (): void => {}
+  let turn = 0
 
   function pass(everything: boolean): Promise<boolean> {
     return session(sql =>
@@ -84,7 +86,8 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
     } catch (error) {
       if (!(error instanceof IdentityUnavailable)) throw error
       if (misses++ === 0) report({ type: 'identity_unreachable', error })
-      askAgainAt = performance.now() + Math.min(LONGEST_BACKOFF_MS, interval * 2 ** Math.min(misses - 1, 6)) * 0.9
+      askAgainAt =
+        performance.now() + backoffMs({ firstMs: interval, longestMs: LONGEST_BACKOFF_MS }, misses - 1) * 0.75
     }
   }
 
@@ -104,39 +107,19 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
     }
   }
 
-  async function loop(): Promise<void> {
-    for (let turn = 0; !stopped; turn++) {
-      try {
-        await pass(turn % EVERYTHING_EACH === 0)
-      } catch (error) {
-        if (!stopped) report({ type: 'pass_failed', error })
-      }
-      if (!stopped) await pause(interval * (0.8 + Math.random() * 0.2))
+  const loop = startLoop(async stopping => {
+    try {
+      await pass(turn++ % EVERYTHING_EACH === 0)
+    } catch (error) {
+      if (!stopping.aborted) report({ type: 'pass_failed', error })
     }
-  }
-
-  function pause(ms: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, ms)
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  const looping = loop()
+    return interval * (0.8 + Math.random() * 0.2)
+  })
   return {
     pass,
-    async stop(deadlineMs) {
+    stop(deadlineMs) {
       stopped = true
-      wake()
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<void>(resolve => {
-        timer = setTimeout(resolve, deadlineMs)
-      })
-      await Promise.race([looping, late])
-      clearTimeout(timer)
+      return loop.stop(deadlineMs)
     },
   }
 }

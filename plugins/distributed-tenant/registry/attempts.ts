@@ -1,7 +1,9 @@
 // The schedule of attempts: the columns `attempts`, `last_error` and `next_attempt_at` of the registry.
 // Invariants: while an attempt runs its row is due again soon, so that a killed process leaves no tenant stuck; a due row is
 // claimed by one process at a time; there is no last try. Times are the database's own, whatever a process's clock is.
+
 import type { TenantId } from '../../../events/index.js'
+import { backoffMs } from '../../../timing/backoff.js'
 import { lockNames } from '../advisory-locks.js'
 import type { QueryClient } from '../types.js'
 
@@ -13,10 +15,8 @@ const FIRST_DELAY_MS = 1_000
 const LONGEST_DELAY_MS = 300_000
 
 /** 1 s doubling to 5 min, a fifth of it at random either way. `attempts` counts the one that has just failed. */
-export function retryDelayMs(attempts: number): number {
-  const base = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(Math.max(attempts, 1) - 1, 20))
-  return Math.round(base * (0.8 + Math.random() * 0.4))
-}
+export const retryDelayMs = (attempts: number): number =>
+  backoffMs({ firstMs: FIRST_DELAY_MS, longestMs: LONGEST_DELAY_MS }, Math.max(attempts, 1) - 1)
 
 /**
  * Claims up to `limit` tenants that are due, the longest due first; no other process claims them before the lease is over.

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { every, guarded, later } from '../../events/index.js'
+import { every, guarded, later } from '../../timing/timers.js'
 
 t.test('a timer whose work fails reports it, and keeps running', async t => {
   const reported: unknown[] = []

@@ -1,0 +1,16 @@
+// An answer within a deadline. Invariant: the timer ends with the answer, and the work itself is not cancelled: its own
+// deadlines end it.
+
+/** @param late gives the answer, or throws, when `ms` are over first */
+export async function within<T>(ms: number, answer: Promise<T>, late: () => T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<'late'>(resolve => {
+    timer = setTimeout(resolve, ms, 'late')
+  })
+  try {
+    const first = await Promise.race([answer.then(value => ({ value })), deadline])
+    return first === 'late' ? late() : first.value
+  } finally {
+    clearTimeout(timer)
+  }
+}
