@@ -47,7 +47,12 @@ const floors: readonly (readonly string[])[] = [
 ]
 
 /** A package that one folder alone may import. Tests and benchmarks are free. */
-const owners: Record<string, string> = { nats: 'events/', postgres: 'plugins/distributed-tenant/', pg: 'orms/pg/' }
+const owners: Record<string, string> = {
+  nats: 'events/',
+  postgres: 'plugins/distributed-tenant/',
+  pg: 'orms/pg/',
+  kysely: 'orms/kysely/',
+}
 
 /** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
 const readersOfTheEnvironment = [

@@ -1,10 +1,12 @@
 // Parameters that a library has written in PostgreSQL's text form already, as `pg` and the libraries on it do: they go to the
 // server as they are, whatever the type is there.
 
-export class Written {
-  readonly #text: string | Buffer
+export type WrittenText = string | Buffer | ((type: number) => string)
 
-  constructor(text: string | Buffer) {
+export class Written {
+  readonly #text: WrittenText
+
+  constructor(text: WrittenText) {
     this.#text = text
   }
 
@@ -12,6 +14,7 @@ export class Written {
   as(type: number): string {
     const text = this.#text
     if (typeof text === 'string') return text
+    if (typeof text === 'function') return text(type)
     return type === BYTEA ? `\\x${text.toString('hex')}` : text.toString('utf8')
   }
 

@@ -1,5 +1,6 @@
 // A second way to read and write values through one client: the same scope, connections and transactions, with parsers and
 // serializers apart. Invariant: neither changes a value of the other.
+import type { Codecs } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
 import type { SqlClient, TransactionClient } from '../types.js'
 import { type CodecOwner, retag } from './tagged-template.js'
@@ -10,10 +11,17 @@ type Nesting = { begin?: Nest; savepoint?: Nest }
 
 /**
  * The same client for a caller that reads and writes values in another way, such as an ORM beside queries of your own.
+ * @param codecs by the type's oid, over those of `postgres`
  * @example const db = drizzle({ client: separateTypes(request.sql) })
  */
-export function separateTypes<Client extends SqlClient | TransactionClient>(sql: Client): Client {
-  return apart(sql, { codecs: createOwnCodecs() })
+export function separateTypes<Client extends SqlClient | TransactionClient>(
+  sql: Client,
+  { parsers, serializers }: Partial<Readonly<Codecs>> = {},
+): Client {
+  const codecs = createOwnCodecs()
+  Object.assign(codecs.parsers, parsers)
+  Object.assign(codecs.serializers, serializers)
+  return apart(sql, { codecs })
 }
 
 function apart<Client extends SqlClient | TransactionClient>(sql: Client, owner: CodecOwner): Client {

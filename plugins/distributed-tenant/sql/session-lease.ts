@@ -3,7 +3,7 @@
 // transaction is over, or else reset. A connection that is lost during COMMIT rejects with an outcome that is unknown.
 import type { DriverQuery } from '../connections/driver.js'
 import { withCause } from '../connections/failures.js'
-import { Written } from '../connections/written-parameter.js'
+import { Written, type WrittenText } from '../connections/written-parameter.js'
 import { ConfigurationInvalid, TenantClientReleased, TenantCommitUnknown } from '../errors.js'
 import type { QueryClient, SessionLease, SqlClient } from '../types.js'
 import type { LeasedConnection, Owner } from './connection-use.js'
@@ -42,8 +42,11 @@ export async function leaseSession(sql: SqlClient): Promise<SessionLease> {
   return new Lease(source, await source.acquire())
 }
 
-/** A parameter in PostgreSQL's text form, or bytes of a `bytea`: it goes to the server as it is, whatever its type. */
-export const written = (text: string | Buffer): object => new Written(text)
+/**
+ * A parameter in PostgreSQL's text form, or bytes of a `bytea`: it goes to the server as it is, whatever its type. A function
+ * is given the oid of the type that the server has found for it.
+ */
+export const written = (text: WrittenText): object => new Written(text)
 
 class Lease implements SessionLease {
   readonly sql: QueryClient
