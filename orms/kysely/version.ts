@@ -14,7 +14,7 @@ export function refuseOtherVersions(version = installedVersion()): void {
   )
 }
 
-function installedVersion(): string {
+export function installedVersion(): string {
   for (let at = new URL('.', import.meta.resolve('kysely')); ; at = new URL('..', at)) {
     const file = fileURLToPath(new URL('package.json', at))
     const { name, version } = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {}
