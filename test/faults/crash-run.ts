@@ -35,7 +35,7 @@ const REACHED_MS = 30_000
 const LATER_MS = 15_000
 
 /** Once more, if it waited for the process that is just being killed. */
-const standUp = (process: Service): Promise<void> => process.start().catch(() => process.start())
+const startAgain = (process: Service): Promise<void> => process.start().catch(() => process.start())
 
 export interface CrashRunOptions {
   /** Every service that publishes a step dies there, not one of them. */
@@ -51,11 +51,11 @@ export async function runCrashPoints(
   { everyService = false, repeats = 1, overlap = 1, onCrash }: CrashRunOptions = {},
 ): Promise<{ crashes: readonly Crash[]; last: LedgerCheck }> {
   const operator = createOperator(stack)
-  const patience = overlap > 1 ? CONVERGE_TOGETHER_MS : CONVERGE_MS
+  const convergeMs = overlap > 1 ? CONVERGE_TOGETHER_MS : CONVERGE_MS
   let count = 0
   let dead = 0
   /** The time at which a service was last up again: before it no tenant can count as stuck. */
-  let stood = 0
+  let upSince = 0
 
   /** @returns the id of the tenant the action is about */
   async function prepare({ needs }: Action): Promise<string> {
@@ -63,14 +63,14 @@ export async function runCrashPoints(
     if (needs === 'nothing') return id
     await operator.create(id)
     if (needs === 'suspended tenant') await operator.suspend(id)
-    await stack.converge(patience, { only: [id], purged: true }, () => stood)
+    await stack.converge(convergeMs, { only: [id], purged: true }, () => upSince)
     return id
   }
 
   /** Runs every action without a fault; each step that is published for the first time is a point. */
   async function discover(): Promise<Point[]> {
     // A start publishes steps after the services are ready, too.
-    await stack.converge(patience, { purged: true })
+    await stack.converge(convergeMs, { purged: true })
     const points: Point[] = []
     const load: Record<ServiceName, number> = { identity: 0, employee: 0, core: 0 }
     for (const action of actions) {
@@ -78,7 +78,7 @@ export async function runCrashPoints(
       stack.trace()
       await action.run({ id, operator, stack, service: 'employee' })
       dead += action.dead ?? 0
-      await stack.converge(patience, { ...(action.settles ? { dead } : { only: [id] }), purged: true })
+      await stack.converge(convergeMs, { ...(action.settles ? { dead } : { only: [id] }), purged: true })
       const trace = stack.trace()
       const known = new Set(points.map(({ step }) => step))
       for (const step of new Set(serviceNames.flatMap(name => [...trace[name]]))) {
@@ -108,10 +108,10 @@ export async function runCrashPoints(
     )
     const began = performance.now()
     stack.disarm(service)
-    await standUp(process)
+    await startAgain(process)
     await acting
-    stood = performance.now()
-    const converged = stack.converge(patience, { only: [id], purged: true }, () => stood)
+    upSince = performance.now()
+    const converged = stack.converge(convergeMs, { only: [id], purged: true }, () => upSince)
     return {
       settled: converged.then(() => ({ ...point, ms: reached ? Math.round(performance.now() - began) : null })),
     }
@@ -137,5 +137,5 @@ export async function runCrashPoints(
     await Promise.all(open)
   }
   await Promise.all(serviceNames.map(lane))
-  return { crashes, last: await stack.converge(patience, { dead, purged: true }) }
+  return { crashes, last: await stack.converge(convergeMs, { dead, purged: true }) }
 }

@@ -21,7 +21,7 @@ interface Call {
   readonly doneBefore?: number
 }
 
-const PATIENCE_MS = 60_000
+const RETRY_MS = 60_000
 const ONE_CALL_MS = 5_000
 
 export function createOperator({ info }: RunningStack): Operator {
@@ -30,7 +30,7 @@ export function createOperator({ info }: RunningStack): Operator {
 
   async function insist({ method, path, body, doneBefore }: Call): Promise<void> {
     const key = `faults-${process.pid}-${++calls}`
-    const deadline = performance.now() + PATIENCE_MS
+    const deadline = performance.now() + RETRY_MS
     for (let tries = 1; ; tries++) {
       const answer = await ask(method, path, body, key)
       if (answer.status >= 200 && answer.status < 300) return
@@ -39,7 +39,7 @@ export function createOperator({ info }: RunningStack): Operator {
         throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`)
       if (performance.now() > deadline) {
         throw new Error(
-          `${method} ${path}: no definite answer in ${PATIENCE_MS / 1000} s; last ${answer.status} ${answer.text}`,
+          `${method} ${path}: no definite answer in ${RETRY_MS / 1000} s; last ${answer.status} ${answer.text}`,
         )
       }
       repeated++

@@ -30,12 +30,12 @@ export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, log
   const service = (process: Service): Victim => ({
     name: process.name,
     kill: () => process.kill(),
-    revive: () => untilItStands(process.name, () => process.start(), log),
+    revive: () => untilItIsUp(process.name, () => process.start(), log),
   })
   const server = (name: string, process: ServerProcess): Victim => ({
     name,
     kill: () => process.kill(),
-    revive: () => untilItStands(name, () => process.restart(), log),
+    revive: () => untilItIsUp(name, () => process.restart(), log),
   })
   const nats = server('nats', servers.nats)
   return [
@@ -54,7 +54,7 @@ export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, log
 }
 
 /** A service does not start while its database is down. */
-async function untilItStands(name: string, start: () => Promise<void>, log: (line: string) => void): Promise<void> {
+async function untilItIsUp(name: string, start: () => Promise<void>, log: (line: string) => void): Promise<void> {
   const deadline = performance.now() + STAND_UP_MS
   for (;;) {
     try {

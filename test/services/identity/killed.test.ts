@@ -2,12 +2,12 @@
 import t from 'tap'
 import { rig, until } from '../../rig.js'
 import { asAdmin } from '../rig.js'
-import { mortalIdentity } from './process.js'
+import { killableIdentity } from './process.js'
 
 t.test('a creation whose process is killed', async t => {
   const made = await rig(t, ['identity'])
   const central = made.look('identity', 'identity_central')
-  const identity = await mortalIdentity(t, made)
+  const identity = await killableIdentity(t, made)
   const { port } = identity
   let running = await identity.start()
   const create = (key: string) =>
@@ -48,7 +48,7 @@ t.test('a creation whose process is killed', async t => {
 t.test('the making of a first user whose process is killed', async t => {
   const made = await rig(t, ['identity'])
   const central = made.look('identity', 'identity_central')
-  const identity = await mortalIdentity(t, made, { REQUIRED_SERVICES: 'identity' })
+  const identity = await killableIdentity(t, made, { REQUIRED_SERVICES: 'identity' })
   const { port } = identity
   let running = await identity.start()
   const ada = { email: 'ada@example.com', password: 'correct horse battery' }

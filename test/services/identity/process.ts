@@ -10,7 +10,7 @@ import { adminToken } from '../rig.js'
 
 const crash = new URL('../../faults/crash.js', import.meta.url).href
 
-export interface MortalIdentity {
+export interface KillableIdentity {
   readonly port: number
   /** Starts it, once the process before has ended. */
   start(): Promise<ServiceProcess>
@@ -18,7 +18,11 @@ export interface MortalIdentity {
   arm(step: string): void
 }
 
-export async function mortalIdentity(t: Test, made: Rig, env: Record<string, string> = {}): Promise<MortalIdentity> {
+export async function killableIdentity(
+  t: Test,
+  made: Rig,
+  env: Record<string, string> = {},
+): Promise<KillableIdentity> {
   const orders = mkdtempSync(join(tmpdir(), 'orders-'))
   t.teardown(() => rmSync(orders, { recursive: true, force: true }))
   const port = await freePort()

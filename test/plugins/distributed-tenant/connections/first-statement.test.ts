@@ -12,7 +12,7 @@ import { codeOf, stand, until } from '../stand.js'
  * `holdAfter`.
  */
 async function proxy(t: Test, server: { host: string; port: number }) {
-  const seen = { sent: '', holdAfter: '', held: false, letGo: () => {} }
+  const seen = { sent: '', holdAfter: '', held: false, release: () => {} }
   const listener = net.createServer(client => {
     const upstream = net.connect(server.port, server.host)
     for (const socket of [client, upstream]) socket.on('error', () => {})
@@ -21,7 +21,7 @@ async function proxy(t: Test, server: { host: string; port: number }) {
       if (seen.holdAfter && seen.sent.includes(seen.holdAfter) && !seen.held) {
         seen.held = true
         upstream.pause()
-        seen.letGo = () => upstream.resume()
+        seen.release = () => upstream.resume()
       }
       upstream.write(chunk)
     })
@@ -62,7 +62,7 @@ t.test('the first statement', async t => {
     const answer = client(one).sql`select 'early' as title`.execute()
     await until(5_000, () => between.sent.includes("select 'early'"))
     t.ok(between.held, 'the answer was held back')
-    between.letGo()
+    between.release()
     t.same([...(await answer)], [{ title: 'early' }])
   })
 
@@ -95,7 +95,7 @@ t.test('the first statement', async t => {
     const answers = [1, 2, 3].map(n => codeOf(client(one).sql`select ${n}::int as n`))
     await until(5_000, () => between.sent.includes('as n'))
     await look`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cut'`
-    between.letGo()
+    between.release()
     // One was being served; the others only waited, and may have got the next connection.
     t.ok((await Promise.all(answers)).includes('TENANT_DATABASE_UNAVAILABLE'))
     await until(3_000, () => pool.info().inUse === 0)
