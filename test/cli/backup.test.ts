@@ -1,5 +1,5 @@
 // A tenant into an archive and back on a running stack: after its deletion, after its databases were dropped, as a new
-// tenant, over what is there; killed at every step; refused for what does not fit; and out of it for a customer who leaves.
+// tenant, over an existing one; killed at every step; refused where it does not fit; and exported for a leaving customer.
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
@@ -67,7 +67,7 @@ t.test('backup, restore, export', async t => {
     t.match(outcome.err, output)
   }
   const sqls = new Map<string, postgres.Sql>()
-  /** As the service's own role. A tenant's database is not held open: it is renamed under us. */
+  /** As the service's own role. A tenant's database is not held open: the command renames it. */
   const look = (service: (typeof serviceNames)[number], database?: string): postgres.Sql => {
     const { host, port, user, password: secret, name } = stack.info.services[service].database
     const key = `${service} ${database}`
@@ -105,7 +105,7 @@ t.test('backup, restore, export', async t => {
       },
       ...(body && { body: JSON.stringify(body) }),
     })
-  const word = async (id: string) =>
+  const tenantOf = async (id: string) =>
     (await (await admin('GET', `/api/tenants/${id}?lifecycle=deleted`)).json()) as { status: string; lifecycle: string }
   const logsIn = async (tenant: string): Promise<number> => {
     const response = await fetch(new URL('/api/login', identity.url), {
@@ -163,7 +163,7 @@ t.test('backup, restore, export', async t => {
   const before = await contents('acme')
   const archive = join(folder, 'acme.tar')
 
-  await t.test('backup writes one archive, for its owner alone, and says who did it', async t => {
+  await t.test('backup writes one archive, for its owner alone, and records the operator', async t => {
     await inside('core', 'acme', sql => sql`select lo_from_bytea(4711, 'large')`)
     await refused(/has 1 large objects.*bytea/, 1, 'backup', 'acme', '--to', archive)
     await inside('core', 'acme', sql => sql`select lo_unlink(4711)`)
@@ -173,14 +173,14 @@ t.test('backup, restore, export', async t => {
     const manifest = JSON.parse(execFileSync('tar', ['-xOf', archive, 'manifest.json'], { encoding: 'utf8' }))
     t.match(manifest.tenant, { id: 'acme', domain: 'acme.example', settings: { plan: 'large' }, lifecycle: 'active' })
     await refused(/there already/, 1, 'backup', 'acme', '--to', archive)
-    await refused(/knows no tenant/, 1, 'backup', 'nobody', '--to', join(folder, 'none.tar'))
+    await refused(/knows no tenant/, 1, 'backup', 'unknown', '--to', join(folder, 'none.tar'))
     const [row] = await look('core')`
       select actor, result, detail->>'sha256' as sha256 from audit_log
       where tenant_id = 'acme' and detail->>'command' = 'backup' and result = 'ok'`
     t.match(row, { actor: /@/, sha256: done.sha256 })
   })
 
-  await t.test('an archive that does not fit is refused, and nothing is touched', async t => {
+  await t.test('an archive that does not fit is refused, and nothing is changed', async t => {
     await refused(
       /acme is active and has data in identity, employee, core: pass --replace/,
       1,
@@ -216,14 +216,14 @@ t.test('backup, restore, export', async t => {
   await t.test('a full disk leaves no archive behind', async t => {
     const place = join(folder, 'full')
     mkdirSync(place)
-    // So many blocks of 512 bytes a file may have: the write fails as it does on a disk that is full.
+    // A file may have so many blocks of 512 bytes: the write fails as on a full disk.
     const full = await command(['backup', 'acme', '--to', join(place, 'acme.tar')], { shell: 'ulimit -f 40' })
     t.equal(full.code, 1, full.out)
     t.match(full.err, /EFBIG|File too large|large/i)
     t.same(readdirSync(place), [])
   })
 
-  await t.test('a backup that is killed leaves nothing that the next one does not remove', async t => {
+  await t.test('the next backup removes the files of a killed one', async t => {
     const place = join(folder, 'killed')
     mkdirSync(place)
     const to = join(place, 'acme.tar')
@@ -239,7 +239,7 @@ t.test('backup, restore, export', async t => {
     t.same(readdirSync(place), ['acme.tar'])
   })
 
-  await t.test('a deleted tenant comes back while its databases are kept', async t => {
+  await t.test('a deleted tenant is restored while its databases are kept', async t => {
     await inside('employee', 'acme', sql => sql`delete from "notes; drop"`)
     const { version } = await json('show', 'acme')
     await json('remove', 'acme', '--yes')
@@ -260,7 +260,7 @@ t.test('backup, restore, export', async t => {
     await json('remove', 'acme', '--yes')
     await look('identity')`update tenants set purge_after = now() - interval '1 day' where id = 'acme'`
     for (const service of serviceNames) {
-      await until('heard', 20_000, async () => {
+      await until('the deletion is received', 20_000, async () => {
         const [row] = await look(service)`select lifecycle from tenants where id = 'acme'`
         return row?.lifecycle === 'deleted'
       })
@@ -269,35 +269,42 @@ t.test('backup, restore, export', async t => {
     t.same(await databases('tenant_acme_%'), [])
   }
 
-  await t.test('is killed at every step: it is as it was, or it is back, and the next run ends it', async t => {
-    await purged()
-    await until('told', 20_000, async () => {
-      return (await word('acme')).status === 'removed'
-    })
-    const bare = await admin('POST', '/api/tenants/acme/restore', {})
-    t.match(await bare.json(), { statusCode: 409, code: 'TENANT_PURGED' })
-    for (const step of ['building', 'built:2', 'pending', 'swapped', 'swapped:3']) {
-      const killed = await command(['restore', archive, '--yes'], {
-        env: { FAULT: `transfer.${step}` },
+  await t.test(
+    'is killed at every step: the tenant is unchanged or restored, and the next run completes it',
+    async t => {
+      await purged()
+      await until('every removal is published', 20_000, async () => {
+        return (await tenantOf('acme')).status === 'removed'
+      })
+      const bare = await admin('POST', '/api/tenants/acme/restore', {})
+      t.match(await bare.json(), { statusCode: 409, code: 'TENANT_PURGED' })
+      for (const step of ['building', 'built:2', 'pending', 'swapped', 'swapped:3']) {
+        const killed = await command(['restore', archive, '--yes'], {
+          env: { FAULT: `transfer.${step}` },
+          preload: ['--import', crash],
+        })
+        t.equal(killed.code, 'SIGKILL', `${step}: ${killed.err}`)
+        t.equal((await tenantOf('acme')).lifecycle, 'deleted', step)
+        t.equal(await logsIn('acme'), 404, step)
+      }
+      const last = await command(['restore', archive, '--yes'], {
+        env: { FAULT: 'transfer.committed' },
         preload: ['--import', crash],
       })
-      t.equal(killed.code, 'SIGKILL', `${step}: ${killed.err}`)
-      t.equal((await word('acme')).lifecycle, 'deleted', step)
-      t.equal(await logsIn('acme'), 404, step)
-    }
-    const last = await command(['restore', archive, '--yes'], {
-      env: { FAULT: 'transfer.committed' },
-      preload: ['--import', crash],
-    })
-    t.equal(last.code, 'SIGKILL', last.err)
-    await until('the services go on by themselves', 60_000, async () => (await json('show', 'acme')).status === 'ready')
-    await until('signing in', 20_000, async () => (await logsIn('acme')) === 200)
-    t.same(await contents('acme'), before)
-    await refused(/pass --replace/, 1, 'restore', archive, '--yes')
-    t.same([...(await databases('copy_%')), ...(await databases('past_%'))], [])
-  })
+      t.equal(last.code, 'SIGKILL', last.err)
+      await until(
+        'the services continue by themselves',
+        60_000,
+        async () => (await json('show', 'acme')).status === 'ready',
+      )
+      await until('signing in', 20_000, async () => (await logsIn('acme')) === 200)
+      t.same(await contents('acme'), before)
+      await refused(/pass --replace/, 1, 'restore', archive, '--yes')
+      t.same([...(await databases('copy_%')), ...(await databases('past_%'))], [])
+    },
+  )
 
-  await t.test('killed while the old databases are kept it gives them back', async t => {
+  await t.test('killed while the old databases are kept, the next run puts them back', async t => {
     await inside('employee', 'acme', sql => sql`insert into "notes; drop" values (77, 'later')`)
     await json('remove', 'acme', '--yes')
     for (const step of ['swapped', 'swapped:3']) {
@@ -318,8 +325,8 @@ t.test('backup, restore, export', async t => {
     await refused(/pg_restore failed/, 1, 'restore', archive, '--yes', '--programs', programs)
     t.same([...(await databases('copy_%')), ...(await databases('past_%'))], [], 'nothing is left beside it')
     const still = await inside('employee', 'acme', sql => sql`select 1 from "notes; drop" where n = 77`)
-    t.equal(still.length, 1, 'the deleted tenant has what it had')
-    // Its databases are kept, so a deletion is taken back without an archive too.
+    t.equal(still.length, 1, 'the deleted tenant has its rows')
+    // Its databases are kept, so a deletion is undone without an archive too.
     t.equal((await admin('POST', '/api/tenants/acme/restore', { lifecycle: 'suspended' })).status, 200)
     t.match(await json('show', 'acme'), { lifecycle: 'suspended' })
     await json('restore', archive, '--replace', '--yes')
@@ -329,7 +336,7 @@ t.test('backup, restore, export', async t => {
   })
 
   await t.test(
-    'killed once it is over, what it kept is named, and dropped by doctor --fix or by the same command',
+    'killed at its end, the databases it kept are named, and dropped by doctor --fix or by the same command',
     async t => {
       await json('remove', 'acme', '--yes')
       const killed = await command(['restore', archive, '--yes'], {
@@ -338,7 +345,7 @@ t.test('backup, restore, export', async t => {
       })
       t.equal(killed.code, 'SIGKILL', killed.err)
       for (const service of serviceNames) {
-        await until(`${service} goes on by itself`, 60_000, async () => {
+        await until(`${service} continues by itself`, 60_000, async () => {
           const [row] = await look(service)`select provisioned, lifecycle from tenants where id = 'acme'`
           return row?.provisioned === 'ready' && row.lifecycle === 'active'
         })
@@ -384,7 +391,7 @@ t.test('backup, restore, export', async t => {
     await refused(/never used again/, 1, 'restore', archive, '--as', 'acme2', '--yes')
   })
 
-  await t.test('a database that is missing is restored for a tenant that is live', async t => {
+  await t.test('a missing database is restored for a live tenant', async t => {
     const { superuser } = {
       superuser: stack.servers?.postgres.core as NonNullable<typeof stack.servers>['postgres']['core'],
     }
@@ -396,7 +403,7 @@ t.test('backup, restore, export', async t => {
     t.equal((await command(['doctor'])).code, 0)
   })
 
-  await t.test('export gives every row back in open formats, and no secret', async t => {
+  await t.test('export writes every row in open formats, and no secret', async t => {
     const out = join(folder, 'out')
     const manifest = await json('export', 'acme', '--to', out)
     t.same(JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8')).services, manifest.services)
@@ -485,7 +492,7 @@ select (select count(*) from back) || ' ' || (select count(*) from (select row(b
     t.notOk(existsSync(join(folder, 'bad')))
   })
 
-  await t.test('what was done is in an audit log that holds, also of those that were killed', async t => {
+  await t.test('every run is in an audit log that verifies, a killed one too', async t => {
     t.equal((await command(['audit', 'verify'])).code, 0)
     const rows = await look('identity')`
       select detail->>'command' as command, result, count(*)::int from audit_log
@@ -495,7 +502,7 @@ select (select count(*) from back) || ' ' || (select count(*) from (select row(b
     t.match(counted, { 'export ok': 2, 'export TRANSFER_REFUSED': 1 })
   })
 
-  await t.test('all of it, and a central database into a server that is new', async t => {
+  await t.test('all of it, and a central database into a new server', async t => {
     const all = join(folder, 'all')
     const { archives } = await json('backup', '--all', '--to', all)
     t.match(

@@ -47,7 +47,7 @@ t.test('distributed-tenant', async t => {
     const again = await run('create', 'Acme', '--id', 'acme')
     t.equal(again.code, 1)
     t.match(again.err, /taken/)
-    t.equal((await run('show', 'nobody')).code, 1)
+    t.equal((await run('show', 'unknown')).code, 1)
   })
 
   await t.test('prints nothing with --quiet', async t => {
@@ -66,7 +66,7 @@ t.test('distributed-tenant', async t => {
     t.match(await json('suspend', 'acme'), { lifecycle: 'suspended' })
     t.match(await json('activate', 'acme'), { lifecycle: 'active' })
     const created = await json('create', 'Globex', '--id', 'globex', '--suspended')
-    t.match(created, { lifecycle: 'suspended', status: 'ready' }, 'made, and not served')
+    t.match(created, { lifecycle: 'suspended', status: 'ready' }, 'created, and not served')
     t.match(await json('remove', 'globex', '--yes'), { id: 'globex' })
     t.match(await json('list', '--lifecycle', 'deleted'), { tenants: [{ id: 'globex' }] })
   })
@@ -79,14 +79,14 @@ t.test('distributed-tenant', async t => {
     t.match(await json('migrate', '--list'), { runs: [] })
   })
 
-  await t.test('runs a command for each tenant, and says whose line is whose', async t => {
+  await t.test('runs a command for each tenant, and marks each line with its tenant', async t => {
     const { out } = await run('run', '--', 'psql', '-Atc', 'select current_database()')
     for (const name of ['identity', 'employee', 'core']) t.match(out, `${name} acme: tenant_acme_${name}`)
     const failed = await run('run', '--service', 'core', '--', 'false')
     t.equal(failed.code, 1)
     t.match(failed.err, /1 of 1 failed/)
     t.equal((await run('run', '--service', 'core', '--', 'no-such-program')).code, 2)
-    const unknown = await run('run', '--tenant', 'nobody', '--', 'true')
+    const unknown = await run('run', '--tenant', 'unknown', '--', 'true')
     t.equal(unknown.code, 2)
     t.match(unknown.err, /no ready tenant/)
     const environment = await run('run', '--service', 'core', '--', 'env')
@@ -108,7 +108,7 @@ t.test('distributed-tenant', async t => {
     t.match((await run('activity')).out, /core_central/)
   })
 
-  await t.test('finds one service in the environment, and says so when nothing says where to look', async t => {
+  await t.test('finds one service in the environment, and reports when it finds none', async t => {
     const { database } = stack.info.services.core
     const env = {
       SERVICE_NAME: 'core-service',
@@ -130,7 +130,7 @@ t.test('distributed-tenant', async t => {
     t.equal((await bare(['list'], env)).code, 2, 'identity is not known')
   })
 
-  await t.test('finds nothing wrong with a clean stack, and says what is wrong with a damaged one', async t => {
+  await t.test('finds no fault in a clean stack, and names the faults of a damaged one', async t => {
     const { database } = stack.info.services.employee
     const well = await run('doctor', '--deep')
     t.equal(well.code, 0, well.out)
@@ -143,7 +143,7 @@ t.test('distributed-tenant', async t => {
       max: 1,
     })
     t.teardown(() => sql.end({ timeout: 1 }))
-    // The services look once a minute and would mend it: whoever looks holds this lock, and now we do.
+    // The services compare once a minute and would repair it; a comparison holds this lock, and now the test does.
     await sql`select pg_advisory_lock(hashtextextended('distributed_tenant.reconcile', 0))`
     await sql`alter role tenant_acme_employee nologin`
     await sql`create database tenant_stray_employee`
@@ -154,7 +154,7 @@ t.test('distributed-tenant', async t => {
     t.match(damaged.out, /employee +stray database +tenant_stray_employee/)
     t.match(damaged.out, /employee +dead events +1/)
     const fixed = await run('doctor', '--fix')
-    t.equal(fixed.code, 3, 'what is for people is left')
+    t.equal(fixed.code, 3, 'faults that need a person are left')
     t.match(fixed.out, /role closed +acme +mended/)
     t.match(await sql`select rolcanlogin from pg_roles where rolname = 'tenant_acme_employee'`, [{ rolcanlogin: true }])
     await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.reconcile', 0))`
@@ -176,7 +176,7 @@ t.test('distributed-tenant', async t => {
     t.equal((await json('show', 'acme')).version, before)
   })
 
-  await t.test('purges what is past its retention, after identity has confirmed it', async t => {
+  await t.test('purges tenants past their retention, after identity has confirmed it', async t => {
     t.match((await run('purge', 'globex', '--yes', '--service', 'core')).out, /core +globex +\S/)
     t.equal((await run('purge', 'globex', '--yes', '--service', 'core')).code, 1, 'kept for 30 days')
     t.equal((await run('purge', 'acme', '--yes', '--service', 'core')).code, 1, 'not deleted')
@@ -202,7 +202,7 @@ t.test('distributed-tenant', async t => {
       ['show', 'acme'],
       ['activity'],
       ['migrate', '--list'],
-      ['show', 'nobody'],
+      ['show', 'unknown'],
     ]) {
       const { out, err } = await run(...args)
       for (const secret of secrets) t.notOk((out + err).includes(secret), args.join(' '))
