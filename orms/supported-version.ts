@@ -1,5 +1,7 @@
 // Owns how a library that is an optional peer is loaded: the copy of the application, of a version that this was tested with.
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { ConfigurationInvalid } from '../plugins/distributed-tenant/index.js'
 
 const require = createRequire(import.meta.url)
@@ -12,22 +14,30 @@ export interface Supported {
 
 /** @throws CONFIGURATION_INVALID that names the supported range, when it is not installed or of another version */
 export function requireSupported<T>(name: string, supported: Supported): T {
-  const range = `${name}@^${supported.major}.${supported.minor}.0`
-  let version: string
-  try {
-    version = (require(`${name}/package.json`) as { version: string }).version
-  } catch (error) {
-    throw new ConfigurationInvalid(`\`${name}\` cannot be loaded: install ${range}. ${(error as Error).message}`)
-  }
-  refuseOthers(name, version, supported)
+  refuseOthers(name, installedVersion(name), supported)
   return require(name) as T
 }
 
+/** Null when it is not installed. Not every library lets its package.json be imported. */
+export function installedVersion(name: string): string | null {
+  for (const folder of require.resolve.paths(name) ?? []) {
+    try {
+      return (JSON.parse(readFileSync(join(folder, name, 'package.json'), 'utf8')) as { version: string }).version
+    } catch (error) {
+      if (!/^(ENOENT|ENOTDIR)$/.test(String((error as NodeJS.ErrnoException).code))) throw error
+    }
+  }
+  return null
+}
+
 /** @throws CONFIGURATION_INVALID that names the supported range */
-export function refuseOthers(name: string, version: string, { major, minor }: Supported): void {
-  const [ofMajor, ofMinor] = version.split('.').map(Number)
+export function refuseOthers(name: string, version: string | null, { major, minor }: Supported): void {
+  const [ofMajor, ofMinor] = (version ?? '').split('.').map(Number)
   if (ofMajor === major && (ofMinor as number) >= minor) return
+  const range = `^${major}.${minor}.0`
   throw new ConfigurationInvalid(
-    `The installed \`${name}\` is ${version} and ^${major}.${minor}.0 is supported: install ${name}@^${major}.${minor}.0.`,
+    version === null
+      ? `\`${name}\` is not installed and ${range} is supported: install ${name}@${range}.`
+      : `The installed \`${name}\` is ${version} and ${range} is supported: install ${name}@${range}.`,
   )
 }

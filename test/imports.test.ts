@@ -83,7 +83,7 @@ function read(top: string): Source[] {
     return []
   }
   return entries
-    .filter(name => /\.[cm]?ts$/.test(name))
+    .filter(name => /\.[cm]?ts$/.test(name) && !name.includes('prisma/generated/'))
     .map(name => {
       const file = join(top, name)
       const text = readFileSync(file, 'utf8')

@@ -70,6 +70,8 @@ class SessionWire extends Wire {
   }
 
   async #connect(): Promise<void> {
+    // `pg` listens only when this has returned.
+    await null
     try {
       const lease = await leaseSession(this.#of())
       if (this.over) {

@@ -1,7 +1,7 @@
 // The programs of docs/orms.md, compiled and run: each answers two tenants at a time with their own rows alone, and writes
 // all of a request or nothing.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { FastifyPluginAsync } from 'fastify'
@@ -13,6 +13,9 @@ const folder = 'dist/test/docs/orms'
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+
+// What `prisma generate` has made.
+cpSync('dist/test/orms/prisma/generated', join(folder, 'generated'), { recursive: true })
 
 const programs = [...readFileSync('docs/orms.md', 'utf8').matchAll(/^```ts\n\/\/ (\w+)\.ts\n([\s\S]*?)^```/gm)].map(
   ([, name = '', text = '']) => ({ name, text }),

@@ -405,6 +405,24 @@ t.test('connections count in the budget, and a wait for one ends in TENANT_BUSY'
   })
 })
 
+t.test('a pool of a process works where a tenant’s work runs, and nowhere else', async t => {
+  let pool!: pg.Pool
+  const other = await stand.app('notes', {}, app => {
+    pool = new Pool({ tenants: app.tenants })
+  })
+  await t.rejects(pool.query('select 1'), { code: 'TENANT_CONTEXT_MISSING' })
+  await t.rejects(pool.connect(), { code: 'TENANT_CONTEXT_MISSING' })
+  const name = 'select current_database()::text as name'
+  const names = await other.tenants.run('acme', async () => {
+    const client = await pool.connect()
+    const answers = [await client.query(name), await pool.query(name)]
+    client.release()
+    return answers.map(({ rows }) => rows[0].name)
+  })
+  t.same(names, ['tenant_acme_notes', 'tenant_acme_notes'])
+  t.throws(() => app.tenants.follow(), { code: 'FST_ERR_INSTANCE_ALREADY_LISTENING' }, 'too late')
+})
+
 t.test('a pool of another client, or with an unknown option, is refused', async t => {
   t.throws(() => new Pool({} as never), { code: 'CONFIGURATION_INVALID' })
   t.throws(() => new Pool({ tenants: app.tenants, max: 3 } as never), { code: 'CONFIGURATION_INVALID' })

@@ -43,6 +43,13 @@ export function createFollowing(fastify: FastifyInstance): Following {
         return work.sql
       }
     },
-    within: (work, fn) => (storage ? storage.run(work, fn) : fn()),
+    within: (work, fn) => (storage ? storage.run(work, () => started(fn())) : fn()),
   }
+}
+
+/** What is lazy, as the queries of ORMs are, begins when `then` is called: now. */
+function started<T>(result: T): T {
+  if (typeof (result as { then?: unknown } | null)?.then !== 'function') return result
+  const lazy = result as PromiseLike<unknown>
+  return new Promise((resolve, reject) => lazy.then(resolve, reject)) as T
 }
