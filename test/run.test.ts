@@ -49,6 +49,7 @@ t.test('npm test', async t => {
   t.match(failures, /killed\.test\.js[\s\S]*SIGKILL/)
   t.notMatch(failures, /good\.test\.js/)
   t.match(run('good.test.js', 'missing.test.js'), { status: 2, stderr: /missing\.test\.js/ }, 'nothing runs')
+  t.match(run('nowhere'), { status: 2, stderr: /nowhere/ }, 'nor for a folder without tests')
 
   const tap = run('--tap', '--jobs=1', 'bad.test.js', 'good.test.js')
   t.match(tap, { status: 1, last: '2 passed, 1 failed' })

@@ -1,11 +1,11 @@
 // `npm test`: runs the compiled tests, one process for each file, more at a time than there are processors, as files also
 // wait. Prints a short report (report.ts), or with --tap the TAP as it is; the last line is N passed, N failed.
-// Arguments are files, --tap and --jobs=N; with other options all go to `tap run`. Exits 1 if anything failed or nothing
-// passed, and 2 for a file that is not there, before any test runs.
+// Arguments are files, folders, --tap and --jobs=N; with other options all go to `tap run`. Exits 1 if anything failed or nothing
+// passed, and 2 for one that is not there, before any test runs.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join, normalize, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Parser } from 'tap-parser'
@@ -46,17 +46,21 @@ const LAST_WORDS_MS = 10_000
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tap = `${root}node_modules/tap/dist/esm/run.mjs`
 
-const isTest = (argument: string) => /\.test\.[jt]s$/.test(argument)
+const isTest = (argument: string) => /\.test\.js$/.test(argument)
 const jobsOf = (argument: string) => Number(/^--jobs=([1-9]\d*)$/.exec(argument)?.[1])
-const wanted = process.argv.slice(2).map(compiled)
-const missing = wanted.filter(argument => isTest(argument) && !existsSync(resolve(root, argument)))
+const wanted = process.argv.slice(2)
+const options = wanted.filter(argument => argument.startsWith('-'))
+const named = wanted.filter(argument => !argument.startsWith('-'))
+const missing = named.filter(argument => testsOf(argument).length === 0)
 if (missing.length > 0) {
-  process.stderr.write(`There is no test ${missing.join(', ')}: name it as it stands in the repository.\n`)
+  process.stderr.write(
+    `There is no test ${missing.join(', ')}: name a file or a folder as it stands in the repository.\n`,
+  )
   process.exit(2)
 }
-const named = wanted.filter(isTest)
-const files = [...new Set(named.length > 0 ? named : findTests())].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
-const options = wanted.filter(argument => !isTest(argument))
+const files = [...new Set(named.length > 0 ? named.flatMap(testsOf) : findTests())].sort(
+  (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
+)
 const raw = options.includes('--tap')
 const jobs = options.map(jobsOf).find(Boolean) ?? availableParallelism() + 1
 const forTap = options.filter(argument => argument !== '--tap' && !jobsOf(argument))
@@ -191,9 +195,14 @@ function source(compiledName: string): string {
   return compiledName.replace(/^dist\/(test\/.*)\.js$/, '$1.ts')
 }
 
-/** `test/a.test.ts` as it is named in the repository, or the compiled file itself. */
-function compiled(argument: string): string {
-  return argument.replace(/^(?:\.\/)?(test\/.*\.test)\.ts$/, 'dist/$1.js')
+/** The compiled tests of a file or folder as the repository names it, or of a compiled file itself. */
+function testsOf(argument: string): string[] {
+  const compiled = normalize(argument)
+    .replace(/^(test(\/|$).*)/, 'dist/$1')
+    .replace(/\.ts$/, '.js')
+    .replace(/\/$/, '')
+  if (isTest(compiled)) return existsSync(resolve(root, compiled)) ? [compiled] : []
+  return findTests().filter(name => name.startsWith(`${compiled}/`))
 }
 
 /** After npm ci, tap has its default plugins built in, TypeScript among them, and its first run fails. */
