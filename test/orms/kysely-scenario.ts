@@ -1,4 +1,4 @@
-// What Kysely is asked for over a tenant's client and, with the same questions, over `pg`.
+// The calls of Kysely that are made over a tenant's client and over `pg`.
 import { type Generated, type Kysely, sql } from 'kysely'
 
 export interface Database {
@@ -6,7 +6,7 @@ export interface Database {
   books: Record<string, unknown> & { id: Generated<string>; author: number; title: string }
 }
 
-/** As Kysely's guide writes them for `pg`: JSON as text, but where a list is meant. */
+/** As Kysely's guide writes them for `pg`: JSON as text, except lists. */
 const book = {
   title: 'A “title” with \\ and {braces}',
   price: '1234567890.12',

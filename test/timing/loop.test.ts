@@ -56,7 +56,7 @@ t.test('a stop waits for the run under way, at most for its deadline', async t =
   t.ok(aborted)
 })
 
-t.test('a run that rejects is reported, and the loop goes on', async t => {
+t.test('a run that rejects is reported, and the loop continues', async t => {
   const warned = new Promise<Error>(resolve => process.once('warning', resolve))
   let runs = 0
   const loop = startLoop(async () => {

@@ -1,5 +1,5 @@
-// An archive of format 1, as an earlier release wrote it: format-1.tar beside this file. It has neither rights nor settings of the
-// database nor our own schema, and is restored all the same.
+// An archive of format 1, written by an earlier release: format-1.tar beside this file. It has neither rights nor
+// settings of the database nor the product's own schema, and is restored all the same.
 import t from 'tap'
 import { openArchive } from '../../../operations/archive/archive-reader.js'
 import { createServiceRestore } from '../../../operations/archive/restore-service.js'
@@ -65,7 +65,7 @@ t.test('an archive of format 1 is restored, and the tenant reads and writes', as
     ['kept', 'by an older release'],
   )
   t.same([...(await inside`select total::int from sums`)], [{ total: 42 }], 'a materialized view has its rows')
-  t.same([...(await inside`select nextval('numbers')::int as next`)], [{ next: 3 }], 'a sequence goes on')
+  t.same([...(await inside`select nextval('numbers')::int as next`)], [{ next: 3 }], 'a sequence continues')
 
   // Rights are not in the archive: every tenant's role gets its own.
   const app = await build('employee', { migrations: { tenant: notes } }, one =>

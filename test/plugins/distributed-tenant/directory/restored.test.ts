@@ -1,4 +1,4 @@
-// A central database that was set back to an older state: what Redis holds from before, with higher revisions, is not believed.
+// A central database that was set back to an older state: older entries of Redis with higher revisions are not used.
 import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t from 'tap'
@@ -13,7 +13,7 @@ t.test('an entry from before the central database was restored', async t => {
   t.teardown(() => client.disconnect())
   const server = look('employee')
 
-  /** One that believes Redis. */
+  /** A replica that trusts Redis. */
   const trusting = async () => {
     seen.length = 0
     const app = await build('employee', { redis: servers.redis.url }, one =>
@@ -49,13 +49,13 @@ t.test('an entry from before the central database was restored', async t => {
 
   const fourth = await trusting()
   t.match(await who(fourth), { name: 'Later' })
-  t.equal(source(), 'remote', 'as long as nothing is restored it is believed')
+  t.equal(source(), 'remote', 'it is used until the restore')
   await fourth.close()
 
   await server`alter database employee_central rename to later`
   await server`alter database earlier rename to employee_central`
   const restored = await trusting()
-  t.same(await client.getBuffer(key), before, 'it is there')
+  t.same(await client.getBuffer(key), before, 'it is still there')
   t.match(await who(restored), { name: 'Acme' })
   t.equal(source(), 'registry')
 
