@@ -1,6 +1,6 @@
 // A tenant into an archive and back on a running stack: after its deletion, after its databases were dropped, as a new
 // tenant, over an existing one; killed at every step; refused where it does not fit; and exported for a leaving customer.
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
@@ -25,16 +25,10 @@ import { startServers } from '../../stack/servers/start.js'
 import { startStack } from '../../stack/stack.js'
 import { until } from '../rig.js'
 import { awkwardNames, identifier } from './import-source.js'
+import { operatorCommands } from './operator-commands.js'
 
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
 const password = 'a-password-of-the-tests'
-
-interface Outcome {
-  readonly code: number | string
-  readonly out: string
-  readonly err: string
-}
 
 t.test('backup, restore, export', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'backup-'))
@@ -43,19 +37,14 @@ t.test('backup, restore, export', async t => {
   t.teardown(() => stack.stop())
   const { identity, employee } = stack.info.services
 
+  const { run, alone } = operatorCommands(t, folder)
   const command = (
     args: readonly string[],
-    how: { env?: Record<string, string>; preload?: readonly string[]; shell?: string } = {},
-  ) =>
-    new Promise<Outcome>(resolve => {
-      const { PATH = '' } = process.env
-      const words = [process.execPath, ...(how.preload ?? []), program, '--config', join(folder, 'stack.json'), ...args]
-      const all = how.shell === undefined ? words : ['/bin/sh', '-c', `${how.shell}; exec "$@"`, 'sh', ...words]
-      const options = { cwd: folder, env: { PATH, ...how.env }, maxBuffer: 1 << 26 }
-      execFile(all[0] as string, all.slice(1), options, (error, out, err) => {
-        resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
-      })
-    })
+    { env, preload, shell }: { env?: Record<string, string>; preload?: readonly string[]; shell?: string } = {},
+  ) => {
+    const all = ['--config', join(folder, 'stack.json'), ...args]
+    return preload || shell ? alone(all, env, { node: preload ?? [], shell }) : run(all, env)
+  }
   const json = async (...args: string[]) => {
     const { code, out, err } = await command(['--json', ...args])
     t.equal(code, 0, `${args.join(' ')}: ${err}${out}`)

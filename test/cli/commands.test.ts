@@ -1,20 +1,11 @@
 // The operator's command against a running stack, as an operator types it: every command, its --json, its bad arguments.
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import t from 'tap'
 import { startStack } from '../../stack/stack.js'
-
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
-
-interface Outcome {
-  readonly code: number
-  readonly out: string
-  readonly err: string
-}
+import { type Outcome, operatorCommands } from './operator-commands.js'
 
 t.test('distributed-tenant', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'cli-'))
@@ -23,13 +14,7 @@ t.test('distributed-tenant', async t => {
   t.teardown(() => stack.stop())
   const config = join(folder, 'stack.json')
 
-  const bare = (args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> =>
-    new Promise(resolve => {
-      const { PATH = '' } = process.env
-      execFile(process.execPath, [program, ...args], { cwd: folder, env: { PATH, ...env } }, (error, out, err) => {
-        resolve({ code: error ? Number(error.code) : 0, out, err })
-      })
-    })
+  const { run: bare } = operatorCommands(t, folder)
   const run = (...args: string[]): Promise<Outcome> => bare(['--config', config, ...args])
   const json = async (...args: string[]) => {
     const { code, out, err } = await run('--json', ...args)

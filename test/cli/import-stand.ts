@@ -4,7 +4,6 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import type { Test } from 'tap'
 import { createInstance, type Instance } from '../../operations/copying/external-instance.js'
@@ -21,15 +20,7 @@ import { readTargets } from '../../operations/targets.js'
 import type { ServiceName } from '../../stack/names.js'
 import { type RunningStack, startStack } from '../../stack/stack.js'
 import { type OldServer, oldServer } from './import-source.js'
-
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
-
-export interface CommandOutcome {
-  /** The signal's name when one ended it. */
-  readonly code: number | string
-  readonly out: string
-  readonly err: string
-}
+import { type Outcome, operatorCommands } from './operator-commands.js'
 
 export interface ImportStand {
   readonly old: OldServer
@@ -50,9 +41,9 @@ export interface ImportStand {
     more?: Partial<RunOptions> & { parallel?: number },
   ): Promise<ImportOutcome[]>
   /** `distributed-tenant …` in a process. */
-  command(args: readonly string[], env?: Record<string, string>): Promise<CommandOutcome>
+  command(args: readonly string[], env?: Record<string, string>): Promise<Outcome>
   /** Any program of node’s, with the same environment. */
-  node(args: readonly string[], env?: Record<string, string>): Promise<CommandOutcome>
+  node(args: readonly string[], env?: Record<string, string>): Promise<Outcome>
   /** A service's instance by the service's role, in its central database unless another is named. */
   target(service: ServiceName, database?: string): postgres.Sql
   exists(service: ServiceName, database: string): Promise<boolean>
@@ -89,13 +80,14 @@ export async function importStand(t: Test, bin?: string): Promise<ImportStand> {
     planOf(of(names), from, { parallel: 2, folder, ...choices })
 
   const node: ImportStand['node'] = (args, env = {}) =>
-    new Promise<CommandOutcome>(resolve => {
+    new Promise<Outcome>(resolve => {
       const { PATH = '' } = process.env
       const options = { cwd: folder, env: { PATH, SOURCE_PASSWORD: old.password, ...env } }
       execFile(process.execPath, [...args], options, (error, out, err) => {
         resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
       })
     })
+  const commands = operatorCommands(t, folder)
   const target = (service: ServiceName, database?: string): postgres.Sql => {
     const { host, port, user, password, name } = stack.info.services[service].database
     const sql = postgres({ host, port, user, password, database: database ?? name, max: 1, onnotice() {} })
@@ -130,7 +122,8 @@ export async function importStand(t: Test, bin?: string): Promise<ImportStand> {
         services: servicesOf(of(names), run, options),
       })
     },
-    command: (args, env) => node([program, '--config', join(folder, 'stack.json'), ...args], env),
+    command: (args, env) =>
+      commands.run(['--config', join(folder, 'stack.json'), ...args], { SOURCE_PASSWORD: old.password, ...env }),
     node,
     target,
     async exists(service, database) {

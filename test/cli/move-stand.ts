@@ -1,6 +1,5 @@
 // Shared by tests of moves: employee on two instances, an application that serves it meanwhile, and the command as a
 // process of its own, to be killed at any step.
-import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,16 +9,9 @@ import type postgres from 'postgres'
 import type { Test } from 'tap'
 import { codeOf, type Several, severalInstances } from '../plugins/distributed-tenant/placement/several.js'
 import { notes, roleSecret } from '../rig.js'
+import { type Outcome, operatorCommands } from './operator-commands.js'
 
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
-
-interface Outcome {
-  /** The signal's name when one ended it. */
-  readonly code: number | string
-  readonly out: string
-  readonly err: string
-}
 
 export interface MoveStand extends Omit<Several, 'app'> {
   readonly app: FastifyInstance
@@ -62,16 +54,11 @@ export async function moveStand(t: Test, bin?: string): Promise<MoveStand> {
     writeFileSync(path, JSON.stringify({ services: { employee }, tenantRoleSecret: roleSecret }))
     return path
   }
-  const command: MoveStand['command'] = (args, fault, at = {}) =>
-    new Promise(resolve => {
-      const { PATH = '' } = process.env
-      const preload = fault ? ['--import', crash] : []
-      const all = [...preload, program, '--config', configOf(at), ...args]
-      const options = { cwd: folder, env: { PATH, ...(fault && { FAULT: `transfer.${fault}` }) } }
-      execFile(process.execPath, all, options, (error, out, err) => {
-        resolve({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err })
-      })
-    })
+  const { run, alone } = operatorCommands(t, folder)
+  const command: MoveStand['command'] = (args, fault, at = {}) => {
+    const all = ['--config', configOf(at), ...args]
+    return fault ? alone(all, { FAULT: `transfer.${fault}` }, { node: ['--import', crash] }) : run(all)
+  }
 
   return {
     ...several,
