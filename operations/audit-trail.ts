@@ -1,5 +1,5 @@
-// Owns the audit rows of what this command does with a customer's data: in each service it touches, before it begins and
-// when it has ended, in a chain of its own. What cannot be written down is not begun.
+// The audit rows of this command's work with a customer's data: in each service it touches, before it begins and
+// when it has ended, in a chain of its own. Invariant: without the first row the work is not begun.
 import { hostname, userInfo } from 'node:os'
 import { type AuditRecord, createChain } from '../plugins/audit/rows.js'
 import { ensurePartitions, writeRows } from '../plugins/audit/store.js'
@@ -15,7 +15,7 @@ export interface Deed {
 
 const WRITE_MS = 10_000
 
-/** Who runs it, as the machine knows them. */
+/** The user and machine that run it. */
 function operator(): string {
   try {
     return `${userInfo().username}@${hostname()}`
@@ -26,8 +26,8 @@ function operator(): string {
 }
 
 /**
- * @param work what it hands back is written down with the end
- * @throws when it cannot be written down, and then nothing was begun; else what `work` throws
+ * @param work its result goes into the row of the end
+ * @throws when the first row cannot be written, and then nothing was begun; else the error of `work`
  */
 export async function underAudit<T>(
   services: readonly OpenService[],
@@ -60,7 +60,7 @@ export async function underAudit<T>(
       detailSoFar = { ...detailSoFar, ...more }
     })
   } catch (error) {
-    // It often fails together with the database that this is written to, and its own reason is the one to read.
+    // It often fails together with the database of this row, and its own reason is the one to read.
     await end(String((error as { code?: string }).code ?? 'failed')).catch(() => {})
     throw error
   }

@@ -1,4 +1,4 @@
-// Owns the environment that a program started by this command inherits: ours without our own secrets.
+// The environment of a program that this command starts: its own without the project's secrets.
 import { secretVariables } from '../plugins/distributed-tenant/config/environment-schema.js'
 
 const ours = new Set<string>(secretVariables.flatMap(name => [name, `${name}_FILE`]))

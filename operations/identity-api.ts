@@ -1,5 +1,5 @@
-// Owns talking to the identity service: the operator's side of its API, with the admin token. A refusal of the API is told
-// in its own words; an identity service that cannot be reached is told as that.
+// The client of identity's API: the operator's side, with the admin token. A refusal of the API keeps its own text; an identity
+// service that cannot be reached is an error of its own.
 import { UsageError } from './outcome.js'
 import type { Targets } from './targets.js'
 
@@ -19,7 +19,7 @@ export interface TenantView {
   readonly createdAt: string
 }
 
-/** A refusal of identity's, in its own words. */
+/** A refusal of identity's, with its own text. */
 export class ApiError extends Error {
   readonly statusCode: number
   readonly code: string | undefined
@@ -43,7 +43,7 @@ const PAGE = 200
 /** @throws UsageError when its address or the token is not known */
 export function identityApi({ identityUrl, adminToken, from }: Targets): IdentityApi {
   if (!identityUrl)
-    throw new UsageError(`${from} does not say where identity is: set IDENTITY_URL, or its url in --config.`)
+    throw new UsageError(`${from} has no address of identity: set IDENTITY_URL, or its url in --config.`)
   if (!adminToken) throw new UsageError(`${from} has no admin token: set ADMIN_TOKEN, or adminToken in --config.`)
 
   async function call<T>(

@@ -1,4 +1,4 @@
-// Owns opening what the command works on: the tenancy of each service. Everything that was opened is closed when the work is
+// Opens the tenancy of each service that the command works on. Invariant: all are closed when the work is
 // done or has failed.
 import type { OperatorTenancy } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
@@ -26,7 +26,7 @@ export async function withServices<T>(
   }
 }
 
-/** Which of several does not answer, its clients are not told; whoever operates them is. */
+/** The clients of a service do not learn which of several does not answer; its operator does. */
 async function namingWho(error: unknown, services: readonly OpenService[], { from }: Targets): Promise<unknown> {
   if (!(error instanceof Error) || (error as { code?: unknown }).code !== 'CENTRAL_DATABASE_UNAVAILABLE') return error
   const asked = await fromEach(services, ({ tenancy }) =>
@@ -40,7 +40,7 @@ async function namingWho(error: unknown, services: readonly OpenService[], { fro
     .filter(({ name }) => silent.includes(name))
     .map(({ name, tenancy: { settings } }) => `${name} (${settings.database.host}:${settings.database.port})`)
   if (places.length > 0) {
-    error.message = `The central database of ${places.join(', ')} cannot be reached: check that it runs, and what ${from} says of it.`
+    error.message = `The central database of ${places.join(', ')} cannot be reached: check that it runs, and its address in ${from}.`
   }
   return error
 }

@@ -1,5 +1,5 @@
-// Owns how the command builds a service's tenancy: as the service itself does, but without Redis, NATS and Fastify. It opens
-// nothing yet; whoever builds one closes it.
+// The command's tenancy of a service: built as the service itself does, but without Redis, NATS and Fastify. It opens
+// nothing yet; the caller closes it.
 import { readEnvironment } from '../plugins/distributed-tenant/config/environment.js'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
 import { createTenancy } from '../plugins/distributed-tenant/tenancy.js'
@@ -19,7 +19,7 @@ export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken }
           nats: null,
           redis: null,
           trustedGateway: true,
-          // What only a service that serves must have is not asked of whoever looks at it.
+          // Settings that only a serving process needs are not required here.
           production: false,
           identity: identityUrl && serviceToken ? { url: identityUrl, token: serviceToken } : null,
           ...(roleSecret === null ? {} : { roleSecret }),

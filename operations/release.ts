@@ -1,4 +1,4 @@
-// Owns which release this is, as its own package says.
+// The version of this release, from its own package.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 

@@ -1,5 +1,5 @@
-// Owns telling everybody everything again: one event for each tenant with its whole state at its present version, written
-// to the outbox of the service that makes tenants. Whoever knows it already changes nothing; the relay publishes as ever.
+// The republication of all tenants: one event for each tenant with its whole state at its present version, written
+// to the outbox of the service that makes tenants. A consumer that is up to date changes nothing; the relay publishes as usual.
 import { randomBytes } from 'node:crypto'
 import type { SqlClient } from '../plugins/distributed-tenant/types.js'
 
@@ -17,6 +17,6 @@ export async function writeResync(central: SqlClient): Promise<number> {
       select *, case lifecycle when 'deleted' then 'tenant.deleted' when 'suspended' then 'tenant.suspended'
         else 'tenant.updated' end as subject
       from tenants where version > 0
-    ) told order by id`
+    ) states order by id`
   return count
 }

@@ -1,4 +1,4 @@
-// Owns where the command finds what it works on: --config, the environment, then the stack of this folder. Passwords and
+// The services that the command works on: from --config, the environment, then the stack of this folder. Passwords and
 // tokens are read here and go into connections and headers only.
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -55,12 +55,12 @@ interface ConfigFile {
 
 const STACK_FILE = '.stack/stack.json'
 
-/** @throws UsageError when nothing says where the services are */
+/** @throws UsageError when none of the three has the services */
 export function readTargets(options: { config?: string | undefined; service?: string | undefined }): Targets {
   const found = options.config ? fromFile(options.config) : (fromEnvironment() ?? fromStack())
   if (!found) {
     throw new UsageError(
-      `Nothing says where the services are: pass --config, set SERVICE_NAME and DB_* (or <SERVICE>_DB_HOST for each), or start the stack (${STACK_FILE}).`,
+      `No services are configured: pass --config, set SERVICE_NAME and DB_* (or <SERVICE>_DB_HOST for each), or start the stack (${STACK_FILE}).`,
     )
   }
   if (!options.service) return found

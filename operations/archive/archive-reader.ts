@@ -1,5 +1,5 @@
-// Owns reading an archive: opened, its manifest read, every byte of it compared with what was written before anybody trusts
-// one. A part is handed out as a stream. The file gone or cut: told as that, and nothing else was touched.
+// The reader of an archive: opened, its manifest read, every byte of it compared with the checksums before any is used. A part
+// is returned as a stream. If the file is missing or cut: the error says so, and nothing else was touched.
 import { createHash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
 import { basename } from 'node:path'
@@ -11,14 +11,14 @@ import { type Entry, readEntries } from './tar.js'
 export interface Archive {
   /** For messages and audit rows: its name without the folder. */
   readonly label: string
-  /** Of the manifest: one word for all that is in it. */
+  /** Of the manifest: one checksum for its whole contents. */
   readonly sha256: string
   readonly manifest: Manifest
   /** Bytes of all parts. */
   readonly bytes: number
   /** Reads every part once. @throws ARCHIVE_INVALID for the first that is not as it was written */
   check(read: (bytes: number) => void): Promise<void>
-  /** @param read is told of the bytes as they are read */
+  /** @param read is called with the bytes as they are read */
   part(part: Part, read?: (bytes: number) => void): Readable
   close(): Promise<void>
 }
@@ -57,7 +57,7 @@ async function readArchive(file: FileHandle, path: string): Promise<Archive> {
   if (entries.size !== files.length + 1)
     throw new ArchiveInvalid(path, 'it holds files that the manifest does not name')
 
-  // Not the handle's own stream: destroying that one closes the handle. Whoever is done with a chunk before the next lends
+  // Not the handle's own stream: destroying that one closes the handle. A consumer that is done with a chunk before the next lends
   // one buffer for all of them.
   async function* chunks(name: string, read?: (bytes: number) => void, lent?: Buffer): AsyncGenerator<Buffer> {
     const { offset, size } = entries.get(name) as Entry

@@ -1,6 +1,6 @@
-// Owns what is written for somebody to keep, as one tar file or as a folder: under a name that nothing reads until all of it
-// is there and on the disk, then renamed; readable by its owner alone. What fails or is interrupted is removed, what a
-// killed process has left is removed by the next one that writes beside it. An existing name is never written over.
+// The writer of archives and exports, as one tar file or as a folder: under a temporary name until all of it is on the disk,
+// then renamed; readable by its owner alone. A failed or interrupted one is removed; the leftovers of a killed process are
+// removed by the next one that writes beside them. Invariant: an existing name is never overwritten.
 import { createHash } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -21,9 +21,9 @@ export type Write = (chunk: Uint8Array) => Promise<void>
 export interface Parcel {
   /** Writes one file; one at a time. */
   add(name: string, fill: (write: Write) => Promise<void>): Promise<Written>
-  /** Makes it last, and gives it its name. */
+  /** Flushes it to the disk, and gives it its name. */
   finish(): Promise<void>
-  /** Removes what is there of it. After `finish` it does nothing. */
+  /** Removes the unfinished file. After `finish` it does nothing. */
   abort(): Promise<void>
 }
 
@@ -46,7 +46,7 @@ async function claim(given: string): Promise<{ path: string; partial: string }> 
   return { path, partial: partialOf(path) }
 }
 
-/** Of a process of this machine that is no more. */
+/** Of a process of this machine that has ended. */
 function isAbandoned(name: string): boolean {
   const [, host, pid] = new RegExp(`^\\..+\\.([A-Za-z0-9-]+)\\.(\\d+)\\.${SUFFIX}$`).exec(name) ?? []
   if (host !== HOST || pid === undefined) return false
@@ -70,7 +70,7 @@ async function syncFolder(folder: string): Promise<void> {
 }
 
 export interface TarParcel extends Parcel {
-  /** What was written, from the disk; before `finish`. */
+  /** The written bytes, read back from the disk; before `finish`. */
   read(name: string): Readable
 }
 

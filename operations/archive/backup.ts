@@ -1,4 +1,4 @@
-// Owns writing archives: a tenant's databases of all services, or the services' central databases. Each service is one
+// The writer of backups: a tenant's databases of all services, or the services' central databases. Each service is one
 // snapshot, which pg_dump and the counting of its contents share; between services there is none. Invariant: a database is
 // taken only if it carries this tenant's mark, and an archive has its name only when all of it is there and was tried out:
 // its definitions are restored from it, and its rows where only that shows whether they can be.
@@ -32,7 +32,7 @@ export interface BackupOptions {
   /** Definitions that were tried out already, to be kept from one archive to the next: what they become in a copy. */
   readonly proven?: Map<string, readonly ShapeLine[]>
   readonly signal?: AbortSignal | undefined
-  /** Told with what was dumped: the database's size when it began, and the bytes of the dump as they come. */
+  /** Called with the dump's progress: the database's size when it began, and the bytes of the dump as they come. */
   readonly onBytes?: ((bytes: number) => void) | undefined
 }
 
@@ -40,7 +40,7 @@ export interface BackedUp {
   readonly archive: string
   readonly sha256: string
   readonly manifest: Manifest
-  /** What a restore will not bring back as it is, in sentences. */
+  /** Objects that a restore will not bring back as they are, in sentences. */
   readonly warnings: readonly string[]
 }
 
@@ -48,7 +48,7 @@ export interface BackedUp {
 export async function backUpTenant(id: TenantId, options: BackupOptions): Promise<BackedUp> {
   const held: { parts: TransferParts; row: RegistryRow }[] = []
   for (const parts of options.services) held.push({ parts, row: await rowOf(parts, id) })
-  // Identity's own row, where it is among them; every other one is its word as it was heard.
+  // Identity's own row, where it is among them; any other has a copy of identity's state.
   const { row } = held.find(({ parts }) => parts.service === 'identity') ?? (held[0] as (typeof held)[number])
   const tenant = {
     id,
@@ -125,7 +125,7 @@ async function rowOf(parts: TransferParts, id: TenantId): Promise<RegistryRow> {
   return row
 }
 
-/** @throws TRANSFER_REFUSED when what stands under the tenant's name is not its own */
+/** @throws TRANSFER_REFUSED when the database of the tenant's name is not its own */
 export async function refuseUnlessMarked(
   { service }: TransferParts,
   { name, session }: Place,

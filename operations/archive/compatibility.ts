@@ -1,5 +1,5 @@
-// Owns whether a part of an archive can be restored by this release, with these programs, on this server: each reason against
-// it with what to do. A question only; nothing is changed.
+// The compatibility of an archive's part with this release, these programs and this server: each reason against a restore,
+// with its cure. Reads only.
 import { isKnownAs, type MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { Programs } from '../copying/pg-programs.js'

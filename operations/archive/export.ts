@@ -119,7 +119,7 @@ export async function exportTenant(id: TenantId, options: ExportOptions): Promis
   return manifest
 }
 
-/** A name that is misspelled would leave in what was meant to be left out. */
+/** A misspelled name would keep a column in that was meant to be left out. */
 function refuseUnknown({ leaveOut, keep }: ExportOptions, exported: readonly ExportedService[]): void {
   const known = new Set(
     exported.flatMap(({ service, tables }) =>

@@ -1,4 +1,4 @@
-// Owns what a restore asks of identity, by its API. A refusal of identity's own is told apart from an answer that got lost.
+// The calls of a restore to identity's API. Invariant: a refusal of identity's and a lost answer are different errors.
 
 import type { TenantState } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import { ApiError, type IdentityApi } from '../identity-api.js'

@@ -1,7 +1,7 @@
-// Owns what a killed restore or backup has left beside tenants' databases: which there are, and the end of those whose run is over.
-// Invariant: what had a tenant's name before is dropped only under the lock of its provisioning, once the tenant is active and
-// ready here and the database under its name carries its own mark, as the provisioner writes it after the restore: then no
-// run may give the old one back any more. What is being built, or waits for identity, is the restore's own to end.
+// The leftovers of killed restores and backups beside tenants' databases, and the removal of those whose run is over.
+// Invariant: a database that had a tenant's name before is dropped only under the lock of its provisioning, once the tenant is
+// active and ready here and the database under its name carries its own mark, as the provisioner writes it after the restore:
+// then no run may put the old one back. A database that is being built, or waits for identity, belongs to its restore.
 import { ifUnlocked, lockNames } from '../../plugins/distributed-tenant/advisory-locks.js'
 import {
   dropDatabase,

@@ -1,6 +1,6 @@
-// Owns what an archive says of itself: which tenant, and for each service what was taken, when, at which versions, and what
-// must be there again after a restore. Invariant: what is read here has the shape and the names that we write, so that
-// nothing of it can reach SQL or a path unseen.
+// The manifest of an archive: the tenant, and for each service the parts, their time, their versions, and the contents that
+// must exist again after a restore. Invariant: a manifest that was read has the shape and the names of a written one, so that
+// nothing of it can reach SQL or a path unchecked.
 import type { Static } from 'typebox'
 import { compileValidator, TENANT_ID_MAX, TENANT_ID_PATTERN } from '../../events/index.js'
 import { Type } from '../../events/json-schema.js'
@@ -52,7 +52,7 @@ const Part = Type.Object({
   migrations: Type.Array(Type.Object({ version: Count, name: Text, checksum: Text })),
   /** The registry's row: identity's version, and this service's count of changes. */
   registry: Type.Union([Type.Null(), Type.Object({ version: Count, revision: Count })]),
-  /** What the server has set for the database, which no dump holds. */
+  /** The server's settings for the database, which no dump holds. */
   settings: Type.Optional(Type.Array(Type.Object({ role: Type.Union([Type.Null(), Text]), name: Text, value: Text }))),
   /** The service's role that owned all of it. */
   role: Type.Optional(Text),

@@ -1,4 +1,4 @@
-// Owns filling an empty central database from an archive: for a server that was lost with all it held. Invariant: one that
+// Restores an empty central database from an archive: for a server that was lost with all its data. Invariant: a database that
 // holds anything is never touched. The dump is one transaction, so a failure or a kill leaves it empty.
 import type { Readable } from 'node:stream'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'

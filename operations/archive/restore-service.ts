@@ -1,8 +1,8 @@
-// Owns one service's side of a restore: a part becomes a database beside the tenant's, is compared with what the manifest
-// says, made ours, and takes the tenant's name; what had the name is kept until the restore is over, and gets it back if it
-// fails. Invariants: until the swap nothing of the tenant's is touched; the swap is one transaction; each step can be
-// repeated after a kill. What the database is given is the registry's own certificate, so the provisioner takes it as its
-// own and gives it rights, role and the word "ready".
+// The restore of one service: a part becomes a database beside the tenant's, is compared with the manifest, gets the service's
+// own schema, and takes the tenant's name; the database of that name before is kept until the restore is over, and gets it back
+// on a failure. Invariants: until the swap no database of the tenant is touched; the swap is one transaction; each step can be
+// repeated after a kill. The new database carries the registry's own certificate, so the provisioner takes it as its own and
+// adds rights, role and the state "ready".
 
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
@@ -38,27 +38,27 @@ import { copyName, pastName, placeOf } from './tenant-place.js'
 export interface ServiceRestore {
   readonly service: string
   readonly part: Part
-  /** What the registry has of the tenant, and whether its database is there. */
+  /** The registry's row of the tenant, and whether its database exists. */
   look(): Promise<{ row: RegistryRow | null; database: boolean }>
   /** Why this part cannot be restored here; empty when it can. Changes nothing. */
   obstacles(): Promise<string[]>
   /**
-   * What a killed run has left: taken back while the tenant is not live, and removed once it is.
-   * @returns what there was, by name
+   * The leftovers of a killed run: undone while the tenant is not live, and removed once it is.
+   * @returns their names
    */
   settle(live: boolean): Promise<string[]>
   /** Makes the database beside the tenant's. @throws TRANSFER_FAILED */
   build(dump: () => Readable): Promise<void>
-  /** Keeps provisioner and purger away for as long as `fn` runs. */
+  /** Locks out provisioner and purger for as long as `fn` runs. */
   locked<T>(fn: () => Promise<T>): Promise<T>
   /**
    * Gives it the tenant's name. Not `final`: it is taken back by the next run unless identity makes the tenant live. This and
    * {@link ServiceRestore.undo} are called within {@link ServiceRestore.locked}.
    */
   swap(final: boolean): Promise<void>
-  /** Back to what was before the swap, whether there was one or not. */
+  /** Back to the state before the swap, whether it was done or not. */
   undo(): Promise<void>
-  /** Removes what is left beside the tenant's database. */
+  /** Removes the leftovers beside the tenant's database. */
   sweep(): Promise<void>
 }
 
@@ -74,7 +74,7 @@ export async function createServiceRestore(
     readonly programs: Programs
     /** Of the archive: it stands in the mark until the provisioner has written its own. */
     readonly sha256: string
-    /** What is not as it was, in a sentence. */
+    /** The differences from the original, in a sentence. */
     readonly onWarning?: ((text: string) => void) | undefined
     readonly signal?: AbortSignal | undefined
   },
@@ -91,11 +91,11 @@ export async function createServiceRestore(
   let incarnation: string | null = null
   let swapping = false
 
-  /** What an interrupted DROP has left is not there any more. */
+  /** A database left by an interrupted DROP counts as missing. */
   const there = async (sql: QueryClient, name: string): Promise<boolean> =>
     (await inspectDatabase(sql, name)).state === 'present'
 
-  /** Names of this form are ours; one that another role owns is somebody's all the same. */
+  /** Names of this form are the service's; one that another role owns is left alone all the same. */
   async function dropOurs(sql: SessionClient, name: string): Promise<void> {
     const found = await inspectDatabase(sql, name)
     if (found.state === 'present' && !found.ours) {
@@ -136,7 +136,7 @@ export async function createServiceRestore(
     return mark !== null && !markFits(mark, { tenant: id, service, certificate, incarnation })
   }
 
-  /** Of a restore that identity has not heard of: its mark says so until the provisioner has been there. */
+  /** Of a restore that identity has not been asked about: its mark says so until the provisioner replaces it. */
   async function isUncommitted(): Promise<boolean> {
     const found = await place.session(sql => inspectDatabase(sql, place.name))
     return found.state === 'present' && found.ours && parseMark(found.comment)?.restore !== undefined
@@ -193,11 +193,11 @@ export async function createServiceRestore(
     if (row?.moving) throw new TransferRefused(movingNow(id))
     if ((row?.incarnation ?? incarnation) !== incarnation) {
       throw new TransferRefused(
-        `Which tenant has the id ${id} has changed since the restore began: nothing was put in its place. Begin it anew.`,
+        `The id ${id} has been given to another tenant since the restore began: nothing was put in its place. Begin it anew.`,
       )
     }
-    // First the registry: whoever is served now waits, and after a kill from here on the provisioner looks again at whatever
-    // stands there, and gives it what it lacks.
+    // First the registry: requests wait from now on, and after a kill from here on the provisioner checks the database of that
+    // name again, and completes it.
     await central`
       update tenants set provisioned = 'pending', step = 'restore', last_error = null, next_attempt_at = now() where id = ${id}`
     report({ type: 'pending', id })
@@ -229,7 +229,7 @@ export async function createServiceRestore(
   async function undo(): Promise<void> {
     const uncommitted = await isUncommitted()
     await place.session(async sql => {
-      // Its transaction may have come to its end without our hearing of it; then the copy has the tenant's name.
+      // Its transaction may have committed although the answer was lost; then the copy has the tenant's name.
       const back = uncommitted || (swapping && !(await there(sql, copy)))
       const kept = await there(sql, past)
       if (back) {
@@ -242,13 +242,13 @@ export async function createServiceRestore(
           }),
         )
       }
-      // Of a restore that was over, and was killed before it had removed it.
+      // Of a restore that was over, and was killed before the removal.
       else if (kept) await dropOurs(sql, past)
       await dropOurs(sql, copy)
       const standing = await there(sql, place.name)
       // Closed before it was to be renamed.
       if (standing) await sql`alter database ${sql(place.name)} allow_connections true`
-      // A tenant that is live is looked at by the provisioner once more; a deleted one is what it was.
+      // The provisioner checks a live tenant once more; a deleted one is as before.
       await central`
         update tenants set provisioned = ${standing ? 'ready' : 'removed'}, next_attempt_at = null
         where id = ${id} and lifecycle = 'deleted' and step = 'restore' and provisioned = 'pending'`
@@ -279,7 +279,7 @@ export async function createServiceRestore(
         try {
           return await withLock(sql, lockNames.provision(id), fn)
         } finally {
-          // Whoever looked meanwhile found it taken and put it off.
+          // An attempt meanwhile found it locked and was postponed.
           await sql`update tenants set next_attempt_at = now() where id = ${id} and provisioned = 'pending'`
         }
       }),
@@ -297,13 +297,13 @@ export async function createServiceRestore(
 const movingNow = (id: TenantId): string =>
   `${id} is being moved to another instance: end that with \`move --resume\` or \`move --rollback\` first`
 
-/** Nobody comes in, and who was in is out. */
+/** Closes the database to new sessions, and ends the open ones. */
 async function quiet(sql: SessionClient, name: string): Promise<void> {
   await sql`alter database ${sql(name)} allow_connections false`
   await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name} and pid <> pg_backend_pid()`
 }
 
-/** A session that was told to end takes a moment. */
+/** A session takes a moment to end. */
 async function whenFree<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {

@@ -1,8 +1,8 @@
-// Owns bringing a tenant back from an archive in all its services at once. Everything is made and compared beside what is
-// there; then, under the lock that keeps provisioner and purger away, it is put in its place, and one transaction of
-// identity's makes it so: the deleted tenant is not deleted any more, or a new one is. Before that a failure, or the next
-// run after a kill, takes everything back; after it the services go on by themselves. For a tenant that is live the swap of
-// each service is its own end. Identity not answering: nothing is concluded from that, and the next run asks again.
+// The restore of a tenant from an archive in all its services at once. Every database is made and compared beside the present
+// ones; then, under the lock that keeps provisioner and purger away, it takes the tenant's name, and one transaction of
+// identity makes it valid: the deleted tenant is not deleted any more, or a new one exists. Before that a failure, or the next
+// run after a kill, undoes everything; after it the services go on by themselves. For a live tenant the swap of
+// each service is final by itself. If identity does not answer: nothing is concluded, and the next run asks again.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ifUnlocked, lockNames } from '../../plugins/distributed-tenant/advisory-locks.js'
@@ -16,7 +16,7 @@ import type { ServiceRestore } from './restore-service.js'
 
 /** Identity, by its API. */
 export interface Authority {
-  /** Null when it never heard of the tenant. */
+  /** Null when it has no such tenant. */
   find(id: TenantId): Promise<TenantState | null>
   /** Takes a deletion back. */
   restore(
@@ -34,7 +34,7 @@ export interface Authority {
   refused(error: unknown): boolean
 }
 
-/** What is there of the tenant that shall be restored. */
+/** The present state of the tenant that is to be restored. */
 export type Case =
   /** Identity does not know the id. */
   | 'new'
@@ -43,7 +43,7 @@ export type Case =
   | 'missing'
   /** It is live and suspended, and its databases are to be replaced. */
   | 'replace'
-  /** It is live already, by a run that was killed before it had removed what it kept: that is all there was to do. */
+  /** It is live already, by a run that was killed before its cleanup: only that is left to do. */
   | 'finished'
 
 export interface RecoveryOptions {
@@ -61,7 +61,7 @@ export interface RecoveryOptions {
   readonly withoutDomain: boolean
   readonly name?: string | undefined
   readonly onBytes?: ((bytes: number) => void) | undefined
-  /** What a killed run had left and is settled now, by name. */
+  /** Leftovers of a killed run that were removed, by name. */
   readonly onSettled?: ((left: readonly string[]) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -72,8 +72,8 @@ export interface RecoveryPlan {
 }
 
 /**
- * What would be done; nothing is changed.
- * @throws TRANSFER_REFUSED with everything that is in the way
+ * The plan; nothing is changed.
+ * @throws TRANSFER_REFUSED with all obstacles
  */
 export async function planRecovery(options: RecoveryOptions): Promise<RecoveryPlan> {
   const { id, services, absent, authority, as, replace, partial } = options
@@ -93,7 +93,7 @@ export async function planRecovery(options: RecoveryOptions): Promise<RecoveryPl
     if (!replace)
       wrong.push(`${id} is ${known?.lifecycle} and has data in ${held.join(', ')}: pass --replace to replace it`)
     else if (known?.lifecycle !== 'suspended') {
-      wrong.push(`${id} is active: \`distributed-tenant suspend ${id}\` first, so that nobody works with half of it`)
+      wrong.push(`${id} is active: \`distributed-tenant suspend ${id}\` first, so that it is not used half restored`)
     }
   }
   if (found === 'new' || found === 'deleted') {
@@ -116,7 +116,7 @@ export async function planRecovery(options: RecoveryOptions): Promise<RecoveryPl
   return { case: found, known }
 }
 
-/** @throws TRANSFER_REFUSED, TRANSFER_FAILED; what was before is there again then, unless the message says otherwise */
+/** @throws TRANSFER_REFUSED, TRANSFER_FAILED; the state before is back then, unless the message says otherwise */
 export async function recover(options: RecoveryOptions): Promise<RecoveryPlan> {
   const [first] = options.services
   if (!first) throw new TransferRefused('No service is named: nothing was done.')
@@ -162,14 +162,14 @@ async function recoverAlone(options: RecoveryOptions): Promise<RecoveryPlan> {
   return plan
 }
 
-/** Everything had its name already: only what had it before was left, and each service has its database. */
+/** All databases have their names already: only the replaced ones are left over, and each service has its database. */
 async function wasOver(services: RecoveryOptions['services'], left: readonly string[]): Promise<boolean> {
   if (left.length === 0 || left.some(name => name.startsWith('copy_'))) return false
   const looks = await Promise.all(services.map(({ restore }) => restore.look()))
   return looks.every(({ database }) => database)
 }
 
-/** Nothing is in its place yet: what was made beside it goes. */
+/** No database has its name yet: those made beside are dropped. */
 async function orSweep(services: RecoveryOptions['services'], work: () => Promise<void>): Promise<void> {
   try {
     await work()
@@ -179,7 +179,7 @@ async function orSweep(services: RecoveryOptions['services'], work: () => Promis
   }
 }
 
-/** It may have taken hours, and others work on tenants too. */
+/** It may have taken hours, and the tenant may have changed meanwhile. */
 async function refuseIfChanged(plan: RecoveryPlan, options: RecoveryOptions): Promise<void> {
   const now = await planRecovery(options)
   if (now.case === plan.case) return
@@ -188,7 +188,7 @@ async function refuseIfChanged(plan: RecoveryPlan, options: RecoveryOptions): Pr
   )
 }
 
-/** A matter of moments: brought to its end, or taken back. */
+/** A matter of moments: completed, or undone. */
 async function replace(plan: RecoveryPlan, options: RecoveryOptions): Promise<void> {
   const { id, services } = options
   const final = plan.case === 'missing' || plan.case === 'replace'
@@ -217,10 +217,10 @@ async function together(services: RecoveryOptions['services'], fn: () => Promise
   return first ? first.restore.locked(() => together(rest, fn)) : fn()
 }
 
-/** Whether identity has done it is not known: nothing may be taken back. */
+/** Identity's transaction may have committed: nothing may be undone. */
 class Undecided extends TransferFailed {}
 
-/** @returns identity's word */
+/** @returns identity's answer */
 async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<TenantState> {
   const { id, archive, authority, withoutDomain, name } = options
   const { tenant } = archive.manifest
@@ -239,12 +239,12 @@ async function commit(plan: RecoveryPlan, options: RecoveryOptions): Promise<Ten
     if (state && state.lifecycle !== 'deleted') return state
     if (state !== undefined) throw error
     throw new Undecided(
-      `Identity does not answer, and whether it has taken ${id} cannot be told (${(error as Error).message}): run the restore again when it does.`,
+      `Identity does not answer, and it is unknown whether it has taken ${id} (${(error as Error).message}): run the restore again when it does.`,
     )
   }
 }
 
-/** So that nobody waits for the feed; whoever does not hear it here hears it there. */
+/** Spares the wait for the feed, which a service that misses this one falls back to. */
 async function sendState({ services, absent }: RecoveryOptions, state: TenantState): Promise<void> {
   // Its incarnation is not in the answer of the API: the services learn that from the feed.
   const { id, version, name, domain, settings, lifecycle } = state
@@ -275,7 +275,7 @@ async function ready({ id, services }: RecoveryOptions): Promise<void> {
       if (row?.provisioned === 'ready' && row.lifecycle !== 'deleted') break
       if (performance.now() > deadline) {
         throw new TransferFailed(
-          `${id} is restored, and ${restore.service} has not taken it up within ${READY_MS / 1000} s (${row?.lastError ?? 'it has not looked yet'}): start the service, which does; then \`distributed-tenant verify ${id}\`.`,
+          `${id} is restored, and ${restore.service} has not provisioned it within ${READY_MS / 1000} s (${row?.lastError ?? 'it has not tried yet'}): start the service, which does; then \`distributed-tenant verify ${id}\`.`,
         )
       }
       await sleep(POLL_MS)

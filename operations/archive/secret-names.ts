@@ -1,11 +1,11 @@
-// Whether a column holds a secret, by its name in any spelling: snake_case, camelCase, in one, as a plural. One column too
-// many is named in the manifest; one password too many would leave.
+// The names of columns that hold secrets, in any spelling: snake_case, camelCase, in one, as a plural. A column that is taken
+// for one by mistake is named in the manifest; a password that is missed would be exported.
 
 /** Anywhere in a name without its separators. */
 const PARTS =
   /passw(or)?d|passwort|kennwort|passphrase|passcode|secret(?!ar|ion)|credential|token|totp|hotp|(private|priv|api|access|auth|signing|encryption|session|master|shared|ssh)keys?|securitystamp|(recovery|backup|verification|reset|access|auth)codes?/
 
-/** A word of a name: as a part of another one it means something else. */
+/** A whole part of a name: within another part it means something else. */
 const WORDS = new Set([
   'pwd',
   'pwds',

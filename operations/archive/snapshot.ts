@@ -1,5 +1,5 @@
-// Owns one look at one database: a transaction that stays open while programs and statements read the same snapshot. Nothing
-// is written. An end that is asked for cancels the statement that runs. The server gone: the look fails, and says so.
+// One snapshot of one database: a transaction that stays open while programs and statements read it. Nothing
+// is written. An abort cancels the running statement. If the server is down: the snapshot fails, with that error.
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { TransactionClient } from '../../plugins/distributed-tenant/types.js'
 import { alike } from '../copying/compare-contents.js'
@@ -39,7 +39,7 @@ interface Facts {
   readonly migrated: boolean
 }
 
-/** @param set whose applied migrations are read */
+/** @param set the migrations whose applied ones are read */
 export async function inSnapshot<T>(
   place: Pick<Place, 'session' | 'withDirectConnection'>,
   { database, set, signal }: { database: string; set: string; signal?: AbortSignal | undefined },

@@ -1,7 +1,7 @@
-// Owns the container of an archive: plain tar, so that anybody's `tar` can open it. Every entry is a regular file and its
-// header is exactly what we would write, so a byte that has changed anywhere in it shows. (The libraries for tar want to
-// know a file's size before its first byte, which nobody knows of a dump: each would be spooled to the disk first. Here the
-// header is written last, into the gap left for it.) Sizes above 8 GiB are written as GNU and BSD tar do.
+// The container of an archive: plain tar, so that any `tar` can open it. Invariant: every entry is a regular file and its
+// header is exactly the one written here, so a changed byte anywhere in it shows. (The libraries for tar need a file's size
+// before its first byte, which is unknown for a dump: each would be spooled to the disk first. Here the header is written last,
+// into the gap left for it.) Sizes above 8 GiB are written as GNU and BSD tar do.
 import type { FileHandle } from 'node:fs/promises'
 import { ArchiveInvalid } from '../../plugins/distributed-tenant/errors.js'
 
@@ -9,7 +9,7 @@ export const BLOCK = 512
 /** Two empty blocks end it. */
 export const END = Buffer.alloc(2 * BLOCK)
 const LONGEST_NAME = 100
-/** What eleven octal digits hold. */
+/** The largest value of eleven octal digits. */
 const OCTAL_LIMIT = 8 ** 11
 
 export interface Entry {
@@ -45,7 +45,7 @@ export function headerOf(name: string, size: number, mtime: number): Buffer {
   return header
 }
 
-/** @throws ARCHIVE_INVALID for what we would not have written so */
+/** @throws ARCHIVE_INVALID for a file that this writer would not have written so */
 export async function readEntries(file: FileHandle, path: string): Promise<Entry[]> {
   const { size: length } = await file.stat()
   const entries: Entry[] = []

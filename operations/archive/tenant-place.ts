@@ -1,5 +1,5 @@
-// Owns where a tenant's database of one service is, and how it is reached for backup, restore and export: the one place
-// that knows it. Names of what a restore has beside it are here too; `_` separates the service, so that rights inside find it.
+// The place of a tenant's database of one service, and the connection to it for backup, restore and export. The names of the
+// databases that a restore makes beside it are here too; `_` separates the service, so that rights inside find it.
 
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
@@ -15,7 +15,7 @@ export interface Place extends Pick<TransferParts, 'session' | 'withDirectConnec
   readonly addressOf: (database: string) => DatabaseOptions
 }
 
-/** On the instance that the registry says; one that it does not know is brought to the home instance. */
+/** On the instance that the registry names; a tenant that it does not know goes to the default instance. */
 export async function placeOf({ service, central, placeAt }: TransferParts, id: TenantId): Promise<Place> {
   const row = await findTenant(central, id)
   const { database, session, withDirectConnection } = placeAt(row?.instance ?? DEFAULT_INSTANCE)
@@ -27,8 +27,8 @@ export async function placeOf({ service, central, placeAt }: TransferParts, id: 
   }
 }
 
-/** What is being restored, until it takes the tenant's name: at most 61 bytes. */
+/** The database that is being restored, until it takes the tenant's name: at most 61 bytes. */
 export const copyName = (id: TenantId, service: ServiceName): string => `copy_${service}_${id}`
 
-/** What had the tenant's name before, until the restore is over. */
+/** The database that had the tenant's name before, until the restore is over. */
 export const pastName = (id: TenantId, service: ServiceName): string => `past_${service}_${id}`

@@ -1,6 +1,6 @@
-// Owns finding what was done to the audit log afterwards: walks every chain from its first row, or from the head sealed
-// before the first month that is left, and names the first row that does not fit. Which month is the first is told by the
-// partitions, not by the rows: rows that are gone from a month that is there were taken. Reads in pages: the log may be large.
+// The verification of the audit log: walks every chain from its first row, or from the head sealed before the first month that
+// is left, and names the first row that does not fit. The partitions show which month is the first, not the rows: rows missing
+// from a month that is there were removed. Reads in pages: the log may be large.
 
 import { type AuditRow, GENESIS, hashOf } from '../../plugins/audit/rows.js'
 import { type Head, monthOf, oldestPartition } from '../../plugins/audit/store.js'
@@ -19,7 +19,7 @@ export interface Flaw {
 export interface Verdict {
   readonly rows: number
   readonly chains: number
-  /** Chains whose process has not said that it ended: it runs, was killed, or its last rows were cut off. */
+  /** Chains whose process has not recorded its end: it runs, was killed, or its last rows were cut off. */
   readonly open: readonly string[]
   /** The first flaw of each chain. */
   readonly flaws: readonly Flaw[]
@@ -28,7 +28,7 @@ export interface Verdict {
 const PAGE = 5_000
 
 /**
- * @param heads kept outside the database (`audit seal`): what a forger of rows and heads together cannot reach
+ * @param heads kept outside the database (`audit seal`), out of reach of a forger of rows and heads together
  * @param keptMonths months beside the current one that must be there, so that a month that was dropped before its time shows
  */
 export async function verify(sql: SqlClient, heads: readonly Head[] = [], keptMonths?: number): Promise<Verdict> {
@@ -41,7 +41,7 @@ export async function verify(sql: SqlClient, heads: readonly Head[] = [], keptMo
   let rows = 0
   let chains = 0
 
-  /** Chains that their own process gave up for a new one, when it could not tell whether its last rows were stored. */
+  /** Chains that their own process replaced by a new one, when it was unknown whether its last rows were stored. */
   const followed = new Set<string>()
   let walk: Walk | null = null
   const finish = (): void => {
@@ -73,7 +73,7 @@ export async function verify(sql: SqlClient, heads: readonly Head[] = [], keptMo
   return { rows, chains, open: open.filter(chain => !followed.has(chain)), flaws }
 }
 
-/** Whose rows must be there, and those of every later month. */
+/** The first month whose rows must be there, with those of every later month. */
 async function oldestMonth(sql: SqlClient, keptMonths: number | undefined): Promise<string> {
   const there = await oldestPartition(sql)
   if (there !== null && keptMonths === undefined) return there
@@ -153,7 +153,7 @@ export async function* readRows(sql: SqlClient): AsyncGenerator<AuditRow> {
         tenant_id as "tenantId", actor, request_id as "requestId", detail::text as detail, hash
       from audit_log where (chain, seq, at) > (${after.chain}, ${after.seq}, ${after.at}::timestamptz)
       order by chain, seq, audit_log.at limit ${PAGE}`
-    // Rows are written with milliseconds. Whatever else stands there must not be taken for them.
+    // Rows are written with milliseconds. Any other precision must not be taken for them.
     for (const row of page) yield { ...row, seq: Number(row.seq), at: row.at.replace(/000Z$/, 'Z') }
     const last = page.at(-1)
     if (!last || page.length < PAGE) return

@@ -37,7 +37,7 @@ export async function adopt(
     const [found] = await tx.unsafe<{ foreign: string | null; tables: string | null }[]>(ownersAndTables)
     if (found?.foreign) {
       throw new TransferFailed(
-        `${found.foreign} in ${name} does not belong to the service’s role: the copy was made by somebody else.`,
+        `${found.foreign} in ${name} does not belong to the service’s role: the copy was made by another role.`,
       )
     }
     return { complete, tables: found?.tables }

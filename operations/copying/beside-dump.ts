@@ -1,5 +1,5 @@
-// Owns what a copy of a database needs beside its dump: how it was made, whether it has the schema `public`, what the server
-// has set for it, and which materialized views had rows. A question only.
+// The properties of a database that a copy needs beside its dump: its locale, whether it has the schema `public`, the server's
+// settings for it, and the materialized views that had rows. Reads only.
 import {
   type DatabaseSetting,
   readDatabaseSettings,

@@ -1,10 +1,10 @@
-// What a database holds that a copy made by a service's role would fail at or lack, found before anything is frozen: objects
-// that PostgreSQL lets superusers alone make, and what they rest on at the target: roles, collations, extensions, settings.
-// It asks both sides and changes nothing.
+// The objects of a database that a copy made by a service's role would fail at or lack, found before anything is frozen: objects
+// that only superusers may make, and their dependencies at the target: roles, collations, extensions, settings.
+// Reads both sides and changes nothing.
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { block, type Obstacle, warn } from './obstacle.js'
 
-/** What one source database rests on, by the kind of thing. */
+/** The dependencies of one source database, by kind. */
 export interface Needs {
   /** A superuser made it, and no other role may. */
   readonly forSuperusers: readonly string[]
@@ -34,7 +34,7 @@ const made = (catalogue: string, alias: string): string => `${alias}.oid >= 1638
 /** Of a schema of the tenant's. */
 const theirs = (namespace: string): string => `${namespace}::regnamespace::text <> 'distributed_tenant'`
 
-/** What a superuser alone makes. */
+/** Objects that only a superuser makes. */
 export const forSuperusers = `
   select 'event trigger ' || quote_ident(evtname) from pg_event_trigger x where ${made('pg_event_trigger', 'x')}
   union all select 'foreign data wrapper ' || quote_ident(fdwname) from pg_foreign_data_wrapper x where ${made('pg_foreign_data_wrapper', 'x')}
@@ -102,13 +102,13 @@ export const needsColumns = `
     order by 1)) as compression,
   (select pg_encoding_to_char(encoding) from pg_database where datname = current_database()) as encoding`
 
-/** What a target has for what databases rest on. */
+/** The objects of a target that databases depend on. */
 export interface Provisions {
-  /** Available extensions, and whether others than superusers may make them. */
+  /** Available extensions, and whether roles other than superusers may make them. */
   readonly extensions: ReadonlyMap<string, boolean>
   readonly roles: ReadonlySet<string>
   readonly collations: ReadonlySet<string>
-  /** Settings that not everybody may change. */
+  /** Settings that only superusers may change. */
   readonly guarded: ReadonlySet<string>
   readonly lz4: boolean
 }

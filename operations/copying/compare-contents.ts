@@ -1,7 +1,7 @@
-// Owns telling whether two databases hold the same: for each table the number of its rows and a checksum over all of them,
-// for each sequence where it is, and the shape of everything around them. The server does the counting in one snapshot;
-// what comes back is small whatever the database holds. Views that hold rows are made anew by a copy and not compared.
-// Invariant: what a dump and a restore keep is compared, and not how it is spelled.
+// The comparison of two databases: for each table the number of its rows and a checksum over all of them, for each sequence
+// its value, and the shape of all other objects. The server counts in one snapshot; the result is small whatever the database
+// holds. Views that hold rows are made anew by a copy and not compared.
+// Invariant: only properties that a dump and a restore keep are compared, and not their spelling.
 import { createHash } from 'node:crypto'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { SessionClient, TransactionClient } from '../../plugins/distributed-tenant/types.js'
@@ -21,7 +21,7 @@ export interface Contents {
   /** Where each is, as text. */
   readonly sequences: readonly { readonly name: string; readonly state: string }[]
   readonly shape: readonly ShapeLine[]
-  /** What the server's hash makes of one known text. */
+  /** The server's hash of one known text. */
   readonly probe: string
 }
 
@@ -48,7 +48,7 @@ const rowText = `case when not relispartition and exists (select from pg_inherit
     from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped)
   else '(t.*)' end`
 
-/** What asks each table for its rows. */
+/** The statement that reads each table's rows. */
 const tableStatements = (row: string) => `
   select format('select %L as name, count(*)::int8::float8 as rows,
       coalesce(sum(hashtextextended(%s::text collate "C", 0)), 0)::text as checksum from only %I.%I as t',
@@ -56,7 +56,7 @@ const tableStatements = (row: string) => `
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'r' and ${own} order by n.nspname, c.relname`
 
-/** What asks each sequence where it is. */
+/** The statement that reads each sequence's value. */
 const sequenceStatements = `
   select format('select %L as name, last_value || case when is_called then '' called'' else '''' end as state from %I.%I',
     format('%I.%I', n.nspname, c.relname), n.nspname, c.relname) as statement
@@ -125,7 +125,7 @@ async function several(
   return selects.length === 1 && settings === undefined ? [answer] : (answer as unknown[][]).slice(-selects.length)
 }
 
-/** One word for all rows and sequences. Two databases with the same one hold the same. */
+/** One checksum for all rows and sequences. Two databases with the same one hold the same. */
 export function contentsDigest({ tables, sequences }: Contents): string {
   const lines = [
     ...tables.map(({ name, rows, checksum }) => `${name} ${rows} ${checksum}`),
@@ -137,7 +137,7 @@ export function contentsDigest({ tables, sequences }: Contents): string {
 const loose = (definition: string): string => definition.replace(CAST, '').replace(/[()\s]+/g, '')
 
 /**
- * What two texts of one expression still share that servers of one release have worded: `s in ('a', 'b')` of a varchar has
+ * The common part of two texts of one expression that servers of one release have worded: `s in ('a', 'b')` of a varchar has
  * its casts elsewhere after a dump. Types of columns stand in lines of their own.
  */
 const CAST =
@@ -156,8 +156,8 @@ export interface Comparing {
 }
 
 /**
- * What the copy has otherwise than the original, one line each; empty when they are the same.
- * @throws TRANSFER_FAILED when the two servers hash one text differently, and nothing can be said
+ * The differences of the copy from the original, one line each; empty when they are the same.
+ * @throws TRANSFER_FAILED when the two servers hash one text differently, and no comparison is possible
  */
 export function differences(original: Contents, copy: Contents, { by, without, only }: Comparing): string[] {
   if (original.probe !== copy.probe) {
@@ -177,7 +177,7 @@ export function differences(original: Contents, copy: Contents, { by, without, o
   ]
 }
 
-/** One server's release may say more of an object than another's, in the same words otherwise. */
+/** A newer release may list more properties of an object, in otherwise the same text. */
 function definitionOf(line: ShapeLine, wording: boolean): string {
   if (!isWorded(line)) return line.definition
   return wording ? loose(line.definition) : ''

@@ -1,5 +1,5 @@
-// Owns the default rights of a dump that is restored by a role of another name: they are left out of it, and given from what
-// the archive says of them. `alter default privileges` binds the role that runs it.
+// The default rights of a dump that is restored by a role of another name: they are left out of it, and granted from the
+// archive's record of them. `alter default privileges` binds the role that runs it.
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import type { ShapeLine } from './schema-shape.js'
 

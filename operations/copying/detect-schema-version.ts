@@ -1,6 +1,6 @@
-// Owns telling at which version of our tenant migrations a schema is that we did not make: the newest one all of whose
-// tables and columns it has. Each version is built once in a database of its own, which is dropped again; a killed one is
-// dropped by the next.
+// Detects the version of the tenant migrations of a schema that was made elsewhere: the newest one all of whose
+// tables and columns it has. Each version is built once in a database of its own, which is dropped again; the one of a killed
+// run is dropped by the next.
 import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { isKnownAs, migrate } from '../../plugins/distributed-tenant/databases/migrations.js'
@@ -10,7 +10,7 @@ import type { TransferParts } from './parts.js'
 /** `schema.table.column type` of every table. */
 export type Columns = ReadonlySet<string>
 
-/** What a database says of its schema by itself. */
+/** The schema that a database reports by itself. */
 export interface SchemaFacts {
   readonly columns: Columns
   /** Our own rows, where it was made by us; null where it was not. */
@@ -77,7 +77,7 @@ const withoutRights = (set: MigrationSet): MigrationSet => ({
 
 const scratchName = (service: ServiceName): string => `transfer_${service}_versions`
 
-/** The version a schema is at, or why that cannot be told. */
+/** The version of a schema, or the reason why it is unknown. */
 export function versionOf(
   { columns, applied }: SchemaFacts,
   versions: readonly Columns[],

@@ -1,6 +1,6 @@
-// Owns the question whether there is room for what comes. PostgreSQL tells nobody how full its disk is: it is known when the
-// operator says it, or when the server's folder is on this machine and is proved to be that server's. Else it is said that
-// it is not known, with what comes. It asks and changes nothing.
+// The check of free disk space for incoming data. PostgreSQL does not report the space of its disk: it is known when the
+// operator passes it, or when the server's folder is on this machine and is proved to be that server's. Otherwise the plan
+// reports it as unknown, with the size of the data. Reads only.
 import { readFile, stat, statfs } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { sizeOf } from './byte-sizes.js'
 import { block, type Obstacle, warn } from './obstacle.js'
 
 export interface Coming {
-  /** Who is told of, and by whose name its room is given. */
+  /** The subject of the report, and the name under which its room is passed. */
   readonly about: string
   readonly host: string
   readonly port: number
@@ -18,9 +18,9 @@ export interface Coming {
   readonly bytes: number
 }
 
-/** What an operator can do about it, in the words of the command. */
+/** The operator's cures, as options of the command. */
 export interface Cures {
-  /** The option that says how much is free. */
+  /** The option that passes how much is free. */
   readonly say: (about: string) => string
   readonly less: string
 }
@@ -32,7 +32,7 @@ interface Room {
   readonly where: string
 }
 
-/** @param given what the operator says is free, in bytes */
+/** @param given the free bytes that the operator passed */
 export async function roomInTheWay(
   coming: readonly Coming[],
   given: ReadonlyMap<string, number>,
@@ -50,7 +50,7 @@ export async function roomInTheWay(
       found.push(
         warn(
           about,
-          `PostgreSQL does not tell how much room the disk of ${host}:${port} has: ${sizeOf(needed)} come, with its log; look there (df), and say it with ${cures.say(about)}`,
+          `PostgreSQL does not report how much room the disk of ${host}:${port} has: ${sizeOf(needed)} come, with its log; look there (df), and pass it with ${cures.say(about)}`,
         ),
       )
       continue
@@ -80,7 +80,7 @@ export async function folderInTheWay(folder: string, bytes: number): Promise<Obs
   ]
 }
 
-/** What the server may keep of its log beside the data. */
+/** The size that the server's log may reach beside the data. */
 async function mostLog({ ask }: Coming): Promise<number> {
   const [row] = await ask(
     sql => sql<{ bytes: number }[]>`select pg_size_bytes(current_setting('max_wal_size'))::float8 as bytes`,
@@ -88,10 +88,10 @@ async function mostLog({ ask }: Coming): Promise<number> {
   return row?.bytes ?? 0
 }
 
-/** Null where it cannot be known. */
+/** Null where it is unknown. */
 async function roomOf({ ask, host, port }: Coming): Promise<Room | null> {
   if (!isHere(host)) return null
-  // Only who may read all settings sees this row.
+  // Only a role that may read all settings sees this row.
   const [server] = await ask(
     sql => sql<{ folder: string; startedAt: number }[]>`
       select setting as folder, floor(extract(epoch from pg_postmaster_start_time()))::float8 as "startedAt"

@@ -1,5 +1,5 @@
-// The empty database that a copy comes into: how the original was made, so that text sorts and compares as it did, and
-// whether one that a killed run has left is empty still.
+// The empty database that a copy goes into: made with the original's locale, so that text sorts and compares as it did, and
+// the check whether one that a killed run has left is still empty.
 import {
   type Found,
   inspectDatabase,

@@ -1,6 +1,6 @@
-// Owns visits to the databases of an instance that is not this service's: the source of a transfer. A visit to a tenant's
-// database is one direct connection of its own, closed with it; those to the address's own, from which the instance as a whole
-// is asked again and again, are kept for a second. The instance gone: the visit fails, and says so.
+// Connections to the databases of an instance that is not this service's: the source of a transfer. Each to a tenant's
+// database is a direct one, closed after use; those to the address's own database, which is queried about the instance
+// repeatedly, are kept for a second. If the instance is down: the call fails, with that error.
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { createArrayTypes } from '../../plugins/distributed-tenant/connections/array-types.js'
@@ -14,13 +14,13 @@ import { createClients } from '../../plugins/distributed-tenant/sql/client.js'
 import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface Instance {
-  /** `database` is the one from which the instance as a whole is asked. */
+  /** `database` is the one that is queried about the instance. */
   readonly address: DatabaseOptions
   /** For messages and the journal: host, port and database, nothing secret. */
   readonly label: string
   /** One session in a database; without a name in the address's own. @throws TRANSFER_FAILED when it cannot be reached */
   withDirectConnection<T>(fn: (sql: SessionClient) => Promise<T>, database?: string): Promise<T>
-  /** Closes what is kept; without it a process ends a second later. A visit after it fails. */
+  /** Closes the kept ones; without it a process ends a second later. A call after it fails. */
   close(): Promise<void>
 }
 
@@ -30,7 +30,7 @@ const CONNECT_MS = 10_000
 /** A freeze holds one while it looks, for each of the databases that are brought side by side. */
 const KEPT = 16
 const KEPT_MS = 1_000
-/** For one of them, when more are wanted at once: a visit is short, but for a freeze whose sessions do not end. */
+/** Applies when several are wanted at once: a connection is held briefly, except by a freeze whose sessions do not end. */
 const WAIT_MS = 600_000
 
 export function createInstance(address: DatabaseOptions): Instance {
@@ -87,5 +87,5 @@ export function createInstance(address: DatabaseOptions): Instance {
 /** How a transfer's own sessions are known in `pg_stat_activity`. */
 export const APPLICATION = 'distributed-tenant-transfer'
 
-/** Classes 08, 28 and 57P: connection, authorization, and a server that is going or coming. */
+/** Classes 08, 28 and 57P: connection, authorization, and a server that is stopping or starting. */
 const refusedAtTheDoor = (error: unknown): boolean => /^(08|28|57P|53300)/.test((error as { code?: string }).code ?? '')

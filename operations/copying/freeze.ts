@@ -1,18 +1,18 @@
-// Owns closing a source database to writers, and opening it again as it was. Frozen: every new transaction is read only,
-// nobody but superusers (and the transfer's own role) may connect, and every session from before is gone, which is proved and not hoped.
-// Invariant: what is needed to undo it is with the caller before anything is changed. All of it is said from another
-// database of the same instance. The instance gone in between: both directions are safe to repeat.
+// Closes a source database to writers, and opens it again as it was. Frozen: every new transaction is read only, only
+// superusers (and the transfer's own role) may connect, and every session from before has ended, which is verified.
+// Invariant: the caller has the data that undoes it before anything is changed. All statements run from another
+// database of the same instance. If the instance goes down in between: both directions are safe to repeat.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient, SessionClient } from '../../plugins/distributed-tenant/types.js'
 
-/** How a database was: who might connect, and its own default for transactions. */
+/** The former state of a database: the roles that might connect, and its own default for transactions. */
 export interface Before {
-  /** Null stands for everybody. */
+  /** Null stands for PUBLIC. */
   readonly connect: readonly { readonly role: string | null; readonly grantable: boolean }[]
   readonly readOnly: string | null
-  /** From when on it was closed, as the server writes it; absent while it is not. */
+  /** The time from which it was closed, as the server writes it; absent while it is not. */
   readonly at?: string
   /** Of a move: how many rows had ever been written there. */
   readonly written?: string | null
@@ -49,7 +49,7 @@ const BETWEEN_LOOKS_MS = 100
  * @throws TRANSFER_FAILED, TRANSFER_REFUSED; it may be closed in part then
  */
 export async function freeze(sql: SessionClient, database: string): Promise<string> {
-  // Who may do all this without being a superuser must still be able to copy.
+  // A role that may do all this without being a superuser must still be able to copy.
   const [found] = await sql<{ prepared: boolean; closing: string }[]>`
     select exists (select from pg_prepared_xacts where database = datname) as prepared,
       concat_ws('; ', format('alter database %I set default_transaction_read_only = on', datname),
@@ -73,7 +73,7 @@ export async function freeze(sql: SessionClient, database: string): Promise<stri
   return at
 }
 
-/** A session that was starting while we closed the door shows only later, so two looks in a row must find nothing. */
+/** A session that was starting during the close shows only later, so two checks in a row must find none. */
 async function endSessions(
   sql: SessionClient,
   { database, at, left: first }: { database: string; at: string; left: number[] },
@@ -92,13 +92,13 @@ async function endSessions(
   }
 }
 
-/** Process ids of what may still write: whatever began before the database was closed. */
+/** Process ids of possible writers: every session that began before the database was closed. */
 async function sessionsFrom(sql: QueryClient, database: string, before: string): Promise<number[]> {
   const rows = await sessions(sql, database, sql`${before}::timestamptz`)
   return rows.map(({ pid }) => pid)
 }
 
-/** From within: whether nobody has opened it since, and whoever may still write is gone. */
+/** From within: whether it has stayed closed since, and every possible writer has ended. */
 export async function isFrozen(sql: QueryClient, database: string, since: string): Promise<boolean> {
   const [row] = await sql<{ frozen: boolean }[]>`
     select current_setting('default_transaction_read_only') = 'on'
@@ -111,7 +111,7 @@ const sessions = (sql: QueryClient, database: string, before: ReturnType<typeof 
   where datname = ${database} and pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender', 'logical replication worker')
     and backend_start <= ${before}`
 
-/** Opens it as it was; a database that is gone is fine. */
+/** Opens it as it was; a database that is missing is fine. */
 export async function thaw(sql: SessionClient, database: string, before: Before): Promise<void> {
   const [found] = await sql`select 1 from pg_database where datname = ${database}`
   if (!found) return

@@ -1,5 +1,5 @@
-// Owns the journal of transfers in a service's central database: what was begun is written down before it is begun, with
-// what undoes it. Invariant: a step is written in one statement, and told after it. The database gone: the step is not
+// The journal of transfers in a service's central database: each step is recorded before it is begun, with the data that
+// undoes it. Invariant: a step is written in one statement, and published after it. If the database is down: the step is not
 // taken.
 import type { TransferStep } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import { TransferNotFound } from '../../plugins/distributed-tenant/errors.js'
@@ -8,7 +8,7 @@ import type { Before } from './freeze.js'
 
 export type TransferState = 'running' | 'done' | 'stopped' | 'rolled_back'
 
-/** What identity is told of a tenant. */
+/** The tenant as identity gets it. */
 export interface TenantFacts {
   readonly name: string
   readonly domain: string | null
@@ -43,14 +43,14 @@ export interface Transfer {
 export type Planned = Pick<TransferTenant, 'id' | 'sourceDatabase' | 'facts' | 'baseline' | 'bytes'>
 
 export interface Journal {
-  /** Writes down a new transfer and its tenants, all or nothing. */
+  /** Records a new transfer and its tenants, all or nothing. */
   begin(transfer: Pick<Transfer, 'id' | 'kind' | 'source'>, tenants: readonly Planned[]): Promise<void>
   /** @throws TRANSFER_NOT_FOUND */
   find(id: string): Promise<Transfer>
   /** The newest first; of imports, unless another kind is named. */
   list(limit: number, kind?: string): Promise<Transfer[]>
   tenants(id: string): Promise<TransferTenant[]>
-  /** Writes a step and what goes with it. @returns the row as it is now */
+  /** Writes a step and its data. @returns the row as it is now */
   note(id: string, tenant: TenantId, change: Change): Promise<TransferTenant>
   end(id: string, state: TransferState): Promise<void>
 }

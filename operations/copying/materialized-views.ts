@@ -1,5 +1,5 @@
-// Owns the rows of materialized views in a copy: a dump leaves them out, and they are made anew apart from it and after it,
-// where names are found as the tenant finds them. A view that cannot be refreshed costs no other.
+// The rows of materialized views in a copy: a dump leaves them out, and they are made anew apart from it and after it,
+// where names resolve as they do for the tenant. Invariant: a view that cannot be refreshed does not stop the others.
 import type { QueryClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface MaterializedView {
@@ -34,7 +34,7 @@ export async function refreshViews(
   names: readonly string[],
 ): Promise<Unrefreshed[]> {
   const failed: Unrefreshed[] = []
-  // What is set for the database binds its tenant.
+  // The settings of the database bind its tenant.
   await inside.unsafe('set default_transaction_read_only = off')
   let open = names
   while (open.length > 0) {

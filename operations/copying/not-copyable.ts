@@ -1,11 +1,11 @@
-// Owns what a tenant's database may hold that no copy of it by the service's role would bring along: each by its name, with
-// what to do about it. Asked before anything is copied, by backup, move and import, and by `doctor --deep`. A question
-// only; it changes nothing. What a definition needs beyond this is found by a rehearsal.
+// The objects of a tenant's database that no copy by the service's role would bring along: each by its name, with its cure.
+// Checked before anything is copied, by backup, move and import, and by `doctor --deep`. Reads only.
+// A rehearsal finds the further needs of a definition.
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { forSuperusers } from './beyond-role.js'
 
 export interface NotCopyable {
-  /** What it has, as it stands behind "has". */
+  /** The object, as it stands after "has". */
   readonly what: string
   readonly cure: string
 }
@@ -32,7 +32,7 @@ const notMember = (catalogue: string, oid: string): string =>
 /** Catalogues whose rows have a schema and an owner. */
 const owned = [
   ['pg_class', 'relnamespace', 'relowner', `relkind in ('r', 'p', 'v', 'm', 'S', 'f')`],
-  // What a range type brings along belongs to the server.
+  // The types made with a range type belong to the server.
   [
     'pg_proc',
     'pronamespace',
@@ -124,7 +124,7 @@ const superusers = (what: readonly string[]): NotCopyable => ({
 
 const reading = (checks: readonly string[]): NotCopyable => ({
   what: `the ${listed(checks)}: that reads a table, which may not be filled yet when rows are loaded`,
-  cure: 'make it a foreign key or a trigger; `distributed-tenant backup --verify` tells whether it can be restored',
+  cure: 'make it a foreign key or a trigger; `distributed-tenant backup --verify` shows whether it can be restored',
 })
 
 /** Tables whose rows the service's role cannot read whole: one question, for every tenant that is migrated. */
@@ -181,7 +181,7 @@ export async function notImportable(sql: QueryClient): Promise<{ never: NotCopya
   }
 }
 
-/** Whether what is loaded runs the tenant's own functions, so that only loading it tells whether it can be restored. */
+/** Whether loading runs the tenant's own functions, so that only a load shows whether it can be restored. */
 export async function runsFunctions(sql: QueryClient): Promise<boolean> {
   const [found] = await sql.unsafe<{ runs: boolean }[]>(`
     select exists (

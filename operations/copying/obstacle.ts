@@ -1,9 +1,9 @@
-// Owns the words for what stands in the way of an import or a move. Alone, as the command's help loads it too.
+// An obstacle of an import or a move. In a file of its own, because the command's help loads it too.
 export interface Obstacle {
   /** A tenant, a database, a server. */
   readonly about: string
   readonly what: string
-  /** Nothing is begun while one of these stands; the others are told. */
+  /** With one of these nothing is begun; the others are reported. */
   readonly blocks: boolean
 }
 

@@ -1,4 +1,4 @@
-// Owns what a transfer works with in one service: its central database, its instance, and who may be told. Types only.
+// The parts of one service that a transfer needs: its central database, its instance, and its notifications. Types only.
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
@@ -22,7 +22,7 @@ export interface TransferParts {
   readonly placeAt: (instance: string) => Pick<TransferParts, 'database' | 'session' | 'withDirectConnection'>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
-  /** Drops what a deleted tenant left, now: for one whose data is where it came from. */
+  /** Drops the leftovers of a deleted tenant, now: for one whose data is still at its source. */
   readonly removeNow: (id: TenantId) => Promise<RegistryRow>
   readonly report: (event: TransferReport) => void
 }

@@ -1,6 +1,6 @@
-// Owns where pg_dump and pg_restore are. Debian has a script on the PATH in their place, which looks for the newest installed
-// version at every start and takes longer for it than a small database takes to dump: it is looked past, to what it would
-// have started. Where nothing is found the name stays as it is, and starting it says what is missing.
+// The paths of pg_dump and pg_restore. Debian has a script on the PATH in their place, which looks for the newest installed
+// version at every start and takes longer for it than a small database takes to dump: it is bypassed, in favour of the program
+// that it would have started. Where none is found the name stays as it is, and starting it reports what is missing.
 import { accessSync, constants, readdirSync, realpathSync } from 'node:fs'
 import { basename, delimiter, join } from 'node:path'
 
@@ -15,7 +15,7 @@ export interface Whereabouts {
   readonly versions?: string
 }
 
-/** @returns what to start for a program: in the folder when one is given, else as PATH says */
+/** @returns the path of a program: in the folder when one is given, else as PATH has it */
 export function programPath(name: string, { folder, path = '', versions = VERSIONS }: Whereabouts): string {
   if (folder) return join(folder, name)
   const first = path
@@ -27,7 +27,7 @@ export function programPath(name: string, { folder, path = '', versions = VERSIO
   return newest(name, versions) ?? name
 }
 
-/** As the script itself chooses when it is told a host. */
+/** As the script itself chooses when it gets a host. */
 function newest(name: string, versions: string): string | undefined {
   return numbered(versions)
     .map(version => join(versions, version, 'bin', name))

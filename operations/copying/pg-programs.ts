@@ -1,6 +1,6 @@
-// Owns running pg_dump and pg_restore: found, asked for their version, spawned with argument lists and no shell, passwords
-// by environment. Invariants: a copy counts only when both programs have ended well; what a failed one has begun in the
-// target is the caller's to drop. A program that cannot be started is told with the package that brings it.
+// The runner of pg_dump and pg_restore: found, asked for their version, spawned with argument lists and no shell, passwords
+// by environment. Invariants: a copy counts only when both programs have ended well; the caller drops the remains of a
+// failed one. If a program cannot be started: the error names the package that has it.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -29,7 +29,7 @@ export interface Programs {
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: ParallelHow): Promise<void>
   /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
   dump(from: DatabaseOptions, how: DumpHow, take: (chunk: Uint8Array) => Promise<void>): Promise<void>
-  /** What {@link Programs.dump} gave, in its custom format, into a database that is empty: one transaction. */
+  /** Restores the output of {@link Programs.dump}, in its custom format, into a database that is empty: one transaction. */
   restore(dump: Readable, to: DatabaseOptions, how: RestoreHow): Promise<void>
   /** The entries of a dump in its custom format, one line each. */
   list(dump: Readable, signal?: AbortSignal): Promise<string>
@@ -40,9 +40,9 @@ export const LARGE_BYTES = 256 * 1024 * 1024
 
 const always = ['--no-owner', '--no-tablespaces', '--no-subscriptions', '--lock-wait-timeout=60000']
 /**
- * A connection that waits for an end that is gone without a word is given up after two minutes, where the system takes hours.
+ * A connection whose other end vanished without closing it is given up after two minutes, where the system takes hours.
  * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
- * No environment variable says it; the database's name is left to PGDATABASE.
+ * No environment variable sets it; the database's name is left to PGDATABASE.
  */
 const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
@@ -69,7 +69,7 @@ export interface What {
   readonly publications?: boolean
   /** No rows. */
   readonly definitions?: boolean
-  /** The materialized views of what is dumped, which are left without rows. */
+  /** The materialized views of the dumped database, which are left without rows. */
   readonly views?: readonly Pick<MaterializedView, 'pattern'>[]
 }
 
@@ -126,7 +126,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const restoring = ended('pg_restore', restore)
       // A failed start shows as `error` on the child; its input then is no descriptor to hand on.
       if (restore.pid === undefined) return restoring
-      // The descriptor itself: what is copied never passes through this process.
+      // The descriptor itself: copied data never passes through this process.
       const dump = start('pg_dump', [...dumpedOf(what), connected, '--format=custom', '--compress=0'], from, [
         'ignore',
         restore.stdin,
@@ -160,7 +160,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       const args = [...dumpedOf(what), connected, ...form, `--snapshot=${snapshot}`]
       const child = start('pg_dump', args, from, ['ignore', 'pipe', 'pipe'])
       const over = ended('pg_dump', child)
-      // Heard of below, also when taking fails first.
+      // Awaited below, also when the consumer fails first.
       over.catch(() => {})
       const stop = stopOn(signal, child)
       try {
@@ -186,7 +186,7 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       try {
         const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin as NodeJS.WritableStream)
         const [ending, feeding] = await Promise.allSettled([over, fed])
-        // A program that has given up no longer reads: what it says of it is the reason.
+        // A program that has given up no longer reads: its own error is the reason.
         if (ending.status === 'rejected') throw ending.reason
         // One that wants definitions alone has read enough before the rows come.
         if (feeding.status === 'rejected' && !(what.definitions && isOver(feeding.reason))) throw feeding.reason
@@ -242,7 +242,7 @@ function environmentOf(environment: NodeJS.ProcessEnv, at: DatabaseOptions): Nod
     PGAPPNAME: APPLICATION,
     PGCONNECT_TIMEOUT: '10',
     PGSSLMODE: ssl,
-    // Else a file in the home of whoever runs this decides.
+    // Else a file in the user's home directory decides.
     PGPASSFILE: '/dev/null',
     ...(password === undefined ? {} : { PGPASSWORD: password }),
     ...(sslRootCert === undefined ? {} : { PGSSLROOTCERT: sslRootCert }),
@@ -267,11 +267,11 @@ function ended(name: string, child: ChildProcess): Promise<void> {
   })
 }
 
-/** Names of objects may hold anything, also what speaks to a terminal. */
+/** Names of objects may hold anything, also control sequences of a terminal. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
 const printable = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
 
-/** Each end of a pipe fails when the other one does: both are told, unless one could not even be started. */
+/** Each end of a pipe fails when the other one does: both are reported, unless one could not even be started. */
 function throwFirstOrBoth(failures: readonly Error[]): void {
   const refused = failures.find(error => error instanceof TransferRefused)
   if (refused) throw refused

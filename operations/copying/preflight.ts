@@ -1,5 +1,5 @@
-// Owns what can stand in the way of an import before anything is touched, each with its cure: at the source's server, in the
-// programs, at a target, in what the source says of a tenant. It asks and changes nothing.
+// The obstacles of an import before anything is touched, each with its cure: at the source's server, in the
+// programs, at a target, in the source's data of a tenant. Reads only.
 import { encode, lifecycleSubject, parseLifecycle } from '../../events/index.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
@@ -56,7 +56,7 @@ export function serverInTheWay(
   return found
 }
 
-/** Whatever holds a name already, finished or not. */
+/** The holder of a name, finished or not. */
 export async function targetInTheWay(
   { service, central, database }: TransferParts,
   source: Instance,
@@ -90,7 +90,7 @@ export async function targetInTheWay(
   ]
 }
 
-/** By the very check that identity would refuse it by, after everything was copied. */
+// By the very check with which identity would refuse it after everything was copied.
 export function factsInTheWay(id: TenantId, { name, domain, settings, active }: TenantFacts): Obstacle[] {
   const event = { id, version: 1, name, domain, is_active: active, settings }
   const parsed = parseLifecycle(lifecycleSubject('created'), encode(event))
@@ -99,7 +99,7 @@ export function factsInTheWay(id: TenantId, { name, domain, settings, active }: 
     : [
         block(
           id,
-          `what the source says of it cannot be taken over (${parsed.reason}): correct it there, or in --tenants-query`,
+          `the source’s data of it cannot be taken over (${parsed.reason}): correct it there, or in --tenants-query`,
         ),
       ]
 }

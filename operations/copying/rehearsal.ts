@@ -1,7 +1,7 @@
-// Owns trying a copy out before anything depends on it: what was dumped is restored by the service's role into a database of
-// its own on the same instance, compared, and dropped. What cannot be restored is found here, by the server's own words.
-// Invariant: a rehearsal's database is dropped by itself, or after a kill by the next one; a lock of the session that made
-// it tells whether it is in use.
+// The rehearsal of a copy: a dump is restored by the service's role into a database of its own on the same instance, compared,
+// and dropped, before anything depends on it. Unrestorable objects are found here, with the server's own error.
+// Invariant: a rehearsal's database is dropped by its own run, or after a kill by the next one; a lock of the session that made
+// it shows whether it is in use.
 
 import { randomBytes } from 'node:crypto'
 import { ifUnlocked, lockNames, withLock } from '../../plugins/distributed-tenant/advisory-locks.js'
@@ -18,7 +18,7 @@ export interface Rehearsal extends Pick<BesideDump, 'like' | 'hasPublic' | 'sett
   readonly service: ServiceName
   /** Fills the empty database. */
   readonly fill: (database: string) => Promise<void>
-  /** Also looks into it, before it is dropped. */
+  /** Also reads from it, before it is dropped. */
   readonly look?: (inside: SqlClient) => Promise<void>
 }
 
@@ -28,7 +28,7 @@ export type Stage = Pick<TransferParts, 'session' | 'withDirectConnection'>
 const PREFIX = 'proof_'
 const nameFor = (service: ServiceName): string => `${PREFIX}${service}_${randomBytes(6).toString('hex')}`
 
-/** @returns what the copy holds. @throws what it failed with */
+/** @returns the contents of the copy. @throws the error of the restore */
 export async function rehearse(stage: Stage, rehearsal: Rehearsal): Promise<Contents> {
   const { service, like, hasPublic, settings, fill, look } = rehearsal
   return stage.session(async sql => {

@@ -1,8 +1,8 @@
-// Owns the shape of a database as lines that can be compared: every object that a copy must bring along, with what the
-// catalogues say of it. Facts do not depend on spelling: lists are sorted, defaults are written out, the owner is called
-// owner. Expressions stand in lines of their own, as the server words them. Objects of extensions and our own schema are
-// left out, and so is what the server makes by itself. Needs `search_path` to be `pg_catalog`, so that every name is
-// written out.
+// The shape of a database as lines that can be compared: every object that a copy must bring along, with its properties from
+// the catalogues. Facts do not depend on spelling: lists are sorted, defaults are written out, the owner is called
+// owner. Expressions stand in lines of their own, as the server words them. Objects of extensions and the plugin's own schema
+// are left out, and so are the objects that the server makes by itself. Needs `search_path` to be `pg_catalog`, so that every
+// name is written out.
 
 export interface ShapeLine {
   readonly kind: string
@@ -13,7 +13,7 @@ export interface ShapeLine {
 /** A line that holds an expression: a dump that was read again may spell it in another way. */
 export const isWorded = ({ kind }: Pick<ShapeLine, 'kind'>): boolean => kind.startsWith('text of ')
 
-/** What a copy into a service with roles of its own does not bring along. */
+/** Properties that a copy into a service with roles of its own does not bring along. */
 export const OF_THE_SERVER: ReadonlySet<string> = new Set(['rights', 'default rights', 'setting', 'publication'])
 
 /** @param which of them, where a server keeps more there than what was set */
@@ -45,7 +45,7 @@ const rightsOf = (acl: string, standard: string, owner: string): string => `(
   where grantee is distinct from (select oid from pg_roles where rolname = current_database()))`
 
 /**
- * An index that was never finished is not dumped, and serves nobody. Constraints that a partition has of its parent are made
+ * An index that was never finished is not dumped, and is not used. Constraints that a partition has of its parent are made
  * with the parent's, under names of the server's choice. A table that inherits gets its columns in another order.
  */
 export const shapeStatement = `

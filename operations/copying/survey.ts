@@ -1,5 +1,5 @@
-// Owns the look at a shared server: which databases hold which tenant of which service, what stands in each one's way, and
-// what its central tables say of the tenants. It changes nothing, and its sessions are read only.
+// The survey of a shared server: the databases of each tenant and service, the obstacles of each, and the tenants in its
+// central tables. Changes nothing; its sessions are read only.
 
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { JsonObject, QueryClient, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
@@ -126,12 +126,12 @@ function factsOf({ id, name, domain, settings, is_active: active }: FactsRow): T
   }
 }
 
-/** What one source database holds that matters before it is copied. */
+/** The properties of one source database that matter before it is copied. */
 export interface DatabaseFacts extends SchemaFacts {
   readonly needs: Needs
-  /** What a copy would not bring along, or fail over. */
+  /** Objects that a copy would not bring along, or fail over. */
   readonly never: readonly NotCopyable[]
-  /** What it may fail over. */
+  /** Objects that it may fail over. */
   readonly perhaps: readonly NotCopyable[]
 }
 

@@ -1,4 +1,4 @@
-// Owns what is wrong with the cached lookups in Redis.
+// The checks of the cached lookups in Redis.
 import { readAuthorities } from '../../plugins/distributed-tenant/config/ca-certificates.js'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { SEAL_BYTES } from '../../plugins/distributed-tenant/directory/entry-seal.js'
@@ -12,7 +12,7 @@ import { type Problem, problem } from './problem.js'
 
 const REDIS_PATIENCE_MS = 10_000
 
-/** Entries that are another's, or newer than their row: what no service would have written. The seal is the services' to check. */
+/** Entries of another tenant, or newer than their row: no service would have written them. The services check the seal. */
 export async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
   if (!url) return []
   const { service } = tenancy.settings
@@ -37,7 +37,7 @@ export async function cache({ tenancy }: OpenService, { redis: url }: Targets): 
         const entry = parseEntry(value.subarray(SEAL_BYTES), id, { service, since: 0, history: null })
         const cure = `delete the key ${key}, and find out who wrote it`
         if (typeof entry === 'string') found.push(problem(`cached lookup ${entry}`, id, cure))
-        // Of a registry that was set back or replaced: no service believes it, and none compares its revision.
+        // Of a registry that was set back or replaced: every service ignores it, and none compares its revision.
         else if (parseEntry(value.subarray(SEAL_BYTES), id, { service, since: 0, history }) === 'outdated') return
         else if (incarnation !== null && entry.incarnation !== null && entry.incarnation !== incarnation)
           found.push(problem('cached lookup of another incarnation', id, cure))

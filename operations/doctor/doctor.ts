@@ -1,4 +1,4 @@
-// Owns what `doctor` looks at in one service. A part that cannot be asked is a problem of its own and hides no other.
+// The checks of `doctor` in one service. Invariant: a part that cannot be asked is a problem of its own and hides no other.
 
 import type { OpenService } from '../open-services.js'
 import { sentenceOf } from '../outcome.js'

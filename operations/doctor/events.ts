@@ -1,4 +1,4 @@
-// Owns what is wrong on the way of events: the outbox, dead events, the stream and its consumer; and whether spares are there.
+// The checks of the path of events: the outbox, dead events, the stream and its consumer; and of spares.
 import { connectEvents, readConsumerLag, readStreamState, tenantsDurable } from '../../events/index.js'
 import { readAuthorities } from '../../plugins/distributed-tenant/config/ca-certificates.js'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
@@ -28,7 +28,7 @@ export async function stores({ name, tenancy }: OpenService): Promise<Problem[]>
       problem(
         'events refused',
         `${outboxRefused} in the outbox`,
-        'the stream will never take them: see outbox.last_error',
+        'the stream refuses them permanently: see outbox.last_error',
       ),
     )
   if (deadEvents > 0) found.push(problem('dead events', String(deadEvents), `\`dead list --service ${name}\``))
@@ -59,7 +59,7 @@ export async function stream({ name, target }: OpenService): Promise<Problem[]> 
       found.push(problem('stream missing', 'TENANTS', 'identity makes it: is it running?'))
     else if (!lag) found.push(problem('consumer missing', tenantsDurable(name), `${name} makes it: is it running?`))
     else if (lag.pending > 0) found.push(problem('events not taken', String(lag.pending), `is ${name} running?`))
-    if (!connection.secured()) found.push(problem('NATS lets anybody in', name, 'give it users: deploy/nats.conf'))
+    if (!connection.secured()) found.push(problem('NATS needs no credentials', name, 'give it users: deploy/nats.conf'))
     return found
   } finally {
     await connection.close(500)

@@ -1,4 +1,4 @@
-// Owns what is wrong with tenants' databases, roles and rights, from the catalogues alone, and what nobody owns.
+// The checks of tenants' databases, roles and rights, from the catalogues alone, and of databases without an owner.
 
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
@@ -13,11 +13,11 @@ const cures: Partial<Record<Finding, string>> = {
   database_missing: '`distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
   database_invalid:
     'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
-  database_foreign: 'not owned by the service’s role: look into it, rename it, then `retry` the tenant',
-  mark_missing: 'the service looks into it within a minute and marks it again if it is this tenant’s',
+  database_foreign: 'not owned by the service’s role: inspect it, rename it, then `retry` the tenant',
+  mark_missing: 'the service inspects it within a minute and marks it again if it is this tenant’s',
   other_incarnation:
     'made for an earlier tenant of this id: another customer’s is renamed or dropped by hand, then `retry` the tenant; the same customer’s: docs/troubleshooting.md, "another incarnation"',
-  mark_wrong: 'it is another tenant’s or was replaced: look into it, then `retry` the tenant',
+  mark_wrong: 'it is another tenant’s or was replaced: inspect it, then `retry` the tenant',
   instance_unreachable: 'its instance cannot be asked: is it up, was `init` run with DB_INSTANCES?',
   instance_unknown: 'name its instance in DB_INSTANCES',
 }
@@ -34,7 +34,7 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
     if (provisioned === 'removed') continue
     const before = found.length
     const living = lifecycle !== 'deleted'
-    // Without the secret nobody can tell whether a verifier is of its key.
+    // Without the secret a verifier cannot be matched to its key.
     const open = findings.filter(
       // A new tenant's mark is completed within a minute, by the service.
       finding => (roleSecret !== null || finding !== 'role_key') && finding !== 'mark_incomplete',
@@ -83,16 +83,16 @@ function straysOf(
     found.push(
       transfer
         ? problem('left by a move', database, `if it does not run: ${wayOn(name, transfer)}`)
-        : problem('stray database', database, 'no tenant owns it: drop it by hand if nobody needs it'),
+        : problem('stray database', database, 'no tenant owns it: drop it by hand if it is not needed'),
     )
   }
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
-  // A tenant's own, or one that is astray, is told once.
+  // A tenant's own, or one that is astray, is reported once.
   const known = new Set(strayDatabases)
   for (const { what, about } of open)
     if (what === wordsOf('open_to_public')) known.add(tenantDatabaseName(about as TenantId, name as ServiceName))
   for (const database of openDatabases.filter(one => !known.has(one)))
-    found.push(problem('open to everybody', database, `\`distributed-tenant init --service ${name}\` closes it`))
+    found.push(problem('open to PUBLIC', database, `\`distributed-tenant init --service ${name}\` closes it`))
   return found.map(one => ({ ...one, instance }))
 }
 
@@ -124,7 +124,7 @@ function wayOn(service: string, transfer: Unfinished | undefined): string {
   return `\`${command} --rollback ${run}\`, or --resume ${run}`
 }
 
-/** For a command line to be copied: a name is whatever its customer chose. */
+/** For a command line to be copied: the name may hold any text. */
 const plain = (name: string): string => (/^[\p{L}\p{N} .-]+$/u.test(name) ? `"${name}"` : '<name>')
 
 /** As the service found it when it last read all of identity's feed. */
@@ -142,10 +142,10 @@ async function unknownToIdentity({ transfer }: OpenService['tenancy']): Promise<
   )
 }
 
-/** What a restore makes beside a tenant's database, and removes at its end. */
+/** The databases that a restore makes beside a tenant's, and removes at its end. */
 async function restores({ transfer, settings }: OpenService['tenancy']): Promise<Problem[]> {
   const left = await Promise.all(
-    // One that cannot be asked is told with its tenants.
+    // An unreachable one is reported with its tenants.
     settings.instances.map(({ name }) => leftByRestores(transfer, name).catch(() => [])),
   )
   return left.flat().map(({ database, instance, remove }) => ({
@@ -162,6 +162,6 @@ async function restores({ transfer, settings }: OpenService['tenancy']): Promise
 }
 
 function findingOf(finding: Finding, id: TenantId, tenancy: OpenService['tenancy'], mayFix: boolean): Problem {
-  if (!repairable.has(finding)) return problem(wordsOf(finding), id, cures[finding] ?? 'look into it')
+  if (!repairable.has(finding)) return problem(wordsOf(finding), id, cures[finding] ?? 'inspect it')
   return problem(wordsOf(finding), id, 'doctor --fix', mayFix ? () => tenancy.repairTenant(id) : null)
 }

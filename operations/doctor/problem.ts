@@ -1,4 +1,4 @@
-// Owns what a finding is to an operator: what is wrong, with whom, and what to do.
+// A finding for the operator: the problem, its subject, and the cure.
 export interface Problem {
   readonly what: string
   /** A tenant, a database, a part. */

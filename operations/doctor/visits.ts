@@ -1,4 +1,4 @@
-// Owns what only a visit to each tenant's database can tell: its certificate, its schema, and what no copy of it would bring along.
+// The checks that need a connection to each tenant's database: its certificate, its schema, and objects that no copy keeps.
 import { appliedVersion } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
@@ -23,7 +23,7 @@ export async function visits({ tenancy }: OpenService): Promise<Problem[]> {
         await withDirectConnection(tenantDatabaseName(id, service), async inside => {
           const [row] = await inside<{ certificate: string }[]>`select certificate from distributed_tenant.certificate`
           if (row?.certificate !== certificate)
-            found.push(problem('certificate wrong', id, 'it is another tenant’s database: stop it and look into it'))
+            found.push(problem('certificate wrong', id, 'it is another tenant’s database: stop it and inspect it'))
           const applied = await appliedVersion(inside, set)
           if (applied !== schemaVersion)
             found.push(

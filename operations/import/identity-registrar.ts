@@ -1,4 +1,4 @@
-// Owns what an import asks of identity, by its API: each can be repeated after a kill and ends as the first time did.
+// The calls of an import to identity's API. Invariant: each can be repeated after a kill with the same outcome.
 
 import { ApiError, type IdentityApi } from '../identity-api.js'
 import type { Registrar } from './import.js'

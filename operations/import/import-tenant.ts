@@ -1,6 +1,6 @@
-// Owns the steps by which one tenant's data comes into one service: frozen at the source, copied, compared, and handed over
-// with our certificate and mark, so that the provisioner finds it as its own. Invariants: each step can be run again after
-// a kill; until it is handed over the comment keeps everybody off; whatever is dropped carries this transfer's comment or
+// The import of one tenant's data into one service: frozen at the source, copied, compared, and handed over
+// with the service's certificate and mark, so that the provisioner finds it as its own. Invariants: each step can be run again
+// after a kill; until it is handed over its comment reserves it; every dropped database carries this transfer's comment or
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
@@ -38,8 +38,8 @@ export interface TenantTransferOptions extends TransferParts {
   /** From how many bytes on one is large; default 256 MB. */
   readonly largeBytes?: number
   /**
-   * False: the copy is believed, and as nothing is known of what was handed over, a registered tenant cannot be taken back.
-   * For measuring what comparing costs; the command never does it.
+   * False: the copy is not compared, and as the handed-over contents are unknown, a registered tenant cannot be undone.
+   * For measuring the cost of comparing; the command never does it.
    */
   readonly compare?: boolean
 }
@@ -59,7 +59,7 @@ export interface TenantTransfer {
 }
 
 const READY_MS = 90_000
-/** From one look at the registry to the next: growing, as each costs both sides. */
+/** Between two reads of the registry: growing, as each costs both sides. */
 const LOOKS_MS = { first: 50, grow: 1.5, last: 250 }
 const SHOWN = 5
 
@@ -85,7 +85,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     return now
   }
 
-  /** @returns from when on nobody writes there */
+  /** @returns the time from which no writes are possible there */
   async function close(row: TransferTenant): Promise<string> {
     const at = await source.withDirectConnection(sql => freeze(sql, row.sourceDatabase))
     report({ type: 'closed', id: row.id })
@@ -111,7 +111,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
       await options.programs.parallel(from, to, { folder, jobs: options.jobs, views })
     }
-    // What is set for single roles is of the old server's; what the freeze has set is not the database's own.
+    // Settings of single roles belong to the old server; those that the freeze has made are not the database's own.
     const free = await session(freeSettings)
     const carried = settings.filter(
       ({ role, name: what }) => role === null && what !== 'default_transaction_read_only' && free.has(what),
@@ -135,13 +135,13 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     })
   }
 
-  /** @returns one word for what both hold. @throws TRANSFER_FAILED when they are unlike, or the source was opened */
+  /** @returns one checksum of the contents of both. @throws TRANSFER_FAILED when they differ, or the source was opened */
   async function verify(row: TransferTenant, inside: SqlClient, frozenAt: string): Promise<string> {
     const [original, copied] = await Promise.all([
       source.withDirectConnection(async sql => {
         if (!(await isFrozen(sql, row.sourceDatabase, frozenAt))) {
           throw new TransferFailed(
-            `${row.sourceDatabase} was opened during the copy: find out who did, then go on with --resume.`,
+            `${row.sourceDatabase} was opened during the copy: close it, then go on with --resume.`,
           )
         }
         return readContents(sql)
@@ -165,7 +165,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     return contentsDigest(copied)
   }
 
-  /** In one visit, as the server has a process and its caches to make for each. */
+  /** In one session, as the server makes a process and its caches for each. */
   async function handOver(row: TransferTenant, frozenAt: string): Promise<TransferTenant> {
     const name = nameOf(row.id)
     const certificate = row.certificate ?? randomBytes(16).toString('hex')
@@ -173,7 +173,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const held = row.step === 'copied' && compare ? { contents: await verify(row, inside, frozenAt) } : {}
       const now = await note(row, { certificate, ...held, ...(row.step === 'copied' && { step: 'verified' }) })
       const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
-      // One killed after its migrations has not said what they made of the contents.
+      // A run killed after its migrations has not recorded the contents they led to.
       const changed = applied.length > 0 || row.step === 'verified'
       return [now, compare && changed ? await digestOf(inside) : now.contents]
     })
@@ -186,7 +186,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 
   async function bring(row: TransferTenant): Promise<TransferTenant> {
     if (!['frozen', 'copying', 'copied', 'verified'].includes(row.step)) return row
-    // Also after a kill: whatever happened in between, from here on nobody writes.
+    // Also after a kill: from here on no writes are possible.
     const frozenAt = row.step === 'frozen' && row.frozen?.at ? row.frozen.at : await close(row)
     const copied = row.step === 'frozen' || row.step === 'copying' ? await copy(row) : row
     return handOver(copied, frozenAt)
@@ -205,7 +205,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       if (known?.provisioned === 'ready') return note(row, { step: 'ready', error: null })
       if (performance.now() > deadline) {
         throw new TransferFailed(
-          `${service} did not take ${row.id} within ${READY_MS / 1000} s (${known?.lastError ?? 'it has not heard of it'}): check that the service runs, then go on with --resume.`,
+          `${service} did not provision ${row.id} within ${READY_MS / 1000} s (${known?.lastError ?? 'it does not know it'}): check that the service runs, then go on with --resume.`,
         )
       }
       await new Promise(resolve => setTimeout(resolve, wait))
@@ -229,7 +229,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     },
     async undo(row, step, error) {
       const begun = await note(row, { step: 'undoing', error })
-      // What stands there and is not ours is none of our business: then there was never a copy.
+      // A database that is not this transfer's is left alone: then there was never a copy.
       await target.drop(begun).catch(error => {
         if (!(error instanceof TransferRefused)) throw error
       })

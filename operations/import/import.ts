@@ -1,6 +1,6 @@
-// Owns an import as a whole: tenants side by side, the services of one together, each frozen, brought, registered and
-// waited for; and its way back. Invariants: identity hears of a tenant only when its data is in every service; before that
-// a failure undoes the tenant everywhere, after it the source stays frozen and the import is gone on with.
+// An import as a whole: tenants side by side, the services of one together, each frozen, copied, registered and
+// awaited; and its rollback. Invariants: identity registers a tenant only when its data is in every service; before that
+// a failure undoes the tenant everywhere, after it the source stays frozen and the import is resumed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
@@ -17,7 +17,7 @@ export interface ImportService {
   readonly report: (event: { readonly type: 'registered'; readonly id: TenantId }) => void
 }
 
-/** Identity, as far as an import needs it. Each can be repeated. */
+/** The part of identity that an import needs. Each call can be repeated. */
 export interface Registrar {
   register(id: TenantId, facts: TenantFacts): Promise<void>
   /** @returns false when it knows no such tenant, or no more */
@@ -64,8 +64,8 @@ export async function runImport(options: ImportOptions): Promise<ImportOutcome[]
 }
 
 /**
- * Takes an import back: what it made is removed, the source opened. A tenant that was registered is deleted at identity,
- * and its id is gone for good. One that has been written to since is left as it is, and named.
+ * Rolls an import back: its databases are removed, the source opened. A tenant that was registered is deleted at identity,
+ * and its id is never used again. One that has been written to since is left as it is, and named.
  */
 export async function rollBackImport(options: ImportOptions): Promise<ImportOutcome[]> {
   const tenants = [...(await partsOf(options))].filter(([, parts]) => parts.some(({ row }) => row.step !== 'undone'))
@@ -79,7 +79,7 @@ export async function rollBackImport(options: ImportOptions): Promise<ImportOutc
   return outcomes
 }
 
-/** Opens the sources of tenants that are ready, for whoever still wants to write there: nothing of that comes along. */
+/** Opens the sources of tenants that are ready, for writers there: none of those writes come along. */
 export async function thawImport(options: ImportOptions): Promise<ImportOutcome[]> {
   const tenants = [...(await partsOf(options))].filter(
     ([, parts]) => parts.every(({ row }) => row.step === 'ready') && parts.some(({ row }) => row.frozen !== null),
@@ -114,7 +114,7 @@ async function importTenant(id: TenantId, parts: readonly Part[], registrar: Reg
   await together(parts, part => part.transfer.ready(part.row))
 }
 
-/** Nobody may write between the last look and the removal, so it is suspended first. */
+/** No writes may happen between the last check and the removal, so it is suspended first. */
 async function unregister(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
   if (await registrar.suspend(id)) {
     await waitForLifecycle(parts, id, ['suspended', 'deleted'])
@@ -127,7 +127,7 @@ async function unregister(id: TenantId, parts: readonly Part[], registrar: Regis
     }
     await registrar.remove(id)
   } else if (!(await findTenant((parts[0] as Part).central, id))) {
-    // Killed before identity heard of it.
+    // Killed before identity had registered it.
     return
   }
   await waitForLifecycle(parts, id, ['deleted'])
@@ -144,7 +144,7 @@ async function waitForLifecycle(parts: readonly Part[], id: TenantId, lifecycles
       if (row && lifecycles.includes(row.lifecycle)) break
       if (performance.now() > deadline) {
         throw new TransferFailed(
-          `${service} has not heard within ${LIFECYCLE_MS / 1000} s that ${id} is ${lifecycles[0]}: check that it runs, then roll back again.`,
+          `${service} has not recorded within ${LIFECYCLE_MS / 1000} s that ${id} is ${lifecycles[0]}: check that it runs, then roll back again.`,
         )
       }
       await sleep(50)

@@ -1,5 +1,5 @@
-// Owns how ids of a shared server become ids of ours: those that keep the rule stay as they are, the others need a mapping
-// that the operator has seen. Invariant: nothing is changed silently, and no two become one.
+// The mapping of a shared server's ids to valid ones: ids that keep the rule stay as they are, the others need a mapping
+// from the operator. Invariant: no id is changed silently, and no two become one.
 import { isTenantId, type TenantId } from '../../events/index.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { reservedIds, slugOf } from '../../plugins/distributed-tenant/names.js'

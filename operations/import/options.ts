@@ -1,4 +1,4 @@
-// Owns how the options of an import become its plan: pairs and files are read, and whatever is no pair is named.
+// The parser of an import's options into its plan: pairs and files are read, and a malformed pair is named.
 import { NoText, readTextFile } from '../../plugins/distributed-tenant/text-file.js'
 import { bytesOf } from '../copying/byte-sizes.js'
 import type { Instance } from '../copying/external-instance.js'
@@ -46,7 +46,7 @@ function queryIn(path: string): string {
   }
 }
 
-/** pg_dump and pg_restore, without what is secret of ours. */
+/** pg_dump and pg_restore, without the project's secrets. */
 export async function programsOf({ programs }: Pick<PlanChoices, 'programs'>): Promise<Programs> {
   const { inherited } = await import('../child-environment.js')
   return createPrograms({ folder: programs, environment: inherited() })
@@ -54,7 +54,7 @@ export async function programsOf({ programs }: Pick<PlanChoices, 'programs'>): P
 
 function sizeIn(text: string): number {
   const bytes = bytesOf(text)
-  if (bytes === null) throw new UsageError(`--room says ${text}, which is no size: write it like core=50GB.`)
+  if (bytes === null) throw new UsageError(`--room is ${text}, which is no size: write it like core=50GB.`)
   return bytes
 }
 

@@ -1,5 +1,5 @@
-// Owns the plan of an import: which tenants with which databases, how large, how long it may take, and what is in the way.
-// It reads both sides and changes nothing that stays.
+// The plan of an import: tenants with their databases, size, estimated duration, and obstacles.
+// It reads both sides and makes no lasting change.
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { needsInTheWay, type Provisions, provisionsOf } from '../copying/beyond-role.js'
@@ -30,7 +30,7 @@ export interface Plan {
   readonly tenants: readonly PlannedTenant[]
   readonly proposals: Mapping['proposals']
   readonly bytes: number
-  /** A rough guess: what a database costs however small, and what its bytes cost. */
+  /** A rough guess: the cost of a database however small, and the cost of its bytes. */
   readonly seconds: number
   readonly obstacles: readonly Obstacle[]
 }
@@ -56,7 +56,7 @@ export interface PlanOptions {
 
 const SECONDS_A_DATABASE = 0.6
 const BYTES_A_SECOND = 20 * 1024 * 1024
-/** What an empty database weighs. */
+/** The size of an empty database. */
 const EMPTY_BYTES = 7.5 * 1024 * 1024
 const SURVEYS = 4
 
@@ -75,7 +75,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
     ...(await programsInTheWay(options.programs, source.label, server.major)),
     ...serverInTheWay(source, server, databases),
     ...[...proposals].map(([old, proposal]) =>
-      block(old, `its id breaks our rule; to import it as ${proposal}, say --map ${old}=${proposal}`),
+      block(old, `its id breaks our rule; to import it as ${proposal}, pass --map ${old}=${proposal}`),
     ),
   ]
   const tenants = new Map<TenantId, PlannedTenant>()
@@ -178,7 +178,7 @@ async function look(
   if (given !== undefined) return { baseline: given, found }
   const version = versionOf(facts, versions, sets.at(-1) as MigrationSet)
   if ('version' in version) return { baseline: version.version, found }
-  found.push(block(name, `${version.doubt}: say at which version its schema is with --baseline ${service}=<version>`))
+  found.push(block(name, `${version.doubt}: pass the version of its schema with --baseline ${service}=<version>`))
   return { baseline: 0, found }
 }
 

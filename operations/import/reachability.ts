@@ -1,5 +1,5 @@
-// Owns the question whether everybody answers whom an import needs: identity, which registers the tenants, and each service
-// that then takes the databases as its own. Asked before anything is frozen; a service whose address nobody knows is not asked.
+// The reachability of the services that an import needs: identity, which registers the tenants, and each service
+// that then provisions the databases. Checked before anything is frozen; a service without a known address is not checked.
 import { block, type Obstacle } from '../copying/obstacle.js'
 import type { OpenService } from '../open-services.js'
 import type { Targets } from '../targets.js'

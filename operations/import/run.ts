@@ -1,5 +1,5 @@
-// Owns a run of an import as the command puts it together: written down in the journal of each service before anything is
-// touched, and carried out with what each service's tenancy has.
+// A run of an import as the command starts it: recorded in the journal of each service before anything is
+// touched, and executed with the parts of each service's tenancy.
 
 import type { Instance } from '../copying/external-instance.js'
 import { createJournal } from '../copying/journal.js'

@@ -1,6 +1,6 @@
-// Owns the database that a tenant's data comes into: made like its source, closed, and commented as this transfer's until it
-// is handed over. Invariant: whatever is dropped carries this transfer's comment, or the certificate in its journal, or is
-// empty and ours. Each can be repeated.
+// The target database of a tenant's data: made like its source, closed, and commented as this transfer's until it
+// is handed over. Invariant: every dropped database carries this transfer's comment, or the certificate in its journal, or is
+// empty and the service's. Each step can be repeated.
 
 import {
   createDatabase,
@@ -17,7 +17,7 @@ import type { TransferTenant } from '../copying/journal.js'
 import type { TransferParts } from '../copying/parts.js'
 
 export interface Target {
-  /** Makes it, empty, in place of what this transfer has left. @returns its name. @throws TRANSFER_REFUSED, also when the source is gone */
+  /** Makes it, empty, in place of this transfer's leftovers. @returns its name. @throws TRANSFER_REFUSED, also when the source is missing */
   create(row: TransferTenant): Promise<string>
   /** @throws TRANSFER_REFUSED when its name is held by anything else than this transfer's own */
   drop(row: TransferTenant): Promise<void>
@@ -57,7 +57,7 @@ export function createTarget({
     if (found.state === 'absent') return
     if (found.state === 'present' && !(await isOurs(sql, row, name, found))) {
       throw new TransferRefused(
-        `${name} at the target is not of this import and was left as it is: look into it, then go on.`,
+        `${name} at the target is not of this import and was left as it is: inspect it, then go on.`,
       )
     }
     await dropDatabase(sql, name)

@@ -1,5 +1,5 @@
-// Owns what only a superuser can do, once per service: the service's role (may create databases and roles, no superuser),
-// the group of its tenants' roles, its central database with its mark, and CONNECT taken from PUBLIC everywhere. Safe to repeat; undoes nothing.
+// The superuser's setup of a service, once: the service's role (may create databases and roles, no superuser),
+// the group of its tenants' roles, its central database with its mark, and CONNECT revoked from PUBLIC everywhere. Invariant: safe to repeat; undoes nothing.
 
 import { lockNames, lockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { centralMarkText, parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
@@ -36,11 +36,11 @@ export interface BootstrapOptions {
   /** For a role that is made now, when `database` has no password: one that is there keeps what it has. */
   readonly passwordOfNew?: string | undefined
   readonly onStep: (line: string) => void
-  /** Another instance of the service, which `database` then says: it gets a database for our functions, no central one. */
+  /** Another instance of the service, the one of `database`: it gets a database for the plugin's functions, no central one. */
   readonly instance?: string | undefined
 }
 
-/** What was not there before. */
+/** The objects that did not exist before. */
 export interface Bootstrapped {
   readonly role: boolean
   readonly central: boolean
@@ -144,14 +144,14 @@ async function ensureRole(sql: SessionClient, { database, passwordOfNew, onStep 
   await sql`alter role ${sql(user)} login createdb createrole nosuperuser noreplication nobypassrls`
   const password = database.password ?? (known ? undefined : passwordOfNew)
   if (password === undefined) return !known
-  // ALTER ROLE takes no parameters, so the server quotes what is sent: a verifier, as the server may log every statement.
+  // ALTER ROLE takes no parameters, so the server quotes the text: a verifier, as the server may log every statement.
   const [row] = await sql<{ statement: string }[]>`
     select format('alter role %I password %L', ${user}::text, ${verifierOfChosen(password)}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)
   return !known
 }
 
-/** Made as the service's role, so that it may give the group to tenants' roles (PostgreSQL 16 asks who made it). */
+/** Made as the service's role, so that it may grant the group to tenants' roles (PostgreSQL 16 requires its creator). */
 async function ensureGroup(sql: SessionClient, { service, database }: BootstrapOptions): Promise<void> {
   // To end the sessions of a tenant's database before it is dropped.
   await sql`grant pg_signal_backend to ${sql(database.user)}`

@@ -1,6 +1,6 @@
-// Owns the `.env` that `init` leaves for a service: .env.example with what the environment says filled in, and random
-// secrets where the service is new and has none. Invariant: a file that is there is never touched, and only its owner may
-// read what is written. A folder that cannot be written to is refused before anything is made.
+// The `.env` that `init` writes for a service: .env.example filled in from the environment, with random
+// secrets where the service is new and has none. Invariant: an existing file is never touched, and only its owner may
+// read a written one. A folder that cannot be written to is refused before anything is made.
 import { randomBytes } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -26,7 +26,7 @@ export function mayWrite(path: string): boolean {
   }
 }
 
-/** What a new service lacks, by name. Nobody else has to know these; identity's tokens are for the others to copy. */
+/** The secrets that a new service lacks, by name. Only this service needs them; identity's tokens are for the others to copy. */
 export function newSecrets(service: string, given: NodeJS.ProcessEnv): Record<string, string> {
   const wanted: Record<string, () => string> = {
     TENANT_ROLE_SECRET: () => `k1:${randomSecret()}`,
@@ -37,7 +37,7 @@ export function newSecrets(service: string, given: NodeJS.ProcessEnv): Record<st
   return Object.fromEntries(missing.map(([name, make]) => [name, make()]))
 }
 
-/** Writes the file. @throws EEXIST when it has come to be there meanwhile, CONFIGURATION_INVALID for what no file can hold */
+/** Writes the file. @throws EEXIST when it has appeared meanwhile, CONFIGURATION_INVALID for a value that no file can hold */
 export function writeEnvFile(path: string, service: string, values: NodeJS.ProcessEnv): void {
   writeFileSync(path, envFile(path, service, values), { mode: 0o600, flag: 'wx' })
 }
@@ -63,7 +63,7 @@ function filled(line: string, values: NodeJS.ProcessEnv): string {
   return value === undefined || (value === '' && name !== 'REDIS_URL') ? line : assignment(name, value)
 }
 
-/** Quoted as it is read back: what needs no quotes has none. */
+/** Quoted as it is read back; a value that needs no quotes has none. */
 function assignment(name: string, value: string): string {
   const quotes = /^[\w@%+=:,./-]*$/.test(value) ? [''] : ["'", '"', '`']
   const line = quotes.map(quote => `${name}=${quote}${value}${quote}`).find(text => parseEnv(text)[name] === value)

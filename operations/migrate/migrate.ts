@@ -1,7 +1,7 @@
-// Owns a migration run over all tenants of a service: canaries first, then some side by side, each tenant's outcome written
-// down as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
-// and stops nobody but by the stated rate; a run that was killed goes on from what is written. With the central database
-// gone the run ends with its error and can be resumed.
+// A migration run over all tenants of a service: canaries first, then some side by side, each tenant's outcome recorded
+// as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
+// and stops others only by the stated rate; a killed run resumes from its records. If the central database is down:
+// the run ends with its error and can be resumed.
 import { type MigrationSet, migratePrepared, revert } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { MigrationInvalid, MigrationRunNotFound } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
@@ -32,7 +32,7 @@ export interface MigrateOptions {
   readonly stopAt?: number
   /** Called as each tenant is done. */
   readonly onTenant?: (outcome: TenantOutcome) => void
-  /** Called with what `backup` and `move` refuse, for each tenant that has it after its migrations. */
+  /** Called with the objects that `backup` and `move` refuse, for each tenant that has any after its migrations. */
   readonly onNotCopyable?: (found: NotCopyable) => void
   /** Called once, before the first tenant. */
   readonly onBegin?: (run: { id: string; tenants: number; target: number }) => void
@@ -53,7 +53,7 @@ export interface RunResult {
   readonly failed: readonly { readonly id: TenantId; readonly error: string | null }[]
 }
 
-/** Fewer tenants say nothing about a rate. */
+/** Fewer tenants do not make a rate. */
 export const JUDGED_FROM = 20
 const CONCURRENCY = 4
 const STOP_AT = 0.05
@@ -131,7 +131,7 @@ async function carryOut(
     if (forced) options.onNotCopyable?.(forced)
     return { state: 'done', version: target }
   }
-  // Whoever wants to go on past every failure wants no first one to stop it.
+  // A run that goes on past every failure must not stop at the first tenant.
   const byDefault = (options.stopAt ?? STOP_AT) < 1 ? tenants.slice(0, 1).map(tenant => tenant.id) : []
   const named = new Set<string>(options.canaries ?? byDefault)
   const canaries = tenants.filter(tenant => named.has(tenant.id))
@@ -196,7 +196,7 @@ async function eachTenant(
   }
 
   const workers = Array.from({ length: Math.max(1, concurrency) }, worker)
-  // One that cannot write down what it did ends the run; the others finish the tenant they are at.
+  // A worker that cannot record an outcome ends the run; the others finish their present tenant.
   const outcomes = await Promise.allSettled(workers)
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   return { failed, stopped }

@@ -1,5 +1,5 @@
-// Owns the SQL of migration runs: what a run set out to do, and how far each of its tenants has got. A tenant's outcome and
-// its schema version in the registry are one statement, so that a run that was killed knows where to go on.
+// The SQL of migration runs: the goal of a run, and the progress of its tenants. A tenant's outcome and
+// its schema version in the registry are one statement, so that a killed run can resume exactly.
 import { randomBytes } from 'node:crypto'
 import type { QueryClient, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 
@@ -36,7 +36,7 @@ export async function tenantsBehind(sql: QueryClient, target: number, only?: rea
   return rows.map(({ id }) => id)
 }
 
-/** Writes down a new run over these tenants. @returns its id */
+/** Records a new run over these tenants. @returns its id */
 export async function beginRun(sql: SqlClient, target: number, ids: readonly TenantId[]): Promise<string> {
   const id = `${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${randomBytes(3).toString('hex')}`
   await sql.begin(async tx => {
@@ -83,7 +83,7 @@ export async function endRun(sql: QueryClient, id: string, state: RunState, reas
     where id = ${id}`
 }
 
-/** What became of one tenant, and the version its schema has now. */
+/** The outcome of one tenant, and the version its schema has now. */
 export async function recordTenant(
   sql: QueryClient,
   run: string,
@@ -92,7 +92,7 @@ export async function recordTenant(
 ): Promise<void> {
   const { state, version, error, ms } = outcome
   await sql`
-    with told as (
+    with recorded as (
       update migration_run_tenants set state = ${state}, error = ${error}, ms = ${ms}
       where run_id = ${run} and tenant_id = ${id})
     update tenants set schema_version = ${version}

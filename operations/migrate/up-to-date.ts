@@ -1,5 +1,5 @@
-// Owns the one question of a migration that has nothing to do: whether the central database, the template and every tenant
-// are at this release already. A no may also mean that it cannot be told; then the long way finds out, and refuses by name.
+// The check whether a migration has nothing to do: whether the central database, the template and every tenant
+// are at this release already. False also when that is unknown; then the full run finds out, and refuses by name.
 
 import { parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'

@@ -1,7 +1,7 @@
-// Owns the steps by which one tenant's database goes from one instance of its service to another: made ready there, frozen
+// The move of one tenant's database from one instance of its service to another: made ready there, frozen
 // for writers, copied, compared, accepted, closed here, switched in the registry. Invariants: each step can be run again
-// after a kill; the tenant is let in at one place at a time; before the switch everything can be undone, after it the
-// database it came from is kept, closed and renamed. A failure is thrown; undoing is the caller's decision.
+// after a kill; the tenant is served at one place at a time; before the switch everything can be undone, after it the
+// old database is kept, closed and renamed. A failure is thrown; undoing is the caller's decision.
 
 import { join } from 'node:path'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
@@ -135,7 +135,7 @@ export function createMove(options: MoveOptions): Move {
   async function whileFrozen(row: TransferTenant, held: SessionClient): Promise<TransferTenant> {
     let now = await freeze(row, held)
     if (now.step === 'frozen' || now.step === 'copying') now = await copy(now)
-    // After a kill nobody kept watch in between: whatever was compared before is compared again.
+    // After a kill writes were not watched in between: every comparison is repeated.
     now = await verify(now)
     await target.accept(now)
     now = await note(now, { step: 'accepted' })
@@ -205,7 +205,7 @@ const order: readonly TransferStep[] = [
   'dropped',
 ]
 
-/** What a move that nothing stops tells, in this order: steps of its journal, and what is done between. */
+/** The steps that a move without interruption publishes, in this order: those of its journal, and those between. */
 export const MOVE_REPORTS: readonly TransferReport['type'][] = [
   'preparing',
   'created',

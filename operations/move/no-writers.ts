@@ -1,12 +1,12 @@
-// Owns the proof that nobody writes: every session from before the rights were taken is over, and at the end the server's
-// own counters say that no row was touched meanwhile. A statement under way may end; a session that rests, and one that
-// takes too long, is ended. What cannot be seen counts as what must go.
+// The proof that no session writes: every session from before the rights were revoked has ended, and at the end the server's
+// own counters show that no row was touched meanwhile. A running statement may end; an idle session, and one that
+// takes too long, is ended. A session whose state cannot be seen counts as one to end.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface Patience {
-  /** Milliseconds a session may rest before it is ended: whoever heard of the move has closed it by then. */
+  /** Milliseconds a session may idle before it is ended: a notified replica has closed it by then. */
   readonly restMs: number
   /** Milliseconds a statement or a transaction under way may take. */
   readonly graceMs: number
@@ -14,7 +14,7 @@ export interface Patience {
 
 const PROOF_MS = 20_000
 const BETWEEN_LOOKS_MS = 20
-/** A session that was starting while the door was closed shows only later. */
+/** A session that was starting during the close shows only later. */
 const LAST_LOOK_MS = 100
 
 /**

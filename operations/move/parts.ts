@@ -1,4 +1,4 @@
-// Owns what a move works with: one service with several instances, and who may be told. Types only.
+// The parts that a move needs: one service with several instances, and its notifications. Types only.
 
 import type { InstanceAddress } from '../../plugins/distributed-tenant/config/instances.js'
 import type { Credentials } from '../../plugins/distributed-tenant/credentials/role-credentials.js'
@@ -6,7 +6,7 @@ import type { SessionClient, SqlClient } from '../../plugins/distributed-tenant/
 import type { TransferParts } from '../copying/parts.js'
 
 export interface MoveParts extends TransferParts {
-  /** Home first. */
+  /** The default instance first. */
   readonly instances: readonly InstanceAddress[]
   readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
   readonly withDirectConnection: <T>(
@@ -17,7 +17,7 @@ export interface MoveParts extends TransferParts {
   readonly credentials: Credentials
 }
 
-/** What a run of the kind `move` has in its column `source`: where from and where to. */
+/** The column `source` of a run of the kind `move`: where from and where to. */
 export const routeText = (from: string, to: string): string => `${from}>${to}`
 
 export function parseRoute(text: string): { readonly from: string; readonly to: string } {

@@ -1,4 +1,4 @@
-// Owns the plan of a move: from where to where, how large, how long writers may be refused, and what is in the way. It reads
+// The plan of a move: from where to where, the size, the estimated time without writes, and the obstacles. It reads
 // both instances and changes nothing.
 import { inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
@@ -23,7 +23,7 @@ export interface MovePlan {
   readonly to: string
   readonly database: string
   readonly bytes: number
-  /** A rough guess of how long writers are refused: what a copy costs however small, and what its bytes cost. */
+  /** A rough guess of the time without writes: the cost of a copy however small, and the cost of its bytes. */
   readonly seconds: number
   readonly obstacles: readonly Obstacle[]
   readonly row: RegistryRow
@@ -39,7 +39,7 @@ export interface MovePlanOptions {
   readonly to: string
   /** Where the copy of a large database lies for a while. */
   readonly folder: string
-  /** What the operator says is free on the target's disk, in bytes. */
+  /** The free bytes on the target's disk, as the operator passed them. */
   readonly room: number | undefined
 }
 
@@ -88,7 +88,7 @@ export async function planMove(parts: MoveParts, options: MovePlanOptions): Prom
   )
   const place = instances.find(({ name }) => name === from)
   const source = createInstance({ ...parts.database, host: place?.host ?? '', port: place?.port ?? 0, database })
-  // Closed at once: a session that is kept is reset in a transaction, which the next plan would take for somebody's.
+  // Closed at once: a kept session is reset in a transaction, which the next plan would take for a tenant's.
   const { facts, roles, beside } = await lookInside(source, database).finally(() => source.close())
   for (const { what, cure } of facts.never) obstacles.push(block(database, `has ${what}: ${cure}`))
   for (const { what, cure } of facts.perhaps) obstacles.push(warn(database, `has ${what}: ${cure}`))
@@ -116,7 +116,7 @@ const lookInside = async (source: Instance, database: string) => ({
   )),
 })
 
-/** Whether its definitions can be made at the target, before anybody is refused anything. */
+/** Whether its definitions can be made at the target, before any write is refused. */
 async function triedOut(
   parts: MoveParts,
   { programs, to }: MovePlanOptions,

@@ -1,5 +1,5 @@
-// Owns reaching one instance of the service as a transfer does: sessions in any of its databases beside the pools, by the
-// service's own login. One that cannot be reached is named: who moves a tenant has two of them to look at.
+// Connections of a transfer to one instance of the service: sessions in any of its databases beside the pools, by the
+// service's own login. An unreachable instance is named in the error, as a move has two of them.
 
 import { DEFAULT_INSTANCE, instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
 import { withCause } from '../../plugins/distributed-tenant/connections/failures.js'
@@ -7,7 +7,7 @@ import { TenantDatabaseUnavailable, TransferFailed, TransferRefused } from '../.
 import { createInstance, type Instance } from '../copying/external-instance.js'
 import type { MoveParts } from './parts.js'
 
-/** @throws TRANSFER_REFUSED when this process was not told of it */
+/** @throws TRANSFER_REFUSED when this process has no settings of it */
 export function instanceAt({ instances, database, service }: MoveParts, name: string): Instance {
   const place = instances.find(one => one.name === name)
   if (!place) throw new TransferRefused(`DB_INSTANCES does not name ${name}: name it, then go on.`)
@@ -15,7 +15,7 @@ export function instanceAt({ instances, database, service }: MoveParts, name: st
   return createInstance({ ...database, host: place.host, port: place.port, database: own })
 }
 
-/** The same parts; what cannot be reached is told with its instance and the cure. */
+/** The same parts; an error of connecting names the instance and the cure. */
 export function namingInstances(parts: MoveParts): MoveParts {
   const { service, instances, sessionAt, withDirectConnection } = parts
   const { code: unavailable } = new TenantDatabaseUnavailable()

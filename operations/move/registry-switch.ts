@@ -1,12 +1,12 @@
-// Owns what a move says in the registry: that a tenant is being moved, by which every replica lets go of its connections
-// and every other part leaves it alone, and the switch. Invariant: the switch and the journal's word of it are one
-// transaction. The central database gone: nothing is switched.
+// The registry's part of a move: the mark that a tenant is being moved, on which every replica closes its connections
+// and every other part leaves it alone, and the switch. Invariant: the switch and its entry in the journal are one
+// transaction. If the central database is down: nothing is switched.
 
 import { lockNames, lockTransaction } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 
-/** Under the tenant's lock, so that nobody is in the middle of something. @throws TRANSFER_REFUSED when it is not there */
+/** Under the tenant's lock, so that no other work on it is under way. @throws TRANSFER_REFUSED when it is not there */
 export async function markMoving(
   central: SqlClient,
   id: TenantId,
@@ -25,7 +25,7 @@ export async function markMoving(
   })
 }
 
-/** Every replica that listens lets go of the connections it has, and opens new ones. */
+/** Makes every subscribed replica close its connections and open new ones. */
 export async function notifyMoved(sql: QueryClient, id: TenantId): Promise<void> {
   await sql`
     select pg_notify('fdt_tenants',
@@ -54,7 +54,7 @@ export async function switchPlace(
       update tenants set instance = ${how.to}, moving = null, moving_at = null, role_key = ${how.key}
       where id = ${id} and instance = ${how.from} and moving = 'closing'`
     if (count === 0)
-      throw new TransferRefused(`${id} was changed by somebody else during its move: look at \`doctor\`.`)
+      throw new TransferRefused(`${id} was changed by another process during its move: look at \`doctor\`.`)
     await tx`
       update transfer_tenants set step = 'switched', error = null, updated_at = now(),
         frozen_ms = extract(epoch from clock_timestamp() - ${how.frozenAt}::timestamptz) * 1000

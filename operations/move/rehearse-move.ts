@@ -1,4 +1,4 @@
-// Owns trying out whether a tenant's definitions can be made on the instance that it shall be moved to: in a database of its own
+// The rehearsal of a move: the tenant's definitions are made on the target instance, in a database of its own
 // there, which is dropped again. Nothing of the tenant's is touched.
 import type { BesideDump } from '../copying/beside-dump.js'
 import type { Contents } from '../copying/compare-contents.js'
@@ -7,7 +7,7 @@ import { rehearse } from '../copying/rehearsal.js'
 import type { MoveParts } from './parts.js'
 import { instanceAt } from './reach-instance.js'
 
-/** @returns the definitions as they are spelled there. @throws TRANSFER_FAILED with what cannot be made */
+/** @returns the definitions as they are spelled there. @throws TRANSFER_FAILED with the object that cannot be made */
 export async function rehearseMove(
   parts: MoveParts,
   how: {

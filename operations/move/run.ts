@@ -1,5 +1,5 @@
-// Owns a run of the kind `move` from its first line in the journal to its end: carried out, or taken back when it failed
-// before the switch. What can be neither is left for `--resume` and `--rollback`, and says so.
+// A run of the kind `move` from its first entry in the journal to its end: completed, or undone after a failure
+// before the switch. If neither is possible it is left for `--resume` and `--rollback`, and the error says so.
 import { randomBytes } from 'node:crypto'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
@@ -22,7 +22,7 @@ export interface MoveOutcome {
 
 export type HowToMove = Pick<MoveOptions, 'programs' | 'folder' | 'jobs' | 'signal'> & { readonly journal: Journal }
 
-/** Writes a new run down. @returns its id */
+/** Records a new run. @returns its id */
 export async function beginMove(
   journal: Journal,
   { tenant, from, to, database, bytes, row }: MovePlan,
@@ -37,7 +37,7 @@ export async function beginMove(
   return run
 }
 
-/** Goes on with a run from wherever it is. A failure before the switch takes it back. @throws what it failed with */
+/** Resumes a run from wherever it is. A failure before the switch undoes it. @throws the cause of the failure */
 export async function carryOutMove(parts: MoveParts, run: string, how: HowToMove): Promise<MoveOutcome> {
   const { journal } = how
   const { move, row, ...route } = await openMove(parts, run, how)
@@ -54,7 +54,7 @@ export async function carryOutMove(parts: MoveParts, run: string, how: HowToMove
   } catch (error) {
     throw await takeBack(parts, move, { run, id: row.id, journal }, error as Error)
   }
-  // What the planner goes by is not copied. The tenant is served meanwhile.
+  // The planner's statistics are not copied. The tenant is served meanwhile.
   await parts.withDirectConnection(
     tenantDatabaseName(row.id, parts.service),
     async inside => void (await inside`analyze`),

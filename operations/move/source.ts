@@ -1,6 +1,6 @@
-// Owns the side a move comes from: closed to writers while readers go on, then to everybody, then put away under another
-// name; and each of it undone. Invariants: whoever may still write is over before a copy begins, and before the switch the
-// server's counters must say that nobody wrote; what was put away is found again by its mark. Each can be repeated.
+// The source of a move: closed to writers while readers go on, then to all sessions, then renamed;
+// and each of it undone. Invariants: every possible writer has ended before a copy begins, and before the switch the
+// server's counters must show no writes; a renamed database is found again by its mark. Each step can be repeated.
 
 import { lockNames, tryLockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
@@ -25,12 +25,12 @@ import { dropOwnRights, giveWriting, lookNoMore, type RightsOf, takeWriting } fr
 export interface Source {
   /** Keeps migrations out, by their own lock in our session. @throws TRANSFER_REFUSED when one runs */
   keepMigrationsOut(held: SessionClient, id: TenantId): Promise<void>
-  /** Writers are refused from here on. @returns since when, by the central database's clock, and what was written by then */
+  /** Refuses writes from here on. @returns since when, by the central database's clock, and the count of writes by then */
   freeze(held: SessionClient, id: TenantId): Promise<Before>
-  /** Nobody is let in from here on; what runs may end. @throws TRANSFER_FAILED when a row was written since the freeze */
+  /** Refuses new sessions from here on; running statements may end. @throws TRANSFER_FAILED when a row was written since the freeze */
   close(held: SessionClient, row: TransferTenant): Promise<void>
   putAway(id: TenantId): Promise<void>
-  /** After a kill while it was being closed: lets in who is to compare. @returns false when it was put away already */
+  /** After a kill while it was being closed: opens it for the comparison. @returns false when it was renamed already */
   reopen(id: TenantId): Promise<boolean>
   /** As before the move, for readers and writers. */
   restore(row: TransferTenant): Promise<void>
@@ -38,7 +38,7 @@ export interface Source {
 
 /** While writers are refused: a transaction that began before may still commit. */
 const FREEZING: Patience = { restMs: 1_000, graceMs: 5_000 }
-/** While nobody is let in: whoever waits to be let in waits for two seconds. */
+/** While sessions are refused: a request that waits for one waits for two seconds. */
 const CLOSING: Patience = { restMs: 500, graceMs: 1_000 }
 const MIGRATION_MS = 10_000
 const BETWEEN_TRIES_MS = 100
@@ -64,7 +64,7 @@ export function createSource(options: MoveParts & { readonly run: string; readon
       await markMoving(central, id, { from, state: 'frozen' })
       await takeWriting(held, rightsOf(id))
       report({ type: 'closed_to_writers', id })
-      // Two clocks: sessions are told apart by their own server's, and the freeze is measured by the central database's.
+      // Two clocks: sessions are compared by their own server's, and the freeze is measured by the central database's.
       const [before, at] = [await clockOf(held), await clockOf(central)]
       await notifyMoved(central, id)
       const ours = [await readPid(held)]
@@ -81,7 +81,7 @@ export function createSource(options: MoveParts & { readonly run: string; readon
       })
       if ((await rowsWritten(held)) === frozen?.written) return
       throw new TransferFailed(
-        `Rows of ${name} were written during its move, past the rights of its role: find out who did. Nothing was switched.`,
+        `Rows of ${name} were written during its move, past the rights of its role: see which other role writes there. Nothing was switched.`,
       )
     },
     async putAway(id) {

@@ -1,6 +1,6 @@
-// Owns the side where a move leads to: an empty database that nobody may enter, and its end as the tenant's. Invariants: what
-// is dropped here carries this run's comment or the tenant's certificate; the mark is the last thing that is written, and
-// still nobody is sent here. Each can be repeated.
+// The target of a move: an empty database that is closed to all sessions, and in the end the tenant's. Invariants: each dropped
+// database carries this run's comment or the tenant's certificate; the mark is written last, and even then no request is
+// sent here. Each step can be repeated.
 import {
   commentDatabase,
   createDatabase,
@@ -45,7 +45,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
     if (!found.ours) return false
     if (found.comment === comment) return true
     const mark = parseMark(found.comment)
-    // The registry says that the tenant is elsewhere, and this one carries its certificate: our copy.
+    // The registry has the tenant elsewhere, and this one carries its certificate: this run's copy.
     if (mark) return certificate !== null && markFits(mark, { tenant: id, service, certificate, incarnation: null })
     // Killed between making it and writing the comment.
     return isAbandoned(at, nameOf(id), look => withDirectConnection(nameOf(id), look, to))
@@ -66,7 +66,7 @@ export function createTarget(options: MoveParts & { readonly run: string; readon
         const found = await inspectDatabase(at, name)
         if (found.state === 'present' && !(await isOurs(at, row, found))) {
           throw new TransferRefused(
-            `${name} on the instance ${to} is not of this move and was left as it is: look into it, then go on.`,
+            `${name} on the instance ${to} is not of this move and was left as it is: inspect it, then go on.`,
           )
         }
         await dropDatabase(at, name)

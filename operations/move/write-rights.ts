@@ -1,7 +1,7 @@
-// Owns taking a tenant's right to write while its readers go on, and giving it back. Its role leaves the group that writes,
-// and gets by itself what the group may read: each new statement is checked against that, whatever its session has set.
-// New sessions read only by default besides, which holds for functions that run as somebody else. Both can be repeated.
-// One transaction each: what fails leaves the rights as they were.
+// Revokes a tenant's right to write while its readers go on, and grants it again. Its role leaves the group that writes,
+// and gets by itself the rights to read of the group: each new statement is checked against that, whatever its session has set.
+// New sessions read only by default besides, which holds for functions that run as another role. Invariant: both can be
+// repeated, each is one transaction, and a failed one leaves the rights as they were.
 
 import { prepareRole } from '../../plugins/distributed-tenant/databases/roles.js'
 import type { QueryClient, ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
@@ -21,7 +21,7 @@ export async function takeWriting(inside: SessionClient, { role, group }: Rights
       await tx<{ statement: string }[]>`
         select format('revoke %I from %I', ${group}::text, ${role}::text) as statement
         union all select format('alter role %I in database %I set default_transaction_read_only = on', ${role}::text, current_database())
-        -- Whoever is no member of a role sees of its sessions that they are there, and not what they do.
+        -- A role that is no member of another one sees that its sessions exist, and not their statements.
         union all select format('grant %I to current_user %s', ${role}::text,
           case when current_setting('server_version_num')::int >= 160000 then 'with inherit true, set false' end)`,
     )
@@ -46,7 +46,7 @@ const readingRights = (sql: QueryClient, role: string, group: string) => sql<{ s
   from places join pg_proc on pronamespace = places.oid, aclexplode(proacl)
   where grantee in (select oid from groups) and privilege_type = 'EXECUTE'`
 
-/** What the role got by itself is taken from it; what its group may do is the group's. Runs in the tenant's database. */
+/** Revokes the role's own rights; those of its group stay. Runs in the tenant's database. */
 export async function dropOwnRights(inside: Pick<SessionClient, 'begin'>, role: string): Promise<void> {
   await inside.begin(async tx => {
     await runEach(
@@ -68,7 +68,7 @@ export async function giveWriting(at: SessionClient, { role }: RightsOf, service
   await lookNoMore(at, role)
 }
 
-/** Takes back what let us see what the tenant's sessions do. */
+/** Revokes the membership by which the service saw the tenant's sessions. */
 export async function lookNoMore(at: QueryClient, role: string): Promise<void> {
   const rows = await at<{ statement: string }[]>`
     select format('revoke %I from current_user', ${role}::text) as statement

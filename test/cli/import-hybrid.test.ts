@@ -26,7 +26,7 @@ t.test('import-hybrid', async t => {
     await old.database('tenant_Bad_Id_employee')
     const { code, out } = await run('--dry-run')
     t.equal(code, 1)
-    t.match(out, /Bad_Id +its id breaks our rule; to import it as bad-id, say --map Bad_Id=bad-id/)
+    t.match(out, /Bad_Id +its id breaks our rule; to import it as bad-id, pass --map Bad_Id=bad-id/)
     const mapped = await stand.plan(['employee'], { map: ['Bad_Id=fine'] })
     t.match(mapped.tenants, [{ oldId: 'Bad_Id', id: 'fine' }])
     t.notOk(mapped.obstacles.some(({ blocks }) => blocks))
@@ -41,7 +41,7 @@ t.test('import-hybrid', async t => {
 
   await t.test('asks whether there is room', async t => {
     await old.database('tenant_room_core', 'create table facts as select generate_series(1, 1000) n')
-    t.match(seen(await stand.plan(['core'])), /core PostgreSQL does not tell how much room .* 1\d\.\d MB come/)
+    t.match(seen(await stand.plan(['core'])), /core PostgreSQL does not report how much room .* 1\d\.\d MB come/)
     const little = await stand.plan(['core'], { room: ['core=10MB'] })
     t.match(little.obstacles, [
       { about: 'core', blocks: true, what: /has 10.0 MB free \(--room\), and 1\d.\d MB come/ },

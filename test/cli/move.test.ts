@@ -17,7 +17,7 @@ t.test('move', async t => {
     const { code, out } = await command(['move', 'acme', '--to', 'b', '--dry-run'])
     t.equal(code, 0, out)
     t.match(out, /acme: main -> b, .* writers are refused for roughly \d+ s/)
-    t.match(out, /b +PostgreSQL does not tell how much room .* say it with --room <size> +false/)
+    t.match(out, /b +PostgreSQL does not report how much room .* pass it with --room <size> +false/)
     const roomy = await command(['move', 'acme', '--to', 'b', '--dry-run', '--room', '1TB'])
     t.match(roomy.out, /Nothing is in the way/)
     const little = await command(['move', 'acme', '--to', 'b', '--yes', '--room', '1MB'])

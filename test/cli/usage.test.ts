@@ -112,7 +112,7 @@ t.test('after a wrong call it names the fault, does nothing and ends with 2', as
 t.test('it names the places it read when none has the services', async t => {
   const nowhere = await bare(['status'])
   t.equal(nowhere.code, 2)
-  t.match(nowhere.err, /Nothing says where the services are/)
+  t.match(nowhere.err, /No services are configured/)
   t.equal((await bare(['--config', 'broken.json', 'status'])).code, 2)
   t.equal((await bare(['--config', 'missing.json', 'status'])).code, 2)
 })

@@ -246,7 +246,7 @@ t.test('move', async t => {
       select state from pg_stat_activity where datname = 'tenant_acme_employee' and application_name = ${APPLICATION}`
     t.same(sessions, [], 'a plan leaves no session behind')
     t.match((await plan({ room: undefined })).obstacles, [
-      { about: 'b', what: /does not tell how much room .* --room <size>/, blocks: false },
+      { about: 'b', what: /does not report how much room .* --room <size>/, blocks: false },
     ])
     await look('b').unsafe('create database tenant_acme_employee')
     const { obstacles } = await plan()
