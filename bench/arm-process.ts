@@ -1,5 +1,5 @@
-// The parent's end of an arm: starts its process, asks it, ends it. Registered with the watchdog, so that no arm outlives
-// a benchmark that was killed. A process that dies fails whoever waits for its answer.
+// The parent's end of an arm: starts its process, queries it, ends it. Registered with the watchdog, so that no arm outlives
+// a benchmark that was killed. A process that dies fails the wait for its answer.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { waitGone } from '../stack/processes.js'
@@ -60,7 +60,7 @@ export async function startArm(
   }
 
   async function stop(): Promise<void> {
-    // No farewell to the database: its connections are closed with the process.
+    // The database's connections are closed with the process.
     child.kill('SIGKILL')
     await waitGone([pid as number], 5_000)
     processWatch().gone(pid as number)

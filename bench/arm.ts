@@ -1,5 +1,5 @@
-// The contract between an arm of a benchmark (one server under test) and the process it runs in: what it is told when it
-// is built, and what it answers when asked over IPC. Every arm has the same routes.
+// The contract between an arm of a benchmark (one server under test) and the process it runs in: its configuration,
+// and its answers over IPC. Every arm has the same routes.
 import type { FastifyInstance } from 'fastify'
 
 /** A login and where to connect with it. */

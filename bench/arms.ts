@@ -59,7 +59,7 @@ export async function startArms(names: readonly string[], options: BenchOptions)
   async function start(name: string, more: StartOptions = {}): Promise<ArmProcess> {
     const kind = more.kind ?? name
     const budget = more.budget ?? BUDGET
-    // The plugin uses the service's own login. An arm with another of the same kind is told apart on the server.
+    // The plugin uses the service's own login. An arm with another login of the same kind is distinguished on the server by it.
     let login = rivals.has(kind) ? await fleet.loginFor(name) : fleet.ours
     if (kind === 'pgbouncer') {
       pooler = await startPooler(login, fleet.dir, budget)

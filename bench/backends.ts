@@ -1,6 +1,6 @@
-// What the server itself says: client backends in tenant databases, looked at twenty times a second, the most of each
-// login; the plugin's tenants each have their own and count as the service's. A budget that is kept in our books only would
-// show here.
+// The server's own count: client backends in tenant databases, sampled twenty times a second, the most of each
+// login; the plugin's tenants each have their own and count as the service's. A budget that is kept in the plugin's own
+// counts only would show here.
 import type { Fleet } from './fleet.js'
 
 export interface BackendWatch {
@@ -28,7 +28,7 @@ export function watchBackends({ superuser, ours }: Pick<Fleet, 'superuser' | 'ou
   const watching = (async () => {
     while (!over) {
       const next = new Promise(resolve => setTimeout(resolve, EVERY_MS))
-      // A server that is gone fails whoever uses it; here it costs a look.
+      // A server that is down fails its users; here it costs a sample.
       await look().catch(() => {})
       await next
     }

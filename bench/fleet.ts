@@ -1,4 +1,4 @@
-// What every arm stands on: one durable PostgreSQL with scram-sha-256, the service's role and central database, tenant
+// The fixture of every arm: one durable PostgreSQL with scram-sha-256, the service's role and central database, tenant
 // databases made by the plugin itself, and a login for each arm. Everything goes with stop().
 import { randomBytes } from 'node:crypto'
 import Fastify from 'fastify'
@@ -55,7 +55,7 @@ export async function startFleet({ tenants: count, durable, progress, options }:
   const { host, port, user, password } = server
   const superuserIn = (database: string, more?: postgres.Options<Record<string, never>>) =>
     postgres({ host, port, user, password, database, max: 1, onnotice() {}, ...more })
-  // It outlives kills of the server, and the driver leaves the failure of its own question for array types to nobody.
+  // It outlives kills of the server, and the driver leaves the failure of its own query for array types unhandled.
   const superuser = superuserIn('postgres', { max: 4, fetch_types: false })
   const stop = async (): Promise<void> => {
     await superuser.end({ timeout: 1 })
@@ -93,7 +93,7 @@ export async function startFleet({ tenants: count, durable, progress, options }:
     superuser,
     async loginFor(arm) {
       const login = { host, port, user: `bench_${arm.replace(/\W/g, '_')}`, password: randomPassword() }
-      // As cheap to enter by as a tenant's own role, so that no rival pays more for a connect than we do.
+      // As cheap to log in with as a tenant's own role, so that no rival pays more for a connect than the plugin does.
       const verifier = scramVerifier(login.password, randomBytes(16))
       await superuser.unsafe(
         `create role ${login.user} login password '${verifier}' connection limit ${CONNECTIONS_PER_ARM} in role ${ours.user}`,

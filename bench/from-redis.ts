@@ -1,4 +1,4 @@
-// The plugin's own way of a request with a memory that remembers nothing: every request asks Redis, where a service asks
+// The plugin's own way of a request without its memory: every request asks Redis, where a service asks
 // once in five seconds for each tenant. Everything else is built as the plugin builds it.
 import Fastify from 'fastify'
 import { createDirectory } from '../plugins/distributed-tenant/directory/directory.js'
@@ -25,7 +25,7 @@ export async function make(config: ArmConfig): Promise<Arm> {
   const { tenancy, clientFor } = makeParts(app, config)
   const { settings, pools, notifications, publish } = tenancy
   const redis = connectRedis(String(config.options?.redis), 'bench')
-  // Its death is what one of the cases is about; whoever asks it then finds a miss.
+  // One of the cases kills it; lookups then miss.
   redis.on('error', () => {})
   const found: Record<string, number> = {}
   const directory = createDirectory({

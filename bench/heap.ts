@@ -1,5 +1,5 @@
 // Counts living objects of this process through the inspector, after a collection: driver instances and open sockets.
-// What is counted is what is reachable, not what some list says.
+// Only reachable objects are counted, not entries of some list.
 
 import { Session } from 'node:inspector/promises'
 import { Socket } from 'node:net'

@@ -33,7 +33,7 @@ export class HttpConnection {
     this.#socket.write(request, 'latin1')
   }
 
-  /** Cuts the connection, whatever is under way; who waits for a reply gets status 0. */
+  /** Cuts the connection, whatever is under way; a waiter for a reply gets status 0. */
   cut(): void {
     const socket = this.#socket
     this.#socket = undefined
@@ -43,7 +43,7 @@ export class HttpConnection {
 
   #connect(): Socket {
     const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
-    // A socket that was cut or has said goodbye has no say in what the next one does.
+    // Events of a socket that was cut or has closed do not affect the next one.
     socket.on('data', chunk => {
       if (this.#socket === socket) this.#read(chunk)
     })

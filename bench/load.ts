@@ -20,11 +20,11 @@ export interface Load {
   record(): void
   /** What was recorded, while it goes on. */
   soFar(): Measure
-  /** Sends nothing more, waits for what is under way, tells what was recorded. */
+  /** Sends nothing more, waits for the requests under way, returns the record. */
   stop(): Promise<Measure>
 }
 
-/** What a stuck server has to answer in before the benchmark gives up on it. */
+/** The time in which a stuck server has to answer before the benchmark gives up on it. */
 const DRAIN_MS = 15_000
 
 export function startLoad(port: number, connections: number, nextRequest: () => string): Load {

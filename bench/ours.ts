@@ -42,7 +42,7 @@ export function answersOf(app: FastifyInstance, config: ArmConfig): NonNullable<
       const { tenants: _, ...counts } = app.tenants.connectionInfo()
       return counts
     },
-    /** Begins to count opens; later calls say how many there were. Not always on: hearing costs. */
+    /** Begins to count opens; later calls return their number. Not always on: subscribing costs. */
     opens: () => {
       silence ??= subscribe(
         step => {

@@ -14,7 +14,7 @@ export interface Parts {
   readonly clientFor: (id: TenantId) => ClientScope
 }
 
-/** They are closed with the server; `tenancy.prepare()` is the caller's, once it has subscribed to what it wants to hear. */
+/** They are closed with the server; `tenancy.prepare()` is the caller's, once it has subscribed to its steps. */
 export function makeParts(app: FastifyInstance, config: ArmConfig): Parts {
   const tenancy = createTenancy(settle(pluginOptions(config)))
   app.addHook('onClose', () => tenancy.close())

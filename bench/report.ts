@@ -1,4 +1,4 @@
-// What a benchmark says at its end: the table on the terminal and, when asked for, the one line of JSON that tools read.
+// The report of a benchmark: the table on the terminal and, when asked for, the one line of JSON that tools read.
 // Invariant: a case's ratio is ours over the rival's, of the same round.
 import { cpus } from 'node:os'
 import type { Turn } from './rounds.js'

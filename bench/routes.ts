@@ -1,5 +1,5 @@
 // The two routes of every arm whose client speaks like `postgres`: one read by key, and three reads with a transaction of
-// two statements. Whose database it is was decided by the arm.
+// two statements. The arm has chosen the database.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type postgres from 'postgres'
 

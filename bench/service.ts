@@ -1,4 +1,4 @@
-// The process of one arm: builds it when the parent says which, serves it on a free port, answers questions over IPC.
+// The process of one arm: builds the one that the parent names, serves it on a free port, answers questions over IPC.
 // Being a process of its own is what makes its CPU and memory measurable. It ends with its parent.
 import type { Arm, ArmConfig, MakeArm, Usage } from './arm.js'
 

@@ -4,7 +4,7 @@ import { huntShutdowns } from './shutdown-hunt/run.js'
 
 const help = `Usage: npm run shutdown-hunt -- [--rounds N] [--seed N] [--json]
 
-  --rounds N  how often a service under load is told to leave (default 50)
+  --rounds N  how often a service under load is shut down (default 50)
   --seed N    when in each round (default 1)
   --json      ends with one line of JSON
 `
@@ -19,7 +19,7 @@ huntCommand({
       ...Object.entries(numbers).map(([key, value]) => `  ${key.padEnd(16)}${Math.round(value)}`),
       `  ${'statuses'.padEnd(16)}${Object.entries(statuses).map(([status, count]) => `${count} x ${status}`)}`,
       ...violations.map(violation => `  ! ${violation}`),
-      violations.length === 0 ? 'every one left as it should' : `VIOLATED ${violations.length} times`,
+      violations.length === 0 ? 'every shutdown was clean' : `VIOLATED ${violations.length} times`,
     ]
   },
 })

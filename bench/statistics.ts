@@ -1,5 +1,5 @@
 // Medians, spreads and intervals. Rounds are paired: ours and a rival's of the same round make one ratio, so that what
-// both suffered together cancels out.
+// conditions that slowed both cancel out.
 import { random } from './distribution.js'
 
 export interface Spread {

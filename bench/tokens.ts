@@ -1,5 +1,5 @@
-// The plugin with verified tokens, as the services register it in production: the token names the tenant, and what the
-// header claims is held to it. `claim checked` leaves the naming to the header and only checks, as somebody else may.
+// The plugin with verified tokens, as the services register it in production: the token names the tenant, and the header's
+// tenant is compared with it. `claim checked` leaves the naming to the header and only checks, as another application may.
 import Fastify, { type FastifyInstance } from 'fastify'
 import {
   distributedTenant,

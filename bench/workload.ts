@@ -1,4 +1,4 @@
-// What the load asks for: which route, which of the thousand items, whose tenant. Each turn begins at another
+// The requests of the load: route, one of the thousand items, tenant. Each turn begins at another
 // place of the sequence, and each arm sees the same one in the same round.
 import { tenantHeader } from './arm.js'
 import { chooser, type Distribution, random } from './distribution.js'

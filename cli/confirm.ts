@@ -1,10 +1,10 @@
-// Owns asking before something is destroyed: the id is typed back on a terminal; without a terminal, or in a script, --yes
-// says that it was meant. There is never a prompt where nobody can answer.
+// The confirmation before something is destroyed: the id is typed back on a terminal; without a terminal, or in a script,
+// --yes replaces it. Invariant: no prompt without a terminal.
 import { createInterface } from 'node:readline/promises'
 import { UsageError } from '../operations/outcome.js'
 import { printable } from './printable.js'
 
-/** @throws UsageError unless it was meant */
+/** @throws UsageError unless it was confirmed */
 export async function confirm(what: string, id: string, yes: boolean | undefined): Promise<void> {
   if (yes) return
   if (!process.stdin.isTTY || !process.stderr.isTTY) {

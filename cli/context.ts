@@ -1,5 +1,5 @@
-// Owns what every command is given: where things are, how to print, and the options all of them share. Whatever is large
-// is loaded when a command runs: its help and a wrong call cost the start of Node.js and little more.
+// The context of every command: its targets, its output, and the options all of them share. Large modules
+// are loaded when a command runs: its help and a wrong call cost the start of Node.js and little more.
 import { type Command, InvalidArgumentError } from 'commander'
 import { bytesOf } from '../operations/copying/byte-sizes.js'
 import type { Targets } from '../operations/targets.js'
@@ -26,7 +26,7 @@ export const withGlobalOptions = (command: Command): Command =>
     .option('--json', 'print one JSON document')
     .option('--quiet', 'print nothing but errors')
 
-/** @throws UsageError when nothing says where the services are */
+/** @throws UsageError when no services are configured */
 export async function contextOf(command: Command): Promise<Context> {
   const { config, service, json, quiet } = command.optsWithGlobals<GlobalOptions>()
   const { readTargets } = await import('../operations/targets.js')

@@ -1,4 +1,4 @@
-// Owns what an import says to people and machines: its plan, the outcome of each tenant, and the runs there were.
+// The output of an import for people and machines: its plan, the outcome of each tenant, and the past runs.
 
 import { createJournal } from '../operations/copying/journal.js'
 import type { ImportOutcome } from '../operations/import/import.js'
@@ -6,7 +6,7 @@ import type { Plan } from '../operations/import/plan.js'
 import type { OpenService } from '../operations/open-services.js'
 import { type Output, sizeOf } from './output.js'
 
-/** @throws what tells that not all is done, and how to go on */
+/** @throws an error that not all is done, with how to resume */
 export function printOutcomes(
   id: string,
   outcomes: readonly ImportOutcome[],

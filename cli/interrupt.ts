@@ -1,4 +1,4 @@
-// Owns what Ctrl-C and SIGTERM mean for work that must clean up after itself: the signal is heard, the work is told, and
+// The handling of Ctrl-C and SIGTERM for work that must clean up after itself: the signal aborts the work, which
 // comes to its own end.
 
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -9,7 +9,7 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
   try {
     return await work(controller.signal)
   } catch (error) {
-    // What fails because it was told to stop says so, and what it came to.
+    // A failure caused by the abort says so, with its outcome.
     throw controller.signal.aborted && error !== controller.signal.reason
       ? new Error('Interrupted.', { cause: error })
       : error

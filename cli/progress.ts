@@ -1,4 +1,4 @@
-// Owns the progress of long work on stderr: a bar with rate and time left on a terminal, a line every ten seconds
+// The progress of long work on stderr: a bar with rate and time left on a terminal, a line every ten seconds
 // elsewhere, nothing with --json or --quiet. (The progress libraries that are still kept draw whole screens; this is one line.)
 import { sizeOf } from './output.js'
 

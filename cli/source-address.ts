@@ -1,4 +1,4 @@
-// Owns reading the address of a server that is none of our services': a URL without its password, which comes from
+// The address of a server that belongs to no service here: a URL without its password, which comes from
 // SOURCE_PASSWORD or SOURCE_PASSWORD_FILE, so that it stands on no command line.
 
 import { UsageError } from '../operations/outcome.js'
@@ -24,7 +24,7 @@ export function sourceAddress(text: string | undefined): DatabaseOptions {
   }
   if (url.password !== '') {
     throw new UsageError(
-      '--from holds a password, which everybody on this machine can read: set SOURCE_PASSWORD instead.',
+      '--from holds a password, which every user of this machine can read: set SOURCE_PASSWORD instead.',
     )
   }
   const ssl = modes.find(mode => mode === (url.searchParams.get('sslmode') ?? 'prefer'))

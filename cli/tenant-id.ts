@@ -1,4 +1,4 @@
-// Owns tenants' ids on the command line: a malformed one is a wrong call, and is told before anything is opened.
+// Tenants' ids on the command line: a malformed one is a wrong call, and is refused before anything is opened.
 
 import { UsageError } from '../operations/outcome.js'
 import { parseNewTenantId, parseTenantId } from '../plugins/distributed-tenant/names.js'

@@ -1,10 +1,10 @@
-// What may be said to a running launcher: stop or start one of its services. The answer is one line, `ok …` or the reason.
+// The commands to a running launcher: stop or start one of its services. The answer is one line, `ok …` or the reason.
 import { type ServiceName, serviceNames } from './names.js'
 import type { Service } from './service.js'
 
 export const commands = ['stop', 'start'] as const
 
-/** Carries a line out. Never rejects: whoever asked is told. */
+/** Executes a line. Never rejects: the answer has the failure. */
 export async function obey(line: string, services: Record<ServiceName, Service> | undefined): Promise<string> {
   if (!services) return 'The stack is being started or stopped: try again when it says that it is ready.'
   const [verb, name] = line.split(' ')

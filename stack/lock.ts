@@ -1,6 +1,6 @@
-// Only one `npm start` per checkout, and the way to talk to it: the lock is a listening socket, so it ends with the
+// The lock of one `npm start` per checkout, and the channel to it: a listening socket, so it ends with the
 // process that holds it, whatever ends that, and cannot be stale. On Linux the socket has no file; elsewhere its file is
-// taken over when nobody answers. One line in, one answer out.
+// taken over when it does not answer. One line in, one answer out.
 import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -12,7 +12,7 @@ export interface Lock {
   release(): void
 }
 
-/** What the holder does with a line from another process; it answers with one text. */
+/** The holder's handler of a line from another process; it answers with one text. */
 export type Answer = (line: string) => Promise<string>
 
 const WHO = 'who'
@@ -23,14 +23,14 @@ export async function takeLock(checkout: string, answer: Answer): Promise<Lock |
   for (let attempt = 0; ; attempt++) {
     const lock = await listen(address, answer)
     if (lock) return lock
-    // It listens and is busy: held, by whom we cannot say.
+    // It listens and is busy: held, by an unknown process.
     const heldBy = await ask(address, WHO, 2000).catch(() => '0')
     if (heldBy !== undefined || attempt === 5) return { heldBy: Number(heldBy ?? 0) || 0 }
     if (!address.startsWith('\0')) rmSync(address, { force: true })
   }
 }
 
-/** Says a line to the launcher of this checkout; undefined when there is none. Throws when it does not answer in time. */
+/** Sends a line to the launcher of this checkout; undefined when there is none. Throws when it does not answer in time. */
 export function notifyLauncher(checkout: string, line: string, milliseconds: number): Promise<string | undefined> {
   return ask(addressOf(checkout), line, milliseconds)
 }

@@ -1,6 +1,6 @@
 // `npm start`: the stack in the foreground. Owns the options, the lock, the signals and the exit code: 0 when asked to
 // stop, 1 when a start failed. A second signal ends everything at once, and still leaves nothing. A service that ends on
-// the way is told, and the others go on: what they do then is what a user wants to see.
+// its own is reported, and the others go on: their behaviour then is of interest to a user.
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -33,7 +33,7 @@ used, with DB_USERNAME and DB_PASSWORD as the superuser of the three PostgreSQL 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // For tests, which start more than one and not in the checkout.
 const folder = process.env.STACK_FOLDER ?? `${root}.stack`
-// npm passes on a terminal's Ctrl-C that has reached us already: within this time it is the same one.
+// npm passes on a terminal's Ctrl-C that this process got already: within this time it is the same one.
 const sameSignal = 1000
 
 let stack: RunningStack | undefined
@@ -57,7 +57,7 @@ async function main(): Promise<void> {
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopOnSignal(signal))
   onNpmGone(process.env, () => stopOnSignal('npm has ended'))
-  // A reader that went away, `npm start | head` for one, must not end us before the stack is down.
+  // A reader that closed the pipe, `npm start | head` for one, must not end this process before the stack is down.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
   const program = process.env.STACK_SERVICE_PROGRAM

@@ -1,4 +1,4 @@
-// What the services say, on the launcher's output: on a terminal one short line each with the service's name before it,
+// The output of the services, on the launcher's own: on a terminal one short line each with the service's name before it,
 // otherwise untouched, so that a log collector gets the JSON it expects.
 
 const levels: Record<number, string> = { 10: 'trace', 20: 'debug', 30: 'info', 40: 'warn', 50: 'error', 60: 'fatal' }

@@ -1,6 +1,6 @@
-// What the operating system says about processes: alive or not, who started whom, and the start time that tells a process
+// Facts about processes from the operating system: alive or not, parents, and the start time that distinguishes a process
 // from a later one with the same number. Reads /proc, or asks `ps` where there is no /proc.
-// A zombie counts as gone: it holds no port and no file, and a container's first process may never reap it.
+// A zombie counts as ended: it holds no port and no file, and a container's first process may never reap it.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -95,7 +95,7 @@ function fromPs(which: string[]): ProcessFact[] {
   for (const line of output.split('\n')) {
     const [pid, parent, state, ...rest] = line.trim().split(/\s+/)
     if (!pid || !state || state.startsWith('Z')) continue
-    // lstart is five words: "Mon Nov 23 06:27:11 2026".
+    // lstart is five fields: "Mon Nov 23 06:27:11 2026".
     const started = rest.slice(0, 5).join(' ')
     const command = rest.slice(5).join(' ').split('/').pop() ?? ''
     facts.push({ pid: Number(pid), parent: Number(parent), started, command })

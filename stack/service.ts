@@ -1,6 +1,6 @@
-// One service's process: a program of ours, in a group of its own, told everything by its environment and ready when
+// One service's process: a program of this package, in a group of its own, configured by its environment and ready when
 // /api/health/ready answers 200. It can be stopped, killed, frozen and started again on the same port.
-// A death that nobody asked for is reported once to whoever listens, with the end of what it said.
+// An unexpected end is reported once, with the last lines of its output.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,11 +29,11 @@ export interface Service {
   kill(): Promise<void>
   freeze(): void
   thaw(): void
-  /** The last lines it said. */
+  /** The last lines of its output. */
   tail(): string
 }
 
-/** From one start to its end. `asked`: we ended it ourselves. */
+/** From one start to its end. `asked`: it was stopped on request. */
 interface Life {
   child: ChildProcess
   asked: boolean
@@ -51,7 +51,7 @@ export function createService(options: ServiceOptions): Service {
   const lines: string[] = []
   let life: Life | undefined
 
-  const tail = () => lines.join('\n') || '(it said nothing)'
+  const tail = () => lines.join('\n') || '(no output)'
 
   function begin(): Life {
     lines.length = 0
@@ -62,19 +62,19 @@ export function createService(options: ServiceOptions): Service {
     })
     const begun: Life = { child: started, asked: false }
     if (started.pid) processWatch().group(started.pid, 'service')
-    for (const stream of [started.stdout, started.stderr]) createInterface({ input: stream }).on('line', hear)
+    for (const stream of [started.stdout, started.stderr]) createInterface({ input: stream }).on('line', read)
     // 'close' comes after the last line of output, so that the report can hold it.
     started.once('close', (code, signal) => {
       if (life === begun) life = undefined
       if (started.pid) processWatch().gone(started.pid)
       const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`
-      if (!begun.asked) options.died?.(`${name} ${how}. The last it said:\n${tail()}`)
+      if (!begun.asked) options.died?.(`${name} ${how}. Its last output:\n${tail()}`)
     })
     started.once('error', () => {})
     return begun
   }
 
-  function hear(line: string): void {
+  function read(line: string): void {
     lines.push(line)
     if (lines.length > linesKept) lines.shift()
     options.onLine?.(line)
@@ -84,10 +84,10 @@ export function createService(options: ServiceOptions): Service {
     const end = performance.now() + readyDeadline
     while (!(await answersReady(url))) {
       abort?.throwIfAborted()
-      if (life !== begun) throw new Error(`${name} ended before it was ready. The last it said:\n${tail()}`)
+      if (life !== begun) throw new Error(`${name} ended before it was ready. Its last output:\n${tail()}`)
       if (performance.now() > end) {
         const seconds = readyDeadline / 1000
-        throw new Error(`${name} was not ready at ${url} within ${seconds} seconds. The last it said:\n${tail()}`)
+        throw new Error(`${name} was not ready at ${url} within ${seconds} seconds. Its last output:\n${tail()}`)
       }
       await sleep(25)
     }

@@ -1,5 +1,5 @@
 // `npm run setup`: makes a fresh machine ready for npm start and npm test. Runs before node_modules exists, so: plain
-// JavaScript, node's own modules only. Says what it does, is safe to repeat, and ends with the cure when it cannot go on.
+// JavaScript, node's own modules only. Prints each step, is safe to repeat, and ends with the cure when it cannot go on.
 import { spawnSync } from 'node:child_process'
 import { accessSync, chmodSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = { initdb: 'postgresql', 'nats-server': 'nats-server', 'redis-server': 'redis-server' }
-// What tests use: a pooler to stand behind, and certificates that are expired or somebody else's.
+// For tests: a pooler to stand behind, and certificates that are expired or another server's.
 const useful = { pgbouncer: 'pgbouncer', openssl: 'openssl' }
 const given = ['IDENTITY_DB_HOST', 'EMPLOYEE_DB_HOST', 'CORE_DB_HOST', 'NATS_URL', 'REDIS_URL']
 const policyFile = '/usr/sbin/policy-rc.d'
@@ -59,8 +59,8 @@ function provideServers() {
 function install(packages) {
   say(`Servers: installing ${packages.join(', ')} with apt-get.`)
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  // Debian starts a service it installs. Ours run on ports and folders of their own, so this one is told not to; a file
-  // that is there already is somebody's decision and stays. Services that run now are not touched.
+  // Debian starts a service it installs. The stack's own run on ports and folders of their own, so this file prevents that; a
+  // file that is there already is the owner's decision and stays. Services that run now are not touched.
   const ownPolicy = !existsSync(policyFile)
   if (ownPolicy) {
     writeFileSync(policyFile, '#!/bin/sh\nexit 101\n')
@@ -81,7 +81,7 @@ function install(packages) {
   }
   stop(
     `apt-get could not install ${packages.join(', ')}: its reason stands above. ` +
-      'Mend that and run `npm run setup` again, or use `docker compose up`.',
+      'Correct that and run `npm run setup` again, or use `docker compose up`.',
   )
 }
 
@@ -93,7 +93,7 @@ function keepFromBooting(packages) {
 function run(what, command, args) {
   say(`${what}: ${command} ${args.join(' ')}`)
   const code = attempt(command, args, process.env)
-  if (code !== 0) stop(`\`${command} ${args.join(' ')}\` failed (${code}): mend what it says above and run it again.`)
+  if (code !== 0) stop(`\`${command} ${args.join(' ')}\` failed (${code}): correct the error above and run it again.`)
 }
 
 function attempt(command, args, env) {

@@ -1,5 +1,5 @@
-// Which servers a stack uses: the ones the environment gives, if it gives all of them, or ones started here.
-// Given servers are never stopped by us; own ones are, together with their data.
+// The servers of a stack: the ones the environment gives, if it gives all of them, or ones started here.
+// Given servers are never stopped by the stack; own ones are, together with their data.
 
 import { natsAccounts } from '../events/index.js'
 import type { Superuser } from './init.js'
@@ -65,7 +65,7 @@ function givenServers(env: NodeJS.ProcessEnv): ServerSource {
     output: 'Servers given by the environment: none is started here.',
     databases: perService(name => address(env[hostVariables[name]] as string, env.DB_PORT, hostVariables[name])),
     superuser: perService(() => superuser),
-    // One user for all, as it was given: what it may do is its owner's business.
+    // One user for all, as it was given: its rights are its owner's business.
     nats: { url: env.NATS_URL as string, services: perService(() => env.NATS_URL as string) },
     redis: { url: env.REDIS_URL as string },
     own: undefined,

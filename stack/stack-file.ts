@@ -19,7 +19,7 @@ export interface StackInfo {
   nats: { url: string; services: Record<ServiceName, string> }
   redis: { url: string }
   adminToken: string
-  /** What the services know among themselves: the operator's command works with the same. */
+  /** The services' shared secrets: the operator's command works with the same. */
   serviceToken: string
   tenantRoleSecret: string
 }

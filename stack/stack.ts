@@ -18,20 +18,20 @@ export interface StackOptions {
   env?: NodeJS.ProcessEnv
   /** More variables for every service, over all others. */
   serviceEnv?: NodeJS.ProcessEnv
-  /** What runs instead of our own programs. `init: undefined` skips that step. */
+  /** Programs that run instead of the package's own. `init: undefined` skips that step. */
   programs?: { service(name: ServiceName): string; init: string | undefined }
   /** Where stack.json goes; without it none is written. */
   folder?: string
   /** true keeps data safe against power loss, at the speed a real server has. */
   durable?: boolean
-  /** NATS users beside the services' own, for who looks from outside. */
+  /** NATS users beside the services' own, for clients from outside. */
   natsUsers?: readonly NatsUser[]
   abort?: AbortSignal
-  /** What the stack does, a line for each step. */
+  /** The steps of the stack, a line each. */
   output?(line: string): void
-  /** What the services say. */
+  /** The output of the services. */
   onServiceLine?(name: string, line: string): void
-  /** A service ended that nobody stopped. */
+  /** A service ended that was not stopped. */
   serviceDied?(message: string, name: string): void
 }
 
@@ -77,7 +77,7 @@ export async function startStack(options: StackOptions = {}): Promise<RunningSta
     abort?.throwIfAborted()
 
     const secrets = stackSecrets(env)
-    // Several are good while one is replaced; who asks needs one.
+    // Several are valid while one is replaced; a client needs one.
     const first = (tokens: string): string => tokens.split(',')[0] as string
     const info = await describe(source, options.ports, {
       ...secrets,

@@ -1,4 +1,4 @@
-// The launcher's end of the watchdog: tells it over a pipe which processes and folders are ours.
+// The launcher's end of the watchdog: registers the stack's processes and folders over a pipe.
 // One per process, started with the first registration. It never keeps the process alive, and when the pipe closes with
 // something still registered, whatever the reason, the watchdog ends and removes that. A lost watchdog is started again.
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -43,7 +43,7 @@ function startWatch(): Watch {
 
   function begin(): void {
     starts++
-    // No environment: the watchdog needs none, and ours may hold passwords.
+    // No environment: the watchdog needs none, and this one may hold passwords.
     const started = spawn(process.execPath, [program], {
       detached: true,
       stdio: ['pipe', 'ignore', 'ignore'],

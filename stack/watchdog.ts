@@ -7,7 +7,7 @@ import { alive, descendants, look, send, signalTree, waitGone } from './processe
 import type { Kind } from './watch.js'
 
 const order: Kind[] = ['service', 'nats', 'redis', 'postgres']
-// PostgreSQL's "fast" shutdown is SIGINT; SIGTERM would wait for clients. To the others SIGTERM is the polite one.
+// PostgreSQL's "fast" shutdown is SIGINT; SIGTERM would wait for clients. For the others it is SIGTERM.
 const politely: Record<Kind, NodeJS.Signals> = {
   service: 'SIGTERM',
   nats: 'SIGTERM',
@@ -25,7 +25,7 @@ interface Group {
 const groups = new Map<number, Group>()
 const paths = new Map<string, 'folder' | 'file'>()
 
-// A terminal's Ctrl-C or hang-up and a polite kill are for the launcher: we go when the pipe closes.
+// A terminal's Ctrl-C or hang-up and a SIGTERM are for the launcher: this process ends when the pipe closes.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
 
 const input = createInterface({ input: process.stdin })
@@ -50,7 +50,7 @@ function onLine(line: string): void {
 }
 
 async function finish(): Promise<void> {
-  // Files first: they say that the stack is up, and the next launcher may write its own in a moment.
+  // Files first: they show that the stack is up, and the next launcher may write its own in a moment.
   for (const [path, what] of paths) if (what === 'file') remove(path)
   for (const kind of order) {
     const ours = [...groups.values()].filter(group => group.kind === kind && sameProcess(group)).reverse()
@@ -77,6 +77,6 @@ function remove(path: string): void {
   try {
     rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
   } catch {
-    // Nobody is left to tell.
+    // No reader is left.
   }
 }

@@ -1,4 +1,4 @@
-// What a migration guide says to do by hand: for each tenant and each service a database is created and `pg_dump` is piped
+// The manual steps of a migration guide: for each tenant and each service a database is created and `pg_dump` is piped
 // into `psql`, one after the other. Nothing is frozen, compared, marked or registered.
 import { spawn } from 'node:child_process'
 import type { Login } from '../arm.js'

@@ -1,4 +1,4 @@
-// Rival of the lookup: the same connections, client and routes, and a table in the code that says whose database it is.
+// Rival of the lookup: the same connections, client and routes, and a table in the code that maps tenants to databases.
 // Nothing is parsed, looked up, authorised or set on the reply; the client is given back when the response was sent.
 import Fastify, { type FastifyRequest } from 'fastify'
 import type { ClientScope } from '../../plugins/distributed-tenant/sql/client.js'

@@ -1,6 +1,6 @@
 // Rival of token verification: the same tenant plugin and routes, the token verified by `@fastify/jwt` with one key it was
-// given. No key set, no look at a second header, and nobody holds the tenant to the token. As it comes, and with the cache
-// of verified tokens that it has on request and we always use.
+// given. No key set, no check for a second header, and the tenant is not compared with the token. As it comes, and with the
+// cache of verified tokens that it has as an option and the plugin always uses.
 import fastifyJwt from '@fastify/jwt'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { distributedTenant } from '../../plugins/distributed-tenant/index.js'

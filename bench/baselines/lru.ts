@@ -39,7 +39,7 @@ export function make({ login, service, tenants, budget }: ArmConfig): Arm {
     return pool
   }
 
-  /** Serves whom it can, in the order they came. */
+  /** Serves as many waiters as it can, in the order they came. */
   function serve(): void {
     let promised = closing
     for (const waiter of waiters) {

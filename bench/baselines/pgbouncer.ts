@@ -10,7 +10,7 @@ import { tenantOf } from './tenant-of.js'
 export function make(config: ArmConfig): Arm {
   const app = Fastify()
   const known = new Set(config.tenants)
-  // A startup parameter or the look at pg_type would each cost the pooler something it is not here for.
+  // A startup parameter or the query of pg_type would each cost the pooler something that is not measured here.
   const pools = postgresPools(config, { prepare: false, fetch_types: false })
   addRoutes(app, request => pools.of(tenantOf(request, known)))
   return { app }

@@ -1,5 +1,5 @@
-// `auth`: what a verified token costs against `@fastify/jwt` alone, what it costs that every access is a row of the audit
-// log, and how long it takes to be told that a tenant is unknown against one that is somebody else's.
+// `auth`: the cost of a verified token against `@fastify/jwt` alone, the cost of a row of the audit log for every access,
+// and the time to refuse an unknown tenant against one of another user.
 import { tenantHeader } from '../arm.js'
 import { type Arms, type BenchOptions, startArms } from '../arms.js'
 import { HttpConnection } from '../http-connection.js'
@@ -41,8 +41,8 @@ const tokensOf = (arms: Arms, name: string): Promise<string[]> =>
   Promise.all(arms.fleet.tenants.map(tenant => arms.arm(name).ask<string>('token', tenant)))
 
 /**
- * Somebody with a good token of one tenant asks for others, one request at a time: for one that exists and one that does
- * not, each for the first time and again. `claim checked` is an application whose token only checks what the header names.
+ * A user with a good token of one tenant asks for others, one request at a time: for one that exists and one that does
+ * not, each for the first time and again. `claim checked` is an application whose token only checks the header's tenant.
  */
 async function existence(arms: Arms, options: BenchOptions): Promise<Case[]> {
   const ways = [
@@ -74,7 +74,7 @@ async function existence(arms: Arms, options: BenchOptions): Promise<Case[]> {
       const ids = Array.from({ length: count }, (_, at) => round * count + at + 1)
       for (const taken of times) {
         const took = { unknown: [] as number[], forbidden: [] as number[] }
-        // In turns, so that what slows one slows the other.
+        // In turns, so that a disturbance slows both.
         for (const id of ids) {
           took.unknown.push(await ask(`none-${id}`, unknown))
           took.forbidden.push(await ask(`idle-${id}`, 403))

@@ -133,7 +133,7 @@ async function progressOf(stage: Stage, name: string): Promise<{ ready: number; 
   return row as { ready: number; repeated: number }
 }
 
-/** What the existing tenants feel in the meantime. */
+/** The latency of the existing tenants in the meantime. */
 async function feel(stage: Stage, existing: readonly string[], meantime: () => Promise<unknown>): Promise<Paced> {
   let at = 0
   const port = Number(new URL(stage.stack.services.employee.url).port)

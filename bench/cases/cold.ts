@@ -66,7 +66,7 @@ async function untilCold(arm: ArmProcess): Promise<void> {
   while ((await arm.ask<{ open: number }>('connections')).open > 0) await sleep(100)
 }
 
-/** Each tenant by each in turn, the order rotated: whoever comes second finds the server's caches a little warmer. */
+/** Each tenant by each in turn, the order rotated: the second one finds the server's caches a little warmer. */
 async function visitAll(
   arrivals: readonly [string, ArmProcess, string][],
   tenants: readonly string[],

@@ -18,7 +18,7 @@ const LISTS = 20
 /** A machine that does something else meanwhile takes its time. */
 const LONGEST_FILL_MS = 1_800_000
 
-/** A pass of the reconciler, as the bench service tells it. */
+/** A pass of the reconciler, as the bench service reports it. */
 interface Pass {
   readonly ms: number
   readonly everything: boolean

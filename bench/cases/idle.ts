@@ -1,4 +1,4 @@
-// `idle`: what a tenant costs that is known and does nothing, after it has been looked up once; and how many driver
+// `idle`: the cost of a tenant that is known and does nothing, after it has been looked up once; and how many driver
 // instances and sockets are alive after a walk over more tenants than the budget has connections.
 import { tenantHeader } from '../arm.js'
 import type { ArmProcess } from '../arm-process.js'

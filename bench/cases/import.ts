@@ -22,7 +22,7 @@ import { type Case, type Config, compareNumbers, machine } from '../report.js'
 import { paired, rounds } from '../rounds.js'
 import { median } from '../statistics.js'
 
-/** As the command has it unless told otherwise. */
+/** The command's default. */
 const PARALLEL = 4
 const MORE = 8
 /** Databases of the bare copies. */
@@ -142,9 +142,9 @@ async function benchSpeed(given: {
   })
   let turns = 0
 
-  /** By whose processes it was, since other things run on the machine too. */
+  /** Counted by process, since other things run on the machine too. */
   async function counted(name: string, command: number, work: () => Promise<number>): Promise<number> {
-    // What the last turn left to write is not this one's.
+    // Writes left over by the last turn are not this one's.
     await targets.checkpoint()
     const before = usedBy(watched(command))
     const ms = await work()

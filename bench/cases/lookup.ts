@@ -1,5 +1,5 @@
-// `lookup`: what it costs to find the tenant of a request, in memory and in Redis, against a table in the code; what the
-// directory weighs with its bounds reached; and what requests feel when Redis is killed under them.
+// `lookup`: the cost of finding the tenant of a request, in memory and in Redis, against a table in the code; the size of
+// the directory with its bounds reached; and the latency of requests when Redis is killed under them.
 import { type RedisServer, startRedis } from '../../stack/servers/redis.js'
 import { tenantHeader } from '../arm.js'
 import type { ArmProcess } from '../arm-process.js'
@@ -54,7 +54,7 @@ export async function benchLookup(options: BenchOptions): Promise<{ config: Conf
   }
 }
 
-/** An arm that answers otherwise than it should measures nothing. */
+/** An arm that gives wrong answers measures nothing. */
 async function foundInRedis(arm: ArmProcess): Promise<{ found: string; share: number }> {
   const found = await arm.ask<Record<string, number>>('found')
   const all = Object.values(found).reduce((sum, count) => sum + count, 0)

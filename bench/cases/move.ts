@@ -1,6 +1,6 @@
 // `bench move`: how long the writers of a tenant are refused while it is moved between two instances, against a bare
 // parallel pg_dump and pg_restore of the same database. Each round moves it, by the command in a process of its own, and
-// copies it bare once more from where it is then. Both instances write durably; nobody else uses them.
+// copies it bare once more from where it is then. Both instances write durably; nothing else uses them.
 import { execFile } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -193,7 +193,7 @@ async function move(config: string, to: string): Promise<{ frozenMs: number; mem
   return JSON.parse(await run(process.execPath, [program, ...args], {}))
 }
 
-/** What an operator would do by hand with the database closed: dump, make, restore. The copy is dropped, unmeasured. */
+/** The manual steps of an operator with the database closed: dump, make, restore. The copy is dropped, unmeasured. */
 async function copyBare(folder: string, from: PostgresServer, to: PostgresServer): Promise<number> {
   const place = join(folder, 'bare')
   const environment = ({ host, port }: PostgresServer, database: string) => ({
@@ -219,7 +219,7 @@ async function copyBare(folder: string, from: PostgresServer, to: PostgresServer
   }
 }
 
-/** What the service's role may connect to there: the central database at home, our own elsewhere. */
+/** The database that the service's role may connect to there: the central one on the default instance, its own elsewhere. */
 async function anchorOf({ host, port, user, password }: PostgresServer): Promise<string> {
   const sql = postgres({ host, port, user, password, database: 'postgres', max: 1 })
   const rows = await sql<{ name: string }[]>`

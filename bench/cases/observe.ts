@@ -1,4 +1,4 @@
-// `observe`: what it costs to be watched. The plugin with metrics on and tracing off against the plugin alone, on requests
+// `observe`: the cost of observability. The plugin with metrics on and tracing off against the plugin alone, on requests
 // that are as short as requests get, so that the share is as large as it gets.
 import { type BenchOptions, startArms } from '../arms.js'
 import type { Case, Config } from '../report.js'

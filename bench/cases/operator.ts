@@ -1,4 +1,4 @@
-// What the operator's command does with the fleets of `fleet`: looking at a clean one, a migration with nothing to do, and
+// The operator's command on the fleets of `fleet`: checking a clean one, a migration with nothing to do, and
 // a small one against bare loops over the same databases by the same login. The service is stopped before it would fall
 // behind its schema.
 import { writeFileSync } from 'node:fs'
@@ -105,7 +105,7 @@ async function benchMigration(
     return ms
   }
   progress.begin('bare loops', PARALLEL.length + 1)
-  // The first visit since a database was made or its server started is another matter.
+  // The first connection since a database was made or its server started is another matter.
   await bare(PARALLEL[0] as number)
   progress.step('first visits')
   const taken = new Map<number, number>()

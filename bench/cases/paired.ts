@@ -1,4 +1,4 @@
-// Arms that are told apart by a few microseconds: CPU of the service per request, paired by round, one read over ten
+// Arms that differ by a few microseconds: CPU of the service per request, paired by round, one read over ten
 // tenants. Every arm has its turn in every round.
 import type { Arms, BenchOptions } from '../arms.js'
 import { type Case, compareCpu } from '../report.js'

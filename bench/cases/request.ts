@@ -7,7 +7,7 @@ import { nameOf, routes, type Workload } from '../workload.js'
 import { workloadTurn } from '../workload-turn.js'
 
 const rivals = ['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer']
-/** The limit is what we are near to, so that every round counts; a third of them shows how far the others are. */
+/** The limit is close to the plugin's figures, so every round counts; a third of them shows how far the others are. */
 const seldom = { names: rivals.filter(name => name !== 'single'), every: 3 }
 const WITHOUT_TENANT = 'route with tenant: false: ours vs no plugin'
 

@@ -1,5 +1,5 @@
 // The command's side of `import`, in a process of its own: what `import-hybrid` does between its start and its end, its plan
-// included, with the copies compared or believed; and taking it all back, which nobody measures.
+// included, with the copies compared or not; and the rollback of it all, which is not measured.
 import { tmpdir } from 'node:os'
 import Fastify from 'fastify'
 import { createInstance } from '../../operations/copying/external-instance.js'
@@ -34,7 +34,7 @@ export interface Imported {
 }
 
 export function make(): Arm {
-  // What it keeps is let go of within a second.
+  // Its kept sessions are closed within a second.
   const sourceOf = ({ from }: Import) =>
     createInstance({ ...from, database: 'postgres', ssl: 'disable', sslRootCert: undefined })
 
@@ -81,7 +81,7 @@ export function make(): Arm {
         parallel: 4,
         services: servicesOf(services, what.run, options).map(one => ({
           ...one,
-          // What was not compared has nothing to be held to.
+          // Contents that were not compared have nothing to be checked against.
           transfer: { ...one.transfer, untouched: async () => true },
         })),
       })

@@ -1,4 +1,4 @@
-// The CPU of an import by who used it. Of the processes themselves, so that what else runs on the machine is not in it: a
+// The CPU of an import by process. Of the processes themselves, so that other programs on the machine are not in it: a
 // server's is its first process with what that has reaped, and its living backends. What a process has not reaped yet is missed.
 import { readFileSync } from 'node:fs'
 import { descendants } from '../../stack/processes.js'
@@ -13,7 +13,7 @@ export interface Watched {
   readonly source: number
   /** With the servers between them. */
   readonly services: readonly number[]
-  /** Who starts the programs that copy. */
+  /** The parent of the programs that copy. */
   readonly command: number
 }
 

@@ -1,4 +1,4 @@
-// What happens to the servers during the hunt: one tenant backend in a hundred requests is killed, Redis is emptied every
+// The faults of the servers during the hunt: one tenant backend in a hundred requests is killed, Redis is emptied every
 // ten seconds, and PostgreSQL is killed and started again when asked for. All is done from outside, as an operator or an accident would.
 import { Redis } from 'ioredis'
 import type { Fleet } from '../fleet.js'

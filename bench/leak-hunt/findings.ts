@@ -1,4 +1,4 @@
-// What the hunt has found so far: counts, and the first few of each violation word for word. A failed request is no
+// What the hunt has found so far: counts, and the first few of each violation in full. A failed request is no
 // violation when it says that its connection was lost or its turn did not come: backends are killed on purpose.
 
 export interface Counts {
@@ -22,7 +22,7 @@ export interface Findings {
   counts(): Counts
 }
 
-/** What a session is like that nobody has used before us. */
+/** The state of a session that was never used before. */
 const untouched: Readonly<Record<string, readonly unknown[]>> = {
   mark: [null, ''],
   temporary: [null],

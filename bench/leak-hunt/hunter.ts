@@ -1,4 +1,4 @@
-// One client of the hunt: sends one request after another, each of a random kind for a random tenant, leaves in the middle
+// One client of the hunt: sends one request after another, each of a random kind for a random tenant, disconnects in the middle
 // of some, and judges every reply. Invariant: a reply is right only with its own tenant's secret and nothing left over.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tenantHeader } from '../arm.js'
@@ -63,7 +63,7 @@ export async function hunt({ target, findings, random, next }: HunterOptions): P
     findings.sent(kind)
     judge(kind, tenant, reply)
     if (reply.status === 200 && (kind === 'write' || kind === 'transaction')) findings.confirmed(token)
-    // As a client that tries again would, and not in a hot loop while a server is down.
+    // As a client that retries would, and not in a hot loop while a server is down.
     if (reply.status === 503) await sleep(RETRY_MS)
   }
   connection.cut()

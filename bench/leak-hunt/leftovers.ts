@@ -1,4 +1,4 @@
-// What a handler may leave behind in its session, each in the way that is hardest to notice. The next user of the same
+// The leftovers of a handler in its session, each in the way that is hardest to notice. The next user of the same
 // tenant must find none of it. All of them are things PostgreSQL keeps until the session ends.
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 

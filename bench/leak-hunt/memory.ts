@@ -1,6 +1,6 @@
 // Whether the hunted process grows: its resident memory, sampled through the hunt, as a slope and as the middle third
 // against the last. Growth counts only beyond what a heap that warms up and a collector that waits explain, so a leak of
-// a few bytes a request shows only in a long hunt: look at the slope there.
+// a few bytes a request shows only in a long hunt: the slope shows it there.
 import { median } from '../statistics.js'
 
 export interface MemoryVerdict {

@@ -1,5 +1,5 @@
 // The service that is hunted: the plugin on real servers, and routes that do what handlers do and ought not to do. Every
-// reply carries the secret of the database it came from, and what its session still had of someone else.
+// reply carries the secret of the database it came from, and the leftovers of others in its session.
 import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
 import { distributedTenant } from '../../plugins/distributed-tenant/index.js'
 import type { Arm, ArmConfig } from '../arm.js'
@@ -77,7 +77,7 @@ export async function makeHunted(config: ArmConfig, wayOf: WayOf): Promise<Arm> 
   return { app, answers: answersOf(app, config) }
 }
 
-/** Rows by a cursor, a line each, so that a client can leave in the middle. */
+/** Rows by a cursor, a line each, so that a client can disconnect in the middle. */
 async function stream(way: Way, reply: FastifyReply): Promise<void> {
   const rows = way.stream('select value as secret, n from secret, generate_series(1, 100) n', 20)
   reply.hijack()

@@ -1,4 +1,4 @@
-// The hunt from beginning to end: servers, tenants with their secrets, the service in its process, clients, mischief, and
+// The hunt from beginning to end: servers, tenants with their secrets, the service in its process, clients, faults, and
 // the verdict. Invariant: everything it started is gone when it settles.
 
 import { randomBytes } from 'node:crypto'
@@ -154,7 +154,7 @@ async function settled(arm: ArmProcess): Promise<{ inUse: number; waiting: numbe
 
 type Inside = Pick<HuntVerdict, 'foreignRows' | 'rowsThatWereRolledBack' | 'lostCommits' | 'halfTransactions'>
 
-/** Past all of our code: what is in the databases and must not be, and what must be and is not. */
+/** Independent of the code under test: rows that are in the databases and must not be, and rows that must be and are not. */
 async function lookInside(fleet: Fleet, confirmed: ReadonlySet<string>): Promise<Inside> {
   const missing = new Set(confirmed)
   const inside = { foreignRows: 0, rowsThatWereRolledBack: 0, halfTransactions: 0 }

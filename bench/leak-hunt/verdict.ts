@@ -1,4 +1,4 @@
-// What a hunt ends with, and which of it is a violation. A hunt that judged nothing is one too.
+// The verdict of a hunt, and its violations. A hunt that judged nothing is one too.
 import type { Counts } from './findings.js'
 import type { MemoryVerdict } from './memory.js'
 
@@ -27,12 +27,12 @@ export interface HuntVerdict extends Omit<Counts, 'confirmed'> {
   readonly violations: readonly string[]
 }
 
-/** Whoever waits for a connect that hangs waits for two seconds; the rest is a loaded machine's. */
+/** A request waits two seconds for a connect that hangs; the rest is a loaded machine's. */
 const RETURN_MS = 5_000
 
 export function violationsIn(found: Omit<HuntVerdict, 'violations'>): string[] {
   const all: [boolean, string][] = [
-    [found.death !== null, `${found.death}: see its last words above`],
+    [found.death !== null, `${found.death}: see its last output above`],
     [found.foreign > 0, `${found.foreign} foreign reads`],
     [found.foreignRows > 0, `${found.foreignRows} rows written into another tenant's database`],
     [found.leftovers > 0, `${found.leftovers} replies found what another request had left`],
@@ -43,7 +43,7 @@ export function violationsIn(found: Omit<HuntVerdict, 'violations'>): string[] {
     [found.leasesOut > 0, `${found.leasesOut} leases out at the end`],
     [found.waiting > 0, `${found.waiting} still waiting at the end`],
     [found.backendsAtPeak > found.budget, `${found.backendsAtPeak} backends at peak, budget ${found.budget}`],
-    [found.unexpected > 0, `${found.unexpected} replies nobody asked for`],
+    [found.unexpected > 0, `${found.unexpected} unexpected replies`],
     [!found.memory.flat, `memory grew from ${found.memory.middle.toFixed(0)} to ${found.memory.last.toFixed(0)} MiB`],
     [found.replies === 0, 'no reply was judged'],
   ]

@@ -4,7 +4,7 @@ import type { Orm, OrmOver, Runner } from '../orms/orm.js'
 import { leftByText, leftovers } from './leftovers.js'
 
 export interface Inside {
-  /** Who am I, and what did the last user of this session leave? */
+  /** The identity of the session, and the leftovers of its last user. */
   probe(): Promise<unknown>
   insert(token: string, tenant: string, kind: string): Promise<unknown>
   run(text: string): Promise<readonly unknown[]>

@@ -1,5 +1,5 @@
 // The limit of cloning: CREATE DATABASE … TEMPLATE of the product's own template by a superuser on the three instances at
-// once, with nothing around it. What is made is nobody's tenant.
+// once, with nothing around it. The databases made belong to no tenant.
 import { serviceNames } from '../../stack/names.js'
 import type { Stage } from './stage.js'
 

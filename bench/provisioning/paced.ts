@@ -1,4 +1,4 @@
-// Requests at a fixed pace whatever the answers do, each on a connection that is free: what a user feels beside the work
+// Requests at a fixed pace whatever the answers do, each on a connection that is free: the latency that a user has beside the work
 // that is measured. A request that finds the service slow is not spared, and neither is the next one.
 import { HttpConnection } from '../http-connection.js'
 
@@ -30,7 +30,7 @@ export function startPaced(port: number, perSecond: number, nextRequest: () => s
     underWay++
     connection.send(nextRequest(), ({ status }) => {
       underWay--
-      // From when it was due: our own lateness under load is part of what a user would wait.
+      // From when it was due: lateness of the generator under load is part of the wait of a user.
       if (status >= 200 && status < 300) latencies.push(performance.now() - due)
       else failed++
       free.push(connection)

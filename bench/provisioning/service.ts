@@ -1,5 +1,5 @@
 // A service of the provisioning benchmarks: the real one, as its own process runs it, with a tenant schema of 20 tables
-// instead of its own and two routes beside its own. Which one it is, SERVICE_NAME says.
+// instead of its own and two routes beside its own. SERVICE_NAME selects it.
 import { fileURLToPath } from 'node:url'
 import { subscribe } from '../../plugins/distributed-tenant/index.js'
 import { buildCore } from '../../services/core/app.js'

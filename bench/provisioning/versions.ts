@@ -1,4 +1,4 @@
-// What a provisioning report says about the servers it was measured on.
+// The versions of the measured servers, for a provisioning report.
 import { execFileSync } from 'node:child_process'
 import { findServers } from '../../stack/servers/find.js'
 import type { Config } from '../report.js'

@@ -1,5 +1,5 @@
-// The hunt: in each round a service under load, with clients that hold their connections in every bad way, is told to
-// leave. A violation is an exit code that is not 0, more than 12 s, an accepted request without its whole answer,
+// The hunt: in each round a service under load, with clients that hold their connections in every bad way, gets a
+// signal. A violation is an exit code that is not 0, more than 12 s, an accepted request without its whole answer,
 // readiness after the signal, a stream that was cut though it could end, or a session left on the server.
 import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -28,7 +28,7 @@ export interface ShutdownVerdict {
   readonly answered: number
   /** Answers by status. */
   readonly statuses: Readonly<Record<string, number>>
-  /** Rounds in which a load balancer would have been told. */
+  /** Rounds in which a load balancer would have noticed. */
   readonly drainingSeen: number
   /** Milliseconds from the signal to the end. */
   readonly medianMs: number
@@ -180,7 +180,7 @@ async function serves(port: number, ids: readonly string[]): Promise<void> {
   }
 }
 
-/** What was under way at a signal is ready once a service runs again. */
+/** Tenants under way at a signal are ready once a service runs again. */
 async function forgottenTenants(env: Record<string, string>, rounds: number): Promise<string[]> {
   const service = await startService(env)
   try {

@@ -1,5 +1,5 @@
-// The process that is told to leave: a service like every other, through the same edge. Its routes are what a
-// shutdown has to deal with: quick and slow queries, a stream that ends when asked to, and one that never does.
+// The process that is shut down: a service like every other, through the same edge. Its routes are the cases that a
+// shutdown has to deal with: quick and slow queries, a stream that ends on request, and one that never does.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createService } from '../../services/create-service.js'
 import { serve } from '../../services/serve.js'

@@ -1,4 +1,4 @@
-// One life of the service's process: started, heard, told to leave. What it accepted is what its own log says came in.
+// One life of the service's process: started, read, shut down. Its own log shows the requests that it accepted.
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -12,11 +12,11 @@ export interface RunningService {
   readonly port: number
   /** Numbers of the requests it took, without those that are only held. */
   readonly accepted: ReadonlySet<string>
-  /** Resolves when it has said that it closes. */
+  /** Resolves when it has logged its shutdown. */
   readonly closing: Promise<void>
-  /** What it said that nobody wants to read: errors, and lines that are no JSON. */
+  /** Unexpected output: errors, and lines that are no JSON. */
   readonly complaints: readonly string[]
-  /** The last lines of its log, whatever they say. */
+  /** The last lines of its log, of any kind. */
   readonly lastLines: readonly string[]
   signal(signal: NodeJS.Signals): void
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>

@@ -1,4 +1,4 @@
-// Owns `audit`: whether anybody changed the audit log afterwards, the log as JSON lines, and the heads of closed months to
+// The command `audit`: verifies the audit log, exports it as JSON lines, and prints the heads of closed months, to
 // be kept where the database's owner cannot reach.
 
 import { once } from 'node:events'
@@ -17,8 +17,12 @@ export function auditCommand(): Command {
     .command('verify')
     .description('look for rows that were changed, removed or inserted; names the first of each chain')
     .option('--heads <file>', 'seals that were kept outside, one JSON document a line')
-    .option('--months <n>', 'months beside the current one that must be there, as AUDIT_RETENTION_MONTHS says', months)
-    .addHelpText('after', '\nExit code 0: nothing was done to it. 3: something was.')
+    .option(
+      '--months <n>',
+      'months beside the current one that must be there, as AUDIT_RETENTION_MONTHS has it',
+      months,
+    )
+    .addHelpText('after', '\nExit code 0: it is intact. 3: it was changed.')
     .action(async (options: { heads?: string; months?: number }, command: Command) => {
       const { targets, output } = await contextOf(command)
       const seals = options.heads ? await readSeals(options.heads) : []
@@ -78,7 +82,7 @@ async function auditSecret(): Promise<string | undefined> {
   return readEnvironment().AUDIT_SECRET
 }
 
-/** @throws UsageError when a seal is not what was signed */
+/** @throws UsageError when a seal differs from the signed one */
 async function readSeals(path: string): Promise<Seal[]> {
   const secret = await auditSecret()
   let seals: Seal[]

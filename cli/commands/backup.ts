@@ -1,5 +1,5 @@
-// Owns `backup`: one tenant into one archive, or all of them and the central databases into a folder. What takes the data
-// is in the plugin; this names files, writes down who did it, and prints.
+// The command `backup`: one tenant into one archive, or all of them and the central databases into a folder. The work
+// is in operations/; this names files, writes the audit rows, and prints.
 import { mkdir, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
@@ -88,7 +88,7 @@ export async function programsOf(folder: string | undefined): Promise<Programs> 
   return createPrograms({ folder, environment: inherited() })
 }
 
-/** A guess at what will come: a dump is smaller than its database, by how much nobody knows before. */
+/** An estimate of the size: a dump is smaller than its database, by an unknown factor. */
 async function bytesOf(services: readonly OpenService[], id: TenantId): Promise<number> {
   const { placeOf } = await import('../../operations/archive/tenant-place.js')
   let sum = 0
@@ -191,7 +191,7 @@ async function backUpAll(
   }
   try {
     for (const [id, of] of held) await one(id, of)
-    // Last: whoever it knows has an archive, or was made while this ran and is named by `doctor` after a restore.
+    // Last: every tenant it knows has an archive, or was made while this ran and is named by `doctor` after a restore.
     await one(null, services)
   } finally {
     progress.end()

@@ -1,4 +1,4 @@
-// Owns `dead`: the events that a service set aside, with their reasons: listed, shown, handled again or dropped.
+// The command `dead`: the events that a service set aside, with their reasons: listed, shown, handled again or dropped.
 import { Command } from 'commander'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
 import { Drift, UsageError } from '../../operations/outcome.js'
@@ -62,7 +62,7 @@ export function deadCommand(): Command {
     })
   dead
     .command('drop')
-    .description('say that one is not wanted; it is kept for 30 days as dropped')
+    .description('drop one; it is kept for 30 days as dropped')
     .argument('<id...>', 'their numbers')
     .action(async (ids: string[], _options: object, command: Command) => {
       await withOne(command, async ({ output }, { tenancy }) => {

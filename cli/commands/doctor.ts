@@ -1,4 +1,4 @@
-// Owns `doctor`: everything that can be told to be wrong, of every service, from the central databases, the stream and
+// The command `doctor`: every problem of every service that can be found from the central databases, the stream and
 // Redis; with --deep from the tenants' databases too. It changes nothing without --fix, and then only what is safe.
 import { Command } from 'commander'
 import type { Problem } from '../../operations/doctor/doctor.js'
@@ -20,9 +20,9 @@ restore that is over has left. Everything else is for people, and each problem s
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('find what is not as it should be')
-    .option('--deep', 'visit every tenant database too: certificate, schema version, and what cannot be backed up')
-    .option('--fix', 'mend what is safe')
+    .description('find problems')
+    .option('--deep', 'connect to every tenant database too: certificate, schema version, and what cannot be backed up')
+    .option('--fix', 'repair what is safe')
     .option(
       '--user-list',
       'print PgBouncer’s user list for the tenants’ roles instead (holds verifiers: keep it secret)',

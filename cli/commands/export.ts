@@ -1,4 +1,4 @@
-// Owns `export`: what a customer who leaves is given, in formats that anybody can read.
+// The command `export`: a tenant's data for a customer that leaves, in open formats.
 import { resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import type { ExportFormat } from '../../operations/archive/export.js'
@@ -30,7 +30,7 @@ and the manifest names them; --leave-out and --keep take names like employee.pub
 
 export function exportCommand(): Command {
   return new Command('export')
-    .description('a tenant’s data in open formats, for somebody who leaves')
+    .description('a tenant’s data in open formats, for a customer that leaves')
     .argument('<tenant>', 'its id', tenantId)
     .requiredOption('--to <folder or file>', 'a new folder, or a file that ends in .tar')
     .addOption(new Option('--format <format>', 'of the tables').choices(['jsonl', 'csv']).default('jsonl'))

@@ -1,5 +1,5 @@
-// Owns `distributed-tenant import-hybrid`: tenants out of one shared server into one server per service, by a plan, a
-// journal that lets it go on from anywhere, and a way back. What moves the data is in the plugin.
+// The command `import-hybrid`: tenants out of one shared server into one server per service, by a plan, a
+// journal that lets it resume from anywhere, and a rollback. The work is in operations/.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
 import { createInstance, type Instance } from '../../operations/copying/external-instance.js'
@@ -36,7 +36,7 @@ interface Options extends PlanChoices {
 }
 
 interface Work extends Options {
-  /** Aborted when somebody else may begin. */
+  /** Aborted when another process may begin. */
   readonly lost: AbortSignal
 }
 

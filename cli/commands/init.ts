@@ -1,4 +1,4 @@
-// Owns `distributed-tenant init`: what a service needs from a superuser, made once.
+// The command `init`: the superuser's setup of a service, made once.
 import { Command } from 'commander'
 import { bootstrap } from '../../operations/init/bootstrap.js'
 import { instancesOf, parseInstances } from '../../plugins/distributed-tenant/config/instances.js'
@@ -75,7 +75,7 @@ async function init(_options: object, command: Command): Promise<void> {
   }
   if (others.length > 0 && !environment.DB_PASSWORD && !writes) needsPassword()
   const made = await bootstrap({ ...how, database })
-  // One login for all: what the home instance was given now, or has.
+  // One login for all: the default instance's, given now or existing.
   const password = environment.DB_PASSWORD ?? (made.role ? passwordOfNew : undefined)
   if (others.length > 0 && password === undefined) needsPassword()
   for (const { name: instance, host, port } of others) {

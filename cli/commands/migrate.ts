@@ -1,5 +1,5 @@
-// Owns `distributed-tenant migrate`: every tenant of every service at this release's schema, as runs that can be resumed
-// and taken back. Services are migrated one after the other; a run that stops or has failures ends the command with 1.
+// The command `migrate`: every tenant of every service at this release's schema, as runs that can be resumed
+// and rolled back. Services are migrated one after the other; a run that stops or has failures ends the command with 1.
 import { Command, Option } from 'commander'
 import {
   type MigrateOptions,
@@ -54,7 +54,7 @@ export function migrateCommand(): Command {
     )
     .option('--rollback <run>', 'take back what a run has applied, by the undo files')
     .option('--list', 'show the last runs and do nothing')
-    .option('--dry-run', 'say what would be done and do nothing')
+    .option('--dry-run', 'show the plan and do nothing')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
       const { targets, output, showProgress } = await contextOf(command)

@@ -1,4 +1,4 @@
-// Owns `sizes` and `activity`: what a service's tenant databases take on disk, and who is connected to them now. One query
+// The commands `sizes` and `activity`: the disk usage of a service's tenant databases, and their connections now. One query
 // on each instance of each service.
 import { Command } from 'commander'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
@@ -11,7 +11,7 @@ export function monitorCommands(): Command[] {
   return [sizes(), activity()]
 }
 
-/** The same question of every instance of a service. One that does not answer fails the command: half would look whole. */
+/** The same query on every instance of a service. One that does not answer fails the command: a part would look whole. */
 async function ofEachInstance<T extends object>(
   { tenancy }: OpenService,
   ask: (sql: QueryClient) => Promise<T[]>,

@@ -1,5 +1,5 @@
-// Owns `distributed-tenant move`: one tenant's database from one instance of a service to another, by a plan, a journal that
-// lets it go on from anywhere, and a way back. What moves the data is in the plugin; this reads and prints.
+// The command `move`: one tenant's database from one instance of a service to another, by a plan, a journal that
+// lets it resume from anywhere, and a rollback. The work is in operations/; this reads and prints.
 import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
 import { type OpenService, withServices } from '../../operations/open-services.js'
@@ -162,7 +162,7 @@ async function carryOut(
   const shown = new Set<string>()
   const silence = subscribe(
     ({ area, event }) => {
-      // After a kill some are told again.
+      // After a kill some steps are published again.
       if (area !== 'transfer' || !MOVE_REPORTS.includes(event.type) || shown.has(event.type)) return
       shown.add(event.type)
       progress.step()

@@ -1,5 +1,5 @@
-// Owns `purge` and `resync`: dropping what deleted tenants left, each service after identity has confirmed it, and telling
-// every service every tenant's state once more.
+// The commands `purge` and `resync`: drops the databases of deleted tenants, each service after identity has confirmed it, and
+// publishes every tenant's state once more.
 import { Command } from 'commander'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { sentenceOf, UsageError } from '../../operations/outcome.js'
@@ -26,7 +26,7 @@ function purge(): Command {
     .description('drop the databases of deleted tenants whose retention is over')
     .argument('[tenant]', 'only this one; default all that are due', tenantId)
     .option('--yes', 'do not ask')
-    .option('--dry-run', 'say what would be dropped and do nothing')
+    .option('--dry-run', 'show what would be dropped and do nothing')
     .addHelpText(
       'after',
       '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute.',
@@ -73,7 +73,7 @@ async function purgeOne({ name, tenancy }: OpenService, id: TenantId): Promise<P
 
 function resync(): Command {
   return new Command('resync')
-    .description('publish every tenant’s state again; who knows it already changes nothing')
+    .description('publish every tenant’s state again; a service that has it changes nothing')
     .option('--yes', 'do not ask')
     .action(async (options: { yes?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)
@@ -81,7 +81,7 @@ function resync(): Command {
         const source = services.find(({ tenancy }) => tenancy.source !== null)
         if (!source)
           throw new UsageError(
-            'Only the service that makes tenants can tell of them: leave --service out, or name identity.',
+            'Only the service that makes tenants can publish them: leave --service out, or name identity.',
           )
         await confirm('This publishes one event for each tenant', 'resync', options.yes)
         const { writeResync } = await import('../../operations/resync.js')

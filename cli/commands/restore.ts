@@ -1,5 +1,5 @@
-// Owns `restore`: a tenant out of an archive, as itself or as a new one, or the services' central databases. What moves the
-// data is in the plugin; this matches the archive with the services, asks, writes down who did it, and prints.
+// The command `restore`: a tenant out of an archive, as itself or as a new one, or the services' central databases. The work
+// is in operations/; this matches the archive with the services, asks, writes the audit rows, and prints.
 import { Command, Option } from 'commander'
 import type { Archive } from '../../operations/archive/archive-reader.js'
 import type { RecoveryOptions } from '../../operations/archive/restore-tenant.js'
@@ -57,7 +57,7 @@ export function restoreCommand(): Command {
       ]),
     )
     .option('--programs <folder>', 'where pg_restore is')
-    .option('--dry-run', 'read all of the archive, say what would be done, and do nothing')
+    .option('--dry-run', 'read all of the archive, show the plan, and do nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
     .action(async (path: string, options: Options, command: Command) => {
@@ -174,7 +174,7 @@ async function restoreTenant(
         onBytes: progress.step,
         onSettled: left => {
           progress.end()
-          context.output.line(`A restore of ${id} was killed: what it had left (${left.join(', ')}) is settled now.`)
+          context.output.line(`A restore of ${id} was killed: its leftovers (${left.join(', ')}) are removed now.`)
         },
       }),
     )
@@ -209,14 +209,14 @@ function print(
   output.document({ tenant: id, case: result.case, dryRun, archive: label, sha256, warnings })
 }
 
-/** @throws UsageError for a part whose service nobody has named */
+/** @throws UsageError for a part whose service was not named */
 function match({ manifest }: Archive, services: readonly OpenService[], partial: boolean) {
   const known = new Map(services.map(service => [service.name, service]))
   const present = manifest.services.flatMap(part => {
     const service = known.get(part.service)
     if (!service && !partial) {
       throw new UsageError(
-        `The archive holds ${part.service}, and nothing says where that is: name it in --config, or restore one service with --service.`,
+        `The archive holds ${part.service}, and that service is not configured: name it in --config, or restore one service with --service.`,
       )
     }
     return service ? [{ part, service }] : []
@@ -248,7 +248,7 @@ async function restoreCentral(context: Context, { archive, services, options, si
       })
     }
     const detail = { archive: archive.label, sha256: archive.sha256, central: true }
-    // Before it there was nothing to write into.
+    // Before it there was no table for it.
     if (!options.dryRun)
       await underAudit(
         present.map(({ service }) => service),

@@ -1,5 +1,5 @@
-// Owns `run -- <command>` and `psql`: somebody else's program, once for each tenant database, with everything it needs in
-// its environment (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, TENANT_ID, TENANT_SERVICE) and nothing on its command line.
+// The commands `run -- <command>` and `psql`: any program, once for each tenant database, with all settings in
+// its environment (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, TENANT_ID, TENANT_SERVICE) and none on its command line.
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Command } from 'commander'
@@ -42,10 +42,10 @@ function run(): Command {
     .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', tenantIds)
     .option('--concurrency <n>', 'side by side', wholeNumber(1), 4)
     .option('--continue', 'go on after a failure; default: stop')
-    .option('--raw', 'what it prints as it is; default: with what a terminal would act on written out')
+    .option('--raw', 'its output unchanged; default: control characters written out')
     .addHelpText(
       'after',
-      '\nIts environment has PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE of the tenant’s database, TENANT_ID and\nTENANT_SERVICE. It runs as the service’s own role. Each line it prints is told with its tenant.',
+      '\nIts environment has PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE of the tenant’s database, TENANT_ID and\nTENANT_SERVICE. It runs as the service’s own role. Each line of output begins with its tenant.',
     )
     .action(async (words: string[], options: RunOptions, command: Command) => {
       const { targets, output } = await contextOf(command)

@@ -1,4 +1,4 @@
-// Owns `distributed-tenant status`: how far every tenant is in every service, by each service's own registry. One query for
+// The command `status`: the state of every tenant in every service, by each service's own registry. One query for
 // each thousand tenants of a service, and no connection to a tenant's database.
 import { Command } from 'commander'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'

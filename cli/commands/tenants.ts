@@ -1,4 +1,4 @@
-// Owns the commands about single tenants: each is one call of identity's API, whose words are passed on.
+// The commands about single tenants: each is one call of identity's API, and prints its answer.
 import { Command } from 'commander'
 import { identityApi, type TenantView } from '../../operations/identity-api.js'
 import { UsageError } from '../../operations/outcome.js'
@@ -135,7 +135,7 @@ function remove(): Command {
 
 function retry(): Command {
   return new Command('retry')
-    .description('let every service that has failed with a tenant try again now')
+    .description('make every service that has failed with a tenant retry now')
     .argument('<tenant>', 'its id', tenantId)
     .action(async (id: string, _options: object, command: Command) => {
       const context = await contextOf(command)

@@ -1,5 +1,5 @@
-// Owns `distributed-tenant verify`: the guide's last step, for one tenant or all. Each service is asked for the tenant's
-// health over HTTP, as a client would, and its database is counted: what the service says and what is there must agree.
+// The command `verify`: the guide's last step, for one tenant or all. Each service answers for the tenant's
+// health over HTTP, as to a client, and its database is counted: the answer and the contents must agree.
 import { Command } from 'commander'
 import { contentsDigest, readContents } from '../../operations/copying/compare-contents.js'
 import { notCopyable } from '../../operations/copying/not-copyable.js'
@@ -14,7 +14,7 @@ import { tenantId } from '../tenant-id.js'
 interface Verdict {
   readonly tenant: TenantId
   readonly service: string
-  /** What the service answered: the status of the tenant in words; null where its address is not known. */
+  /** The answer of the service: the status of the tenant; null where its address is not known. */
   readonly health: string | null
   readonly tables: number | null
   readonly rows: number | null
@@ -60,7 +60,7 @@ export function verifyCommand(): Command {
     })
 }
 
-/** A tenant that one service alone knows is the very thing to be found, so all are asked. */
+/** A tenant that one service alone knows is a finding, so all are asked. */
 async function everyone(services: readonly OpenService[]): Promise<TenantId[]> {
   const ids = new Set<TenantId>()
   for (const { tenancy } of services) {
@@ -110,7 +110,7 @@ async function verify(tenant: TenantId, service: OpenService): Promise<Verdict> 
   }
 }
 
-/** @returns the service's word for the tenant, null when nobody said where the service is */
+/** @returns the service's status of the tenant, null when its address is not configured */
 async function askHealth(tenant: TenantId, { name, target, tenancy }: OpenService): Promise<string | null> {
   if (target.url === null) return null
   const response = await fetch(new URL('/api/health', target.url), {

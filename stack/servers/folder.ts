@@ -11,7 +11,7 @@ export interface Folder {
   remove(): void
 }
 
-/** A folder of ours, or the given one, which is made if it is missing and which nobody but its owner removes. */
+/** A temporary folder, or the given one, which is made if it is missing and which only its owner removes. */
 export function makeFolder(given?: string, watch: Watch = processWatch()): Folder {
   if (given !== undefined) {
     mkdirSync(given, { recursive: true, mode: 0o711 })

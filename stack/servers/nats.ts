@@ -54,7 +54,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   mkdirSync(data, { recursive: true, mode: 0o700 })
   try {
     const { process, port } = await onPort(options.port, async port => {
-      // The server tells its name to whoever connects: so we know that it is ours and not another one on that port.
+      // The server sends its name to each client: this shows that it is this server and not another one on that port.
       const serverName = `${name}-${randomPassword().slice(0, 12)}`
       const text = configuration({ port, serverName, data, users: more, accounts, passwords, tls })
       writeFileSync(config, text, { mode: 0o600 })

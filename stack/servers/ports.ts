@@ -1,4 +1,4 @@
-// Free TCP ports on this machine. A chosen port is only likely to stay free: whoever starts a server on one tries again
+// Free TCP ports on this machine. A chosen port is only likely to stay free: the caller tries again
 // with another when it was taken in between.
 import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'

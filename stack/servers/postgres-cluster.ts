@@ -28,7 +28,7 @@ export interface Template {
 /** The variable that names a template's folder for the processes of a test run. */
 const VARIABLE = 'POSTGRES_TEMPLATE'
 
-/** Makes a template in `folder`, of this machine's PostgreSQL and not safe against power loss. @returns what names it */
+/** Makes a template in `folder`, of this machine's PostgreSQL and not safe against power loss. @returns its name */
 export async function makeTemplate(folder: string): Promise<Record<string, string>> {
   const password = randomPassword()
   const template = join(folder, 'postgres-template')

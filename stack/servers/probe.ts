@@ -1,7 +1,7 @@
-// Asks a server over TCP whether it serves, with the fewest bytes that tell. Never throws: no answer in time is "no".
+// Asks a server over TCP whether it serves, with the fewest bytes possible. Never throws: no answer in time is "no".
 import { connect } from 'node:net'
 
-/** Connects, sends what is given, and tells whether what comes back satisfies `enough`. */
+/** Connects, sends the given bytes, and checks the reply with `enough`. */
 export function answers(
   port: number,
   send: string,

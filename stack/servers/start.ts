@@ -77,7 +77,7 @@ export async function startServers<Name extends string>(options: ServersOptions<
   }
 }
 
-/** In the order NATS, Redis, PostgreSQL: whoever still stores something goes last. One that fails stops no other. */
+/** In the order NATS, Redis, PostgreSQL: servers that others store to go last. One that fails stops no other. */
 async function stopAll(started: (NatsServer | RedisServer | PostgresServer)[], folder: Folder): Promise<void> {
   const errors: unknown[] = []
   const stop = (server: { stop(): Promise<void> }) => server.stop().catch(error => errors.push(error))

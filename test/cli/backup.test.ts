@@ -357,7 +357,7 @@ t.test('backup, restore, export', async t => {
 
       const again = await command(['restore', archive, '--yes'])
       t.equal(again.code, 0, again.out + again.err)
-      t.match(again.out, /was killed: what it had left \(past_\w+, past_\w+\) is settled now/)
+      t.match(again.out, /was killed: its leftovers \(past_\w+, past_\w+\) are removed now/)
       t.match(again.out, /acme is restored: the run that was killed had come so far/)
       t.same(await databases('past_%'), [])
       t.same(await contents('acme'), before)
