@@ -1,6 +1,4 @@
-#!/usr/bin/env node
-// The operator's command: its list of commands, and the exit code of their outcome (0 ok, 1 failed,
-// 2 usage, 3 drift). Each command lives in a file of its own.
+// The operator's command as a process: its arguments, its exit code, and a closed pipe as the reader of its output.
 import { exitCodes } from '../operations/outcome.js'
 import { runCommand } from './program.js'
 

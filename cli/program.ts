@@ -1,4 +1,4 @@
-// Owns the operator's command: which commands there are, and how their outcome becomes an exit code (0 ok, 1 failed,
+// The operator's command: its list of commands, and the exit code of their outcome (0 ok, 1 failed,
 // 2 usage, 3 drift). Each command lives in a file of its own.
 import { Command, CommanderError } from 'commander'
 import { exitCodeOf, exitCodes, lastLines } from '../operations/outcome.js'
