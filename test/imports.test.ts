@@ -193,6 +193,31 @@ t.test('services and other plugins import the plugin through its index', async t
   t.same(found, [])
 })
 
+t.test('the operator’s side imports of the plugin what its README lists', async t => {
+  const listed = [
+    ...readFileSync(`${plugin}README.md`, 'utf8').matchAll(
+      /^\| `([\w/-]+\.ts)` \| (operations|operations, cli|cli) \|$/gm,
+    ),
+  ]
+  const found = new Map<string, Set<string>>()
+  for (const source of inProduct) {
+    const top = topOf(source.file)
+    if (top !== 'operations' && top !== 'cli') continue
+    for (const to of source.imports) {
+      const path = target(source, to)
+      if (!path?.startsWith(plugin) || path === `${plugin}index.js`) continue
+      const file = path.slice(plugin.length).replace(/js$/, 'ts')
+      found.set(file, (found.get(file) ?? new Set()).add(top))
+    }
+  }
+  const rows = [...found].map(([file, tops]) => [file, [...tops].sort().reverse().join(', ')])
+  t.same(
+    listed.map(([, file, tops]) => [file, tops]),
+    rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
+    'docs and imports say the same, in the order of the alphabet',
+  )
+})
+
 t.test('only its owner imports a package that is wrapped', async t => {
   const found = offences([...inProduct, ...(sources.stack ?? [])], (source, to) => {
     const owner = owners[packageOf(to)]
