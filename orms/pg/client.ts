@@ -28,6 +28,7 @@ class SessionWire extends Wire {
   readonly #of: () => SqlClient
   #lease: SessionLease | null = null
   #unwatch: (() => void) | null = null
+  #ended = false
 
   constructor(of: () => SqlClient) {
     super()
@@ -74,7 +75,7 @@ class SessionWire extends Wire {
     await null
     try {
       const lease = await leaseSession(this.#of())
-      if (this.over) {
+      if (this.#ended) {
         lease.release()
         return
       }
@@ -87,11 +88,14 @@ class SessionWire extends Wire {
   }
 
   #lost(error: unknown): void {
+    // Who has released it listens no more, but `pg`'s pool does until the end.
+    if (this.#ended) return
     if (this.owner && this.owner.listenerCount('error') > 0) this.owner.emit('error', error as Error)
   }
 
   #end(how: 'reuse' | 'close'): void {
-    if (this.over) return
+    if (this.#ended) return
+    this.#ended = true
     this.#unwatch?.()
     this.#lease?.release(how)
     // Not yet: whoever ends it listens for it next.

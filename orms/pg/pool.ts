@@ -110,6 +110,8 @@ class TenantPool extends pg.Pool {
     this.#of = of
     this.#types = types && new pg.TypeOverrides(types as never)
     this.#clients = Boolean(options.onConnect ?? options.query_timeout)
+    // Of a connection that rests, as none does here: without a listener it would end the process.
+    this.on('error', () => {})
     this.on('release', (error, client) => {
       if (error) (client as unknown as LeasedClient).spoil()
     })

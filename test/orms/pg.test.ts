@@ -353,6 +353,17 @@ t.test('a connection that is lost costs its statement an error, and never the pr
     idle.release()
     t.same((await pool.query('select 1 as a')).rows, [{ a: 1 }])
 
+    const careful = await pool.connect()
+    const { rows: second } = await careful.query('select pg_backend_pid() as pid')
+    const failed = new Promise(resolve => {
+      careful.query('select pg_sleep(10)', error => {
+        careful.release(error)
+        resolve(error)
+      })
+    })
+    await theirs.query('select pg_terminate_backend($1)', [second[0].pid])
+    t.match(await failed, { code: 'TENANT_DATABASE_UNAVAILABLE' }, 'released as soon as it is known')
+
     const committing = await pool.connect()
     const { rows: third } = await committing.query('select pg_backend_pid() as pid')
     await committing.query('create temp table later (a int references everything_keys deferrable)').catch(() => {})
