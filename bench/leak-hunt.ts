@@ -2,17 +2,18 @@
 import { huntCommand } from './hunt-command.js'
 import { huntLeaks } from './leak-hunt/run.js'
 
-const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--drizzle|--pg] [--json]
+const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--drizzle|--kysely|--pg] [--json]
 
   --requests N  requests to send (default 100000)
   --tenants N   tenant databases, each with a secret of its own (default 100)
   --restarts N  times that PostgreSQL is killed and started again meanwhile (default 0)
   --drizzle     its handlers use Drizzle
+  --kysely      its handlers use Kysely
   --pg          its handlers use the pool in the shape of pg
   --json        ends with one line of JSON
 `
 
-const orms = ['drizzle', 'pg'] as const
+const orms = ['drizzle', 'kysely', 'pg'] as const
 
 const list = (counts: Record<string, number>): string =>
   Object.entries(counts)

@@ -23,6 +23,7 @@ const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   importer: () => import('./import/importer.js'),
   hunted: () => import('./leak-hunt/routes.js'),
   'hunted by drizzle': () => import('./leak-hunt/orm-routes.js').then(({ makeByDrizzle: make }) => ({ make })),
+  'hunted by kysely': () => import('./leak-hunt/orm-routes.js').then(({ makeByKysely: make }) => ({ make })),
   'hunted by pg': () => import('./leak-hunt/orm-routes.js').then(({ makeByPg: make }) => ({ make })),
 }
 
