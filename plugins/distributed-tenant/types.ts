@@ -75,7 +75,8 @@ export type ClientOptions = {
 
 /**
  * Tagged queries, fragments, `sql(rows)`, `sql.json`, `sql.array`, `sql.typed`, `sql.unsafe`, `sql.file`, `sql.notify`,
- * as in `postgres`. `unsafe` and any statement that may leave state behind get a connection of their own, which is reset after.
+ * as in `postgres`. `unsafe` and any statement that may leave state behind get a connection of their own, which is reset if they may
+ * have left something.
  */
 export interface QueryClient extends postgres.ISql {
   /** A cursor's function returns it to end the reading. */

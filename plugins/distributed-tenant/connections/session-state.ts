@@ -68,6 +68,9 @@ function names(part: unknown): string {
   return rows.flatMap(row => (typeof row === 'object' && row !== null ? Object.keys(row) : [])).join(' ')
 }
 
+/** True for one statement that leaves nothing: were it several, the server would refuse to prepare it. */
+export const isOnePlainStatement = (text: string): boolean => verdictOnWhole(text).aftermath === 'clean'
+
 export function sessionStateOf(query: DriverQuery): SessionState {
   if (query.options.simple) return judge(textOf(query), true)
   if (!query.args.some(composes)) return verdictOn(query.strings).aftermath

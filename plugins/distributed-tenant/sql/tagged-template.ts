@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { type Codecs, type Driver, type DriverQuery, isQuery } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
+import { isOnePlainStatement } from '../connections/session-state.js'
 import { TenantClientMethod } from '../errors.js'
 import type { QueryClient } from '../types.js'
 import { createQueryMaker, type Enter } from './query.js'
@@ -57,12 +58,19 @@ export function retag(tag: QueryClient, owner: CodecOwner): QueryClient {
   return make(enterAs, owner)
 }
 
+const asksForSimple = (rest: readonly unknown[]): boolean =>
+  rest.some(options => typeof options === 'object' && options !== null && 'simple' in options)
+
 export function createTagMaker(builder: Driver): TagMaker {
   const maker = createQueryMaker(builder)
   const build = builder as unknown as (...all: unknown[]) => unknown
 
-  const unsafe = (enter: Enter, text: string, rest: Rest): DriverQuery =>
-    maker.adopt(builder.unsafe(text, ...rest) as unknown as DriverQuery, enter)
+  function unsafe(enter: Enter, text: string, rest: Rest): DriverQuery {
+    const query = builder.unsafe(text, ...rest) as unknown as DriverQuery
+    // Without parameters the driver takes the protocol that allows several statements, after which a session is reset.
+    if (query.options.simple && !asksForSimple(rest) && isOnePlainStatement(text)) query.options.simple = false
+    return maker.adopt(query, enter)
+  }
 
   function file(enter: Enter, path: string | URL, rest: Rest): DriverQuery {
     const query = unsafe(enter, '', rest) as DriverQuery & { strings: readonly string[] }

@@ -23,6 +23,15 @@ t.test('the next user of a connection', async t => {
     t.same([...(await next`select now() = statement_timestamp() as alone`.simple())], [{ alone: true }])
     t.same([...(await next`select 1 as a`)], [{ a: 1 }])
   })
+  await t.test('is reset after a text without parameters only if that may have left something', async t => {
+    const last = async () => (await look`select query from pg_stat_activity where application_name = ${APPLICATION}`)[0]
+    const text = 'select count(*) from things -- by an ORM'
+    await left(sql => sql.unsafe(text))
+    t.same(await last(), { query: text })
+    t.equal(await codeOf(next.unsafe('select 1; select 2').simple()), 'no error')
+    await left(sql => sql.unsafe('set my.user = 1'))
+    await until(1_000, async () => (await last())?.query === RESET)
+  })
   await t.test('has no setting, no search path and no role of another', async t => {
     const seen =
       () => next`select current_setting('work_mem') as mem, current_setting('search_path') as path, current_user as who,
