@@ -1,8 +1,9 @@
 // Aggregation of rows of requests without a verified actor, which any client can cause: the first row of each kind, result and
 // source (an address or a database) in a window is written as it is, the others are counted and become one row at the window's
 // end. Invariant: memory and rows of a window are bounded: sources beyond the bound share one count for each kind and result.
-import { normalizeIP } from '@fastify/rate-limit'
+
 import { later } from '../../timing/timers.js'
+import { subscriberAddress } from '../client-address.js'
 import { type AuditRecord, plainText } from './rows.js'
 
 export interface RepeatsOptions {
@@ -108,5 +109,5 @@ function rowOf({ kind, result, source, count, from, to, tenants }: Count): Audit
 function sourceOf({ detail }: AuditRecord): Source {
   const { database, address } = detail ?? {}
   if (typeof database === 'string') return { database: plainText(database) }
-  return { address: typeof address === 'string' ? plainText(normalizeIP(address)) : null }
+  return { address: typeof address === 'string' ? plainText(subscriberAddress(address)) : null }
 }

@@ -1,9 +1,9 @@
 // Rate limits: of each address before any work is done, of each tenant once it is known, and of routes with an
 // `app.limit` of their own. Over the limit is 429 with Retry-After. Invariant: no request waits for Redis (counters.ts).
 import createError from '@fastify/error'
-import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { subscriberAddress } from '../client-address.js'
 import { createCounters, type SharedCounters } from './counters.js'
 
 export const RateLimited = createError('RATE_LIMITED', 'Too many requests: try again after Retry-After seconds.', 429)
@@ -66,8 +66,7 @@ async function limitsPlugin(app: FastifyInstance, { redis, perAddress }: LimitsO
   })
 }
 
-/** One subscriber holds a whole /64 of IPv6: it counts as one address. */
-export const addressOf = ({ ip }: Pick<FastifyRequest, 'ip'>): string => normalizeIP(ip)
+export const addressOf = ({ ip }: Pick<FastifyRequest, 'ip'>): string => subscriberAddress(ip)
 
 /** Counts each tenant's requests once it is known. Register it behind the tenant plugin. `perTenant` 0: any number. */
 async function tenantLimitPlugin(app: FastifyInstance, { perTenant }: { perTenant: number }): Promise<void> {

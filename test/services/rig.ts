@@ -1,7 +1,6 @@
 // Shared by service tests: whole services as they are composed for production, on real servers, without a port.
 // Times are short, so that a part that is down is noticed while the test runs. Apps close before their servers do.
-import type { FastifyInstance, InjectOptions } from 'fastify'
-import type { Response } from 'light-my-request'
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import type { DistributedTenantOptions } from '../../plugins/distributed-tenant/index.js'
@@ -44,7 +43,11 @@ export async function serviceRig(t: Pick<Test, 'teardown'>, services: readonly S
   }
 }
 
-export type Call = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, payload?: object) => Promise<Response>
+export type Call = (
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
+  url: string,
+  payload?: object,
+) => Promise<LightMyRequestResponse>
 
 /** Calls on behalf of one tenant. */
 export function as(app: FastifyInstance, tenant: string): Call {
