@@ -18,7 +18,7 @@ import {
   markText,
   parseMark,
 } from '../../plugins/distributed-tenant/databases/databases.js'
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
+import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'

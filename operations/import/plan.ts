@@ -1,6 +1,6 @@
 // The plan of an import: tenants with their databases, size, estimated duration, and obstacles.
 // It reads both sides and makes no lasting change.
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
+import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { needsInTheWay, type Provisions, provisionsOf } from '../copying/beyond-role.js'
 import { type Columns, versionOf, withVersions } from '../copying/detect-schema-version.js'

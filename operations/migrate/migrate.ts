@@ -2,7 +2,8 @@
 // as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
 // and stops others only by the stated rate; a killed run resumes from its records. If the central database is down:
 // the run ends with its error and can be resumed.
-import { type MigrationSet, migratePrepared, revert } from '../../plugins/distributed-tenant/databases/migrations.js'
+import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
+import { migratePrepared, revert } from '../../plugins/distributed-tenant/databases/migrations.js'
 import { MigrationInvalid, MigrationRunNotFound } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'

@@ -2,7 +2,7 @@
 // are at this release already. False also when that is unknown; then the full run finds out, and refuses by name.
 
 import { parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migrations.js'
+import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import type { Template } from '../../plugins/distributed-tenant/databases/template.js'
 import type { QueryClient, ServiceName } from '../../plugins/distributed-tenant/types.js'
 

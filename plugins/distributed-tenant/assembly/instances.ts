@@ -4,7 +4,7 @@
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { inspectDatabase } from '../databases/databases.js'
-import type { MigrationSet } from '../databases/migrations.js'
+import type { MigrationSet } from '../databases/migration-files.js'
 import { type Cloner, createCloner, type Template } from '../databases/template.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import { type Breaker, createBreaker } from '../instances/breaker.js'

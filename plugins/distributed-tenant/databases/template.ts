@@ -6,7 +6,8 @@ import { templateName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
 import { applyDatabaseSettings, type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
-import { builtBy, type MigrationSet, migrate } from './migrations.js'
+import { builtBy, type MigrationSet } from './migration-files.js'
+import { migrate } from './migrations.js'
 import { ensureTenantGroup } from './roles.js'
 
 /** The name of this release's template, and the mark that names its content. */

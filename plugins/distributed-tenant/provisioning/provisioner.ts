@@ -22,7 +22,8 @@ import {
   openToOwner,
   parseMark,
 } from '../databases/databases.js'
-import { appliedVersion, builtBy, type MigrationSet, migrate } from '../databases/migrations.js'
+import { builtBy, type MigrationSet } from '../databases/migration-files.js'
+import { appliedVersion, migrate } from '../databases/migrations.js'
 import { closeOtherDatabases, noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
 import type { ProvisionStep } from '../diagnostics/steps.js'

@@ -2,13 +2,8 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
-import {
-  appliedVersion,
-  type MigrationSet,
-  migrate,
-  readMigrations,
-  revert,
-} from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import { type MigrationSet, readMigrations } from '../../../../plugins/distributed-tenant/databases/migration-files.js'
+import { appliedVersion, migrate, revert } from '../../../../plugins/distributed-tenant/databases/migrations.js'
 import { rig } from '../../../rig.js'
 
 t.test('a folder of migrations', async t => {
