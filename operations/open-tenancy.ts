@@ -6,6 +6,9 @@ import { createTenancy } from '../plugins/distributed-tenant/tenancy.js'
 import { type OperatorTenancy, withOperations } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 
+/** For each answer of a server. */
+export const PATIENCE_MS = 30_000
+
 export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken }: Targets): OperatorTenancy {
   const { name, database, migrations, instances, roleSecret } = target
   return withOperations(
@@ -18,6 +21,8 @@ export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken }
           ...(instances && { instances }),
           nats: null,
           redis: null,
+          // No request waits: a server that is busy is not reported as down.
+          acquireTimeout: PATIENCE_MS,
           trustedGateway: true,
           // Settings that only a serving process needs are not required here.
           production: false,

@@ -7,21 +7,21 @@ import { connectRedis } from '../../plugins/distributed-tenant/directory/redis-c
 import { readHistory } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { OpenService } from '../open-services.js'
+import { PATIENCE_MS } from '../open-tenancy.js'
 import type { Targets } from '../targets.js'
 import { type Problem, problem } from './problem.js'
-
-const REDIS_PATIENCE_MS = 10_000
 
 /** Entries of another tenant, or newer than their row: no service would have written them. The services check the seal. */
 export async function cache({ tenancy }: OpenService, { redis: url }: Targets): Promise<Problem[]> {
   if (!url) return []
   const { service } = tenancy.settings
-  const redis = connectRedis(url, 'doctor', readAuthorities('REDIS_CA_FILE', readEnvironment().REDIS_CA_FILE, url))
+  const ca = readAuthorities('REDIS_CA_FILE', readEnvironment().REDIS_CA_FILE, url)
+  const redis = connectRedis(url, 'doctor', ca, PATIENCE_MS)
   redis.on('error', () => {})
   try {
     await new Promise<void>((resolve, reject) => {
       redis.once('ready', resolve)
-      setTimeout(() => reject(new Error('Redis does not answer')), REDIS_PATIENCE_MS).unref()
+      setTimeout(() => reject(new Error('Redis does not answer')), PATIENCE_MS).unref()
     })
     const rows = await tenancy.fleet.central<{ id: TenantId; revision: string; incarnation: string | null }[]>`
       select id, revision, incarnation from tenants`

@@ -3,14 +3,15 @@ import { connectEvents, readConsumerLag, readStreamState, tenantsDurable } from 
 import { readAuthorities } from '../../plugins/distributed-tenant/config/ca-certificates.js'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import type { OpenService } from '../open-services.js'
+import { PATIENCE_MS } from '../open-tenancy.js'
 import { type Problem, problem } from './problem.js'
 
 const LONG_WAIT_SECONDS = 60
 /** A busy machine takes seconds to connect; a server that is down refuses at once. */
-const NATS_PATIENCE_MS = 10_000
+const NATS_PATIENCE_MS = PATIENCE_MS
 
 export async function stores({ name, tenancy }: OpenService): Promise<Problem[]> {
-  const { stored } = await tenancy.figures(5_000)
+  const { stored } = await tenancy.figures(PATIENCE_MS)
   if (!stored) throw new Error('the central database does not answer in time')
   const { outbox, outboxRefused, deadEvents, spares } = stored
   const found: Problem[] = []

@@ -141,5 +141,5 @@ function superuser(stack: RunningStack, service: ServiceName, database: string):
   const server = stack.servers?.postgres[service]
   if (!server) throw new Error('the ledger is checked as superuser, on servers of its own')
   const { host, port, user, password } = server
-  return postgres({ host, port, user, password, database, max: 1, connect_timeout: 5, onnotice() {} })
+  return postgres({ host, port, user, password, database, max: 1, connect_timeout: 60, onnotice() {} })
 }

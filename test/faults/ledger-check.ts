@@ -220,7 +220,7 @@ async function listTenants({ info }: RunningStack): Promise<ListedTenant[]> {
       const url = `${info.services.identity.url}/api/tenants?limit=100&lifecycle=${lifecycle}${after && `&after=${after}`}`
       const response = await fetch(url, {
         headers: { authorization: `Bearer ${info.adminToken}`, connection: 'close' },
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(60_000),
       })
       if (response.status !== 200) throw new Error(`${url} answered ${response.status}: ${await response.text()}`)
       const { items, next } = (await response.json()) as { items: ListedTenant[]; next: string | null }

@@ -21,9 +21,9 @@ export async function readStream(stack: RunningStack): Promise<StreamFacts> {
   const { name: user } = auditor
   const pass = nats.users[user]?.password
   if (!pass) throw new Error('the stack was started without the auditor among its NATS users')
-  const nc = await connect({ servers: `${nats.host}:${nats.port}`, user, pass, timeout: 5_000, reconnect: false })
+  const nc = await connect({ servers: `${nats.host}:${nats.port}`, user, pass, timeout: 30_000, reconnect: false })
   try {
-    const jsm = await nc.jetstreamManager({ timeout: 5_000 })
+    const jsm = await nc.jetstreamManager({ timeout: 30_000 })
     const { state } = await jsm.streams.info(STREAM)
     const consumers = []
     for await (const { name, num_pending, num_ack_pending } of jsm.consumers.list(STREAM)) {

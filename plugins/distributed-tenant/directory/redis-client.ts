@@ -17,8 +17,9 @@ function encrypted(url: string, ca: string | undefined) {
  * Each option is needed: without any one of them a command hangs, waits for a reconnect, or runs twice (docs/decisions/0007).
  * With `rediss://` the server's certificate is verified: chain, time and name.
  * @param ca certificates of the trusted authorities, in PEM; default: Node's own authorities
+ * @param commandTimeout milliseconds; default 100: a request asks the registry rather than wait
  */
-export function connectRedis(url: string, connectionName: string, ca?: string): Redis {
+export function connectRedis(url: string, connectionName: string, ca?: string, commandTimeout = 100): Redis {
   const { url: address, ...tls } = /^rediss:/i.test(url) ? encrypted(url, ca) : { url }
   // Loaded when there is a Redis: the operator's command and many services have none, and it takes a tenth of a second.
   const { Redis: Client } = require('ioredis') as typeof import('ioredis')
@@ -28,7 +29,7 @@ export function connectRedis(url: string, connectionName: string, ca?: string): 
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    commandTimeout: 100,
+    commandTimeout,
     connectTimeout: 500,
     retryStrategy: attempt => Math.min(50 * attempt, 500),
   })
