@@ -5,6 +5,7 @@ import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { own } from '../copying/compare-contents.js'
+import { forcedRows } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
 import type { Parcel, Written } from './archive-writer.js'
@@ -145,6 +146,10 @@ async function exportService(
   const place = await placeOf(parts, id)
   return inSnapshot(place, { database: place.name, set: sets.at(-1)?.name ?? 'tenant', signal }, async snapshot => {
     await programsFor(programs, snapshot.server)
+    const forced = await forcedRows(snapshot.tx)
+    if (forced) {
+      throw new TransferRefused(`${place.name} of ${service} has ${forced.what}: ${forced.cure}. Nothing was exported.`)
+    }
     const schema = await parcel.add(`${service}/schema.sql`, take =>
       plainSql(take, write =>
         programs.dump(place.addressOf(place.name), { snapshot: snapshot.id, format: 'sql', signal }, write),

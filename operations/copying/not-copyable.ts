@@ -124,7 +124,7 @@ const superusers = (what: readonly string[]): NotCopyable => ({
 
 const reading = (checks: readonly string[]): NotCopyable => ({
   what: `the ${listed(checks)}: that reads a table, which may not be filled yet when rows are loaded`,
-  cure: 'make it a foreign key or a trigger; `distributed-tenant backup --verify` shows whether it can be restored',
+  cure: 'make it a foreign key or a trigger; `distributed-tenant backup` proves whether it can be restored',
 })
 
 /** Tables whose rows the service's role cannot read whole: one question, for every tenant that is migrated. */

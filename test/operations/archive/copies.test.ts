@@ -8,7 +8,9 @@ import { buffer } from 'node:stream/consumers'
 import type postgres from 'postgres'
 import t from 'tap'
 import { openArchive } from '../../../operations/archive/archive-reader.js'
+import { createTar } from '../../../operations/archive/archive-writer.js'
 import { backUpTenant } from '../../../operations/archive/backup.js'
+import { exportTenant } from '../../../operations/archive/export.js'
 import { createServiceRestore } from '../../../operations/archive/restore-service.js'
 import { notCopyable } from '../../../operations/copying/not-copyable.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
@@ -135,6 +137,16 @@ t.test('copies of a tenant’s database', async t => {
         message: kind.output,
       })
       t.same(readdirSync(place), [], 'no archive')
+      if (kind.exported) {
+        const parcel = await createTar(to)
+        const how = { format: 'jsonl', cells: 'exact', leaveOut: [], keep: [], parcel } as const
+        const exporting = exportTenant(id, { services: [transfer], programs, release: '0', ...how })
+        await t.rejects(
+          exporting.finally(() => parcel.abort()),
+          { code: 'TRANSFER_REFUSED', message: kind.exported },
+        )
+        t.same(readdirSync(place), [], 'no export')
+      }
       t.same(await left(), [], 'no database')
       const { never } = await transfer.withDirectConnection(name, notCopyable)
       t.equal(never.length > 0, kind.tried !== true, 'named without a trial')
