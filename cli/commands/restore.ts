@@ -125,6 +125,7 @@ async function restoreTenant(
   const { targets, showProgress } = context
   const { recover, planRecovery } = await import('../../operations/archive/restore-tenant.js')
   const { createServiceRestore } = await import('../../operations/archive/restore-service.js')
+  const { unproven } = await import('../../operations/archive/compatibility.js')
   const { authorityOf } = await import('../../operations/archive/identity-authority.js')
   const programs = await programsOf(options.programs)
   const matched = match(archive, services, partial)
@@ -151,6 +152,8 @@ async function restoreTenant(
   }
   if (options.dryRun) {
     const plan = await planRecovery(recovery)
+    const doubt = unproven(archive.manifest)
+    if (doubt !== null) onWarning(doubt)
     print(context, {
       id,
       archive,
@@ -236,16 +239,18 @@ async function restoreCentral(context: Context, { archive, services, options, si
   const programs = await programsOf(options.programs)
   const { present } = match(archive, services, true)
   const progress = startProgress('restore', archive.bytes, { show: showProgress && !options.dryRun, bytes: true })
-  if (!options.dryRun) await confirm('This fills the central databases', 'central', options.yes)
-  try {
+  const each = async (dryRun: boolean): Promise<void> => {
     for (const { part, service } of present) {
-      await restoreCentralDatabase(service.tenancy.transfer, {
-        part,
-        dump: () => archive.part(part, progress.step),
-        programs,
-        signal,
-        dryRun: options.dryRun === true,
-      })
+      const dump = () => archive.part(part, progress.step)
+      await restoreCentralDatabase(service.tenancy.transfer, { part, dump, programs, signal, dryRun })
+    }
+  }
+  try {
+    // Every one is looked at before the first is filled.
+    await each(true)
+    if (!options.dryRun) {
+      await confirm('This fills the central databases', 'central', options.yes)
+      await each(false)
     }
     const detail = { archive: archive.label, sha256: archive.sha256, central: true }
     // Before it there was no table for it.

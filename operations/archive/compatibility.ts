@@ -3,7 +3,7 @@
 import { isKnownAs, type MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { Programs } from '../copying/pg-programs.js'
-import type { Part } from './manifest.js'
+import type { Manifest, Part } from './manifest.js'
 
 /** @throws TRANSFER_REFUSED when the programs are missing */
 export async function unfit(
@@ -42,3 +42,9 @@ export async function unfit(
   }
   return reasons
 }
+
+/** Of an archive that was never restored when it was written: what proves it. Null for one that was. */
+export const unproven = ({ formatVersion }: Pick<Manifest, 'formatVersion'>): string | null =>
+  formatVersion === 1
+    ? 'The archive has format 1, whose releases did not try out what they wrote: only a restore proves that it can be restored, with --as <new-id> as a new tenant.'
+    : null

@@ -5,12 +5,13 @@ import { applyDatabaseSettings } from '../../plugins/distributed-tenant/database
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { differences, readContents } from '../copying/compare-contents.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
+import { rolesMissing } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import type { Programs } from '../copying/pg-programs.js'
 import type { Part } from './manifest.js'
 import { programsFor } from './snapshot.js'
 
-/** @throws TRANSFER_REFUSED when it is not empty or not this service's; TRANSFER_FAILED */
+/** @throws TRANSFER_REFUSED when it is not empty, not this service's, or of another role than the archive's; TRANSFER_FAILED */
 export async function restoreCentralDatabase(
   { service, database, session, withDirectConnection }: TransferParts,
   options: {
@@ -48,6 +49,23 @@ export async function restoreCentralDatabase(
       `${part.file} is of PostgreSQL ${part.server.major} and pg_dump ${part.program}: restore it with a server and client programs that are as new.`,
     )
   }
+  const { user } = database
+  if (part.role !== undefined && part.role !== user) {
+    throw new TransferRefused(
+      `${part.file} is of the role ${part.role}, whose rights to write audit rows go by the name ${writerOf(part.role)}, and the role of ${service} here is ${user}. Nothing was changed: drop the empty ${database.database}, make it again with \`distributed-tenant init\` under DB_USERNAME=${part.role}, and let the service use that role.`,
+    )
+  }
+  const missing = await session(sql =>
+    rolesMissing(
+      sql,
+      (part.roles ?? []).filter(role => role !== writerOf(user)),
+    ),
+  )
+  if (missing.length > 0) {
+    throw new TransferRefused(
+      `Rights in ${part.file} name roles that the server does not have (${missing.join(', ')}). Nothing was changed: create them first.`,
+    )
+  }
   if (options.dryRun) return
   await session(async sql => {
     // What audit rows are written through: rights in the dump name it. The migration that makes it is in the dump, as done.
@@ -75,3 +93,6 @@ export async function restoreCentralDatabase(
     )
   }
 }
+
+/** The role that audit rows are written through, by the migration that makes it. */
+const writerOf = (user: string): string => `${user}_audit`

@@ -2,6 +2,7 @@
 // settings of the database nor the product's own schema, and is restored all the same.
 import t from 'tap'
 import { openArchive } from '../../../operations/archive/archive-reader.js'
+import { unproven } from '../../../operations/archive/compatibility.js'
 import { createServiceRestore } from '../../../operations/archive/restore-service.js'
 import { type Authority, recover } from '../../../operations/archive/restore-tenant.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
@@ -29,6 +30,8 @@ t.test('an archive of format 1 is restored, and the tenant reads and writes', as
   t.teardown(() => archive.close())
   const { manifest, sha256 } = archive
   t.match(manifest, { formatVersion: 1, services: [{ service: 'employee', settings: undefined, views: undefined }] })
+  t.match(unproven(manifest), /format 1, .* did not try out .*--as <new-id>/, 'as a dry run says')
+  t.equal(unproven({ formatVersion: 2 }), null)
   const [part] = manifest.services
   if (!part) throw new Error('the archive holds no service')
   const programs = createPrograms({ environment: { PATH: process.env.PATH } })
