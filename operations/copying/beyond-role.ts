@@ -1,6 +1,7 @@
 // The objects of a database that a copy made by a service's role would fail at or lack, found before anything is frozen: objects
 // that only superusers may make, and their dependencies at the target: roles, collations, extensions, settings.
 // Reads both sides and changes nothing.
+import { type DatabaseSetting, settingsQuery } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { block, type Obstacle, warn } from './obstacle.js'
 
@@ -10,6 +11,8 @@ export interface Needs {
   readonly forSuperusers: readonly string[]
   /** A copy leaves it out. */
   readonly leftOut: readonly string[]
+  /** Of the server for this database. */
+  readonly databaseSettings: readonly DatabaseSetting[]
   /** Tables whose rows not even their owner may compare. */
   readonly forcedRows: readonly string[]
   readonly extensions: readonly string[]
@@ -71,11 +74,8 @@ export const needsColumns = `
   to_json(array(${forSuperusers})) as "forSuperusers",
   to_json(array(
     select 'publication ' || quote_ident(pubname) from pg_publication
-    union all select format('setting %s%s', split_part(entry, '=', 1), case when setrole <> 0 then ' of ' || quote_ident(setrole::regrole::text) else '' end)
-      from pg_db_role_setting, unnest(setconfig) as entry
-      where setdatabase = (select oid from pg_database where datname = current_database())
-        and (setrole <> 0 or not exists (select from pg_settings where name = split_part(entry, '=', 1) and context = 'user'))
     order by 1)) as "leftOut",
+  coalesce((select json_agg(setting) from (${settingsQuery('current_database()')}) as setting), '[]') as "databaseSettings",
   to_json(array(
     select x.oid::regclass::text from pg_class x where relforcerowsecurity and ${made('pg_class', 'x')} and ${theirs('relnamespace')}
     order by 1)) as "forcedRows",

@@ -4,7 +4,7 @@
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { applyDatabaseSettings, freeSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
+import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { commentDatabase, inspectDatabase, markText } from '../../plugins/distributed-tenant/databases/databases.js'
 import { builtBy } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
@@ -22,6 +22,7 @@ import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { rehearse, unlike } from '../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../copying/schema-shape.js'
+import { copiedSettings } from '../copying/settings-left-out.js'
 import { createTarget } from './target.js'
 
 export { LARGE_BYTES } from '../copying/pg-programs.js'
@@ -111,12 +112,8 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
       await options.programs.parallel(from, to, { folder, jobs: options.jobs, views })
     }
-    // Settings of single roles belong to the old server; those that the freeze has made are not the database's own.
-    const free = await session(freeSettings)
-    const carried = settings.filter(
-      ({ role, name: what }) => role === null && what !== 'default_transaction_read_only' && free.has(what),
-    )
-    await session(sql => applyDatabaseSettings(sql, name, carried))
+    // The plan names the others.
+    await session(async sql => applyDatabaseSettings(sql, name, await copiedSettings(sql, settings)))
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })
   }

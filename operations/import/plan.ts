@@ -1,6 +1,7 @@
 // The plan of an import: tenants with their databases, size, estimated duration, and obstacles.
 // It reads both sides and makes no lasting change.
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
+import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { needsInTheWay, type Provisions, provisionsOf } from '../copying/beyond-role.js'
 import { type Columns, versionOf, withVersions } from '../copying/detect-schema-version.js'
@@ -12,6 +13,7 @@ import { block, type Obstacle, warn } from '../copying/obstacle.js'
 import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { factsInTheWay, programsInTheWay, serverInTheWay, targetInTheWay } from '../copying/preflight.js'
+import { settingsLeftOut } from '../copying/settings-left-out.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from '../copying/survey.js'
 import { type Mapping, mapIds } from './map-ids.js'
 
@@ -91,7 +93,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
       const there = await provisionsOf(parts.central)
       const readSessionOn = async (database: SourceDatabase, versions: readonly Columns[]): Promise<void> => {
         const id = ids.get(database.oldId) as TenantId
-        const { baseline, found } = await look(options, parts, database, versions, there)
+        const { baseline, found } = await look(options, parts, { database, id, versions, there })
         own.push(...found)
         const facts = server.facts.get(database.oldId) ?? {
           name: database.oldId,
@@ -163,14 +165,21 @@ function largeAtOnce(tenants: readonly PlannedTenant[], parallel: number): numbe
 
 async function look(
   { source, baselines }: PlanOptions,
-  { service, sets }: TransferParts,
-  { name }: SourceDatabase,
-  versions: readonly Columns[],
-  there: Provisions,
+  { service, sets, central }: TransferParts,
+  at: {
+    readonly database: SourceDatabase
+    readonly id: TenantId
+    readonly versions: readonly Columns[]
+    readonly there: Provisions
+  },
 ): Promise<{ baseline: number; found: Obstacle[] }> {
+  const { database, id, versions, there } = at
+  const { name } = database
   const facts = await surveyDatabase(source, name, notImportable)
+  const databases = [name, tenantDatabaseName(id, service)] as const
   const found = [
     ...needsInTheWay(name, facts.needs, service, there),
+    ...(await settingsLeftOut(central, facts.needs.databaseSettings, { databases, service })),
     ...facts.never.map(({ what, cure }) => block(name, `has ${what}: ${cure}`)),
     ...facts.perhaps.map(({ what, cure }) => warn(name, `has ${what}: ${cure}`)),
   ]

@@ -23,13 +23,18 @@ t.test('import-hybrid', async t => {
     obstacles.map(({ about, what }) => `${about} ${what}`).join('\n')
 
   await t.test('plans, and names every obstacle', async t => {
-    await old.database('tenant_Bad_Id_employee')
+    await old.database(
+      'tenant_Bad_Id_employee',
+      `alter database "tenant_Bad_Id_employee" set log_statement = 'all'; alter database "tenant_Bad_Id_employee" set work_mem = '5MB'`,
+    )
     const { code, out } = await run('--dry-run')
     t.equal(code, 1)
     t.match(out, /Bad_Id +its id breaks our rule; to import it as bad-id, pass --map Bad_Id=bad-id/)
     const mapped = await stand.plan(['employee'], { map: ['Bad_Id=fine'] })
     t.match(mapped.tenants, [{ oldId: 'Bad_Id', id: 'fine' }])
     t.notOk(mapped.obstacles.some(({ blocks }) => blocks))
+    t.match(seen(mapped), /tenant_Bad_Id_employee .*run `alter database tenant_fine_employee set log_statement = 'all'`/)
+    t.notMatch(seen(mapped), /work_mem/)
     await central`drop database "tenant_Bad_Id_employee"`
     t.match(seen(await stand.plan(['core'])), /holds no database/)
     const secret = await stand.command(['import-hybrid', '--from', 'postgres://postgres:geheim@localhost/x'])

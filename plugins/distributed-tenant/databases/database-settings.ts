@@ -10,13 +10,16 @@ export interface DatabaseSetting {
   readonly value: string
 }
 
+/** A query for them. @param database an expression of SQL: its name */
+export const settingsQuery = (database: string): string => `
+  select rolname::text as role, split_part(entry, '=', 1) as name, substr(entry, strpos(entry, '=') + 1) as value
+  from pg_db_role_setting left join pg_roles on pg_roles.oid = setrole, unnest(setconfig) as entry
+  where setdatabase = (select oid from pg_database where datname = ${database})
+    and (setrole = 0 or (rolname is not null and rolname !~ '^(tenant|spare|template)_'))
+  order by 1 nulls first, 2`
+
 export async function readDatabaseSettings(sql: QueryClient, database: string): Promise<DatabaseSetting[]> {
-  return sql<DatabaseSetting[]>`
-    select rolname::text as role, split_part(entry, '=', 1) as name, substr(entry, strpos(entry, '=') + 1) as value
-    from pg_db_role_setting left join pg_roles on pg_roles.oid = setrole, unnest(setconfig) as entry
-    where setdatabase = (select oid from pg_database where datname = ${database})
-      and (setrole = 0 or (rolname is not null and rolname !~ '^(tenant|spare|template)_'))
-    order by 1 nulls first, 2`
+  return sql.unsafe<DatabaseSetting[]>(settingsQuery('$1'), [database])
 }
 
 /** Settings that any role may set for its database; of names that the server does not know, superusers alone may. */
@@ -31,15 +34,22 @@ export async function applyDatabaseSettings(
   database: string,
   settings: readonly DatabaseSetting[],
 ): Promise<void> {
-  for (const { role, name, value } of settings) {
-    const values = LISTS.has(name.toLowerCase()) ? wordsOf(value) : [value]
-    const [row] = await sql<{ statement: string }[]>`
-      select format(case when ${role === null} then 'alter database %1$I set %3$s = %4$s' else 'alter role %2$I in database %1$I set %3$s = %4$s' end,
-        ${database}::text, ${role ?? ''}::text,
-        (select string_agg(quote_ident(word), '.') from unnest(string_to_array(${name}::text, '.')) as word),
-        (select string_agg(quote_literal(word), ', ') from unnest(${values}::text[]) as word)) as statement`
-    await sql.unsafe((row as { statement: string }).statement)
-  }
+  for (const setting of settings) await sql.unsafe(await settingStatement(sql, database, setting))
+}
+
+/** What sets it, quoted by the server, which runs nothing of it. */
+export async function settingStatement(
+  sql: QueryClient,
+  database: string,
+  { role, name, value }: DatabaseSetting,
+): Promise<string> {
+  const values = LISTS.has(name.toLowerCase()) ? wordsOf(value) : [value]
+  const [row] = await sql<{ statement: string }[]>`
+    select format(case when ${role === null} then 'alter database %1$I set %3$s = %4$s' else 'alter role %2$I in database %1$I set %3$s = %4$s' end,
+      ${database}::text, ${role ?? ''}::text,
+      (select string_agg(quote_ident(word), '.') from unnest(string_to_array(${name}::text, '.')) as word),
+      (select string_agg(quote_literal(word), ', ') from unnest(${values}::text[]) as word)) as statement`
+  return (row as { statement: string }).statement
 }
 
 /** Settings that the server keeps as a list of quoted names: quoted once more they would be one name. */

@@ -4,6 +4,7 @@ import t from 'tap'
 import { needsInTheWay, provisionsOf } from '../../../operations/copying/beyond-role.js'
 import { createInstance } from '../../../operations/copying/external-instance.js'
 import { notImportable } from '../../../operations/copying/not-copyable.js'
+import { settingsLeftOut } from '../../../operations/copying/settings-left-out.js'
 import { surveyDatabase } from '../../../operations/copying/survey.js'
 import { rig } from '../../rig.js'
 
@@ -31,7 +32,11 @@ t.test('before anything is frozen, the plan', async t => {
     await inside.unsafe(text)
     await inside.end()
     const { needs } = await surveyDatabase(source, name, notImportable)
-    return needsInTheWay(name, needs, 'core', there)
+    const databases = [name, `${name}_here`] as const
+    return [
+      ...needsInTheWay(name, needs, 'core', there),
+      ...(await settingsLeftOut(transfer.central, needs.databaseSettings, { databases, service: 'core' })),
+    ]
   }
 
   const blocked: readonly (readonly [text: string, what: RegExp])[] = [
@@ -93,17 +98,52 @@ t.test('before anything is frozen, the plan', async t => {
 
   await t.test('names the parts that are not copied and stops at none of them', async t => {
     const obstacles = await found(
-      `create table f (n int primary key); create publication p for table f;
+      `create table f (n int primary key); create publication p for table f; create role "Reader, one";
        alter database tenant_t${count}_core set search_path = app, public;
-       alter database tenant_t${count}_core set log_statement = 'all'`,
+       alter database tenant_t${count}_core set log_statement = 'all';
+       alter database tenant_t${count}_core set session_preload_libraries = plpgsql, auto_explain;
+       alter database tenant_t${count}_core set default_transaction_read_only = off;
+       alter database tenant_t${count}_core set app.key = 'geheim';
+       alter role "Reader, one" in database tenant_t${count}_core set work_mem = '5MB'`,
     )
+    const name = `tenant_t${count - 1}_core_here`
+    const at = 'as a superuser at core’s instance'
     t.same(
-      obstacles.map(({ what, blocks }) => [what.split(',')[0], blocks]),
+      obstacles.map(({ what, blocks }) => [what, blocks]),
       [
-        ['has the publication p', false],
-        ['has the setting log_statement', false],
+        ['has the publication p, which does not come along: set it up again here', false],
+        [
+          `has the setting app.key, which is not copied: after the import run \`alter database ${name} set app.key = '…'\` with the value that the source has ${at}`,
+          false,
+        ],
+        [
+          `has the setting default_transaction_read_only, which is not copied: after the import run \`alter database ${name} set default_transaction_read_only = 'off'\` ${at}`,
+          false,
+        ],
+        [
+          `has the setting log_statement, which is not copied: after the import run \`alter database ${name} set log_statement = 'all'\` ${at}`,
+          false,
+        ],
+        [
+          `has the setting session_preload_libraries, which is not copied: after the import run \`alter database ${name} set session_preload_libraries = 'plpgsql', 'auto_explain'\` ${at}`,
+          false,
+        ],
+        [
+          `has the setting work_mem of the role Reader, one, which is not copied: after the import run \`alter role "Reader, one" in database ${name} set work_mem = '5MB'\` ${at}, once the role is there`,
+          false,
+        ],
       ],
     )
+    // Each line is one that the server takes.
+    await superuser.unsafe(`create database ${name}`)
+    for (const { what } of obstacles) {
+      const [, line] = /`(alter .*)`/.exec(what) ?? []
+      if (line) await superuser.unsafe(line)
+    }
+    const [{ settings } = {}] = await superuser`
+      select count(*)::int as settings from pg_db_role_setting, unnest(setconfig)
+      where setdatabase = (select oid from pg_database where datname = ${name})`
+    t.equal(settings, 5)
   })
 
   await t.test('accepts everything that the service’s role can create', async t => {

@@ -1,0 +1,44 @@
+// Owns which settings of a source's database an import copies, and the line that sets each of the others: those of roles, and
+// those that superusers alone may set. A question only.
+import {
+  type DatabaseSetting,
+  freeSettings,
+  settingStatement,
+} from '../../plugins/distributed-tenant/databases/database-settings.js'
+import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
+import { type Obstacle, warn } from './obstacle.js'
+
+/** The freeze sets it, so that its value in a copy would be the freeze's. */
+const OF_THE_FREEZE = 'default_transaction_read_only'
+
+/** Those that the service's role sets in the copy. @param sql at the target */
+export async function copiedSettings(
+  sql: QueryClient,
+  settings: readonly DatabaseSetting[],
+): Promise<DatabaseSetting[]> {
+  const free = await freeSettings(sql)
+  return settings.filter(({ role, name }) => role === null && name !== OF_THE_FREEZE && free.has(name))
+}
+
+/** @param sql at the target. @param databases the source's name, and the copy's */
+export async function settingsLeftOut(
+  sql: QueryClient,
+  settings: readonly DatabaseSetting[],
+  { databases: [from, to], service }: { databases: readonly [from: string, to: string]; service: string },
+): Promise<Obstacle[]> {
+  const copied = new Set(await copiedSettings(sql, settings))
+  const found: Obstacle[] = []
+  for (const setting of settings) {
+    if (copied.has(setting)) continue
+    const { role, name } = setting
+    // Applications keep secrets in settings of their own, and a plan is kept in logs.
+    const hidden = name.includes('.')
+    const statement = await settingStatement(sql, to, hidden ? { ...setting, value: '…' } : setting)
+    const whose = role === null ? '' : ` of the role ${role}`
+    const value = hidden ? ' with the value that the source has' : ''
+    const cure = `after the import run \`${statement}\`${value} as a superuser at ${service}’s instance`
+    const first = role === null ? '' : ', once the role is there'
+    found.push(warn(from, `has the setting ${name}${whose}, which is not copied: ${cure}${first}`))
+  }
+  return found
+}
