@@ -33,7 +33,10 @@ t.test('import-hybrid', async t => {
     const mapped = await stand.plan(['employee'], { map: ['Bad_Id=fine'] })
     t.match(mapped.tenants, [{ oldId: 'Bad_Id', id: 'fine' }])
     t.notOk(mapped.obstacles.some(({ blocks }) => blocks))
-    t.match(seen(mapped), /tenant_Bad_Id_employee .*run `alter database tenant_fine_employee set log_statement = 'all'`/)
+    t.match(
+      seen(mapped),
+      /tenant_Bad_Id_employee .*run `alter database tenant_fine_employee set log_statement = 'all'`/,
+    )
     t.notMatch(seen(mapped), /work_mem/)
     await central`drop database "tenant_Bad_Id_employee"`
     t.match(seen(await stand.plan(['core'])), /holds no database/)
