@@ -1,6 +1,7 @@
 // The basic promises on a newer server than Debian's: PostgreSQL 17, whose CREATEROLE and memberships differ from
 // those of 15. A test that needs programs as new as the server is skipped with that reason where this machine's are
 // older. A server that is too old is refused.
+
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -11,7 +12,7 @@ import t from 'tap'
 import type { TransferTenant } from '../operations/copying/journal.js'
 import { instanceAt } from '../operations/move/reach-instance.js'
 import { createSource } from '../operations/move/source.js'
-import { parseMark } from '../plugins/distributed-tenant/databases/databases.js'
+import { parseMark } from '../plugins/distributed-tenant/databases/marks.js'
 import { parseTenantId } from '../plugins/distributed-tenant/names.js'
 import { startStack } from '../stack/stack.js'
 import { noPostgres, otherPostgres } from './other-postgres.js'

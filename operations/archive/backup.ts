@@ -2,9 +2,11 @@
 // snapshot, which pg_dump and the counting of its contents share; between services there is none. Invariant: a database is
 // taken only if it carries this tenant's mark, and an archive has its name only when all of it is there and was tried out:
 // its definitions are restored from it, and its rows where only that shows whether they can be.
+
 import { createHash } from 'node:crypto'
 import { readDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
-import { inspectDatabase, markFits, parseMark } from '../../plugins/distributed-tenant/databases/databases.js'
+import { inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { markFits, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { RegistryRow, ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'

@@ -23,7 +23,7 @@ export async function restoreCentralDatabase(
   },
 ): Promise<void> {
   const { part, programs, signal } = options
-  const { parseCentralMark } = await import('../../plugins/distributed-tenant/assembly/startup-checks.js')
+  const { parseCentralMark } = await import('../../plugins/distributed-tenant/databases/marks.js')
   const facts = await session(async sql => {
     const [row] = await sql<{ comment: string | null; number: number; objects: number }[]>`
       select shobj_description(oid, 'pg_database') as comment, current_setting('server_version_num')::int as number,

@@ -14,10 +14,8 @@ import {
   createDatabase,
   dropDatabase,
   inspectDatabase,
-  markFits,
-  markText,
-  parseMark,
 } from '../../plugins/distributed-tenant/databases/databases.js'
+import { markFits, markText, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'

@@ -2,10 +2,12 @@
 // with the service's certificate and mark, so that the provisioner finds it as its own. Invariants: each step can be run again
 // after a kill; until it is handed over its comment reserves it; every dropped database carries this transfer's comment or
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
+
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
-import { commentDatabase, inspectDatabase, markText } from '../../plugins/distributed-tenant/databases/databases.js'
+import { commentDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { markText } from '../../plugins/distributed-tenant/databases/marks.js'
 import { builtBy } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'

@@ -2,12 +2,8 @@
 // is handed over. Invariant: every dropped database carries this transfer's comment, or the certificate in its journal, or is
 // empty and the service's. Each step can be repeated.
 
-import {
-  createDatabase,
-  dropDatabase,
-  inspectDatabase,
-  parseMark,
-} from '../../plugins/distributed-tenant/databases/databases.js'
+import { createDatabase, dropDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { SessionClient } from '../../plugins/distributed-tenant/types.js'

@@ -2,12 +2,7 @@
 // the group of its tenants' roles, its central database with its mark, and CONNECT revoked from PUBLIC everywhere. Invariant: safe to repeat; undoes nothing.
 
 import { lockNames, lockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
-import { centralMarkText, parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
-import {
-  instanceDatabaseName,
-  instanceMarkText,
-  parseInstanceMark,
-} from '../../plugins/distributed-tenant/config/instances.js'
+import { instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { openConnection } from '../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
@@ -21,6 +16,12 @@ import {
   inspectDatabase,
   openToOwner,
 } from '../../plugins/distributed-tenant/databases/databases.js'
+import {
+  centralMarkText,
+  instanceMarkText,
+  parseCentralMark,
+  parseInstanceMark,
+} from '../../plugins/distributed-tenant/databases/marks.js'
 import { ensureTenantGroup } from '../../plugins/distributed-tenant/databases/roles.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { tenantGroupName } from '../../plugins/distributed-tenant/names.js'

@@ -1,7 +1,7 @@
 // The check whether a migration has nothing to do: whether the central database, the template and every tenant
 // are at this release already. False also when that is unknown; then the full run finds out, and refuses by name.
 
-import { parseCentralMark } from '../../plugins/distributed-tenant/assembly/startup-checks.js'
+import { parseCentralMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import type { Template } from '../../plugins/distributed-tenant/databases/template.js'
 import type { QueryClient, ServiceName } from '../../plugins/distributed-tenant/types.js'

@@ -4,15 +4,11 @@
 
 import { lockNames, tryLockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
-import {
-  commentDatabase,
-  inspectDatabase,
-  markText,
-  parseMark,
-} from '../../plugins/distributed-tenant/databases/databases.js'
+import { commentDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import { keptMark, markText, parseKeptMark, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { noteKey, openRole, openRoleAt } from '../../plugins/distributed-tenant/databases/roles.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { keptMark, keptName, parseKeptMark } from '../../plugins/distributed-tenant/instances/moved-database.js'
+import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName, tenantGroupName } from '../../plugins/distributed-tenant/names.js'
 import type { QueryClient, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { Before } from '../copying/freeze.js'

@@ -1,6 +1,7 @@
 // The target of a move: an empty database that is closed to all sessions, and in the end the tenant's. Invariants: each dropped
 // database carries this run's comment or the tenant's certificate; the mark is written last, and even then no request is
 // sent here. Each step can be repeated.
+
 import {
   commentDatabase,
   createDatabase,
@@ -8,10 +9,8 @@ import {
   dropRole,
   inspectDatabase,
   type Locale,
-  markFits,
-  markText,
-  parseMark,
 } from '../../plugins/distributed-tenant/databases/databases.js'
+import { markFits, markText, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { openRoleAt, prepareRole } from '../../plugins/distributed-tenant/databases/roles.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'

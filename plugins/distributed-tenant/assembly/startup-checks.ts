@@ -1,9 +1,11 @@
 // The checks before this process serves: the right central database, a role that is no superuser, schemas at this release's
 // version, a template to clone. Each refusal names the fault and the cure; no check leaves a half-done change.
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DEFAULT_INSTANCE, type InstanceAddress } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { isWithoutTls } from '../connections/failures.js'
+import { parseCentralMark } from '../databases/marks.js'
 import type { MigrationSet } from '../databases/migration-files.js'
 import { migrate } from '../databases/migrations.js'
 import { powerfulRoles } from '../databases/roles.js'
@@ -15,21 +17,6 @@ import { shareOf } from '../pool/instance-quota.js'
 import type { SqlClient } from '../types.js'
 import type { Pools } from './pools.js'
 import type { StartProgress } from './start-limit.js'
-
-export interface CentralMark {
-  readonly service: string
-}
-
-const PREFIX = 'distributed-tenant:central:v1 '
-
-export const centralMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
-
-/** The service of a central database; null without a mark. */
-export function parseCentralMark(comment: string | null): string | null {
-  if (!comment?.startsWith(PREFIX)) return null
-  const { service } = JSON.parse(comment.slice(PREFIX.length)) as CentralMark
-  return service
-}
 
 /** Longer than a database in a container beside this process takes to start. */
 const WAIT_FOR_DATABASE_MS = 60_000

@@ -57,13 +57,3 @@ const refused = (why: string): Error =>
 
 /** The database that a service's role logs in to on an instance that is not its home: it holds our functions and no data. */
 export const instanceDatabaseName = (service: ServiceName): string => `${service}_instance`
-
-const PREFIX = 'distributed-tenant:instance:v1 '
-
-export const instanceMarkText = (service: string): string => PREFIX + JSON.stringify({ service })
-
-/** The service of an instance's own database; null without a mark. */
-export function parseInstanceMark(comment: string | null): string | null {
-  if (!comment?.startsWith(PREFIX)) return null
-  return (JSON.parse(comment.slice(PREFIX.length)) as { service: string }).service
-}

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseEntered, DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, TenantId } from '../types.js'
+import { markFits, parseMark } from './marks.js'
 
 /** The database of a name. `invalid`: an interrupted DROP left it (`datconnlimit = -2`); only DROP is possible. */
 export type Found =
@@ -20,74 +21,6 @@ export type Found =
       /** PUBLIC may connect. */
       readonly toPublic: boolean
     }
-
-/** The comment that binds a database to its tenant: only the owner can write it, so a tenant's SQL cannot forge it. */
-export interface Mark {
-  readonly tenant: TenantId
-  readonly service: ServiceName
-  readonly certificate: string
-  /** The incarnation of the tenant; absent until its service knows it. */
-  readonly incarnation?: string
-  /** Of a database that was brought here and not taken over yet: the migrations in it, see {@link builtBy}. */
-  readonly built?: string
-  /** Of a database that was restored for a tenant that identity does not know yet: the archive. */
-  readonly restore?: string
-}
-
-/** A mark is this and its JSON. */
-export const MARK_PREFIX = 'distributed-tenant:v1 '
-
-export const markText = ({ incarnation, ...mark }: Omit<Mark, 'incarnation'> & Incarnated): string =>
-  MARK_PREFIX + JSON.stringify({ ...mark, ...(incarnation && { incarnation }) })
-
-/** With the incarnation of its tenant; null until that is known. */
-interface Incarnated {
-  readonly incarnation?: string | null | undefined
-}
-
-/** Null when the comment is missing or not one of ours. */
-export function parseMark(comment: string | null): Mark | null {
-  if (!comment?.startsWith(MARK_PREFIX)) return null
-  try {
-    const { tenant, service, certificate, ...rest } = JSON.parse(comment.slice(MARK_PREFIX.length))
-    const whole = [tenant, service, certificate].every(part => typeof part === 'string')
-    const optional = ['incarnation', 'built', 'restore'].flatMap(key =>
-      typeof rest[key] === 'string' ? [[key, rest[key]]] : [],
-    )
-    return whole ? { tenant, service, certificate, ...Object.fromEntries(optional) } : null
-  } catch {
-    return null
-  }
-}
-
-/** The registry's values for the tenant that a mark is compared with. */
-export interface Expected {
-  readonly tenant: TenantId
-  readonly service: ServiceName
-  readonly certificate: string | null
-  readonly incarnation: string | null
-}
-
-/**
- * Whether a mark is this tenant's; the certificate counts once the registry has one. The incarnations count when both are
- * known. When one is not, the certificate proves it, or that the database was brought here before its tenant.
- */
-export function markFits(mark: Mark, { tenant, service, certificate, incarnation }: Expected): boolean {
-  if (mark.tenant !== tenant || mark.service !== service) return false
-  if ((certificate ?? mark.certificate) !== mark.certificate) return false
-  if (mark.incarnation !== undefined && incarnation !== null) return mark.incarnation === incarnation
-  if (certificate !== null) return true
-  const brought = mark.built !== undefined || mark.restore !== undefined
-  return mark.incarnation === undefined && (incarnation === null || brought)
-}
-
-/** A mark that names this tenant, while this registry does not know the tenant's incarnation yet. */
-export const mayFitLater = (mark: Mark, { tenant, service, certificate, incarnation }: Expected): boolean =>
-  mark.tenant === tenant &&
-  mark.service === service &&
-  certificate === null &&
-  incarnation === null &&
-  mark.incarnation !== undefined
 
 /** Looks a name up in `pg_database`. `ours`: our role owns it. */
 export async function inspectDatabase(sql: QueryClient, name: string): Promise<Found> {

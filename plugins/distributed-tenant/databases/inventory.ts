@@ -6,7 +6,7 @@ import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'
 import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName, SessionClient } from '../types.js'
-import { markFits, parseMark } from './databases.js'
+import { markFits, parseMark } from './marks.js'
 
 /** The faults of one tenant here. */
 export type Finding =

@@ -13,7 +13,8 @@ import type { RoleReport } from '../diagnostics/steps.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient } from '../types.js'
-import { commentDatabase, endUninvited, inspectDatabase, markFits, markText, parseMark } from './databases.js'
+import { commentDatabase, endUninvited, inspectDatabase } from './databases.js'
+import { markFits, markText, parseMark } from './marks.js'
 import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
 
 export interface RepairOptions {

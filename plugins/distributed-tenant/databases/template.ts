@@ -6,6 +6,7 @@ import { templateName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
 import { applyDatabaseSettings, type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
+import { templateMark } from './marks.js'
 import { builtBy, type MigrationSet } from './migration-files.js'
 import { migrate } from './migrations.js'
 import { ensureTenantGroup } from './roles.js'
@@ -31,7 +32,7 @@ export interface TemplateOptions {
 
 export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 'sets'>): Template {
   const { version } = sets.at(-1) as MigrationSet
-  const mark = `distributed-tenant:template:v1 ${builtBy(sets)}`
+  const mark = templateMark(builtBy(sets))
   return { name: templateName(service, version), version, mark }
 }
 

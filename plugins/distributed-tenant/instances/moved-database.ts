@@ -3,41 +3,13 @@
 
 import type { TenantId } from '../../../events/index.js'
 import { dropDatabase, dropRole, inspectDatabase } from '../databases/databases.js'
+import { type KeptOf, parseKeptMark } from '../databases/marks.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { ServiceName, SessionClient } from '../types.js'
 
 /** `moved_{id}_{service}`: at most 62 bytes, and no tenant database by its name. */
 export const keptName = (id: TenantId, service: ServiceName): string => `moved_${id}_${service}`
-
-const PREFIX = 'distributed-tenant:moved:v1 '
-
-/** The tenant it belonged to. `incarnation`: null when its mark did not name it. */
-export interface KeptOf {
-  readonly id: TenantId
-  readonly service: ServiceName
-  readonly incarnation: string | null
-}
-
-export const keptMark = ({ id, service, incarnation }: KeptOf, run: string): string =>
-  PREFIX + JSON.stringify({ tenant: id, service, run, ...(incarnation && { incarnation }) })
-
-/** The run that left it and its tenant; null when the comment is no such mark of this tenant and service. */
-export function parseKeptMark(
-  comment: string | null,
-  id: TenantId,
-  service: ServiceName,
-): { readonly run: string; readonly incarnation: string | null } | null {
-  if (!comment?.startsWith(PREFIX)) return null
-  try {
-    const { incarnation = null, ...mark } = JSON.parse(comment.slice(PREFIX.length))
-    return mark.tenant === id && mark.service === service && typeof mark.run === 'string'
-      ? { run: mark.run, incarnation }
-      : null
-  } catch {
-    return null
-  }
-}
 
 /**
  * Drops it, and the tenant's role on that instance unless its database is there. Absent is fine.

@@ -3,7 +3,8 @@
 // If an instance is down: it is reported, and only its own tenants are affected.
 
 import { lockNames, lockTransaction } from '../advisory-locks.js'
-import { type InstanceAddress, instanceDatabaseName, parseInstanceMark } from '../config/instances.js'
+import { type InstanceAddress, instanceDatabaseName } from '../config/instances.js'
+import { parseInstanceMark } from '../databases/marks.js'
 import { powerfulRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
 import { ConfigurationInvalid } from '../errors.js'

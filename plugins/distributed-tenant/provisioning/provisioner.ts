@@ -15,13 +15,9 @@ import {
   endUninvited,
   type Found,
   inspectDatabase,
-  type Mark,
-  markFits,
-  markText,
-  mayFitLater,
   openToOwner,
-  parseMark,
 } from '../databases/databases.js'
+import { type Mark, markFits, markText, mayFitLater, parseMark } from '../databases/marks.js'
 import { builtBy, type MigrationSet } from '../databases/migration-files.js'
 import { appliedVersion, migrate } from '../databases/migrations.js'
 import { closeOtherDatabases, noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
