@@ -98,7 +98,7 @@ class SessionWire extends Wire {
     this.#ended = true
     this.#unwatch?.()
     this.#lease?.release(how)
-    // Not yet: whoever ends it listens for it next.
+    // Not yet: the code that ends it adds its listener next.
     queueMicrotask(() => {
       this.emit('end')
       this.over = true

@@ -85,12 +85,12 @@ const ofClients = ['connect', 'acquire', 'release', 'remove'] as const
 class TenantPool extends pg.Pool {
   readonly #of: () => SqlClient
   readonly #types: unknown
-  /** For each query, whoever listens. */
+  /** Options that concern each connection: every query then goes through a client. */
   readonly #clients: boolean
 
   constructor({ sql, tenants, types, ...options }: PoolOptions) {
     if (tenants ? sql : !sql) throw new ConfigurationInvalid('A Pool is of `sql` or of `tenants`: pass one of them.')
-    // Who waits in a queue of `pg` is served in the context of another's release.
+    // A queue of `pg` serves a waiting query in the async context of the release before it.
     if (tenants && options.max !== undefined) {
       throw new ConfigurationInvalid(
         'A Pool of `tenants` has no `max`: DISTRIBUTED_MAX_CONNECTIONS is the limit of all.',

@@ -183,7 +183,7 @@ export interface SessionLease {
   /** True between a `begin` and its end by statements of this lease. */
   readonly inTransaction: boolean
   /** Calls back once when the connection is lost or its scope is over, at once if it is; returns the function that unsubscribes. */
-  onLost(tell: (error: unknown) => void): () => void
+  onLost(onError: (error: unknown) => void): () => void
   /** Gives the connection back, reset if statements may have left state behind; `close` never uses it again. Safe to call twice. */
   release(how?: 'reuse' | 'close'): void
 }

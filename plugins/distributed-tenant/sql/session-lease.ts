@@ -66,8 +66,8 @@ class Lease implements SessionLease {
     return this.#open
   }
 
-  onLost(tell: (error: unknown) => void): () => void {
-    return this.#use.connection.watch(error => tell(this.#use.failure(error)))
+  onLost(onError: (error: unknown) => void): () => void {
+    return this.#use.connection.watch(error => onError(this.#use.failure(error)))
   }
 
   release(how: 'reuse' | 'close' = 'reuse'): void {

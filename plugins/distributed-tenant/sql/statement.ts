@@ -134,17 +134,17 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     this.#fail(error, reason && withCause(reason, error))
   }
 
-  #fail(error: unknown, told: Error | null): void {
-    const seen = told ?? (this.#over || this.#left ? error : this.#use.failure(error, this.#cancelled))
+  #fail(error: unknown, reason: Error | null): void {
+    const seen = reason ?? (this.#over || this.#left ? error : this.#use.failure(error, this.#cancelled))
     this.#finish(seen)
     if (!this.#left) this.#reject(seen)
   }
 
   /** Rejects for its caller now; the statement runs to its end, or is cut when no other lease needs the connection. */
-  abandon(told: unknown, why: Error): void {
+  abandon(reason: unknown, why: Error): void {
     if (this.#over || this.#left) return
     this.#left = true
-    this.#reject(told)
+    this.#reject(reason)
     this.#use.lease.abandon(why)
   }
 
