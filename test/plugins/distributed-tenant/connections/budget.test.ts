@@ -118,7 +118,7 @@ t.test('the budget', async t => {
     await client(names[2]).sql`select 1`
     t.same(
       reports.filter(({ type }) => type === 'closed'),
-      [{ type: 'closed', key: names[0], reason: 'taken' }],
+      [{ type: 'closed', key: names[0], reason: 'evicted' }],
     )
     open()
     t.ok((await busy)[0]?.pid)
