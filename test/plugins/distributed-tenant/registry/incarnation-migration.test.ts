@@ -39,10 +39,10 @@ t.test('registry migration 010', async t => {
     t.teardown(() => central.end({ timeout: 1 }))
     await migrate(central as never, upTo(9))
     await central`
-      insert into tenants (id, version, name, settings, lifecycle, provisioned, purge_after) values
-        ('acme', 3, 'Acme', '{"plan":"large"}', 'active', 'pending', null),
-        ('asleep', 2, 'Asleep', '{}', 'suspended', 'pending', null),
-        ('gone', 4, 'Gone', '{}', 'deleted', 'removed', now() - interval '1 day')`
+      insert into tenants (id, version, name, settings, lifecycle, provisioned, purge_after, next_attempt_at) values
+        ('acme', 3, 'Acme', '{"plan":"large"}', 'active', 'pending', null, now()),
+        ('asleep', 2, 'Asleep', '{}', 'suspended', 'pending', null, now()),
+        ('gone', 4, 'Gone', '{}', 'deleted', 'removed', now() - interval '1 day', null)`
     const before = await rows()
     t.equal(before.length, 3)
     t.same(await columns(), [])
@@ -65,7 +65,9 @@ t.test('registry migration 010', async t => {
       ),
     )
     const ask = async (id: string) => (await app.inject({ url: '/', headers: { 'hrms-client-id': id } })).json()
-    await until('acme is ready', 60_000, async () => (await app.tenants.find('acme'))?.provisioned === 'ready')
+    for (const id of ['acme', 'asleep']) {
+      await until(`${id} is ready`, 60_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
+    }
     t.same(await ask('acme'), [{ count: 0 }])
     t.match(await ask('asleep'), { code: 'TENANT_SUSPENDED' })
     t.match(await ask('gone'), { code: 'TENANT_NOT_FOUND' })
