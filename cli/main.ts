@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The operator's command as a process: its arguments, its exit code, and a closed pipe as the reader of its output.
 import { exitCodes } from '../operations/outcome.js'
 import { runCommand } from './program.js'

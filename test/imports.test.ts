@@ -238,6 +238,14 @@ t.test('examples import what their readers can install: the package by its name,
   t.same(found, [])
 })
 
+t.test('every program of the package runs as one: npm links the compiled file itself', async t => {
+  const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: Record<string, string> }
+  t.ok(Object.keys(bin).length > 0)
+  for (const [name, file] of Object.entries(bin)) {
+    t.equal(readFileSync(file, 'utf8').split('\n', 1)[0], '#!/usr/bin/env node', name)
+  }
+})
+
 t.test('one service never imports another, and their shared files import none of them', async t => {
   const files = (sources.services ?? []).map(({ file }) => file)
   const services = new Set(files.filter(file => file.endsWith('/main.ts')).map(file => file.split('/')[1]))
