@@ -4,7 +4,7 @@
 # Version:   postgres 3.4.9 (npm) on PostgreSQL 17.10 (embedded-postgres 17.10.0-beta.17, npm), Node 20
 # Guess:     `select array[1, null, 3]` reads as [1, null, 3], and the same for dates and json.
 # Seen:      the element is the parser's answer to the text NULL: NaN for numbers, an invalid Date for timestamps. A text
-#            array holds the word 'NULL' as a string, so a null cannot be told from the text.
+#            array holds the word 'NULL' as a string, so a null cannot be distinguished from the text.
 # Matters:   services read wrong values without an error. The plugin reads arrays with a parser of its own.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
