@@ -1,6 +1,7 @@
 // The parent's end of an arm: starts its process, queries it, ends it. Registered with the watchdog, so that no arm outlives
 // a benchmark that was killed. A process that dies fails the wait for its answer.
 import { fork } from 'node:child_process'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { waitGone } from '../stack/processes.js'
 import { processWatch } from '../stack/watch.js'
@@ -24,8 +25,10 @@ export async function startArm(
   arm: string,
   config: ArmConfig,
   execArgv: string[] = [],
+  /** Another built checkout, whose arm it is. */
+  checkout?: string,
 ): Promise<ArmProcess> {
-  const child = fork(program, {
+  const child = fork(checkout ? join(checkout, 'dist/bench/service.js') : program, {
     execArgv,
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -16,7 +16,7 @@ export interface ArmConfig {
   readonly tenants: readonly string[]
   /** Connections to tenant databases. */
   readonly budget: number
-  /** Further options of the plugin; rivals ignore them. */
+  /** Further options of the plugin, and of a rival that reads them. */
   readonly options?: Readonly<Record<string, unknown>>
 }
 

@@ -1,12 +1,13 @@
 // The arms of one benchmark: each in its process, with a login of its own, all alive at the same time. The pooler is
 // started when its arm is wanted. stop() ends what was started, also after a start that failed half way.
 import { readFileSync } from 'node:fs'
-import { tenantHeader } from './arm.js'
+import { databaseOf, tenantHeader } from './arm.js'
 import { type ArmProcess, startArm } from './arm-process.js'
-import { type Fleet, startFleet } from './fleet.js'
+import { type Fleet, service, startFleet } from './fleet.js'
 import { HttpConnection, type HttpReply } from './http-connection.js'
 import { request } from './load.js'
-import { type Pooler, startPooler } from './pooler.js'
+import { orms, ownPoolOf } from './orms/names.js'
+import { type Pooler, PREPARED_STATEMENTS, startPooler } from './pooler.js'
 import type { Progress } from './progress.js'
 import { type Config, machine } from './report.js'
 
@@ -17,6 +18,8 @@ export interface BenchOptions {
   readonly quick: boolean
   /** Only cases whose name holds this text. */
   readonly only: string
+  /** A built checkout of another commit, whose plugin is one more arm. */
+  readonly against?: string | undefined
   /** Of the tenant that is moved; its bench has a default. */
   readonly megabytes?: number | undefined
   readonly progress: Progress
@@ -41,33 +44,44 @@ export interface StartOptions {
   readonly execArgv?: string[]
 }
 
+/** The plugin of another commit. */
+export const OLD = 'old'
 /** The budget of every arm that has one. */
 export const BUDGET = 50
 /** Clients of the load generator. */
 export const CONNECTIONS = 64
 
 /** Kinds that connect otherwise than the plugin. */
-const rivals = new Set(['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer', 'bare', 'no plugin'])
+const rivals = new Set([
+  ...['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer', 'bare', 'no plugin'],
+  ...orms.map(ownPoolOf),
+  'prisma, a client per tenant',
+])
 /** Kinds that want a token, and make one when they are asked. */
 const wantToken = new Set(['tokens', 'claim checked', 'jwt alone', 'jwt with cache'])
 
 export async function startArms(names: readonly string[], options: BenchOptions): Promise<Arms> {
   const fleet = await startFleet({ tenants: options.tenants, durable: true, progress: options.progress })
+  // Two arms of the plugin log in as the same tenants, whose roles are limited to what one process may have.
+  if (options.against) await unlimited(fleet)
   const running = new Map<string, ArmProcess>()
   let pooler: Pooler | null = null
 
   async function start(name: string, more: StartOptions = {}): Promise<ArmProcess> {
-    const kind = more.kind ?? name
+    const kind = more.kind ?? (name === OLD ? 'ours' : name)
     const budget = more.budget ?? BUDGET
     // The plugin uses the service's own login. An arm with another login of the same kind is distinguished on the server by it.
+    let { options: armOptions } = more
     let login = rivals.has(kind) ? await fleet.loginFor(name) : fleet.ours
     if (kind === 'pgbouncer') {
       pooler = await startPooler(login, fleet.dir, budget)
       if (!pooler) throw new NoPooler()
       login = pooler.login
+      armOptions = { prepare: pooler.prepares }
     }
-    const config = fleet.configFor(login, options.tenants, budget, more.options)
-    const arm = await startArm(name, kind, config, more.execArgv)
+    const config = fleet.configFor(login, options.tenants, budget, armOptions)
+    const old = name === OLD ? options.against : undefined
+    const arm = await startArm(name, kind, config, more.execArgv, old)
     running.set(name, arm)
     if (kind !== 'bare' && kind !== 'no plugin') {
       const [tenant = ''] = config.tenants
@@ -107,7 +121,8 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     config: async () => ({
       ...machine(),
       ...(await versions(fleet)),
-      pgbouncer: pooler ? `${pooler.version}, transaction mode, prepare: false` : 'not used',
+      pgbouncer: pooler ? describe(pooler) : 'not used',
+      ...(options.against ? { [OLD]: options.against } : {}),
       budget: BUDGET,
       tenants: options.tenants,
       rounds: options.rounds,
@@ -117,6 +132,12 @@ export async function startArms(names: readonly string[], options: BenchOptions)
     stop,
   }
 }
+
+const unlimited = ({ superuser, tenants }: Fleet): Promise<unknown> =>
+  superuser.unsafe(tenants.map(tenant => `alter role ${databaseOf(tenant, service)} connection limit -1`).join(';'))
+
+const describe = ({ version, prepares }: Pooler): string =>
+  `${version}, transaction mode, prepare: ${prepares}${prepares ? `, max_prepared_statements ${PREPARED_STATEMENTS}` : ''}`
 
 /** An arm that is fast because it does something else is no rival. */
 async function refuseWrongAnswer(arm: ArmProcess, tenant: string, token: string | undefined): Promise<void> {

@@ -108,7 +108,8 @@ export async function startFleet({ tenants: count, durable, progress, options }:
 
 /** Through the plugin, four at a time, so that names, rights and marks are what they are in a service. */
 async function createTenants(config: ArmConfig, progress: Progress): Promise<void> {
-  const app = Fastify()
+  // Its template is made in the start, which takes as long as a busy machine needs.
+  const app = Fastify({ pluginTimeout: 0 })
   const waiting = [...config.tenants]
   progress.begin('making tenants', waiting.length)
   try {

@@ -2,7 +2,8 @@
 import { huntCommand } from './hunt-command.js'
 import { huntLeaks } from './leak-hunt/run.js'
 
-const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--drizzle|--kysely|--pg] [--json]
+const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restarts N] [--json]
+         [--drizzle|--kysely|--pg|--mikro-orm]
 
   --requests N  requests to send (default 100000)
   --tenants N   tenant databases, each with a secret of its own (default 100)
@@ -10,10 +11,11 @@ const help = `Usage: npm run leak-hunt -- [--requests N] [--tenants N] [--restar
   --drizzle     its handlers use Drizzle
   --kysely      its handlers use Kysely
   --pg          its handlers use the pool in the shape of pg
+  --mikro-orm   its handlers use MikroORM
   --json        ends with one line of JSON
 `
 
-const orms = ['drizzle', 'kysely', 'pg'] as const
+const orms = ['drizzle', 'kysely', 'pg', 'mikro-orm'] as const
 
 const list = (counts: Record<string, number>): string =>
   Object.entries(counts)

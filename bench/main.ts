@@ -1,26 +1,29 @@
 // `npm run bench -- <name>`: reads the options, runs one benchmark, prints its report. Owns the signals: Ctrl-C ends every
 // process and folder of it. Exit code 0 done, 1 failed, 2 usage.
 import { parseArgs } from 'node:util'
+import { bytesOf } from '../operations/copying/byte-sizes.js'
 import { processWatch } from '../stack/watch.js'
 import type { BenchOptions } from './arms.js'
 import { benchAuth } from './cases/auth.js'
 import { benchBurst } from './cases/burst.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
+import { benchConsole } from './cases/console.js'
 import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
 import { benchImport } from './cases/import.js'
 import { benchLookup } from './cases/lookup.js'
 import { benchMove } from './cases/move.js'
 import { benchObserve } from './cases/observe.js'
+import { benchOrm } from './cases/orm.js'
 import { benchProvision } from './cases/provision.js'
 import { benchRequest } from './cases/request.js'
 import { benchSuspension } from './cases/suspension.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import|move [--json]
-         [--rounds N] [--seconds S] [--tenants N] [--megabytes N] [--only TEXT] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import|move|orm|console
+         [--json] [--rounds N] [--seconds S] [--tenants N] [--megabytes N] [--only TEXT] [--against DIR] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
@@ -30,17 +33,20 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   lookup   a tenant found in memory and in Redis against one in the code, heap of the directory, Redis killed under load
   auth     tokens against @fastify/jwt alone, everything audited against nothing, 404 against 403
   suspension  from the admin's call to the last replica's refusal, normally and with NATS and Redis dead
+  orm      each ORM over tenants' clients against one pool of its own, and one PrismaClient against one per tenant
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
-  move     the freeze while a tenant of 1 GB is moved between instances, against a bare parallel copy
+  move     how long writes wait while a tenant of 1 GB is moved between instances, against the freeze and a bare parallel copy
   burst    300 tenants at once, and what existing tenants feel of them
   fleet    creating, listing, reconciling, doctor and migrate with 1000 tenants against 10 and bare loops
   import   50 tenants x 3 services out of one shared server, against pg_dump and psql one by one; memory of the command
+  console  CPU of identity with 20 open consoles against none, memory of one, the list of 10,000 tenants
 
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
   --tenants N   at most so many tenants
-  --megabytes N move: how large the tenant is
+  --megabytes N move: how large the tenant is; also --size, like 200MB or 10GB
   --only TEXT   only cases whose name holds this text
+  --against DIR request and cap: the plugin of another checkout that is built, as one more arm
   --quick       few tenants and two short rounds: shows that it runs, measures nothing
   --json        ends with one line of JSON
 `
@@ -60,12 +66,14 @@ const benches: Readonly<Record<string, Bench>> = {
   observe: { run: benchObserve, rounds: 25, seconds: 1.5, tenants: 10, quickTenants: 5 },
   lookup: { run: benchLookup, rounds: 25, seconds: 1, tenants: 10, quickTenants: 5 },
   auth: { run: benchAuth, rounds: 25, seconds: 1, tenants: 10, quickTenants: 5 },
+  orm: { run: benchOrm, rounds: 25, seconds: 1, tenants: 100, quickTenants: 10 },
   suspension: { run: benchSuspension, rounds: 5, seconds: 10, tenants: 20, quickTenants: 4 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
   provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
   move: { run: benchMove, rounds: 5, seconds: 1, tenants: 1, quickTenants: 1 },
   burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
   import: { run: benchImport, rounds: 3, seconds: 1, tenants: 50, quickTenants: 2 },
+  console: { run: benchConsole, rounds: 5, seconds: 10, tenants: 10, quickTenants: 10 },
   fleet: { run: benchFleet, rounds: 7, seconds: 1, tenants: 1_000, quickTenants: 20 },
 }
 
@@ -85,7 +93,9 @@ function readOptions() {
         seconds: { type: 'string' },
         tenants: { type: 'string' },
         megabytes: { type: 'string' },
+        size: { type: 'string' },
         only: { type: 'string', default: '' },
+        against: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     })
@@ -99,6 +109,13 @@ function above0(name: string, value: string | undefined, otherwise: number): num
   const number = Number(value)
   if (!(number > 0)) usage(`--${name} is \`${value}\`: give a number above 0.`)
   return number
+}
+
+function megabytesOf({ megabytes, size }: { megabytes?: string | undefined; size?: string | undefined }) {
+  if (size === undefined) return megabytes === undefined ? undefined : above0('megabytes', megabytes, 1024)
+  const bytes = bytesOf(size)
+  if (bytes === null) usage(`--size is \`${size}\`: give a size like 200MB.`)
+  return bytes / 2 ** 20
 }
 
 async function main(): Promise<void> {
@@ -121,9 +138,10 @@ async function main(): Promise<void> {
     rounds: Math.ceil(above0('rounds', values.rounds, values.quick ? 2 : bench.rounds)),
     seconds: above0('seconds', values.seconds, values.quick ? 0.4 : bench.seconds),
     tenants: Math.ceil(above0('tenants', values.tenants, values.quick ? bench.quickTenants : bench.tenants)),
-    megabytes: values.megabytes === undefined ? undefined : above0('megabytes', values.megabytes, 1024),
+    megabytes: megabytesOf(values),
     quick: values.quick,
     only: values.only,
+    against: values.against,
     progress,
   })
   progress.end()

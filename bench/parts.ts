@@ -2,7 +2,6 @@
 // built as the plugin builds them, with the same options.
 import type { FastifyInstance } from 'fastify'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
-import { tenantDatabaseName } from '../plugins/distributed-tenant/names.js'
 import type { ClientScope } from '../plugins/distributed-tenant/sql/client.js'
 import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
@@ -18,6 +17,5 @@ export interface Parts {
 export function makeParts(app: FastifyInstance, config: ArmConfig): Parts {
   const tenancy = createTenancy(settle(pluginOptions(config)))
   app.addHook('onClose', () => tenancy.close())
-  const { pools, settings } = tenancy
-  return { tenancy, clientFor: id => pools.clientFor(tenantDatabaseName(id, settings.service)) }
+  return { tenancy, clientFor: tenancy.pools.clientFor }
 }

@@ -1,6 +1,7 @@
 // The process of one arm: builds the one that the parent names, serves it on a free port, answers questions over IPC.
 // Being a process of its own is what makes its CPU and memory measurable. It ends with its parent.
 import type { Arm, ArmConfig, MakeArm, Usage } from './arm.js'
+import { orms, ownPoolOf } from './orms/names.js'
 
 const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   ours: () => import('./ours.js'),
@@ -25,6 +26,14 @@ const arms: Readonly<Record<string, () => Promise<{ make: MakeArm }>>> = {
   'hunted by drizzle': () => import('./leak-hunt/orm-routes.js').then(({ makeByDrizzle: make }) => ({ make })),
   'hunted by kysely': () => import('./leak-hunt/orm-routes.js').then(({ makeByKysely: make }) => ({ make })),
   'hunted by pg': () => import('./leak-hunt/orm-routes.js').then(({ makeByPg: make }) => ({ make })),
+  'hunted by mikro-orm': () => import('./leak-hunt/of-process-routes.js'),
+  ...Object.fromEntries(
+    orms.flatMap(orm => [
+      [orm, () => import('./orms/arms.js').then(({ ofTenants }) => ({ make: ofTenants(orm) }))],
+      [ownPoolOf(orm), () => import('./orms/arms.js').then(({ onOwnPool }) => ({ make: onOwnPool(orm) }))],
+    ]),
+  ),
+  'prisma, a client per tenant': () => import('./orms/prisma-per-tenant.js'),
 }
 
 interface Question {

@@ -30,8 +30,11 @@ export const withGlobalOptions = (command: Command): Command =>
 export async function contextOf(command: Command): Promise<Context> {
   const { config, service, json, quiet } = command.optsWithGlobals<GlobalOptions>()
   const { readTargets } = await import('../operations/targets.js')
+  const { misspeltVariables } = await import('../plugins/distributed-tenant/config/environment.js')
+  const targets = readTargets({ config, service })
+  for (const sentence of quiet ? [] : misspeltVariables()) process.stderr.write(`${sentence}\n`)
   return {
-    targets: readTargets({ config, service }),
+    targets,
     output: createOutput({ json, quiet }),
     showProgress: !json && !quiet,
   }

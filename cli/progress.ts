@@ -3,8 +3,8 @@
 import { sizeOf } from './output.js'
 
 export interface Progress {
-  /** One more is done, or so many. */
-  step(by?: number): void
+  /** One more is done, or so many. @param detail shown behind the counts */
+  step(by?: number, detail?: string): void
   end(): void
 }
 
@@ -22,12 +22,12 @@ export function startProgress(
   let done = 0
   let drawnAt = began
 
-  function draw(now: number): void {
+  function draw(now: number, detail: string): void {
     const seconds = (now - began) / 1000
     const rate = done / Math.max(seconds, 0.001)
     const left = rate > 0 ? Math.ceil((total - done) / rate) : null
     const [count, of, each] = bytes ? [done, total, rate].map(sizeOf) : [done, total, rate.toFixed(1)]
-    const facts = `${count} of ${of}, ${each} a second${left === null ? '' : `, ${timeOf(left)} left`}`
+    const facts = `${count} of ${of}, ${each} a second${left === null ? '' : `, ${timeOf(left)} left`}${detail && `, ${detail}`}`
     drawnAt = now
     if (!out.isTTY) {
       out.write(`${what}: ${facts}\n`)
@@ -39,11 +39,12 @@ export function startProgress(
   }
 
   return {
-    step(by = 1) {
+    step(by = 1, detail = '') {
       done += by
       if (!show) return
       const now = performance.now()
-      if (now - drawnAt >= (out.isTTY ? DRAW_EVERY_MS : LINE_EVERY_MS) || (out.isTTY && done === total)) draw(now)
+      if (now - drawnAt >= (out.isTTY ? DRAW_EVERY_MS : LINE_EVERY_MS) || (out.isTTY && done === total))
+        draw(now, detail)
     },
     end() {
       if (show && out.isTTY) out.write('\r\u001b[K')

@@ -19,6 +19,8 @@ done
 [ ! -s secrets/admin_token.txt ] || mv secrets/admin_token.txt secrets/admin/token.txt
 keep admin/token "$(random)"
 keep service_token "$(random)"
+# Of the console and the operator API: more tokens, with other roles, are added behind a comma.
+keep operator_token "administer:$(random)"
 # One NATS user each. The server's file is made anew every time: the rules may have changed, the passwords have not. sed reads
 # the passwords from their files, as other users of the machine can read the arguments of a process.
 for user in operator identity employee core; do

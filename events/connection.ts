@@ -2,10 +2,11 @@
 // Invariant: until close() there is a connection or an attempt at one; a connection the client gave up is replaced.
 // If the server is down: status() reports it at once, nothing is queued, attempts go on with jitter.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect, type NatsConnection } from 'nats'
+import type { NatsConnection } from 'nats'
 import { pause } from '../timing/pause.js'
 import { type Address, parseAddress } from './address.js'
 import { EventsUnavailable } from './failures.js'
+import { natsLibrary } from './libraries.js'
 import { describe, guardReport, type Report } from './report.js'
 import { inboxOf, isServiceName } from './subjects.js'
 import { serverCheck } from './tls.js'
@@ -37,7 +38,7 @@ export interface EventsConnection {
   secured(): boolean | null
   /** Calls back on every change of status; returns how to stop that. */
   watch(listener: (status: ConnectionStatus) => void): () => void
-  /** The client's live connection, for this folder alone. Throws {@link EventsUnavailable} unless connected. */
+  /** The client's live connection, for this folder alone. Throws {@link EventsUnavailable} unless connected. @internal */
   client(): NatsConnection
   /** Sends what is buffered (at most `deadlineMs`, default 2000) and closes. Safe to call twice. */
   close(deadlineMs?: number): Promise<void>
@@ -113,7 +114,7 @@ export function connectEvents(options: ConnectOptions): EventsConnection {
     let again = false
     for (let attempt = 1; !closing.signal.aborted; attempt++) {
       try {
-        const nc = await connect(clientOptions(address, options, timeout, delay))
+        const nc = await natsLibrary().connect(clientOptions(address, options, timeout, delay))
         if (closing.signal.aborted) return await nc.close()
         await liveThrough(nc, again)
         again = true

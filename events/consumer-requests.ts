@@ -3,10 +3,10 @@
 // ask cannot have messages delivered anywhere but to its own pulls.
 // If identity is down: the service's consumer loop retries; a consumer that exists is read meanwhile.
 // Where NATS has one account for all, a service without an answer makes its consumer by itself, as it may there.
-import { type ConsumerInfo, ErrorCode, type JetStreamManager, type Msg, type NatsConnection, NatsError } from 'nats'
+import type { ConsumerInfo, JetStreamManager, Msg, NatsConnection } from 'nats'
 import type { EventsConnection } from './connection.js'
-import { type DurableOptions, ensureConsumer, findConsumer, isAsWanted } from './durable.js'
-import { EventsUnavailable, isNoResponders } from './failures.js'
+import { type DurableOptions, ensureConsumer, findConsumer, isAsWanted, madeElsewhere } from './durable.js'
+import { EventsUnavailable, hasCode, isNoResponders } from './failures.js'
 import { describe, type Ensured, guardReport, type Report } from './report.js'
 import {
   CONSUMER_REQUESTS,
@@ -27,6 +27,8 @@ interface Answer {
 
 export interface ConsumerRequestsOptions extends Pick<DurableOptions, 'ackWaitMs' | 'maxAckPending'> {
   connection: EventsConnection
+  /** Where consumers are made; `elsewhere`: every request is refused by name. Default `here`. */
+  managed?: 'here' | 'elsewhere' | undefined
   report?: Report
 }
 
@@ -40,6 +42,7 @@ export function answerConsumerRequests(options: ConsumerRequestsOptions): { stop
 
   async function ensure(nc: NatsConnection, service: string): Promise<Answer> {
     const durable = tenantsDurable(service)
+    if (options.managed === 'elsewhere') return { error: madeElsewhere(durable) }
     try {
       const jsm = await nc.jetstreamManager({ timeout: API_TIMEOUT_MS, checkAPI: false })
       const settings = {
@@ -93,6 +96,7 @@ export function answerConsumerRequests(options: ConsumerRequestsOptions): { stop
 /**
  * A service's own consumer, made or corrected by identity when it is missing or has other settings.
  * Throws EventsUnavailable or NatsError; the consumer loop retries.
+ * @internal
  */
 export async function obtainConsumer(
   nc: NatsConnection,
@@ -132,7 +136,6 @@ async function makeByItself(jsm: JetStreamManager, options: DurableOptions) {
   }
 }
 
-const isRefused = (error: unknown): boolean =>
-  error instanceof NatsError && error.code === ErrorCode.PermissionsViolation
+const isRefused = (error: unknown): boolean => hasCode(error, 'PermissionsViolation')
 
-const isTimeout = (error: unknown): boolean => error instanceof NatsError && error.code === ErrorCode.Timeout
+const isTimeout = (error: unknown): boolean => hasCode(error, 'Timeout')

@@ -3,7 +3,7 @@
 // seconds; stop() starts nothing new, finishes running handlers and gives the rest back.
 // If the server is down: the loop waits, reports and retries.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { NatsConnection } from 'nats'
+import type { JetStreamManager, NatsConnection } from 'nats'
 import { backoffMs } from '../timing/backoff.js'
 import { pause } from '../timing/pause.js'
 import { every, guarded } from '../timing/timers.js'
@@ -11,7 +11,7 @@ import type { EventsConnection } from './connection.js'
 import { obtainConsumer } from './consumer-requests.js'
 import type { DeadLetter } from './dead-letters.js'
 import { createDelivery, type Delivery, defaultRetryDelay, type Epoch, type Incoming } from './delivery.js'
-import { type DurableOptions, ensureConsumer } from './durable.js'
+import { checkConsumer, type DurableOptions, ensureConsumer } from './durable.js'
 import { EventsUnavailable } from './failures.js'
 import { createLanes } from './lanes.js'
 import type { Parsed } from './messages.js'
@@ -102,13 +102,20 @@ export function consume<E extends { id: string }>(options: ConsumeOptions<E>): E
       lanes.dropWaiting()
       epoch = { created, gone: false }
     }
-    const { info, action } =
-      options.mayCreateStream === true
-        ? await ensureConsumer(jsm, options)
-        : await obtainConsumer(nc, jsm, options.service, options)
+    const { info, action } = await ensureOwn(nc, jsm)
     if (action !== 'unchanged') report({ type: 'consumer_ensured', durable, action })
     const consumer = nc.jetstream({ timeout: API_TIMEOUT_MS }).consumers.getPullConsumerFor(info)
     return { epoch, consumer }
+  }
+
+  async function ensureOwn(nc: NatsConnection, jsm: JetStreamManager) {
+    if (options.stream?.managed === 'elsewhere') {
+      const checked = await checkConsumer(jsm, options)
+      report({ type: 'settings_differ', of: durable, differences: checked.differences })
+      return checked
+    }
+    if (options.mayCreateStream === true) return ensureConsumer(jsm, options)
+    return obtainConsumer(nc, jsm, options.service, options)
   }
 
   // Returns when the connection was replaced or stop() was called; throws for every other end.

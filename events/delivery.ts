@@ -2,10 +2,11 @@
 // Invariant: nothing is acknowledged before its effect is done or its dead letter is stored. A message of a stream that
 // was since deleted is never answered: the new stream counts from 1 again, and the answer would acknowledge another event.
 
-import { headers as createHeaders, type JsMsg, type NatsConnection } from 'nats'
+import type { JsMsg, NatsConnection } from 'nats'
 import { backoffMs } from '../timing/backoff.js'
 import { DeadEvent, type DeadLetter } from './dead-letters.js'
 import { headerRecord } from './headers.js'
+import { natsLibrary } from './libraries.js'
 import type { Parsed } from './messages.js'
 import { describe, type Report } from './report.js'
 import { deadSubject } from './subjects.js'
@@ -53,6 +54,7 @@ export interface Delivery {
 export const defaultRetryDelay = (deliveryCount: number): number =>
   backoffMs({ firstMs: 1_000, longestMs: 30_000 }, deliveryCount - 1)
 
+/** @internal */
 export function createDelivery<E extends { id: string }>(
   rules: DeliveryRules<E>,
   nc: NatsConnection,
@@ -143,7 +145,7 @@ function parseSafely<E extends { id: string }>(
 }
 
 function deadHeaders(message: JsMsg, reason: string) {
-  const copy = createHeaders()
+  const copy = natsLibrary().headers()
   for (const [name, value] of Object.entries(headerRecord(message.headers))) {
     // Nats-* are instructions to the server (dedupe, expectations), not part of the event.
     if (!name.toLowerCase().startsWith('nats-')) copy.set(name, value)

@@ -1,6 +1,7 @@
 // The two failures of a call to the stream: temporary (retry) and permanent (a retry is no use).
 // Invariant: a failure of unknown kind counts as temporary, because the outbox may retry but must not lose.
-import { ErrorCode, NatsError } from 'nats'
+import type { NatsError } from 'nats'
+import { natsLibrary } from './libraries.js'
 import { describe } from './report.js'
 
 /** Not connected, timed out, no responder, the server lacks a resource: retry later. */
@@ -15,31 +16,48 @@ export class EventRejected extends Error {
   readonly code = 'EVENT_REJECTED'
 }
 
-const FINAL_CODES: readonly string[] = [
-  ErrorCode.MaxPayloadExceeded,
-  ErrorCode.PermissionsViolation,
-  ErrorCode.BadSubject,
-  ErrorCode.BadHeader,
-  ErrorCode.BadPayload,
-  ErrorCode.InvalidPayload,
+/** Named here, as the types of `nats` do not compile everywhere. */
+type Code =
+  | 'MaxPayloadExceeded'
+  | 'PermissionsViolation'
+  | 'BadSubject'
+  | 'BadHeader'
+  | 'BadPayload'
+  | 'InvalidPayload'
+  | 'NoResponders'
+  | 'Timeout'
+
+const FINAL_CODES: readonly Code[] = [
+  'MaxPayloadExceeded',
+  'PermissionsViolation',
+  'BadSubject',
+  'BadHeader',
+  'BadPayload',
+  'InvalidPayload',
 ]
+
+const isOfClient = (error: unknown): error is NatsError => error instanceof natsLibrary().NatsError
+
+/** Whether it is an error of the client with this code. @internal */
+export const hasCode = (error: unknown, code: Code): boolean =>
+  isOfClient(error) && error.code === natsLibrary().ErrorCode[code]
 
 /** JetStream's own error number (10059 and so on); undefined for other errors. */
 export function apiErrorCode(error: unknown): number | undefined {
-  return error instanceof NatsError ? error.api_error?.err_code : undefined
+  return isOfClient(error) ? error.api_error?.err_code : undefined
 }
 
 export function isNoResponders(error: unknown): boolean {
-  return error instanceof NatsError && error.code === ErrorCode.NoResponders && error.api_error === undefined
+  return hasCode(error, 'NoResponders') && (error as NatsError).api_error === undefined
 }
 
 /** Classes an error of the client; the original stays as `cause`. */
 export function classify(error: unknown, what: string): EventsUnavailable | EventRejected {
   if (error instanceof EventsUnavailable || error instanceof EventRejected) return error
   const message = `${what}: ${describe(error)}`
-  if (error instanceof NatsError) {
+  if (isOfClient(error)) {
     const api = error.api_error
-    const final = api === undefined ? FINAL_CODES.includes(error.code) : api.code >= 400 && api.code < 500
+    const final = api === undefined ? FINAL_CODES.some(code => hasCode(error, code)) : api.code >= 400 && api.code < 500
     if (final) return new EventRejected(message, { cause: error })
   }
   return new EventsUnavailable(message, { cause: error })

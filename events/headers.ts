@@ -1,6 +1,7 @@
 // A message's headers: CloudEvents and trace context out, a plain record in. Headers are optional everywhere:
 // a bare publish has none, and nothing may depend on them.
-import { headers as createHeaders, type MsgHdrs } from 'nats'
+import type { MsgHdrs } from 'nats'
+import { natsLibrary } from './libraries.js'
 
 const CE = 'ce-'
 
@@ -17,9 +18,9 @@ export interface HeaderFields {
   readonly extra?: Readonly<Record<string, string>>
 }
 
-/** CloudEvents 1.0 in binary mode; `extra` (traceparent, tracestate) is added and cannot override these. */
+/** CloudEvents 1.0 in binary mode; `extra` (traceparent, tracestate) is added and cannot override these. @internal */
 export function eventHeaders({ subject, messageId, source, time, extra }: HeaderFields): MsgHdrs {
-  const all = createHeaders()
+  const all = natsLibrary().headers()
   for (const [name, value] of Object.entries(extra ?? {})) all.set(name, value)
   all.set('content-type', 'application/json')
   all.set(`${CE}specversion`, '1.0')
@@ -38,7 +39,7 @@ export function isNewerSchema(headers: Readonly<Record<string, string>>): boolea
   return said !== undefined && said !== DATA_SCHEMA
 }
 
-/** First value of each header; empty when there are none. */
+/** First value of each header; empty when there are none. @internal */
 export function headerRecord(found: MsgHdrs | undefined): Record<string, string> {
   const record: Record<string, string> = {}
   if (found !== undefined) for (const name of found.keys()) record[name] = found.get(name)

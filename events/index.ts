@@ -10,7 +10,9 @@ export { answerConsumerRequests } from './consumer-requests.js'
 export { DeadEvent, type DeadLetter } from './dead-letters.js'
 export { type JsonObject, type JsonValue, jsonFlaw } from './decode.js'
 export type { Incoming } from './delivery.js'
+export { ACK_WAIT_MS } from './durable.js'
 export { EventRejected, EventsUnavailable } from './failures.js'
+export { askServers, inspectStream, type NatsServerFacts, type StreamInspection } from './inspection.js'
 export { type ConsumerLag, readConsumerLag } from './lag.js'
 export {
   type ChangedEvent,
@@ -32,8 +34,8 @@ export {
 } from './publisher.js'
 export type { EventsReport, Report } from './report.js'
 export { LifecycleBody, StatusBody } from './schemas.js'
-export type { StreamOptions, StreamState } from './stream.js'
-export { ensureTenantStream, readStreamState } from './stream.js'
+export type { EnsuredStream, StreamOptions, StreamState } from './stream.js'
+export { ensureTenantStream, readMissing, readStreamState } from './stream.js'
 export {
   deadSubject,
   LIFECYCLE_FILTER,

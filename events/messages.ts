@@ -13,7 +13,7 @@ interface LifecycleFields {
   readonly domain?: string | null
   readonly is_active?: boolean
   readonly settings?: JsonObject
-  /** Tells one tenant of this id from an earlier or later one. */
+  /** Distinguishes one tenant of this id from an earlier or later one. */
   readonly incarnation?: string
   readonly actor?: string
 }

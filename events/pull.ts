@@ -4,6 +4,7 @@
 import type { Consumer, JsMsg } from 'nats'
 import type { EventsConnection } from './connection.js'
 
+/** @internal */
 export interface PullOptions {
   readonly connection: EventsConnection
   readonly consumer: Consumer
@@ -17,7 +18,7 @@ export interface PullOptions {
 const HEARTBEAT_MS = 1000
 const EXPIRES_MS = 10_000
 
-/** Resolves with the number of missed heartbeats: 0 unless it stalled. Throws NatsError when consumer or stream is gone. */
+/** Resolves with the number of missed heartbeats: 0 unless it stalled. Throws NatsError when consumer or stream is gone. @internal */
 export async function pull({ connection, consumer, max, signal, accept }: PullOptions): Promise<number> {
   if (signal.aborted) return 0
   const batch = await consumer.fetch({ max_messages: max, expires: EXPIRES_MS, idle_heartbeat: HEARTBEAT_MS })

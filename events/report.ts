@@ -21,6 +21,10 @@ export type EventsReport =
   | { readonly type: 'server_error'; readonly error: string }
   // stream and consumer
   | { readonly type: 'stream_ensured'; readonly action: Ensured; readonly created: string; readonly lastSeq: number }
+  /** The stream has fewer replicas than it should have. */
+  | { readonly type: 'fewer_replicas'; readonly reason: string }
+  /** Stream or consumer, managed elsewhere, as compared with ours; none: as they should be. */
+  | { readonly type: 'settings_differ'; readonly of: string; readonly differences: readonly string[] }
   | { readonly type: 'consumer_ensured'; readonly durable: string; readonly action: Ensured | 'recreated' }
   /** Identity could not make a service's consumer; the service retries. */
   | { readonly type: 'consumer_request_failed'; readonly durable: string; readonly error: string }

@@ -1,9 +1,11 @@
 // A schema compiled for input. Invariant: no pattern and no format meets a string that is longer than its schema allows,
 // neither when a value is checked nor when its errors are listed. Depends on nothing outside the process.
 import type { Static, TSchema } from 'typebox'
-import { Compile } from 'typebox/schema'
+import type { Compile } from 'typebox/schema'
+import { schemaLibrary } from './libraries.js'
 
-type Flaws = ReturnType<ReturnType<typeof Compile>['Errors']>[1]
+type Compiled = ReturnType<typeof Compile>
+type Flaws = ReturnType<Compiled['Errors']>[1]
 
 export interface Validator<Schema extends TSchema = TSchema> {
   Check(value: unknown): value is Static<Schema>
@@ -13,11 +15,17 @@ export interface Validator<Schema extends TSchema = TSchema> {
 
 /** TypeBox checks a length before a pattern, and lists the errors of every keyword, whatever came before. */
 export function compileValidator<Schema extends TSchema>(schema: Schema): Validator<Schema> {
-  const whole = Compile(schema as TSchema)
-  const bounds = Compile(withoutPatterns(schema as TSchema))
+  let compiled: { whole: Compiled; bounds: Compiled } | undefined
+  /** At the first use, which most processes have for few of their schemas. */
+  const compile = () => {
+    const { Compile } = schemaLibrary()
+    compiled ??= { whole: Compile(schema as TSchema), bounds: Compile(withoutPatterns(schema as TSchema)) }
+    return compiled
+  }
   return {
-    Check: (value): value is Static<Schema> => whole.Check(value),
+    Check: (value): value is Static<Schema> => compile().whole.Check(value),
     Errors(value) {
+      const { whole, bounds } = compile()
       const [, beyond] = bounds.Errors(value)
       return beyond.length > 0 ? beyond : whole.Errors(value)[1]
     },

@@ -15,8 +15,8 @@ export interface Deed {
 
 const WRITE_MS = 10_000
 
-/** The user and machine that run it. */
-function operator(): string {
+/** The user and machine that run the command. */
+export function operatorName(): string {
   try {
     return `${userInfo().username}@${hostname()}`
   } catch {
@@ -42,7 +42,7 @@ export async function underAudit<T>(
       chain.advance(rows)
     }
   }
-  const actor = operator()
+  const actor = operatorName()
   let detailSoFar: Record<string, unknown> = { command, ...detail }
   const deed = (result: string): AuditRecord => ({
     kind: 'admin',

@@ -1,5 +1,6 @@
 // Opens the tenancy of each service that the command works on. Invariant: all are closed when the work is
 // done or has failed.
+import { isWithoutTls } from '../plugins/distributed-tenant/connections/failures.js'
 import type { OperatorTenancy } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 
@@ -28,6 +29,8 @@ export async function withServices<T>(
 
 /** The clients of a service do not learn which of several does not answer; its operator does. */
 async function namingWho(error: unknown, services: readonly OpenService[], { from }: Targets): Promise<unknown> {
+  // Its cure stands in the cause; the server is there.
+  if (error instanceof Error && isWithoutTls(error.cause)) return error
   if (!(error instanceof Error) || (error as { code?: unknown }).code !== 'CENTRAL_DATABASE_UNAVAILABLE') return error
   const asked = await fromEach(services, ({ tenancy }) =>
     tenancy.transfer.central`select 1`.then(

@@ -11,13 +11,18 @@ export const PATIENCE_MS = 30_000
 
 export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken }: Targets): OperatorTenancy {
   const { name, database, migrations, instances, roleSecret } = target
+  // Its folders are one service's, which the target has; others must not get them.
+  const { CENTRAL_MIGRATIONS: _, TENANT_MIGRATIONS: __, ...environment } = readEnvironment()
   return withOperations(
     createTenancy(
       settle(
         {
           service: name,
           database,
-          migrations,
+          migrations: {
+            ...(migrations.central && { central: migrations.central }),
+            ...(migrations.tenant && { tenant: migrations.tenant }),
+          },
           ...(instances && { instances }),
           nats: null,
           redis: null,
@@ -29,7 +34,7 @@ export function openTenancy(target: ServiceTarget, { identityUrl, serviceToken }
           identity: identityUrl && serviceToken ? { url: identityUrl, token: serviceToken } : null,
           ...(roleSecret === null ? {} : { roleSecret }),
         },
-        readEnvironment(),
+        environment,
       ),
     ),
   )

@@ -1,9 +1,11 @@
 // The parts that an operator's work needs of one service's tenancy: for migrations of all tenants, for transfers of their data,
 // for moves between instances. Built from what the tenancy gives, so that a running service loads nothing of `operations/`.
+
+import type { FleetParts } from '../plugins/distributed-tenant/migration-runs/migrate.js'
+import { createPurger } from '../plugins/distributed-tenant/provisioning/purge.js'
 import type { Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { TransferParts } from './copying/parts.js'
-import type { FleetParts } from './migrate/migrate.js'
-import { isUpToDate } from './migrate/up-to-date.js'
+import { haveTemplate, isUpToDate } from './migrate/up-to-date.js'
 import type { MoveParts } from './move/parts.js'
 import { namingInstances } from './move/reach-instance.js'
 
@@ -19,9 +21,16 @@ export interface OperatorTenancy extends Tenancy {
 }
 
 export function withOperations(tenancy: Tenancy): OperatorTenancy {
-  const { settings, pools, schemas, credentials, publish } = tenancy
+  const { settings, pools, instances, schemas, credentials, publish } = tenancy
   const { service, database } = settings
   const central = pools.central.sql
+  // It asks identity for no confirmation: the data of an import is still at its origin.
+  const remover = createPurger({
+    service,
+    instances,
+    confirm: async () => true,
+    report: event => publish({ area: 'purge', event }),
+  })
   const transfer: TransferParts = {
     service,
     central,
@@ -34,7 +43,7 @@ export function withOperations(tenancy: Tenancy): OperatorTenancy {
       withDirectConnection: (name, fn) => pools.withDirectConnection(name, fn, instance),
     }),
     sets: schemas.tenant,
-    removeNow: tenancy.removeNow,
+    removeNow: remover.purge,
     report: event => publish({ area: 'transfer', event }),
   }
   return {
@@ -49,9 +58,9 @@ export function withOperations(tenancy: Tenancy): OperatorTenancy {
       credentials,
     }),
     async isUpToDate() {
-      if (!(await isUpToDate({ service, central, centralSets: schemas.central, template: schemas.template })))
-        return false
-      return tenancy.haveTemplate()
+      const { central: centralSets, template } = schemas
+      if (!(await isUpToDate({ service, central, centralSets, template }))) return false
+      return haveTemplate(instances.all.slice(1), template)
     },
   }
 }

@@ -1,25 +1,30 @@
-// The services that the command works on: from --config, the environment, then the stack of this folder. Passwords and
+// The services that the command works on: from --config, the environment with `.env`, then the stack of this folder. Passwords and
 // tokens are read here and go into connections and headers only.
+import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Environment, readEnvironment, readSecret } from '../plugins/distributed-tenant/config/environment.js'
 import { parseInstances } from '../plugins/distributed-tenant/config/instances.js'
-import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
+import type { DistributedTenantOptions } from '../plugins/distributed-tenant/config/options.js'
 import { parseServiceName } from '../plugins/distributed-tenant/names.js'
 import { NoText, readTextFile } from '../plugins/distributed-tenant/text-file.js'
+import { readEnvFile } from './env-file.js'
 import { UsageError } from './outcome.js'
 
 export interface ServiceTarget {
   readonly name: string
   readonly url: string | null
-  readonly database: Partial<DatabaseOptions>
-  readonly migrations: { readonly central?: string; readonly tenant?: string }
+  readonly database: NonNullable<DistributedTenantOptions['database']>
+  /** The folders of its migrations; null: not known here. */
+  readonly migrations: { readonly central: string | null; readonly tenant: string | null }
   /** Its other instances; null: as the environment says. */
   readonly instances: Readonly<Record<string, { host: string; port?: number }>> | null
   /** With the service's own NATS user, where it has one. */
   readonly nats: string | null
   /** What the passwords of its tenants' roles derive from. */
   readonly roleSecret: string | null
+  /** Whether they can be derived here as the service does: from its secret, or outside of production from its password. */
+  readonly hasRoleKeys: boolean
 }
 
 export interface Targets {
@@ -38,7 +43,8 @@ interface ConfigFile {
     string,
     {
       readonly url?: string
-      readonly database?: { host?: string; port?: number; user?: string; password?: string; name?: string }
+      /** Host and port may be several, separated by commas. */
+      readonly database?: { host?: string; port?: number | string; user?: string; password?: string; name?: string }
       readonly migrations?: { central?: string; tenant?: string }
       /** Like DB_INSTANCES: `b=db2.internal:5432,c=db3.internal`. */
       readonly instances?: string
@@ -53,14 +59,21 @@ interface ConfigFile {
   readonly redis?: { url?: string }
 }
 
+/** The administrator of the instances, as `init` has it: for slots and subscriptions of moves; null where none is given. */
+export function administratorLogin(): { readonly user: string; readonly password: string | undefined } | null {
+  const password = readSecret('INIT_PASSWORD')
+  const user = process.env.INIT_SUPERUSER
+  return password === undefined && !user ? null : { user: user || 'postgres', password }
+}
+
 const STACK_FILE = '.stack/stack.json'
 
 /** @throws UsageError when none of the three has the services */
 export function readTargets(options: { config?: string | undefined; service?: string | undefined }): Targets {
-  const found = options.config ? fromFile(options.config) : (fromEnvironment() ?? fromStack())
+  const found = options.config ? fromFile(options.config) : (fromEnvironment(readEnvFile(process.env)) ?? fromStack())
   if (!found) {
     throw new UsageError(
-      `No services are configured: pass --config, set SERVICE_NAME and DB_* (or <SERVICE>_DB_HOST for each), or start the stack (${STACK_FILE}).`,
+      `No services are configured: pass --config, set SERVICE_NAME and DB_* (or <SERVICE>_DB_HOST for each) in the environment or .env, or start the stack (${STACK_FILE}).`,
     )
   }
   if (!options.service) return found
@@ -98,7 +111,7 @@ function fromFile(path: string): Targets {
         migrations: withDefaults(name, relativeTo(path, migrations)),
         instances: instances ? parseInstances(instances) : {},
         nats: file.nats?.services?.[name] ?? null,
-        roleSecret: tenantRoleSecret ?? file.tenantRoleSecret ?? null,
+        ...roleKeysOf(tenantRoleSecret ?? file.tenantRoleSecret),
       }
     },
   )
@@ -112,7 +125,7 @@ function fromFile(path: string): Targets {
   }
 }
 
-function fromEnvironment(): Targets | null {
+function fromEnvironment(withFile: boolean): Targets | null {
   const environment = readEnvironment()
   const names = environment.REQUIRED_SERVICES.split(',').filter(name => process.env[`${name.toUpperCase()}_DB_HOST`])
   const services =
@@ -128,7 +141,7 @@ function fromEnvironment(): Targets | null {
     adminToken: firstOf(environment.ADMIN_TOKEN),
     serviceToken: firstOf(environment.SERVICE_TOKEN),
     redis: environment.REDIS_URL || null,
-    from: 'the environment',
+    from: withFile ? 'the environment and .env' : 'the environment',
   }
 }
 
@@ -143,17 +156,22 @@ function fromPrefix(name: string, environment: Environment): ServiceTarget {
     url: own('URL') ?? null,
     database: {
       host: own('DB_HOST') as string,
-      ...(port ? { port: Number(port) } : {}),
+      ...(port ? { port } : {}),
       database: own('DB_DATABASE') ?? `${name}_central`,
       user: own('DB_USERNAME') ?? `${name}_service`,
       ...(password === undefined ? {} : { password }),
     },
-    migrations: withDefaults(name, {}),
+    migrations: withDefaults(name, { central: own('CENTRAL_MIGRATIONS'), tenant: own('TENANT_MIGRATIONS') }),
     instances: instances ? parseInstances(instances) : {},
     nats: readSecret(`${name.toUpperCase()}_NATS_URL`) ?? null,
-    roleSecret: readSecret(`${name.toUpperCase()}_TENANT_ROLE_SECRET`) ?? environment.TENANT_ROLE_SECRET ?? null,
+    ...roleKeysOf(readSecret(`${name.toUpperCase()}_TENANT_ROLE_SECRET`) ?? environment.TENANT_ROLE_SECRET),
   }
 }
+
+const roleKeysOf = (secret: string | undefined): Pick<ServiceTarget, 'roleSecret' | 'hasRoleKeys'> => ({
+  roleSecret: secret ?? null,
+  hasRoleKeys: secret !== undefined,
+})
 
 /** Several are separated by commas while they are changed; the first is the new one. */
 const firstOf = (tokens: string | undefined): string | null => tokens?.split(',')[0] ?? null
@@ -162,16 +180,22 @@ const firstOf = (tokens: string | undefined): string | null => tokens?.split(','
 function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
   const name = parseServiceName(serviceName)
   const nats = process.env.NATS_URL || process.env.NATS_URL_FILE ? environment.NATS_URL : null
-  const roleSecret = environment.TENANT_ROLE_SECRET ?? null
-  return { name, url: null, database: {}, migrations: withDefaults(name, {}), instances: null, nats, roleSecret }
+  const { roleSecret } = roleKeysOf(environment.TENANT_ROLE_SECRET)
+  const hasRoleKeys =
+    roleSecret !== null || (environment.NODE_ENV !== 'production' && environment.DB_PASSWORD !== undefined)
+  const { CENTRAL_MIGRATIONS: central, TENANT_MIGRATIONS: tenant } = environment
+  const migrations = withDefaults(name, { central, tenant })
+  return { name, url: null, database: {}, migrations, instances: null, nats, roleSecret, hasRoleKeys }
 }
 
-function relativeTo(path: string, migrations: { central?: string; tenant?: string }): ServiceTarget['migrations'] {
+interface Folders {
+  readonly central?: string | undefined
+  readonly tenant?: string | undefined
+}
+
+function relativeTo(path: string, { central, tenant }: Folders): Folders {
   const folder = dirname(resolve(path))
-  return {
-    ...(migrations.central ? { central: resolve(folder, migrations.central) } : {}),
-    ...(migrations.tenant ? { tenant: resolve(folder, migrations.tenant) } : {}),
-  }
+  return { central: central && resolve(folder, central), tenant: tenant && resolve(folder, tenant) }
 }
 
 const shipped: Readonly<Record<string, readonly ('central' | 'tenant')[]>> = {
@@ -180,13 +204,12 @@ const shipped: Readonly<Record<string, readonly ('central' | 'tenant')[]>> = {
   core: ['tenant'],
 }
 
-/** The three services of this package bring their migrations along. */
-function withDefaults(name: string, given: ServiceTarget['migrations']): ServiceTarget['migrations'] {
-  const own = Object.fromEntries(
-    (shipped[name] ?? []).map(kind => [
-      kind,
-      fileURLToPath(new URL(`../services/${name}/migrations/${kind}/`, import.meta.url)),
-    ]),
-  )
-  return { ...own, ...given }
+/** The three services of the repository and of its image bring their migrations along; the package is without them. */
+function withDefaults(name: string, given: Folders): ServiceTarget['migrations'] {
+  const own = (kind: 'central' | 'tenant'): string | null => {
+    if (!shipped[name]?.includes(kind)) return null
+    const folder = fileURLToPath(new URL(`../services/${name}/migrations/${kind}/`, import.meta.url))
+    return existsSync(folder) ? folder : null
+  }
+  return { central: given.central || own('central'), tenant: given.tenant || own('tenant') }
 }

@@ -1,9 +1,12 @@
 // The description of a service's HTTP interface: the page at /api/docs and the document at /api/docs/json.
 // Routes without a tag stay out of it. A tenant route is found by its `config.tenant`; nothing else has to be repeated.
-import swagger, { type SwaggerTransform } from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
+import type { SwaggerTransform } from '@fastify/swagger'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
+import { requirePeer } from './distributed-tenant/index.js'
+
+const swagger = requirePeer<typeof import('@fastify/swagger')>('@fastify/swagger')
+const swaggerUi = requirePeer<typeof import('@fastify/swagger-ui')>('@fastify/swagger-ui')
 
 export interface OpenapiOptions {
   title: string
@@ -30,6 +33,7 @@ async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Pro
           },
           admin: { type: 'http', scheme: 'bearer', description: 'The operator’s token (ADMIN_TOKEN).' },
           service: { type: 'http', scheme: 'bearer', description: 'Another service’s token (SERVICE_TOKEN).' },
+          operator: { type: 'http', scheme: 'bearer', description: 'A token of the operator API (OPERATOR_TOKEN).' },
           metrics: { type: 'http', scheme: 'bearer', description: 'The token of `/metrics` (METRICS_TOKEN).' },
         },
       },

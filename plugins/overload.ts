@@ -3,7 +3,7 @@
 // descriptor (`process.memoryUsage()` reads a file and throws where none is free), and one that fails refuses no request.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../timing/timers.js'

@@ -89,10 +89,19 @@ function remoteKeys(app: FastifyInstance, environment: Environment, required: bo
     onChange: error =>
       error === undefined
         ? app.log.info('the keys that verify tokens can be read again')
-        : app.log.warn({ err: error }, 'the keys that verify tokens cannot be read; known ones stay valid for a day'),
+        : app.log.warn(
+            { reason: reasonOf(error) },
+            'the keys that verify tokens cannot be read; known ones stay valid for a day',
+          ),
   })
   // Never rejects; a service starts without its issuer. Not awaited: the issuer may be waiting for this service.
   if (url) app.addHook('onReady', async () => void keys.refresh())
   app.addHook('onClose', async () => keys.close())
   return keys
+}
+
+/** `fetch failed` alone says nothing; its cause names the address. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error
+  return cause instanceof Error ? `${message}: ${cause.message}` : message
 }

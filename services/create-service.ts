@@ -9,6 +9,7 @@ import Fastify, {
   type FastifyServerOptions,
   type RawServerDefault,
 } from 'fastify'
+import type { Redis } from 'ioredis'
 import audit from '../plugins/audit/index.js'
 import {
   type DistributedTenantOptions,
@@ -18,17 +19,18 @@ import {
   readEnvironment,
 } from '../plugins/distributed-tenant/index.js'
 import drain from '../plugins/drain.js'
+import errors, { answer } from '../plugins/errors/index.js'
 import health from '../plugins/health/index.js'
 import limits, { tenantLimit } from '../plugins/limits/index.js'
 import metrics from '../plugins/metrics/index.js'
 import openapi from '../plugins/openapi.js'
+import operator, { operatorOf } from '../plugins/operator/index.js'
 import overload from '../plugins/overload.js'
 import type { KeySet } from '../plugins/tokens/index.js'
 import tracing from '../plugins/tracing/index.js'
 import { identifyUsers, rateLimits, readersOfDetail } from './access.js'
 import { type Bearers, isOperator } from './http/admin.js'
 import { connectionLimit, limitConnections } from './http/connections.js'
-import { answer, answerErrors } from './http/errors.js'
 import { protectAnswers } from './http/hygiene.js'
 import { compileRequest, registerFormats } from './http/validation.js'
 import redis from './redis.js'
@@ -94,7 +96,7 @@ export async function createService(
     return503OnClosing: false,
     pluginTimeout: PLUGIN_TIMEOUT,
     routerOptions: { maxParamLength: 1000 },
-    frameworkErrors: (error, request, reply) => void answer(error, request, reply),
+    frameworkErrors: (error, request, reply) => void answer(error, request, reply, '/api/docs'),
   })
   limitConnections(app, maxConnections ?? connectionLimit(environment))
   try {
@@ -115,7 +117,7 @@ async function compose(
   // TypeBox refuses values that a schema does not allow; Fastify's default would drop or convert them.
   app.setValidatorCompiler(compileRequest)
   acceptCurl(app)
-  answerErrors(app)
+  await app.register(errors, { documentation: '/api/docs' })
   await protectAnswers(app)
   // First, so that an overloaded process refuses before it looks a tenant up.
   await app.register(overload)
@@ -127,7 +129,7 @@ async function compose(
     const ca = readAuthorities('REDIS_CA_FILE', tenancy.redisCaFile ?? environment.REDIS_CA_FILE, cache)
     await app.register(redis, { url: cache, ca, connectionName: `${name}-service` })
   }
-  const client = typeof cache === 'string' ? app.redis : cache
+  const client = typeof cache === 'string' ? app.redis : (cache as Redis | null)
   const { perAddress, perTenant } = rateLimits(environment)
   await app.register(limits, { redis: client, perAddress })
   const access = await identifyUsers(app, environment, keys)
@@ -144,7 +146,7 @@ async function compose(
     retentionMonths: environment.AUDIT_RETENTION_MONTHS,
     secret: environment.AUDIT_SECRET,
     stream: environment.AUDIT_STREAM,
-    actor: request => (isOperator(request) ? 'admin' : (request.user?.sub ?? null)),
+    actor: request => operatorOf(request)?.name ?? (isOperator(request) ? 'admin' : (request.user?.sub ?? null)),
   })
   await app.register(openapi, {
     title: `${name}-service`,
@@ -162,6 +164,7 @@ async function compose(
     token: environment.METRICS_TOKEN,
     tenants: environment.METRICS_TENANTS?.split(',') ?? [],
   })
+  await app.register(operator, { tokens: environment.OPERATOR_TOKEN })
   await app.register(routes)
 }
 

@@ -24,7 +24,7 @@ export interface RedisPluginOptions {
 }
 
 async function redisPlugin(app: FastifyInstance, options: RedisPluginOptions): Promise<void> {
-  const client = connectRedis(options.url, options.connectionName, options.ca)
+  const client = connectRedis(options.url, options.connectionName, options.ca) as Redis
   watch(client, app)
   app.addHook('onClose', async () => client.disconnect())
   if (await becomesReady(client, options.patience ?? 500)) {

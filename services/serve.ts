@@ -2,13 +2,14 @@
 // A configuration error is one line with the variable and the cure; every exit has its reason in the log.
 import { hostname } from 'node:os'
 import closeWithGrace from 'close-with-grace'
-import type { FastifyInstance, FastifyRequest, FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import {
   ConfigurationInvalid,
   type Environment,
   parseServiceName,
   readEnvironment,
 } from '../plugins/distributed-tenant/index.js'
+import { logFormat } from '../plugins/errors/index.js'
 import { every } from '../timing/timers.js'
 import type { ServerLimits, ServiceOptions } from './create-service.js'
 
@@ -21,10 +22,10 @@ export interface ProcessOptions {
 /** Seconds of notice by default where a load balancer has to notice the shutdown. */
 const PRODUCTION_NOTICE = 2
 /** From the signal: the time for accepted requests; connections still open then are cut. */
-const CUT_AFTER_MS = 6_000
+export const CUT_AFTER_MS = 6_000
 const CUT_EVERY_MS = 50
 /** From the signal: an orchestrator kills after this and more. */
-const CLOSE_DEADLINE_MS = 11_500
+export const CLOSE_DEADLINE_MS = 11_500
 
 const timeouts: ServerLimits = {
   // Longer than the longest `Prefer: wait`.
@@ -101,12 +102,6 @@ function endWithGrace(app: FastifyInstance, noticeMs: number): void {
   })
 }
 
-/** The fields of a log line. */
-export const logFormat = {
-  redact: ['req.headers.authorization', 'req.headers.cookie'],
-  serializers: { err: serializeError, req: serializeRequest },
-}
-
 function loggerOptions(service: string, environment: Environment): NonNullable<FastifyServerOptions['logger']> {
   return {
     level: environment.LOG_LEVEL,
@@ -114,19 +109,4 @@ function loggerOptions(service: string, environment: Environment): NonNullable<F
     ...logFormat,
     ...(process.stdout.isTTY && { transport: { target: 'pino-pretty', options: { translateTime: 'HH:MM:ss' } } }),
   }
-}
-
-const PATH_MAX = 500
-
-/** The path alone, and not all of a long one: people put names and tokens into queries. */
-function serializeRequest({ method, url, ip }: FastifyRequest) {
-  const path = url.split('?', 1)[0] as string
-  return { method, url: path.length > PATH_MAX ? `${path.slice(0, PATH_MAX)}…` : path, remoteAddress: ip }
-}
-
-/** A driver's error also holds its row (`detail`, `parameters`): people's data, not for the log. */
-function serializeError(error: Error & { code?: string; constraint_name?: string }) {
-  const { name, message, code, constraint_name: constraint, stack } = error
-  const cause = error.cause instanceof Error ? error.cause.message : undefined
-  return { type: name, message, code, constraint, cause, stack: stack ?? '' }
 }

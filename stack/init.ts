@@ -2,7 +2,6 @@
 // The only place that knows how that command is called. Passwords go by environment, never by argument.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { ServiceName } from './names.js'
 import type { DatabaseAddress } from './stack-file.js'
 
 export interface Superuser {
@@ -14,7 +13,7 @@ const run = promisify(execFile)
 
 export async function initService(
   program: string,
-  name: ServiceName,
+  name: string,
   database: DatabaseAddress,
   superuser: Superuser,
   env: NodeJS.ProcessEnv,

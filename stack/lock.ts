@@ -43,8 +43,9 @@ function addressOf(checkout: string): string {
 function listen(address: string, answer: Answer): Promise<Lock | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer(socket => {
-      socket.on('error', () => {})
-      createInterface({ input: socket }).once('line', async line => {
+      // One that asks may end before its answer; its interface passes that on.
+      const lines = createInterface({ input: socket.on('error', () => {}) }).on('error', () => {})
+      lines.once('line', async line => {
         socket.end(line === WHO ? String(process.pid) : await answer(line))
       })
     })

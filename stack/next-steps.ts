@@ -2,15 +2,17 @@
 import type { StackInfo } from './stack-file.js'
 
 export function nextSteps(info: StackInfo, fileWritten: string, ownServers: boolean): string {
-  const { identity, employee, core } = info.services
+  const { identity, employee, core, ...own } = info.services
+  const others = Object.entries(own).map(([name, { url }]) => `\n${name.padEnd(10)}${url}`)
   const nats = new URL(info.nats.url)
   const login = JSON.stringify({ verbose: false, user: nats.username, pass: nats.password })
   return `
 identity  ${identity.url}   (API: ${identity.url}/api/docs)
 employee  ${employee.url}
-core      ${core.url}
+core      ${core.url}${others.join('')}
+console   ${identity.url}/console   (any name, token ${info.operatorToken})
 
-Make a tenant and wait until all three services can serve it:
+Make a tenant and wait until all services can serve it:
   curl -XPOST ${identity.url}/api/tenants -H 'authorization: Bearer ${info.adminToken}' -H 'content-type: application/json' \\
     -H 'prefer: wait=10' -d '{"id":"acme","name":"Acme Corporation","domain":"acme.hrms.local","admin":{"email":"ada@acme.example","password":"correct horse battery"}}'
 

@@ -10,6 +10,8 @@ import { processWatch } from './watch.js'
 export interface ServiceOptions {
   name: string
   program: string
+  /** The folder it runs in; default this process's own. */
+  folder?: string | undefined
   port: number
   env: NodeJS.ProcessEnv
   onLine?: ((line: string) => void) | undefined
@@ -39,14 +41,18 @@ interface Life {
   asked: boolean
 }
 
-const readyDeadline = 30_000
+/** A service is ready within two seconds where it has a processor; beside many others on a slow machine it may take a minute. */
+const readyDeadline = 120_000
+/** Its parts have deadlines of their own, which are shorter. */
+const answerDeadline = 10_000
 const stopDeadline = 8000
+const READY = 'ready'
 const linesKept = 40
 
 export const localUrl = (port: number) => `http://127.0.0.1:${port}`
 
 export function createService(options: ServiceOptions): Service {
-  const { name, program, port, env } = options
+  const { name, program, folder, port, env } = options
   const url = localUrl(port)
   const lines: string[] = []
   let life: Life | undefined
@@ -59,6 +65,7 @@ export function createService(options: ServiceOptions): Service {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...env, PORT: String(port) },
+      ...(folder !== undefined && { cwd: folder }),
     })
     const begun: Life = { child: started, asked: false }
     if (started.pid) processWatch().group(started.pid, 'service')
@@ -82,12 +89,16 @@ export function createService(options: ServiceOptions): Service {
 
   async function waitReady(begun: Life, abort: AbortSignal | undefined): Promise<void> {
     const end = performance.now() + readyDeadline
-    while (!(await answersReady(url))) {
+    for (;;) {
+      const answer = await askReady(url)
+      if (answer === READY) return
       abort?.throwIfAborted()
       if (life !== begun) throw new Error(`${name} ended before it was ready. Its last output:\n${tail()}`)
       if (performance.now() > end) {
         const seconds = readyDeadline / 1000
-        throw new Error(`${name} was not ready at ${url} within ${seconds} seconds. Its last output:\n${tail()}`)
+        throw new Error(
+          `${name} was not ready at ${url} within ${seconds} seconds: ${answer}. Its last output:\n${tail()}`,
+        )
       }
       await sleep(25)
     }
@@ -137,15 +148,16 @@ export function createService(options: ServiceOptions): Service {
   }
 }
 
-async function answersReady(url: string): Promise<boolean> {
+/** READY, or what it answered instead. */
+async function askReady(url: string): Promise<string> {
   try {
     const response = await fetch(`${url}/api/health/ready`, {
-      signal: AbortSignal.timeout(2000),
+      signal: AbortSignal.timeout(answerDeadline),
       headers: { connection: 'close' },
     })
-    await response.arrayBuffer()
-    return response.status === 200
-  } catch {
-    return false
+    const body = await response.text()
+    return response.status === 200 ? READY : `it answers ${response.status} ${body}`
+  } catch (error) {
+    return `it does not answer (${(error as Error).message})`
   }
 }

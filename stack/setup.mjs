@@ -1,20 +1,22 @@
 // `npm run setup`: makes a fresh machine ready for npm start and npm test. Runs before node_modules exists, so: plain
 // JavaScript, node's own modules only. Prints each step, is safe to repeat, and ends with the cure when it cannot go on.
 import { spawnSync } from 'node:child_process'
-import { accessSync, chmodSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { accessSync, chmodSync, constants, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const needed = { initdb: 'postgresql', 'nats-server': 'nats-server', 'redis-server': 'redis-server' }
 // For tests: a pooler to stand behind, and certificates that are expired or another server's.
-const useful = { pgbouncer: 'pgbouncer', openssl: 'openssl' }
+// Chromium: the console's tests and screenshots.
+const useful = { pgbouncer: 'pgbouncer', openssl: 'openssl', chromium: 'chromium' }
 const given = ['IDENTITY_DB_HOST', 'EMPLOYEE_DB_HOST', 'CORE_DB_HOST', 'NATS_URL', 'REDIS_URL']
 const policyFile = '/usr/sbin/policy-rc.d'
 
 checkNode()
 provideServers()
-run('Installing the packages of package-lock.json', 'npm', ['ci'])
+installPackages()
 run('Building the test runner with our set of plugins (see .taprc)', 'npx', ['tap', 'build'])
 run('Compiling', 'npm', ['run', 'build', '--silent'])
 say('Ready: `npm start` brings everything up, `npm test` runs the tests.')
@@ -88,6 +90,22 @@ function install(packages) {
 /** The same for the next boot: a package's name is its service's, and these were not here a moment ago. */
 function keepFromBooting(packages) {
   if (find('systemctl')) attempt('systemctl', ['--quiet', 'disable', ...packages], process.env)
+}
+
+/** Minutes on a slow line: skipped while the packages are those of this lock file, for this Node and system. */
+function installPackages() {
+  const lock = readFileSync(join(root, 'package-lock.json'))
+  const wanted = createHash('sha256')
+    .update(lock)
+    .update(`${process.version} ${process.platform} ${process.arch}`)
+    .digest('hex')
+  // `npm ci` begins by removing node_modules, and with it this file: one that is there is of an installation that was finished.
+  const marker = join(root, 'node_modules', '.setup')
+  if (existsSync(marker) && readFileSync(marker, 'utf8') === wanted) {
+    return say('Packages: those of package-lock.json are here. To install them anew: npm ci')
+  }
+  run('Installing the packages of package-lock.json', 'npm', ['ci'])
+  writeFileSync(marker, wanted)
 }
 
 function run(what, command, args) {

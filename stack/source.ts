@@ -3,56 +3,64 @@
 
 import { natsAccounts } from '../events/index.js'
 import type { Superuser } from './init.js'
-import { perService, type ServiceName, serviceNames } from './names.js'
+import { type PerService, perEach, serviceNames } from './names.js'
 import { findServers } from './servers/find.js'
 import type { NatsUser } from './servers/nats.js'
+import type { PostgresServer } from './servers/postgres.js'
 import { type Servers, startServers } from './servers/start.js'
 
 export interface ServerSource {
   /** One sentence for the reader: which servers these are. */
   output: string
-  databases: Record<ServiceName, { host: string; port: number }>
-  superuser: Record<ServiceName, Superuser>
-  nats: { url: string; services: Record<ServiceName, string> }
+  databases: PerService<{ host: string; port: number }>
+  superuser: PerService<Superuser>
+  nats: { url: string; services: PerService<string> }
   redis: { url: string }
-  own: Servers<ServiceName> | undefined
+  own: StackServers | undefined
   stop(): Promise<void>
 }
 
-const hostVariables = perService(name => `${name.toUpperCase()}_DB_HOST`)
+/** One PostgreSQL instance for each of the three services, and for those of the user's own. */
+export type StackServers = Omit<Servers, 'postgres'> & { postgres: PerService<PostgresServer> }
 
-export const serverVariables = [...Object.values(hostVariables), 'NATS_URL', 'REDIS_URL']
+const hostVariable = (name: string): string => `${name.toUpperCase()}_DB_HOST`
 
-/** `more`: NATS users beside the services' own, in the account of the stream. */
+export const serverVariables = [...serviceNames.map(hostVariable), 'NATS_URL', 'REDIS_URL']
+
+/** `more`: NATS users beside the services' own, in the account of the stream. `others`: the names of the user's own services. */
 export async function obtainServers(
   env: NodeJS.ProcessEnv,
   durable: boolean,
   more: readonly NatsUser[] = [],
+  others: readonly string[] = [],
 ): Promise<ServerSource> {
+  const serverVariables = [...[...serviceNames, ...others].map(hostVariable), 'NATS_URL', 'REDIS_URL']
   const set = serverVariables.filter(name => env[name])
-  if (set.length === serverVariables.length) return givenServers(env)
+  if (set.length === serverVariables.length) return givenServers(env, serverVariables, others)
 
   const { version } = findServers().postgres
-  const own = await startServers({
-    services: serviceNames,
-    durable,
-    natsAccounts: natsAccounts(serviceNames),
-    natsUsers: more,
-  })
+  const services: readonly string[] = [...serviceNames, ...others]
+  const natsUsers = natsAccounts(services)
+  const own = (await startServers({ services, durable, natsAccounts: natsUsers, natsUsers: more })) as StackServers
+  const instanceOf = (name: string) => own.postgres[name] as PostgresServer
   const missing = serverVariables.filter(name => !env[name])
   const ignored = set.length > 0 ? ` ${set.join(', ')} not used, because ${missing.join(', ')} is not set.` : ''
   return {
-    output: `Servers started here: ${serviceNames.length} x PostgreSQL ${version}, NATS, Redis, on temporary data.${ignored}`,
-    databases: perService(name => own.postgres[name]),
-    superuser: perService(name => own.postgres[name]),
-    nats: { url: own.nats.url, services: perService(name => own.nats.users[name]?.url as string) },
+    output: `Servers started here: ${services.length} x PostgreSQL ${version}, NATS, Redis, on temporary data.${ignored}`,
+    databases: perEach(others, instanceOf),
+    superuser: perEach(others, instanceOf),
+    nats: { url: own.nats.url, services: perEach(others, name => own.nats.users[name]?.url as string) },
     redis: own.redis,
     own,
     stop: () => own.stop(),
   }
 }
 
-function givenServers(env: NodeJS.ProcessEnv): ServerSource {
+function givenServers(
+  env: NodeJS.ProcessEnv,
+  serverVariables: readonly string[],
+  others: readonly string[],
+): ServerSource {
   const password = env.DB_PASSWORD
   if (!password) {
     throw new Error(
@@ -63,10 +71,10 @@ function givenServers(env: NodeJS.ProcessEnv): ServerSource {
   const superuser = { user: env.DB_USERNAME ?? 'postgres', password }
   return {
     output: 'Servers given by the environment: none is started here.',
-    databases: perService(name => address(env[hostVariables[name]] as string, env.DB_PORT, hostVariables[name])),
-    superuser: perService(() => superuser),
+    databases: perEach(others, name => address(env[hostVariable(name)] as string, env.DB_PORT, hostVariable(name))),
+    superuser: perEach(others, () => superuser),
     // One user for all, as it was given: its rights are its owner's business.
-    nats: { url: env.NATS_URL as string, services: perService(() => env.NATS_URL as string) },
+    nats: { url: env.NATS_URL as string, services: perEach(others, () => env.NATS_URL as string) },
     redis: { url: env.REDIS_URL as string },
     own: undefined,
     async stop() {},

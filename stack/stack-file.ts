@@ -2,7 +2,7 @@
 // readable by its owner only, and goes when the stack goes; the watchdog removes it when the launcher cannot.
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ServiceName } from './names.js'
+import type { PerService } from './names.js'
 import { processWatch } from './watch.js'
 
 export interface DatabaseAddress {
@@ -14,13 +14,15 @@ export interface DatabaseAddress {
 }
 
 export interface StackInfo {
-  services: Record<ServiceName, { url: string; database: DatabaseAddress }>
+  services: PerService<{ url: string; database: DatabaseAddress; migrations?: { tenant: string } }>
   /** `url` is the operator's, who may ask for tenants and nothing else. */
-  nats: { url: string; services: Record<ServiceName, string> }
+  nats: { url: string; services: PerService<string> }
   redis: { url: string }
   adminToken: string
   /** The services' shared secrets: the operator's command works with the same. */
   serviceToken: string
+  /** Signs an operator in at the console, and calls the operator API. */
+  operatorToken: string
   tenantRoleSecret: string
 }
 

@@ -51,6 +51,14 @@ t.test('a failure is reported once, at its place, with its diagnostics and the o
       ...
     1..2
 not ok 1 - one # time=3ms
+  ---
+  at:
+    fileName: test/a.test.ts
+    lineNumber: 1
+    columnNumber: 1
+  source: |
+    t.test('one')
+  ...
 1..1`,
     'ended by exit code 1',
   )

@@ -66,12 +66,17 @@ export class FileResult {
       this.#follow(child)
     })
     parser.on('assert', result => {
-      const explained = before >= 0 && this.failures.length > before && !result.diag
+      const explained = before >= 0 && this.failures.length > before && !hasReason(result)
       before = -1
       if (!result.ok && !result.skip && !result.todo && !explained) this.failures.push(describe(this.name, result))
     })
     parser.on('extra', (text: string) => this.extra.push(...text.trimEnd().split('\n')))
   }
+}
+
+/** A test that failed because of one inside it has its place alone. */
+function hasReason({ diag }: Result): boolean {
+  return Object.keys(diag ?? {}).some(key => !['at', 'source', 'stack'].includes(key))
 }
 
 function describe(file: string, { fullname, diag }: Result): string {

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-const product = ['timing', 'events', 'plugins', 'orms', 'services', 'operations', 'cli'] as const
-const beside = ['stack', 'bench', 'examples', 'test'] as const
+const product = ['timing', 'events', 'plugins', 'orms', 'services', 'operations', 'testing', 'cli'] as const
+const beside = ['stack', 'bench', 'examples', 'templates', 'test'] as const
 
 /** The folders that a top folder may import, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
@@ -15,6 +15,7 @@ const below: Record<(typeof product)[number], readonly string[]> = {
   orms: ['plugins'],
   services: ['timing', 'events', 'plugins'],
   operations: ['events', 'plugins'],
+  testing: ['plugins', 'operations'],
   cli: ['events', 'plugins', 'operations'],
 }
 
@@ -23,13 +24,16 @@ const plugin = 'plugins/distributed-tenant/'
 /** The plugin from top to bottom, folders with a slash: a file may import from its own line and the lines below. */
 const floors: readonly (readonly string[])[] = [
   ['index'],
+  ['operator-access'],
   ['tenants'],
+  ['tenant-hooks'],
   ['tenancy'],
   ['monitoring/'],
   ['assembly/'],
   ['reconciliation/'],
   ['request/'],
   ['provisioning/'],
+  ['migration-runs/'],
   ['instances/'],
   ['sql/'],
   ['directory/'],
@@ -43,6 +47,7 @@ const floors: readonly (readonly string[])[] = [
   ['diagnostics/'],
   ['api'],
   ['advisory-locks'],
+  ['optional-peer'],
   ['types', 'errors', 'names', 'text-file'],
 ]
 
@@ -60,6 +65,7 @@ const readersOfTheEnvironment = [
   'cli/commands/init.ts',
   'operations/child-environment.ts',
   'operations/targets.ts',
+  'testing/environment.ts',
 ]
 
 interface Source {
@@ -150,7 +156,7 @@ t.test('the parser finds files and imports', async t => {
   t.same(circles(circle), [['a.js', 'b.js', 'c.js', 'a.js']], 'a circle')
 })
 
-t.test('imports run one way: events <- plugins <- services, operations <- cli', async t => {
+t.test('imports run one way: events <- plugins <- services, operations <- cli, testing', async t => {
   const found = offences(inProduct, (source, to) => {
     const path = target(source, to)
     if (path === null) return null
@@ -185,24 +191,26 @@ t.test('a folder of the plugin imports only folders below it', async t => {
 })
 
 t.test('services and other plugins import the plugin through its index', async t => {
-  const outside = inProduct.filter(({ file }) => !file.startsWith(plugin) && !/^(operations|cli)\//.test(file))
+  const outside = inProduct.filter(({ file }) => !file.startsWith(plugin) && !/^(operations|testing|cli)\//.test(file))
   const found = offences(outside, (source, to) => {
     const path = target(source, to)
-    return path?.startsWith(plugin) && path !== `${plugin}index.js` ? 'only operations, cli, bench and test may' : null
+    return path?.startsWith(plugin) && path !== `${plugin}index.js`
+      ? 'only operations, testing, cli, bench and test may'
+      : null
   })
   t.same(found, [])
 })
 
-t.test('the operator’s side imports of the plugin what its README lists', async t => {
+t.test('operations, cli and testing import of the plugin what its README lists', async t => {
   const listed = [
     ...readFileSync(`${plugin}README.md`, 'utf8').matchAll(
-      /^\| `([\w/-]+\.ts)` \| (operations|operations, cli|cli) \|$/gm,
+      /^\| `([\w/-]+\.ts)` \| ((?:(?:testing|operations|cli)(?:, )?)+) \|$/gm,
     ),
   ]
   const found = new Map<string, Set<string>>()
   for (const source of inProduct) {
     const top = topOf(source.file)
-    if (top !== 'operations' && top !== 'cli') continue
+    if (top !== 'operations' && top !== 'cli' && top !== 'testing') continue
     for (const to of source.imports) {
       const path = target(source, to)
       if (!path?.startsWith(plugin) || path === `${plugin}index.js`) continue
@@ -226,15 +234,35 @@ t.test('only its owner imports a package that is wrapped', async t => {
   t.same(found, [])
 })
 
-t.test('examples import what their readers can install: the package by its name, and its dependencies', async t => {
-  const { name, exports, dependencies } = JSON.parse(readFileSync('package.json', 'utf8'))
+t.test(
+  'examples import what their readers can install: the package by its name, and what a new service has',
+  async t => {
+    const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8'))
+    const { dependencies } = JSON.parse(readFileSync('templates/service/_package.json', 'utf8'))
+    const entries = Object.keys(exports).map(entry => name + entry.slice(1))
+    const found = offences(sources.examples ?? [], (_, to) =>
+      to.startsWith('node:') || entries.includes(to) || (to !== name && packageOf(to) in dependencies)
+        ? null
+        : 'only the package by its name and the dependencies of a new service may be imported',
+    )
+    t.ok(sources.examples?.some(({ imports }) => imports.includes(name)))
+    t.same(found, [])
+  },
+)
+
+t.test('a new service imports what its package.json lists', async t => {
+  const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8'))
+  const { dependencies } = JSON.parse(readFileSync('templates/service/_package.json', 'utf8'))
   const entries = Object.keys(exports).map(entry => name + entry.slice(1))
-  const found = offences(sources.examples ?? [], (_, to) =>
-    to.startsWith('node:') || entries.includes(to) || packageOf(to) in dependencies
+  const found = offences(sources.templates ?? [], (_, to) =>
+    to.startsWith('node:') ||
+    to.startsWith('./') ||
+    entries.includes(to) ||
+    (to !== name && packageOf(to) in dependencies)
       ? null
-      : 'only the package by its name and its dependencies may be imported',
+      : 'it is not in the dependencies of the template',
   )
-  t.ok(sources.examples?.some(({ imports }) => imports.includes(name)))
+  t.ok(sources.templates?.some(({ imports }) => imports.includes(name)))
   t.same(found, [])
 })
 

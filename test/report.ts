@@ -37,7 +37,7 @@ export class Report {
     this.print(`${place} ${failed > 0 ? 'FAILED' : 'ok    '} ${seconds} s  ${name}  ${counts(passed, failed, skipped)}`)
   }
 
-  /** @returns the exit code. @param silent files that have not ended; @param how tap itself failed */
+  /** @returns the exit code. @param silent files that have not ended; @param how a process failed beside its files */
   finish(silent: number, how: string | null = null): number {
     clearInterval(this.#timer)
     this.#clear()
@@ -47,7 +47,7 @@ export class Report {
     const failures = this.#ended.flatMap(file => file.failures)
     if (failures.length > 0) this.print(`\nWhat failed:\n\n${failures.join('\n\n')}\n`)
     if (silent > 0) this.print(`${silent} of ${this.#total} files have not ended: each counts as failed`)
-    if (how !== null && known === 0) this.print(`tap ${how}`)
+    if (how !== null && known === 0) this.print(how)
     this.print(counts(sum('passed'), failed, sum('skipped')))
     return failed > 0 || sum('passed') === 0 ? 1 : 0
   }

@@ -51,6 +51,12 @@ t.test('npm test', async t => {
   t.match(run('good.test.js', 'missing.test.js'), { status: 2, stderr: /missing\.test\.js/ }, 'nothing runs')
   t.match(run('nowhere'), { status: 2, stderr: /nowhere/ }, 'nor for a folder without tests')
 
+  const shared = run('--together', '--jobs=1', ...Object.keys(files))
+  t.match(shared, { status: 1, last: '3 passed, 6 failed' }, 'the same for files in one process')
+  t.match(shared.stdout, /^ +\d\/7 ok .*\/good\.test\.js/m)
+  for (const name of ['bad', 'empty', 'thrown', 'killed', 'stuck', 'left'])
+    t.match(shared.stdout, new RegExp(`FAILED .*/${name}\\.test\\.js`), 'no other file fails with it')
+
   const tap = run('--tap', '--jobs=1', 'bad.test.js', 'good.test.js')
   t.match(tap, { status: 1, last: '2 passed, 1 failed' })
   t.match(tap.stdout, /^not ok 1 - .*\/bad\.test\.js$/m, 'the TAP unchanged')

@@ -1,27 +1,27 @@
-// `npm test`: runs the compiled tests, one process for each file, more at a time than there are processors, as files also
-// wait. Prints a short report (report.ts), or with --tap the TAP as it is; the last line is N passed, N failed.
-// Arguments are files, folders, --tap and --jobs=N; with other options all go to `tap run`. Exits 1 if anything failed or nothing
+// `npm test`: runs the compiled tests, more files at a time than there are processors, as files also wait: the files of
+// `together` in one process for each lane, and each other file in a process of its own (test-process.ts). Prints a short report (report.ts), or with --tap the TAP as it is; the last line is N passed, N failed.
+// Arguments are files, folders, --tap, --jobs=N and --together, with which all named files share processes; with other options all go to `tap run`. Exits 1 if anything failed or nothing
 // passed, and 2 for one that is not there, before any test runs.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, normalize, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Parser } from 'tap-parser'
 import { makeTemplate, readTemplate } from '../stack/servers/postgres-cluster.js'
-import { FileResult, inSource } from './file-result.js'
+import { FileResult } from './file-result.js'
 import { runFolder } from './in-memory.js'
 import { Report } from './report.js'
+import { GUARD_S, type RunContext, runAlone, SharedProcess } from './test-process.js'
 
 /** These begin first, the longest of all at the beginning, so that at the end no lane waits for another. */
 const longest = [
-  'faults/crash-points',
   'cli/backup',
-  'cli/commands',
+  'faults/crash-points',
   'cli/import-kills',
   'bench/leak-hunt',
   'cli/move',
+  'cli/commands',
   'cli/import-hybrid',
   'services/identity/killed',
   'stack/main',
@@ -38,10 +38,15 @@ const longest = [
   'plugins/distributed-tenant/connections/budget',
 ]
 
-/** Seconds a file may take before it is ended: a guard of the runner, which promises nothing. */
-const GUARD_S = 2_400
-/** From the guard's SIGTERM, at which tap reports the running test, to SIGKILL. */
-const LAST_WORDS_MS = 10_000
+/** Folders of files that share processes, without those that must not: see `aloneMark`. */
+const together = [
+  /^dist\/test\/(events|timing)\//,
+  /^dist\/test\/plugins\/tokens\//,
+  /^dist\/test\/plugins\/distributed-tenant\/((connections|pool)\/|[^/]+$)/,
+  /^dist\/test\/services\/http\//,
+]
+/** Stands in the opening comment of a file that changes its process, or measures it. */
+const aloneMark = 'In a process of its own'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tap = `${root}node_modules/tap/dist/esm/run.mjs`
@@ -58,12 +63,12 @@ if (missing.length > 0) {
   )
   process.exit(2)
 }
-const files = [...new Set(named.length > 0 ? named.flatMap(testsOf) : findTests())].sort(
-  (a, b) => rank(a) - rank(b) || (a < b ? -1 : 1),
-)
+const files = [...new Set(named.length > 0 ? named.flatMap(testsOf) : findTests())]
+  .map(path => ({ path, rank: rank(path), shares: shares(path) }))
+  .sort((a, b) => a.rank - b.rank || Number(a.shares) - Number(b.shares) || (a.path < b.path ? -1 : 1))
 const raw = options.includes('--tap')
 const jobs = options.map(jobsOf).find(Boolean) ?? availableParallelism() + 1
-const forTap = options.filter(argument => argument !== '--tap' && !jobsOf(argument))
+const forTap = options.filter(argument => !['--tap', '--together'].includes(argument) && !jobsOf(argument))
 
 process.chdir(root)
 buildRunner()
@@ -89,72 +94,41 @@ try {
 /** @returns the exit code */
 async function runFiles(): Promise<number> {
   const queue = [...files]
+  const context: RunContext = { env, raw, report, running }
+  const stuck: string[] = []
   let ended = 0
   if (raw) process.stdout.write('TAP version 14\n')
   const lane = async () => {
+    let shared: SharedProcess | null = null
     for (let file = queue.shift(); file !== undefined && !interrupted; file = queue.shift()) {
-      const { ok, lines } = await runFile(file)
+      const { path } = file
+      if (file.shares && !shared?.alive) shared = new SharedProcess(context)
+      const { ok, lines } =
+        file.shares && shared ? await shared.run(path, source(path)) : await runAlone(path, source(path), context)
       ended++
       if (!raw) continue
       const text = lines.map(line => `    ${line}\n`).join('')
-      process.stdout.write(`# Subtest: ${file}\n${text}${ok ? '' : 'not '}ok ${ended} - ${file}\n`)
+      process.stdout.write(`# Subtest: ${path}\n${text}${ok ? '' : 'not '}ok ${ended} - ${path}\n`)
     }
+    const how = shared?.alive ? await shared.end() : null
+    if (how !== null) stuck.push(how)
   }
   await Promise.all(Array.from({ length: jobs }, lane))
   if (raw) process.stdout.write(`1..${files.length}\n`)
-  return report.finish(files.length - ended)
-}
-
-/**
- * As `node <file>` does, without the loaders for mocks and coverage that `tap run` puts into each process: no test uses
- * them, and they take half as much processor time again.
- */
-async function runFile(file: string): Promise<{ ok: boolean; lines: readonly string[] }> {
-  const parser = new Parser()
-  const result = new FileResult(source(file), parser)
-  const lines: string[] = []
-  report.begin(result)
-  const child = spawn(process.execPath, [...(raw ? ['--enable-source-maps'] : []), file], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  running.add(child)
-  let late = false
-  const guard = setTimeout(() => {
-    late = true
-    child.kill('SIGTERM')
-    setTimeout(() => child.kill('SIGKILL'), LAST_WORDS_MS).unref()
-  }, GUARD_S * 1000)
-  const reads = createInterface({ input: child.stdout }).on('line', line => {
-    parser.write(`${line}\n`)
-    if (raw) lines.push(line)
-  })
-  createInterface({ input: child.stderr }).on('line', line => {
-    result.extra.push(inSource(line))
-    if (raw) process.stderr.write(`${line}\n`)
-  })
-  const read = new Promise(resolve => reads.once('close', resolve))
-  const how = await new Promise<string | null>(resolve => {
-    child.once('error', error => resolve(`could not be started: ${error.message}`))
-    child.once('close', (code, signal) => {
-      const time = late ? ` after the guard's ${GUARD_S} s` : ''
-      resolve(code === 0 ? null : `ended by ${signal ?? `exit code ${code}`}${time}`)
-    })
-  })
-  await read
-  clearTimeout(guard)
-  running.delete(child)
-  parser.end()
-  report.end(result, how)
-  return { ok: result.failed === 0, lines }
+  const [how] = stuck
+  return report.finish(files.length - ended, how ? `after its last file, a process of several files was ${how}` : null)
 }
 
 /** @returns the exit code */
 async function runTap(): Promise<number> {
-  const child = spawn(process.execPath, [tap, 'run', '--reporter=tap', `--jobs=${jobs}`, ...forTap, ...files], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [tap, 'run', '--reporter=tap', `--jobs=${jobs}`, ...forTap, ...files.map(({ path }) => path)],
+    {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   running.add(child)
   const parser = new Parser()
   let open: FileResult | null = null
@@ -175,12 +149,19 @@ async function runTap(): Promise<number> {
   })
   const code = await new Promise(resolve => child.once('close', resolve))
   parser.end()
-  return report.finish(Math.max(0, files.length - ended), code === 0 ? null : `ended with exit code ${code}`)
+  return report.finish(Math.max(0, files.length - ended), code === 0 ? null : `tap ended with exit code ${code}`)
 }
 
 function rank(file: string): number {
   const at = longest.findIndex(name => file.endsWith(`test/${name}.test.js`))
   return at < 0 ? longest.length : at
+}
+
+function shares(file: string): boolean {
+  if (options.includes('--together')) return true
+  if (!together.some(folder => folder.test(file))) return false
+  const [opening = ''] = readFileSync(join(root, source(file)), 'utf8').split(/^(?!\/\/)/m)
+  return !opening.includes(aloneMark)
 }
 
 function findTests(): string[] {

@@ -154,6 +154,12 @@ t.test('the tutorial', async t => {
     t.match(stepsOf(after.services.employee), /^(spare|claim,database,certificate,rights,schema),ready$/)
     t.same(employees, { items: [], next: null })
   })
+  await t.test('the tutorial can be run again: what it makes is there, and nothing fails', async t => {
+    const again = await bash(`set -e\n${script}`, folder, env)
+    t.notMatch(again, /@@@ failed/)
+    t.notMatch(again, /"statusCode":(401|404|5\d\d)/)
+    t.match(again, /"employeeNumber":"E-1001"/)
+  })
   await t.test('the commands that README.md says to try work', async t => {
     const tries = [...readme.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].find(([, code]) =>
       code?.includes('localhost:3001'),
@@ -173,7 +179,12 @@ t.test('the tutorial', async t => {
       .split('\n')
     t.match(
       lines.map(line => JSON.parse(line)),
-      [{ id: 'acme', status: 'ready' }, { items: [] }, { status: 'healthy', tenant: { status: 'ready' } }],
+      // The tutorial has made it.
+      [
+        { code: 'TENANT_ID_TAKEN' },
+        { items: [{ employeeNumber: 'E-1001' }] },
+        { status: 'healthy', tenant: { status: 'ready' } },
+      ],
     )
   })
   await t.test('Ctrl-C stops everything', async t => {

@@ -1,6 +1,6 @@
 // `cap`: more active tenants than the budget has connections. Every arm is alive at the same time, each held to 200
 // connections by its own login; the server is asked twenty times a second how many there really are.
-import { type Arms, type BenchOptions, BUDGET, startArms } from '../arms.js'
+import { type Arms, type BenchOptions, BUDGET, OLD, startArms } from '../arms.js'
 import { type BackendWatch, watchBackends } from '../backends.js'
 import type { Distribution } from '../distribution.js'
 import { CONNECTIONS_PER_ARM } from '../fleet.js'
@@ -10,11 +10,12 @@ import { benchHotTenant } from './hot-tenant.js'
 import { benchOpens } from './opens.js'
 import { compareArms } from './request.js'
 
-const rivals = ['single', 'pgbouncer', 'lru', 'map-postgres', 'map-pg']
+const all = ['single', 'pgbouncer', 'lru', 'map-postgres', 'map-pg']
 /** No target stands against these; two rounds show where they are. */
 const seldom = { names: ['lru', 'map-postgres', 'map-pg'], every: 2 }
 
 export async function benchCap(options: BenchOptions): Promise<{ config: Config; cases: Case[] }> {
+  const rivals = options.against ? [OLD, ...all] : all
   const arms = await startArms(['ours', ...rivals], options)
   const watch = watchBackends(arms.fleet)
   try {
@@ -46,7 +47,7 @@ function workloads(tenants: number): [number, Distribution][] {
 
 function backendCases(arms: Arms, { peaks }: BackendWatch): Case[] {
   const logins: Record<string, string> = { ours: arms.fleet.ours.user }
-  for (const rival of rivals.filter(arms.has)) logins[rival] = `bench_${rival.replace(/\W/g, '_')}`
+  for (const rival of all.filter(arms.has)) logins[rival] = `bench_${rival.replace(/\W/g, '_')}`
   return Object.entries(logins).map(([name, login]) =>
     compareNumbers(`server-side backends at peak: ${name} vs budget`, [peaks.get(login) ?? 0], [BUDGET], {
       better: 'lower',

@@ -1,17 +1,18 @@
 // `request`: tenants that fit the budget. What the plugin costs where every tenant can keep its connections: the two
 // routes against every rival, and a route without a tenant against a Fastify without the plugin.
-import { type Arms, type BenchOptions, CONNECTIONS, startArms } from '../arms.js'
+import { type Arms, type BenchOptions, CONNECTIONS, OLD, startArms } from '../arms.js'
 import { type Case, type Config, compareTurns } from '../report.js'
 import { paired, rounds, type Turn, turn } from '../rounds.js'
 import { nameOf, routes, type Workload } from '../workload.js'
 import { workloadTurn } from '../workload-turn.js'
 
-const rivals = ['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer']
+const all = ['single', 'map-postgres', 'map-pg', 'lru', 'pgbouncer']
 /** The limit is close to the plugin's figures, so every round counts; a third of them shows how far the others are. */
-const seldom = { names: rivals.filter(name => name !== 'single'), every: 3 }
+const seldom = { names: all.filter(name => name !== 'single'), every: 3 }
 const WITHOUT_TENANT = 'route with tenant: false: ours vs no plugin'
 
 export async function benchRequest(options: BenchOptions): Promise<{ config: Config; cases: Case[] }> {
+  const rivals = options.against ? [OLD, ...all] : all
   const arms = await startArms(['ours', ...rivals], options)
   try {
     const cases: Case[] = []

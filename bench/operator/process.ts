@@ -3,10 +3,10 @@
 import Fastify from 'fastify'
 import pg from 'pg'
 import { inspect } from '../../operations/doctor/doctor.js'
-import { migrateFleet } from '../../operations/migrate/migrate.js'
 import { withServices } from '../../operations/open-services.js'
 import { readTargets, type Targets } from '../../operations/targets.js'
 import { subscribe } from '../../plugins/distributed-tenant/index.js'
+import { migrateFleet } from '../../plugins/distributed-tenant/migration-runs/migrate.js'
 import { type Arm, type ArmConfig, databaseOf } from '../arm.js'
 
 /** `config`: the file of --config. `migrations`: the tenant migrations of the release. */
@@ -79,7 +79,7 @@ export function make({ login, service, tenants }: ArmConfig): Arm {
     measured(() => {
       const targets = targetsOf(command)
       return withServices(targets, async ([one]) => {
-        const problems = one ? await inspect(one, targets, false) : []
+        const problems = one ? await inspect(one, targets, { deep: false, lostKey: null, identity: null }) : []
         if (problems.length > 0) throw new Error(`not clean: ${JSON.stringify(problems.slice(0, 3))}`)
         return problems.length
       })

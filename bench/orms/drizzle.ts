@@ -11,7 +11,7 @@ interface Db {
 }
 
 /** A text with `$1` and so on, as Drizzle's own `sql`. */
-function textOf(text: string, parameters: readonly unknown[]): SQL {
+export function textOf(text: string, parameters: readonly unknown[]): SQL {
   const [before = '', ...pieces] = text.split(/\$\d+/)
   const query = sql.empty().append(sql.raw(before))
   for (const [at, piece] of pieces.entries()) query.append(sql`${parameters[at]}`).append(sql.raw(piece))

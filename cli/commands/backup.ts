@@ -3,6 +3,7 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Command } from 'commander'
+import type { BackupJournal } from '../../operations/archive/backup-journal.js'
 import { underAudit } from '../../operations/audit-trail.js'
 import type { TransferParts } from '../../operations/copying/parts.js'
 import type { Programs } from '../../operations/copying/pg-programs.js'
@@ -12,7 +13,7 @@ import { sentenceOf, UsageError } from '../../operations/outcome.js'
 import { release } from '../../operations/release.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
-import { type Context, contextOf } from '../context.js'
+import { type Context, contextOf, wholeNumber } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
@@ -23,6 +24,7 @@ interface Options {
   readonly to?: string
   readonly programs?: string
   readonly verify?: boolean
+  readonly parallel: number
 }
 
 const about = `
@@ -39,6 +41,7 @@ export function backupCommand(): Command {
     .option('--all', 'every tenant, and the central databases')
     .option('--to <file or folder>', 'where; default <tenant>-<time>.tar here')
     .option('--verify', 'restore all of it into a database beside the tenant’s and compare, before it counts')
+    .option('--parallel <n>', 'with --all: archives side by side', wholeNumber(1), 4)
     .option('--programs <folder>', 'where pg_dump is')
     .addHelpText('after', about)
     .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {
@@ -48,17 +51,20 @@ export function backupCommand(): Command {
       await withServices(context.targets, services =>
         interruptible(async signal => {
           const programs = await programsOf(options.programs)
-          const { verify = false } = options
+          const { verify = false, parallel } = options
           if (tenant === undefined) {
-            return backUpAll(context, services, programs, { folder: options.to as string, signal, verify })
+            return backUpAll(context, services, programs, { folder: options.to as string, signal, verify, parallel })
           }
           const id = tenant
           const stamp = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
           const to = resolve(options.to ?? `${id}-${stamp}.tar`)
           const total = await bytesOf(services, id)
+          const journal = await journalOf(to, new Map([[id, services]]))
           const progress = startProgress('backup', total, { show: context.showProgress, bytes: true })
           try {
-            const made = await backUpOne(services, programs, { id, to, signal, verify, onBytes: progress.step })
+            const made = await underJournal(journal, archive =>
+              archive(id, () => backUpOne(services, programs, { id, to, signal, verify, onBytes: progress.step })),
+            )
             progress.end()
             context.output.table(
               ['service', 'at', 'schema', 'tables', 'rows', 'size'],
@@ -86,6 +92,37 @@ export async function programsOf(folder: string | undefined): Promise<Programs> 
   const { inherited } = await import('../../operations/child-environment.js')
   const { createPrograms } = await import('../../operations/copying/pg-programs.js')
   return createPrograms({ folder, environment: inherited() })
+}
+
+/** Says which services have no journal of backups yet. */
+async function journalOf(
+  target: string,
+  planned: ReadonlyMap<TenantId | null, readonly OpenService[]>,
+): Promise<BackupJournal> {
+  const { beginBackup } = await import('../../operations/archive/backup-journal.js')
+  const journal = await beginBackup(target, planned)
+  if (journal.without.length > 0)
+    process.stderr.write(
+      `${journal.without.join(', ')}: the central database is of an older release and has no journal of backups, so the console does not show this one.\n`,
+    )
+  return journal
+}
+
+/** The run is over in the journal when the work is. */
+async function underJournal<T>(
+  journal: BackupJournal,
+  work: (archive: BackupJournal['archive']) => Promise<T>,
+): Promise<T> {
+  let done: T
+  try {
+    done = await work(journal.archive)
+  } catch (error) {
+    // The reason of the work is the one to read.
+    await journal.end('stopped').catch(() => {})
+    throw error
+  }
+  await journal.end('done')
+  return done
 }
 
 /** An estimate of the size: a dump is smaller than its database, by an unknown factor. */
@@ -168,42 +205,63 @@ async function backUpAll(
   { output, showProgress }: Context,
   services: readonly OpenService[],
   programs: Programs,
-  { folder, signal, verify }: { folder: string; signal: AbortSignal; verify: boolean },
+  { folder, signal, verify, parallel }: { folder: string; signal: AbortSignal; verify: boolean; parallel: number },
 ): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   if ((await readdir(folder)).length > 0) throw new UsageError(`${folder} is not empty: name a new folder.`)
   const held = await tenantsOf(services)
   const progress = startProgress('archives', held.size + 1, { show: showProgress })
-  const outcomes: Outcome[] = []
+  const outcomes = new Map<TenantId | null, Outcome>()
   // Most tenants have the same definitions: those are tried out once.
   const proven = new Map<string, readonly ShapeLine[]>()
-  const one = async (id: TenantId | null, of: readonly OpenService[]): Promise<void> => {
+  const one = async (
+    archive: BackupJournal['archive'],
+    id: TenantId | null,
+    of: readonly OpenService[],
+  ): Promise<void> => {
     const to = join(folder, `${id ?? 'central'}.tar`)
     try {
-      const made = await backUpOne(of, programs, { id, to, signal, verify, proven })
+      const made = await archive(id, () => backUpOne(of, programs, { id, to, signal, verify, proven }))
       const bytes = made.services.reduce((sum, one) => sum + one.bytes, 0)
-      outcomes.push({ archive: to, bytes, warnings: made.warnings, error: null })
+      outcomes.set(id, { archive: to, bytes, warnings: made.warnings, error: null })
     } catch (error) {
       signal.throwIfAborted()
-      outcomes.push({ archive: to, bytes: null, warnings: [], error: sentenceOf(error) })
+      outcomes.set(id, { archive: to, bytes: null, warnings: [], error: sentenceOf(error) })
     }
     progress.step()
   }
+  const planned = new Map<TenantId | null, readonly OpenService[]>([...held, [null, services]])
   try {
-    for (const [id, of] of held) await one(id, of)
-    // Last: every tenant it knows has an archive, or was made while this ran and is named by `doctor` after a restore.
-    await one(null, services)
+    await underJournal(await journalOf(resolve(folder), planned), async archive => {
+      const line = held[Symbol.iterator]()
+      // The first by itself: the others then have its definitions, mostly theirs too, tried out already.
+      const [first] = held
+      if (first) {
+        line.next()
+        await one(archive, ...first)
+      }
+      const worker = async (): Promise<void> => {
+        for (const [id, of] of line) await one(archive, id, of)
+      }
+      // All to their end: an interrupted one leaves nothing that writes.
+      const ends = await Promise.allSettled(Array.from({ length: parallel }, worker))
+      for (const end of ends) if (end.status === 'rejected') throw end.reason
+      // Last the central databases: every tenant they know has an archive, or was made while this ran and is named by `doctor`
+      // after a restore.
+      await one(archive, null, services)
+    })
   } finally {
     progress.end()
   }
+  const all = [...planned.keys()].flatMap(id => outcomes.get(id) ?? [])
   output.table(
     ['archive', 'size', 'error'],
-    outcomes.map(({ archive, bytes, error }) => [archive, bytes === null ? null : sizeOf(bytes), error]),
+    all.map(({ archive, bytes, error }) => [archive, bytes === null ? null : sizeOf(bytes), error]),
   )
-  for (const { archive, warnings } of outcomes) for (const one of warnings) output.line(`${archive}: ${one}`)
-  output.document({ archives: outcomes })
-  const failed = outcomes.filter(({ error }) => error !== null).length
-  if (failed > 0) throw new Error(`${failed} of ${outcomes.length} were not written: see above.`)
+  for (const { archive, warnings } of all) for (const one of warnings) output.line(`${archive}: ${one}`)
+  output.document({ archives: all })
+  const failed = all.filter(({ error }) => error !== null).length
+  if (failed > 0) throw new Error(`${failed} of ${all.length} were not written: see above.`)
 }
 
 /** Every tenant with a database, and the services that have one. */

@@ -10,19 +10,25 @@ import { contextOf } from '../context.js'
 interface Options {
   readonly deep?: boolean
   readonly fix?: boolean
+  readonly lostKey?: string
   readonly userList?: boolean
 }
 
 const about = `
-Looks at databases, marks, owners, rights, roles, schema versions, spares, outbox, dead events, stream, consumers and
+Compares each registry with identity's, and looks at databases, marks, owners, rights, roles, schema versions, spares, outbox, dead events, stream, consumers and
 cached lookups. --fix mends what is safe: a tenant's rights, role and password, and what a
-restore that is over has left. Everything else is for people, and each problem says what to do. Exit code 0: all is well. 3: something is not.`
+restore that is over has left. Everything else is for people, and each problem says what to do. Notes, as of an instance that is
+marked full, are no problems. Exit code 0: all is well. 3: something is not.`
 
 export function doctorCommand(): Command {
   return new Command('doctor')
     .description('find problems')
     .option('--deep', 'connect to every tenant database too: certificate, schema version, and what cannot be backed up')
     .option('--fix', 'repair what is safe')
+    .option(
+      '--lost-key <key>',
+      'with --fix: tenants’ roles that were set by this key, which is lost, get the current one',
+    )
     .option(
       '--user-list',
       'print PgBouncer’s user list for the tenants’ roles instead (holds verifiers: keep it secret)',
@@ -31,10 +37,16 @@ export function doctorCommand(): Command {
     .action(async (options: Options, command: Command) => {
       const { targets, output } = await contextOf(command)
       if (options.fix) requireSecret(targets, '--fix')
+      if (options.lostKey && !options.fix) throw new UsageError('--lost-key changes roles: give --fix with it.')
       await withServices(targets, async services => {
         if (options.userList) return printUserList(services, targets)
+        const lostKey = options.lostKey ?? null
+        if (lostKey !== null) await requireLost(services, lostKey)
         const { inspect } = await import('../../operations/doctor/doctor.js')
-        const found = await fromEach(services, service => inspect(service, targets, options.deep ?? false))
+        const identity = services.find(({ name }) => name === 'identity') ?? null
+        const found = await fromEach(services, service =>
+          inspect(service, targets, { deep: options.deep ?? false, lostKey, identity }),
+        )
         const problems = found.flatMap(([service, list]) => list.map(one => ({ service, ...one })))
         const left: (Problem & { service: string; mended?: boolean })[] = []
         for (const problem of problems) {
@@ -42,22 +54,44 @@ export function doctorCommand(): Command {
           left.push({ ...problem, mended })
         }
         const several = services.some(({ tenancy }) => tenancy.settings.instances.length > 1)
-        output.table(
-          ['service', ...(several ? ['instance'] : []), 'what', 'about', 'cure'],
-          left.map(({ service, instance, what, about: whom, cure, mended }) => [
-            service,
-            ...(several ? [instance] : []),
-            what,
-            whom,
-            mended ? 'mended' : cure,
-          ]),
-          'All is well.',
-        )
-        output.document({ problems: left.map(({ fix, ...one }) => ({ ...one, fixable: fix !== null })) })
-        const open = left.filter(({ mended }) => !mended)
+        const notes = left.filter(one => one.note)
+        const faults = left.filter(one => !one.note)
+        const table = (what: string, those: typeof left, empty: string): void =>
+          output.table(
+            ['service', ...(several ? ['instance'] : []), what, 'about', 'cure'],
+            those.map(({ service, instance, what, about: whom, cure, mended }) => [
+              service,
+              ...(several ? [instance] : []),
+              what,
+              whom,
+              mended ? 'mended' : cure,
+            ]),
+            empty,
+          )
+        table('what', faults, 'All is well.')
+        table('note', notes, '')
+        const document = ({ fix, note, ...one }: (typeof left)[number]) => ({ ...one, fixable: fix !== null })
+        output.document({
+          problems: faults.map(document),
+          ...(notes.length > 0 && { notes: notes.map(document) }),
+        })
+        const open = faults.filter(({ mended }) => !mended)
         if (open.length > 0) throw new Drift(`${open.length} problems.`)
       })
     })
+}
+
+/** @throws UsageError when a process with this configuration still has the key, or no tenant's role was set by it */
+async function requireLost(services: readonly OpenService[], key: string): Promise<void> {
+  let tenants = 0
+  for (const { name, tenancy } of services) {
+    if (tenancy.credentials.keys.includes(key))
+      throw new UsageError(`TENANT_ROLE_SECRET of ${name} has the key ${key}: it is not lost.`)
+    const rows = await tenancy.fleet.central`select from tenants where role_key = ${key}`
+    tenants += rows.length
+  }
+  if (tenants === 0)
+    throw new UsageError(`No tenant’s role was set by the key ${key}: \`doctor\` names the unknown keys.`)
 }
 
 async function mend(fix: () => Promise<void>): Promise<boolean> {
@@ -66,7 +100,7 @@ async function mend(fix: () => Promise<void>): Promise<boolean> {
 }
 
 function requireSecret({ services, from }: Targets, what: string): void {
-  const without = services.filter(({ roleSecret }) => roleSecret === null).map(({ name }) => name)
+  const without = services.filter(({ hasRoleKeys }) => !hasRoleKeys).map(({ name }) => name)
   if (without.length === 0) return
   throw new UsageError(
     `${what} needs TENANT_ROLE_SECRET, or <SERVICE>_TENANT_ROLE_SECRET for each (tenantRoleSecret in --config), which ${from} does not give for ${without.join(', ')}: roles get their passwords from it.`,

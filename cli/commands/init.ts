@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import { bootstrap } from '../../operations/init/bootstrap.js'
 import { instancesOf, parseInstances } from '../../plugins/distributed-tenant/config/instances.js'
+import { addressOf } from '../../plugins/distributed-tenant/config/servers.js'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
 import type { GlobalOptions } from '../context.js'
@@ -16,7 +17,11 @@ and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from 
 of those gets the same role and a database {service}_instance; the superuser is the same everywhere.
 
 Then writes .env with every variable explained, what the environment says filled in, and, for a service that is new, random
-secrets where it has none. A file that is there is left as it is.`
+secrets where it has none. A file that is there is left as it is.
+
+With --nats-conf the file with the accounts of nats-server (deploy/nats.conf) gets a user for the service; when it is not there
+it is made, for the services of REQUIRED_SERVICES too. The user's password is new, in NATS_URL of .env, and the server wants it in
+its environment as NATS_<SERVICE>_PASSWORD. A file with changes by hand is refused.`
 
 export function initCommand(): Command {
   return (
@@ -25,17 +30,19 @@ export function initCommand(): Command {
       // Not --env-file: Node.js 20 takes that for its own, also behind the program's name.
       .option('--write-env <file>', 'the file to write, readable by its owner alone', '.env')
       .option('--no-write-env', 'write none')
+      .option('--nats-conf <file>', 'add the service’s user to the accounts of nats-server in this file')
       .addHelpText('after', about)
       .action(init)
   )
 }
 
-type InitOptions = GlobalOptions & { readonly writeEnv: string | false }
+type InitOptions = GlobalOptions & { readonly writeEnv: string | false; readonly natsConf?: string }
 
 async function init(_options: object, command: Command): Promise<void> {
   const options = command.optsWithGlobals<InitOptions>()
   const { readEnvironment, readSecret } = await import('../../plugins/distributed-tenant/config/environment.js')
   const { mayWrite, newSecrets, randomSecret, writeEnvFile } = await import('../../operations/init/env-file.js')
+  const { randomRolePassword } = await import('../../operations/init/role-password.js')
   const environment = readEnvironment({
     ...process.env,
     ...(options.service ? { SERVICE_NAME: options.service } : {}),
@@ -51,17 +58,22 @@ async function init(_options: object, command: Command): Promise<void> {
       `DB_USERNAME is ${user}, the superuser itself: name the service’s own role there, like ${service}_service.`,
     )
   }
-  const { writeEnv: path } = options
+  const { writeEnv: path, natsConf } = options
   const writes = path !== false && mayWrite(path)
-  const passwordOfNew = writes ? randomSecret() : undefined
+  // Before anything is made: a file that cannot be added to is refused.
+  const nats = natsConf === undefined ? null : await import('../../operations/init/nats-conf.js')
+  const conf =
+    nats && natsConf !== undefined
+      ? nats.natsConfWith(natsConf, service, environment.REQUIRED_SERVICES.split(','))
+      : null
+  const passwordOfNew = writes ? randomRolePassword() : undefined
   const done: string[] = []
   const onStep = (line: string): void => {
     done.push(line)
     if (!options.quiet && !options.json) process.stdout.write(`${service}: ${printableLine(line)}\n`)
   }
   const database = {
-    host: environment.DB_HOST,
-    port: environment.DB_PORT,
+    ...addressOf(environment.DB_HOST, environment.DB_PORT),
     database: environment.DB_DATABASE ?? `${service}_central`,
     user,
     password: environment.DB_PASSWORD,
@@ -79,13 +91,23 @@ async function init(_options: object, command: Command): Promise<void> {
   const password = environment.DB_PASSWORD ?? (made.role ? passwordOfNew : undefined)
   if (others.length > 0 && password === undefined) needsPassword()
   for (const { name: instance, host, port } of others) {
-    await bootstrap({ ...how, database: { ...database, host, port, password }, instance })
+    await bootstrap({ ...how, database: { ...database, host, port, servers: undefined, password }, instance })
+  }
+  if (nats && natsConf !== undefined && conf !== null) {
+    nats.writeNatsConf(natsConf, conf)
+    onStep(
+      `${natsConf} has the user ${service}: set ${nats.passwordVariable(service)} in the environment of nats-server`,
+    )
   }
   let generated: string[] = []
   if (path !== false && writes) {
     // A service that was there has secrets somewhere, and its tenants' passwords derive from them: none is made up for it.
     const secrets = made.central ? newSecrets(service, process.env) : {}
     if (made.role && !environment.DB_PASSWORD && passwordOfNew) secrets.DB_PASSWORD = passwordOfNew
+    if (nats && conf !== null && !process.env.NATS_URL_FILE) {
+      const url = nats.natsUrlOf(environment.NATS_URL, service, randomSecret())
+      if (url !== null) secrets.NATS_URL = url
+    }
     const named = { SERVICE_NAME: `${service}-service`, DB_USERNAME: user }
     writeEnvFile(path, service, { ...process.env, ...named, ...secrets })
     generated = Object.keys(secrets).sort()

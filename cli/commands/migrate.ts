@@ -1,6 +1,10 @@
 // The command `migrate`: every tenant of every service at this release's schema, as runs that can be resumed
 // and rolled back. Services are migrated one after the other; a run that stops or has failures ends the command with 1.
 import { Command, Option } from 'commander'
+import { forcedRows } from '../../operations/copying/not-copyable.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import { UsageError } from '../../operations/outcome.js'
+import type { Targets } from '../../operations/targets.js'
 import {
   type MigrateOptions,
   migrateFleet,
@@ -9,10 +13,8 @@ import {
   resumeRun,
   rollBackRun,
   type TenantOutcome,
-} from '../../operations/migrate/migrate.js'
-import { listRuns, tenantsBehind } from '../../operations/migrate/runs.js'
-import { type OpenService, withServices } from '../../operations/open-services.js'
-import { UsageError } from '../../operations/outcome.js'
+} from '../../plugins/distributed-tenant/migration-runs/migrate.js'
+import { listRuns, tenantsBehind } from '../../plugins/distributed-tenant/migration-runs/runs.js'
 import { contextOf, wholeNumber } from '../context.js'
 import type { Output } from '../output.js'
 import { type Progress, startProgress } from '../progress.js'
@@ -63,10 +65,21 @@ export function migrateCommand(): Command {
       }
       await withServices(targets, async services => {
         if (options.list) return listAll(services, output)
+        requireMigrations(services, targets)
         if (options.dryRun) return dryRun(services, options, output)
         return runAll(services, options, output, showProgress)
       })
     })
+}
+
+/** Without their files every tenant would look up to date, and a template without tables would be made. */
+function requireMigrations(services: readonly OpenService[], { from }: Targets): void {
+  const without = services.filter(({ target: { migrations } }) => migrations.tenant === null).map(({ name }) => name)
+  const [first] = without
+  if (first === undefined) return
+  throw new UsageError(
+    `${without.join(', ')}: no tenant migrations are given in ${from}. Set TENANT_MIGRATIONS (or ${first.toUpperCase()}_TENANT_MIGRATIONS) to their folder, or migrations.tenant in --config.`,
+  )
 }
 
 function percent(text: string): number {
@@ -123,7 +136,10 @@ async function runOne(
       progress = startProgress(name, tenants, { show: showProgress })
     },
     onTenant: (_: TenantOutcome) => progress?.step(),
-    onNotCopyable: ({ what, cure }) => notCopyable.add(`has ${what}: ${cure}`),
+    async after(inside) {
+      const forced = await forcedRows(inside)
+      if (forced) notCopyable.add(`has ${forced.what}: ${forced.cure}`)
+    },
   }
   try {
     if (options.rollback) return await rollBackRun(tenancy.fleet, options.rollback, how)

@@ -8,11 +8,13 @@ import { alone } from '../../operations/single-run.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, size, wholeNumber } from '../context.js'
-import { type Output, sizeOf } from '../output.js'
-import { startProgress } from '../progress.js'
+import { listMoves, printMove } from '../move-report.js'
+import { howToMove, watchedMove } from '../move-work.js'
+import { sizeOf } from '../output.js'
+import { type SwitchLimitOptions, switchLimitsOf, withSwitchLimits } from '../switch-limits.js'
 import { tenantId } from '../tenant-id.js'
 
-interface Options {
+interface Options extends SwitchLimitOptions {
   readonly to?: string
   readonly jobs: number
   readonly programs?: string
@@ -21,20 +23,31 @@ interface Options {
   readonly resume?: string
   readonly rollback?: string
   readonly dropSource?: boolean
+  readonly frozen?: boolean
+  readonly follow: boolean
+  readonly back?: boolean
+  readonly finish?: boolean
   readonly list?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
 }
 
 const about = `
-The tenant's readers are served all the while. Its writers get 503 TENANT_MOVING from when the copy begins until the
-registry says where it is now; how long that was is printed. Nothing is restarted. The database it came from is kept on its
-instance, closed, as moved_{id}_{service}, until --drop-source, or until the tenant is purged. See docs/placement.md.
+Readers and writers are served all the while: the copy is made from a snapshot and followed by logical replication. At the
+switch new statements wait in the services for a moment, transactions under way have --transaction-limit, and everything that
+was written meanwhile is compared. Whatever is in doubt then, the tenant goes on where it was. Nothing is restarted.
+
+That wants wal_level = logical and the administrator's login, for this command alone: INIT_SUPERUSER (default postgres) and
+INIT_PASSWORD or INIT_PASSWORD_FILE. The plan names what cannot be moved so. With --frozen writers get 503 TENANT_MOVING from
+when the copy begins until the registry says where it is now, and no administrator is needed.
+
+After the switch the database it came from is closed, as moved_{id}_{service}, and follows the new one until --finish or
+--drop-source; --back takes the tenant there again. --no-follow leaves it as it is. See docs/placement.md.
 
 Exit code 0: it is there. 1: it is where it was, or the message says how to go on.`
 
 export function moveCommand(): Command {
-  return new Command('move')
+  return withSwitchLimits(new Command('move'))
     .description('move a tenant’s database to another instance of its service')
     .argument('[tenant]', 'its id', tenantId)
     .option('--to <instance>', 'where to: a name in DB_INSTANCES, or main')
@@ -50,6 +63,10 @@ export function moveCommand(): Command {
         'dropSource',
       ]),
     )
+    .option('--frozen', 'refuse writers while it is copied, instead of replicating')
+    .option('--no-follow', 'after the switch the old copy does not follow: there is no way back')
+    .option('--back', 'take the tenant back to where it was, by the copy that follows')
+    .option('--finish', 'end the way back: the old copy no longer follows')
     .option('--drop-source', 'drop the database it came from, for good: after a move, or one that is left from before')
     .option('--list', 'show the last runs and do nothing')
     .option('--dry-run', 'show the plan and do nothing')
@@ -62,7 +79,7 @@ export function moveCommand(): Command {
       }
       await withServices(context.targets, async services => {
         const [service] = services as [OpenService]
-        await (options.list ? list(service, context.output) : work(context, service, tenant, options))
+        await (options.list ? listMoves(service, context.output) : work(context, service, tenant, options))
       })
     })
 }
@@ -72,7 +89,10 @@ async function work(context: Context, service: OpenService, id: TenantId | undef
   if (run === undefined && id === undefined)
     throw new UsageError('Name a tenant, or a run with --resume or --rollback.')
   if (run !== undefined && id !== undefined) throw new UsageError('A run names its tenant itself: leave it out.')
-  if (id !== undefined && options.to === undefined && !options.dropSource) {
+  if ([options.back, options.finish, options.to !== undefined].filter(Boolean).length > 1) {
+    throw new UsageError('--to, --back and --finish exclude each other.')
+  }
+  if (id !== undefined && options.to === undefined && !options.dropSource && !options.back && !options.finish) {
     throw new UsageError('--to is missing: name the instance to move it to.')
   }
   await service.tenancy.prepare({ patienceMs: 0 })
@@ -80,13 +100,14 @@ async function work(context: Context, service: OpenService, id: TenantId | undef
     if (run !== undefined) return carryOut(context, service, options, { run, lost })
     if (id !== undefined && options.to !== undefined)
       return begin(context, service, options, { id, to: options.to, lost })
+    if (options.back || options.finish) return endWayBack(context, service, options, { id: id as TenantId, lost })
     const { runToDrop } = await import('../../operations/move/run.js')
     const left = await runToDrop(service.tenancy.move, id as TenantId)
     await confirm(`This drops the database that ${id} was moved from, for good`, id as string, options.yes)
     await drop(context, service, options, left)
   }
-  const { to, resume, rollback, dropSource } = options
-  const detail = { to, resume, rollback, dropSource }
+  const { to, resume, rollback, dropSource, frozen, back, finish } = options
+  const detail = { to, resume, rollback, dropSource, frozen, back, finish }
   const { underAudit } = await import('../../operations/audit-trail.js')
   await alone([service], lost =>
     options.dryRun
@@ -112,37 +133,59 @@ async function begin(
   const { output } = context
   const { planMove } = await import('../../operations/move/plan.js')
   const { beginMove } = await import('../../operations/move/run.js')
-  const how = await howTo(service, options)
-  const { row: _, ...plan } = await planMove(service.tenancy.move, { ...how, id, to, room: options.room })
+  const { how, close } = await howToMove(service, options)
+  const { frozen, follow } = options
+  const online = frozen ? undefined : { admin: how.admin, follow }
+  const planned = await planMove(service.tenancy.move, {
+    ...how,
+    id,
+    to,
+    room: options.room,
+    ...(online && { online }),
+  }).finally(close)
+  const { row: _, ...plan } = planned
+  const held = 'statements are held for a moment at the switch'
   output.line(
-    `${plan.tenant}: ${plan.from} -> ${plan.to}, ${sizeOf(plan.bytes)}; writers are refused for roughly ${plan.seconds} s.`,
+    `${plan.tenant}: ${plan.from} -> ${plan.to}, ${sizeOf(plan.bytes)}; ${frozen ? `writers are refused for roughly ${plan.seconds} s` : held}.`,
   )
+  const obstacles = [...plan.obstacles, ...(plan.online ?? [])]
   output.table(
     ['in the way', 'what', 'stops it'],
-    plan.obstacles.map(one => [one.about, one.what, one.blocks]),
+    obstacles.map(one => [one.about, one.what, one.blocks]),
     'Nothing is in the way.',
   )
-  const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
+  const blocked = obstacles.filter(({ blocks }) => blocks).length
   if (options.dryRun || blocked > 0) output.document({ plan })
-  if (blocked > 0) throw new Error(`${blocked} things are in the way: see above. Nothing was changed.`)
+  if (blocked > 0) {
+    const frozenWay = plan.obstacles.some(({ blocks }) => blocks)
+      ? ''
+      : ` With --frozen it can be moved: writers are then refused for roughly ${plan.seconds} s.`
+    throw new Error(`${blocked} things are in the way: see above. Nothing was changed.${frozenWay}`)
+  }
   if (options.dryRun) return
-  await confirm(`This moves ${id} from ${plan.from} to ${to}; its writers are refused meanwhile`, id, options.yes)
-  const run = await beginMove(how.journal, { ...plan, row: _ })
+  const meanwhile = frozen ? 'its writers are refused meanwhile' : 'it is served meanwhile'
+  await confirm(`This moves ${id} from ${plan.from} to ${plan.to}; ${meanwhile}`, id, options.yes)
+  const limits = switchLimitsOf(options)
+  const run = await beginMove(how.journal, planned, frozen ? null : { limits, follow })
   output.line(`Run ${run}.`)
   await carryOut(context, service, options, { run, lost })
 }
 
-async function howTo({ tenancy }: OpenService, options: Options, signal?: AbortSignal) {
-  const { inherited } = await import('../../operations/child-environment.js')
-  const { createPrograms } = await import('../../operations/copying/pg-programs.js')
-  const { createJournal } = await import('../../operations/copying/journal.js')
-  return {
-    programs: createPrograms({ folder: options.programs, environment: inherited() }),
-    journal: createJournal(tenancy.move.central),
-    folder: options.folder,
-    jobs: options.jobs,
-    signal,
-  }
+async function endWayBack(
+  context: Context,
+  service: OpenService,
+  options: Options,
+  { id, lost }: { id: TenantId; lost: AbortSignal },
+): Promise<void> {
+  const { finishMove, goBack, runThatFollows } = await import('../../operations/move/run.js')
+  const run = await runThatFollows(service.tenancy.move, id)
+  const what = options.back
+    ? `This takes ${id} back to where it was; it is served meanwhile`
+    : `This ends the way back of ${id}: the old copy follows no longer`
+  await confirm(what, id, options.yes)
+  await watchedMove(context, service, options, lost, async how => {
+    printMove(await (options.back ? goBack : finishMove)(service.tenancy.move, run, how), context.output)
+  })
 }
 
 async function carryOut(
@@ -151,78 +194,16 @@ async function carryOut(
   options: Options,
   { run, lost }: { run: string; lost: AbortSignal },
 ): Promise<void> {
-  const { MOVE_REPORTS } = await import('../../operations/move/move.js')
-  const { carryOutMove, rollBackMove } = await import('../../operations/move/run.js')
-  const { subscribe } = await import('../../plugins/distributed-tenant/diagnostics/channels.js')
-  const interrupted = new AbortController()
-  const interrupt = () => interrupted.abort()
-  process.once('SIGINT', interrupt)
-  process.once('SIGTERM', interrupt)
-  const progress = startProgress('steps', MOVE_REPORTS.length, { show: context.showProgress })
-  const shown = new Set<string>()
-  const silence = subscribe(
-    ({ area, event }) => {
-      // After a kill some steps are published again.
-      if (area !== 'transfer' || !MOVE_REPORTS.includes(event.type) || shown.has(event.type)) return
-      shown.add(event.type)
-      progress.step()
-    },
-    service.tenancy.origin,
-    ['transfer'],
-  )
-  try {
-    const how = await howTo(service, options, AbortSignal.any([interrupted.signal, lost]))
+  const { carryOutMove, dropMoved, rollBackMove } = await import('../../operations/move/run.js')
+  await watchedMove(context, service, options, lost, async how => {
     const outcome = await (options.rollback ? rollBackMove : carryOutMove)(service.tenancy.move, run, how)
-    progress.end()
-    if (outcome.state === 'moved' && options.dropSource) return await drop(context, service, options, run)
-    print(outcome, context.output)
-  } finally {
-    silence()
-    progress.end()
-    process.off('SIGINT', interrupt)
-    process.off('SIGTERM', interrupt)
-  }
+    const drops = outcome.state === 'moved' && options.dropSource
+    printMove(drops ? await dropMoved(service.tenancy.move, run, how) : outcome, context.output)
+  })
 }
 
 async function drop(context: Context, service: OpenService, options: Options, run: string): Promise<void> {
   const { dropMoved } = await import('../../operations/move/run.js')
-  print(await dropMoved(service.tenancy.move, run, await howTo(service, options)), context.output)
-}
-
-function print(outcome: import('../../operations/move/run.js').MoveOutcome, output: Output): void {
-  const { tenant, from, to, state, frozenMs } = outcome
-  const refused = frozenMs === null ? '' : ` Writers were refused for ${Math.round(frozenMs)} ms.`
-  const memory = process.resourceUsage().maxRSS * 1024
-  const sentences = {
-    moved: `${tenant} is on ${to} now; what it had on ${from} is kept there, closed.${refused}`,
-    taken_back: `${tenant} is on ${from}, as before.`,
-    source_dropped: `${tenant} is on ${to}; what it had on ${from} is dropped.${refused}`,
-  }
-  output.line(`${sentences[state]} This command took ${sizeOf(memory)} of memory.`)
-  output.document({ ...outcome, memoryBytes: memory })
-}
-
-async function list({ name, tenancy }: OpenService, output: Output): Promise<void> {
-  const { createJournal } = await import('../../operations/copying/journal.js')
-  const journal = createJournal(tenancy.move.central)
-  const runs = []
-  for (const run of await journal.list(20, 'move')) {
-    const [row] = await journal.tenants(run.id)
-    runs.push({ ...run, tenant: row?.id, step: row?.step, frozenMs: row?.frozenMs ?? null, error: row?.error ?? null })
-  }
-  output.table(
-    ['run', 'tenant', 'from>to', 'state', 'step', 'frozen ms', 'started', 'error'],
-    runs.map(one => [
-      one.id,
-      one.tenant,
-      one.source,
-      one.state,
-      one.step,
-      one.frozenMs === null ? null : Math.round(one.frozenMs),
-      one.startedAt,
-      one.error,
-    ]),
-    `No moves in ${name}.`,
-  )
-  output.document({ service: name, runs })
+  const { how, close } = await howToMove(service, options)
+  printMove(await dropMoved(service.tenancy.move, run, how).finally(close), context.output)
 }

@@ -1,11 +1,14 @@
 // The commands `purge` and `resync`: drops the databases of deleted tenants, each service after identity has confirmed it, and
 // publishes every tenant's state once more.
+import { tmpdir } from 'node:os'
 import { Command } from 'commander'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { sentenceOf, UsageError } from '../../operations/outcome.js'
+import { alone } from '../../operations/single-run.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import { confirm } from '../confirm.js'
 import { contextOf } from '../context.js'
+import { howToMove } from '../move-work.js'
 import { tenantId } from '../tenant-id.js'
 
 export function purgeCommands(): Command[] {
@@ -29,7 +32,7 @@ function purge(): Command {
     .option('--dry-run', 'show what would be dropped and do nothing')
     .addHelpText(
       'after',
-      '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute.',
+      '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute,\nbut for a tenant whose old copy follows it since a move: with INIT_SUPERUSER and INIT_PASSWORD this command ends that first.',
     )
     .action(async (only: TenantId | undefined, options: { yes?: boolean; dryRun?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)
@@ -62,13 +65,31 @@ function purge(): Command {
     })
 }
 
-async function purgeOne({ name, tenancy }: OpenService, id: TenantId): Promise<Purged> {
+async function purgeOne(service: OpenService, id: TenantId): Promise<Purged> {
+  const { name, tenancy } = service
+  const { TenantCopyFollows } = await import('../../plugins/distributed-tenant/errors.js')
+  const { administratorLogin } = await import('../../operations/targets.js')
   try {
-    await tenancy.purger.purge(id)
+    try {
+      await tenancy.purger.purge(id)
+    } catch (error) {
+      // Identity has confirmed it by then.
+      if (!(error instanceof TenantCopyFollows) || administratorLogin() === null) throw error
+      await endFollowing(service, id)
+      await tenancy.purger.purge(id)
+    }
     return { service: name, tenant: id, error: null }
   } catch (error) {
     return { service: name, tenant: id, error: sentenceOf(error) }
   }
+}
+
+async function endFollowing(service: OpenService, id: TenantId): Promise<void> {
+  const { endFollowing: end } = await import('../../operations/move/end-following.js')
+  await alone([service], async lost => {
+    const { how, close } = await howToMove(service, { jobs: 1, folder: tmpdir() }, lost)
+    await end(service.tenancy.move, id, how).finally(close)
+  })
 }
 
 function resync(): Command {

@@ -2,7 +2,7 @@
 // is in operations/; this matches the archive with the services, asks, writes the audit rows, and prints.
 import { Command, Option } from 'commander'
 import type { Archive } from '../../operations/archive/archive-reader.js'
-import type { RecoveryOptions } from '../../operations/archive/restore-tenant.js'
+import type { RecoveryOptions } from '../../operations/archive/restore-plan.js'
 import { underAudit } from '../../operations/audit-trail.js'
 import { identityApi } from '../../operations/identity-api.js'
 import { type OpenService, withServices } from '../../operations/open-services.js'
@@ -123,7 +123,8 @@ async function restoreTenant(
   { archive, services, options, signal, id, partial }: Work & { readonly id: TenantId; readonly partial: boolean },
 ): Promise<void> {
   const { targets, showProgress } = context
-  const { recover, planRecovery } = await import('../../operations/archive/restore-tenant.js')
+  const { planRecovery } = await import('../../operations/archive/restore-plan.js')
+  const { recover } = await import('../../operations/archive/restore-tenant.js')
   const { createServiceRestore } = await import('../../operations/archive/restore-service.js')
   const { unproven } = await import('../../operations/archive/compatibility.js')
   const { authorityOf } = await import('../../operations/archive/identity-authority.js')

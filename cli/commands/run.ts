@@ -1,10 +1,12 @@
 // The commands `run -- <command>` and `psql`: any program, once for each tenant database, with all settings in
 // its environment (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, TENANT_ID, TENANT_SERVICE) and none on its command line.
+
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { Command } from 'commander'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { UsageError } from '../../operations/outcome.js'
+import { addressIn } from '../../operations/pg-address.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
@@ -107,10 +109,8 @@ function environmentOf({ name, tenancy }: OpenService, id: TenantId, instance: s
   if (!place) {
     throw new UsageError(`${id} is on the instance ${instance} of ${name}, which DB_INSTANCES does not name: name it.`)
   }
-  const { host, port } = place
   return {
-    PGHOST: host,
-    PGPORT: String(port),
+    ...addressIn(place),
     PGUSER: user,
     ...(password === undefined ? {} : { PGPASSWORD: password }),
     PGDATABASE: tenantDatabaseName(id, tenancy.settings.service),

@@ -2,7 +2,7 @@
 
 import type { TenantState } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import { ApiError, type IdentityApi } from '../identity-api.js'
-import type { Authority } from './restore-tenant.js'
+import type { Authority } from './restore-plan.js'
 
 export function authorityOf(api: IdentityApi): Authority {
   const path = (id: string): string => `/api/tenants/${encodeURIComponent(id)}`

@@ -1,37 +1,29 @@
-// The restore of one service: a part becomes a database beside the tenant's, is compared with the manifest, gets the service's
-// own schema, and takes the tenant's name; the database of that name before is kept until the restore is over, and gets it back
-// on a failure. Invariants: until the swap no database of the tenant is touched; the swap is one transaction; each step can be
-// repeated after a kill. The new database carries the registry's own certificate, so the provisioner takes it as its own and
-// adds rights, role and the state "ready".
+// The restore of one service: a copy (build-copy.ts) takes the tenant's name; the database of that name before is kept until the
+// restore is over, and gets it back on a failure. Invariants: until the swap no database of the tenant is touched; the swap is
+// one transaction; each step can be repeated after a kill. The provisioner adds rights, role and the state "ready".
 
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { lockNames, withLock } from '../../plugins/distributed-tenant/advisory-locks.js'
-import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
-import {
-  commentDatabase,
-  createDatabase,
-  dropDatabase,
-  inspectDatabase,
-} from '../../plugins/distributed-tenant/databases/databases.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
+import { commentDatabase, dropDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { markFits, markText, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
-import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { listFull } from '../../plugins/distributed-tenant/registry/full-instances.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, RegistryRow, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
-import { adopt } from '../copying/adopt-database.js'
-import { differences, readContents } from '../copying/compare-contents.js'
-import { giveDefaultRights, withoutDefaultRights } from '../copying/default-rights.js'
-import { dropPublicSchema } from '../copying/empty-database.js'
-import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
+import { fullText } from '../copying/full-instance.js'
 import { rolesMissing } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
-import type { Programs } from '../copying/pg-programs.js'
 import { refuseUnlessMarked } from './backup.js'
+import { buildCopy, type RestoreSource } from './build-copy.js'
 import { unfit } from './compatibility.js'
 import type { Part } from './manifest.js'
 import { copyName, pastName, placeOf } from './tenant-place.js'
+
+const IN_USE = '55006'
 
 export interface ServiceRestore {
   readonly service: string
@@ -60,27 +52,13 @@ export interface ServiceRestore {
   sweep(): Promise<void>
 }
 
-const COPY = 'distributed-tenant:copy:v1'
-const SHOWN = 5
-const IN_USE = '55006'
-
 export async function createServiceRestore(
   parts: TransferParts,
   id: TenantId,
-  options: {
-    readonly part: Part
-    readonly programs: Programs
-    /** Of the archive: it stands in the mark until the provisioner has written its own. */
-    readonly sha256: string
-    /** The differences from the original, in a sentence. */
-    readonly onWarning?: ((text: string) => void) | undefined
-    readonly signal?: AbortSignal | undefined
-  },
+  options: RestoreSource,
 ): Promise<ServiceRestore> {
   const { service, central, sets, report } = parts
-  const { part, programs, sha256, signal, onWarning } = options
-  // Of format 2: with rights and our own schema.
-  const whole = part.settings !== undefined
+  const { part, programs, sha256 } = options
   const place = await placeOf(parts, id)
   const copy = copyName(id, service)
   const past = pastName(id, service)
@@ -117,6 +95,9 @@ export async function createServiceRestore(
     }
     const { row, database } = await look()
     if (row && row.moving !== null) found.push(movingNow(id))
+    // One that replaces what is there takes no more room for long.
+    const full = (await listFull(central)).find(({ name }) => name === (row?.instance ?? DEFAULT_INSTANCE))
+    if (full && !database) found.push(fullText(full))
     if (database && row?.certificate) await refuseUnlessMarked(parts, place, row)
     else if (database && row && (await isAnothers(row))) {
       found.push(
@@ -142,46 +123,15 @@ export async function createServiceRestore(
 
   async function build(dump: () => Readable): Promise<void> {
     report({ type: 'building', id })
-    await place.session(async sql => {
-      await dropOurs(sql, copy)
-      const { database: locale } = part
-      await createDatabase(sql, copy, { template: 'template0', locale, comment: `${COPY} ${sha256}` })
-    })
-    const hasPublic = part.contents.shape.some(({ kind, name }) => kind === 'schema' && name === 'public')
-    if (!hasPublic) await place.withDirectConnection(copy, dropPublicSchema)
-    const { user } = place.addressOf(copy)
-    const renamed = part.role !== undefined && part.role !== user
-    // Default rights name the role whose objects they are for; all else in a dump that is its owner's says no name.
-    const entries = renamed ? withoutDefaultRights(await programs.list(dump(), signal)) : undefined
-    await programs.restore(dump(), place.addressOf(copy), { whole, entries, signal })
-    if (renamed) await place.withDirectConnection(copy, inside => giveDefaultRights(inside, part.contents.shape))
-    const settings = (part.settings ?? []).map(one =>
-      one.role === part.role && renamed ? { ...one, role: user } : one,
-    )
-    await place.session(sql => applyDatabaseSettings(sql, copy, settings))
-    const row = await findTenant(central, id)
-    certificate = row?.certificate ?? randomBytes(16).toString('hex')
-    // The tenant's that is there now, whichever the archive's was; one that identity is still to make has none yet.
-    incarnation = row?.incarnation ?? null
-    const given = certificate
-    await place.withDirectConnection(copy, async inside => {
-      const contents = await readContents(inside, { asTables: !whole })
-      const wrong = differences(part.contents, contents, { by: 'wording', ...(!whole && { only: 'rows' }) })
-      if (wrong.length > 0) {
-        const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
-        throw new TransferFailed(
-          `What was restored of ${service} is not what the archive says (${wrong.slice(0, SHOWN).join('; ')}${more}): nothing was put in its place.`,
-        )
-      }
-      signal?.throwIfAborted()
-      const failed = await refreshViews(inside, part.views ?? [])
-      if (failed.length > 0) {
-        onWarning?.(
-          `${service}: materialized views without rows, as they cannot be refreshed: ${unrefreshedText(failed)}.`,
-        )
-      }
-      await adopt(inside, { name: copy, sets, baseline: part.migrations.length, certificate: given, whole })
-    })
+    await place.session(sql => dropOurs(sql, copy))
+    const certify = async (): Promise<string> => {
+      const row = await findTenant(central, id)
+      certificate = row?.certificate ?? randomBytes(16).toString('hex')
+      // The tenant's that is there now, whichever the archive's was; one that identity is still to make has none yet.
+      incarnation = row?.incarnation ?? null
+      return certificate
+    }
+    await buildCopy({ ...options, service, place, name: copy, sets, certify }, dump)
     report({ type: 'built', id })
   }
 

@@ -43,7 +43,7 @@ const probeStatement = `
     current_setting('server_version_num')::int as version`
 
 /** A dump gives a table that inherits its columns in another order: there they are taken by name. */
-const rowText = `case when not relispartition and exists (select from pg_inherits where inhrelid = c.oid)
+export const rowText = `case when not relispartition and exists (select from pg_inherits where inhrelid = c.oid)
   then (select 'row(' || coalesce(string_agg('t.' || quote_ident(attname), ', ' order by attname collate "C"), '') || ')'
     from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped)
   else '(t.*)' end`

@@ -4,9 +4,9 @@
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { createArrayTypes } from '../../plugins/distributed-tenant/connections/array-types.js'
-import { openConnection } from '../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
 import { connectionClosed, withCause } from '../../plugins/distributed-tenant/connections/failures.js'
+import { connectorOf } from '../../plugins/distributed-tenant/connections/primary.js'
 import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import { createPool, type Pool } from '../../plugins/distributed-tenant/pool/pool.js'
@@ -33,10 +33,12 @@ const KEPT_MS = 1_000
 /** Applies when several are wanted at once: a connection is held briefly, except by a freeze whose sessions do not end. */
 const WAIT_MS = 600_000
 
-export function createInstance(address: DatabaseOptions): Instance {
+/** @param what for errors */
+export function createInstance(address: DatabaseOptions, what = 'source'): Instance {
   const { host, port, user, password } = address
   const label = `${host}:${port}/${address.database}`
   const arrayTypes = createArrayTypes({ ofDatabases: false })
+  const connect = connectorOf(address)
   const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
   const builder = createBuilder({ host, port })
   const poolOf = (budget: number, idleTimeout: number, pooling: boolean): Pool =>
@@ -47,13 +49,13 @@ export function createInstance(address: DatabaseOptions): Instance {
       idleTimeout,
       maxOpening: budget,
       pooling,
-      open: name => openConnection({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
+      open: name => connect({ ...target, database: name, applicationName: APPLICATION }, CONNECT_MS),
       refusal: () => connectionClosed('no connection'),
       report: () => {},
     })
   const unavailable = () =>
     new TransferFailed(
-      `The source ${host}:${port} cannot be reached or was cut off: check it, then go on with --resume.`,
+      `The ${what} ${host}:${port} cannot be reached or was cut off: check it, then go on with --resume.`,
     )
 
   async function within<T>(pool: Pool, database: string, fn: (sql: SessionClient) => Promise<T>): Promise<T> {

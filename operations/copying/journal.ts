@@ -28,6 +28,8 @@ export interface TransferTenant {
   readonly certificate: string | null
   readonly contents: string | null
   readonly error: string | null
+  /** Of a move without a freeze, see move/online/link.ts. */
+  readonly online: JsonObject | null
   /** Of a move that was switched: milliseconds for which writers were refused. */
   readonly frozenMs: number | null
 }
@@ -40,7 +42,8 @@ export interface Transfer {
   readonly startedAt: Date
 }
 
-export type Planned = Pick<TransferTenant, 'id' | 'sourceDatabase' | 'facts' | 'baseline' | 'bytes'>
+export type Planned = Pick<TransferTenant, 'id' | 'sourceDatabase' | 'facts' | 'baseline' | 'bytes'> &
+  Partial<Pick<TransferTenant, 'certificate' | 'online'>>
 
 export interface Journal {
   /** Records a new transfer and its tenants, all or nothing. */
@@ -55,12 +58,12 @@ export interface Journal {
   end(id: string, state: TransferState): Promise<void>
 }
 
-export type Change = Partial<Pick<TransferTenant, 'step' | 'frozen' | 'certificate' | 'contents' | 'error'>>
+export type Change = Partial<Pick<TransferTenant, 'step' | 'frozen' | 'certificate' | 'contents' | 'error' | 'online'>>
 
 export function createJournal(central: SqlClient): Journal {
   const columns = (sql: QueryClient) => sql`
     tenant_id as id, source_database as "sourceDatabase", step, facts, baseline, bytes::float8 as bytes, frozen,
-    certificate, contents, error, frozen_ms as "frozenMs"`
+    certificate, contents, error, online, frozen_ms as "frozenMs"`
   const transfers = (sql: QueryClient) => sql<Transfer[]>`
     select id, kind, source, state, started_at as "startedAt" from transfers`
 
@@ -70,8 +73,9 @@ export function createJournal(central: SqlClient): Journal {
         await tx`insert into transfers (id, kind, source) values (${id}, ${kind}, ${source})`
         for (const one of tenants) {
           await tx`
-            insert into transfer_tenants (transfer_id, tenant_id, source_database, facts, baseline, bytes)
-            values (${id}, ${one.id}, ${one.sourceDatabase}, ${tx.json(one.facts as never)}, ${one.baseline}, ${one.bytes})`
+            insert into transfer_tenants (transfer_id, tenant_id, source_database, facts, baseline, bytes, certificate, online)
+            values (${id}, ${one.id}, ${one.sourceDatabase}, ${tx.json(one.facts as never)}, ${one.baseline}, ${one.bytes},
+              ${one.certificate ?? null}, ${one.online ? tx.json(one.online as never) : null})`
         }
       })
     },
@@ -94,6 +98,7 @@ export function createJournal(central: SqlClient): Journal {
           ${change.frozen === undefined ? central`` : central`, frozen = ${change.frozen === null ? null : central.json(change.frozen as never)}`}
           ${change.certificate === undefined ? central`` : central`, certificate = ${change.certificate}`}
           ${change.contents === undefined ? central`` : central`, contents = ${change.contents}`}
+          ${change.online === undefined ? central`` : central`, online = ${change.online === null ? null : central.json(change.online as never)}`}
           ${change.error === undefined ? central`` : central`, error = ${change.error?.slice(0, 1_000) ?? null}`}
         where transfer_id = ${id} and tenant_id = ${tenant}
         returning ${columns(central)}`

@@ -2,7 +2,7 @@
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
-import type { TransferReport } from '../../plugins/distributed-tenant/diagnostics/steps.js'
+import type { MoveProgress, TransferReport } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import type {
   RegistryRow,
   ServiceName,
@@ -24,5 +24,5 @@ export interface TransferParts {
   readonly sets: readonly MigrationSet[]
   /** Drops the leftovers of a deleted tenant, now: for one whose data is still at its source. */
   readonly removeNow: (id: TenantId) => Promise<RegistryRow>
-  readonly report: (event: TransferReport) => void
+  readonly report: (event: TransferReport | MoveProgress) => void
 }

@@ -12,7 +12,7 @@ export interface Whereabouts {
   readonly folder?: string | undefined
   /** PATH. */
   readonly path?: string | undefined
-  readonly versions?: string
+  readonly versions?: string | undefined
 }
 
 /** @returns the path of a program: in the folder when one is given, else as PATH has it */
@@ -25,6 +25,12 @@ export function programPath(name: string, { folder, path = '', versions = VERSIO
     .find(isProgram)
   if (first === undefined || basename(realpathSync(first)) !== SCRIPT) return name
   return newest(name, versions) ?? name
+}
+
+/** @returns the folder of one version's programs; null when they are not installed there */
+export function ownFolder(major: number, versions = VERSIONS): string | null {
+  const folder = join(versions, String(major), 'bin')
+  return ['pg_dump', 'pg_restore'].every(name => isProgram(join(folder, name))) ? folder : null
 }
 
 /** As the script itself chooses when it gets a host. */

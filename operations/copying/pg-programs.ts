@@ -1,6 +1,6 @@
 // The runner of pg_dump and pg_restore: found, asked for their version, spawned with argument lists and no shell, passwords
 // by environment. Invariants: a copy counts only when both programs have ended well; the caller drops the remains of a
-// failed one. If a program cannot be started: the error names the package that has it.
+// failed one.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,21 +8,31 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { APPLICATION } from './external-instance.js'
 import type { MaterializedView } from './materialized-views.js'
-import { programPath } from './pg-program-paths.js'
+import { ended, environmentOf, isOver, type Release, releaseOf, stopOn, throwFirstOrBoth } from './pg-process.js'
+import { ownFolder, programPath } from './pg-program-paths.js'
 
 export interface ProgramsOptions {
   /** Where the programs are; default wherever PATH says. */
   readonly folder?: string | undefined
   /** What they inherit: without secrets of ours. */
   readonly environment: NodeJS.ProcessEnv
+  /** Where the programs of each version are; default where Debian puts them. */
+  readonly versions?: string | undefined
 }
 
 export interface Programs {
   /** The major version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
   version(): Promise<number>
+  /** The version of both, the lower one. @throws TRANSFER_REFUSED when one cannot be started */
+  release(): Promise<Release>
+  /**
+   * The programs for copying from a server: those of its own version where they are installed and no folder was named, else
+   * these.
+   */
+  suiting(server: Release): Promise<Programs>
+  /** The definitions of one database as pg_dump writes them, as a script. */
+  definitions(from: DatabaseOptions): Promise<string>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
   pipe(from: DatabaseOptions, to: DatabaseOptions, how?: What): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
@@ -48,10 +58,17 @@ const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives
 /** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
 const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
 /** Rows of materialized views are no part of a dump: made anew within it, they are made without the names that they need. */
-const dumpedOf = ({ whole = false, publications = whole, definitions = false, views = [] }: What): string[] => [
+const dumpedOf = ({
+  whole = false,
+  publications = whole,
+  definitions = false,
+  views = [],
+  snapshot,
+}: What): string[] => [
   ...always,
   ...(publications ? [] : ['--no-publications']),
   ...(whole ? [] : foreign),
+  ...(snapshot === undefined ? [] : [`--snapshot=${snapshot}`]),
   ...(definitions ? ['--schema-only'] : views.map(({ pattern }) => `--exclude-table-data=${pattern}`)),
 ]
 const restoredOf = ({ whole = false, publications = whole, definitions = false }: What): string[] => [
@@ -69,6 +86,8 @@ export interface What {
   readonly publications?: boolean
   /** No rows. */
   readonly definitions?: boolean
+  /** The snapshot of a transaction that is kept open, which is dumped. */
+  readonly snapshot?: string | undefined
   /** The materialized views of the dumped database, which are left without rows. */
   readonly views?: readonly Pick<MaterializedView, 'pattern'>[]
 }
@@ -86,17 +105,17 @@ export interface RestoreHow extends What {
   readonly signal?: AbortSignal | undefined
 }
 
-export interface DumpHow extends Omit<RestoreHow, 'entries'> {
+export interface DumpHow extends Omit<RestoreHow, 'entries' | 'snapshot'> {
   /** Of a transaction that is kept open. */
   readonly snapshot: string
   /** `sql`: the definitions alone, as a script for people. */
   readonly format: 'custom' | 'sql'
 }
 
-export function createPrograms({ folder, environment }: ProgramsOptions): Programs {
+export function createPrograms({ folder, environment, versions }: ProgramsOptions): Programs {
   const paths = new Map<string, string>()
   function program(name: string): string {
-    const path = paths.get(name) ?? programPath(name, { folder, path: environment.PATH })
+    const path = paths.get(name) ?? programPath(name, { folder, path: environment.PATH, versions })
     paths.set(name, path)
     return path
   }
@@ -110,12 +129,36 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
     return spawn(program(name), [...args], { stdio, env: environmentOf(environment, at) })
   }
 
-  return {
-    async version() {
-      const [dump, restore] = await Promise.all(
-        ['pg_dump', 'pg_restore'].map(name => versionOf(program(name), environment)),
-      )
-      return Math.min(dump as number, restore as number)
+  async function release(): Promise<Release> {
+    const [dump, restore] = await Promise.all(
+      (['pg_dump', 'pg_restore'] as const).map(name => releaseOf(program(name), environment)),
+    )
+    return older(dump as Release, restore as Release)
+  }
+
+  const programs: Programs = {
+    version: async () => (await release()).major,
+    release,
+    async suiting(server) {
+      if (folder !== undefined) return programs
+      const own = ownFolder(server.major, versions)
+      if (own === null) return programs
+      const candidate = createPrograms({ folder: own, environment })
+      const found = await candidate.release().catch(() => null)
+      return found && isOfServer(found, server) ? candidate : programs
+    },
+    async definitions(from) {
+      const child = start('pg_dump', [...dumpedOf({ definitions: true }), connected, '--format=plain'], from, [
+        'ignore',
+        'pipe',
+        'pipe',
+      ])
+      let text = ''
+      child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk
+      })
+      await ended('pg_dump', child)
+      return text
     },
     async pipe(from, to, what = {}) {
       const restore = start('pg_restore', [...restoredOf(what), '--single-transaction', connected], to, [
@@ -217,83 +260,12 @@ export function createPrograms({ folder, environment }: ProgramsOptions): Progra
       }
     },
   }
+  return programs
 }
 
-const isOver = (error: unknown): boolean =>
-  ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET'].includes((error as NodeJS.ErrnoException).code ?? '')
+const older = (a: Release, b: Release): Release =>
+  a.major < b.major || (a.major === b.major && a.minor < b.minor) ? a : b
 
-function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
-  const stop = (): void => void child.kill()
-  if (signal?.aborted) stop()
-  signal?.addEventListener('abort', stop)
-  return () => signal?.removeEventListener('abort', stop)
-}
-
-/** PGDATABASE is a name and nothing else, where an argument with a name might be read as a connection string. */
-function environmentOf(environment: NodeJS.ProcessEnv, at: DatabaseOptions): NodeJS.ProcessEnv {
-  const { host, port, user, password, database, ssl, sslRootCert } = at
-  const kept = Object.entries(environment).filter(([name]) => !name.startsWith('PG'))
-  return {
-    ...Object.fromEntries(kept),
-    PGHOST: host,
-    PGPORT: String(port),
-    PGUSER: user,
-    PGDATABASE: database,
-    PGAPPNAME: APPLICATION,
-    PGCONNECT_TIMEOUT: '10',
-    PGSSLMODE: ssl,
-    // Else a file in the user's home directory decides.
-    PGPASSFILE: '/dev/null',
-    ...(password === undefined ? {} : { PGPASSWORD: password }),
-    ...(sslRootCert === undefined ? {} : { PGSSLROOTCERT: sslRootCert }),
-  }
-}
-
-const LAST_WORDS = 2_000
-
-function ended(name: string, child: ChildProcess): Promise<void> {
-  let words = ''
-  child.stderr?.setEncoding('utf8')
-  child.stderr?.on('data', (chunk: string) => {
-    words = (words + chunk).slice(-LAST_WORDS)
-  })
-  return new Promise((resolve, reject) => {
-    child.once('error', error => reject(missing(name, error)))
-    child.once('close', (code, signal) => {
-      if (code === 0) return resolve()
-      const why = printable(words.trim()) || (signal ? `ended by ${signal}` : `exit code ${code}`)
-      reject(new TransferFailed(`${name} failed: ${why}`))
-    })
-  })
-}
-
-/** Names of objects may hold anything, also control sequences of a terminal. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
-const printable = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
-
-/** Each end of a pipe fails when the other one does: both are reported, unless one could not even be started. */
-function throwFirstOrBoth(failures: readonly Error[]): void {
-  const refused = failures.find(error => error instanceof TransferRefused)
-  if (refused) throw refused
-  if (failures.length > 0) throw new TransferFailed(failures.map(({ message }) => message).join('; '))
-}
-
-const missing = (name: string, error: Error): Error =>
-  new TransferRefused(
-    `${name} cannot be started (${(error as NodeJS.ErrnoException).code ?? error.message}): install PostgreSQL’s client programs (Debian: postgresql-client), or name their folder with --programs.`,
-  )
-
-function versionOf(program: string, environment: NodeJS.ProcessEnv): Promise<number> {
-  const child = spawn(program, ['--version'], { stdio: ['ignore', 'pipe', 'pipe'], env: environment })
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    output += chunk
-  })
-  const name = program.slice(program.lastIndexOf('/') + 1)
-  return ended(name, child).then(() => {
-    const major = /\(PostgreSQL\) (\d+)/.exec(output)?.[1]
-    if (major === undefined)
-      throw new TransferRefused(`${name} does not say its version: check the folder in --programs.`)
-    return Number(major)
-  })
-}
+/** Programs of the server's own major version that are at least as new as the server. */
+export const isOfServer = (programs: Release, server: Release): boolean =>
+  programs.major === server.major && programs.minor >= server.minor

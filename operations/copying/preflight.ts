@@ -1,9 +1,12 @@
 // The obstacles of an import before anything is touched, each with its cure: at the source's server, in the
 // programs, at a target, in the source's data of a tenant. Reads only.
 import { encode, lifecycleSubject, parseLifecycle } from '../../events/index.js'
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
+import { listFull } from '../../plugins/distributed-tenant/registry/full-instances.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { Instance } from './external-instance.js'
+import { fullText } from './full-instance.js'
 import type { TenantFacts } from './journal.js'
 import { block, type Obstacle, warn } from './obstacle.js'
 import type { TransferParts } from './parts.js'
@@ -56,7 +59,7 @@ export function serverInTheWay(
   return found
 }
 
-/** The holder of a name, finished or not. */
+/** The holder of a name, finished or not, and whether the instance takes any. */
 export async function targetInTheWay(
   { service, central, database }: TransferParts,
   source: Instance,
@@ -64,6 +67,8 @@ export async function targetInTheWay(
   ids: readonly TenantId[],
 ): Promise<Obstacle[]> {
   const names = ids.map(id => tenantDatabaseName(id, service))
+  const full = (await listFull(central)).find(({ name }) => name === DEFAULT_INSTANCE)
+  const atAll = full ? [block(service, fullText(full))] : []
   const found = await central<{ name: string; kind: string }[]>`
     select datname as name, 'database' as kind from pg_database where datname = any(${names}::text[])
     union all select rolname, 'role' from pg_roles where rolname = any(${names}::text[])
@@ -83,6 +88,7 @@ export async function targetInTheWay(
   const major = Math.floor((target?.version ?? 0) / 10_000)
   const older = major < server.major
   return [
+    ...atAll,
     ...found.map(({ name, kind }) =>
       block(name, `exists at ${service} (${database.host}:${database.port}) already, as ${kind}`),
     ),

@@ -1,10 +1,6 @@
 // Owns which settings of a source's database an import copies, and the line that sets each of the others: those of roles, and
 // those that superusers alone may set. A question only.
-import {
-  type DatabaseSetting,
-  freeSettings,
-  settingStatement,
-} from '../../plugins/distributed-tenant/databases/database-settings.js'
+import { type DatabaseSetting, settingStatement } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { type Obstacle, warn } from './obstacle.js'
 
@@ -41,4 +37,10 @@ export async function settingsLeftOut(
     found.push(warn(from, `has the setting ${name}${whose}, which is not copied: ${cure}${first}`))
   }
   return found
+}
+
+/** Settings that any role may set for its database; of names that the server does not know, superusers alone may. */
+async function freeSettings(sql: QueryClient): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ name: string }[]>`select name from pg_settings where context = 'user'`
+  return new Set(rows.map(({ name }) => name))
 }

@@ -8,6 +8,7 @@ import { columnsStatement, readApplied, type SchemaFacts } from './detect-schema
 import type { Instance } from './external-instance.js'
 import type { TenantFacts } from './journal.js'
 import type { NotCopyable } from './not-copyable.js'
+import { columnNotes } from './server-release.js'
 
 export interface SourceDatabase {
   readonly name: string
@@ -19,6 +20,7 @@ export interface SourceDatabase {
 
 export interface SourceServer {
   readonly major: number
+  readonly minor: number
   /** Seconds since 1970, to the microsecond: which server it is, whatever address it was reached by. */
   readonly startedAt: string
   readonly superuser: boolean
@@ -51,6 +53,7 @@ export async function surveyServer(
     const known = new Set(databases.map(({ name }) => name))
     return {
       major: Math.floor(version / 10_000),
+      minor: version % 10_000,
       startedAt,
       superuser,
       databases,
@@ -129,6 +132,8 @@ function factsOf({ id, name, domain, settings, is_active: active }: FactsRow): T
 /** The properties of one source database that matter before it is copied. */
 export interface DatabaseFacts extends SchemaFacts {
   readonly needs: Needs
+  /** Columns have `pg_attver` among their options: see server-release.ts. */
+  readonly notes: boolean
   /** Objects that a copy would not bring along, or fail over. */
   readonly never: readonly NotCopyable[]
   /** Objects that it may fail over. */
@@ -140,11 +145,17 @@ type Questions = (sql: QueryClient) => Promise<Pick<DatabaseFacts, 'never' | 'pe
 /** In as few round trips as can be: there is one survey for each database. */
 export async function surveyDatabase(instance: Instance, name: string, ask: Questions): Promise<DatabaseFacts> {
   return instance.withDirectConnection(async sql => {
-    const [found] = await sql.unsafe<(Needs & { columns: string[]; ours: boolean })[]>(`
-      select ${needsColumns},
+    const [found] = await sql.unsafe<(Needs & { columns: string[]; ours: boolean; notes: boolean })[]>(`
+      select ${needsColumns}, ${columnNotes} as notes,
         to_json(array(${columnsStatement})) as columns,
         to_regclass('distributed_tenant.schema_migrations') is not null as ours`)
-    const { columns, ours, ...needs } = found as NonNullable<typeof found>
-    return { needs, ...(await ask(sql)), columns: new Set(columns), applied: ours ? await readApplied(sql) : null }
+    const { columns, ours, notes, ...needs } = found as NonNullable<typeof found>
+    return {
+      needs,
+      notes,
+      ...(await ask(sql)),
+      columns: new Set(columns),
+      applied: ours ? await readApplied(sql) : null,
+    }
   }, name)
 }

@@ -29,7 +29,8 @@ export async function cache({ tenancy }: OpenService, { redis: url }: Targets): 
     const found: Problem[] = []
     for (let at = 0; at < rows.length; at += 500) {
       const page = rows.slice(at, at + 500)
-      const values = await redis.mgetBuffer(page.map(({ id }) => `fdt:v1:${service}:${id}`))
+      // One command for each key: those of a Redis Cluster are in different slots.
+      const values = await Promise.all(page.map(({ id }) => redis.getBuffer(`fdt:v1:${service}:${id}`)))
       page.forEach(({ id, revision, incarnation }, index) => {
         const value = values[index]
         if (!value) return

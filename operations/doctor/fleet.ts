@@ -1,6 +1,7 @@
 // The checks of tenants' databases, roles and rights, from the catalogues alone, and of databases without an owner.
 
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
+import { cures } from '../../plugins/distributed-tenant/databases/finding-cures.js'
 import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
@@ -9,26 +10,17 @@ import { parseRoute } from '../move/parts.js'
 import type { OpenService } from '../open-services.js'
 import { type Problem, problem } from './problem.js'
 
-const cures: Partial<Record<Finding, string>> = {
-  database_missing: '`distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
-  database_invalid:
-    'an interrupted DROP left it: `distributed-tenant restore <archive> --service <name>`, see docs/backup.md',
-  database_foreign: 'not owned by the service’s role: inspect it, rename it, then `retry` the tenant',
-  mark_missing: 'the service inspects it within a minute and marks it again if it is this tenant’s',
-  other_incarnation:
-    'made for an earlier tenant of this id: another customer’s is renamed or dropped by hand, then `retry` the tenant; the same customer’s: docs/troubleshooting.md, "another incarnation"',
-  mark_wrong: 'it is another tenant’s or was replaced: inspect it, then `retry` the tenant',
-  instance_unreachable: 'its instance cannot be asked: is it up, was `init` run with DB_INSTANCES?',
-  instance_unknown: 'name its instance in DB_INSTANCES',
-}
-
 /** A finding as people read it. */
 const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
 
-export async function fleet({ name, target: { roleSecret }, tenancy }: OpenService): Promise<Problem[]> {
+export async function fleet(
+  { name, target: { hasRoleKeys }, tenancy }: OpenService,
+  lostKey: string | null = null,
+): Promise<Problem[]> {
   const { tenants, otherInstances, ...home } = await tenancy.inspectFleet()
   const newest = tenancy.fleet.sets.at(-1)?.version ?? 0
   const transfers = await unfinishedTransfers(tenancy)
+  const unknownKeys = hasRoleKeys ? await rolesOfUnknownKeys(tenancy) : new Map<TenantId, string>()
   const found: Problem[] = []
   for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
     if (provisioned === 'removed') continue
@@ -37,9 +29,16 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
     // Without the secret a verifier cannot be matched to its key.
     const open = findings.filter(
       // A new tenant's mark is completed within a minute, by the service.
-      finding => (roleSecret !== null || finding !== 'role_key') && finding !== 'mark_incomplete',
+      finding => (hasRoleKeys || finding !== 'role_key') && finding !== 'mark_incomplete',
     )
-    if (living) for (const finding of open) found.push(findingOf(finding, id, tenancy, roleSecret !== null))
+    const key = unknownKeys.get(id)
+    if (living && key !== undefined) found.push(keyUnknown(id, key, tenancy, lostKey))
+    // Nothing of a role is repaired whose key is not known here.
+    const mayFix = hasRoleKeys && key === undefined
+    if (living) {
+      for (const finding of open)
+        if (finding !== 'role_key' || mayFix) found.push(findingOf(finding, id, tenancy, mayFix))
+    }
     if (living && provisioned !== 'ready') found.push(problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``))
     if (living && provisioned === 'ready' && (schemaVersion ?? 0) < newest) {
       found.push(
@@ -51,7 +50,7 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
         problem(
           'being moved',
           id,
-          `it takes no writes; if no move runs: ${wayOn(
+          `${moving === 'copying' ? 'it is served, and no migration can be applied' : 'it takes no writes'}; if no move runs: ${wayOn(
             name,
             transfers.find(one => one.kind === 'move' && one.id === id),
           )}`,
@@ -65,12 +64,12 @@ export async function fleet({ name, target: { roleSecret }, tenancy }: OpenServi
   }
   for (const place of [{ instance: DEFAULT_INSTANCE, ...home }, ...otherInstances])
     found.push(...straysOf(name, place, found, transfers))
-  return [...found, ...(await unknownToIdentity(tenancy)), ...(await restores(tenancy))]
+  return [...found, ...(await restores(tenancy))]
 }
 
 function straysOf(
   name: string,
-  { instance, strayDatabases, strayRoles, openDatabases }: Strays & { readonly instance: string },
+  { instance, strayDatabases, strayRoles, openDatabases, unmanagedRoles }: Strays & { readonly instance: string },
   open: readonly Problem[],
   transfers: readonly Unfinished[],
 ): Problem[] {
@@ -87,6 +86,14 @@ function straysOf(
     )
   }
   for (const role of strayRoles) found.push(problem('stray role', role, 'no tenant owns it: drop it by hand'))
+  if (unmanagedRoles.length > 0)
+    found.push(
+      problem(
+        'roles without ADMIN OPTION',
+        `${unmanagedRoles[0]}${unmanagedRoles.length > 1 ? ` and ${unmanagedRoles.length - 1} more` : ''}`,
+        `no tenant can be made or removed, as after pg_upgrade to 16 or later: \`distributed-tenant init --service ${name}\``,
+      ),
+    )
   // A tenant's own, or one that is astray, is reported once.
   const known = new Set(strayDatabases)
   for (const { what, about } of open)
@@ -109,7 +116,7 @@ async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promis
   const rows = await transfer.central<(Omit<Unfinished, 'to'> & { source: string })[]>`
     select transfer_id as run, kind, tenant_id as id, source
     from transfer_tenants join transfers on transfers.id = transfer_id
-    where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'dropped', 'undone', 'failed')
+    where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'following', 'dropped', 'undone', 'failed')
     order by started_at desc`
   return rows.map(({ source, ...one }) => ({
     ...one,
@@ -122,24 +129,6 @@ function wayOn(service: string, transfer: Unfinished | undefined): string {
   const { run, kind } = transfer
   const command = kind === 'move' ? `move --service ${service}` : 'import-hybrid --from …'
   return `\`${command} --rollback ${run}\`, or --resume ${run}`
-}
-
-/** For a command line to be copied: the name may hold any text. */
-const plain = (name: string): string => (/^[\p{L}\p{N} .-]+$/u.test(name) ? `"${name}"` : '<name>')
-
-/** As the service found it when it last read all of identity's feed. */
-async function unknownToIdentity({ transfer }: OpenService['tenancy']): Promise<Problem[]> {
-  const rows = await transfer.central<{ id: TenantId; name: string; incarnation: string | null }[]>`
-    select id, name, incarnation from feed_doubts join tenants using (id) where kind = 'unknown' order by id`
-  return rows.map(({ id, name, incarnation }) =>
-    problem(
-      'unknown to identity',
-      id,
-      incarnation === null
-        ? 'a request that identity has not recorded: see its dead events, `dead list --service identity`; otherwise drop it by hand'
-        : `identity has lost it: \`create ${plain(name)} --id ${id} --incarnation ${incarnation}\` gives it back, with its data; it is served meanwhile`,
-    ),
-  )
 }
 
 /** The databases that a restore makes beside a tenant's, and removes at its end. */
@@ -159,6 +148,29 @@ async function restores({ transfer, settings }: OpenService['tenancy']): Promise
     ),
     instance,
   }))
+}
+
+/** The keys of roles, by tenant, that TENANT_ROLE_SECRET does not have. */
+async function rolesOfUnknownKeys({ transfer, credentials }: OpenService['tenancy']): Promise<Map<TenantId, string>> {
+  const rows = await transfer.central<{ id: TenantId; key: string }[]>`
+    select id, role_key as key from tenants
+    where role_key <> all(${[...credentials.keys]}::text[]) and lifecycle <> 'deleted' and moving is null`
+  return new Map(rows.map(({ id, key }) => [id, key]))
+}
+
+function keyUnknown(id: TenantId, key: string, tenancy: OpenService['tenancy'], lostKey: string | null): Problem {
+  const { fleet, provisioner } = tenancy
+  // Provisioned without a key of its own, a role gets the current one.
+  const replace = async (): Promise<void> => {
+    await fleet.central`update tenants set role_key = null where id = ${id} and role_key = ${key}`
+    await provisioner.provision(id)
+  }
+  return problem(
+    'role key unknown',
+    id,
+    `its role was set by the key ${key}, which TENANT_ROLE_SECRET does not have: add that key behind the current one; if it is lost, \`doctor --fix --lost-key ${key}\``,
+    key === lostKey ? replace : null,
+  )
 }
 
 function findingOf(finding: Finding, id: TenantId, tenancy: OpenService['tenancy'], mayFix: boolean): Problem {

@@ -8,6 +8,8 @@ export interface Problem {
   readonly cure: string
   /** Set where it is safe. */
   readonly fix: (() => Promise<void>) | null
+  /** To be known, and no problem: it does not change the exit code. */
+  readonly note?: true
 }
 
 export const problem = (what: string, about: string, cure: string, fix: Problem['fix'] = null): Problem => ({
@@ -15,4 +17,9 @@ export const problem = (what: string, about: string, cure: string, fix: Problem[
   about,
   cure,
   fix,
+})
+
+export const note = (what: string, about: string, cure: string): Problem => ({
+  ...problem(what, about, cure),
+  note: true,
 })

@@ -24,6 +24,7 @@ import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { rehearse, unlike } from '../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../copying/schema-shape.js'
+import { serverRelease } from '../copying/server-release.js'
 import { copiedSettings } from '../copying/settings-left-out.js'
 import { createTarget } from './target.js'
 
@@ -109,10 +110,11 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     const from = { ...source.address, database: row.sourceDatabase }
     const to = { ...options.database, database: name }
     const { views, settings } = await besideOf(row)
-    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await options.programs.pipe(from, to, { views })
+    const programs = await suiting()
+    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await programs.pipe(from, to, { views })
     else {
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
-      await options.programs.parallel(from, to, { folder, jobs: options.jobs, views })
+      await programs.parallel(from, to, { folder, jobs: options.jobs, views })
     }
     // The plan names the others.
     await session(async sql => applyDatabaseSettings(sql, name, await copiedSettings(sql, settings)))
@@ -120,17 +122,20 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     return note(begun, { step: 'copied' })
   }
 
+  const suiting = async () => options.programs.suiting(await serverRelease(source))
+
   const besideOf = ({ sourceDatabase }: TransferTenant) =>
     source.withDirectConnection(sql => besideDump(sql, sourceDatabase), sourceDatabase)
 
   /** Its definitions as they are spelled here. */
   async function again(row: TransferTenant): Promise<Contents> {
     const from = { ...source.address, database: row.sourceDatabase }
+    const programs = await suiting()
     return rehearse(options, {
       service,
       ...(await besideOf(row)),
       settings: [],
-      fill: database => options.programs.pipe(from, { ...options.database, database }, { definitions: true }),
+      fill: database => programs.pipe(from, { ...options.database, database }, { definitions: true }),
     })
   }
 

@@ -11,8 +11,10 @@ import type { Planned, TenantFacts } from '../copying/journal.js'
 import { notImportable } from '../copying/not-copyable.js'
 import { block, type Obstacle, warn } from '../copying/obstacle.js'
 import type { TransferParts } from '../copying/parts.js'
+import type { Release } from '../copying/pg-process.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { factsInTheWay, programsInTheWay, serverInTheWay, targetInTheWay } from '../copying/preflight.js'
+import { notesInTheWay, takesNote } from '../copying/server-release.js'
 import { settingsLeftOut } from '../copying/settings-left-out.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from '../copying/survey.js'
 import { type Mapping, mapIds } from './map-ids.js'
@@ -69,12 +71,13 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
     services.map(({ service }) => service),
     options.tenantsQuery,
   )
+  const programs = await options.programs.suiting(server)
   const chosen = (database: SourceDatabase): boolean =>
     !only || only.includes(database.oldId) || only.includes(map.get(database.oldId) ?? '')
   const databases = server.databases.filter(chosen)
   const { ids, proposals } = mapIds([...new Set(databases.map(({ oldId }) => oldId))], map)
   const obstacles: Obstacle[] = [
-    ...(await programsInTheWay(options.programs, source.label, server.major)),
+    ...(await programsInTheWay(programs, source.label, server.major)),
     ...serverInTheWay(source, server, databases),
     ...[...proposals].map(([old, proposal]) =>
       block(old, `its id breaks our rule; to import it as ${proposal}, pass --map ${old}=${proposal}`),
@@ -91,9 +94,17 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
         mine.map(({ oldId }) => ids.get(oldId) as TenantId),
       )
       const there = await provisionsOf(parts.central)
+      const takes = once(() => parts.session(takesNote))
       const readSessionOn = async (database: SourceDatabase, versions: readonly Columns[]): Promise<void> => {
         const id = ids.get(database.oldId) as TenantId
-        const { baseline, found } = await look(options, parts, { database, id, versions, there })
+        const { baseline, found } = await look({ ...options, programs }, parts, {
+          database,
+          id,
+          versions,
+          there,
+          server,
+          takes,
+        })
         own.push(...found)
         const facts = server.facts.get(database.oldId) ?? {
           name: database.oldId,
@@ -164,16 +175,18 @@ function largeAtOnce(tenants: readonly PlannedTenant[], parallel: number): numbe
 }
 
 async function look(
-  { source, baselines }: PlanOptions,
+  { source, baselines, programs }: PlanOptions,
   { service, sets, central }: TransferParts,
   at: {
     readonly database: SourceDatabase
     readonly id: TenantId
     readonly versions: readonly Columns[]
     readonly there: Provisions
+    readonly server: Release
+    readonly takes: () => Promise<boolean>
   },
 ): Promise<{ baseline: number; found: Obstacle[] }> {
-  const { database, id, versions, there } = at
+  const { database, id, versions, there, server, takes } = at
   const { name } = database
   const facts = await surveyDatabase(source, name, notImportable)
   const databases = [name, tenantDatabaseName(id, service)] as const
@@ -182,6 +195,7 @@ async function look(
     ...(await settingsLeftOut(central, facts.needs.databaseSettings, { databases, service })),
     ...facts.never.map(({ what, cure }) => block(name, `has ${what}: ${cure}`)),
     ...facts.perhaps.map(({ what, cure }) => warn(name, `has ${what}: ${cure}`)),
+    ...(facts.notes ? await notesInTheWay(programs, { ...source.address, database: name }, server, takes) : []),
   ]
   const given = baselines.get(service)
   if (given !== undefined) return { baseline: given, found }
@@ -189,6 +203,15 @@ async function look(
   if ('version' in version) return { baseline: version.version, found }
   found.push(block(name, `${version.doubt}: pass the version of its schema with --baseline ${service}=<version>`))
   return { baseline: 0, found }
+}
+
+/** Asked by every survey that needs it, answered once. */
+function once<T>(ask: () => Promise<T>): () => Promise<T> {
+  let answer: Promise<T> | undefined
+  return () => {
+    answer ??= ask()
+    return answer
+  }
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

@@ -4,11 +4,10 @@
 import { lockNames, lockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
 import { instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import { openConnection } from '../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
 import { connectionClosed, isWithoutTls } from '../../plugins/distributed-tenant/connections/failures.js'
+import { connectorOf } from '../../plugins/distributed-tenant/connections/primary.js'
 import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
-import { verifierOfChosen } from '../../plugins/distributed-tenant/credentials/role-credentials.js'
 import {
   closeToPublic,
   commentDatabase,
@@ -22,12 +21,14 @@ import {
   parseCentralMark,
   parseInstanceMark,
 } from '../../plugins/distributed-tenant/databases/marks.js'
-import { ensureTenantGroup } from '../../plugins/distributed-tenant/databases/roles.js'
+import { ensureTenantGroup, manageRoles } from '../../plugins/distributed-tenant/databases/roles.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { tenantGroupName } from '../../plugins/distributed-tenant/names.js'
 import { createPool } from '../../plugins/distributed-tenant/pool/pool.js'
 import { createClients } from '../../plugins/distributed-tenant/sql/client.js'
 import type { ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
+import { settingsInTheWay } from '../move/online/server-settings.js'
+import { verifierOf } from './role-password.js'
 
 export interface BootstrapOptions {
   readonly service: ServiceName
@@ -39,6 +40,8 @@ export interface BootstrapOptions {
   readonly onStep: (line: string) => void
   /** Another instance of the service, the one of `database`: it gets a database for the plugin's functions, no central one. */
   readonly instance?: string | undefined
+  /** PUBLIC keeps CONNECT on `postgres` and `template1`: for a server of tests, which others use too. */
+  readonly leaveShared?: boolean
 }
 
 /** The objects that did not exist before. */
@@ -47,18 +50,27 @@ export interface Bootstrapped {
   readonly central: boolean
 }
 
-/** @throws CONFIGURATION_INVALID when the database is another service's, or the superuser is none */
-export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped> {
-  const { database, superuser } = options
+/** Sessions of a superuser in the database `postgres`. */
+export interface Superuser {
+  session<T>(fn: (sql: SessionClient) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** Opens nothing yet. @param sessions how many at a time */
+export function superuserAt(
+  { database, superuser }: Pick<BootstrapOptions, 'database' | 'superuser'>,
+  sessions = 1,
+): Superuser {
+  const connect = connectorOf(database)
   const pool = createPool({
-    budget: 1,
-    perKey: 1,
+    budget: sessions,
+    perKey: sessions,
     acquireTimeout: 30_000,
     idleTimeout: 30_000,
-    maxOpening: 1,
+    maxOpening: sessions,
     pooling: true,
     open: name =>
-      openConnection(
+      connect(
         {
           host: database.host,
           port: database.port,
@@ -81,13 +93,24 @@ export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped
     unavailable: () => new CentralDatabaseUnavailable(),
   })
   const scope = client('postgres')
+  return {
+    session: fn => scope.session(fn),
+    async close() {
+      scope.release()
+      await pool.close(5_000)
+    },
+  }
+}
+
+/** @throws CONFIGURATION_INVALID when the database is another service's, or the superuser is none */
+export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped> {
+  const superuser = superuserAt(options)
   try {
-    return await scope.session(sql => make(sql, options))
+    return await superuser.session(sql => make(sql, options))
   } catch (error) {
     throw explain(error, options)
   } finally {
-    scope.release()
-    await pool.close(5_000)
+    await superuser.close()
   }
 }
 
@@ -121,8 +144,12 @@ async function make(sql: SessionClient, options: BootstrapOptions): Promise<Boot
     await openToOwner(sql, name, text)
     onStep(`${what} finished`)
   } else if (owner === null) await commentDatabase(sql, name, text)
-  for (const one of [name, 'postgres', 'template1']) await closeToPublic(sql, one)
+  for (const one of options.leaveShared ? [name] : [name, 'postgres', 'template1']) await closeToPublic(sql, one)
   onStep(`CONNECT is taken from PUBLIC${instance === undefined ? '' : ` on the instance ${instance}`}`)
+  for (const sentence of await settingsInTheWay(sql)) {
+    const where = instance === undefined ? '' : ` on the instance ${instance}`
+    onStep(`note${where}: tenants can be moved with --frozen alone while it has ${sentence}`)
+  }
   return { role, central: found.state === 'absent' }
 }
 
@@ -147,13 +174,13 @@ async function ensureRole(sql: SessionClient, { database, passwordOfNew, onStep 
   if (password === undefined) return !known
   // ALTER ROLE takes no parameters, so the server quotes the text: a verifier, as the server may log every statement.
   const [row] = await sql<{ statement: string }[]>`
-    select format('alter role %I password %L', ${user}::text, ${verifierOfChosen(password)}::text) as statement`
+    select format('alter role %I password %L', ${user}::text, ${verifierOf(password)}::text) as statement`
   await sql.unsafe((row as { statement: string }).statement)
   return !known
 }
 
 /** Made as the service's role, so that it may grant the group to tenants' roles (PostgreSQL 16 requires its creator). */
-async function ensureGroup(sql: SessionClient, { service, database }: BootstrapOptions): Promise<void> {
+async function ensureGroup(sql: SessionClient, { service, database, onStep }: BootstrapOptions): Promise<void> {
   // To end the sessions of a tenant's database before it is dropped.
   await sql`grant pg_signal_backend to ${sql(database.user)}`
   await sql`set role ${sql(database.user)}`
@@ -164,6 +191,8 @@ async function ensureGroup(sql: SessionClient, { service, database }: BootstrapO
   const changed = await sql`
     select from pg_authid where rolname = ${group} and (rolcanlogin or rolpassword is not null)`
   if (changed.length > 0) await sql`alter role ${sql(group)} nologin password null`
+  const managed = await manageRoles(sql, service, database.user)
+  if (managed.length > 0) onStep(`${database.user} may manage ${managed.length} role(s) of tenants again`)
 }
 
 function explain(error: unknown, { database, superuser }: BootstrapOptions): unknown {

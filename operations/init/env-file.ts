@@ -31,7 +31,9 @@ export function newSecrets(service: string, given: NodeJS.ProcessEnv): Record<st
   const wanted: Record<string, () => string> = {
     TENANT_ROLE_SECRET: () => `k1:${randomSecret()}`,
     AUDIT_SECRET: randomSecret,
-    ...(service === 'identity' ? { ADMIN_TOKEN: randomSecret, SERVICE_TOKEN: randomSecret } : {}),
+    ...(service === 'identity'
+      ? { ADMIN_TOKEN: randomSecret, SERVICE_TOKEN: randomSecret, OPERATOR_TOKEN: () => `administer:${randomSecret()}` }
+      : {}),
   }
   const missing = Object.entries(wanted).filter(([name]) => !given[name] && !given[`${name}_FILE`])
   return Object.fromEntries(missing.map(([name, make]) => [name, make()]))

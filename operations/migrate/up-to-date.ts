@@ -1,6 +1,8 @@
 // The check whether a migration has nothing to do: whether the central database, the template and every tenant
 // are at this release already. False also when that is unknown; then the full run finds out, and refuses by name.
 
+import { inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import type { InstanceAccess } from '../../plugins/distributed-tenant/databases/instance-access.js'
 import { parseCentralMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
 import type { Template } from '../../plugins/distributed-tenant/databases/template.js'
@@ -53,4 +55,13 @@ export async function isUpToDate({ service, central, centralSets, template }: Up
     applied.size === wanted.length &&
     wanted.every(names => names.some(one => applied.has(one)))
   )
+}
+
+/** Whether each instance has this template; one that does not answer counts as without it. */
+export async function haveTemplate(
+  instances: readonly Pick<InstanceAccess, 'look'>[],
+  { name, mark }: Template,
+): Promise<boolean> {
+  const found = instances.map(({ look }) => look(sql => inspectDatabase(sql, name)).catch(() => null))
+  return (await Promise.all(found)).every(one => one?.state === 'present' && one.comment === mark)
 }

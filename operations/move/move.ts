@@ -18,6 +18,7 @@ import type { Change, Journal, TransferTenant } from '../copying/journal.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { unlike } from '../copying/rehearsal.js'
+import { serverRelease } from '../copying/server-release.js'
 import type { MoveParts } from './parts.js'
 import { instanceAt } from './reach-instance.js'
 import { switchPlace } from './registry-switch.js'
@@ -97,10 +98,11 @@ export function createMove(options: MoveOptions): Move {
     ]
     const { hasPublic, views } = await here.withDirectConnection(sql => besideDump(sql, database), database)
     if (!hasPublic) await withDirectConnection(database, dropPublicSchema, to)
-    if (row.bytes < LARGE_BYTES) await options.programs.pipe(out, into, { whole: true, views })
+    const programs = await options.programs.suiting(await serverRelease(here))
+    if (row.bytes < LARGE_BYTES) await programs.pipe(out, into, { whole: true, views })
     else {
       const folder = join(options.folder, `${run}-${row.id}-${service}`)
-      await options.programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, views, compress: 0 })
+      await programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, views, compress: 0 })
     }
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })
@@ -114,7 +116,7 @@ export function createMove(options: MoveOptions): Move {
       here.withDirectConnection(sql => readContents(sql), name),
       withDirectConnection(name, sql => readContents(sql), to),
     ])
-    const { programs } = options
+    const programs = await options.programs.suiting(await serverRelease(here))
     const again = () => rehearseMove(options, { programs, database: name, from, to, beside })
     const wrong = await unlike(original, copied, { again })
     if (wrong.length > 0) {

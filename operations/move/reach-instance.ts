@@ -12,7 +12,7 @@ export function instanceAt({ instances, database, service }: MoveParts, name: st
   const place = instances.find(one => one.name === name)
   if (!place) throw new TransferRefused(`DB_INSTANCES does not name ${name}: name it, then go on.`)
   const own = name === DEFAULT_INSTANCE ? database.database : instanceDatabaseName(service)
-  return createInstance({ ...database, host: place.host, port: place.port, database: own })
+  return createInstance({ ...database, host: place.host, port: place.port, servers: place.servers, database: own })
 }
 
 /** The same parts; an error of connecting names the instance and the cure. */

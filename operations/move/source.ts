@@ -6,7 +6,7 @@ import { lockNames, tryLockSession } from '../../plugins/distributed-tenant/advi
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { commentDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { keptMark, markText, parseKeptMark, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
-import { noteKey, openRole, openRoleAt } from '../../plugins/distributed-tenant/databases/roles.js'
+import { openRole } from '../../plugins/distributed-tenant/databases/roles.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName, tenantGroupName } from '../../plugins/distributed-tenant/names.js'
@@ -117,11 +117,7 @@ export function createSource(options: MoveParts & { readonly run: string; readon
         }
         await sql`alter database ${sql(name)} allow_connections true`
         await giveWriting(sql, rightsOf(id), service)
-        if (from === DEFAULT_INSTANCE) await openRole(sql, id, { service, credentials })
-        else {
-          await openRoleAt(sql, central, id, { service, credentials })
-          await noteKey(central, id, { service, credentials })
-        }
+        await openRole(sql, from === DEFAULT_INSTANCE ? sql : central, id, { service, credentials })
       })
       await withDirectConnection(name, inside => dropOwnRights(inside, name), from)
       await unmarkMoving(central, id)

@@ -1,17 +1,16 @@
 // Kysely's dialect over the client of a tenant: statements are PostgreSQL's own, each query takes its turn by itself, and a
 // transaction is one of `sql.begin`. Nothing is to be destroyed: connections are the plugin's.
-import {
-  type CompiledQuery,
-  type DatabaseConnection,
-  type DatabaseIntrospector,
-  type Dialect,
-  type Driver,
-  type Kysely,
-  PostgresAdapter,
-  PostgresIntrospector,
-  PostgresQueryCompiler,
-  type QueryResult,
-  type TransactionSettings,
+import type {
+  CompiledQuery,
+  DatabaseConnection,
+  DatabaseIntrospector,
+  Dialect,
+  DialectAdapter,
+  Driver,
+  Kysely,
+  QueryCompiler,
+  QueryResult,
+  TransactionSettings,
 } from 'kysely'
 import {
   ConfigurationInvalid,
@@ -19,11 +18,9 @@ import {
   separateTypes,
   type Tenants,
 } from '../../plugins/distributed-tenant/index.js'
+import { PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from './library.js'
 import { Transaction } from './transaction.js'
 import { parameterOf, parsers } from './values.js'
-import { refuseOtherVersions } from './version.js'
-
-refuseOtherVersions()
 
 /** Whose connections: exactly one of both. */
 export type TenantDialectOptions =
@@ -55,11 +52,11 @@ export class TenantDialect implements Dialect {
     return new TenantDriver(this.#of)
   }
 
-  createQueryCompiler(): PostgresQueryCompiler {
+  createQueryCompiler(): QueryCompiler {
     return new PostgresQueryCompiler()
   }
 
-  createAdapter(): PostgresAdapter {
+  createAdapter(): DialectAdapter {
     return new PostgresAdapter()
   }
 
@@ -71,6 +68,7 @@ export class TenantDialect implements Dialect {
 
 class TenantDriver implements Driver {
   readonly #of: () => SqlClient
+  readonly #apart = new WeakMap<SqlClient, SqlClient>()
 
   constructor(of: () => SqlClient) {
     this.#of = of
@@ -79,7 +77,13 @@ class TenantDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<TenantConnection> {
-    return new TenantConnection(separateTypes(this.#of(), { parsers }))
+    const sql = this.#of()
+    let apart = this.#apart.get(sql)
+    if (!apart) {
+      apart = separateTypes(sql, { parsers })
+      this.#apart.set(sql, apart)
+    }
+    return new TenantConnection(apart)
   }
 
   async beginTransaction(connection: TenantConnection, settings: TransactionSettings): Promise<void> {
@@ -170,10 +174,8 @@ class TenantConnection implements DatabaseConnection {
   }
 
   #send<Rows extends unknown[]>({ sql, parameters }: CompiledQuery) {
-    // Kysely writes each value as a parameter, so that a text comes again and is worth being prepared.
-    return (this.#transaction?.sql ?? this.#sql).unsafe<Rows>(sql, parameters.map(parameterOf) as never[], {
-      prepare: parameters.length > 0,
-    })
+    // Kysely writes each value as a parameter, so that a text comes again and is prepared then.
+    return (this.#transaction?.sql ?? this.#sql).unsafe<Rows>(sql, parameters.map(parameterOf) as never[])
   }
 }
 

@@ -1,4 +1,4 @@
 // The application's own copy of `pg`, whose classes ours extend.
-import { requireSupported } from '../supported-version.js'
+import { requirePeer } from '../../plugins/distributed-tenant/index.js'
 
-export const pg = requireSupported<typeof import('pg')>('pg', { major: 8, minor: 11 })
+export const pg = requirePeer<typeof import('pg')>('pg')

@@ -154,9 +154,9 @@ export abstract class Wire extends EventEmitter {
   }
 
   #query({ text, name, values }: Bound) {
-    const prepare = values.length > 0 || name !== ''
     const parameters = values.map(value => (value === null ? null : written(value)))
-    return this.client().unsafe(text, parameters as never[], { prepare, simple: false } as object)
+    const options = { simple: false, ...(name !== '' && { prepare: true }) }
+    return this.client().unsafe(text, parameters as never[], options as object)
   }
 
   async #run(bound: Bound): Promise<void> {

@@ -1,12 +1,15 @@
 // `fastify-distributed-tenant/prisma`: one PrismaClient for all tenants of a process. Each query runs on the tenant whose
 // request, or `tenants.run`, it is awaited in. Invariant: outside of any it is refused; a transaction stays on one lease.
 import type { PrismaPg } from '@prisma/adapter-pg'
-import { ConfigurationInvalid, type Tenants } from '../../plugins/distributed-tenant/index.js'
+import {
+  ConfigurationInvalid,
+  installedVersion,
+  refuseOthers,
+  requirePeer,
+  type Tenants,
+} from '../../plugins/distributed-tenant/index.js'
 import { Pool } from '../pg/index.js'
-import { installedVersion, refuseOthers, requireSupported } from '../supported-version.js'
 import { keepApart, partsOf } from './own-batches.js'
-
-const supported = { major: 7, minor: 10 } as const
 
 export interface PrismaOptions {
   /** `fastify.tenants`. */
@@ -25,8 +28,8 @@ export function createPrisma<Client extends object>(
   { tenants, schema }: PrismaOptions,
   make: (adapter: PrismaPg) => Client,
 ): Client {
-  const { PrismaPg: Adapter } = requireSupported<{ PrismaPg: typeof PrismaPg }>('@prisma/adapter-pg', supported)
-  refuseOthers('@prisma/client', installedVersion('@prisma/client'), supported)
+  const { PrismaPg: Adapter } = requirePeer<{ PrismaPg: typeof PrismaPg }>('@prisma/adapter-pg')
+  refuseOthers('@prisma/client', installedVersion('@prisma/client'))
   const current = tenants.follow()
   const client = make(new Adapter(new Pool({ tenants }), schema === undefined ? {} : { schema }))
   const parts = partsOf(client)

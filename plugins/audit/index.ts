@@ -2,8 +2,8 @@
 // old months are dropped.
 // If the central database is down or slow: requests of tenants go on and the gap becomes a row; routes with `config.audit: 'admin'`
 // are refused, so that every administrative call has its row.
-import createError from '@fastify/error'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { createError } from '@fastify/error'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../timing/timers.js'
 import { endWithSocket, separateTypes, subscribe } from '../distributed-tenant/index.js'
@@ -120,9 +120,15 @@ async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise
     else if (!endWithSocket(reply.raw, left)) reply.raw.once('close', left)
     done()
   })
-  app.addHook('onResponse', (request, reply, done) => {
-    if (request.routeOptions.config.audit === 'admin') called(request, reply)
-    done()
+  // Only on those routes: a hook of every response costs every response. The response of a route that was registered before
+  // this plugin has its row when it closes.
+  app.addHook('onRoute', route => {
+    if (route.config?.audit !== 'admin') return
+    const record: onResponseHookHandler = (request, reply, done) => {
+      called(request, reply)
+      done()
+    }
+    route.onResponse = [...[route.onResponse ?? []].flat(), record]
   })
   app.addHook('onClose', async () => {
     stopKeeping()
@@ -138,7 +144,8 @@ function adminCall(
   reply: FastifyReply,
   actor: (request: FastifyRequest) => string | null,
 ): AuditRecord {
-  const { id } = (request.params ?? {}) as { id?: string }
+  // `id` is the tenant; a parameter of another name says what else the call was about.
+  const { id, ...about } = (request.params ?? {}) as Record<string, string>
   const status = reply.raw.headersSent ? reply.statusCode : null
   return {
     kind: 'admin',
@@ -147,7 +154,7 @@ function adminCall(
     // A 401 has no actor.
     actor: status === 401 ? null : actor(request),
     requestId: request.id,
-    detail: { method: request.method, route: request.routeOptions.url, status, address: request.ip },
+    detail: { method: request.method, route: request.routeOptions.url, ...about, status, address: request.ip },
   }
 }
 

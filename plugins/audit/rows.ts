@@ -38,11 +38,32 @@ export const GENESIS = '0'.repeat(64)
 /** Each part with its length before it, so that no two rows have one text; null and the empty text differ. */
 const part = (value: string | null): string => (value === null ? '-' : `${Buffer.byteLength(value)}:${value}`)
 
+/** Parts of columns that have few values, so that their length is not counted for each row (0.8 of 1.5 us of a row's hash). */
+const parts = new Map<string, string>()
+const MOST_PARTS = 2_000
+
+function repeatedPart(value: string | null): string {
+  if (value === null) return '-'
+  let known = parts.get(value)
+  if (known === undefined) {
+    if (parts.size >= MOST_PARTS) parts.clear()
+    known = part(value)
+    parts.set(value, known)
+  }
+  return known
+}
+
 export function hashOf(row: Omit<AuditRow, 'hash'>, previous: string): string {
   const { chain, seq, at, kind, result, tenantId, actor, requestId, detail } = row
   // Spelled out, and hashed in one call: every access runs this, and a list of parts costs as much as the hash.
-  const place = part(previous) + part(chain) + part(String(seq)) + part(at) + part(kind) + part(result)
-  const who = part(tenantId) + part(actor) + part(requestId) + part(detail)
+  const place =
+    part(previous) +
+    repeatedPart(chain) +
+    part(String(seq)) +
+    repeatedPart(at) +
+    repeatedPart(kind) +
+    repeatedPart(result)
+  const who = repeatedPart(tenantId) + repeatedPart(actor) + part(requestId) + repeatedPart(detail)
   return hash('sha256', place + who, 'hex')
 }
 
@@ -78,8 +99,19 @@ export function plainText(value: string): string {
 const textOrNull = (value: string | null | undefined): string | null =>
   value === null || value === undefined ? null : plainText(value)
 
+/** The texts of details that many rows have in common. */
+const sharedTexts = new WeakMap<object, string>()
+
+/** A detail for many rows: its text is made once. */
+export function shareDetail<T extends NonNullable<AuditRecord['detail']>>(detail: T): Readonly<T> {
+  sharedTexts.set(detail, detailText(detail))
+  return Object.freeze(detail)
+}
+
 function detailText(detail: AuditRecord['detail']): string {
   if (!detail) return '{}'
+  const shared = sharedTexts.get(detail)
+  if (shared !== undefined) return shared
   // A function for each value costs more than the rest of this, and is seldom needed.
   const text = Object.values(detail).every(isFit)
     ? JSON.stringify(detail)
@@ -94,13 +126,21 @@ const isFit = (value: unknown): boolean =>
 export function createChain(now: () => Date = () => new Date()): Chain {
   const id = randomUUID()
   let head: ChainHead = { seq: 0, hash: GENESIS }
+  let latest = { ms: Number.NaN, text: '' }
+
+  /** Rows of one millisecond share its text. */
+  function timeText(at: Date): string {
+    const ms = at.getTime()
+    if (ms !== latest.ms) latest = { ms, text: at.toISOString() }
+    return latest.text
+  }
 
   function placeOne(record: AuditRecord, after: ChainHead): AuditRow {
     const row = {
       chain: id,
       seq: after.seq + 1,
-      at: (record.at ?? now()).toISOString(),
-      kind: record.kind,
+      at: timeText(record.at ?? now()),
+      kind: plainText(record.kind),
       result: plainText(record.result),
       tenantId: textOrNull(record.tenantId),
       actor: textOrNull(record.actor),

@@ -42,7 +42,7 @@ export async function ensurePartitions(sql: SqlClient, now: Date): Promise<void>
 async function makePartitions(sql: SqlClient, dates: readonly Date[], timeoutMs?: number): Promise<void> {
   const months = new Map(dates.map(date => [partitionName(date), monthOf(date)]))
   await sql.begin(async tx => {
-    if (timeoutMs !== undefined) await limitStatements(tx, timeoutMs)
+    if (timeoutMs !== undefined) await tx.unsafe(limits(timeoutMs))
     await tx`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.audit', 0))`
     for (const [name, from] of months) {
       const [known] = await tx`select 1 from pg_class where oid = to_regclass(${name})`
@@ -63,8 +63,8 @@ async function makePartitions(sql: SqlClient, dates: readonly Date[], timeoutMs?
   })
 }
 
-const limitStatements = (tx: QueryClient, timeoutMs: number) =>
-  tx.unsafe(`set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(timeoutMs)}`)
+const limits = (timeoutMs: number): string =>
+  `set local statement_timeout = ${Math.ceil(timeoutMs)}; set local lock_timeout = ${Math.ceil(timeoutMs)}`
 
 /** PostgreSQL has no code of its own for a row without a partition: it reports a violated check without a name. */
 function lacksPartition(error: unknown): boolean {
@@ -105,19 +105,49 @@ export async function switchOn(sql: SqlClient): Promise<void> {
   })
 }
 
-async function insert(tx: QueryClient, rows: readonly AuditRow[]): Promise<void> {
+/** In a column’s text for null. Like the line feed that ends each value, no row has it: it is a control character. */
+const NULL = '\u0001'
+
+/** The values of a column, each with a line feed behind it. */
+const columnOf = (rows: readonly AuditRow[], of: (row: AuditRow) => string | null): string => {
+  let text = ''
+  for (const row of rows) text += `${of(row) ?? NULL}\n`
+  return text
+}
+
+/** A text for each column: a third of what it takes to write each row as JSON, and half as long. */
+async function insertRun(tx: QueryClient, rows: readonly AuditRow[]): Promise<void> {
+  const [first] = rows
+  if (!first) return
+  const of = (column: (row: AuditRow) => string | null) => {
+    const text = columnOf(rows, column)
+    return tx`string_to_array(${text}::text, e'\n', ${NULL}::text)`
+  }
   await tx`
     insert into audit_log (chain, seq, at, kind, result, tenant_id, actor, request_id, detail, hash)
-    select chain, seq, at, kind, result, "tenantId", actor, "requestId", detail::json, hash
-    from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb) as
-      row(chain uuid, seq bigint, at timestamptz, kind text, result text, "tenantId" text, actor text, "requestId" text,
-          detail text, hash text)
+    select ${first.chain}::uuid, ${first.seq}::bigint + place - 1, at::timestamptz, kind, result, tenant, actor, request,
+      detail::json, hash
+    from unnest(
+      ${of(row => row.at)}, ${of(row => row.kind)}, ${of(row => row.result)}, ${of(row => row.tenantId)},
+      ${of(row => row.actor)}, ${of(row => row.requestId)}, ${of(row => row.detail)}, ${of(row => row.hash)}
+    ) with ordinality as row (at, kind, result, tenant, actor, request, detail, hash, place)
+    where place <= ${rows.length}::int
     on conflict do nothing`
 }
 
-const writeThrough = (tx: QueryClient) =>
-  tx.unsafe(`do $$ begin
-  execute format('set local role %I', current_user || '_audit'); end $$`)
+/** Rows that follow each other in one chain are one statement. */
+async function insert(tx: QueryClient, rows: readonly AuditRow[]): Promise<void> {
+  let from = 0
+  for (let at = 1; at <= rows.length; at++) {
+    const [before, row] = [rows[at - 1], rows[at]]
+    if (before && row && row.chain === before.chain && row.seq === before.seq + 1) continue
+    await insertRun(tx, rows.slice(from, at))
+    from = at
+  }
+}
+
+const asWriter = `do $$ begin
+  execute format('set local role %I', current_user || '_audit'); end $$`
 
 /**
  * Writes rows as the role that may only insert. A row that is there already, because its answer was lost, is no error. Makes
@@ -126,8 +156,7 @@ const writeThrough = (tx: QueryClient) =>
 export async function writeRows(sql: SqlClient, rows: readonly AuditRow[], timeoutMs: number): Promise<void> {
   const write = () =>
     sql.begin(async tx => {
-      await limitStatements(tx, timeoutMs)
-      await writeThrough(tx)
+      await tx.unsafe(`${limits(timeoutMs)}; ${asWriter}`)
       await insert(tx, rows)
     })
   await withPartitions(sql, write, () => rows, timeoutMs)
@@ -166,7 +195,7 @@ export async function moveInbox(
       if (rows.length === 0) return []
       const ordered = [...rows].sort((a, b) => Number(a.id) - Number(b.id))
       placed = place(ordered.map(({ id: _, ...record }) => ({ ...record, result: 'ok' })))
-      await writeThrough(tx)
+      await tx.unsafe(asWriter)
       await insert(tx, placed)
       return placed
     })

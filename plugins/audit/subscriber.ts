@@ -2,7 +2,7 @@
 // never one that an async context holds.
 import type { FastifyRequest } from 'fastify'
 import type { PublishedStep } from '../distributed-tenant/index.js'
-import type { AuditRecord } from './rows.js'
+import { type AuditRecord, shareDetail } from './rows.js'
 
 export interface Hearing {
   /** Share of accesses that become rows. */
@@ -36,9 +36,11 @@ export function recordOf(published: PublishedStep, { sample, actor }: Hearing): 
   if (event.type === 'ran') return { kind: 'access', result: 'ok', tenantId, detail: { leases } }
   const { request } = event
   const who = actor(request)
+  // Once, as every read of `routeOptions` makes a new object.
+  const { url: route = null, config } = request.routeOptions
   // Of a route that needs no token: by its address, as any client can cause it.
-  if (who === null && request.routeOptions.config.token === false) {
-    const detail = { method: request.method, route: routeOf(request), leases, address: request.ip }
+  if (who === null && config.token === false) {
+    const detail = { method: request.method, route, leases, address: request.ip }
     return { kind: 'access', result: 'ok', tenantId, requestId: request.id, detail, at: new Date() }
   }
   // Runs with every request: no copies, and only the fields of a row.
@@ -48,9 +50,24 @@ export function recordOf(published: PublishedStep, { sample, actor }: Hearing): 
     tenantId,
     actor: who,
     requestId: request.id,
-    detail: { method: request.method, route: routeOf(request), leases },
+    detail: accessDetail(request.method, route, leases),
     at: new Date(),
   }
+}
+
+/** The details of accesses, which many rows have in common: by their fields. */
+const accessDetails = new Map<string, NonNullable<AuditRecord['detail']>>()
+const MOST_DETAILS = 1_000
+
+function accessDetail(method: string, route: string | null, leases: number): NonNullable<AuditRecord['detail']> {
+  const key = `${leases} ${method} ${route}`
+  let detail = accessDetails.get(key)
+  if (!detail) {
+    if (accessDetails.size >= MOST_DETAILS) accessDetails.clear()
+    detail = shareDetail({ method, route, leases })
+    accessDetails.set(key, detail)
+  }
+  return detail
 }
 
 /** Whether any client can cause such a row without a token: those are aggregated. */

@@ -10,8 +10,16 @@ export const lockNames = {
   group: 'distributed_tenant.group',
   init: 'distributed_tenant.init',
   template: 'distributed_tenant.template',
+  /** The stream is created. */
+  stream: 'distributed_tenant.stream',
   spares: 'distributed_tenant.spares',
   reconcile: 'distributed_tenant.reconcile',
+  /** The connections that each process may open are shared out. */
+  processes: 'distributed_tenant.processes',
+  /** Shared by the sessions of one process for as long as it lives. The migration’s table has its id. */
+  process: (id: string): string => `distributed_tenant.process:${id}`,
+  /** A process of this service carries out a migration of its tenants. */
+  migrationRun: 'distributed_tenant.migration_run',
   /** A move or an import of this service runs. */
   transfer: 'distributed_tenant.transfer',
   /** The tenant's database is created, repaired, moved, restored or dropped. The SQL function `take_spare` uses it too. */

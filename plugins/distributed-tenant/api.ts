@@ -49,7 +49,8 @@ export interface Tenants {
   retry(id: string, actor?: string): Promise<RegistryRow>
   /**
    * Drops a deleted tenant's database in this service, if identity confirms that it is deleted and its retention over.
-   * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN
+   * Safe to repeat. @throws TENANT_NOT_FOUND, TENANT_RETAINED, TENANT_COPY_FOLLOWS, IDENTITY_UNAVAILABLE,
+   *   TENANT_DATABASE_FOREIGN
    */
   purge(id: string): Promise<RegistryRow>
   /** Runs `fn` with the tenant and a client bound to its database; the client is released when `fn` has settled. */
@@ -61,6 +62,15 @@ export interface Tenants {
    * request and `run`, and the error of `request.sql` in a request without a tenant
    */
   follow(): () => SqlClient
+  /**
+   * Calls `fn` after a tenant became ready in this service, in the process that has made it ready, with a client of its database
+   * (rows, no schema). One call at a time. Once or more often for a tenant: `fn` must be repeatable. If it throws, that is logged
+   * with the tenant and it is not called again; a process that ends before its turn has not called it. The tenant is served
+   * meanwhile. Rows that no tenant may be without belong in a migration, which is part of becoming ready.
+   */
+  onReady(fn: (context: { readonly tenant: Tenant; readonly sql: SqlClient }) => unknown): void
+  /** Calls `fn` after a deleted tenant's database was dropped in this service, by this process. Failures are as of `onReady`. */
+  onRemoved(fn: (removed: { readonly id: TenantId }) => unknown): void
   /** The registry's row, or null for an id that this service does not know. Deleted tenants are returned as such. */
   find(id: string): Promise<RegistryRow | null>
   /** Ordered by id; `after` is the last id of the page before. `limit` defaults to 100, at most 1000. */
@@ -123,6 +133,8 @@ export interface Figures {
     readonly schemaBehind: number
     /** Rows that wait in the outbox, and the age of the oldest in seconds. */
     readonly outbox: { readonly waiting: number; readonly oldestSeconds: number }
+    /** Since when the tenant that has been moved for longest is being moved; 0 when none is. */
+    readonly movingSeconds: number
     /** Rows that the stream will never accept. */
     readonly outboxRefused: number
     /** Set aside for an operator. */
@@ -130,8 +142,12 @@ export interface Figures {
     /** Set aside until a newer release runs, which replays them by itself. */
     readonly parkedEvents: number
     readonly spares: number
+    /** The instances that are marked full: no new tenant goes there. */
+    readonly fullInstances: readonly string[]
     readonly centralBytes: number
   } | null
+  /** By instance: bytes of its log that slots of moves keep. One that does not answer in time is missing. */
+  readonly moveSlotBytes: Readonly<Record<string, number>>
   /** By durable. One that is not there yet is null; without NATS all of it is. */
   readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
 }

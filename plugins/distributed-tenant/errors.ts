@@ -1,6 +1,6 @@
 // The errors this plugin answers with: a stable code, an HTTP status, and a message that ends with the cure.
 // Invariant: a message never carries a secret, another tenant's data, or the raw value that was refused.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 export const TenantRequired = createError(
   'TENANT_REQUIRED',
@@ -133,9 +133,19 @@ export const TenantRetained = createError(
   'This tenant’s database is kept: it is dropped once identity confirms that the tenant is deleted and its retention over.',
   409,
 )
+export const TenantCopyFollows = createError(
+  'TENANT_COPY_FOLLOWS',
+  'An old copy of this tenant follows it since its move %s, so its databases cannot be dropped: `distributed-tenant purge %s --service %s` with INIT_SUPERUSER and INIT_PASSWORD ends that and drops them.',
+  409,
+)
 export const IdentityUnavailable = createError(
   'IDENTITY_UNAVAILABLE',
   'The identity service cannot be used (%s): check IDENTITY_URL, SERVICE_TOKEN and that it runs, then try again.',
+  503,
+)
+export const InstancesFull = createError(
+  'INSTANCES_FULL',
+  'No instance takes new tenants: %s marked full, and the others do not answer. Open one with `distributed-tenant instances open <name>`, or add one to DB_INSTANCES.',
   503,
 )
 export const TenantDisabled = createError(
@@ -166,11 +176,16 @@ export const MigrationRunNotFound = createError(
   'No such migration run in this service: list them with `distributed-tenant migrate --list`.',
   404,
 )
+export const MigrationRunning = createError(
+  'MIGRATION_RUNNING',
+  'A process of this service carries out a migration already: wait for its end, or stop it.',
+  409,
+)
 export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
 export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
 export const RoleKeyUnknown = createError(
   'TENANT_ROLE_KEY_UNKNOWN',
-  'The role of this tenant was set by the key %s, which this process does not have: give all processes of the service the same TENANT_ROLE_SECRET, older keys after a comma.',
+  'The role of this tenant was set by the key %s, which this process does not have: give all processes of the service the same TENANT_ROLE_SECRET, older keys after a comma; if the key is lost, `distributed-tenant doctor` names the cure.',
   500,
 )
 export const DatabaseForeign = createError('TENANT_DATABASE_FOREIGN', '%s', 500)

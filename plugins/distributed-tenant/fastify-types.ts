@@ -18,6 +18,11 @@ declare module 'fastify' {
     /** A client bound to the tenant's database until the response is over. */
     readonly sql: SqlClient
   }
+  /** Of a scope: `app.register(routes, { tenant: 'required' })` is for its routes and those below. A route's own setting wins. */
+  interface RegisterOptions {
+    tenant?: TenantPolicy
+    identifyBy?: Identifier | readonly Identifier[]
+  }
   interface FastifyContextConfig {
     tenant?: TenantPolicy
     /** How requests of this route name their tenant, instead of the plugin's own `identifyBy`. */

@@ -1,22 +1,23 @@
 // The plugin: options in, parts built, decorators, hooks, close. No logic.
 
-import type {} from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Redis } from 'ioredis'
 import './fastify-types.js'
-import { limitStart } from './assembly/start-limit.js'
-import type { DistributedTenantOptions, Identifier } from './config/options.js'
+import { limitStart, type StartProgress } from './assembly/start-limit.js'
+import { misspeltVariables } from './config/environment.js'
+import type { DistributedTenantOptions, RedisClient } from './config/options.js'
 import { settle } from './config/settings.js'
+import { refuseUnknownOptions } from './config/spelling.js'
 import { logSteps } from './diagnostics/logging.js'
 import { ConfigurationInvalid } from './errors.js'
-import { tenantDatabaseName } from './names.js'
+import { grantOperatorAccess } from './operator-access.js'
 import { createFollowing } from './request/following.js'
 import { addRequestHooks } from './request/hooks.js'
-import { fromDomain, fromHeader, fromSubdomain } from './request/identify.js'
+import { identifiersBy } from './request/identify.js'
 import { refuseBlindTrust } from './request/trusted-proxies.js'
 import { separateTypes } from './sql/separate-types.js'
 import { createTenancy } from './tenancy.js'
+import { createTenantHooks } from './tenant-hooks.js'
 import { createTenants } from './tenants.js'
 
 /** Milliseconds the running event handlers have at a close. */
@@ -25,33 +26,40 @@ const QUIESCE_MS = 3_000
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
   const start = limitStart(fastify.initialConfig.pluginTimeout)
   refuseTwice(fastify)
+  refuseUnknownOptions(options)
   const settings = settle(withRedis(fastify, options))
   refuseBlindTrust(fastify, settings)
   const tenancy = createTenancy(settings)
   const silence = logSteps(fastify.log, tenancy.origin)
+  for (const message of misspeltVariables()) tenancy.publish({ area: 'start', event: { type: 'warning', message } })
+  const hooks = createTenantHooks(tenancy)
   const close = async (): Promise<void> => {
+    await hooks.close(QUIESCE_MS)
     await tenancy.close()
     silence()
   }
   fastify.addHook('onClose', close)
-  await start({ prepare: tenancy.prepare, close })
+  const prepare = async (progress: StartProgress): Promise<void> => {
+    await tenancy.prepare(progress)
+    progress.doing('its share of the server’s connections was waited for')
+    await tenancy.join(progress.patienceMs)
+  }
+  await start({ prepare, close })
 
-  const identifiers: readonly Identifier[] = settings.identifyBy ?? [
-    fromHeader(settings.header),
-    fromDomain(),
-    ...(settings.baseDomain ? [fromSubdomain(settings.baseDomain)] : []),
-  ]
+  const identifiers = identifiersBy(settings)
   // An ORM on it changes nothing for our own queries.
   fastify.decorate('central', separateTypes(tenancy.pools.central.sql))
   fastify.decorate('notifications', tenancy.notifications)
-  fastify.decorate('tenants', createTenants(tenancy, identifiers, createFollowing(fastify)))
+  const tenants = createTenants(tenancy, identifiers, createFollowing(fastify), hooks)
+  grantOperatorAccess(tenants, tenancy)
+  fastify.decorate('tenants', tenants)
   addRequestHooks(fastify, {
     settings,
     directory: tenancy.directory,
     identifiers,
     oldestSchema: tenancy.oldestSchema,
     publish: tenancy.publish,
-    clientFor: (id, admit) => tenancy.pools.clientFor(tenantDatabaseName(id, settings.service), admit),
+    clientFor: tenancy.pools.clientFor,
   })
   fastify.addHook('onReady', async () => tenancy.consume())
   fastify.addHook('preClose', async () => tenancy.quiesce(QUIESCE_MS))
@@ -68,12 +76,13 @@ function refuseTwice(fastify: FastifyInstance): void {
 /** The client of `@fastify/redis`, when the application has one and none was passed. */
 function withRedis(fastify: FastifyInstance, options: DistributedTenantOptions): DistributedTenantOptions {
   if (options.redis !== undefined || !fastify.hasDecorator('redis')) return options
-  return { ...options, redis: fastify.redis as Redis }
+  return { ...options, redis: (fastify as unknown as { redis: RedisClient }).redis }
 }
 
 /** See README.md. @example `await app.register(distributedTenant)` */
 export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantPlugin, {
-  fastify: '5.x',
+  // Before 5.8.4 `request.host` is any client's X-Forwarded-Host as soon as some proxy is trusted.
+  fastify: '>=5.8.4 <6',
   name: 'fastify-distributed-tenant',
 })
 export default distributedTenant
@@ -81,15 +90,21 @@ export type * from './api.js'
 // For services and plugins beside this one: settings, names and channels as this plugin has them.
 export { readAuthorities } from './config/ca-certificates.js'
 export { type Environment, readEnvironment, secretPath } from './config/environment.js'
-export type { DistributedTenantOptions, Identified, Identifier } from './config/options.js'
+export type { DistributedTenantOptions, Identified, Identifier, RedisClient } from './config/options.js'
 export { writeArray } from './connections/array-literal.js'
 export { statementTextsOf } from './connections/statement-text.js'
+export { cures } from './databases/finding-cures.js'
+export { type Finding, repairable } from './databases/inventory.js'
 export { areas, channelName, createStepPublisher, subscribe } from './diagnostics/channels.js'
 export { type OutgoingEvent, onOutgoingEvent } from './diagnostics/outgoing-events.js'
 export type { Area, FirstUserStep, IncomingEvent, PublishedStep, Step } from './diagnostics/steps.js'
-export { connectRedis } from './directory/redis-client.js'
+export { connectRedis, type RedisConnection } from './directory/redis-client.js'
 export * from './errors.js'
+export type { BegunRun, RunResult } from './migration-runs/migrate.js'
+export type { ServiceRuns } from './migration-runs/service-runs.js'
 export { parseServiceName, parseTenantId, tenantDatabaseName } from './names.js'
+export { type OperatorAccess, operatorAccess } from './operator-access.js'
+export { installedVersion, refuseOthers, refusePeer, requirePeer } from './optional-peer.js'
 export { readHistory } from './registry/tenants-table.js'
 export { type ClaimOptions, type ClaimsOf, fromClaim, tenantClaim } from './request/claim.js'
 export { admittedTenant } from './request/hooks.js'

@@ -1,22 +1,23 @@
 // The assembly of the plugin: builds every part bottom-up, without Fastify, so that services and the operator's command share
 // it. Only this file and `assembly/` construct. Closing goes the other way round and is safe to call twice.
 
+import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { statusSubject } from '../../events/index.js'
 import type { Figures } from './api.js'
 import { assembleInstances } from './assembly/instances.js'
 import { assembleLookups } from './assembly/lookups.js'
 import { createPools, type Pools } from './assembly/pools.js'
-import { assemblePurgers } from './assembly/purgers.js'
+import { createProcessShare } from './assembly/process-share.js'
 import type { StartProgress } from './assembly/start-limit.js'
-import { prepareCentral, prepareInstances } from './assembly/startup-checks.js'
-import { DEFAULT_INSTANCE } from './config/instances.js'
+import { BESIDE_BUDGET, prepareCentral, prepareInstances, type Say } from './assembly/startup-checks.js'
 import type { Settings } from './config/settings.js'
 import { assertDriver } from './connections/driver.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createLogins } from './credentials/logins.js'
 import { type Credentials, createCredentials } from './credentials/role-credentials.js'
 import { closeToPublic } from './databases/databases.js'
+import type { InstancesAccess } from './databases/instance-access.js'
 import { type Inventory, inspectFleet } from './databases/inventory.js'
 import { type MigrationSet, readMigrations } from './databases/migration-files.js'
 import { createRoleRepairQueue, repairTenant } from './databases/repair.js'
@@ -25,15 +26,15 @@ import { type Template, templateOf } from './databases/template.js'
 import { createStepPublisher, type PublishStep } from './diagnostics/channels.js'
 import type { ReconcileReport, RetryReport } from './diagnostics/steps.js'
 import type { Directory } from './directory/directory.js'
+import type { Breaker } from './instances/breaker.js'
 import { createHealth, type HealthQuestions } from './monitoring/health.js'
 import { createFigures } from './monitoring/stats.js'
-import { tenantDatabaseName } from './names.js'
 import type { ApplyOptions } from './provisioning/apply-event.js'
 import { createAttempt } from './provisioning/attempt.js'
 import { closeConnectionsOfDeleted } from './provisioning/close-deleted.js'
 import { createHandler, type Streams, startStreams } from './provisioning/messaging.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
-import { completeRows, type Purger } from './provisioning/purge.js'
+import { completeRows, confirmPurge, createPurger, type Purger } from './provisioning/purge.js'
 import { startRetries } from './provisioning/retry-loop.js'
 import { createSource, type Source } from './provisioning/tenant-source.js'
 import { createDriftReport } from './reconciliation/drift.js'
@@ -42,7 +43,8 @@ import { createComparison } from './reconciliation/feed-sync.js'
 import { createFleet } from './reconciliation/fleet-check.js'
 import { type Reconciler, startReconciler } from './reconciliation/reconciler.js'
 import { createDeadLetters, type DeadLetters } from './registry/dead-letters.js'
-import type { RegistryRow, TenantId } from './types.js'
+import { proofOfLife } from './registry/process-leases.js'
+import type { TenantId } from './types.js'
 
 export interface Tenancy extends HealthQuestions {
   readonly settings: Settings
@@ -65,10 +67,9 @@ export interface Tenancy extends HealthQuestions {
     readonly tenant: readonly MigrationSet[]
     readonly template: Template
   }
-  /** Whether every other instance has the template; one that does not answer counts as without it. */
-  readonly haveTemplate: () => Promise<boolean>
-  /** Drops a tenant's database here at once, without identity's consent: for an import, whose data is still at its origin. */
-  readonly removeNow: (id: TenantId) => Promise<RegistryRow>
+  readonly instances: InstancesAccess
+  /** The breaker of an instance; of one that is not configured, home's. */
+  readonly breakerOf: (instance: string) => Breaker
   /** The origin of this tenancy's steps on the diagnostics channel. */
   readonly origin: object
   readonly publish: PublishStep
@@ -81,6 +82,8 @@ export interface Tenancy extends HealthQuestions {
   inspectFleet(): Promise<Inventory>
   /** Repairs one tenant's rights, role and verifier. @throws TENANT_DATABASE_FOREIGN */
   repairTenant(id: TenantId): Promise<void>
+  /** Takes this process' share of the connections that the service may open; after prepare(). @throws CONFIGURATION_INVALID */
+  join(patienceMs?: number): Promise<void>
   /** Begins to publish, to consume, to retry failed tenants, to reconcile and to keep spares. */
   consume(): void
   /** Takes no more events; running handlers are finished within the deadline. */
@@ -107,28 +110,24 @@ export function createTenancy(settings: Settings): Tenancy {
   const logins = createLogins(settings.service, credentials, id => roleRepairs.schedule(id))
   const pools = createPools(settings, logins, publish)
   const repair = (id: TenantId): Promise<void> =>
-    repairTenant(id, {
-      service: settings.service,
-      credentials,
-      session: pools.provisioning.session,
-      sessionAt: pools.sessionAt,
-      provision: provisioner.provision,
-    })
+    repairTenant(id, { service: settings.service, credentials, instances, provision: provisioner.provision })
   const roleRepairs = createRoleRepairQueue(repair, event => publish({ area: 'role', event }))
   const central = pools.central.sql
+  const processId = randomUUID()
   const notifications = createNotifications({
+    first: proofOfLife(processId),
     open: pools.openListener,
     report: event => publish({ area: 'listener', event }),
   })
   const lookups = assembleLookups(settings, { central, notifications, publish })
   const { directory, remote } = lookups
   const instances = assembleInstances(settings, { pools, sets: tenantSets, publish })
-  const { names, breaker, breakerOf, clonerOf } = instances
+  const { home, breaker, breakerOf } = instances
   const inspect = () =>
     inspectFleet(central, {
       service: settings.service,
       roleKey: credentials.current,
-      otherInstances: names.slice(1).map(instance => ({ instance, session: pools.readSessionOn(instance) })),
+      otherInstances: instances.all.slice(1),
     })
   const template = templateOf({ service: settings.service, sets: tenantSets })
   const spares = createSpares({
@@ -136,10 +135,8 @@ export function createTenancy(settings: Settings): Tenancy {
     wanted: settings.spares,
     template,
     credentials,
-    clone: clonerOf(DEFAULT_INSTANCE).clone,
-    session: pools.provisioning.session,
+    home,
     central,
-    withDirectConnection: pools.withDirectConnection,
     readySubject: statusSubject('ready', settings.service),
     report: event => publish({ area: 'spare', event }),
   })
@@ -148,11 +145,8 @@ export function createTenancy(settings: Settings): Tenancy {
     credentials,
     spares,
     central,
-    session: pools.provisioning.session,
-    clone: (sql, name, instance) => clonerOf(instance).clone(sql, name),
-    otherInstances: instances.otherInstances,
+    instances,
     sets: tenantSets,
-    withDirectConnection: pools.withDirectConnection,
     report: event => publish({ area: 'provision', event }),
   })
   const source = settings.source
@@ -162,7 +156,7 @@ export function createTenancy(settings: Settings): Tenancy {
     central,
     provisioner,
     breaker,
-    ...(instances.several && { breakerOf }),
+    breakerOf,
     report: (event: RetryReport) => publish({ area: 'retry', event }),
   }
   const attempt = createAttempt(retry)
@@ -186,15 +180,21 @@ export function createTenancy(settings: Settings): Tenancy {
     handle: createHandler(apply, settings.onStatus ?? undefined),
     report: event => publish({ area: 'dead', event }),
   })
-  const { purger, remover } = assemblePurgers(settings, { pools, instances: names, feed, publish })
-  const letGo = closeConnectionsOfDeleted({
+  const purger = createPurger({
     service: settings.service,
-    central,
-    notifications,
-    tenants: pools.tenants,
+    instances,
+    confirm: confirmPurge(settings, feed),
+    report: event => publish({ area: 'purge', event }),
   })
-  const unheard = pools.placements?.listen(notifications, id => {
-    void pools.tenants.evict(tenantDatabaseName(id, settings.service))
+  const letGo = closeConnectionsOfDeleted({ central, notifications, tenants: pools.tenants })
+  const { tenants } = pools
+  const unheard = pools.placements?.listen(notifications, {
+    moved(id) {
+      void tenants.evict(id)
+      tenants.release(id)
+    },
+    holds: (id, ms) => tenants.hold(id, ms),
+    lost: () => tenants.release(),
   })
   let retries: ReturnType<typeof startRetries> | null = null
   let reconciler: Reconciler | null = null
@@ -203,21 +203,33 @@ export function createTenancy(settings: Settings): Tenancy {
     central,
     schemaVersion,
     streams: () => streams,
+    instances: instances.all,
   })
   const health = createHealth({ settings, pools, directory, oldestSchema, remote, breaker, streams: () => streams })
+  const sayAtStart: Say = (type, message) => publish({ area: 'start', event: { type, message } })
+  const share = createProcessShare({
+    id: processId,
+    central,
+    notifications,
+    tenants: pools.tenants,
+    budget: settings.maxConnections,
+    beside: BESIDE_BUDGET,
+    say: sayAtStart,
+  })
+  let allowed = Number.POSITIVE_INFINITY
   let closed: Promise<void> | null = null
 
   function reconcile(): Reconciler {
     return startReconciler({
       central,
-      session: pools.provisioning.session,
+      session: home.session,
       comparison,
       fleet: createFleet({
         service: settings.service,
         central,
         inspect,
         repair,
-        closeToPublic: (name, instance) => pools.sessionAt(instance)(sql => closeToPublic(sql, name)),
+        closeToPublic: (name, instance) => instances.at(instance).session(sql => closeToPublic(sql, name)),
         schemaVersion,
         drift: drift.report,
       }),
@@ -241,7 +253,11 @@ export function createTenancy(settings: Settings): Tenancy {
     unheard?.()
     const kept = spares.close()
     directory.close()
+    await pools.tenants.close(5_000)
     await notifications.close()
+    await pools.closeOthers(5_000)
+    // What is open now are some connections to the central database: it gives the share back over one of them.
+    await share.leave()
     await pools.close(5_000)
     await kept
     lookups.disconnect()
@@ -260,19 +276,23 @@ export function createTenancy(settings: Settings): Tenancy {
     deadLetters,
     oldestSchema,
     schemas: { central: centralSets, tenant: tenantSets, template },
-    haveTemplate: () => instances.haveTemplate(template),
-    removeNow: remover.purge,
+    instances,
+    breakerOf,
     origin,
     publish,
     ...health,
     figures,
     async prepare({ patienceMs = Number.POSITIVE_INFINITY, doing = () => {} } = {}) {
       const progress = { patienceMs, doing }
-      await prepareCentral(settings, pools, centralSets, publish, progress)
+      const central = await prepareCentral(settings, pools, centralSets, sayAtStart, progress)
+      allowed = Math.min(central.allowed, settings.serviceConnections ?? central.allowed)
       doing('the template of tenants’ databases was made')
-      await pools.provisioning.session(clonerOf(DEFAULT_INSTANCE).ensure)
+      await instances.ensureTemplate(home.name)
       doing('the other instances were made ready')
-      await prepareInstances(settings, pools, name => pools.sessionAt(name)(clonerOf(name).ensure), publish)
+      await prepareInstances(settings, pools, instances.ensureTemplate, sayAtStart)
+    },
+    async join(patienceMs = Number.POSITIVE_INFINITY) {
+      if (settings.replicas === null && settings.enabled) await share.join(allowed, patienceMs)
     },
     inspectFleet: inspect,
     repairTenant: repair,

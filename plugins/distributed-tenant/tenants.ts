@@ -5,19 +5,26 @@ import type { FastifyRequest } from 'fastify'
 import type { Tenants } from './api.js'
 import type { Identifier } from './config/options.js'
 import { ConfigurationInvalid, TenantIdTaken, TenantNotFound, TenantProvisioning } from './errors.js'
-import { parseNewTenantId, parseTenantId, tenantDatabaseName } from './names.js'
+import { parseNewTenantId, parseTenantId } from './names.js'
 import { idFor } from './provisioning/tenant-source.js'
 import { findTenant, insertTenant, listTenants, setLifecycle } from './registry/tenants-table.js'
+import { admitting, refuseUnlessReady, tenantOf } from './request/admission.js'
 import type { Following } from './request/following.js'
-import { admitting, identifiersOf, refuseUnlessReady, tenantOf } from './request/hooks.js'
 import { identifyTenant } from './request/identify.js'
+import { identifiersOf } from './request/route-policy.js'
 import type { Tenancy } from './tenancy.js'
+import type { TenantHooks } from './tenant-hooks.js'
 import type { Lifecycle, NewTenant, RegistryRow } from './types.js'
 
 const PAGE = 100
 const LARGEST_PAGE = 1_000
 
-export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier[], following: Following): Tenants {
+export function createTenants(
+  tenancy: Tenancy,
+  identifiers: readonly Identifier[],
+  following: Following,
+  hooks: TenantHooks,
+): Tenants {
   const { pools, directory, source, provisioner, purger, settings } = tenancy
   const central = pools.central.sql
 
@@ -70,7 +77,7 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
       const entry = await directory.find(parseTenantId(id))
       refuseUnlessReady(entry, tenancy.oldestSchema)
       const admit = admitting(entry.id, directory, tenancy.oldestSchema)
-      const scope = pools.clientFor(tenantDatabaseName(entry.id, settings.service), admit)
+      const scope = pools.clientFor(entry.id, admit)
       try {
         const { sql } = scope
         return await following.within({ sql }, () => fn({ tenant: tenantOf(entry), sql }))
@@ -81,6 +88,8 @@ export function createTenants(tenancy: Tenancy, identifiers: readonly Identifier
       }
     },
     follow: following.follow,
+    onReady: hooks.onReady,
+    onRemoved: hooks.onRemoved,
     find: async id => findTenant(central, parseTenantId(id)),
     list: page => listTenants(central, { ...page, limit: Math.min(LARGEST_PAGE, Math.max(1, page?.limit ?? PAGE)) }),
     identify: async (request: FastifyRequest) =>

@@ -40,7 +40,7 @@ export interface RegistryRow extends Tenant {
   /** The instance its database is on; `main` is the one of the central database. */
   readonly instance: string
   /** While it is moved: `frozen`: it takes no writes. `closing`: it takes no logins, until the switch. */
-  readonly moving: 'frozen' | 'closing' | null
+  readonly moving: 'copying' | 'frozen' | 'closing' | null
   /** The newest tenant migration applied to its database, null before the first. */
   readonly schemaVersion: number | null
   /** The incarnation: identity draws it at the creation. Null until identity's feed has brought it. */

@@ -62,13 +62,24 @@ export function judge(
 }
 
 function presentStored(stored: NonNullable<Figures['stored']>) {
-  const { registry, schemaBehind, outbox, outboxRefused, deadEvents, parkedEvents, spares, centralBytes } = stored
+  const {
+    registry,
+    schemaBehind,
+    outbox,
+    outboxRefused,
+    deadEvents,
+    parkedEvents,
+    spares,
+    fullInstances,
+    centralBytes,
+  } = stored
   return {
     outbox: { ...outbox, refused: outboxRefused },
     deadEvents,
     parkedEvents,
     registry: { tenants: registry, schemaBehind },
     spares,
+    ...(fullInstances.length > 0 && { fullInstances }),
     // PostgreSQL reports the disk below it to superusers only, and its free space not even to them.
     disk: { centralDatabaseBytes: centralBytes, free: 'unknown' as const },
   }

@@ -48,7 +48,7 @@ async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promi
   const figures = createMonitor(deadlineMs => app.tenants.figures(deadlineMs), {
     deadlineMs: timeout,
     freshMs: FIGURES_FRESH_MS,
-    failed: { stored: null, consumers: null },
+    failed: { stored: null, consumers: null, moveSlotBytes: {} },
     onFailure,
   })
   const budget = createPoolExhaustion()

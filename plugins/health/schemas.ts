@@ -83,6 +83,11 @@ export const HealthBody = Type.Object(
       }),
     ),
     spares: Type.Optional(Type.Integer()),
+    fullInstances: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Instances of PostgreSQL that an operator has marked full: no new tenant goes there.',
+      }),
+    ),
     disk: Type.Optional(
       Type.Object({
         centralDatabaseBytes: Type.Number(),

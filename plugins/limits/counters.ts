@@ -4,9 +4,11 @@
 import { LRUCache } from 'lru-cache'
 import { later } from '../../timing/timers.js'
 
-/** The part of an ioredis client that is used here. */
+/** The part of an ioredis client that is used here: `Redis` or `Cluster`. */
 export interface SharedCounters {
   readonly status: string
+  /** Then its keys are in different slots, and a pipeline may have the keys of one. */
+  readonly isCluster?: boolean
   pipeline(commands: (string | number)[][]): { exec(): Promise<[error: Error | null, result: unknown][] | null> }
 }
 
@@ -31,6 +33,13 @@ interface Window {
   unsent: number
 }
 
+interface Reported {
+  readonly key: string
+  readonly window: Window
+  readonly bucket: number
+  readonly by: number
+}
+
 const TELL_MS = 100
 const MAX_KEYS = 10_000
 
@@ -38,11 +47,16 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
   const windows = new LRUCache<string, Window>({ max: MAX_KEYS })
   const dirty = new Set<string>()
   let stop: (() => void) | null = null
+  /** The client may have no deadline: a frozen server gets no second pipeline. */
+  let reporting = false
 
   function soon(): void {
-    stop ??= later(TELL_MS, () => {
+    stop ??= later(TELL_MS, async () => {
       stop = null
-      return report()
+      if (reporting) return soon()
+      reporting = true
+      await report()
+      reporting = false
     })
   }
 
@@ -57,6 +71,10 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
       window.shared += by
     }
     if (redis?.status !== 'ready' || reported.length === 0) return
+    await Promise.all((redis.isCluster ? reported.map(one => [one]) : [reported]).map(part => send(redis, part)))
+  }
+
+  async function send(to: SharedCounters, reported: readonly Reported[]): Promise<void> {
     const commands = reported.flatMap(({ key, window, bucket, by }) => {
       const name = `${prefix}:${key}:${bucket}`
       return [
@@ -65,7 +83,7 @@ export function createCounters(redis: SharedCounters | null, prefix = 'fdt:v1:li
       ]
     })
     try {
-      const answers = (await redis.pipeline(commands).exec()) ?? []
+      const answers = (await to.pipeline(commands).exec()) ?? []
       reported.forEach(({ window, bucket }, at) => {
         const [error, total] = answers[at * 2] ?? []
         // Counts made while Redis was down are known here alone.

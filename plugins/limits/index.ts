@@ -1,6 +1,6 @@
 // Rate limits: of each address before any work is done, of each tenant once it is known, and of routes with an
 // `app.limit` of their own. Over the limit is 429 with Retry-After. Invariant: no request waits for Redis (counters.ts).
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { subscriberAddress } from '../client-address.js'

@@ -2,12 +2,13 @@
 // It names only the tenants of `METRICS_TENANTS`, works with everything it measures down, and closes with the application.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { Registry } from 'prom-client'
+import type { Registry as PromRegistry } from 'prom-client'
 import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/index.js'
 import '../overload.js'
+import { Registry } from './library.js'
 import { gaugeProcess } from './process.js'
 import { countAnswers, countLeases, countLookups, type TenantNamed } from './requests.js'
 import { gaugeState } from './state.js'
@@ -16,7 +17,7 @@ import { countSteps } from './steps.js'
 declare module 'fastify' {
   interface FastifyInstance {
     /** This application's own registry: add your metrics to it. */
-    metrics: Registry
+    metrics: PromRegistry
   }
 }
 

@@ -2,7 +2,8 @@
 // prom-client’s own set also watches every garbage collection; with it the service used up to a tenth more processor in one run.
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
+import { Counter, Gauge } from './library.js'
 
 /** Milliseconds between samples of the event loop; only a delay beyond it counts. */
 const RESOLUTION_MS = 20

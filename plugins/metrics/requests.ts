@@ -1,8 +1,9 @@
 // The metrics of every request: lookups, leases and waits, and the answers of the server itself.
 // Each is one prepared counter or two (0.2 µs each, measured), because they are on the path of every request.
 import type { FastifyInstance } from 'fastify'
-import { Counter, Histogram, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import { subscribe } from '../distributed-tenant/index.js'
+import { Counter, Histogram } from './library.js'
 
 /** Seconds. */
 export const WAITS = [0.0005, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5]

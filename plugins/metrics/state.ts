@@ -1,9 +1,10 @@
 // The gauges: the state at the moment of a scrape. Connections are counted in memory; values that cost a query have a
 // deadline and are kept for some seconds. Invariant: a value that cannot be read is absent from the scrape, not zero and not old.
-import { Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { AuditStatus } from '../audit/writer.js'
 import type { Figures, TenancyHealth, Tenants } from '../distributed-tenant/index.js'
 import { createMonitor } from '../health/monitor.js'
+import { Gauge } from './library.js'
 import type { TenantNamed } from './requests.js'
 
 /** A scraper gives up after 10 s; a query that hangs must not cost it the rest. */
@@ -25,12 +26,16 @@ type Parts = Pick<TenancyHealth, 'central' | 'cache' | 'events'>
 export function gaugeState(options: StateOptions): () => Promise<void> {
   const { tenants, onFailure } = options
   const common = { deadlineMs: DEADLINE_MS, freshMs: FRESH_MS, onFailure }
-  const figures = createMonitor<Figures>(tenants.figures, { ...common, failed: { stored: null, consumers: null } })
+  const figures = createMonitor<Figures>(tenants.figures, {
+    ...common,
+    failed: { stored: null, consumers: null, moveSlotBytes: {} },
+  })
   const health = createMonitor<Parts | null>(tenants.health, { ...common, failed: null })
   const connections = gaugeConnections(options)
   const parts = gaugeParts(options)
   const stored = gaugeStored(options)
   const consumers = gaugeConsumers(options)
+  const instances = gaugeInstances(options)
   const audit = gaugeAudit(options)
   return async () => {
     const [counted, seen] = await Promise.all([figures.current(), health.current()])
@@ -38,6 +43,7 @@ export function gaugeState(options: StateOptions): () => Promise<void> {
     parts(seen)
     stored(counted.stored)
     consumers(counted.consumers)
+    instances(counted)
     audit()
   }
 }
@@ -120,20 +126,44 @@ function gaugeStored({ registry }: StateOptions): (stored: Figures['stored']) =>
   const dead = single('fdt_dead_events', 'Events that were set aside for an operator.')
   const parked = single('fdt_parked_events', 'Events of a newer release that wait until it runs here.')
   const spares = single('fdt_spares', 'Spare databases that wait for a tenant.')
+  const moving = single(
+    'fdt_moving_seconds',
+    'How long the tenant that is being moved for longest has been, 0 when none is.',
+  )
   const bytes = single('fdt_central_database_bytes', 'Size of the central database.')
   return stored => {
     known.reset()
-    for (const one of [behind, outbox, oldest, refused, dead, parked, spares, bytes]) one.remove()
+    for (const one of [behind, outbox, oldest, refused, dead, parked, spares, moving, bytes]) one.remove()
     if (!stored) return
     for (const { lifecycle, provisioned, count } of stored.registry) known.set({ lifecycle, provisioned }, count)
     behind.set(stored.schemaBehind)
     outbox.set(stored.outbox.waiting)
     oldest.set(stored.outbox.oldestSeconds)
+    moving.set(stored.movingSeconds)
     refused.set(stored.outboxRefused)
     dead.set(stored.deadEvents)
     parked.set(stored.parkedEvents)
     spares.set(stored.spares)
     bytes.set(stored.centralBytes)
+  }
+}
+
+function gaugeInstances({ registry, tenants }: StateOptions): (counted: Figures) => void {
+  const full = gauge(
+    registry,
+    'fdt_instance_full',
+    '1: the instance is marked full and takes no new tenants, 0: it takes them.',
+    ['instance'],
+  )
+  const slots = gauge(registry, 'fdt_move_slot_bytes', 'Bytes of the instance’s log that slots of moves keep.', [
+    'instance',
+  ])
+  return ({ stored, moveSlotBytes }) => {
+    full.reset()
+    slots.reset()
+    for (const instance of stored ? Object.keys(tenants.connectionInfo().instances) : [])
+      full.set({ instance }, stored?.fullInstances.includes(instance) ? 1 : 0)
+    for (const [instance, bytes] of Object.entries(moveSlotBytes)) slots.set({ instance }, bytes)
   }
 }
 

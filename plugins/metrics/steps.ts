@@ -1,7 +1,7 @@
 // The metrics of rarer steps: connections opened and closed, provisioning, events, the relay, caches.
 // A step it does not know changes nothing: a newer part may publish more than this file counts.
-import { Counter, Histogram } from 'prom-client'
 import { type Area, type PublishedStep, subscribe } from '../distributed-tenant/index.js'
+import { Counter, Histogram } from './library.js'
 import { type CountOptions, WAITS } from './requests.js'
 
 const LONG = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
@@ -127,6 +127,8 @@ export function countSteps({ registry, origin }: CountOptions): () => void {
   }
 
   function onProvision({ step, ms }: Extract<PublishedStep, { area: 'provision' }>['event']): void {
+    // No part of a provisioning.
+    if (step === 'hook_failed') return
     if (step === 'failed' || step === 'ready') provisions.labels(step).inc()
     if (step !== 'failed') steps.labels(step).observe(ms / 1000)
   }

@@ -1,5 +1,5 @@
 // The errors of the verification of tokens, beside the tenant plugin's UNAUTHENTICATED.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 export const RoleForbidden = createError(
   'ROLE_FORBIDDEN',

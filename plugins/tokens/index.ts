@@ -1,12 +1,13 @@
 // Authentication: a bearer token is verified in `onRequest`, before a tenant is looked up and before its database is used.
 // Register it before the tenant plugin. Invariant: `request.user` holds verified claims or null; a token that cannot be
 // verified refuses the request, it never counts as none. If the issuer is down: keys that are known go on verifying.
-import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { Unauthenticated } from '../distributed-tenant/index.js'
+import { requirePeer, Unauthenticated } from '../distributed-tenant/index.js'
 import { RoleForbidden, TokenKeysUnavailable } from './errors.js'
 import { ALGORITHMS, type KeySet } from './key.js'
+
+const fastifyJwt = requirePeer<typeof import('@fastify/jwt')>('@fastify/jwt')
 
 /** The claims of a verified token. */
 export interface Claims {
@@ -121,6 +122,8 @@ function refuseRole({ user }: FastifyRequest, roles: readonly string[] | undefin
 
 export const tokens = fp<TokensOptions>(tokensPlugin, { name: 'fastify-distributed-tenant-tokens', fastify: '5.x' })
 export default tokens
+// Its types give Fastify's request its `user`.
+export type { FastifyJWT } from '@fastify/jwt'
 export * from './errors.js'
 export { type KeySet, parseKeySet, type VerifyingKey, verifyingKey } from './key.js'
 export { createRemoteKeys, type RemoteKeys, type RemoteKeysOptions } from './remote-keys.js'

@@ -1,7 +1,8 @@
 // Trace context over the stream: the publisher's context goes into the headers of the stored event, and is restored
 // around the handling of the event. A bare publish has no context and begins a trace of its own.
-import { context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
+import type { Tracer } from '@opentelemetry/api'
 import { type IncomingEvent, onOutgoingEvent, subscribe } from '../distributed-tenant/index.js'
+import { context, propagation, ROOT_CONTEXT, SpanKind, trace } from './library.js'
 import { fail, SERVICE, TENANT } from './spans.js'
 
 /** @returns how to stop */

@@ -1,11 +1,12 @@
 // Traces: a request, its lookup, wait, connect and queries, an event from the change that caused it to every service that
 // handles it. Only OpenTelemetry's API is used; the SDK is the application's. Without an SDK this plugin adds no hook and
 // subscribes to nothing, so that it costs nothing.
-import { isSpanContextValid, ROOT_CONTEXT, type Tracer, trace } from '@opentelemetry/api'
+import type { Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { ConfigurationInvalid } from '../distributed-tenant/index.js'
 import { traceEvents } from './events.js'
+import { isSpanContextValid, ROOT_CONTEXT, trace } from './library.js'
 import { traceQueries } from './queries.js'
 import { traceRequests } from './requests.js'
 import { traceSteps } from './steps.js'

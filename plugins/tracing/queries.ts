@@ -1,9 +1,10 @@
 // The spans of a request's database work: the wait for a connection, the connect that ended it, each statement. Each span is
 // made in the context of the request. A connect serves a waiting request but runs outside of its context: it is kept until a
 // wait for the same database ends, and belongs to that one.
-import { type Span, SpanKind, type Tracer, trace } from '@opentelemetry/api'
+import type { Span, Tracer } from '@opentelemetry/api'
 import { LRUCache } from 'lru-cache'
 import { type PublishedStep, subscribe } from '../distributed-tenant/index.js'
+import { SpanKind, trace } from './library.js'
 import { aboutDatabase, fail, spanOfPast } from './spans.js'
 
 /** A shorter wait makes no span: the connection was there. */

@@ -1,9 +1,10 @@
 // The span of a request, unless an instrumentation of HTTP or Fastify makes one already: then that one only gets the
 // tenant's id. The rest of the request runs in the span's context, also after the reading of a body.
 
-import { type Context, context, propagation, ROOT_CONTEXT, SpanKind, type Tracer, trace } from '@opentelemetry/api'
+import type { Context, Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import { admittedTenant } from '../distributed-tenant/index.js'
+import { context, propagation, ROOT_CONTEXT, SpanKind, trace } from './library.js'
 import { fail, TENANT } from './spans.js'
 
 const kContext = Symbol('distributed-tenant.trace')

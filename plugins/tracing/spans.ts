@@ -1,6 +1,7 @@
 // The conversion of a finished step into a span: with its start in the past, as a child of the active one. Steps outside of
 // any trace (polls, health checks) make none, or every second would be a trace of its own.
-import { type Attributes, context, type Span, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api'
+import type { Attributes, Span, Tracer } from '@opentelemetry/api'
+import { context, SpanStatusCode, trace } from './library.js'
 
 /** Names of OpenTelemetry's conventions where there is one. */
 export const TENANT = 'tenant.id'

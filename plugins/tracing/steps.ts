@@ -1,7 +1,8 @@
 // The spans of steps that are published when they end: lookups that memory could not answer, steps of a provisioning, the
 // publishing of an outbox row, which belongs to the trace that wrote the row.
-import { propagation, ROOT_CONTEXT, type Tracer } from '@opentelemetry/api'
+import type { Tracer } from '@opentelemetry/api'
 import { subscribe } from '../distributed-tenant/index.js'
+import { propagation, ROOT_CONTEXT } from './library.js'
 import { SERVICE, spanOfPast, TENANT } from './spans.js'
 
 /** @returns how to stop */

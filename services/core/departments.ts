@@ -1,8 +1,8 @@
 // The SQL of one tenant's departments. Lists are in the order of the name, read as lower case.
 // Invariant: they are a tree. A change of a parent holds a lock, so that two of them cannot close a circle together.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { QueryClient, SqlClient } from '../../plugins/distributed-tenant/index.js'
-import { naming } from '../http/constraints.js'
+import { naming } from '../../plugins/errors/index.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../http/paging.js'
 import { type Columns, rowOf } from '../http/rows.js'
 import type { Page } from '../http/schemas.js'

@@ -1,8 +1,8 @@
 // The SQL of one tenant's leave requests, and the allowed order of their statuses. Lists are in the order of the first day.
 // Invariant: a decision is made once, on a locked row; after it only a cancellation follows.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { QueryClient, SqlClient } from '../../plugins/distributed-tenant/index.js'
-import { naming } from '../http/constraints.js'
+import { naming } from '../../plugins/errors/index.js'
 import { DEFAULT_LIMIT, decodeCursor, isDay, isUuid, paged } from '../http/paging.js'
 import { type Columns, rowOf } from '../http/rows.js'
 import type { Page } from '../http/schemas.js'

@@ -1,8 +1,8 @@
 // The SQL of one tenant's employees. Lists are in the order of the employee number.
 // Violated constraints become errors of this service; a lost database passes through unchanged.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { QueryClient } from '../../plugins/distributed-tenant/index.js'
-import { naming } from '../http/constraints.js'
+import { naming } from '../../plugins/errors/index.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../http/paging.js'
 import { type Columns, containing, rowOf } from '../http/rows.js'
 import type { Page } from '../http/schemas.js'

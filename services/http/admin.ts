@@ -2,7 +2,7 @@
 // replaced. Compared over digests, in constant time, so that neither a token's length nor its beginning can be measured.
 // Without a configured token every request is refused.
 import { createHash, timingSafeEqual } from 'node:crypto'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyRequest, onRequestAsyncHookHandler } from 'fastify'
 
 export const Unauthenticated = createError(

@@ -1,6 +1,6 @@
 // The paging cursor: the key of a page's last item, opaque to clients and checked when it comes back.
 // Invariant: a cursor that was made up is a 400 and never reaches SQL unchecked. Also the bound of a page in bytes.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import type { Page } from './schemas.js'
 

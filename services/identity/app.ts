@@ -7,9 +7,11 @@ import {
   readEnvironment,
   secretPath,
 } from '../../plugins/distributed-tenant/index.js'
+import { OPERATOR_PREFIX } from '../../plugins/operator/index.js'
 import { createService, type ServiceOptions } from '../create-service.js'
 import { bearersOf } from '../http/admin.js'
 import { type AdminTokens, createAdminTokens } from '../http/admin-tokens.js'
+import { consoleOf } from './console.js'
 import { createFirstUsers } from './first-users.js'
 import { createIdempotency } from './idempotency.js'
 import { applyStatus, createLedger } from './ledger.js'
@@ -18,6 +20,7 @@ import { createPresentation } from './presentation.js'
 import { createReadiness } from './readiness.js'
 import { changeRoutes } from './routes/changes.js'
 import { eventRoutes } from './routes/events.js'
+import { fleetRoutes } from './routes/fleet.js'
 import { loginRoutes } from './routes/login.js'
 import { tenantRoutes } from './routes/tenants.js'
 import { userRoutes } from './routes/users.js'
@@ -115,6 +118,13 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           firstUsers,
           passwords,
         })
+        const { OPERATOR_TOKEN: tokens } = environment
+        if (!tokens)
+          app.log.warn(
+            'OPERATOR_TOKEN is not set: /api/operator answers 401, and there is no console; set one to use them',
+          )
+        await app.register(fleetRoutes, { prefix: OPERATOR_PREFIX, tokens, required, present, watch })
+        await consoleOf(app, environment)
         await app.register(userRoutes, { prefix: '/api/users', passwords })
         const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience } = environment
         const perMinute = environment.RATE_LIMIT_LOGINS_PER_ADDRESS

@@ -1,7 +1,7 @@
 // The SQL of one tenant's passwords, in the tenant's database. Invariant: only hashes go in and out; a password
 // is never in SQL.
 import type { QueryClient } from '../../plugins/distributed-tenant/index.js'
-import { naming } from '../http/constraints.js'
+import { naming } from '../../plugins/errors/index.js'
 import { rowOf } from '../http/rows.js'
 import type { User } from './schemas/user.js'
 import { createUsers, UserExists, type UserFields, userColumns } from './users.js'

@@ -2,7 +2,7 @@
 // transaction, so after a crash both are there or neither; of two at once the second waits for the first. A refused
 // request leaves no key: it may be sent again when its cause is removed. Keys are kept for two days.
 import { createHash } from 'node:crypto'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { JsonObject, JsonValue, Once, SqlClient, TenantId } from '../../plugins/distributed-tenant/index.js'
 import { every } from '../../timing/timers.js'
 

@@ -1,6 +1,6 @@
 // The limits of a tenant's settings. They travel in every event: settings that a service would refuse there, or PostgreSQL in
 // its jsonb, are refused here, before the tenant is accepted.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { jsonFlaw } from '../../events/index.js'
 import { MAX_SETTINGS_BYTES } from '../../events/schemas.js'
 import type { JsonObject } from '../../plugins/distributed-tenant/index.js'

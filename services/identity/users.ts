@@ -1,8 +1,8 @@
 // The SQL of one tenant's users. Lists are in the order of the e-mail address, which is
 // unique whatever its upper and lower case.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { QueryClient } from '../../plugins/distributed-tenant/index.js'
-import { naming } from '../http/constraints.js'
+import { naming } from '../../plugins/errors/index.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, paged } from '../http/paging.js'
 import { type Columns, rowOf } from '../http/rows.js'
 import type { Page } from '../http/schemas.js'

@@ -41,11 +41,13 @@ function lookForServers(env: NodeJS.ProcessEnv): FoundServers {
 }
 
 export function findProgram(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
-  for (const folder of [...pathFolders(env), ...beyondPath(env, debianFolders)]) {
-    const path = join(folder, name)
-    if (isProgram(path)) return path
-  }
-  return undefined
+  return findPrograms(name, env)[0]
+}
+
+/** All of that name, in the order in which they are looked for. */
+export function findPrograms(name: string, env: NodeJS.ProcessEnv = process.env): string[] {
+  const folders = new Set([...pathFolders(env), ...beyondPath(env, debianFolders)])
+  return [...folders].map(folder => join(folder, name)).filter(isProgram)
 }
 
 function findPostgres(env: NodeJS.ProcessEnv): FoundServers['postgres'] | undefined {
@@ -79,7 +81,8 @@ function pathFolders(env: NodeJS.ProcessEnv): string[] {
   return (env.PATH ?? '').split(delimiter).filter(folder => folder !== '')
 }
 
-function isProgram(path: string): boolean {
+/** Whether it is a file that can be run. */
+export function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK)
     return statSync(path).isFile()

@@ -2,13 +2,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NatsAccount } from '../../events/index.js'
-import { accountsSection, rule } from '../nats-accounts.js'
+import { accountsSection, rule } from '../../operations/init/nats-accounts.js'
 import { processWatch, type Watch } from '../watch.js'
 import { findServers } from './find.js'
 import { makeFolder, randomPassword } from './folder.js'
 import { onPort } from './ports.js'
 import { answers } from './probe.js'
-import { type Program, type ServerProcess, startProcess } from './server-process.js'
+import { type Program, type ServerProcess, serverOf, startProcess } from './server-process.js'
 
 /** Without the lists a user may do everything; an empty one allows nothing. */
 export interface NatsUser {
@@ -25,6 +25,8 @@ export interface NatsOptions {
   users?: readonly NatsUser[]
   /** Accounts with users of their own; `users` then go into the first, which holds the stream. */
   accounts?: readonly NatsAccount[]
+  /** One server of a cluster: the ports of the routes of all, its own first, and a password that its users have on all. */
+  cluster?: { routes: readonly number[]; password: string } | undefined
   /** Paths of PEM files: clients must speak TLS. */
   tls?: { key: string; cert: string } | undefined
   watch?: Watch | undefined
@@ -42,7 +44,7 @@ export interface NatsServer extends ServerProcess {
 }
 
 export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
-  const { name = 'nats', accounts = [], tls, watch = processWatch() } = options
+  const { name = 'nats', accounts = [], cluster, tls, watch = processWatch() } = options
   const more = options.users ?? (accounts.length > 0 ? [] : [{ name: 'operator' }])
   const users: readonly NatsUser[] = [...accounts.flatMap(account => account.users), ...more]
   const command = findServers().nats
@@ -50,13 +52,13 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   const data = join(folder.path, name)
   const config = join(folder.path, `${name}.conf`)
   const log = join(folder.path, `${name}.log`)
-  const passwords = new Map(users.map(user => [user.name, randomPassword()]))
+  const passwords = new Map(users.map(user => [user.name, cluster?.password ?? randomPassword()]))
   mkdirSync(data, { recursive: true, mode: 0o700 })
   try {
     const { process, port } = await onPort(options.port, async port => {
       // The server sends its name to each client: this shows that it is this server and not another one on that port.
       const serverName = `${name}-${randomPassword().slice(0, 12)}`
-      const text = configuration({ port, serverName, data, users: more, accounts, passwords, tls })
+      const text = configuration({ port, serverName, data, users: more, accounts, passwords, cluster, tls })
       writeFileSync(config, text, { mode: 0o600 })
       const program: Program = {
         name: 'NATS',
@@ -76,8 +78,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
     const known = users.map(user => [user.name, { password: passwords.get(user.name) ?? '', url: urlOf(user.name) }])
     const [first] = users
     if (!first) throw new Error('startNats needs at least one user: leave `users` out, or name one.')
-    return {
-      ...process,
+    return serverOf(process, folder, {
       host: '127.0.0.1',
       port,
       user: first.name,
@@ -85,14 +86,7 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
       url: urlOf(first.name),
       users: Object.fromEntries(known),
       log,
-      get pid() {
-        return process.pid
-      },
-      async stop() {
-        await process.stop()
-        folder.remove()
-      },
-    }
+    })
   } catch (error) {
     folder.remove()
     throw error
@@ -106,6 +100,7 @@ function configuration(how: {
   users: readonly NatsUser[]
   accounts: readonly NatsAccount[]
   passwords: Map<string, string>
+  cluster: NatsOptions['cluster']
   tls: NatsOptions['tls']
 }): string {
   const users = how.users.map(user => ({
@@ -130,6 +125,14 @@ function configuration(how: {
       ...(withStream === undefined
         ? { authorization: { users } }
         : { accounts: { ...accounts, [withStream]: { ...accounts[withStream], users } } }),
+      ...(how.cluster && {
+        cluster: {
+          name: 'tenants',
+          host: '127.0.0.1',
+          port: how.cluster.routes[0],
+          routes: how.cluster.routes.map(port => `nats-route://127.0.0.1:${port}`),
+        },
+      }),
       ...(how.tls && { tls: { cert_file: how.tls.cert, key_file: how.tls.key } }),
     },
     null,

@@ -8,7 +8,7 @@ import { findServers } from './find.js'
 import { makeFolder, randomPassword } from './folder.js'
 import { onPort } from './ports.js'
 import { copyCluster, initialise, readTemplate, serverOwner } from './postgres-cluster.js'
-import { type Program, type ServerProcess, startProcess } from './server-process.js'
+import { type Program, type ServerProcess, serverOf, startProcess } from './server-process.js'
 
 export interface PostgresOptions {
   /** Where its data and log go; without it, a temporary folder that stop() removes. */
@@ -21,6 +21,8 @@ export interface PostgresOptions {
   settings?: Record<string, string | number>
   /** false (tests) trades safety against power loss for speed; killing the process loses nothing either way. */
   durable?: boolean
+  /** The data is in `dir` already, and is used as it is. */
+  existing?: boolean
   watch?: Watch | undefined
 }
 
@@ -48,7 +50,9 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const password = options.password ?? template?.password ?? randomPassword()
   try {
     const cluster = { data, log, owner, watch }
-    if (template?.password === password) await copyCluster(template, cluster)
+    if (options.existing) {
+      // As another server, or initdb by hand, has left it.
+    } else if (template?.password === password) await copyCluster(template, cluster)
     else await initialise({ ...cluster, bin, password, durable })
     const server = await onPort(options.port, port => {
       const settings = {
@@ -56,6 +60,8 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
         listen_addresses: '127.0.0.1',
         unix_socket_directories: '',
         max_connections: 200,
+        // For moves of tenants while they are written to.
+        wal_level: 'logical',
         shared_buffers: '64MB',
         // In the data folder, which goes with the instance: a killed server would leave its segment in /dev/shm for ever.
         dynamic_shared_memory_type: 'mmap',
@@ -83,22 +89,14 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       return startProcess(program).then(process => ({ process, port }))
     })
     const { process } = server
-    return {
-      ...process,
+    return serverOf(process, folder, {
       host: '127.0.0.1',
       port: server.port,
       user: 'postgres',
       password,
       dir: data,
       log,
-      get pid() {
-        return process.pid
-      },
-      async stop() {
-        await process.stop()
-        folder.remove()
-      },
-    }
+    })
   } catch (error) {
     folder.remove()
     throw error
@@ -108,7 +106,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
 /** The postmaster writes its process number and state into this file; pg_ctl waits by the same lines. */
 function isReady(data: string, pid: number): boolean {
   const lines = lockFile(data)
-  return lines[0] === String(pid) && lines[7]?.trim() === 'ready'
+  return lines[0] === String(pid) && (lines[7]?.trim() === 'ready' || lines[7]?.trim() === 'standby')
 }
 
 /** A killed postmaster leaves its file, and refuses to start if any process happens to have that number now. */

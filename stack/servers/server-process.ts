@@ -6,6 +6,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { descendants, send, signalTree, waitGone } from '../processes.js'
 import { type Kind, processWatch, type Watch } from '../watch.js'
+import type { Folder } from './folder.js'
 import { PortTaken } from './ports.js'
 
 export interface Program {
@@ -78,6 +79,25 @@ export async function startProcess(program: Program): Promise<ServerProcess> {
     async restart() {
       await stop()
       child = await begin(program, watch)
+    },
+  }
+}
+
+/** A server by its process and the facts that clients need. Its folder goes when it is stopped. */
+export function serverOf<Facts extends object>(
+  process: ServerProcess,
+  folder: Folder,
+  facts: Facts,
+): ServerProcess & Facts {
+  return {
+    ...process,
+    ...facts,
+    get pid() {
+      return process.pid
+    },
+    async stop() {
+      await process.stop()
+      folder.remove()
     },
   }
 }

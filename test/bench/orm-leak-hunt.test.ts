@@ -3,7 +3,7 @@ import t from 'tap'
 import { huntLeaks } from '../../bench/leak-hunt/run.js'
 import { silent } from '../../bench/progress.js'
 
-for (const orm of ['drizzle', 'kysely', 'pg']) {
+for (const orm of ['drizzle', 'kysely', 'pg', 'mikro-orm']) {
   t.test(`2,000 requests by ${orm}, aborted, killed and careless ones among them`, { timeout: 300_000 }, async t => {
     const found = await huntLeaks({ requests: 2_000, tenants: 20, orm, progress: silent })
     // Too short a time to judge memory by.

@@ -196,9 +196,7 @@ t.test('import-hybrid', async t => {
 
   await t.test('names the programs that are missing or old, and undoes the begun work of a broken one', async t => {
     await old.database('tenant_odd_core', 'create table facts (n int primary key)')
-    const away = await stand.command(['import-hybrid', '--from', old.url, '--yes', '--tenant', 'odd'], {
-      PATH: '/nowhere',
-    })
+    const away = await run('--tenant', 'odd', '--programs', '/nowhere')
     t.equal(away.code, 1)
     t.match(away.out, /install PostgreSQL/)
     const programs = mkdtempSync(join(folder, 'programs-'))

@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
 import postgres from 'postgres'
 import t from 'tap'
+import { natsConf, natsConfWith } from '../../operations/init/nats-conf.js'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { environmentSchema } from '../../plugins/distributed-tenant/config/environment-schema.js'
+import { serviceNames } from '../../stack/names.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 import { until } from '../rig.js'
 
@@ -158,7 +160,7 @@ t.test('distributed-tenant init', async t => {
     t.match(file, { SERVICE_NAME: 'employee-service', DB_HOST, DB_PORT, DB_USERNAME, DB_PASSWORD })
     t.match(file.TENANT_ROLE_SECRET, /^k1:[0-9a-f]{64}$/)
     t.match(file.AUDIT_SECRET, /^[0-9a-f]{64}$/)
-    t.notOk(file.ADMIN_TOKEN ?? file.SERVICE_TOKEN, 'the tokens are identity’s to make')
+    t.notOk(file.ADMIN_TOKEN ?? file.SERVICE_TOKEN ?? file.OPERATOR_TOKEN, 'the tokens are identity’s to make')
     t.notOk(file.INIT_PASSWORD, 'the superuser’s password is not written')
     t.match(readEnvironment(file), { SERVICE_NAME: 'employee-service', DB_PASSWORD })
     const text = readFileSync(join(folder, '.env'), 'utf8')
@@ -181,11 +183,20 @@ t.test('distributed-tenant init', async t => {
     const own = { ...rest, DB_USERNAME: 'identity_service', NATS_URL_FILE: 'nats.txt', REDIS_URL: '' }
     const outcome = await run(['init', '--service', 'identity', '--write-env', 'identity.env', '--json'], own)
     t.equal(outcome.code, 0, outcome.out)
-    const generated = ['ADMIN_TOKEN', 'AUDIT_SECRET', 'DB_PASSWORD', 'SERVICE_TOKEN', 'TENANT_ROLE_SECRET']
+    const generated = [
+      'ADMIN_TOKEN',
+      'AUDIT_SECRET',
+      'DB_PASSWORD',
+      'OPERATOR_TOKEN',
+      'SERVICE_TOKEN',
+      'TENANT_ROLE_SECRET',
+    ]
     t.match(JSON.parse(outcome.out), { envFile: 'identity.env', generated })
     const file = written('identity.env')
     for (const name of generated) t.notMatch(outcome.out, file[name] ?? name)
     t.match(file, { NATS_URL_FILE: 'nats.txt', REDIS_URL: '' })
+    t.match(file.OPERATOR_TOKEN, /^administer:[0-9a-f]{64}$/)
+    t.match(readEnvironment({ OPERATOR_TOKEN: file.OPERATOR_TOKEN }), { OPERATOR_TOKEN: file.OPERATOR_TOKEN })
     t.equal(file.NATS_URL, undefined, 'a secret from a file stays there')
     const mine = connect('identity_central', 'identity_service', file.DB_PASSWORD)
     t.match(await mine`select current_user as me`, [{ me: 'identity_service' }])
@@ -194,6 +205,45 @@ t.test('distributed-tenant init', async t => {
     t.match(JSON.parse(again.out), { envFile: 'again.env', generated: [] }, 'nothing is generated for an existing role')
     t.match(await mine`select current_user as me`, [{ me: 'identity_service' }])
     t.match(await connect('identity_central', 'identity_service', file.DB_PASSWORD)`select 1 as one`, [{ one: 1 }])
+  })
+
+  await t.test('adds a NATS user to the accounts of nats-server, and its password to .env', async t => {
+    const file = join(folder, 'nats.conf')
+    writeFileSync(file, readFileSync('deploy/nats.conf'))
+    const billing = { ...env, DB_USERNAME: 'billing_service', NATS_URL: 'nats://a.internal:4222,b.internal:4222' }
+    const args = ['init', '--service', 'billing', '--nats-conf', 'nats.conf', '--write-env', 'billing.env', '--json']
+    const outcome = await run(args, billing)
+    t.equal(outcome.code, 0, outcome.out)
+    const { done, generated } = JSON.parse(outcome.out)
+    t.match(done.join('\n'), /nats\.conf has the user billing: set NATS_BILLING_PASSWORD in/)
+    t.ok(generated.includes('NATS_URL'))
+    const text = readFileSync(file, 'utf8')
+    t.equal(text, natsConf([...serviceNames, 'billing']))
+    const [, password] =
+      /^nats:\/\/billing:(n[0-9a-f]{64})@a\.internal:4222,nats:\/\/billing:\1@b\.internal:4222$/.exec(
+        written('billing.env').NATS_URL ?? '',
+      ) ?? []
+    t.ok(password, 'the same for each server')
+    t.notMatch(outcome.out + text, password as string)
+
+    const absent = natsConfWith(join(folder, 'absent.conf'), 'billing', ['identity', 'employee'])
+    t.equal(absent, natsConf(['identity', 'employee', 'billing']), 'a file that is not there begins with the others')
+
+    const again = await run([...args.slice(0, -3), '--no-write-env'], billing)
+    t.equal(again.code, 0, again.out)
+    t.equal(readFileSync(file, 'utf8'), text, 'a user that is there stays as it is')
+  })
+
+  await t.test('refuses a file of accounts that was changed by hand, before anything is made', async t => {
+    const byHand = `${readFileSync('deploy/nats.conf', 'utf8')}debug: true\n`
+    writeFileSync(join(folder, 'by-hand.conf'), byHand)
+    const payroll = { ...env, DB_USERNAME: 'payroll_service' }
+    t.match(await run(['init', '--service', 'payroll', '--nats-conf', 'by-hand.conf'], payroll), {
+      code: 1,
+      out: /by-hand\.conf is not as this release writes it.*merge the two/,
+    })
+    t.equal(readFileSync(join(folder, 'by-hand.conf'), 'utf8'), byHand)
+    t.same([...(await connect('postgres')`select 1 from pg_roles where rolname = 'payroll_service'`)], [])
   })
 
   await t.test('writes none with the option against it, and makes nothing where it could not write', async t => {

@@ -25,7 +25,7 @@ t.test('moves that are disturbed', async t => {
       from generate_series(1, ${ROWS}::int) n, generate_series(1, 64) part group by n`
   })
   let rows = ROWS
-  const move = (at?: Addresses) => command(['move', 'acme', '--to', 'b', '--yes'], undefined, at)
+  const move = (at?: Addresses) => command(['move', 'acme', '--to', 'b', '--frozen', '--yes'], undefined, at)
   const left = () => look('b')`select datname as name from pg_database where datname ~ 'acme'
     union all select rolname from pg_roles where rolname ~ 'acme'`
   const served = async (when: string): Promise<void> => {
@@ -128,7 +128,7 @@ t.test('moves that are disturbed', async t => {
     const waits = `#!/bin/sh\ncase "$*" in --version|*--schema-only*) exec pg_dump "$@";; esac\nwhile [ ! -e '${go}' ]; do sleep 0.1; done\nexec pg_dump "$@"\n`
     writeFileSync(join(programs, 'pg_dump'), waits, { mode: 0o755 })
     writeFileSync(join(programs, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n', { mode: 0o755 })
-    const moving = command(['move', 'acme', '--to', 'b', '--yes', '--programs', programs])
+    const moving = command(['move', 'acme', '--to', 'b', '--frozen', '--yes', '--programs', programs])
     await until(
       'it copies',
       20_000,

@@ -1,5 +1,6 @@
 // Shared by tests of moves: employee on two instances, an application that serves it meanwhile, and the command as a
 // process of its own, to be killed at any step.
+import { type ChildProcess, execFile } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +12,11 @@ import { codeOf, type Several, severalInstances } from '../plugins/distributed-t
 import { notes, roleSecret } from '../rig.js'
 import { type Outcome, operatorCommands } from './operator-commands.js'
 
+const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const crash = fileURLToPath(new URL('../faults/crash.js', import.meta.url))
+
+/** The password of the administrator, the same on both instances, as for `init`. */
+const ADMINISTRATORS = 'a-password-of-the-administrators'
 
 export interface MoveStand extends Omit<Several, 'app'> {
   readonly app: FastifyInstance
@@ -19,7 +24,9 @@ export interface MoveStand extends Omit<Several, 'app'> {
   /** The address of employee's central database. */
   readonly central: postgres.Sql
   /** `distributed-tenant …` in a process, by the addresses of `at` where it names any; killed at the step `fault`. */
-  command(args: readonly string[], fault?: string, at?: Addresses): Promise<Outcome>
+  command(args: readonly string[], fault?: string, at?: Addresses, env?: Record<string, string>): Promise<Outcome>
+  /** The same, to be signalled while it runs. */
+  begin(args: readonly string[]): { readonly child: ChildProcess; readonly outcome: Promise<Outcome> }
   killedAt(step: string, ...args: string[]): Promise<void>
   /** The newest run. */
   last(): Promise<string>
@@ -35,9 +42,17 @@ export interface Addresses {
   readonly b?: number
 }
 
-/** @param bin of the programs of `b`, see `severalInstances` */
-export async function moveStand(t: Test, bin?: string): Promise<MoveStand> {
-  const { app: build, ...several } = await severalInstances(t, bin)
+/**
+ * @param bin of the programs of `b`. @param names of the instances beside `main`, see `severalInstances`
+ * @param identity where the command asks whether a tenant is deleted
+ */
+export async function moveStand(
+  t: Test,
+  bin?: string,
+  names: readonly string[] = ['b'],
+  identity?: { readonly url: string; readonly token: string; readonly database: object },
+): Promise<MoveStand> {
+  const { app: build, ...several } = await severalInstances(t, bin, names)
   const { database, look, instances } = several
   const folder = mkdtempSync(join(tmpdir(), 'move-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
@@ -49,15 +64,23 @@ export async function moveStand(t: Test, bin?: string): Promise<MoveStand> {
     const employee = {
       database: { host, port: main, user, password, name },
       migrations: { tenant: notes },
-      instances: `b=${instances.b?.host}:${b}`,
+      instances: names.map(at => `${at}=${instances[at]?.host}:${at === 'b' ? b : instances[at]?.port}`).join(','),
     }
-    writeFileSync(path, JSON.stringify({ services: { employee }, tenantRoleSecret: roleSecret }))
+    const services = { employee, ...(identity && { identity: { url: identity.url, database: identity.database } }) }
+    const serviceToken = identity?.token
+    writeFileSync(path, JSON.stringify({ services, serviceToken, tenantRoleSecret: roleSecret }))
     return path
   }
+  for (const at of ['employee', ...names]) {
+    await look(at).unsafe(`create role administrator superuser login password '${ADMINISTRATORS}'`)
+  }
+  const administrator = { INIT_SUPERUSER: 'administrator', INIT_PASSWORD: ADMINISTRATORS }
   const { run, alone } = operatorCommands(t, folder)
-  const command: MoveStand['command'] = (args, fault, at = {}) => {
+  const command: MoveStand['command'] = (args, fault, at = {}, env = {}) => {
     const all = ['--config', configOf(at), ...args]
-    return fault ? alone(all, { FAULT: `transfer.${fault}` }, { node: ['--import', crash] }) : run(all)
+    return fault
+      ? alone(all, { ...administrator, FAULT: `transfer.${fault}` }, { node: ['--import', crash] })
+      : run(all, { ...administrator, ...env })
   }
 
   return {
@@ -66,6 +89,19 @@ export async function moveStand(t: Test, bin?: string): Promise<MoveStand> {
     folder,
     central,
     command,
+    begin(args) {
+      const all = [program, '--config', configOf({}), ...args]
+      const env = { PATH: process.env.PATH ?? '', ...administrator }
+      let done = (_: Outcome): void => {}
+      const outcome = new Promise<Outcome>(resolve => {
+        done = resolve
+      })
+      const child = execFile(process.execPath, all, { cwd: folder, env }, (error, out, err) =>
+        done({ code: error ? (error.code ?? (error.signal as string)) : 0, out, err }),
+      )
+      t.teardown(() => child.kill('SIGKILL'))
+      return { child, outcome }
+    },
     async killedAt(step, ...args) {
       const { code, out, err } = await command(['move', ...args, '--yes'], step)
       if (code !== 'SIGKILL') throw new Error(`not killed at ${step}: ${out}${err}`)

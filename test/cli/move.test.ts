@@ -14,19 +14,19 @@ t.test('move', async t => {
   for (const body of ['one', 'two', 'three']) await write('acme', body)
 
   await t.test('prints its plan, and the faults of the call', async t => {
-    const { code, out } = await command(['move', 'acme', '--to', 'b', '--dry-run'])
+    const { code, out } = await command(['move', 'acme', '--to', 'b', '--frozen', '--dry-run'])
     t.equal(code, 0, out)
     t.match(out, /acme: main -> b, .* writers are refused for roughly \d+ s/)
     t.match(out, /b +PostgreSQL does not report how much room .* pass it with --room <size> +false/)
-    const roomy = await command(['move', 'acme', '--to', 'b', '--dry-run', '--room', '1TB'])
+    const roomy = await command(['move', 'acme', '--to', 'b', '--frozen', '--dry-run', '--room', '1TB'])
     t.match(roomy.out, /Nothing is in the way/)
-    const little = await command(['move', 'acme', '--to', 'b', '--yes', '--room', '1MB'])
+    const little = await command(['move', 'acme', '--to', 'b', '--yes', '--frozen', '--room', '1MB'])
     t.equal(little.code, 1)
     t.match(little.out, /b +has 1.0 MB free \(--room\), .* or move it to another instance +true/)
     t.equal((await command(['move', 'acme', '--to', 'b', '--room', 'much'])).code, 2)
     t.equal((await command(['move', 'acme'])).code, 2)
     t.equal((await command(['move', '--to', 'b'])).code, 2)
-    const unasked = await command(['move', 'acme', '--to', 'b'])
+    const unasked = await command(['move', 'acme', '--to', 'b', '--frozen'])
     t.equal(unasked.code, 2)
     t.match(unasked.err, /pass --yes/)
     const nowhere = await command(['move', 'acme', '--to', 'c', '--yes'])
@@ -38,7 +38,7 @@ t.test('move', async t => {
   await t.test('killed at every step, it resumes', async t => {
     t.ok(MOVE_REPORTS.length > 12)
     for (const [at, step] of MOVE_REPORTS.entries()) {
-      await killedAt(step, ...(at === 0 ? ['acme', '--to', 'b'] : ['--resume', await last()]))
+      await killedAt(step, ...(at === 0 ? ['acme', '--to', 'b', '--frozen'] : ['--resume', await last()]))
       if (step === 'copied') {
         t.equal(await count('acme'), 3, 'reads are served while no process resumes it')
         t.equal(await write('acme', 'refused'), 'TENANT_MOVING')
@@ -52,7 +52,7 @@ t.test('move', async t => {
     t.same(await place('acme'), { instance: 'b', moving: null })
     t.equal(await count('acme'), 3)
     t.equal(await write('acme', 'four'), null)
-    t.match((await command(['move', '--list'])).out, /acme +main>b +done +switched/)
+    t.match((await command(['move', '--list'])).out, /acme +main>b +frozen +done +switched/)
     t.match((await command(['status'])).out, /acme +ready 1 @b/)
     t.match((await command(['sizes'])).out, /employee +b +tenant_acme_employee/)
     t.match((await command(['run', '--', 'sh', '-c', 'echo $PGPORT'])).out, new RegExp(`acme: ${instances.b?.port}`))
@@ -86,7 +86,7 @@ t.test('move', async t => {
 
   await t.test('killed before the switch, it is rolled back from anywhere', async t => {
     for (const step of ['prepared', 'closed_to_writers', 'restored', 'accepted', 'closing', 'closed']) {
-      await killedAt(step, 'acme', '--to', 'main')
+      await killedAt(step, 'acme', '--to', 'main', '--frozen')
       const { code, out, err } = await command(['move', '--rollback', await last(), '--yes'])
       t.equal(code, 0, `${step}: ${out}${err}`)
       t.same(await place('acme'), { instance: 'b', moving: null }, step)
@@ -108,7 +108,7 @@ t.test('move', async t => {
           : '#!/bin/sh\ncase "$1" in --version) echo "pg_restore (PostgreSQL) 99.1";; *) exec pg_restore "$@";; esac\n'
       writeFileSync(join(programs, name), text, { mode: 0o755 })
     }
-    const { code, err } = await command(['move', 'acme', '--to', 'main', '--yes', '--programs', programs])
+    const { code, err } = await command(['move', 'acme', '--to', 'main', '--frozen', '--yes', '--programs', programs])
     t.equal(code, 1)
     t.match(err, /failed.*was taken back: it is served where it was/s)
     t.equal(await write('acme', 'after the failure'), null)

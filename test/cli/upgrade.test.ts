@@ -32,7 +32,7 @@ t.test('a tenant moves to an instance of PostgreSQL 17 while it is served, and n
       await new Promise(resolve => setTimeout(resolve, 10))
     }
   })()
-  const moved = await command(['--json', 'move', 'acme', '--to', 'b', '--room', '1TB', '--yes'])
+  const moved = await command(['--json', 'move', 'acme', '--to', 'b', '--room', '1TB', '--frozen', '--yes'])
   t.equal(moved.code, 0, moved.out + moved.err)
   t.match(await place('acme'), { instance: 'b', moving: null })
   const before = accepted
@@ -42,7 +42,7 @@ t.test('a tenant moves to an instance of PostgreSQL 17 while it is served, and n
   t.ok(before > 0)
   t.equal(await count('acme'), accepted + 1, 'every accepted write is there, and nothing else')
 
-  const back = await command(['move', 'acme', '--to', 'main', '--room', '1TB', '--yes'])
+  const back = await command(['move', 'acme', '--to', 'main', '--room', '1TB', '--frozen', '--yes'])
   t.equal(back.code, 1)
   t.match(back.out, /main +is PostgreSQL \d+, older than 17 on b/)
   t.match(back.out, /install postgresql-client-17/)

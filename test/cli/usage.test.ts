@@ -51,6 +51,14 @@ t.test('it lists its commands, and the usage of each', async t => {
   })
 })
 
+t.test('it prints its version, and answers an unknown command in three lines with the nearest one', async t => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
+  t.same(await bare(['--version']), { code: 0, out: `${version}\n`, err: '' })
+  const { code, out, err } = await bare(['migrat'])
+  t.same({ code, out }, { code: 2, out: '' })
+  t.equal(err, "error: unknown command 'migrat'\n(Did you mean migrate?)\nTry --help.\n")
+})
+
 t.test('after a wrong call it names the fault, does nothing and ends with 2', async t => {
   const wrong: [args: string[], says: RegExp][] = [
     [['nothing'], /unknown command/],
@@ -151,6 +159,10 @@ t.test('its help loads no large package: a command loads its own when it runs', 
     }
   }
   walk(program)
+  const list = join(dirname(program), 'program.js')
+  for (const [, to = ''] of readFileSync(list, 'utf8').matchAll(/import\('(\.\/commands\/[^']+)'\)/g)) {
+    walk(join(dirname(list), to))
+  }
   t.ok(packages.has('commander') && seen.size > 15, 'the check finds imports')
   const large = ['env-schema', 'fastify', 'ioredis', 'nats', 'typebox']
   t.same(

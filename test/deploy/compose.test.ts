@@ -278,6 +278,8 @@ t.test(
           given[variable] = '127.0.0.1'
           given[variable.replace('HOST', 'PORT')] = String(servers.postgres[database]?.port)
         } else if (service) given[variable] = `http://127.0.0.1:${ports[service]}`
+        else if (variable === 'CONSOLE_SERVICES')
+          given[variable] = text.replace(/http:\/\/(\w+):\d+/g, (_, other) => `http://127.0.0.1:${ports[other]}`)
         else if (variable === 'TMPDIR') given[variable] = folder
         else if (variable === 'PORT') given[variable] = String(ports[name])
         else if (variable === 'REDIS_URL') given[variable] = servers.redis.url
@@ -337,6 +339,11 @@ t.test(
       return found.code === 0
     }).catch(() => t.equal(found.code, 0, found.out))
     t.match(await command('status'), { code: 0, out: /acme/ })
+    await consoleShows(
+      t,
+      `http://127.0.0.1:${ports.identity}`,
+      readFileSync(join(folder, 'secrets/operator_token.txt'), 'utf8'),
+    )
     t.match(await command('verify', 'acme'), { code: 0 })
     t.match(await command('backup', 'acme', '--to', join(folder, 'acme.tar')), { code: 0 })
     const sql = 'select current_database()'
@@ -345,6 +352,31 @@ t.test(
     for (const name of names) t.match(ran.out, `tenant_acme_${name}`)
   },
 )
+
+/** Signs in with the token of the file, as an operator does, and sees every service. */
+async function consoleShows(t: Test, identity: string, file: string): Promise<void> {
+  const [, token = ''] = /^administer:(\S+)\n$/.exec(file) ?? []
+  const answer = await fetch(`${identity}/console/api/session`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{"name":"Ada"}',
+  })
+  t.match(await answer.json(), { name: 'Ada', role: 'administer', services: ['identity', 'employee', 'core'] })
+  const cookie = String(answer.headers.getSetCookie()[0]).split(';')[0] as string
+  const overview = await (await fetch(`${identity}/console/api/overview`, { headers: { cookie } })).json()
+  for (const name of ['identity', 'employee', 'core'])
+    t.match(overview, { [name]: { overview: { service: name } } }, name)
+}
+
+t.test('the console reaches every service under its name and port', async t => {
+  const given = String(compose.services.identity?.environment?.CONSOLE_SERVICES)
+  t.same(
+    given.split(','),
+    ['employee', 'core'].map(name => `${name}=http://${name}:${compose.services[name]?.environment?.PORT}`),
+  )
+  for (const [name, { environment }] of services)
+    t.equal(environment?.OPERATOR_TOKEN_FILE, '/run/secrets/operator_token', name)
+})
 
 t.test('a container that waits for another names the condition', async t => {
   const conditions = (name: string) =>
@@ -395,7 +427,7 @@ t.test('deploy/secrets.sh makes every file of compose.yaml, and keeps existing o
   const first = read()
   const values = first.filter(([name]) => !name?.startsWith('nats')).map(([, value]) => value)
   t.equal(new Set(values).size, values.length, 'no two are the same')
-  for (const value of values) t.match(value, /^(k1:)?[0-9a-f]{48}\n$/)
+  for (const value of values) t.match(value, /^(k1:|administer:)?[0-9a-f]{48}\n$/)
   execFileSync('sh', [join(folder, 'deploy/secrets.sh')])
   t.same(read(), first)
   t.equal(statSync(join(folder, 'secrets')).mode & 0o777, 0o700, 'the folder is its owner’s alone')

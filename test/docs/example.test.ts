@@ -34,7 +34,9 @@ t.test('the README’s service makes its tenants’ databases and serves them', 
       payload: encode({ id, version: 1, name: id, domain: null, is_active: true, settings: {} }),
     })
   await create('old')
-  const { ask } = start(t, join(folder, 'billing.js'), env)
+  // As exported before `init`, which writes it to the `.env` that the service is started with.
+  const [, migrations = ''] = /\bTENANT_MIGRATIONS=(\S+)/.exec(text) ?? []
+  const { ask } = start(t, join(folder, 'billing.js'), { ...env, TENANT_MIGRATIONS: join(folder, migrations) })
   await create('new')
 
   for (const tenant of ['old', 'new']) {

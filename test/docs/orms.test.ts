@@ -15,7 +15,7 @@ mkdirSync(folder, { recursive: true })
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
 // What `prisma generate` has made.
-cpSync('dist/test/orms/prisma/generated', join(folder, 'generated'), { recursive: true })
+cpSync('dist/bench/orms/prisma/generated', join(folder, 'generated'), { recursive: true })
 
 const programs = [...readFileSync('docs/orms.md', 'utf8').matchAll(/^```ts\n\/\/ (\w+)\.ts\n([\s\S]*?)^```/gm)].map(
   ([, name = '', text = '']) => ({ name, text }),

@@ -24,7 +24,7 @@ function codesIn(folders: readonly string[]): Map<string, number | undefined> {
       )) {
         codes.set(code as string, Number(status))
       }
-      for (const [, status, code] of text.matchAll(/\bbody\(\s*(\d{3}),\s*'([A-Z_]+)'/g))
+      for (const [, status, code] of text.matchAll(/\b([45]\d\d),\s*'([A-Z][A-Z_]+)'/g))
         codes.set(code as string, Number(status))
       for (const [, code] of text.matchAll(/^\s*(FST_ERR_[A-Z_]+):/gm)) codes.set(code as string, undefined)
     }

@@ -1,8 +1,10 @@
 // The accounts of deploy/nats.conf on a real server that reads that file: each user can do its work, and nothing
 // else. NEWER_NATS_SERVER may name a nats-server of 2.14 or later: then everything is tried there too, with both
 // forms of acknowledgement.
+import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { headers } from 'nats'
 import t, { type Test } from 'tap'
 import {
@@ -19,8 +21,11 @@ import {
   STREAM,
   STREAM_ACCOUNT,
 } from '../../events/index.js'
+import { natsClusterConf, natsConf, natsConfWith, passwordVariable } from '../../operations/init/nats-conf.js'
 import { serviceNames } from '../../stack/names.js'
-import { natsConf, passwordVariable } from '../../stack/nats-conf.js'
+import { findServers } from '../../stack/servers/find.js'
+import { freePort } from '../../stack/servers/ports.js'
+import { startNats, temporaryFolder } from './nats-server.js'
 import { connection, consumer, count, type Reports, rawPublish, server, until } from './rig.js'
 
 const passwordOf = (name: string) => `secret-of-${name}`
@@ -94,11 +99,69 @@ async function standing(t: Test, machine: Machine) {
 }
 
 t.test('deploy/nats.conf is generated from the rules', async t => {
-  t.equal(readFileSync('deploy/nats.conf', 'utf8'), natsConf(), 'node dist/stack/nats-conf.js > deploy/nats.conf')
+  t.equal(
+    readFileSync('deploy/nats.conf', 'utf8'),
+    natsConf(serviceNames),
+    'node dist/stack/nats-conf.js > deploy/nats.conf',
+  )
   for (const { users } of natsAccounts(serviceNames))
     for (const { name } of users) {
       t.match(readFileSync('deploy/nats.conf', 'utf8'), `password: $${passwordVariable(name)}\n`)
     }
+})
+
+t.test('deploy/nats-cluster.conf is generated from the rules, and three servers with it are a cluster', async t => {
+  const text = readFileSync('deploy/nats-cluster.conf', 'utf8')
+  t.equal(text, natsClusterConf(serviceNames), 'node dist/stack/nats-conf.js --cluster > deploy/nats-cluster.conf')
+  const plain = readFileSync('deploy/nats.conf', 'utf8')
+  t.ok(text.includes(plain.slice(plain.indexOf('  EVENTS: {'))), 'the accounts are the same')
+  const { dir: copy, remove: removeCopy } = temporaryFolder()
+  t.teardown(removeCopy)
+  writeFileSync(join(copy, 'nats.conf'), text)
+  t.equal(
+    natsConfWith(join(copy, 'nats.conf'), 'billing', []),
+    natsClusterConf([...serviceNames, 'billing']),
+    '`init --nats-conf` adds a service to a copy of it too',
+  )
+  process.env[passwordVariable('system')] = passwordOf('system')
+  process.env[passwordVariable('route')] = passwordOf('route')
+  const version = /v2\.(\d+)/.exec(execFileSync(findServers().nats, ['--version'], { encoding: 'utf8' }))?.[1]
+  const ports = await Promise.all([1, 2, 3].map(() => freePort()))
+  process.env.NATS_ROUTES = JSON.stringify(
+    ports.map(port => `nats-route://route:${passwordOf('route')}@127.0.0.1:${port}`),
+  )
+  const servers = []
+  for (const [at, port] of ports.entries()) {
+    const { dir, remove } = temporaryFolder()
+    t.teardown(remove)
+    const own = text
+      .replace('$NATS_SERVER_NAME', `nats-${at}`)
+      .replace('http_port: 8222', '')
+      .replace('port: 4222', '')
+      .replace('port: 6222', `host: "127.0.0.1", port: ${port}`)
+      .replace('store_dir: "/data"', '')
+    // Not known to nats-server 2.9.
+    const one = startNats({ dir, config: Number(version) < 10 ? own.replace('sync_interval: always', '') : own })
+    servers.push(await one)
+    t.teardown(async () => (await one).stop())
+  }
+  const url = servers.map(({ port }) => `nats://identity:${passwordOf('identity')}@127.0.0.1:${port}`).join()
+  const identity = connection(t, url)
+  t.ok(await identity.ready(10_000))
+  for (let tries = 0; ; tries++) {
+    try {
+      t.match(await ensureTenantStream(identity, { replicas: 3 }), { fewerReplicas: null })
+      break
+    } catch (error) {
+      // Until they have chosen a leader.
+      if (tries > 60) throw error
+      await new Promise(resolve => setTimeout(resolve, 500))
+    }
+  }
+  const system = connection(t, `nats://system:${passwordOf('system')}@127.0.0.1:${servers[0]?.port}`)
+  t.ok(await system.ready(10_000))
+  const answer = await system.client().request('$SYS.REQ.SERVER.PING.JSZ', '', { timeout: 10_000 })
+  t.match(answer.json(), { data: { meta_cluster: { cluster_size: 3 } } }, 'the system account is the operator’s')
 })
 
 t.test('only identity, each service and the operator are users, each in an account of its own', async t => {

@@ -14,6 +14,7 @@ export interface StreamFacts {
 export const auditor = { name: 'auditor' }
 
 const STREAM = 'TENANTS'
+const FETCH_MS = 15_000
 
 export async function readStream(stack: RunningStack): Promise<StreamFacts> {
   const nats = stack.servers?.nats
@@ -36,16 +37,21 @@ export async function readStream(stack: RunningStack): Promise<StreamFacts> {
         deliver_policy: DeliverPolicy.All,
         headers_only: true,
         mem_storage: true,
+        num_replicas: 1,
         inactive_threshold: 10_000_000_000,
       })
       const reader = await nc.jetstream().consumers.get(STREAM, name)
       const all = await reader.fetch({ max_messages: state.messages, expires: 5_000 })
       let left = state.messages
+      // In nats 2.29 a fetch that a cluster has not taken never ends.
+      const timer = setTimeout(() => void all.close(), FETCH_MS)
       for await (const message of all) {
         const id = message.headers?.get('Nats-Msg-Id') || `#${message.seq}`
         stored.set(id, (stored.get(id) ?? 0) + 1)
         if (--left === 0) break
       }
+      clearTimeout(timer)
+      if (left > 0) throw new Error(`${left} of ${state.messages} messages were not delivered in time`)
       await jsm.consumers.delete(STREAM, name)
     }
     return {

@@ -5,7 +5,7 @@ import Cursor from 'pg-cursor'
 import type { Test } from 'tap'
 import { overKysely } from '../../bench/orms/kysely.js'
 import { TenantDialect } from '../../orms/kysely/index.js'
-import { refuseOtherVersions } from '../../orms/kysely/version.js'
+import { refuseOtherVersions } from '../../orms/kysely/library.js'
 import { stand } from '../plugins/distributed-tenant/stand.js'
 import { TABLES } from './drizzle-schema.js'
 import { type Database, scenario } from './kysely-scenario.js'
@@ -81,6 +81,6 @@ export async function testKysely(t: Test): Promise<void> {
   })
 
   await t.test('keeps the promises of the client', t =>
-    keepsPromises(t, overKysely, { message: 'Transaction is already committed' }),
+    keepsPromises(t, overKysely, { isOver: { message: 'Transaction is already committed' } }),
   )
 }

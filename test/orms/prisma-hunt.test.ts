@@ -2,9 +2,9 @@
 // aborted, and backends killed meanwhile.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { PrismaClient } from '../../bench/orms/prisma/generated/client.js'
 import { createPrisma } from '../../orms/prisma/index.js'
 import { rig, until } from '../rig.js'
-import { PrismaClient } from './prisma/generated/client.js'
 
 const REQUESTS = 2_000
 const TOGETHER = 40

@@ -1,10 +1,10 @@
-// One PrismaClient for all tenants of a process. `prisma/generated` was made of `prisma/schema.prisma` by `prisma generate`.
+// One PrismaClient for all tenants of a process. `bench/orms/prisma/generated` was made of `schema.prisma` beside it by `prisma generate`.
 import pg from 'pg'
 import t from 'tap'
+import { Prisma, PrismaClient } from '../../bench/orms/prisma/generated/client.js'
 import { createPrisma } from '../../orms/prisma/index.js'
 import { subscribe } from '../../plugins/distributed-tenant/index.js'
 import { rig } from '../rig.js'
-import { Prisma, PrismaClient } from './prisma/generated/client.js'
 
 const stand = await rig(t, ['notes'])
 let prisma!: PrismaClient

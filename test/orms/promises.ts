@@ -18,12 +18,23 @@ const untouched = { role: 'none', path: '"$user", public', channels: 0, temporar
 
 const first = async (rows: Promise<readonly unknown[]>) => (await rows)[0] as Record<string, unknown>
 
-/**
- * @param over the ORM over one client
- * @param isOver how a statement in a transaction that is over fails
- */
-export async function keepsPromises(t: Test, over: OrmOver, isOver: unknown = 'TENANT_CLIENT_RELEASED'): Promise<void> {
-  const { pool, look } = await stand(t)
+/** Where an ORM is other than `request.sql`: codes, or errors without one. */
+export interface Otherwise {
+  /** A statement in a transaction that is over. */
+  readonly isOver?: unknown
+  /** Two statements in a text with parameters. */
+  readonly several?: unknown
+  /** BEGIN outside of a transaction, which is refused to `request.sql`. */
+  readonly begins?: unknown
+  /** COMMIT in a transaction, which is refused to `request.sql`. */
+  readonly ends?: unknown
+}
+
+/** @param over the ORM over one client */
+export async function keepsPromises(t: Test, over: OrmOver, otherwise: Otherwise = {}): Promise<void> {
+  const refused = 'TENANT_STATEMENT_REFUSED'
+  const { isOver = 'TENANT_CLIENT_RELEASED', several = '42601', begins = refused, ends = refused } = otherwise
+  const { pool, look, databases } = await stand(t)
   await look`create table kept (id int primary key)`
 
   await t.test('nothing works after the end of the request', async t => {
@@ -75,7 +86,7 @@ export async function keepsPromises(t: Test, over: OrmOver, isOver: unknown = 'T
   })
 
   await t.test('the budget holds: a statement that gets no turn is refused', async t => {
-    const { client } = pool({ budget: 1, perKey: 1, acquireTimeout: 100 })
+    const { client } = pool({ budget: 1, perKey: 1, acquireTimeout: 1_000 })
     const holds = over(client().sql)
     const waits = over(client().sql)
     await holds.transaction(async tx => {
@@ -84,6 +95,29 @@ export async function keepsPromises(t: Test, over: OrmOver, isOver: unknown = 'T
       t.equal(await codeOf(waits.transaction(async inner => inner.run('select 1'))), 'TENANT_BUSY')
     })
     t.same(await first(waits.run('select 1 as one')), { one: 1 })
+  })
+
+  await t.test('turns are fair between tenants', async t => {
+    const [busy = '', other = ''] = await databases(2)
+    const { client } = pool({ budget: 1, perKey: 1 })
+    const holds = client(busy)
+    const begun = gate()
+    const mayGoOn = gate()
+    const holding = over(holds.sql).transaction(async tx => {
+      await tx.run('select 1')
+      begun.open()
+      await mayGoOn.passed
+    })
+    await begun.passed
+    const order: string[] = []
+    const ask = async (database: string) => {
+      await over(client(database).sql).run('select 1')
+      order.push(database)
+    }
+    const asked = [busy, busy, busy, busy, other].map(ask)
+    mayGoOn.open()
+    await Promise.all([holding, ...asked])
+    t.ok(order.indexOf(other) <= 1, order.join())
   })
 
   await t.test('session state of one request never reaches another', async t => {
@@ -113,16 +147,21 @@ export async function keepsPromises(t: Test, over: OrmOver, isOver: unknown = 'T
     for (const [statement, code] of [
       ['copy kept to stdout', 'TENANT_CLIENT_METHOD'],
       ['copy kept from stdin', 'TENANT_CLIENT_METHOD'],
-      ['begin', 'TENANT_STATEMENT_REFUSED'],
-      ['set local search_path to x', 'TENANT_STATEMENT_REFUSED'],
+      ['begin', begins],
+      ['set local search_path to x', begins],
       ['select lo_create(0)', 'TENANT_STATEMENT_REFUSED'],
     ] as const) {
       t.equal(await codeOf(orm.run(statement)), code, statement)
       t.match(await first(over(client().sql).run(UNTOUCHED)), untouched, statement)
     }
-    for (const statement of ['commit', 'rollback', `prepare transaction 'x'`]) {
-      const ended = codeOf(orm.transaction(async tx => tx.run(statement)))
-      t.equal(await ended, 'TENANT_STATEMENT_REFUSED', statement)
+    for (const [statement, code] of [
+      ['commit', ends],
+      ['rollback', ends],
+      [`prepare transaction 'x'`, refused],
+      [`commit prepared 'x'`, refused],
+    ] as const) {
+      t.match(await codeOf(orm.transaction(async tx => tx.run(statement))), code, statement)
+      t.match(await first(over(client().sql).run(UNTOUCHED)), untouched, statement)
     }
     t.same(await first(orm.run('select 1 as one')), { one: 1 })
   })
@@ -130,15 +169,17 @@ export async function keepsPromises(t: Test, over: OrmOver, isOver: unknown = 'T
   await t.test('a second statement in one text does not end the transaction it is in', async t => {
     const { client } = pool({ budget: 1, perKey: 1 })
     const orm = over(client().sql)
-    t.equal(await codeOf(orm.run('select $1::int; select 2', [1])), '42601', 'with parameters')
+    t.equal(await codeOf(orm.run('select $1::int; select 2', [1])), several, 'with parameters')
     await codeOf(
       orm.transaction(async tx => {
         await tx.run('insert into kept values (7)')
         await tx.run('insert into kept values (8); commit; insert into kept values (9)')
       }),
     )
-    t.same([...(await look`select id from kept`)], [])
+    t.same([...(await look`select id from kept`)], ends === refused ? [] : [{ id: 7 }, { id: 8 }, { id: 9 }])
+    await look`truncate kept`
     t.same(await first(orm.run('select 1 as one')), { one: 1 })
+    t.match(await first(over(client().sql).run(UNTOUCHED)), untouched)
   })
 
   await t.test('a connection that is killed fails its queries with one code, and the next is served', async t => {

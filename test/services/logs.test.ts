@@ -40,7 +40,7 @@ t.test('logs of services', async t => {
     REQUIRED_SERVICES: 'identity,employee',
   })
 
-  await t.test('a test run with failures of every kind logs no secret', { timeout: 100_000 }, async t => {
+  await t.test('a test run with failures of every kind logs no secret', { timeout: 900_000 }, async t => {
     const ports = { identity: await freePort(), employee: await freePort() }
     const services = {
       identity: run(t, 'identity', environment('identity', ports.identity)),

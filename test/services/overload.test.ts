@@ -1,14 +1,14 @@
 import Fastify from 'fastify'
 import { Registry } from 'prom-client'
 import t from 'tap'
+import errorAnswers from '../../plugins/errors/index.js'
 import { gaugeProcess } from '../../plugins/metrics/process.js'
 import overload from '../../plugins/overload.js'
-import { answerErrors } from '../../services/http/errors.js'
 
 t.test('an overloaded process refuses with 503 and Retry-After, but reports its health', async t => {
   const app = Fastify()
   t.teardown(() => app.close())
-  answerErrors(app)
+  app.register(errorAnswers, { documentation: '/api/docs' })
   // Any heap is too much: the simplest pressure there is.
   await app.register(overload, { maxHeapShare: 0.000001, retryAfter: 7 })
   app.get('/work', async () => 'done')

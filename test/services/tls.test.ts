@@ -115,7 +115,8 @@ t.test('TLS to NATS and Redis', async t => {
     secrets.push(server.password)
     for (const url of [server.url, server.url.replace('127.0.0.1', 'localhost'), `${server.url}?tls=none`]) {
       const { app, part, log } = await start('employee', { redis: url }, made.ca)
-      t.equal(await part('redis'), 'up')
+      // A command has 100 ms, and the first one waits for the handshake.
+      await until('Redis is up', 20_000, async () => (await part('redis')) === 'up')
       t.equal(await app.redis.ping(), 'PONG')
       for (const secret of secrets) t.notOk(log().includes(secret))
       await app.close()

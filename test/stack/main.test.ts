@@ -1,13 +1,14 @@
 // `npm start` as a process, its services replaced by a stub: signals, the lock, services that die, and exit codes. A
 // test ends its stack with one of a user's signals, and waits until each of its processes has ended.
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { readOwnServices } from '../../stack/own-service.js'
 import { descendants, waitGone } from '../../stack/processes.js'
 import { inheritedEnvironment } from '../../stack/service-environment.js'
 import { readStackFile } from '../../stack/stack-file.js'
@@ -81,15 +82,26 @@ t.test('a taken port is named before anything is started', async t => {
   t.match(launched.output(), new RegExp(`^Port ${port}.*npm start -- --ports 0`))
 })
 
+/** The folder of a service of the user's own, which runs the stub. */
+function ownService(t: Test, manifest: object): string {
+  const folder = newFolder(t)
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest))
+  return folder
+}
+
 t.test('services die, are stopped and are started again while the stack runs; SIGINT stops it', async t => {
   const folder = newFolder(t)
   const alone = launch(t, folder, ['stop', 'employee'])
   t.equal((await alone.ended).code, 1)
   t.match(alone.output(), /No stack of this checkout is running/)
 
-  const launched = launch(t, folder)
+  const own = ownService(t, { name: '@acme/billing-service', main: stub })
+  mkdirSync(join(own, 'migrations'))
+  const launched = launch(t, folder, ['--ports', '0', '--service', own])
   await ready(launched)
-  const { identity, employee, core } = readStackFile(folder)?.services ?? {}
+  const info = readStackFile(folder)
+  const { identity, employee, core } = info?.services ?? {}
+  const billing = info?.services.billing
   const isReady = async (url?: string) => (await fetch(`${url}/api/health/ready`)).status === 200
   const seen = async (verb: 'start' | 'stop', name: string) => {
     const { code, out, err } = await launch(t, folder, [verb, name]).ended
@@ -110,6 +122,21 @@ t.test('services die, are stopped and are started again while the stack runs; SI
     await seen('start', 'employee')
     t.ok(await isReady(employee?.url))
   })
+
+  await t.test(
+    'a service of the user’s own is one of them, with a database, a NATS user and its migrations',
+    async t => {
+      t.equal(await (await fetch(`${billing?.url}/`)).text(), 'billing-service')
+      t.match(billing, { database: { name: 'billing_central' }, migrations: { tenant: join(own, 'migrations') } })
+      t.match(info?.nats.services.billing, /^nats:\/\/billing:/)
+      t.not(billing?.database.port, core?.database.port)
+      t.match(launched.output(), /4 x PostgreSQL/)
+      await seen('stop', 'billing')
+      await t.rejects(isReady(billing?.url))
+      await seen('start', 'billing')
+      t.ok(await isReady(billing?.url))
+    },
+  )
 
   await t.test('the stack stays when every service has died, and each can be started again', async t => {
     const services = Object.entries({ identity, core, employee })
@@ -139,6 +166,34 @@ t.test('a second signal does not wait for a stubborn service, and leaves no proc
   const before = Date.now()
   t.equal((await launched.stop('SIGINT')).code, 0)
   t.ok(Date.now() - before < 3000)
+  t.ok(await waitGone(everyone, 2000))
+})
+
+t.test('a folder that is no service is named before anything is started', async t => {
+  const good = ownService(t, { name: 'billing', main: stub })
+  const wrong: [folders: string[], says: RegExp][] = [
+    [[newFolder(t)], /package\.json cannot be read \(ENOENT\): give --service/],
+    [[ownService(t, { name: 'Bill ing', main: stub })], /is no service: use/],
+    [[ownService(t, { name: 'core', main: stub })], /choose another name/],
+    [[ownService(t, { name: 'billing' })], /has no `main`/],
+    [[ownService(t, { name: 'billing', main: 'dist/main.js' })], /run `npm run build` in/],
+    [[good, good], /Two services are named billing/],
+  ]
+  for (const [folders, says] of wrong) {
+    t.throws(() => readOwnServices(folders, '/'), { message: says })
+  }
+  const launched = launch(t, newFolder(t), ['--service', 'nowhere'])
+  t.equal((await launched.ended).code, 2)
+  t.match(launched.output(), /nowhere\/package\.json cannot be read/)
+})
+
+t.test('identity starts first, and Ctrl-C meanwhile ends calmly, as a program that the signal ends', async t => {
+  const launched = launch(t, newFolder(t), ['--ports', '0'], { STUB: 'deaf' })
+  await launched.waitFor(/deaf: identity-service/)
+  const everyone = descendants(launched.process.pid as number)
+  const { code, err } = await launched.stop('SIGINT')
+  t.equal(code, 130, err)
+  t.notMatch(launched.output(), /deaf: (employee|core)|^ {4}at |Error/m)
   t.ok(await waitGone(everyone, 2000))
 })
 

@@ -22,6 +22,7 @@ t.test('a running stack writes stack.json for its owner alone and removes it', a
   t.same(Object.keys(info ?? {}).sort(), [
     'adminToken',
     'nats',
+    'operatorToken',
     'redis',
     'serviceToken',
     'services',

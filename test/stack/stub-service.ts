@@ -13,4 +13,5 @@ const server = createServer((request, response) => {
   response.writeHead(ready ? 200 : 503).end(process.env.SERVICE_NAME)
 })
 server.listen(Number(process.env.PORT), '127.0.0.1')
+if (process.env.STUB === 'deaf') process.stdout.write(`deaf: ${process.env.SERVICE_NAME}\n`)
 process.on('SIGTERM', () => process.env.STUB !== 'stubborn' && process.exit(0))

@@ -1,4 +1,5 @@
 // The loop, the backoff and the deadline that parts of a service run on.
+// In a process of its own: it waits for a warning of the process.
 import t from 'tap'
 import { backoffMs } from '../../timing/backoff.js'
 import { within } from '../../timing/deadline.js'

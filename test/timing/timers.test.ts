@@ -1,3 +1,4 @@
+// In a process of its own: it listens to warnings and errors of the process.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { every, guarded, later } from '../../timing/timers.js'

@@ -1,6 +1,6 @@
 // The assembly of lookups: memory, then Redis, then the registry. A Redis client made here is closed here; one that was
 // passed in is its owner's.
-import type { Redis } from 'ioredis'
+import type { RedisClient } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
 import type { NotificationsHandle } from '../connections/notifications.js'
 import type { PublishStep } from '../diagnostics/channels.js'
@@ -20,7 +20,7 @@ export function assembleLookups(
   settings: Settings,
   { central, notifications, publish }: { central: SqlClient; notifications: NotificationsHandle; publish: PublishStep },
 ): Lookups {
-  const { redis, owned } = redisOf(settings, publish)
+  const { redis, close } = redisOf(settings, publish)
   const remote = redis
     ? createRemote({
         redis,
@@ -41,15 +41,16 @@ export function assembleLookups(
   return {
     directory,
     remote,
-    disconnect() {
-      if (owned) redis?.disconnect()
-    },
+    disconnect: close,
   }
 }
 
-function redisOf({ redis, redisCa, service }: Settings, publish: PublishStep): { redis: Redis | null; owned: boolean } {
-  if (typeof redis !== 'string') return { redis, owned: false }
+function redisOf(
+  { redis, redisCa, service }: Settings,
+  publish: PublishStep,
+): { redis: RedisClient | null; close: () => void } {
+  if (typeof redis !== 'string') return { redis, close: () => {} }
   const client = connectRedis(redis, service, redisCa)
   client.on('error', error => publish({ area: 'cache', event: { type: 'remote_failed', error } }))
-  return { redis: client, owned: true }
+  return { redis: client, close: () => client.disconnect() }
 }

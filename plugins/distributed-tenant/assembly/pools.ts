@@ -4,23 +4,26 @@
 // budget, and each other instance has provisioning sessions of its own.
 
 import { DEFAULT_INSTANCE, instanceDatabaseName } from '../config/instances.js'
+import type { DatabaseOptions } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
 import { createArrayTypes } from '../connections/array-types.js'
-import { type Connection, openConnection } from '../connections/connection.js'
+import { type Connect, type Connection, openConnection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
+import { connectorOf } from '../connections/primary.js'
 import { type Target, tlsOptions } from '../connections/target.js'
 import type { Logins } from '../credentials/logins.js'
+import type { Session } from '../databases/instance-access.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName, PoolReport } from '../diagnostics/steps.js'
 import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable, TenantMoving } from '../errors.js'
 import { createPlaced } from '../instances/open-where-placed.js'
 import { createPlacements, type Placements } from '../instances/placements.js'
-import { tenantOfDatabase } from '../names.js'
+import { tenantDatabaseName, tenantOfDatabase } from '../names.js'
 import { shareOf } from '../pool/instance-quota.js'
 import { createPool, type Pool, type ReportLease } from '../pool/pool.js'
 import { type Admit, type ClientScope, createClients } from '../sql/client.js'
 import { createFollow } from '../sql/query-reporting.js'
-import type { SessionClient, SqlClient, TenantId } from '../types.js'
+import type { SqlClient, TenantId } from '../types.js'
 
 export const CENTRAL_CONNECTIONS = 5
 export const PROVISIONING_SESSIONS = 4
@@ -39,15 +42,13 @@ const LOOKS = 2
 /** Connects under way at a time to one instance. */
 const MAX_OPENING = 4
 
-/** Runs statements that must share a session. */
-export type Session = <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-
 export interface Pools {
+  /** Its keys are ids of tenants. */
   readonly tenants: Pool
   readonly central: ClientScope
   readonly provisioning: ClientScope
   /** A client of a tenant's database, within the budget. */
-  clientFor(database: string, admit?: Admit): ClientScope
+  clientFor(id: TenantId, admit?: Admit): ClientScope
   /**
    * A direct client of any database, outside the budget; closed when the function has settled. On the named instance, else
    * on the instance of that tenant in the registry, else at home.
@@ -58,15 +59,17 @@ export interface Pools {
   /** The same for reading, with short waits and deadlines like a request's; home uses its central database. */
   readSessionOn(instance: string): Session
   /** The address of an instance. @throws TENANT_DATABASE_UNAVAILABLE when it is not configured in this process */
-  addressOf(instance: string): { readonly host: string; readonly port: number }
+  addressOf(instance: string): Pick<DatabaseOptions, 'host' | 'port' | 'servers'>
   /** The instance of each tenant; null where there is only one. */
   readonly placements: Placements | null
-  /** The instance of a tenant database with a connection, as last known. */
-  instanceOf(database: string): string
-  /** The most tenant connections that one instance may have. */
+  /** The instance of a tenant with a connection, as last known. */
+  instanceOf(id: TenantId): string
+  /** The most tenant connections that one instance may have, by the budget of the moment. */
   readonly share: number
   /** A connection for notifications, always direct. */
   openListener(onNotify: Target['onNotify']): Connection
+  /** Closes all but those to the central database, through which the last rows are written. */
+  closeOthers(deadlineMs: number): Promise<void>
   close(deadlineMs: number): Promise<void>
 }
 
@@ -78,18 +81,27 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
     user: database.user,
     password: database.password,
     tls: tlsOptions(database),
+    connect: connectorOf(database),
     applicationName: `${service}-service`,
     statementTimeout: settings.queryTimeout,
     arrayTypes: createArrayTypes(),
   }
   const pooled = settings.tenantDatabase
-    ? { ...direct, ...settings.tenantDatabase, pooler: true, applicationName: `${service}-service` }
+    ? {
+        ...direct,
+        ...settings.tenantDatabase,
+        connect: openConnection,
+        pooler: true,
+        applicationName: `${service}-service`,
+      }
     : direct
   /** The address and TLS of each instance, over the other settings of a connection. */
   const places = new Map(
     settings.instances.map(({ name, host, port }) => [
       name,
-      { host, port, tls: name === DEFAULT_INSTANCE ? direct.tls : tlsOptions({ ...database, host, port }) },
+      name === DEFAULT_INSTANCE
+        ? { host, port, tls: direct.tls, connect: direct.connect }
+        : { host, port, tls: tlsOptions({ ...database, host, port }), connect: openConnection },
     ]),
   )
   const placeOf = (instance: string) => {
@@ -107,16 +119,22 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
     arrayTypes: createArrayTypes({ ofDatabases: false }),
   }
 
+  /** Steps name databases; the tenants' pool has ids for keys. */
+  const databaseOf = (pool: PoolName, key: string): string =>
+    pool === 'tenant' ? tenantDatabaseName(key as TenantId, service) : key
   const reports = (pool: PoolName) => ({
-    report: (event: PoolReport) => publish({ area: 'connection', pool, event }),
+    report: (event: PoolReport) =>
+      publish({ area: 'connection', pool, event: { ...event, key: databaseOf(pool, event.key) } }),
     reportLease: ((type, key, waitedMs) => {
-      if (publish.hasSubscribers('lease')) publish({ area: 'lease', pool, event: { type, key, waitedMs } })
+      if (!publish.hasSubscribers('lease')) return
+      publish({ area: 'lease', pool, event: { type, key: databaseOf(pool, key), waitedMs } })
     }) satisfies ReportLease,
   })
+  const follow = (pool: PoolName) => createFollow(publish, pool, key => databaseOf(pool, key))
 
   const small = (
     size: number,
-    target: Omit<Target, 'database'>,
+    { connect, ...target }: Omit<Target, 'database'> & { connect: Connect },
     more: { acquireTimeout: number; name: 'central' | 'provisioning' },
   ): Pool =>
     createPool({
@@ -126,7 +144,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       idleTimeout: 60_000,
       maxOpening: size,
       pooling: true,
-      open: name => openConnection({ ...target, database: name }, Math.min(10_000, settings.connectTimeout)),
+      open: name => connect({ ...target, database: name }, Math.min(10_000, settings.connectTimeout)),
       refusal: () => new CentralDatabaseUnavailable(),
       ...reports(more.name),
     })
@@ -136,7 +154,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
     name: 'provisioning',
   })
   const clients = (pool: Pool, name: PoolName, queryTimeout: number, unavailable: () => Error) =>
-    createClients({ pool, builder, queryTimeout, unavailable, follow: createFollow(publish, name) })
+    createClients({ pool, builder, queryTimeout, unavailable, follow: follow(name) })
   const noCentral = () => new CentralDatabaseUnavailable()
   const noTenant = () => new TenantDatabaseUnavailable()
   const central = clients(centralPool, 'central', settings.queryTimeout, noCentral)(database.database)
@@ -145,15 +163,14 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
   const placed =
     placements &&
     createPlaced({
-      service,
       placements,
       places,
-      budget: settings.maxConnections,
+      budget: () => tenants.budget,
       connectTimeout: settings.connectTimeout,
       unknown: noTenant,
     })
 
-  const tenants = createPool({
+  const tenants: Pool = createPool({
     budget: settings.maxConnections,
     perKey: settings.maxConnectionsPerTenant,
     acquireTimeout: settings.acquireTimeout,
@@ -161,23 +178,24 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
     maxOpening: MAX_OPENING,
     pooling: settings.pooling,
     alwaysReset: settings.alwaysReset,
-    open(name) {
-      const login = logins.of(name)
-      const { user, password } = login
-      const target = { ...pooled, database: name, user, password }
-      const connection = placed
-        ? placed.open(name, target, login.lost)
-        : openConnection(target, settings.connectTimeout)
+    open(key) {
+      const id = key as TenantId
+      const { connect, ...at } = pooled
+      const { user, password, lost, accepted } = logins.of(id)
+      const target = { ...at, database: tenantDatabaseName(id, service), user, password }
+      const connection = placed ? placed.open(id, target, lost) : connect(target, settings.connectTimeout)
       // Before the pool's own listener, which then calls `again`.
-      if (!placed) connection.watch(login.lost)
-      connection.opened.then(login.accepted, () => {})
+      if (!placed) connection.watch(lost)
+      connection.opened.then(accepted, () => {})
       return connection
     },
-    again: name => logins.again(name) || (placed?.again(name) ?? false),
+    again: id => logins.again(id as TenantId) || (placed?.again(id as TenantId) ?? false),
     instances: placed?.shares,
     refusal: () => new TenantBusy(),
     ...reports('tenant'),
   })
+  const provisioning = clients(sessions, 'provisioning', PROVISIONING_TIMEOUT_MS, noCentral)(database.database)
+  const home = { work: { pool: sessions, scope: provisioning }, looks: { pool: centralPool, scope: central } }
   const others = new Map(
     settings.instances.slice(1).map(({ name }) => {
       const at = (size: number, target: typeof direct, waitMs: number, timeoutMs: number) => {
@@ -190,7 +208,19 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       return [name, { work, looks }] as const
     }),
   )
-  const provisioning = clients(sessions, 'provisioning', PROVISIONING_TIMEOUT_MS, noCentral)(database.database)
+  const sessionsOf = (instance: string) => {
+    placeOf(instance)
+    return instance === DEFAULT_INSTANCE ? home : (others.get(instance) as typeof home)
+  }
+
+  async function closeOthers(deadlineMs: number): Promise<void> {
+    await tenants.close(deadlineMs)
+    const rest = [...others.values()].flatMap(({ work, looks }) => [work, looks])
+    for (const { pool, scope } of [home.work, ...rest]) {
+      scope.release()
+      await pool.close(deadlineMs)
+    }
+  }
 
   return {
     tenants,
@@ -201,26 +231,20 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       builder,
       queryTimeout: settings.queryTimeout,
       unavailable: noTenant,
-      follow: createFollow(publish, 'tenant'),
-      ...(placements && { refusedWrite: name => movingError(placements, tenantOfDatabase(name, service)) }),
+      follow: follow('tenant'),
+      ...(placements && { refusedWrite: id => movingError(placements, id as TenantId) }),
     }),
     placements,
     addressOf(instance) {
       const { host, port } = placeOf(instance)
-      return { host, port }
+      return { host, port, servers: instance === DEFAULT_INSTANCE ? database.servers : undefined }
     },
-    instanceOf: name => placed?.instanceOf(name) ?? DEFAULT_INSTANCE,
-    share: shareOf(settings.maxConnections, settings.instances.length),
-    sessionAt(instance) {
-      if (instance === DEFAULT_INSTANCE) return provisioning.session
-      placeOf(instance)
-      return fn => (others.get(instance) as Elsewhere).work.scope.session(fn)
+    instanceOf: id => placements?.known(id) ?? DEFAULT_INSTANCE,
+    get share() {
+      return shareOf(tenants.budget, settings.instances.length)
     },
-    readSessionOn(instance) {
-      if (instance === DEFAULT_INSTANCE) return central.session
-      placeOf(instance)
-      return fn => (others.get(instance) as Elsewhere).looks.scope.session(fn)
-    },
+    sessionAt: instance => sessionsOf(instance).work.scope.session,
+    readSessionOn: instance => sessionsOf(instance).looks.scope.session,
     async withDirectConnection(name, fn, instance) {
       const id = placements && tenantOfDatabase(name, service)
       // One that is not registered yet is being imported or restored here, to the home instance.
@@ -240,7 +264,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       }
     },
     openListener: onNotify =>
-      openConnection(
+      direct.connect(
         {
           ...direct,
           database: database.database,
@@ -249,26 +273,16 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
         },
         Math.min(5_000, settings.connectTimeout),
       ),
+    closeOthers,
     async close(deadlineMs) {
-      await tenants.close(deadlineMs)
-      provisioning.release()
-      await sessions.close(deadlineMs)
-      for (const { pool, scope } of [...others.values()].flatMap(({ work, looks }) => [work, looks])) {
-        scope.release()
-        await pool.close(deadlineMs)
-      }
+      await closeOthers(deadlineMs)
       central.release()
       await centralPool.close(deadlineMs)
     },
   }
 }
 
-interface Elsewhere {
-  readonly work: { readonly pool: Pool; readonly scope: ClientScope }
-  readonly looks: { readonly pool: Pool; readonly scope: ClientScope }
-}
-
 /** The error for a refused write of a tenant, when it is refused because the tenant is being moved. */
-async function movingError(placements: Placements, id: TenantId | null): Promise<Error | null> {
-  return id !== null && (await placements.moving(id)) ? new TenantMoving() : null
+async function movingError(placements: Placements, id: TenantId): Promise<Error | null> {
+  return (await placements.moving(id)) ? new TenantMoving() : null
 }

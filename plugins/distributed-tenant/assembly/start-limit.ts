@@ -9,7 +9,7 @@ const PREPARING = 0.9
 const CLOSING = 0.95
 
 export interface StartProgress {
-  /** How long to wait for a database that is not there yet, in milliseconds. */
+  /** How long may still be waited for what is not there yet, in milliseconds. */
   readonly patienceMs: number
   /** Called as each step begins, with a sentence that ends an error's "while …". */
   doing(step: string): void
@@ -28,6 +28,7 @@ interface Parts {
  */
 export function limitStart(pluginTimeout: number | undefined): (parts: Parts) => Promise<void> {
   const limit = pluginTimeout || Number.POSITIVE_INFINITY
+  const patient = performance.now() + limit * WAITING
   // Both timers now: of timers set in one turn of the loop, those that are due earlier run earlier, however late they are.
   const late = after(limit * PREPARING)
   const last = after(limit * CLOSING)
@@ -39,8 +40,14 @@ export function limitStart(pluginTimeout: number | undefined): (parts: Parts) =>
     const tooLate = late.then(() => {
       throw new StartTimeout((limit * PREPARING) / 1000, limit, step)
     })
+    const progress: StartProgress = {
+      get patienceMs() {
+        return Math.max(0, patient - performance.now())
+      },
+      doing,
+    }
     try {
-      await Promise.race([prepare({ patienceMs: limit * WAITING, doing }), tooLate])
+      await Promise.race([prepare(progress), tooLate])
     } catch (error) {
       await Promise.race([close(), last])
       throw error

@@ -2,15 +2,16 @@
 // version, a template to clone. Each refusal names the fault and the cure; no check leaves a half-done change.
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { DEFAULT_INSTANCE, type InstanceAddress } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { isWithoutTls } from '../connections/failures.js'
+import { ensureFunction } from '../databases/functions.js'
 import { parseCentralMark } from '../databases/marks.js'
 import type { MigrationSet } from '../databases/migration-files.js'
 import { migrate } from '../databases/migrations.js'
-import { powerfulRoles } from '../databases/roles.js'
+import { powerfulRoles, unmanagedRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
-import type { PublishStep } from '../diagnostics/channels.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { prepareAnchor } from '../instances/prepare-instance.js'
 import { shareOf } from '../pool/instance-quota.js'
@@ -18,11 +19,16 @@ import type { SqlClient } from '../types.js'
 import type { Pools } from './pools.js'
 import type { StartProgress } from './start-limit.js'
 
+const TAKE_SPARE = fileURLToPath(new URL('../migrations/functions/take_spare.sql', import.meta.url))
+
 /** Longer than a database in a container beside this process takes to start. */
 const WAIT_FOR_DATABASE_MS = 60_000
 /** Only failures that time may cure are waited for: no listener yet, no such name yet, the server is starting up. */
 const NOT_YET =
   /^(E(CONNREFUSED|CONNRESET|HOSTUNREACH|NETUNREACH|TIMEDOUT|NOTFOUND|AI_AGAIN)|CONNECT_TIMEOUT|CONNECTION_CLOSED|57P03)$/
+
+/** Publishes a step of the start. */
+export type Say = (type: 'warning' | 'note', message: string) => void
 
 interface Facts extends ServerVersion {
   readonly superuser: boolean
@@ -38,21 +44,25 @@ export async function prepareCentral(
   settings: Settings,
   pools: Pools,
   sets: readonly MigrationSet[],
-  publish: PublishStep,
+  say: Say,
   progress: StartProgress,
-): Promise<void> {
+): Promise<{ readonly allowed: number }> {
   const { host, port, database, user } = settings.database
   progress.doing(`the central database ${database} at ${host}:${port} was asked as ${user}`)
-  const facts = await firstContact(settings, pools.central.sql, publish, progress.patienceMs)
+  const facts = await firstContact(settings, pools.central.sql, say, progress.patienceMs)
   checkMark(settings, facts)
   refuseOldServer(`${settings.database.host}:${settings.database.port}`, facts)
-  checkRole(settings, facts, publish)
-  await checkTenantRoles(settings, pools.central.sql, publish)
-  checkBudget(settings, facts, publish)
-  checkIdentity(settings, publish)
+  checkRole(settings, facts, say)
+  await checkTenantRoles(settings, pools.central.sql, say)
+  checkBudget(settings, facts, say)
+  checkIdentity(settings, say)
   progress.doing(`the central database ${database} was migrated`)
-  for (const set of sets) await migrate(pools.provisioning.sql, set)
+  const { sql } = pools.provisioning
+  let migrated = false
+  for (const set of sets) if ((await migrate(sql, set)).length > 0) migrated = true
+  await ensureFunction(sql, TAKE_SPARE, migrated)
   await checkPlacements(settings, pools.central.sql)
+  return { allowed: facts.maxConnections - facts.reserved }
 }
 
 /** A tenant on an instance that is not configured would look like one whose database is gone. */
@@ -76,58 +86,43 @@ export async function prepareInstances(
   settings: Settings,
   pools: Pools,
   ensureTemplate: (instance: string) => Promise<unknown>,
-  publish: PublishStep,
+  say: Say,
 ): Promise<void> {
   await Promise.all(
     settings.instances
       .filter(({ name }) => name !== DEFAULT_INSTANCE)
       .map(async address => {
         try {
-          await prepareInstance(settings, pools, address, publish)
+          await prepareInstance(settings, pools, address, say)
           await ensureTemplate(address.name)
         } catch (error) {
           if (error instanceof ConfigurationInvalid) throw error
           const { name, host, port } = address
           const { message } = causeOf(error)
-          publish({
-            area: 'start',
-            event: {
-              type: 'warning',
-              message: `the instance ${name} (${host}:${port}) cannot be used (${message}): its tenants get 503 until it can; check DB_INSTANCES, or run \`distributed-tenant init --service ${settings.service}\`.`,
-            },
-          })
+          say(
+            'warning',
+            `the instance ${name} (${host}:${port}) cannot be used (${message}): its tenants get 503 until it can; check DB_INSTANCES, or run \`distributed-tenant init --service ${settings.service}\`.`,
+          )
         }
       }),
   )
 }
 
-async function prepareInstance(
-  settings: Settings,
-  pools: Pools,
-  address: InstanceAddress,
-  publish: PublishStep,
-): Promise<void> {
+async function prepareInstance(settings: Settings, pools: Pools, address: InstanceAddress, say: Say): Promise<void> {
   const { name } = address
   const facts = await pools.sessionAt(name)(at => prepareAnchor(at, pools.central.sql, settings.service, address))
-  warnOfPowerful(settings, facts.powerful, publish)
-  const wanted = (pools.share + BESIDE_SHARE) * settings.replicas
+  warnOfPowerful(settings, facts.powerful, say)
+  warnOfUnmanaged(settings, facts.unmanaged, say)
+  const wanted = (pools.share + BESIDE_SHARE) * (settings.replicas ?? 1)
   const allowed = facts.maxConnections - facts.reserved
   if (wanted <= allowed) return
-  publish({
-    area: 'start',
-    event: {
-      type: 'warning',
-      message: `instance ${name}: ${settings.replicas} replica(s) x (share of the budget ${pools.share} + ${BESIDE_SHARE}) = ${wanted} connections, but it allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
-    },
-  })
+  say(
+    'warning',
+    `instance ${name}: ${settings.replicas ?? 1} replica(s) x (share of the budget ${pools.share} + ${BESIDE_SHARE}) = ${wanted} connections, but it allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+  )
 }
 
-async function firstContact(
-  settings: Settings,
-  sql: SqlClient,
-  publish: PublishStep,
-  patienceMs: number,
-): Promise<Facts> {
+async function firstContact(settings: Settings, sql: SqlClient, say: Say, patienceMs: number): Promise<Facts> {
   const wait = settings.waitForDatabase ? Math.min(WAIT_FOR_DATABASE_MS, patienceMs) : 0
   const deadline = performance.now() + wait
   for (;;) {
@@ -135,14 +130,15 @@ async function firstContact(
       const [facts] = await sql<Facts[]>`
         select rolsuper as superuser, rolsuper or (rolcreatedb and rolcreaterole) as "mayMake",
           pg_has_role(current_user, 'pg_signal_backend', 'USAGE') as "mayEndSessions", current_setting('max_connections')::int as "maxConnections",
-          current_setting('superuser_reserved_connections')::int as reserved,
+          current_setting('superuser_reserved_connections')::int
+            + coalesce(current_setting('reserved_connections', true)::int, 0) as reserved,
           current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
           (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment
         from pg_roles where rolname = current_user`
       return facts as Facts
     } catch (error) {
       if (performance.now() >= deadline || !NOT_YET.test(causeOf(error).code ?? '')) throw unreachable(settings, error)
-      publish({ area: 'start', event: { type: 'note', message: 'the central database does not answer yet; waiting' } })
+      say('note', 'the central database does not answer yet; waiting')
       await sleep(500)
     }
   }
@@ -171,13 +167,9 @@ function checkMark({ database, service }: Settings, { comment }: Facts): void {
   }
 }
 
-function checkRole(
-  { production, database, service, roleKeysImplied }: Settings,
-  facts: Facts,
-  publish: PublishStep,
-): void {
+function checkRole({ production, database, service, roleKeysImplied }: Settings, facts: Facts, say: Say): void {
   const again = `\`distributed-tenant init --service ${service}\``
-  const warn = (message: string) => publish({ area: 'start', event: { type: 'warning', message } })
+  const warn = (message: string) => say('warning', message)
   if (facts.superuser) {
     const message = `${database.user} is a superuser: make the service’s own role with ${again} and use it in DB_USERNAME.`
     if (production) throw new ConfigurationInvalid(message)
@@ -192,53 +184,57 @@ function checkRole(
   }
   if (roleKeysImplied) {
     const message = 'TENANT_ROLE_SECRET is not set: the passwords of tenants’ roles derive from DB_PASSWORD.'
-    publish({ area: 'start', event: { type: 'note', message } })
+    say('note', message)
   }
 }
 
 /** The roles that tenants' statements run as. Any right beyond rows and a connection was granted by hand. */
-async function checkTenantRoles(
-  { production, service }: Settings,
-  sql: SqlClient,
-  publish: PublishStep,
-): Promise<void> {
-  warnOfPowerful({ production }, await powerfulRoles(sql, service), publish)
+async function checkTenantRoles(settings: Settings, sql: SqlClient, say: Say): Promise<void> {
+  const { service, database } = settings
+  warnOfPowerful(settings, await powerfulRoles(sql, service), say)
+  warnOfUnmanaged(settings, await unmanagedRoles(sql, service, database.user), say)
 }
 
-function warnOfPowerful(
-  { production }: Pick<Settings, 'production'>,
-  powerful: readonly string[],
-  publish: PublishStep,
-): void {
+/** Existing tenants are served; none can be made or removed. */
+function warnOfUnmanaged({ database, service }: Settings, roles: readonly string[], say: Say): void {
+  if (roles.length === 0) return
+  say(
+    'warning',
+    `${database.user} has no ADMIN OPTION on ${listed(roles)} (${roles.length} role(s)), which PostgreSQL 16 and later want and pg_upgrade does not give: no tenant can be made or removed. Run \`distributed-tenant init --service ${service}\`.`,
+  )
+}
+
+const listed = (names: readonly string[]): string => `${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`
+
+function warnOfPowerful({ production }: Pick<Settings, 'production'>, powerful: readonly string[], say: Say): void {
   if (powerful.length === 0) return
-  const message = `${powerful.slice(0, 5).join(', ')}${powerful.length > 5 ? ', …' : ''} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
+  const message = `${listed(powerful)} can do more than a tenant may: take SUPERUSER, CREATEDB, CREATEROLE, REPLICATION and BYPASSRLS from ${powerful.length} role(s).`
   if (production) throw new ConfigurationInvalid(message)
-  publish({ area: 'start', event: { type: 'warning', message } })
+  say('warning', message)
 }
 
-function checkIdentity({ identity, source, enabled, nats }: Settings, publish: PublishStep): void {
+function checkIdentity({ identity, source, enabled, nats }: Settings, say: Say): void {
   // Without events no other service makes tenants here.
   if (identity || source || !enabled || nats === null) return
   const message =
     'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
-  publish({ area: 'start', event: { type: 'warning', message } })
+  say('warning', message)
 }
 
 /** All connections a replica may open: budget, central 5, provisioning 4 with 4 visits, listener 1. */
-const BESIDE_BUDGET = 14
+export const BESIDE_BUDGET = 14
 /** The same on an instance that is not home: provisioning 4 with 4 visits, reading 2. */
 const BESIDE_SHARE = 10
 
-function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, publish: PublishStep): void {
+function checkBudget({ maxConnections, instances, replicas }: Settings, facts: Facts, say: Say): void {
+  // Else each process has what the others leave.
+  if (replicas === null) return
   const budget = shareOf(maxConnections, instances.length)
   const wanted = (budget + BESIDE_BUDGET) * replicas
   const allowed = facts.maxConnections - facts.reserved
   if (wanted <= allowed) return
-  publish({
-    area: 'start',
-    event: {
-      type: 'warning',
-      message: `${replicas} replica(s) x (budget ${budget} + ${BESIDE_BUDGET}) = ${wanted} connections, but the server allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
-    },
-  })
+  say(
+    'warning',
+    `${replicas} replica(s) x (budget ${budget} + ${BESIDE_BUDGET}) = ${wanted} connections, but the server allows ${facts.maxConnections} - ${facts.reserved} reserved = ${allowed}: lower DISTRIBUTED_MAX_CONNECTIONS or raise max_connections.`,
+  )
 }

@@ -3,7 +3,7 @@
 import { ConfigurationInvalid } from '../errors.js'
 import { NoText, readTextFile } from '../text-file.js'
 
-const schemes = { NATS_CA_FILE: /^tls:/i, REDIS_CA_FILE: /^rediss:/i } as const
+const schemes = { NATS_CA_FILE: /^tls:/i, REDIS_CA_FILE: /^rediss(\+(sentinel|cluster))?:/i } as const
 const cures = { NATS_CA_FILE: 'tls://', REDIS_CA_FILE: 'rediss://' } as const
 
 /**

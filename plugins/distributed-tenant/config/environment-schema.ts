@@ -4,6 +4,7 @@ import type { Static } from 'typebox'
 import { Type } from '../../../events/json-schema.js'
 import { ROLE_SECRET_PATTERN } from '../credentials/role-credentials.js'
 import { INSTANCES_PATTERN } from './instances.js'
+import { PORTS_PATTERN } from './servers.js'
 
 const flag = (value: boolean, description: string) => Type.Boolean({ default: value, description })
 const seconds = (value: number, description: string) =>
@@ -42,8 +43,16 @@ export const environmentSchema = Type.Object({
     pattern: '^pgsql$',
     description: '"pgsql": only PostgreSQL is supported',
   }),
-  DB_HOST: Type.String({ default: 'localhost', minLength: 1, description: 'the host of this service’s PostgreSQL' }),
-  DB_PORT: Type.Integer({ default: 5432, minimum: 1, maximum: 65535, description: 'a port from 1 to 65535' }),
+  DB_HOST: Type.String({
+    default: 'localhost',
+    minLength: 1,
+    description: 'the host of this service’s PostgreSQL, or several separated by commas, of which the primary is used',
+  }),
+  DB_PORT: Type.String({
+    default: '5432',
+    pattern: PORTS_PATTERN,
+    description: 'a port from 1 to 65535, or one for each host of DB_HOST, separated by commas',
+  }),
   DB_DATABASE: Type.Optional(text('the central database, {service}_central when left out')),
   DB_USERNAME: Type.String({
     default: 'postgres',
@@ -76,12 +85,16 @@ export const environmentSchema = Type.Object({
   DISTRIBUTED_CONNECTION_TIMEOUT: seconds(30, 'the deadline of a connect'),
   DISTRIBUTED_IDLE_TIMEOUT: seconds(1800, 'how long an idle tenant connection stays open'),
   TENANT_ACQUIRE_TIMEOUT: seconds(2, 'how long a statement waits for the budget'),
-  SERVICE_REPLICAS: Type.Integer({
-    default: 1,
-    minimum: 1,
-    maximum: 10000,
-    description: 'how many processes run this service, 1 or more',
-  }),
+  SERVICE_REPLICAS: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 10000, description: 'how many processes run this service, 1 or more' }),
+  ),
+  SERVICE_CONNECTIONS: Type.Optional(
+    Type.Integer({
+      minimum: 16,
+      maximum: 1000000,
+      description: 'the connections that all processes of this service may open together, 16 or more',
+    }),
+  ),
   DOCKER_ENABLED: Type.Optional(
     Type.Boolean({ description: 'true or false; when left out, whether /.dockerenv exists' }),
   ),
@@ -93,11 +106,19 @@ export const environmentSchema = Type.Object({
     pattern: '^(nats|tls)://',
     description: 'a URL like nats://user:password@host:4222',
   }),
+  NATS_STREAM_REPLICAS: Type.Optional(
+    Type.Integer({
+      enum: [1, 3, 5],
+      description: '1, 3 or 5: how many servers of a NATS cluster keep a copy of the stream',
+    }),
+  ),
+  NATS_STREAM_MANAGED: Type.Enum(['here', 'elsewhere'], { default: 'here', description: 'here or elsewhere' }),
   NATS_CA_FILE: Type.Optional(text('the path of the CA certificates for tls://')),
   REDIS_URL: Type.String({
     default: 'redis://localhost:6379',
-    pattern: '^$|^rediss?://',
-    description: 'a URL like redis://:password@host:6379, or empty for a memory cache only',
+    pattern: '^$|^rediss?(\\+(sentinel|cluster))?://',
+    description:
+      'a URL like redis://:password@host:6379, redis+sentinel://:password@a,b/name or redis+cluster://:password@a,b, or empty for a memory cache only',
   }),
   REDIS_CA_FILE: Type.Optional(text('the path of the CA certificates for rediss://')),
   TENANT_CACHE_TTL: seconds(3600, 'how long a lookup stays in Redis'),
@@ -119,6 +140,8 @@ export const environmentSchema = Type.Object({
     maximum: 1000,
     description: 'spare databases kept, 0 for none',
   }),
+  TENANT_MIGRATIONS: Type.Optional(text('the path of the folder with the tenants’ NNN.do.name.sql files')),
+  CENTRAL_MIGRATIONS: Type.Optional(text('the path of the folder with the central database’s NNN.do.name.sql files')),
   TENANT_OUTDATED: Type.Enum(['serve', 'refuse'], { default: 'serve', description: 'serve or refuse' }),
   TENANT_RETENTION_DAYS: Type.Integer({
     default: 30,
@@ -135,6 +158,20 @@ export const environmentSchema = Type.Object({
   ),
   ADMIN_TOKEN: Type.Optional(bearers('ADMIN_TOKEN')),
   SERVICE_TOKEN: Type.Optional(bearers('SERVICE_TOKEN')),
+  OPERATOR_TOKEN: Type.Optional(
+    Type.String({
+      pattern:
+        '^(read|act|administer):[\\x21-\\x2b\\x2d-\\x7e]{16,}(,(read|act|administer):[\\x21-\\x2b\\x2d-\\x7e]{16,})*$',
+      description:
+        'like administer:<token>,read:<token>: random tokens of 16 characters or more, each behind its role (or OPERATOR_TOKEN_FILE)',
+    }),
+  ),
+  CONSOLE_SERVICES: Type.Optional(
+    Type.String({
+      pattern: '^[a-z][a-z0-9]{0,14}=https?://[^,\\s]+(,[a-z][a-z0-9]{0,14}=https?://[^,\\s]+)*$',
+      description: 'where the other services are, like employee=http://employee:3002,core=http://core:3003',
+    }),
+  ),
   IDENTITY_URL: Type.Optional(
     Type.String({ pattern: '^https?://', description: 'the URL of the identity service, like http://identity:3001' }),
   ),
@@ -250,6 +287,7 @@ export const secretVariables = [
   'TENANT_ROLE_SECRET',
   'ADMIN_TOKEN',
   'SERVICE_TOKEN',
+  'OPERATOR_TOKEN',
   'METRICS_TOKEN',
   'AUDIT_SECRET',
 ] as const

@@ -1,11 +1,12 @@
 // The reader of the environment. A known variable with a bad value stops the start with its name and the cure; unknown ones
-// are ignored. Every secret may also come from a file: NAME_FILE. The accepted values are in environment-schema.ts.
+// are ignored; those that are one letter from a known one can be listed. Every secret may also come from a file: NAME_FILE. The accepted values are in environment-schema.ts.
 import { existsSync } from 'node:fs'
 import { compileValidator, type Validator } from '../../../events/index.js'
 import { fromText } from '../../../events/json-schema.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { NoText, readTextFile } from '../text-file.js'
 import { type Environment, environmentSchema, secretVariables } from './environment-schema.js'
+import { isOneLetterApart } from './spelling.js'
 
 export type { Environment } from './environment-schema.js'
 
@@ -31,13 +32,15 @@ export function readEnvironment(source: Readonly<Record<string, string | undefin
     if (text !== undefined) environment[name] = fromText(schema, text)
     else if (otherwise !== undefined) environment[name] = otherwise
   }
-  validator ??= compileValidator(environmentSchema)
-  if (!validator.Check(environment)) throw new ConfigurationInvalid(describe(validator.Errors(environment)))
+  // The defaults are good, and the compiler takes as long as many a command.
+  if (Object.keys(data).length > 0 && !validator.Check(environment)) {
+    throw new ConfigurationInvalid(describe(validator.Errors(environment)))
+  }
   environment.DOCKER_ENABLED ??= existsSync('/.dockerenv')
-  return environment
+  return environment as Environment
 }
 
-let validator: Validator<typeof environmentSchema> | undefined
+const validator = compileValidator(environmentSchema)
 
 /**
  * A secret from NAME or from the file NAME_FILE names; a trailing newline is dropped.
@@ -71,4 +74,20 @@ function describe([first]: ReturnType<Validator['Errors']>): string {
   const name = first?.instancePath.slice(1) as keyof typeof environmentSchema.properties
   const { description } = environmentSchema.properties[name] as { description?: string }
   return `${name} is not usable: it must be ${description}.`
+}
+
+/** A shorter name may be another program's. */
+const SHORTEST = 6
+
+/** Sentences about variables that are probably misspelt. They never hold a value. */
+export function misspeltVariables(source: Readonly<Record<string, string | undefined>> = process.env): string[] {
+  const known = new Set<string>(Object.keys(environmentSchema.properties))
+  for (const name of secretVariables) known.add(`${name}_FILE`)
+  const sentences: string[] = []
+  for (const name of Object.keys(source)) {
+    if (name.length < SHORTEST || known.has(name)) continue
+    const near = [...known].find(one => one.length >= SHORTEST && isOneLetterApart(one, name))
+    if (near) sentences.push(`The variable ${name} is not known and has no effect: is it ${near}?`)
+  }
+  return sentences
 }

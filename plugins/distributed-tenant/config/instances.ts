@@ -2,6 +2,7 @@
 // instance of the central database; the others have the same login, and hold only tenants' databases.
 import { ConfigurationInvalid } from '../errors.js'
 import type { ServiceName } from '../types.js'
+import type { ServerAddress } from './servers.js'
 
 /** The instance of the central database: a tenant is there unless its registry row says otherwise. */
 export const DEFAULT_INSTANCE = 'main'
@@ -11,6 +12,8 @@ export interface InstanceAddress {
   readonly name: string
   readonly host: string
   readonly port: number
+  /** Of the home instance, where it has several. */
+  readonly servers?: readonly ServerAddress[] | undefined
 }
 
 export const INSTANCES_PATTERN = '^[a-z][a-z0-9]{0,14}=[^\\s,=]+(,[a-z][a-z0-9]{0,14}=[^\\s,=]+)*$'
@@ -35,17 +38,19 @@ export function parseInstances(text: string): Record<string, { host: string; por
 
 /** All instances of a service, home first. @throws CONFIGURATION_INVALID */
 export function instancesOf(
-  home: { readonly host: string; readonly port: number },
+  home: Pick<InstanceAddress, 'host' | 'port' | 'servers'>,
   others: Readonly<Record<string, { readonly host: string; readonly port?: number | undefined }>>,
 ): readonly InstanceAddress[] {
-  const instances: InstanceAddress[] = [{ name: DEFAULT_INSTANCE, host: home.host, port: home.port }]
+  const instances: InstanceAddress[] = [
+    { name: DEFAULT_INSTANCE, host: home.host, port: home.port, ...(home.servers && { servers: home.servers }) },
+  ]
   for (const [name, { host, port = 5432 }] of Object.entries(others)) {
     if (!NAME.test(name))
       throw refused(`the name ${name} is not usable: 1 to 15 of a-z and 0-9, beginning with a letter`)
     if (name === DEFAULT_INSTANCE)
       throw refused(`${DEFAULT_INSTANCE} is the instance of DB_HOST and is not named there`)
     if (!Number.isInteger(port) || port < 1 || port > 65_535) throw refused(`${name} has no port from 1 to 65535`)
-    const same = instances.find(one => one.host === host && one.port === port)
+    const same = instances.find(one => (one.servers ?? [one]).some(its => its.host === host && its.port === port))
     if (same) throw refused(`${name} and ${same.name} are the same server, ${host}:${port}`)
     instances.push({ name, host, port })
   }

@@ -1,8 +1,17 @@
 // The plugin's options. Types only; settings.ts combines them with the environment.
 import type { FastifyRequest } from 'fastify'
-import type { Redis } from 'ioredis'
 import type { StatusEvent } from '../../../events/index.js'
-import type { SqlClient, Tenant } from '../types.js'
+import type { RegistryRow, SqlClient, Tenant } from '../types.js'
+import type { ServerAddress } from './servers.js'
+
+/** What is asked of a client of Redis that is passed in. `Redis` and `Cluster` of `ioredis` 5 and 6 have it. */
+export interface RedisClient {
+  /** `commandTimeout` of it, in milliseconds, is the deadline of a command; without one it is 100. */
+  readonly options?: object
+  unlink(key: string): Promise<unknown>
+  getrangeBuffer(key: string, start: number, end: number): Promise<Buffer>
+  eval(script: string, keys: number, ...given: (string | number)[]): Promise<unknown>
+}
 
 export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-full'
 
@@ -10,6 +19,8 @@ export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-full'
 export interface DatabaseOptions {
   readonly host: string
   readonly port: number
+  /** All servers, where it has several and one of them is the primary at a time; `host` and `port` are the first. */
+  readonly servers?: readonly ServerAddress[] | undefined
   /** The central database. */
   readonly database: string
   readonly user: string
@@ -22,9 +33,10 @@ export interface DatabaseOptions {
 export interface DistributedTenantOptions {
   /** `identity-service` or `identity`. */
   service?: string
-  /** Folders with this service's own `NNN.do.name.sql` files. */
+  /** Folders with this service's own `NNN.do.name.sql` files. Default: TENANT_MIGRATIONS and CENTRAL_MIGRATIONS. */
   migrations?: { central?: string | URL; tenant?: string | URL }
-  database?: Partial<DatabaseOptions>
+  /** `host` and `port` may each name several servers, separated by commas: the primary is used. */
+  database?: Partial<Omit<DatabaseOptions, 'port' | 'servers'>> & { readonly port?: number | string }
   /** More instances for tenants' databases, by name; login, password and TLS are those of `database`. */
   instances?: Readonly<Record<string, { host: string; port?: number | undefined }>>
   /** A pooler for tenant connections; everything else goes direct. */
@@ -51,7 +63,10 @@ export interface DistributedTenantOptions {
   queryTimeout?: number
   /** Default 1,800,000. */
   idleTimeout?: number
+  /** Processes of this service, where they are not counted: each then has the whole budget. Default: they are counted. */
   replicas?: number
+  /** Connections that all processes of this service may open together. Default: what the server allows. */
+  serviceConnections?: number
   /** Spare databases kept ready; 0 for none. Default 3. */
   spares?: number
   /**
@@ -65,8 +80,15 @@ export interface DistributedTenantOptions {
   nats?: string | null
   /** The path of the CA certificates for a `tls://` URL; default: Node's own authorities. Verified in any case. */
   natsCaFile?: string
-  /** A client of yours (not closed by us), a URL, or `null` for memory only. Default: `fastify.redis`, then REDIS_URL. */
-  redis?: Redis | string | null
+  /** Copies of the stream in a cluster of NATS; identity raises the stream to it, and never lowers it. Default 1. */
+  streamReplicas?: 1 | 3 | 5
+  /** `elsewhere`: stream and consumers are made by NACK, Terraform or by hand; they are compared, not changed. Default `here`. */
+  streamManaged?: 'here' | 'elsewhere'
+  /**
+   * A client of yours (`Redis` or `Cluster`, not closed by us), a URL (`redis://`, `redis+sentinel://a,b/name`,
+   * `redis+cluster://a,b`, with `rediss` for TLS), or `null` for memory only. Default: `fastify.redis`, then REDIS_URL.
+   */
+  redis?: RedisClient | string | null
   /** The path of the CA certificates for a `rediss://` URL; default: Node's own authorities. Verified in any case. */
   redisCaFile?: string
   /** Milliseconds a lookup stays in Redis. Default 3,600,000. */
@@ -94,6 +116,11 @@ export interface DistributedTenantOptions {
    * identity service, and nothing is compared with it.
    */
   identity?: { url: string; token: string } | null
+  /**
+   * A service without identity: whether a deleted tenant's database may be dropped now, by `purge` or because its retention is
+   * over. Anything but `true` keeps it. Default: without identity nothing is dropped.
+   */
+  confirmPurge?: (tenant: RegistryRow) => boolean | Promise<boolean>
   /** The source: how long a deleted tenant's databases are kept. Default: TENANT_RETENTION_DAYS. */
   retention?: number
   /** How often identity's feed is read; everything is compared at every sixth time. Default 10,000. */

@@ -2,7 +2,6 @@
 // the environment. All settings are complete before any connection is made.
 
 import { fileURLToPath } from 'node:url'
-import type { Redis } from 'ioredis'
 import { parseRoleKeys, type RoleKey } from '../credentials/role-credentials.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { parseServiceName } from '../names.js'
@@ -10,7 +9,9 @@ import type { ServiceName } from '../types.js'
 import { readAuthorities } from './ca-certificates.js'
 import { type Environment, readEnvironment } from './environment.js'
 import { type InstanceAddress, instancesOf, parseInstances } from './instances.js'
-import type { DatabaseOptions, DistributedTenantOptions, Identifier } from './options.js'
+import type { DatabaseOptions, DistributedTenantOptions, Identifier, RedisClient } from './options.js'
+import { addressOf } from './servers.js'
+import { refuseOtherValue } from './spelling.js'
 
 /** Options with every default filled in. */
 export interface Settings {
@@ -29,7 +30,10 @@ export interface Settings {
   readonly connectTimeout: number
   readonly queryTimeout: number
   readonly idleTimeout: number
-  readonly replicas: number
+  /** Null: the processes that exist share the server's connections. */
+  readonly replicas: number | null
+  /** Of all processes together; null: what the server allows. */
+  readonly serviceConnections: number | null
   readonly spares: number
   readonly outdatedTenants: 'serve' | 'refuse'
   /** The current one first. */
@@ -39,7 +43,10 @@ export interface Settings {
   readonly nats: string | null
   /** Certificates in PEM. */
   readonly natsCa: string | undefined
-  readonly redis: Redis | string | null
+  /** Of the stream; undefined: one for a new stream. */
+  readonly streamReplicas: 1 | 3 | 5 | undefined
+  readonly streamManaged: 'here' | 'elsewhere'
+  readonly redis: RedisClient | string | null
   readonly redisCa: string | undefined
   readonly cacheTtl: number
   readonly header: string
@@ -52,6 +59,7 @@ export interface Settings {
   readonly onStatus: DistributedTenantOptions['onStatus']
   readonly production: boolean
   readonly identity: { readonly url: string; readonly token: string } | null
+  readonly confirmPurge: DistributedTenantOptions['confirmPurge']
   readonly retention: number
   readonly reconcileInterval: number
   readonly waitForDatabase: boolean
@@ -84,6 +92,11 @@ export function settle(options: DistributedTenantOptions, environment: Environme
       'In production a service compares itself with identity: set IDENTITY_URL and SERVICE_TOKEN, or pass `identity: null` if there is no identity service.',
     )
   }
+  if (options.confirmPurge && (source || identity !== null)) {
+    throw new ConfigurationInvalid(
+      '`confirmPurge` is for a service without identity: leave it out, or pass `identity: null` and no `source`.',
+    )
+  }
   const roleSecret = options.roleSecret ?? environment.TENANT_ROLE_SECRET
   if (production && roleSecret === undefined) {
     throw new ConfigurationInvalid(
@@ -101,11 +114,17 @@ export function settle(options: DistributedTenantOptions, environment: Environme
       'TENANT_DB_HOST stands in front of one instance, and DB_INSTANCES names more: leave one of them out.',
     )
   }
+  refuseOtherValue('outdatedTenants', options.outdatedTenants, ['serve', 'refuse'])
+  refuseOtherValue('streamManaged', options.streamManaged, ['here', 'elsewhere'])
+  refuseOtherValue('database.ssl', options.database?.ssl, ['disable', 'prefer', 'require', 'verify-full'])
   const nats = options.nats === undefined ? environment.NATS_URL : options.nats
   const redis = options.redis === undefined ? environment.REDIS_URL || null : options.redis
   return {
     service,
-    migrations: { central: folder(options.migrations?.central), tenant: folder(options.migrations?.tenant) },
+    migrations: {
+      central: folder(options.migrations?.central ?? environment.CENTRAL_MIGRATIONS),
+      tenant: folder(options.migrations?.tenant ?? environment.TENANT_MIGRATIONS),
+    },
     database,
     instances,
     tenantDatabase: tenantHost
@@ -129,13 +148,16 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     ),
     queryTimeout: positiveMs('queryTimeout', options.queryTimeout ?? 30_000),
     idleTimeout: positiveMs('idleTimeout', options.idleTimeout ?? environment.DISTRIBUTED_IDLE_TIMEOUT * 1000),
-    replicas: positiveInteger('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
+    replicas: optional('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
+    serviceConnections: optional('serviceConnections', options.serviceConnections ?? environment.SERVICE_CONNECTIONS),
     spares: nonNegativeInteger('spares', options.spares ?? environment.TENANT_SPARES),
     outdatedTenants: options.outdatedTenants ?? environment.TENANT_OUTDATED,
     roleKeys: roleSecret === undefined ? [{ id: 'dev', secret: database.password ?? '' }] : parseRoleKeys(roleSecret),
     roleKeysImplied: roleSecret === undefined,
     nats,
     natsCa: readAuthorities('NATS_CA_FILE', options.natsCaFile ?? environment.NATS_CA_FILE, nats),
+    streamReplicas: options.streamReplicas ?? (environment.NATS_STREAM_REPLICAS as Settings['streamReplicas']),
+    streamManaged: options.streamManaged ?? environment.NATS_STREAM_MANAGED,
     redis,
     // A Redis client that the caller passes in has its own TLS settings.
     redisCa:
@@ -153,6 +175,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     onStatus: options.onStatus,
     production,
     identity,
+    confirmPurge: options.confirmPurge,
     retention: nonNegativeMs('retention', options.retention ?? environment.TENANT_RETENTION_DAYS * 86_400_000),
     reconcileInterval: positiveMs('reconcileInterval', options.reconcileInterval ?? 10_000),
     waitForDatabase: environment.DOCKER_ENABLED ?? false,
@@ -172,8 +195,7 @@ function settleDatabase(
     throw new ConfigurationInvalid('DB_SSLMODE=verify-full needs DB_SSLROOTCERT: the path of the CA certificate.')
   }
   return {
-    host: given.host ?? environment.DB_HOST,
-    port: given.port ?? environment.DB_PORT,
+    ...addressOf(given.host ?? environment.DB_HOST, given.port ?? environment.DB_PORT),
     database: given.database ?? environment.DB_DATABASE ?? `${service}_central`,
     user: given.user ?? environment.DB_USERNAME,
     password: given.password ?? environment.DB_PASSWORD,
@@ -202,6 +224,9 @@ function positiveInteger(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 1) throw new ConfigurationInvalid(`${name} must be a whole number above 0.`)
   return value
 }
+
+const optional = (name: string, value: number | undefined): number | null =>
+  value === undefined ? null : positiveInteger(name, value)
 
 function nonNegativeInteger(name: string, value: number): number {
   if (!Number.isInteger(value) || value < 0) throw new ConfigurationInvalid(`${name} must be a whole number, or 0.`)

@@ -1,8 +1,9 @@
 // The array types of a database. The driver asks for them at every connect, in a query of its own that ends the process when
-// the connection is lost under it, and that costs a round trip. Ours is asked at every connect too, but the first statement
-// follows right behind it: both are one round trip, and the answer is read before the statement's own rows are. Built-in
-// types are the same everywhere and are asked for once. Invariant: a type that a session did not know when it met it (made
-// since, or of a table's rows) is asked for before its values are returned.
+// the connection is lost under it, and that costs a round trip. Built-in types are the same everywhere and are asked for once.
+// Types of a database's own are asked for by a session that meets one; from then on every session asks for them at its start,
+// where the first statement follows right behind the question: both are one round trip, and the answer is read before the
+// statement's own rows are. Invariant: a type that a session did not know when it met it (made since, of a table's rows, or
+// never asked for) is asked for before its values are returned.
 import { delimiterOf, readArray, writeArray } from './array-literal.js'
 import { type Codecs, defaultCodecs, inherit } from './driver.js'
 import { pastWritten } from './written-parameter.js'
@@ -16,8 +17,8 @@ interface Row {
 /** How one session reads and writes values. */
 export interface SessionTypes {
   readonly codecs: Codecs
-  /** Its first query. */
-  readonly first: string
+  /** Its first query, null where there is nothing to ask. */
+  readonly first: string | null
   /** Asks for all types that its database has made. */
   readonly question: string
   /** Reads the answer to either. `met`: types that were unknown when the question was sent, and are known now. */
@@ -32,8 +33,6 @@ export interface ArrayTypes {
 
 const FIRST_USER_OID = 16_384
 
-/** A connection begins with a statement, whatever it is. */
-const NOTHING = 'select 1'
 const QUESTION = 'select oid, typarray from pg_catalog.pg_type where typarray > 0'
 const OF_DATABASE = `${QUESTION} and oid >= ${FIRST_USER_OID}`
 /** There is one for each table, and it is hardly ever read. */
@@ -47,6 +46,8 @@ export interface ArrayTypesOptions {
 export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {}): ArrayTypes {
   const builtIn = inherit(defaultCodecs)
   let known = false
+  /** A session has met a type of its database's own. */
+  let wanted = false
 
   function session(): SessionTypes {
     /** Types that are no arrays. */
@@ -77,7 +78,8 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
       }),
       serializers: new Proxy(builtIn.serializers, {
         has: (serializers, key) => key in serializers || isForeign(key),
-        get: (serializers, key) => Reflect.get(serializers, key) ?? (isForeign(key) ? writeUnknown : undefined),
+        get: (serializers, key) =>
+          Reflect.get(serializers, key) ?? (isForeign(key) ? writerOf(Number(key)) : undefined),
       }),
     })
 
@@ -85,7 +87,7 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
       codecs,
       get first() {
         if (!known) return `${QUESTION} ${NO_ROWS_OF_TABLES}`
-        return ofDatabases ? `${OF_DATABASE} ${NO_ROWS_OF_TABLES}` : NOTHING
+        return wanted ? `${OF_DATABASE} ${NO_ROWS_OF_TABLES}` : null
       },
       question: OF_DATABASE,
       unknown,
@@ -96,6 +98,7 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
           scalars.add(row.oid)
           known ||= row.oid < FIRST_USER_OID
         }
+        wanted ||= met.length > 0
         for (const type of met) {
           unknown.delete(type)
           if (!Object.hasOwn(codecs.parsers, type)) scalars.add(type)
@@ -110,7 +113,8 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
 const isRow = (row: unknown): row is Row => typeof row === 'object' && row !== null && 'typarray' in row
 
 /** A list for a type of the database's own is an array of it; the rest the driver writes so as well. */
-const writeUnknown = (value: unknown): unknown => (Array.isArray(value) ? writeArray(value, ',') : `${value}`)
+const writerOf = (type: number) =>
+  pastWritten(type, value => (Array.isArray(value) ? writeArray(value, ',') : `${value}`))
 
 function teach({ parsers, serializers }: Codecs, { oid: element, typarray: array }: Row): void {
   if (Object.hasOwn(parsers, array)) return

@@ -9,12 +9,12 @@ import { createInstance, type DriverConnection, type DriverQuery, defaultCodecs 
 import { connectionClosed, serverWithoutTls } from './failures.js'
 import { completed } from './late-types.js'
 import { createSessionCodecs } from './own-codecs.js'
+import { SessionSocket } from './session-socket.js'
 import { CountedSocket } from './socket.js'
-import { sessionOptions, type Target } from './target.js'
+import { sessionOptions, startupParameters, type Target } from './target.js'
 import { createWire } from './wire.js'
 
 export interface Connection {
-  readonly database: string
   /** Resolves when the server is ready for queries; rejects with the driver's error. */
   readonly opened: Promise<void>
   /** Resolves once the socket is closed by the server, or after LINGER_MS. Never rejects. */
@@ -23,6 +23,10 @@ export interface Connection {
   readonly lost: Error | null
   /** True when it should be closed: it has prepared very many distinct statements, or the driver has lost count on it. */
   readonly worn: boolean
+  /** The server was a standby when it last reported its state. */
+  readonly standby: boolean
+  /** A transaction may be open: set by who begins and ends them, read by the reset. */
+  transacting: boolean
   /** Calls back once when it is lost, at once if it is already; returns the function that unsubscribes. */
   watch(onLost: (error: Error) => void): () => void
   /** Hands a query to the wire. Its end is reported to `listener`, or else to its caller. */
@@ -62,16 +66,26 @@ function fromTheFirstRow(value: unknown): unknown {
 /** A command without rows, effect or need of a transaction (outside of one it only warns). */
 const ROWLESS = `set local "distributed_tenant.recount" = ''`
 
+const TERMINATE = Buffer.from('X\0\0\0\x04')
+
+const ignore = (): void => {}
+
 /** `N`, to a request for TLS. */
 const NO_TLS = 0x4e
+
+/** Begins to connect to a target, as {@link openConnection} does. */
+export type Connect = (target: Target, connectTimeout: number) => Connection
 
 /** Begins to connect; `opened` has the outcome. `connectTimeout` in milliseconds covers everything until ready. */
 export function openConnection(target: Target, connectTimeout: number): Connection {
   let lost: Error | null = null
   let ready = false
   let taken = false
+  /** The first query has its answer. */
+  let answered = false
   let statements = 0
   let givenUp = false
+  let standby = false
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
   /** The query handed last, while it has no answer: it knows its backend, and whether it is running. */
@@ -91,18 +105,34 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     watchers.clear()
   }
 
-  // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
-  const socket = new CountedSocket(error => {
+  const gone = (error: Error | null): void => {
     const over = (): void => {
-      lose(error ?? connectionClosed('the server closed the connection'))
+      if (!lost) lose(error ?? connectionClosed('the server closed the connection'))
       resolveClosed()
     }
     // A refused certificate closes the socket under TLS without an error; the driver reports the reason right after.
     if (error || ready || !target.tls) over()
     else socket.once('close', () => setImmediate(() => guarded(over)))
-  })
+  }
+  // PostgreSQL 14 and later report it at the start of a session, and when it changes.
+  const onStandby = (is: boolean): void => {
+    standby = is
+  }
+  // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
+  const socket = target.tls
+    ? new CountedSocket(gone)
+    : new SessionSocket(
+        {
+          host: target.host,
+          port: target.port,
+          parameters: startupParameters(target),
+          password: target.password ?? '',
+          onStandby,
+        },
+        gone,
+      )
   // The driver adds its listener later.
-  socket.on('error', () => {})
+  socket.on('error', ignore)
   socket.setNoDelay(true)
   // The first byte of a server that has no TLS, to which the driver would begin TLS all the same.
   if (target.tls && target.tls !== 'prefer') {
@@ -117,6 +147,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   const sql = createInstance({
     ...sessionOptions(target),
     ...session.codecs,
+    onparameter(name: string, value: string) {
+      if (name === 'in_hot_standby') onStandby(value === 'on')
+    },
     // Called for every socket the driver wants. Only the first is real: a second would be a reconnect.
     socket: () => {
       if (!taken && !lost) {
@@ -129,7 +162,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     },
   })
   const wire = createWire(hand)
-  socket.connect({ host: target.host, port: target.port })
+  if (socket instanceof SessionSocket) socket.begin()
+  else socket.connect({ host: target.host, port: target.port })
 
   function destroy(error: Error): void {
     if (lost) return
@@ -140,16 +174,24 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   /**
    * Fails every query at once, sends Terminate and waits for the server to close, so that a connection is counted for as long
-   * as the server has its session. `end` must be given a timeout, or it may never resolve (docs/decisions/0001).
+   * as the server has its session. `end` must be given a timeout, or it may never resolve (docs/decisions/0001). The driver is
+   * left out where it waits for nothing: it would make a timer and errors.
    */
   function leave(): void {
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS)
+    void closed.then(() => clearTimeout(linger))
+    if (answered && latest === null && !wire.busy && !target.tls) {
+      for (const event of ['data', 'error', 'close', 'drain', 'end']) socket.removeAllListeners(event)
+      socket.on('error', ignore)
+      socket.once('end', () => socket.destroy())
+      socket.write(TERMINATE)
+      return
+    }
     const stopped = latest?.active && latest.state ? sendCancel(target, latest.state) : null
     const goodbye = () => void sql.end({ timeout: 0 })
     // A pooler can map the cancel request to a backend only while this connection is open.
     if (stopped && target.pooler) void stopped.then(goodbye)
     else goodbye()
-    const linger = setTimeout(() => socket.destroy(), LINGER_MS)
-    void closed.then(() => clearTimeout(linger))
   }
 
   function execute(query: DriverQuery, listener?: StatementListener): void {
@@ -173,6 +215,12 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     }
     query.resolve = value => {
       settled()
+      if (query.unread) {
+        const { reason } = query.unread
+        if (listener) listener.rejected(reason)
+        else reject(reason)
+        return
+      }
       const whole = fromTheFirstRow(value)
       const answer = (): void => {
         if (listener) listener.resolved(whole)
@@ -241,8 +289,14 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   }
 
   function readAs(query: DriverQuery | null): void {
-    session.current = query?.codecs ?? null
+    session.current = query?.codecs ? (query as NonNullable<typeof session.current>) : null
   }
+
+  /**
+   * A statement with parameters, and a cursor, are sent without a Sync at first. Behind another statement that loses the answer
+   * through PgBouncer (1.18, outside of a transaction): its server connection is free once the one in front is answered.
+   */
+  const mayPipeline = (): boolean => !target.pooler || connection.transacting
 
   function hand(driver: DriverConnection, query: DriverQuery): boolean {
     handing = query
@@ -253,7 +307,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     // It waits behind another, whose answer comes first.
     if (!query.active) session.current = current
     handing = null
-    return more
+    return more && mayPipeline()
   }
 
   /**
@@ -280,10 +334,13 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
 
-  async function run(text: string): Promise<readonly unknown[] & { command: string }> {
-    const query = sql.unsafe(text) as unknown as DriverQuery
-    query.handler = execute
-    return (await query) as readonly unknown[] & { command: string }
+  /** Past the driver's lazy start of a query, which takes three promises more. */
+  function run(text: string): Promise<readonly unknown[] & { command: string }> {
+    return new Promise((resolve, reject) => {
+      const query = sql.unsafe(text) as unknown as DriverQuery
+      query.executed = true
+      execute(query, { resolved: resolve as (value: unknown) => void, rejected: reject })
+    })
   }
 
   const late = () =>
@@ -296,7 +353,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       clearTimeout(timer)
       resolve()
     }
-    const question = sql.unsafe(types?.first ?? 'select 1', [], {
+    const question = sql.unsafe(types?.first ?? (types && !target.pooler ? '' : 'select 1'), [], {
       // Called when the server is ready for queries. A pooler sends that before it has a server: there only an answer
       // proves it. Otherwise the first statement need not wait for this one.
       onexecute(driver: DriverConnection) {
@@ -306,6 +363,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       },
     } as object) as unknown as DriverQuery
     question.resolve = answer => {
+      answered = true
       types?.learn(answer)
       open()
     }
@@ -323,8 +381,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   // `opened` may be awaited late or never; its failure is also in `lost`.
   opened.catch(() => {})
 
-  return {
-    database: target.database,
+  const connection: Connection = {
+    transacting: false,
     opened,
     closed,
     get lost() {
@@ -332,6 +390,9 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     },
     get worn() {
       return givenUp || statements >= WORN_AFTER_STATEMENTS
+    },
+    get standby() {
+      return standby
     },
     watch(onLost) {
       if (lost) onLost(lost)
@@ -349,6 +410,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       return closed
     },
   }
+  return connection
 }
 
 /** The driver has put text and parameters of the statement that it failed into the error: they are another caller's. */

@@ -12,7 +12,7 @@ export interface DriverQuery extends Promise<unknown> {
   reject: (error: unknown) => void
   readonly strings: readonly string[]
   readonly args: readonly unknown[]
-  readonly options: { simple?: boolean }
+  readonly options: { simple?: boolean; prepare?: boolean }
   /** Called once by `cancel()`. */
   canceller: ((query: DriverQuery) => void) | null
   cancelled: unknown
@@ -29,8 +29,12 @@ export interface DriverQuery extends Promise<unknown> {
   executed: boolean
   /** It was handed over to a connection on which statements of other requests may run: see pool/statement-sharing.ts. */
   shares?: boolean
+  /** A session that is read only has refused it, so that it is sent on another connection: see sql/statement.ts. */
+  elsewhere?: boolean
   /** How its values are read and written, when its caller has a way of its own: see own-codecs.ts. */
   codecs?: Codecs
+  /** A parser of its caller's own has failed, on a connection where statements of other requests may run. */
+  unread?: { readonly reason: unknown }
   /** Of a query with codecs of its own: called when the server begins with it, and when it has to be sent again. */
   turn?: (its: boolean) => void
   cursorFn?: (rows: unknown) => unknown
@@ -120,16 +124,16 @@ export const inherit = ({ parsers, serializers }: Codecs): Codecs => ({
   serializers: Object.create(serializers),
 })
 
-/** An instance for one connection; `options` in the driver's own, parsed form. */
+/** The options that all connections share. */
+const common = Object.assign(Object.create(null) as object, parsed, {
+  // It would make an instance of its own for logical replication.
+  no_subscribe: true,
+})
+
+/** An instance for one connection; `options` in the driver's own, parsed form. Inherited, as copies of forty cost more than both. */
 export function createInstance(options: object): Driver {
-  return postgres({
-    ...parsed,
-    // It would make an instance of its own for logical replication.
-    no_subscribe: true,
-    parameters: {},
-    shared: { retries: 0, typeArrayMap: {} },
-    ...options,
-  } as DriverOptions) as Driver
+  const own = { parameters: {}, shared: { retries: 0, typeArrayMap: {} } }
+  return postgres(Object.assign(Object.create(common) as object, own, options) as DriverOptions) as Driver
 }
 
 export const queryClassOf = (sql: Driver): QueryClass => (sql`` as unknown as { constructor: QueryClass }).constructor

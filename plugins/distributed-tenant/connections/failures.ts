@@ -66,9 +66,16 @@ export function nulInStatement(): Error {
   return Object.assign(new Error('the text of a statement holds a NUL character: remove it'), { code: '22021' })
 }
 
-/** For a connection that was closed, by us or at the other end; reads as unavailable. */
+/**
+ * For a connection that was closed, by us or at the other end; reads as unavailable. Without a stack, which would be that of a
+ * timer or a socket, and costs more than all else of a close.
+ */
 export function connectionClosed(why: string): Error {
-  return Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  const error = Object.assign(new Error(why), { code: 'CONNECTION_CLOSED' })
+  Error.stackTraceLimit = stackTraceLimit
+  return error
 }
 
 /** For a server that refuses a request for TLS. Its message ends with the cure, which other messages quote. */

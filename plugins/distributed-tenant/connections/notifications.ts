@@ -17,6 +17,8 @@ interface Listener {
 
 export interface NotificationsOptions {
   readonly open: (onNotify: Target['onNotify']) => Connection
+  /** A statement of ours that each session begins with, before it listens. */
+  readonly first?: string
   readonly report: (event: { type: 'listening' | 'listener_lost'; error?: unknown }) => void
   /** Milliseconds between pings; the answer has as long. Default 2,000: a lost listener costs at most twice that. */
   readonly pingMs?: number
@@ -45,6 +47,7 @@ export function createNotifications(options: NotificationsOptions): Notification
           for (const listener of listeners.get(channel) ?? []) listener.onPayload(payload)
         })
         await connection.opened
+        if (options.first) await connection.run(options.first)
         for (const channel of listeners.keys()) await listenOn(connection, channel)
         listening = true
         failures = 0

@@ -8,11 +8,13 @@ import { pastWritten } from './written-parameter.js'
 type Parser = Codecs['parsers'][number]
 type Serializer = Codecs['serializers'][number]
 
+type QueryWithCodecs = DriverQuery & { readonly codecs: Codecs }
+
 /** The codecs of a session: those of the query at hand, over its own. */
 export interface SessionCodecs {
   readonly codecs: Codecs
-  /** Of the query that is read or written at this moment; null when it has none of its own. */
-  current: Codecs | null
+  /** The query that is read or written at this moment; null when it has no codecs of its own. */
+  current: QueryWithCodecs | null
   /** A parser of a caller's own has thrown, behind which the driver may lose count of the answers. */
   readonly threw: boolean
 }
@@ -33,10 +35,15 @@ export function createSessionCodecs({ parsers, serializers }: Codecs): SessionCo
     let parser = ownParsers.get(type)
     if (!parser) {
       parser = text => {
-        const parse = session.current ? parserIn(session.current, type) : undefined
+        const { current } = session
+        const parse = current ? parserIn(current.codecs, type) : undefined
         try {
           return parse ? parse(text) : text
         } catch (error) {
+          if (current?.shares) {
+            current.unread ??= { reason: error }
+            return undefined
+          }
           threw = true
           throw error
         }
@@ -54,13 +61,15 @@ export function createSessionCodecs({ parsers, serializers }: Codecs): SessionCo
     codecs: {
       parsers: new Proxy(parsers, {
         get(all, key) {
-          const own = session.current && parserIn(session.current, Number(key))
+          const own = session.current && parserIn(session.current.codecs, Number(key))
           return own === null ? Reflect.get(all, key) : ownParser(Number(key))
         },
       }),
       serializers: new Proxy(serializers, {
-        has: (all, key) => (session.current && serializerIn(session.current, Number(key)) !== null) || key in all,
-        get: (all, key) => (session.current && serializerIn(session.current, Number(key))) ?? Reflect.get(all, key),
+        has: (all, key) =>
+          (session.current && serializerIn(session.current.codecs, Number(key)) !== null) || key in all,
+        get: (all, key) =>
+          (session.current && serializerIn(session.current.codecs, Number(key))) ?? Reflect.get(all, key),
       }),
     },
   }
@@ -74,6 +83,9 @@ function parserIn({ parsers }: Codecs, type: number): Parser | null | undefined 
   if (element === undefined || !Object.hasOwn(parsers, element)) return null
   return text => readArray(text, delimiterOf(type), parsers[element])
 }
+
+/** True when the caller writes values of this type in its own way. */
+export const writesItself = (codecs: Codecs, type: number): boolean => serializerIn(codecs, type) !== null
 
 function serializerIn({ serializers }: Codecs, type: number): Serializer | null {
   if (Object.hasOwn(serializers, type)) return serializers[type] ? pastWritten(type, serializers[type]) : null

@@ -5,8 +5,10 @@ import net from 'node:net'
 export class CountedSocket extends net.Socket {
   readonly #gone: (error: Error | null) => void
 
-  constructor(gone: (error: Error | null) => void) {
-    super()
+  /** @param onread the buffer to read into; without it each read has one of 64 KiB made for it */
+  constructor(gone: (error: Error | null) => void, onread?: net.OnReadOpts) {
+    // Its types have this only for net.connect, which hands it on.
+    super((onread ? { onread } : {}) as net.SocketConstructorOpts)
     this.#gone = gone
   }
 

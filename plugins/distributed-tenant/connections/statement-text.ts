@@ -9,6 +9,8 @@ export interface Token {
   readonly kind: TokenKind
   /** A word in lower case, a quoted name without its quotes, the inside of a body; of a string the whole. */
   readonly text: string
+  /** Where it begins. */
+  readonly at: number
 }
 
 const space = /(?:[ \t\n\r\f\v]+|--[^\n\r]*)+/y
@@ -126,28 +128,31 @@ function* tokensOf(text: string, place: Place): Generator<Token> {
     return inside
   }
 
+  function read(): readonly [TokenKind, string] {
+    const first = text[at] as string
+    if (first === "'") return ['string', quoted("'", false)]
+    if (first === '"') return ['quoted', quoted('"', false).replaceAll('""', '"')]
+    const tag = first === '$' ? take(dollar) : ''
+    if (tag) return ['body', body(tag)]
+    const name = take(word)
+    const next = text[at]
+    if (!name) return ['other', take(parameterOrNumber) || (text[at++] as string)]
+    if (next === "'" && /^[ebxn]$/i.test(name)) return ['string', quoted("'", /^e$/i.test(name))]
+    if (next === '&' && /^u$/i.test(name) && (text[at + 1] === "'" || text[at + 1] === '"')) {
+      const quote = text[++at] as string
+      return [quote === '"' ? 'escaped' : 'string', quoted(quote, false)]
+    }
+    return ['word', name.toLowerCase()]
+  }
+
   while (at < text.length) {
     if (take(space)) continue
-    const first = text[at] as string
-    if (first === '/' && text[at + 1] === '*') {
+    if (text.startsWith('/*', at)) {
       skipComment()
-    } else if (first === "'") {
-      yield { kind: 'string', text: quoted("'", false) }
-    } else if (first === '"') {
-      yield { kind: 'quoted', text: quoted('"', false).replaceAll('""', '"') }
-    } else if (first === '$') {
-      const tag = take(dollar)
-      if (tag) yield { kind: 'body', text: body(tag) }
-      else yield { kind: 'other', text: take(parameterOrNumber) || (text[at++] as string) }
-    } else {
-      const name = take(word)
-      const next = text[at]
-      if (!name) yield { kind: 'other', text: take(parameterOrNumber) || (text[at++] as string) }
-      else if (next === "'" && /^[ebxn]$/i.test(name)) yield { kind: 'string', text: quoted("'", /^e$/i.test(name)) }
-      else if (next === '&' && /^u$/i.test(name) && (text[at + 1] === "'" || text[at + 1] === '"')) {
-        const quote = text[++at] as string
-        yield { kind: quote === '"' ? 'escaped' : 'string', text: quoted(quote, false) }
-      } else yield { kind: 'word', text: name.toLowerCase() }
+      continue
     }
+    const start = at
+    const [kind, inside] = read()
+    yield { kind, text: inside, at: start }
   }
 }

@@ -20,6 +20,8 @@ export interface Target {
   /** A pooler in transaction mode takes no startup parameters and no prepared statements (docs/decisions/0011). */
   readonly pooler?: boolean
   readonly onNotify?: (channel: string, payload: string) => void
+  /** A session of the replication protocol in that database, which takes its commands and the simple query protocol. */
+  readonly replication?: boolean
   /** Without it arrays come and go as text. */
   readonly arrayTypes?: ArrayTypes
 }
@@ -45,16 +47,29 @@ export function sessionOptions(target: Target): object {
     prepare: !target.pooler,
     onnotice() {},
     onnotify: target.onNotify,
-    connection: target.pooler
-      ? {}
-      : {
-          application_name: target.applicationName,
-          statement_timeout: target.statementTimeout,
-          // The server notices within a second that the client is gone and ends its statement (PostgreSQL 14).
-          client_connection_check_interval: 1000,
-        },
+    connection: settingsOf(target),
   }
 }
+
+/** The settings that a session begins with. */
+function settingsOf(target: Target): Record<string, string | number> {
+  if (target.pooler) return {}
+  return {
+    application_name: target.applicationName,
+    ...(target.statementTimeout > 0 && { statement_timeout: target.statementTimeout }),
+    // The server notices within a second that the client is gone and ends its statement (PostgreSQL 14).
+    client_connection_check_interval: 1000,
+    ...(target.replication && { replication: 'database' }),
+  }
+}
+
+/** Of the startup message, as the driver writes it. */
+export const startupParameters = (target: Target): Record<string, string | number> => ({
+  user: target.user,
+  database: target.database,
+  client_encoding: 'UTF8',
+  ...settingsOf(target),
+})
 
 /** The driver's `ssl` option; reads the CA certificate, so call it once. */
 export function tlsOptions(database: DatabaseOptions): Target['tls'] {

@@ -13,6 +13,8 @@ export interface Wire {
   enterFirst(query: DriverQuery): void
   /** A query that was sent has got its answer or its error. */
   answered(): void
+  /** A query that was sent has no answer yet. */
+  readonly busy: boolean
   /** Removes and returns the queries that were not sent yet. */
   drain(): DriverQuery[]
 }
@@ -52,6 +54,9 @@ export function createWire(hand: (driver: DriverConnection, query: DriverQuery) 
       blocked = false
       // Not yet: the driver is still busy with the answer.
       if (held.length > 0) queueMicrotask(flush)
+    },
+    get busy() {
+      return underWay > 0
     },
     drain: () => held.splice(0),
   }

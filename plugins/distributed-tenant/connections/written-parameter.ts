@@ -18,6 +18,13 @@ export class Written {
     return type === BYTEA ? `\\x${text.toString('hex')}` : text.toString('utf8')
   }
 
+  /** Characters on the wire; null when writing it may fail. */
+  get length(): number | null {
+    const text = this.#text
+    if (typeof text === 'function') return null
+    return typeof text === 'string' ? text.length : 2 * text.length
+  }
+
   toString(): string {
     return this.as(0)
   }

@@ -3,7 +3,7 @@
 // tries, so the round ends with the key it began with. When all are refused, or the role lacks LOGIN or CONNECT, that is
 // reported once per refusal to the repair, and the connect fails as it is.
 
-import { tenantOfDatabase } from '../names.js'
+import { tenantDatabaseName } from '../names.js'
 import type { ServiceName, TenantId } from '../types.js'
 import type { Credentials } from './role-credentials.js'
 
@@ -16,9 +16,9 @@ export interface Login {
 }
 
 export interface Logins {
-  of(database: string): Login
+  of(tenant: TenantId): Login
   /** True, once, when another password is left to try after the last refusal. */
-  again(database: string): boolean
+  again(tenant: TenantId): boolean
 }
 
 const WRONG_PASSWORD = '28P01'
@@ -32,50 +32,48 @@ export function createLogins(
 ): Logins {
   const { keys } = credentials
   const most = keys.length > 1 ? keys.length + 1 : 1
-  /** Databases with another password to try after their last refusal. */
-  const left = new Set<string>()
-  /** Only of databases where the current key was refused: the next key, and the number of refusals in a row. */
-  const refusals = new Map<string, { key: number; refused: number }>()
+  /** Tenants with another password to try after their last refusal. */
+  const left = new Set<TenantId>()
+  /** Only of tenants where the current key was refused: the next key, and the number of refusals in a row. */
+  const refusals = new Map<TenantId, { key: number; refused: number }>()
 
-  function lost(database: string, tenant: TenantId, key: number, error: Error): void {
+  function lost(tenant: TenantId, key: number, error: Error): void {
     const { code = '' } = error as { code?: string }
-    left.delete(database)
+    left.delete(tenant)
     if (KEPT_OUT.has(code)) onKeptOut(tenant)
     if (code !== WRONG_PASSWORD) return
-    const state = refusals.get(database) ?? { key: 0, refused: 0 }
+    const state = refusals.get(tenant) ?? { key: 0, refused: 0 }
     // Several were opened at once: the first refusal has moved on for all of them, and this one tries the next.
     if (state.key !== key) {
-      left.add(database)
+      left.add(tenant)
       return
     }
     state.key = (key + 1) % keys.length
     state.refused++
-    refusals.set(database, state)
+    refusals.set(tenant, state)
     if (state.refused < most) {
-      left.add(database)
+      left.add(tenant)
       return
     }
-    refusals.delete(database)
+    refusals.delete(tenant)
     onKeptOut(tenant)
   }
 
   return {
-    of(database) {
-      const tenant = tenantOfDatabase(database, service)
-      if (tenant === null) throw new Error(`${database} is no tenant database of ${service}`)
-      const key = refusals.get(database)?.key ?? 0
+    of(tenant) {
+      const key = refusals.get(tenant)?.key ?? 0
       return {
-        user: database,
+        user: tenantDatabaseName(tenant, service),
         password: credentials.password(tenant, keys[key] as string),
-        lost: error => lost(database, tenant, key, error),
+        lost: error => lost(tenant, key, error),
         accepted() {
-          const state = refusals.get(database)
+          const state = refusals.get(tenant)
           if (state?.key !== key) return
-          if (key === 0) refusals.delete(database)
+          if (key === 0) refusals.delete(tenant)
           else state.refused = 0
         },
       }
     },
-    again: database => left.delete(database),
+    again: tenant => left.delete(tenant),
   }
 }

@@ -1,7 +1,8 @@
 // The passwords of tenants' roles: derived from the service's secret and not stored. The server gets a verifier that we
 // compute ourselves, with one iteration: more protect passwords that can be guessed, and cost 2 ms at every connect
 // (docs/decisions/0006). Several keys: the first is current, the others still open the roles that were set by them.
-import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto'
+import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
 import type { TenantId } from '../../../events/index.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
@@ -52,7 +53,17 @@ export function createCredentials(service: ServiceName, keys: readonly RoleKey[]
     const { id, secret } = named.get(name) as RoleKey
     return createHmac('sha256', secret).update(`${id}\n${service}\n${tenant}${more}`).digest()
   }
-  const password = (tenant: TenantId, key: string): string => derive(tenant, key).toString('hex')
+  /** Of tenants whose connections were opened of late: deriving one costs as much as a statement. */
+  const derived = new LRUCache<string, string>({ max: 1_000 })
+  function password(tenant: TenantId, key: string): string {
+    const name = `${key} ${tenant}`
+    let password = derived.get(name)
+    if (password === undefined) {
+      password = derive(tenant, key).toString('hex')
+      derived.set(name, password)
+    }
+    return password
+  }
   // The salt is derived too, so that a pooler's list can be printed without reading the server's verifiers.
   const verifier = (tenant: TenantId): string =>
     scramVerifier(password(tenant, current), derive(tenant, current, '\nsalt').subarray(0, 16))
@@ -66,17 +77,10 @@ export function createCredentials(service: ServiceName, keys: readonly RoleKey[]
   }
 }
 
-/** Thirty-two bits of a hash: enough to tell two secrets apart, and not enough to find one. */
+/** Thirty-two bits of a hash: enough to distinguish two secrets, and not enough to find one. */
 function nameOf({ id, secret }: RoleKey): string {
   return `${id}.${createHmac('sha256', secret).update('print').digest('hex').slice(0, 8)}`
 }
-
-/** The server's own number for a password that may be guessed. */
-const ITERATIONS = 4096
-
-/** For a password that was chosen: the server logs a statement with its parameters, so the password itself is not sent. */
-export const verifierOfChosen = (password: string): string =>
-  scramVerifier(prepared(password), randomBytes(16), ITERATIONS)
 
 /** RFC 5802, by default with one iteration, in the form PostgreSQL stores. */
 export function scramVerifier(password: string, salt: Buffer, iterations = 1): string {
@@ -84,13 +88,4 @@ export function scramVerifier(password: string, salt: Buffer, iterations = 1): s
   const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256')
   const stored = createHash('sha256').update(hmac(salted, 'Client Key')).digest('base64')
   return `SCRAM-SHA-256$${iterations}:${salt.toString('base64')}$${stored}:${hmac(salted, 'Server Key').toString('base64')}`
-}
-
-const SPACES = /[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/g
-const NOTHING = /[\u00ad\u1806\u200b-\u200d\u2060\ufeff]|\u034f|[\u180b-\u180d]|[\ufe00-\ufe0f]/g
-
-/** SASLprep (RFC 4013) as PostgreSQL applies it: a password with prohibited characters stays as it was. */
-function prepared(password: string): string {
-  const text = password.replace(SPACES, ' ').replace(NOTHING, '').normalize('NFKC')
-  return text === '' || /\p{C}/u.test(text) ? password : text
 }

@@ -22,12 +22,6 @@ export async function readDatabaseSettings(sql: QueryClient, database: string): 
   return sql.unsafe<DatabaseSetting[]>(settingsQuery('$1'), [database])
 }
 
-/** Settings that any role may set for its database; of names that the server does not know, superusers alone may. */
-export async function freeSettings(sql: QueryClient): Promise<ReadonlySet<string>> {
-  const rows = await sql<{ name: string }[]>`select name from pg_settings where context = 'user'`
-  return new Set(rows.map(({ name }) => name))
-}
-
 /** Safe to repeat; its other settings stay. */
 export async function applyDatabaseSettings(
   sql: QueryClient,

@@ -5,8 +5,10 @@
 import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'
-import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName, SessionClient } from '../types.js'
+import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
+import type { InstanceAccess } from './instance-access.js'
 import { markFits, parseMark } from './marks.js'
+import { unmanagedRoles } from './roles.js'
 
 /** The faults of one tenant here. */
 export type Finding =
@@ -44,7 +46,7 @@ export interface TenantStanding {
   readonly database: string
   readonly instance: string
   /** It is being moved: its rights and its role are those of the move, and no other part changes them. */
-  readonly moving: 'frozen' | 'closing' | null
+  readonly moving: 'copying' | 'frozen' | 'closing' | null
   readonly lifecycle: Lifecycle
   readonly provisioned: Provisioned
   readonly schemaVersion: number | null
@@ -57,8 +59,13 @@ export interface Strays {
   /** With a tenant's name and in no row of the registry. */
   readonly strayDatabases: readonly string[]
   readonly strayRoles: readonly string[]
-  /** Databases with CONNECT for PUBLIC; not those of tenants being made, whose maker closes them right after. */
+  /**
+   * Databases with CONNECT for PUBLIC; not those of tenants being made, whose maker closes them right after, nor another
+   * service's on this instance, which that one inspects.
+   */
   readonly openDatabases: readonly string[]
+  /** Roles of tenants that our role may neither grant, rename nor drop: PostgreSQL 16 and later, after pg_upgrade. */
+  readonly unmanagedRoles: readonly string[]
 }
 
 /** Strays are the home instance's. */
@@ -107,11 +114,8 @@ interface Row {
 export interface InspectOptions {
   readonly service: ServiceName
   readonly roleKey: string
-  /** The other instances, and a session on each. */
-  readonly otherInstances?: readonly {
-    readonly instance: string
-    readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  }[]
+  /** The instances beside home. */
+  readonly otherInstances?: readonly Pick<InstanceAccess, 'name' | 'look'>[]
 }
 
 export async function inspectFleet(sql: QueryClient, options: InspectOptions): Promise<Inventory> {
@@ -120,10 +124,10 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
   const tenants = rows.filter(({ instance }) => instance === DEFAULT_INSTANCE).map(row => standingOf(row, options))
   const strays = await readStrays(sql, options, null)
   const others = await Promise.all(
-    otherInstances.map(async ({ instance, session }) => {
+    otherInstances.map(async ({ name: instance, look }) => {
       const mine = rows.filter(row => row.instance === instance)
       try {
-        return await session(async at => ({
+        return await look(async at => ({
           standing: (await readRows(at, options, mine)).map(row => standingOf(row, options)),
           strays: [{ instance, ...(await readStrays(at, options, await named(sql, at, options), instance)) }],
         }))
@@ -132,7 +136,7 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
       }
     }),
   )
-  const knownInstances = new Set([DEFAULT_INSTANCE, ...otherInstances.map(({ instance }) => instance)])
+  const knownInstances = new Set([DEFAULT_INSTANCE, ...otherInstances.map(({ name }) => name)])
   const lost = rows
     .filter(({ instance }) => !knownInstances.has(instance))
     .map(row => unknown(row, options, 'instance_unknown'))
@@ -169,7 +173,7 @@ async function readRows(sql: QueryClient, { service }: InspectOptions, given: re
       coalesce(rights.to_role, false) as "toRole",
       rolcanlogin as login,
       rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls as powerful,
-      array(select roles.rolname::text from pg_auth_members join pg_roles roles on roles.oid = roleid
+      array(select distinct roles.rolname::text from pg_auth_members join pg_roles roles on roles.oid = roleid
             where member = role.oid) as groups,
       rolconfig is distinct from array['idle_in_transaction_session_timeout=60s']
         or exists (select from pg_db_role_setting where setrole = role.oid and setdatabase <> 0) as settings
@@ -213,11 +217,18 @@ async function readStrays(
     union all
     select distinct 'open', datname from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
     where grantee = 0 and privilege_type = 'CONNECT' and datallowconn
+      and (datname !~ '^(tenant_[^_]+|spare|template)_[a-z0-9]+' or pg_has_role(current_user, datdba, 'MEMBER'))
       and not exists (select from ${rowsFrom(sql, given)}
         where datname = format('tenant_%s_%s', id, ${service}::text) and certificate is null and lifecycle <> 'deleted')
     order by 1, 2`
   const of = (kind: string) => others.filter(other => other.kind === kind).map(other => other.name)
-  return { strayDatabases: of('database'), strayRoles: of('role'), openDatabases: of('open') }
+  const [me] = await sql<{ name: string }[]>`select current_user::text as name`
+  return {
+    strayDatabases: of('database'),
+    strayRoles: of('role'),
+    openDatabases: of('open'),
+    unmanagedRoles: await unmanagedRoles(sql, service, me?.name as string),
+  }
 }
 
 function standingOf(row: Row, { service, roleKey }: InspectOptions): TenantStanding {

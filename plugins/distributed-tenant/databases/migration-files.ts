@@ -30,7 +30,7 @@ export interface MigrationSet {
   readonly migrations: readonly Migration[]
   /** The newest version, 0 for an empty set. */
   readonly version: number
-  /** Over all files: tells two sets with one version and different content apart. */
+  /** Over all files: distinguishes two sets with one version and different content. */
   readonly checksum: string
 }
 

@@ -2,18 +2,13 @@
 // PostgreSQL runs in no transaction, a command of psql, and the name of a database. It costs no database. A text that passes
 // here and still ends the transaction is found out when the file is run.
 
+import { statementsOf, type Token } from '../connections/statement-text.js'
+
 export interface Flaw {
   readonly line: number
   /** As the file writes it, shortened. */
   readonly what: string
   readonly cure: string
-}
-
-/** The statements of a text, each as the words it begins with. */
-interface Statement {
-  readonly line: number
-  /** In lower case; a name in quotes as `"…"`, everything else of one sign. */
-  readonly words: readonly string[]
 }
 
 /** More words than any rule below reads. */
@@ -78,20 +73,38 @@ for (const [start, cure, words] of [
 
 /** @returns the first flaw, or null */
 export function flawIn(text: string): Flaw | null {
-  for (const { line, words } of statementsOf(text)) {
-    const [first = '', second = ''] = words
-    if (first === '\\') {
-      return { line, what: `\\${second}`, cure: 'it is a command of psql, which does not run migrations: write SQL' }
+  let line = 1
+  let counted = 0
+  const lineOf = (at: number): number => {
+    for (; counted < at; counted++) if (text[counted] === '\n') line++
+    return line
+  }
+  const mayBePsql = text.includes('\\')
+  for (const statement of statementsOf(text)) {
+    const psql = mayBePsql && statement.find(({ kind, text }) => kind === 'other' && text === '\\')
+    if (psql) {
+      const [command = ''] = /^\S*/.exec(text.slice(psql.at + 1, psql.at + 41)) ?? []
+      const cure = 'it is a command of psql, which does not run migrations: write SQL'
+      return { line: lineOf(psql.at), what: `\\${command}`, cure }
     }
+    const tokens = statement.filter(({ kind }) => kind !== 'other' && kind !== 'string').slice(0, WORDS)
+    const words = tokens.map(wordOf)
+    const [first = ''] = words
     // After a rollback to a savepoint of the file's own the transaction continues.
     if (first === 'rollback' && words.includes('to')) continue
     const rule = rules.get(first)?.find(({ start }) => begins(words, start))
     if (!rule) continue
     const { shown, cure } = rule
     const what = typeof shown === 'string' ? shown : words.slice(0, shown).join(' ')
-    return { line, what: what.toUpperCase(), cure }
+    return { line: lineOf(tokens[0]?.at ?? 0), what: what.toUpperCase(), cure }
   }
   return null
+}
+
+/** A word in lower case, a name in quotes, and anything between dollars as one word. */
+function wordOf({ kind, text }: Token): string {
+  if (kind === 'word') return text
+  return kind === 'body' ? '$$' : `"${text}"`
 }
 
 function begins(words: readonly string[], start: Rule['start']): boolean {
@@ -106,82 +119,4 @@ function begins(words: readonly string[], start: Rule['start']): boolean {
     at++
   }
   return true
-}
-
-/** Parts that are skipped whole, and parts that count as one word. As PostgreSQL reads it with standard_conforming_strings. */
-const tokens = new RegExp(
-  [
-    /--[^\n]*/, // a comment
-    /(?<open>\/\*)/,
-    /\b[eE]'[^'\\]*(?:(?:''|\\[\s\S])[^'\\]*)*'?/, // a text with escapes
-    /'[^']*(?:''[^']*)*'?/,
-    /(?<name>"[^"]*(?:""[^"]*)*"?)/,
-    /(?<dollar>\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$)/,
-    /(?<word>[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)/,
-    /\d[\w.]*/,
-    /\$\d+/,
-    /(?<sign>[;()\\])/,
-  ]
-    .map(({ source }) => source)
-    .join('|'),
-  'g',
-)
-
-function* statementsOf(text: string): Generator<Statement> {
-  let words: string[] = []
-  let line = 1
-  let counted = 0
-  let begun = 0
-  let depth = 0
-  /** BEGIN ATOMIC and CASE, each with an END, inside a function that is written as SQL. */
-  let blocks = 0
-  let before = ''
-  const lineOf = (at: number): number => {
-    for (; counted < at; counted++) if (text[counted] === '\n') line++
-    return line
-  }
-  const add = (word: string, at: number): void => {
-    if (words.length === 0) begun = lineOf(at)
-    if (words.length < WORDS) words.push(word)
-  }
-  tokens.lastIndex = 0
-  for (let found = tokens.exec(text); found; found = tokens.exec(text)) {
-    const { index } = found
-    const { open, name, dollar, word, sign } = found.groups ?? {}
-    if (open) tokens.lastIndex = endOfComment(text, tokens.lastIndex)
-    else if (dollar) {
-      const end = text.indexOf(dollar, tokens.lastIndex)
-      tokens.lastIndex = end < 0 ? text.length : end + dollar.length
-      add('$$', index)
-    } else if (name) add(name, index)
-    else if (word) {
-      const lower = word.toLowerCase()
-      if (blocks > 0 ? lower === 'case' : lower === 'atomic' && before === 'begin') blocks++
-      else if (blocks > 0 && lower === 'end') blocks--
-      before = lower
-      add(lower, index)
-    } else if (sign === '\\') {
-      const [, command = ''] = /^([^\s]*)/.exec(text.slice(tokens.lastIndex)) ?? []
-      yield { line: lineOf(index), words: ['\\', command.slice(0, 40)] }
-      return
-    } else if (sign === '(') depth++
-    else if (sign === ')') depth = Math.max(0, depth - 1)
-    else if (sign === ';' && depth === 0 && blocks === 0) {
-      if (words.length > 0) yield { line: begun, words }
-      words = []
-    }
-  }
-  if (words.length > 0) yield { line: begun, words }
-}
-
-/** Comments nest. */
-function endOfComment(text: string, from: number): number {
-  const edges = /\/\*|\*\//g
-  edges.lastIndex = from
-  let depth = 1
-  for (let edge = edges.exec(text); edge; edge = edges.exec(text)) {
-    depth += edge[0] === '/*' ? 1 : -1
-    if (depth === 0) return edges.lastIndex
-  }
-  return text.length
 }

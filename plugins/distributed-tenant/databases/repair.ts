@@ -7,22 +7,20 @@
 import { LRUCache } from 'lru-cache'
 import type { TenantId } from '../../../events/index.js'
 import { lockNames, lockTransaction } from '../advisory-locks.js'
-import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import type { RoleReport } from '../diagnostics/steps.js'
 import { DatabaseForeign } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
-import type { QueryClient, ServiceName, SessionClient } from '../types.js'
+import type { ServiceName, SessionClient } from '../types.js'
 import { commentDatabase, endUninvited, inspectDatabase } from './databases.js'
+import type { InstanceAccess, InstancesAccess } from './instance-access.js'
 import { markFits, markText, parseMark } from './marks.js'
-import { noteKey, openRole, openRoleAt, prepareRole } from './roles.js'
+import { openRole, prepareRole } from './roles.js'
 
 export interface RepairOptions {
   readonly service: ServiceName
   readonly credentials: Credentials
-  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** A session on an instance that is not home. */
-  readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly instances: InstancesAccess
   readonly provision: (id: TenantId) => Promise<unknown>
 }
 
@@ -32,15 +30,15 @@ export interface RepairOptions {
  * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark, TENANT_ROLE_KEY_UNKNOWN
  */
 export async function repairTenant(id: TenantId, options: RepairOptions): Promise<void> {
-  const mended = await options.session(sql => mendRole(sql, id, options))
+  const mended = await options.instances.home.session(sql => mendRole(sql, id, options))
   if (!mended) await options.provision(id)
 }
 
 /** @returns false for a tenant that never had a role; nothing is changed then */
 async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
-  const { service } = options
+  const { service, instances } = options
   const name = tenantDatabaseName(id, service)
-  let where: string | null = null
+  let where: InstanceAccess | null = null
   const mended = await sql.begin(async tx => {
     await lockTransaction(tx, lockNames.provision(id))
     const [row] = await tx<
@@ -55,7 +53,8 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       select certificate, incarnation, role_key as key, instance, moving from tenants where id = ${id}`
     // The move has set them.
     if (row && row.moving !== null) return true
-    const mend = async (at: QueryClient, open: () => Promise<void>): Promise<boolean> => {
+    const place = row ? instances.at(row.instance) : instances.home
+    return place.transactionBeside(tx, async at => {
       const found = await inspectDatabase(at, name)
       const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
       const { certificate = null, incarnation = null } = row ?? {}
@@ -69,23 +68,13 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
       }
       if (!row?.key) return false
       await prepareRole(at, name, service)
-      await open()
-      where = row.instance
+      await openRole(at, tx, id, options)
+      where = place
       return true
-    }
-    if (!row || row.instance === DEFAULT_INSTANCE) return mend(tx, () => openRole(tx, id, options))
-    return options.sessionAt(row.instance)(session =>
-      session.begin(at =>
-        mend(at, async () => {
-          await openRoleAt(at, tx, id, options)
-          await noteKey(tx, id, options)
-        }),
-      ),
-    )
+    })
   })
   // After the commit: until then they could connect again.
-  const end = (at: SessionClient): Promise<void> => endUninvited(at, name)
-  if (where !== null) await (where === DEFAULT_INSTANCE ? end(sql) : options.sessionAt(where)(end))
+  await (where as InstanceAccess | null)?.beside(sql, at => endUninvited(at, name))
   return mended
 }
 

@@ -39,15 +39,25 @@ export async function closeOtherDatabases(sql: QueryClient, role: string): Promi
 }
 
 /**
- * Lets the tenant's role log in by the current key, and records the key in the registry. Not over a key that this process
+ * Lets the tenant's role log in by the current key, and records the key in the registry. `central` is `at` on the home
+ * instance, where both are one statement. Not over a key that this process
  * does not have: two processes with different secrets would alternately lock each other out, and every request of both.
  * @throws TENANT_ROLE_KEY_UNKNOWN
  */
-export async function openRole(sql: QueryClient, id: TenantId, options: RoleOptions): Promise<void> {
+export async function openRole(
+  at: QueryClient,
+  central: QueryClient,
+  id: TenantId,
+  options: RoleOptions,
+): Promise<void> {
+  if (at !== central) {
+    await openRoleAt(at, central, id, options)
+    return noteKey(central, id, options)
+  }
   const { service, credentials } = options
-  await requireKey(sql, id, credentials)
+  await requireKey(at, id, credentials)
   const role = tenantDatabaseName(id, service)
-  await sql`select open_tenant_role(${id}, ${role}, ${credentials.verifier(id)}, ${credentials.current})`
+  await at`select open_tenant_role(${id}, ${role}, ${credentials.verifier(id)}, ${credentials.current})`
 }
 
 export interface RoleOptions {
@@ -83,11 +93,47 @@ async function requireKey(central: QueryClient, id: TenantId, credentials: Crede
   if (!credentials.keys.includes(key)) throw new RoleKeyUnknown(key)
 }
 
+/** The roles that a service makes: of its tenants and spares, and their group. */
+const ofTenants = (sql: QueryClient, service: ServiceName) =>
+  sql`(rolname = ${tenantGroupName(service)} or rolname ~ ${`^(tenant_[^_]*|spare)_${service}(_[0-9]+)?$`})`
+
+/**
+ * The roles that `user` has made and may neither grant, rename nor drop. PostgreSQL 16 and later want ADMIN OPTION on each,
+ * which they give to the maker of a role, and pg_upgrade from an older version to no role.
+ */
+export async function unmanagedRoles(sql: QueryClient, service: ServiceName, user: string): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    select rolname as name from pg_roles
+    where ${ofTenants(sql, service)} and current_setting('server_version_num')::int >= 160000
+      and not pg_has_role(${user}::name, oid, 'USAGE WITH ADMIN OPTION')
+    order by 1`
+  return rows.map(row => row.name)
+}
+
+/**
+ * Gives `user` the right over its roles, as a superuser, and each of its tenants' roles the group's rights without the right to
+ * become the group, as on PostgreSQL 16 and later from the start.
+ * @returns the roles that were without it
+ */
+export async function manageRoles(sql: SessionClient, service: ServiceName, user: string): Promise<string[]> {
+  const roles = await unmanagedRoles(sql, service, user)
+  if (roles.length === 0) return roles
+  const group = tenantGroupName(service)
+  const members = await sql<{ name: string }[]>`
+    select distinct roles.rolname as name from pg_auth_members join pg_roles roles on roles.oid = member
+    where roleid = (select oid from pg_roles where rolname = ${group}) and ${ofTenants(sql, service)}`
+  await sql.begin(async tx => {
+    for (const role of roles) await tx`grant ${tx(role)} to ${tx(user)} with admin true, inherit false, set false`
+    for (const { name } of members) await tx`grant ${tx(group)} to ${tx(name)} with inherit true, set false`
+  })
+  return roles
+}
+
 /** Roles of tenants with more rights than work in their database needs; there are none unless they were granted by hand. */
 export async function powerfulRoles(sql: QueryClient, service: ServiceName): Promise<string[]> {
   const rows = await sql<{ name: string }[]>`
     select rolname as name from pg_roles
-    where (rolname = ${tenantGroupName(service)} or rolname ~ ${`^(tenant_[^_]*|spare)_${service}(_[0-9]+)?$`})
+    where ${ofTenants(sql, service)}
       and (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls)
     order by 1`
   return rows.map(row => row.name)

@@ -1,6 +1,7 @@
 // The spares of this service: databases made ahead, so that a tenant is ready by a rename. Invariants: a spare is in the
 // table only when it is whole; one process of a service makes and drops them at a time (advisory lock); a tenant takes one in
 // one transaction.
+// If the home instance is marked full: none are made, and those that are there are dropped.
 // If the server refuses (disk full, no connections left): making spares backs off, and tenants are made without them.
 
 import { randomBytes } from 'node:crypto'
@@ -12,8 +13,10 @@ import type { Credentials } from '../credentials/role-credentials.js'
 import { collectHeaders } from '../diagnostics/outgoing-events.js'
 import type { SpareReport } from '../diagnostics/steps.js'
 import { spareName } from '../names.js'
+import { listFull } from '../registry/full-instances.js'
 import type { ServiceName, SessionClient, SqlClient } from '../types.js'
 import { dropDatabase, dropRole } from './databases.js'
+import type { InstanceAccess } from './instance-access.js'
 import { MARK_PREFIX } from './marks.js'
 import { prepareRole } from './roles.js'
 import { dropOldTemplates, isSuperseded, type Template, useTemplate } from './template.js'
@@ -24,11 +27,8 @@ export interface SparesOptions {
   readonly wanted: number
   readonly template: Template
   readonly credentials: Credentials
-  /** Clones the template under a name; on the caller's session. */
-  readonly clone: (sql: SessionClient, name: string) => Promise<boolean>
-  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly home: InstanceAccess
   readonly central: SqlClient
-  readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
   readonly readySubject: string
   readonly report: (event: SpareReport) => void
   /** Milliseconds between checks. Default 10,000. */
@@ -62,7 +62,7 @@ export interface Spares {
 const AFTER_FAILURE = { firstMs: 2_000, longestMs: 300_000 }
 
 export function createSpares(options: SparesOptions): Spares {
-  const { service, wanted, template, credentials, session, central, report } = options
+  const { service, wanted, template, credentials, home, central, report } = options
   const pollMs = options.pollMs ?? 10_000
   let ready = 0
   let making = 0
@@ -76,17 +76,19 @@ export function createSpares(options: SparesOptions): Spares {
       failures = 0
       return jitteredMs(pollMs)
     } catch (error) {
-      report({ type: 'failed', error })
+      // Its session was ended by our own stop: the next start drops what it has made.
+      report({ type: stopped ? 'interrupted' : 'failed', error })
       return backoffMs(AFTER_FAILURE, failures++)
     }
   }
 
   async function keep(): Promise<void> {
-    await session(async sql => {
+    await home.session(async sql => {
       await useTemplate(sql, template)
       const putInOrder = async (): Promise<void> => {
-        await putAway(sql)
-        await refill(sql)
+        const isFull = (await listFull(sql)).some(({ name }) => name === home.name)
+        await putAway(sql, isFull)
+        if (!isFull) await refill(sql)
       }
       await ifUnlocked(sql, lockNames.spares, putInOrder, () => {})
       ready = await count(sql)
@@ -114,12 +116,12 @@ export function createSpares(options: SparesOptions): Spares {
     const [row] = await sql<{ number: number }[]>`select nextval('spare_numbers')::int as number`
     const name = spareName(service, (row as { number: number }).number)
     report({ type: 'making', name })
-    await options.clone(sql, name)
+    await home.clone(sql, name)
     report({ type: 'cloned', name })
     await prepareRole(sql, name, service)
     const certificate = randomBytes(16).toString('hex')
     // This connection also pays PostgreSQL's cost of the first connection to a database (docs/decisions/0004).
-    await options.withDirectConnection(
+    await home.visit(
       name,
       inside => inside`insert into distributed_tenant.certificate (certificate) values (${certificate})`,
     )
@@ -130,8 +132,8 @@ export function createSpares(options: SparesOptions): Spares {
     report({ type: 'made', name })
   }
 
-  /** Drops spares that are unfinished, broken or of an earlier release. Called under the lock, so none is being made. */
-  async function putAway(sql: SessionClient): Promise<void> {
+  /** Drops spares that are unfinished, broken or of an earlier release, or all. Called under the lock, so none is being made. */
+  async function putAway(sql: SessionClient, all: boolean): Promise<void> {
     const newer = await isSuperseded(sql, template)
     const pattern = `^spare_${service}_[0-9]+$`
     const found = await sql<{ name: string; listed: boolean; whole: boolean }[]>`
@@ -142,7 +144,7 @@ export function createSpares(options: SparesOptions): Spares {
       full join (select rolname from pg_roles where rolname ~ ${pattern}) roles on rolname = datname
       full join spares on spares.name = coalesce(datname, rolname)`
     for (const { name, listed, whole } of found) {
-      if (listed && whole) continue
+      if (listed && whole && !all) continue
       // A tenant that takes it at this moment holds its row, and then it is no spare any more.
       if (listed && (await sql`delete from spares where name = ${name}`).count === 0) continue
       report({ type: 'dropping', name })

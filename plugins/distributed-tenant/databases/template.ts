@@ -3,9 +3,10 @@
 
 import { lockNames, withLock } from '../advisory-locks.js'
 import { templateName } from '../names.js'
-import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
+import type { QueryClient, ServiceName, SessionClient } from '../types.js'
 import { applyDatabaseSettings, type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
+import type { Visit } from './instance-access.js'
 import { templateMark } from './marks.js'
 import { builtBy, type MigrationSet } from './migration-files.js'
 import { migrate } from './migrations.js'
@@ -22,12 +23,7 @@ export interface TemplateOptions {
   readonly service: ServiceName
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
-  /** A client on the named database, closed when the function is done. */
-  readonly withDirectConnection: <T>(
-    database: string,
-    fn: (sql: SqlClient) => Promise<T>,
-    instance?: string,
-  ) => Promise<T>
+  readonly visit: Visit
 }
 
 export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 'sets'>): Template {
@@ -38,7 +34,7 @@ export function templateOf({ service, sets }: Pick<TemplateOptions, 'service' | 
 
 /** Builds the template first when it is missing, unfinished, or of another content; returns its name. */
 export async function ensureTemplate(sql: SessionClient, options: TemplateOptions): Promise<string> {
-  const { service, sets, withDirectConnection } = options
+  const { service, sets, visit } = options
   const { name, version, mark } = templateOf(options)
   return withLock(sql, lockNames.template, async () => {
     await useTemplate(sql, { name, version })
@@ -48,7 +44,7 @@ export async function ensureTemplate(sql: SessionClient, options: TemplateOption
     if (found.state === 'present' && found.comment === mark) return name
     await dropDatabase(sql, name)
     await createDatabase(sql, name, { template: 'template0' })
-    await withDirectConnection(name, async inside => {
+    await visit(name, async inside => {
       for (const set of sets) await migrate(inside, set)
     })
     // One transaction: finished or not, with nothing in between.

@@ -79,7 +79,10 @@ export interface RoleReport {
   readonly error?: unknown
 }
 
-/** Published before and after each lasting effect. `failed`: making spares pauses; `refused`: a tenant got no spare. */
+/**
+ * Published before and after each lasting effect. `failed`: making spares pauses; `interrupted`: by the process's own stop;
+ * `refused`: a tenant got no spare.
+ */
 export interface SpareReport {
   readonly type:
     | 'making'
@@ -92,6 +95,7 @@ export interface SpareReport {
     | 'taken'
     | 'refused'
     | 'failed'
+    | 'interrupted'
   readonly name?: string
   readonly id?: TenantId
   readonly error?: unknown
@@ -128,7 +132,7 @@ export interface Sent {
   readonly ms: number
 }
 
-export type Loss = 'found_new' | 'rewound' | 'purged'
+export type Loss = 'found_new' | 'rewound' | 'purged' | 'hole'
 
 export type RelayReport =
   /** Locked for this relay, about to be sent. */
@@ -200,6 +204,14 @@ export type TransferStep =
   | 'copying'
   | 'copied'
   | 'verified'
+  | 'publishing'
+  | 'published'
+  | 'following_up'
+  | 'caught_up'
+  | 'relocated'
+  | 'following'
+  | 'returning'
+  | 'returned'
   | 'accepted'
   | 'registering'
   | 'ready'
@@ -227,7 +239,27 @@ export interface TransferReport {
     | 'removed'
     | 'thawed'
     | 'closed_to_writers'
+    | 'replicating'
+    | 'held'
+    | 'quiet'
+    | 'marker_applied'
   readonly id: TenantId
+}
+
+/** How a move without a freeze goes on: published about once a second while it waits. Bytes, milliseconds. */
+export interface MoveProgress {
+  readonly type: 'progress'
+  readonly id: TenantId
+  /** `copying`: done and all are bytes of the database. `following`: `lagBytes` of the log are not applied yet. */
+  readonly phase: 'snapshot' | 'copying' | 'comparing' | 'following' | 'waiting' | 'switching'
+  readonly done: number | null
+  readonly all: number | null
+  readonly lagBytes: number | null
+  /** Bytes a second. */
+  readonly rate: number | null
+  readonly leftMs: number | null
+  /** What it waits for, where it does. */
+  readonly waitsFor: string | null
 }
 
 // Every step.
@@ -243,14 +275,15 @@ export type Step =
   | { readonly area: 'listener'; readonly event: { type: 'listening' | 'listener_lost'; error?: unknown } }
   | {
       readonly area: 'provision'
-      readonly event: { step: ProvisionStep | 'failed'; id: TenantId; ms: number; error?: unknown }
+      /** `hook_failed`: a function of `tenants.onReady` or `onRemoved` has thrown; the tenant is as it was. */
+      readonly event: { step: ProvisionStep | 'failed' | 'hook_failed'; id: TenantId; ms: number; error?: unknown }
     }
   | { readonly area: 'change'; readonly event: SourceReport }
   | { readonly area: 'reconcile'; readonly event: ReconcileReport }
   | { readonly area: 'first_user'; readonly event: { type: FirstUserStep; id: string } }
   | { readonly area: 'purge'; readonly event: { step: PurgeStep; id: TenantId } }
   | { readonly area: 'role'; readonly event: RoleReport }
-  | { readonly area: 'transfer'; readonly event: TransferReport }
+  | { readonly area: 'transfer'; readonly event: TransferReport | MoveProgress }
   | { readonly area: 'spare'; readonly event: SpareReport }
   | { readonly area: 'relay'; readonly event: RelayReport }
   | { readonly area: 'retry'; readonly event: RetryReport | BreakerReport }

@@ -54,7 +54,8 @@ export function createDirectory(options: DirectoryOptions): Directory {
   const ids: Layer = { memory, flights: new Map() }
   const domains: Layer = { memory: createMemory(), flights: new Map() }
   /** The newest announced revision of each tenant that changed within the life of a Redis entry. */
-  const announced = new LRUCache<string, number>({ max: 100_000, ttl: options.cacheTtl })
+  // By size: with `max` it would allocate for all of them at once, 4 MB.
+  const announced = new LRUCache<string, number>({ maxSize: 100_000, sizeCalculation: () => 1, ttl: options.cacheTtl })
   /** Until the revisions are loaded Redis may hold older rows than can be recognised here. */
   let trustRemote = false
   /** Of the registry; null until it was read. */

@@ -1,14 +1,16 @@
 // The directory's second layer: lookups cached in Redis for an hour. Keys `fdt:v1:<service>:<id>`; values hold the fields of
 // `request.tenant` and the row's state, never routing, under a seal (entry-seal.ts) with the time of writing. An entry that
 // this service has not written for this tenant within the hour is a miss, is counted and removed.
-// If Redis is down: each lookup is a miss within a short deadline, and after three failures in a row Redis is not asked for a
-// second, so that it costs nothing.
+// If Redis is down: each lookup is a miss within a short deadline, and after three failures in a row Redis gets one command a
+// second until one is answered, so that it costs nothing, and a frozen server fills no queue of the client.
 
-import type { Redis } from 'ioredis'
+import { within } from '../../../timing/deadline.js'
+import type { RedisClient } from '../config/options.js'
 import type { RoleKey } from '../credentials/role-credentials.js'
 import type { RemoteFlaw, RemoteReport } from '../diagnostics/steps.js'
 import type { JsonObject, Lifecycle, Provisioned, ServiceName, TenantId } from '../types.js'
 import { createSeal, SEAL_BYTES, type Seal } from './entry-seal.js'
+import { commandDeadlineOf, namedFault, withoutCommand } from './redis-client.js'
 
 /** The result of a lookup: enough to decide and to show, nothing to route by. */
 export interface DirectoryEntry {
@@ -34,7 +36,8 @@ export interface Remote {
   get(id: TenantId, history: string): Promise<DirectoryEntry | null>
   /** Written by revision: an older row of the same history never replaces a newer one. Never rejects. */
   put(entry: DirectoryEntry, history: string): Promise<void>
-  ping(): Promise<number>
+  /** Writes and reads as lookups do. @throws the reason why lookups cannot be cached there */
+  check(): Promise<void>
 }
 
 /** Refuses to go back in time, atomically. KEYS[1]; ARGV: value, revision, ttl in ms, where the JSON of a value begins, history. */
@@ -52,9 +55,12 @@ return 1`
 const FAILURES_TO_OPEN = 3
 const OPEN_MS = 1_000
 const MAX_ENTRY_BYTES = 256 * 1024
+const CHECK_LIFE_MS = 60_000
+/** Hash tags of the first and the last slot: no single node of a Redis Cluster has both. */
+const CHECKED_SLOTS = ['la2', 'hia']
 
 export function createRemote(options: {
-  readonly redis: Redis
+  readonly redis: RedisClient
   readonly service: ServiceName
   /** The keys of the seal; the first is current. */
   readonly keys: readonly RoleKey[]
@@ -64,15 +70,27 @@ export function createRemote(options: {
   const { redis, service, ttlMs, report } = options
   const seal = createSeal(service, options.keys)
   const key = (id: TenantId): string => `fdt:v1:${service}:${id}`
+  const deadlineMs = commandDeadlineOf(redis)
   let failures = 0
   let openUntil = 0
+  let checking: Promise<void> | null = null
+
+  /** A client that was passed in may have no deadline: on a frozen server its commands, and so requests, would wait for ever. */
+  const ask = <T>(command: () => Promise<T>): Promise<T> =>
+    within(deadlineMs, command(), () => {
+      throw new Error(`Redis did not answer within ${deadlineMs} ms`)
+    })
 
   /** `id`: of the entry that is read. */
   async function guarded<T>(command: () => Promise<T>, id?: TenantId): Promise<T | null> {
-    if (performance.now() < openUntil) return null
+    const now = performance.now()
+    if (now < openUntil) return null
+    // This is the one command of the next second.
+    if (failures >= FAILURES_TO_OPEN) openUntil = now + OPEN_MS
     try {
-      const answer = await command()
+      const answer = await ask(command)
       failures = 0
+      openUntil = 0
       return answer
     } catch (error) {
       // Redis answers, and the value under the key is no string.
@@ -81,7 +99,7 @@ export function createRemote(options: {
         if (id) takeAway(id)
         return null
       }
-      report({ type: 'remote_failed', error })
+      report({ type: 'remote_failed', error: withoutCommand(error) })
       if (++failures >= FAILURES_TO_OPEN) openUntil = performance.now() + OPEN_MS
       return null
     }
@@ -90,6 +108,15 @@ export function createRemote(options: {
   /** Left there, it could keep a right entry from being put, by a newer revision in it. */
   function takeAway(id: TenantId): void {
     void guarded(() => redis.unlink(key(id)))
+  }
+
+  async function writeAndRead(name: string): Promise<void> {
+    try {
+      await redis.eval(PUT_BY_REVISION, 1, name, 'written by the health check', 0, CHECK_LIFE_MS, 1, '')
+      await redis.getrangeBuffer(name, 0, 1)
+    } catch (error) {
+      throw namedFault(error)
+    }
   }
 
   return {
@@ -110,10 +137,14 @@ export function createRemote(options: {
       const json = SEAL_BYTES + 1
       await guarded(() => redis.eval(PUT_BY_REVISION, 1, key(entry.id), value, entry.revision, life, json, history))
     },
-    async ping() {
-      const started = performance.now()
-      await redis.ping()
-      return performance.now() - started
+    check() {
+      // A frozen server gets no second one.
+      checking ??= Promise.all(CHECKED_SLOTS.map(tag => writeAndRead(`fdt:v1:${service}:health:{${tag}}`)))
+        .then(() => {})
+        .finally(() => {
+          checking = null
+        })
+      return checking
     },
   }
 }

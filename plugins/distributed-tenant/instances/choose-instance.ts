@@ -1,11 +1,14 @@
 // The choice of the instance for a new tenant: the one with the fewest tenants, once and for all. Counted in the registry:
 // tenants whose database was begun there and not dropped yet, whatever their lifecycle. Of equal ones the first as configured,
-// and none with an open breaker or without an answer. A tenant whose database exists already stays at home. The caller holds
-// the tenant's lock.
+// and none that is marked full, has an open breaker or does not answer. A tenant whose database exists already stays at home. The
+// caller holds the tenant's lock.
+// If every instance is marked full or does not answer: home, unless that is marked full too; then the tenant waits.
 
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { inspectDatabase } from '../databases/databases.js'
+import { InstancesFull } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
+import { listFull } from '../registry/full-instances.js'
 import type { QueryClient, RegistryRow, ServiceName, SessionClient } from '../types.js'
 
 /** Tenants by instance; instances without one are missing. */
@@ -35,7 +38,10 @@ export interface ChooseOptions {
 export const isUnplaced = (row: RegistryRow): boolean =>
   row.attempts === 0 && row.certificate === null && row.provisioned === 'pending' && row.instance === DEFAULT_INSTANCE
 
-/** Chooses the instance of a tenant without a database and records it; any other stays where it is. */
+/**
+ * Chooses the instance of a tenant without a database and records it; any other stays where it is.
+ * @throws INSTANCES_FULL
+ */
 export async function settlePlace(
   sql: SessionClient,
   row: RegistryRow,
@@ -45,11 +51,16 @@ export async function settlePlace(
   const found = await inspectDatabase(sql, tenantDatabaseName(row.id, service))
   if (found.state !== 'absent') return DEFAULT_INSTANCE
   const counts = await fullness(sql)
-  let left = candidates()
-  let chosen = leastFull(left, counts)
+  const full = new Set((await listFull(sql)).map(({ name }) => name))
+  let left = candidates().filter(name => !full.has(name))
+  const choose = (): string => {
+    if (left.length === 0 && full.has(DEFAULT_INSTANCE)) throw new InstancesFull([...full].join(', '))
+    return leastFull(left, counts)
+  }
+  let chosen = choose()
   while (chosen !== DEFAULT_INSTANCE && !(await answers(chosen))) {
     left = left.filter(one => one !== chosen)
-    chosen = leastFull(left, counts)
+    chosen = choose()
   }
   if (chosen !== DEFAULT_INSTANCE) await sql`update tenants set instance = ${chosen} where id = ${row.id}`
   return chosen

@@ -18,12 +18,27 @@ export interface Placements {
   /** Whether the registry, now, has it as being moved; false when the registry cannot be read. */
   moving(id: TenantId): Promise<boolean>
   /** Subscribes to moves. @returns the function that unsubscribes */
-  listen(notifications: Notifications, onMoved: (id: TenantId) => void): () => void
+  listen(notifications: Notifications, subscriber: MoveSubscriber): () => void
+}
+
+export interface MoveSubscriber {
+  /** The tenant is somewhere else now, or takes other statements than before: connections to it are opened anew. */
+  moved(id: TenantId): void
+  /** It is between two places: new statements wait for `ms` at most. */
+  holds(id: TenantId, ms: number): void
+  /** The notifications were lost: nothing may wait for one. */
+  lost(): void
 }
 
 interface Known {
   readonly instance: string
   readonly age: number
+}
+
+interface Moved {
+  readonly id: TenantId
+  readonly moved?: boolean
+  readonly moving?: string | null
 }
 
 const MAX_KNOWN = 100_000
@@ -102,20 +117,22 @@ export function createPlacements(options: {
       const row = await look(id).catch(() => undefined)
       return (row?.moving ?? null) !== null
     },
-    listen(notifications, onMoved) {
+    listen(notifications, subscriber) {
       const lost = (): void => {
         era++
         age++
         listening = false
+        subscriber.lost()
       }
       return notifications.subscribe(
         'fdt_tenants',
         payload => {
-          const { id, moved } = JSON.parse(payload) as { id: TenantId; moved?: boolean }
+          const { id, moved, moving } = JSON.parse(payload) as Moved
           if (!moved) return
           era++
           memory.delete(id)
-          onMoved(id)
+          if (moving === 'closing') subscriber.holds(id, STUCK_AFTER_SECONDS * 1_000)
+          else subscriber.moved(id)
         },
         () => {
           lost()

@@ -5,7 +5,7 @@
 import { lockNames, lockTransaction } from '../advisory-locks.js'
 import { type InstanceAddress, instanceDatabaseName } from '../config/instances.js'
 import { parseInstanceMark } from '../databases/marks.js'
-import { powerfulRoles } from '../databases/roles.js'
+import { powerfulRoles, unmanagedRoles } from '../databases/roles.js'
 import { refuseOldServer, type ServerVersion } from '../databases/server-version.js'
 import { ConfigurationInvalid } from '../errors.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../types.js'
@@ -18,6 +18,8 @@ export interface AnchorFacts {
   readonly reserved: number
   /** Roles of tenants with more rights than work in their database needs. */
   readonly powerful: readonly string[]
+  /** Roles of tenants that the service's role may not manage. */
+  readonly unmanaged: readonly string[]
 }
 
 /** @throws CONFIGURATION_INVALID when it is another service's or too old, or `init` was not run for it */
@@ -27,11 +29,14 @@ export async function prepareAnchor(
   service: ServiceName,
   { name, host, port }: InstanceAddress,
 ): Promise<AnchorFacts> {
-  const [row] = await at<(ServerVersion & { comment: string | null; maxConnections: number; reserved: number })[]>`
-    select current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
+  const [row] = await at<
+    (ServerVersion & { comment: string | null; user: string; maxConnections: number; reserved: number })[]
+  >`
+    select current_user::text as user, current_setting('server_version') as version, current_setting('server_version_num')::int / 10000 as major,
       (select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()) as comment,
       current_setting('max_connections')::int as "maxConnections",
-      current_setting('superuser_reserved_connections')::int as reserved`
+      current_setting('superuser_reserved_connections')::int
+        + coalesce(current_setting('reserved_connections', true)::int, 0) as reserved`
   const facts = row as NonNullable<typeof row>
   refuseOldServer(`the instance ${name} (${host}:${port})`, facts)
   const owner = parseInstanceMark(facts.comment)
@@ -53,8 +58,13 @@ export async function prepareAnchor(
       await tx.unsafe(wanted as string)
     })
   }
-  const { maxConnections, reserved } = facts
-  return { maxConnections, reserved, powerful: await powerfulRoles(at, service) }
+  const { maxConnections, reserved, user } = facts
+  return {
+    maxConnections,
+    reserved,
+    powerful: await powerfulRoles(at, service),
+    unmanaged: await unmanagedRoles(at, service, user),
+  }
 }
 
 async function definitionOf(sql: QueryClient): Promise<string | null> {

@@ -6,7 +6,6 @@ import { within } from '../../../timing/deadline.js'
 import { guarded } from '../../../timing/timers.js'
 import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
-import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import type { Directory } from '../directory/directory.js'
 import type { Remote } from '../directory/redis-cache.js'
@@ -34,6 +33,8 @@ export interface HealthQuestions {
 }
 
 const NONE = { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, opened: 0, evicted: 0, refused: 0 }
+/** Longer than the choice of a leader, and than a server's restart. */
+const SILENT_MS = 60_000
 const PROBE_TTL_MS = 5_000
 const PROBE_DEADLINE_MS = 2_000
 
@@ -44,41 +45,41 @@ export function createHealth(parts: HealthParts): HealthQuestions {
   function connectionInfo(): ConnectionInfo {
     const { keys, counted, ...info } = pools.tenants.info()
     const { host, port } = settings.tenantDatabase ?? settings.database
-    const names = new Set([...counted.keys(), ...keys.keys()])
-    const tenants = [...names].map(name => [name, { ...NONE, ...keys.get(name), ...counted.get(name) }] as const)
+    const ids = new Set([...counted.keys(), ...keys.keys()])
+    const tenants = [...ids].map(id => {
+      const name = tenantDatabaseName(id as TenantId, settings.service)
+      return [name, { ...NONE, ...keys.get(id), ...counted.get(id) }] as const
+    })
     return {
       service: settings.service,
       instance: { host, port },
       ...info,
       tenants: Object.fromEntries(tenants),
-      instances: byInstance(keys, info),
+      instances: byInstance(keys),
     }
   }
 
-  /** With one instance all connections are its own; with several each tenant counts on its last known instance. */
-  function byInstance(keys: ReadonlyMap<string, ConnectionCounts>, all: ConnectionCounts): ConnectionInfo['instances'] {
+  /** Each tenant counts on its last known instance. */
+  function byInstance(keys: ReadonlyMap<string, ConnectionCounts>): ConnectionInfo['instances'] {
     const counts = new Map(
       settings.instances.map(({ name, host, port }) => [
         name,
         { host, port, open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0, budget: pools.share },
       ]),
     )
-    const add = (instance: string, { open, idle, inUse, opening, waiting }: ConnectionCounts): void => {
-      const one = counts.get(instance)
-      if (!one) return
+    for (const [id, { open, idle, inUse, opening, waiting }] of keys) {
+      const one = counts.get(pools.instanceOf(id as TenantId))
+      if (!one) continue
       one.open += open
       one.idle += idle
       one.inUse += inUse
       one.opening += opening
       one.waiting += waiting
     }
-    if (counts.size === 1) add(DEFAULT_INSTANCE, all)
-    else for (const [name, info] of keys) add(pools.instanceOf(name), info)
     return Object.fromEntries(counts)
   }
 
   async function ask(id: TenantId): Promise<TenantProbe> {
-    const name = tenantDatabaseName(id, settings.service)
     try {
       const entry = await directory.find(id)
       if (!entry || entry.lifecycle === 'deleted') return 'not_found'
@@ -87,9 +88,9 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       if (entry.provisioned !== 'ready') return 'failed'
       if (entry.schemaVersion < oldestSchema) return 'outdated'
       const info = pools.tenants.info()
-      const mine = info.keys.get(name)
+      const mine = info.keys.get(id)
       if (info.open >= info.budget && !mine?.idle) return 'busy'
-      return await reach(name)
+      return await reach(id)
     } catch (error) {
       if (error instanceof TenantBusy) return 'busy'
       if (error instanceof TenantMoving) return 'moving'
@@ -97,8 +98,8 @@ export function createHealth(parts: HealthParts): HealthQuestions {
     }
   }
 
-  async function reach(name: string): Promise<TenantProbe> {
-    const scope = pools.clientFor(name)
+  async function reach(id: TenantId): Promise<TenantProbe> {
+    const scope = pools.clientFor(id)
     const timer = setTimeout(() => guarded(() => scope.release()), PROBE_DEADLINE_MS)
     try {
       await scope.sql`select 1`
@@ -123,7 +124,7 @@ export function createHealth(parts: HealthParts): HealthQuestions {
       const others = settings.instances.slice(1)
       const [central, cache, ...otherInstances] = await Promise.all([
         timed(deadlineMs, async () => void (await pools.central.sql`select 1`)),
-        remote ? timed(deadlineMs, async () => void (await remote.ping())) : { status: 'off' as const },
+        remote ? timed(deadlineMs, () => remote.check()) : { status: 'off' as const },
         ...others.map(({ name }) =>
           timed(deadlineMs, () => pools.readSessionOn(name)(async sql => void (await sql`select 1`))),
         ),
@@ -153,7 +154,12 @@ function provisioningPart(breaker: Breaker): HealthPart {
 
 function eventsPart(streams: Streams | null): HealthPart {
   if (!streams) return { status: 'off' }
-  if (streams.status() === 'connected') return { status: 'up' }
+  if (streams.status() === 'connected') {
+    const silence = streams.silence()
+    if (!silence || silence.ms < SILENT_MS) return { status: 'up' }
+    const seconds = Math.round(silence.ms / 1000)
+    return { status: 'down', detail: `the stream has not answered for ${seconds} s: ${silence.error}` }
+  }
   return { status: 'down', detail: streams.lastError() ?? streams.status() }
 }
 

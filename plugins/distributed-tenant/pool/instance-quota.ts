@@ -12,9 +12,8 @@ export interface Shares {
   full(instance: string): boolean
 }
 
-export function createShares(options: { budget: number; instances: number }): Shares {
-  const { budget, instances } = options
-  const each = shareOf(budget, instances)
+/** @param options.budget the budget of the moment: it follows the processes of the service */
+export function createShares({ budget, instances }: { budget: () => number; instances: number }): Shares {
   const open = new Map<string, number>()
   const opening = new Map<string, number>()
   const add = (to: Map<string, number>, instance: string, by: number): void => {
@@ -38,7 +37,7 @@ export function createShares(options: { budget: number; instances: number }): Sh
       })
     },
     opening: instance => opening.get(instance) ?? 0,
-    full: instance => (open.get(instance) ?? 0) >= each,
+    full: instance => (open.get(instance) ?? 0) >= shareOf(budget(), instances),
   }
 }
 

@@ -9,6 +9,8 @@ import type { Shareable } from './statement-sharing.js'
 
 /** A hold on one connection, alone or with others. Released once; later calls do nothing. */
 export interface Lease {
+  /** Of its connection in the pool. */
+  readonly key: string
   readonly connection: Connection
   /** Other leases may run their statements on it meanwhile: then it takes the statement of its claim and nothing else. */
   readonly shares: boolean
@@ -41,6 +43,10 @@ export class PoolLease implements Lease {
     this.#member = pooled
     this.#shareable = shareable
     this.#ended = ended
+  }
+
+  get key(): string {
+    return this.#member.slot.key
   }
 
   release(as: SessionState, types?: readonly number[]): void {

@@ -33,6 +33,8 @@ export interface PoolState<L> {
   hasOtherWaiters(slot: TenantSlot<L>): boolean
   /** A key has a waiter: added to the line of keys, unless it stands there already. */
   enqueue(slot: TenantSlot<L>): void
+  /** Its waiters keep their places in its queue, and the key leaves the line. */
+  holdBack(slot: TenantSlot<L>): void
   /** A waiter of a key was served: to the end of the line, or out of it. */
   served(slot: TenantSlot<L>): void
   /** A waiter left, or a connection is closed: removes a key without waiters from the line, and a slot that is empty. */
@@ -53,6 +55,10 @@ export interface PoolState<L> {
   /** The server has closed it. */
   forget(pooled: PooledConnection<L>): void
   info(): PoolInfo
+  budget(): number
+  resize(budget: number): void
+  /** More are open than the budget allows, since it was lowered. */
+  isAbove(): boolean
 }
 
 export interface PoolStateOptions {
@@ -71,7 +77,8 @@ const ERA_PER_SEAT = 50
 const OPENS_REMEMBERED = 0.1
 
 export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {
-  const { budget, perKey, maxOpening, acquireTimeout, fastMs, instances } = options
+  const { perKey, maxOpening, acquireTimeout, fastMs, instances } = options
+  let { budget } = options
   const slots = new Map<string, TenantSlot<L>>()
   const connections = new Set<PooledConnection<L>>()
   const idle = new Set<PooledConnection<L>>()
@@ -114,6 +121,7 @@ export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {
     hasWaiters: () => waiting.size > 0,
     hasOtherWaiters: slot => waiting.size > (waiting.has(slot) ? 1 : 0),
     enqueue: slot => void waiting.add(slot),
+    holdBack: slot => void waiting.delete(slot),
     served(slot) {
       waiting.delete(slot)
       if (slot.queue.length > 0) waiting.add(slot)
@@ -194,6 +202,11 @@ export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {
       if (pooled.closing) counts.closing--
       tidy(pooled.slot)
     },
+    budget: () => budget,
+    resize(to) {
+      budget = to
+    },
+    isAbove: () => counts.total - counts.closing > budget,
     info() {
       const keys = new Map<string, ConnectionCounts>()
       let inUse = 0

@@ -1,7 +1,8 @@
 // The connections of one budget, keyed by database: their lives and their leases. `policy.ts` decides which key may open a
 // connection and which must yield one, `statement-sharing.ts` which statements share one, `pool-state.ts` keeps the counts.
 // Invariants: never more sockets than the budget, counted from before connect until the server has closed them; a connection
-// has one lease at a time, or several that each run one plain read; a connection in use is never evicted; every wait ends.
+// has one lease at a time, or several that each run one plain read; a connection in use is never evicted; every wait ends; a
+// key that is held gets no lease.
 // If the server is down: each waiter gets one error; only a login whose password has changed is tried again.
 
 import { every, guarded } from '../../../timing/timers.js'
@@ -52,8 +53,19 @@ export interface Pool {
   /** @throws the refusal when the budget stays exhausted, or the error of the connect */
   acquire(key: string, scope: Scope, shareable?: Shareable | null): Promise<Lease>
   info(): PoolInfo
+  /** The most that may be open now. */
+  readonly budget: number
+  /** Another budget from now on. Above it, idle connections are closed at once, and those in use as they are returned. */
+  resize(budget: number): void
   /** Closes every idle connection of a key, and the others as they are returned. */
   evict(key: string): Promise<void>
+  /**
+   * Evicts a key and lets its waiters and all that come wait, by their own deadlines, until `release` or for `ms` at most. What
+   * is leased goes on.
+   */
+  hold(key: string, ms: number): void
+  /** The waiters of a key that was held get connections. Without a key: those of all. */
+  release(key?: string): void
   /** Refuses waiters, closes idle connections, gives those in use the deadline, then destroys them. */
   close(deadlineMs: number): Promise<void>
 }
@@ -63,11 +75,13 @@ const RESET_DEADLINE_MS = 5_000
 const GROW_AGAIN_MS = 1_000
 
 /**
- * Resets everything of a session but its prepared statements, in one round trip, also after a failed transaction
- * (docs/decisions/0011). A seed cannot be unset, only be replaced by a random one.
+ * Resets everything of a session but its prepared statements, in one round trip (docs/decisions/0011). Where a transaction may be
+ * open, `rollback` stands in front: outside of one it is a warning in the server's log each time. The first statement fails in a
+ * transaction of an earlier message, whose start is not this statement's, and then the connection is closed. A seed cannot be unset,
+ * only be replaced by a random one.
  */
 export const RESET =
-  'rollback; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp; ' +
+  'select 1 / (now() = statement_timestamp())::int; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp; ' +
   `select setseed(('x' || left(md5(gen_random_uuid()::text), 7))::bit(28)::int / 268435456.0)`
 
 export function createPool(options: PoolOptions): Pool {
@@ -77,11 +91,13 @@ export function createPool(options: PoolOptions): Pool {
   let growDue = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
   let closed: Promise<void> | null = null
+  /** Keys that are held, each with the timer that ends it. */
+  const held = new Map<string, NodeJS.Timeout>()
 
   const stopIdle = every(Math.min(30_000, Math.max(20, options.idleTimeout / 4)), closeExpired)
 
   function take(key: string, shareable: Shareable | null): Lease | null {
-    if (closed) return null
+    if (closed || held.has(key)) return null
     const slot = state.slots.get(key)
     // Waiters of the key that came before are served before.
     if (!slot || slot.queue.length > 0) return null
@@ -97,7 +113,7 @@ export function createPool(options: PoolOptions): Pool {
     const at = take(key, shareable)
     if (at) return at
     const slot = state.slot(key)
-    state.enqueue(slot)
+    if (!held.has(key)) state.enqueue(slot)
     const waiting = slot.queue.wait(scope, {
       shareable,
       refuse: waitedMs => {
@@ -118,6 +134,8 @@ export function createPool(options: PoolOptions): Pool {
   function mayJoin(pooled: PooledConnection<Lease>, shareable: Shareable): boolean {
     const { connection, sharing, slot, closeOnReturn } = pooled
     if (pooled.state !== 'leased' || closeOnReturn || connection.lost || connection.worn) return false
+    // It is closed when it is returned, and busy readers would never return it.
+    if (state.isAbove()) return false
     return sharing.canJoin(shareable, state.hasOtherWaiters(slot))
   }
 
@@ -163,7 +181,8 @@ export function createPool(options: PoolOptions): Pool {
     const late = () => connection.destroy(connectionClosed('the reset took too long'))
     const timer = setTimeout(() => guarded(late), RESET_DEADLINE_MS)
     try {
-      await connection.run(RESET)
+      await connection.run(connection.transacting ? `rollback; ${RESET}` : RESET)
+      connection.transacting = false
     } catch (error) {
       connection.destroy(error as Error)
     } finally {
@@ -177,7 +196,8 @@ export function createPool(options: PoolOptions): Pool {
     state.returned(pooled)
     if (!connection.lost) {
       if (closed) dismiss(pooled, 'shutdown')
-      else if (!options.pooling || pooled.closeOnReturn || connection.worn) dismiss(pooled, 'released')
+      else if (!options.pooling || pooled.closeOnReturn || connection.worn || state.isAbove())
+        dismiss(pooled, 'released')
       else if (state.hasWaiters() && shouldYield(state.view(), slot, performance.now())) dismiss(pooled, 'yielded')
       else offer(pooled)
     }
@@ -187,12 +207,12 @@ export function createPool(options: PoolOptions): Pool {
   /** Gives a connection to the next waiter of its key, or parks it. */
   function offer(pooled: PooledConnection<Lease>): void {
     const { slot } = pooled
-    const waiter = slot.queue.next()
+    const waiter = held.has(slot.key) ? null : slot.queue.next()
     if (waiter) {
       waiter.resolve(lease(pooled, waiter.shareable, waiter.waited()))
       state.served(slot)
       fill(pooled)
-    } else if (pooled.closeOnReturn) {
+    } else if (pooled.closeOnReturn || state.isAbove()) {
       dismiss(pooled, 'released')
     } else {
       state.park(pooled)
@@ -262,6 +282,8 @@ export function createPool(options: PoolOptions): Pool {
    * for all. With a connection that works, they wait for that one.
    */
   function refuseWaiters(slot: TenantSlot<Lease>, error: Error): void {
+    // Those of a key that is held wait for another place.
+    if (held.has(slot.key)) return
     if (slot.live > 0) slot.growAfter = performance.now() + GROW_AGAIN_MS
     else refuseAll(slot, () => error)
   }
@@ -276,6 +298,15 @@ export function createPool(options: PoolOptions): Pool {
     void pooled.connection.close()
   }
 
+  function resize(budget: number): void {
+    state.resize(budget)
+    for (const pooled of [...state.view().idle]) {
+      if (!state.isAbove()) break
+      dismiss(pooled, 'released')
+    }
+    pump()
+  }
+
   function closeExpired(): void {
     const expired = performance.now() - options.idleTimeout
     for (const pooled of [...state.view().idle]) {
@@ -284,8 +315,37 @@ export function createPool(options: PoolOptions): Pool {
     }
   }
 
+  function evict(key: string): Promise<unknown> {
+    const all = [...state.connections].filter(({ slot }) => slot.key === key)
+    for (const pooled of all) pooled.closeOnReturn = true
+    const resting = all.filter(pooled => pooled.slot.idle.includes(pooled))
+    for (const pooled of resting) dismiss(pooled, 'released')
+    return Promise.all(resting.map(({ connection }) => connection.closed))
+  }
+
+  function hold(key: string, ms: number): void {
+    if (closed) return
+    clearTimeout(held.get(key))
+    const over = setTimeout(() => guarded(() => release(key)), ms)
+    held.set(key, over.unref())
+    const slot = state.slots.get(key)
+    if (slot) state.holdBack(slot)
+    void evict(key)
+    pump()
+  }
+
+  function release(key?: string): void {
+    for (const one of key === undefined ? [...held.keys()] : [key]) {
+      clearTimeout(held.get(one))
+      const slot = held.delete(one) ? state.slots.get(one) : undefined
+      if (slot && slot.queue.length > 0) state.enqueue(slot)
+    }
+    pump()
+  }
+
   async function close(deadlineMs: number): Promise<void> {
     stopIdle()
+    release()
     clearTimeout(growTimer)
     for (const slot of [...state.slots.values()]) refuseAll(slot, options.refusal)
     for (const pooled of [...state.view().idle]) dismiss(pooled, 'shutdown')
@@ -305,13 +365,13 @@ export function createPool(options: PoolOptions): Pool {
     take,
     acquire,
     info: state.info,
-    async evict(key) {
-      const all = [...state.connections].filter(({ slot }) => slot.key === key)
-      for (const pooled of all) pooled.closeOnReturn = true
-      const resting = all.filter(pooled => pooled.slot.idle.includes(pooled))
-      for (const pooled of resting) dismiss(pooled, 'released')
-      await Promise.all(resting.map(({ connection }) => connection.closed))
+    get budget() {
+      return state.budget()
     },
+    resize,
+    evict: async key => void (await evict(key)),
+    hold,
+    release,
     close(deadlineMs) {
       closed ??= Promise.resolve().then(() => close(deadlineMs))
       return closed

@@ -2,15 +2,22 @@
 // connection costs as much as forty statements. Pure. Invariants: only reads that leave nothing in the session, whose
 // parameters cannot fail on their way to the wire (the driver would fail the one in front, docs/decisions/0003), and that
 // this connection has answered fast the last times; no statement joins behind one that is late.
-import type { DriverQuery } from '../connections/driver.js'
+import type { Codecs, DriverQuery } from '../connections/driver.js'
+import { writesItself } from '../connections/own-codecs.js'
 import { isPlainRead } from '../connections/session-state.js'
+import { Written } from '../connections/written-parameter.js'
 import { COUNTED, currentTurn } from './event-loop-turns.js'
 
-/** A statement that may share, and the shape of its parameters: which types the driver infers from them. */
+/**
+ * A statement that may share, and its shape: which types the driver infers from its parameters, and which types its caller reads
+ * in its own way, as the session prepares it for those.
+ */
 export interface Shareable {
   readonly template: readonly string[]
   readonly values: readonly unknown[]
   readonly shape: string
+  /** How its caller reads and writes values, null for the driver's way. */
+  readonly codecs: Codecs | null
 }
 
 export interface SharedConnection {
@@ -48,17 +55,20 @@ interface Known {
   fast: number
 }
 
-/** The statement's claim to share, null when it needs a connection of its own. */
-export function shareableOf(query: DriverQuery): Shareable | null {
+/**
+ * The statement's claim to share, null when it needs a connection of its own. Parsers of its caller's may throw: their failure is
+ * kept for its caller (connections/own-codecs.ts).
+ */
+export function shareableOf(query: DriverQuery, codecs: Codecs | null = null): Shareable | null {
   const { strings, args, options } = query
   if (options.simple || query.cursorFn || query.forEachFn || query.onlyDescribe) return null
-  let shape = ''
+  let shape = codecs ? `${Object.keys(codecs.parsers)}:` : ''
   for (const value of args) {
     const kind = kindOf(value)
     if (kind === '') return null
     shape += kind
   }
-  return isPlainRead(strings) ? { template: strings, values: args, shape } : null
+  return isPlainRead(strings) ? { template: strings, values: args, shape, codecs } : null
 }
 
 /** One letter for each type that the driver infers by itself; none for a value whose writing may fail. */
@@ -74,6 +84,7 @@ function kindOf(value: unknown): string {
       return 'i'
     default:
       if (value === null) return 's'
+      if (value instanceof Written) return (value.length ?? LONGEST + 1) <= LONGEST ? 's' : ''
       return value instanceof Date && !Number.isNaN(value.getTime()) ? 'd' : ''
   }
 }
@@ -85,9 +96,11 @@ const plain: ReadonlySet<number> = new Set([
   16, 18, 19, 20, 21, 23, 25, 26, 650, 700, 701, 790, 829, 869, 1042, 1043, 1083, 1186, 1266, 1700, 2950,
 ])
 
-/** True when the driver cannot fail to write this value as that type. */
-function writable(value: unknown, type: number | undefined): boolean {
-  if (value === null || typeof value === 'boolean' || typeof value === 'bigint' || value instanceof Date) return true
+/** True when neither the driver nor a serializer of the caller's can fail to write this value as that type. */
+function writable(value: unknown, type: number | undefined, codecs: Codecs | null): boolean {
+  if (value === null || value instanceof Written) return true
+  if (codecs && (type === undefined || writesItself(codecs, type))) return false
+  if (typeof value === 'boolean' || typeof value === 'bigint' || value instanceof Date) return true
   if (type === undefined) return false
   if (timestamps.has(type)) return !Number.isNaN(new Date(value as string | number).getTime())
   return plain.has(type)
@@ -108,10 +121,10 @@ export function createSharedConnection(
   /** The event loop has had time to read the answer of the statement in front, and has not. */
   const isLate = (at: number): boolean => at - frontSince > fastMs && currentTurn() - frontTurn > FAST_TURNS
 
-  function knows({ template, shape, values }: Shareable): boolean {
+  function knows({ template, shape, values, codecs }: Shareable): boolean {
     const known = templates.get(template)
     if (!known || known.fast < TRUSTED || known.shape !== shape) return false
-    for (let at = 0; at < values.length; at++) if (!writable(values[at], known.types[at])) return false
+    for (let at = 0; at < values.length; at++) if (!writable(values[at], known.types[at], codecs)) return false
     return true
   }
 

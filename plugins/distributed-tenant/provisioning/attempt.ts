@@ -5,7 +5,7 @@
 
 import type { TenantId } from '../../../events/index.js'
 import type { RetryReport } from '../diagnostics/steps.js'
-import { DatabaseForeign } from '../errors.js'
+import { DatabaseForeign, InstancesFull } from '../errors.js'
 import type { Breaker } from '../instances/breaker.js'
 import { deferAttempt, isSettled, needsAttempt } from '../registry/attempts.js'
 import type { SqlClient } from '../types.js'
@@ -17,28 +17,41 @@ export interface RetryOptions {
   /** The home instance's: without it not even a row can be read. */
   readonly breaker: Breaker
   /** An instance's own. */
-  readonly breakerOf?: (instance: string) => Breaker
+  readonly breakerOf: (instance: string) => Breaker
   readonly report: (event: RetryReport) => void
   /** Milliseconds between checks for due tenants. Default 1,000. */
   readonly pollMs?: number
 }
+
+/** Between two looks of a tenant for which no instance is open. */
+const UNTIL_ROOM_MS = 10_000
 
 /** @throws TENANT_DATABASE_FOREIGN, and the error that kept the failure from being recorded */
 export type Attempt = (id: TenantId) => Promise<void>
 
 export function createAttempt(options: RetryOptions): Attempt {
   const { central, provisioner, report } = options
+
+  // With jitter, so that a hundred tenants do not come back in one instant.
+  async function defer(id: TenantId, error: string, delayMs: number): Promise<void> {
+    await deferAttempt(central, id, { error, delayMs: delayMs + Math.random() * 1_000 })
+    report({ type: 'deferred', id, error })
+  }
+
   return async id => {
-    const breaker = options.breakerOf?.(await provisioner.place(id)) ?? options.breaker
+    let place: string
+    try {
+      place = await provisioner.place(id)
+    } catch (error) {
+      if (!(error instanceof InstancesFull)) throw error
+      return defer(id, error.message, UNTIL_ROOM_MS)
+    }
+    const breaker = options.breakerOf(place)
     // Else a tenant that has long been ready would count as a successful attempt.
     if (breaker.state().open && !(await needsAttempt(central, id))) return
     if (!breaker.admits()) {
       const { reason, retryInMs } = breaker.state()
-      const error = `waits for its instance (${reason})`
-      // With jitter, so that a hundred tenants do not come back in one instant.
-      await deferAttempt(central, id, { error, delayMs: retryInMs + Math.random() * 1_000 })
-      report({ type: 'deferred', id, error })
-      return
+      return defer(id, `waits for its instance (${reason})`, retryInMs)
     }
     try {
       await breaker.watch(() => provisioner.provision(id))

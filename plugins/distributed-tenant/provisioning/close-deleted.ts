@@ -3,26 +3,23 @@
 // latest at its deadline.
 // If the listener is down: notifications that were lost meanwhile are made up for when it is back.
 import type { TenantId } from '../../../events/index.js'
-import { tenantDatabaseName } from '../names.js'
 import type { Pool } from '../pool/pool.js'
-import type { Notifications, ServiceName, SqlClient } from '../types.js'
+import type { Notifications, SqlClient } from '../types.js'
 
 /** @returns the function that unsubscribes */
 export function closeConnectionsOfDeleted(options: {
-  readonly service: ServiceName
   readonly central: SqlClient
   readonly notifications: Notifications
   readonly tenants: Pick<Pool, 'evict' | 'info'>
 }): () => void {
-  const { service, central, notifications, tenants } = options
-  const letGo = (id: TenantId): void => void tenants.evict(tenantDatabaseName(id, service))
+  const { central, notifications, tenants } = options
+  const letGo = (id: TenantId): void => void tenants.evict(id)
 
   async function makeUp(): Promise<void> {
     const open = [...tenants.info().keys.keys()]
     if (open.length === 0) return
     const rows = await central<{ id: TenantId }[]>`
-      select id from tenants
-      where lifecycle = 'deleted' and 'tenant_' || id || '_' || ${service}::text = any(${open}::text[])`
+      select id from tenants where lifecycle = 'deleted' and id = any(${open}::text[])`
     for (const { id } of rows) letGo(id)
   }
 

@@ -2,6 +2,7 @@
 // that receives every service's status.
 // If NATS is down: all three wait, report it and go on when it is back.
 import {
+  ACK_WAIT_MS,
   answerConsumerRequests,
   type ConsumerLag,
   connectEvents,
@@ -22,13 +23,16 @@ import {
   parseStatus,
   parseSubject,
   readConsumerLag,
+  readMissing,
   readStreamState,
   STATUS_FILTER,
   STREAM,
   type StatusEvent,
+  type StreamOptions,
   type TenantId,
   tenantsDurable,
 } from '../../../events/index.js'
+import { lockNames, lockTransaction } from '../advisory-locks.js'
 import type { Settings } from '../config/settings.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { IncomingEvent } from '../diagnostics/steps.js'
@@ -37,10 +41,13 @@ import type { Notifications, SqlClient } from '../types.js'
 import { type ApplyOptions, applyLifecycle } from './apply-event.js'
 import { type Relay, startRelay } from './outbox-relay.js'
 import type { StreamFacts } from './stream-loss.js'
+import { createSilenceWatch, type Silence } from './stream-silence.js'
 
 export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
+  /** How long the stream itself has not answered, and why; null when its last answer was one. */
+  silence(): Silence | null
   secured(): boolean | null
   /** Pending messages of each durable; null for one that does not exist yet. @throws when NATS does not answer */
   lag(): Promise<Record<string, ConsumerLag | null>>
@@ -65,17 +72,35 @@ export function startStreams(options: {
     // Whichever process made the stream: its content is compared at once.
     if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
   }
+  const answers = createSilenceWatch()
+  const managed = settings.streamManaged
+  const stream: StreamOptions = { replicas: settings.streamReplicas, managed, oneAtATime: oneAtATime(central) }
   const connection = connectEvents({ url: options.url, ca: settings.natsCa, name: service, report })
-  const publisher = createPublisher(connection, { mayCreate: settings.source, report })
+  const publisher = createPublisher(connection, { mayCreate: settings.source, stream, report })
 
   const relay: Relay = startRelay({
     central,
     stream: STREAM,
-    publish: message => publisher.publish({ ...message, payload: encode(message.payload) }),
-    readStream: () => streamFacts(connection, settings.source),
+    publish: message => answers.of(publisher.publish({ ...message, payload: encode(message.payload) })),
+    readStream: async () => {
+      const facts = await answers.of(settings.source ? keepStream() : streamFacts(connection))
+      leader = facts.leader ?? leader
+      return facts
+    },
+    readMissing: () => readMissing(connection),
     mayRetry: error => error instanceof EventsUnavailable,
     report: event => publish({ area: 'relay', event }),
   })
+  /** The last one of the stream, for when it does not answer. */
+  let leader: string | null = null
+  let fewer: string | null = null
+  async function keepStream(): Promise<StreamFacts & { leader: string | null }> {
+    const { fewerReplicas, differences, ...facts } = await ensureTenantStream(connection, stream)
+    if (fewerReplicas !== null && fewerReplicas !== fewer) report({ type: 'fewer_replicas', reason: fewerReplicas })
+    fewer = fewerReplicas
+    if (managed === 'elsewhere') report({ type: 'settings_differ', of: STREAM, differences })
+    return facts
+  }
   const offOutbox = options.notifications.subscribe('fdt_outbox', relay.kick, relay.kick)
   const offStatus = connection.watch(status => status === 'connected' && relay.look())
 
@@ -91,12 +116,12 @@ export function startStreams(options: {
     service,
     report,
     mayCreateStream: settings.source,
-    // Messages of a killed process are delivered again after this; a handler that runs extends it three times in between.
-    ackWaitMs: 10_000,
+    stream,
+    ackWaitMs: ACK_WAIT_MS,
     onDead: deadLetters.keep,
   }
   const requests = settings.source
-    ? answerConsumerRequests({ connection, report, ackWaitMs: common.ackWaitMs })
+    ? answerConsumerRequests({ connection, managed, report, ackWaitMs: common.ackWaitMs })
     : undefined
   const consumers: EventsConsumer[] = [
     consume({
@@ -123,6 +148,10 @@ export function startStreams(options: {
   return {
     status: connection.status,
     lastError: connection.lastError,
+    silence() {
+      const silence = answers.silence()
+      return silence && { ...silence, error: `${silence.error}${whenGone(leader)}` }
+    },
     secured: connection.secured,
     async lag() {
       const durables = [tenantsDurable(service), ...(onStatus ? [ledgerDurable(service)] : [])]
@@ -140,8 +169,29 @@ export function startStreams(options: {
   }
 }
 
-async function streamFacts(connection: EventsConnection, mayCreate: boolean): Promise<StreamFacts> {
-  const facts = mayCreate ? await ensureTenantStream(connection) : await readStreamState(connection)
+/** In this process, and by a lock of the central database in all of the service. */
+function oneAtATime(central: SqlClient): NonNullable<StreamOptions['oneAtATime']> {
+  let last: Promise<unknown> = Promise.resolve()
+  return create => {
+    const turn = last.then(() =>
+      central.begin(async tx => {
+        await lockTransaction(tx, lockNames.stream)
+        return create()
+      }),
+    )
+    last = turn.catch(() => {})
+    return turn as ReturnType<typeof create>
+  }
+}
+
+/** A server of a cluster that is gone for good takes a stream of one copy with it, and NATS does not say so. */
+const whenGone = (leader: string | null): string =>
+  leader === null
+    ? ''
+    : `; it was led by the NATS server ${leader}: start that server, or, if it is gone for good, remove it from the cluster with \`nats server raft peer-remove ${leader}\`: docs/clusters.md`
+
+async function streamFacts(connection: EventsConnection): Promise<StreamFacts & { leader: string | null }> {
+  const facts = await readStreamState(connection)
   if (!facts) throw new EventsUnavailable(`the stream ${STREAM} does not exist yet; identity creates it`)
   return facts
 }

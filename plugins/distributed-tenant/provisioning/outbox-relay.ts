@@ -21,6 +21,8 @@ export interface RelayOptions {
   }) => Promise<{ seq: number; duplicate: boolean }>
   /** The stream as it is, made where that is allowed. */
   readonly readStream: () => Promise<StreamFacts>
+  /** The sequences between its first and its last message that are gone. */
+  readonly readMissing: () => Promise<number[]>
   /** True for an error after which the same message may be sent again. */
   readonly mayRetry: (error: unknown) => boolean
   readonly report: (event: RelayReport) => void
@@ -45,7 +47,12 @@ const SWEEP_MS = 3_600_000
 export function startRelay(options: RelayOptions): Relay {
   const { central, report } = options
   const pollMs = options.pollMs ?? 1_000
-  const watch = createStreamWatch({ central, stream: options.stream, read: options.readStream })
+  const watch = createStreamWatch({
+    central,
+    stream: options.stream,
+    read: options.readStream,
+    readMissing: options.readMissing,
+  })
   let created: string | null = null
   let lookAt = 0
   // Replicas that start together do not sweep together.

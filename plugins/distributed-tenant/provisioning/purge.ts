@@ -1,14 +1,16 @@
 // The purge of a deleted tenant here: confirmed, database dropped, then row `removed` and status event in one transaction.
 // DROP DATABASE takes no transaction, so the order makes it safe to repeat: after a kill in between the next run finds no
 // database and goes on.
-// If identity is down or does not confirm: nothing is dropped.
+// If identity is down or does not confirm, or an old copy follows the tenant since a move: nothing is dropped.
 
 import type { TenantId } from '../../../events/index.js'
 import { lockNames, withLock } from '../advisory-locks.js'
-import { DEFAULT_INSTANCE } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
+import type { InstancesAccess } from '../databases/instance-access.js'
 import type { PurgeStep } from '../diagnostics/steps.js'
-import { TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
+import { IdentityUnavailable, TenantCopyFollows, TenantMoving, TenantNotFound, TenantRetained } from '../errors.js'
+import { followingRun } from '../instances/following-copy.js'
 import { dropKept } from '../instances/moved-database.js'
 import { tenantDatabaseName } from '../names.js'
 import { writeStatus } from '../registry/status-events.js'
@@ -17,22 +19,19 @@ import type { QueryClient, RegistryRow, ServiceName, SessionClient } from '../ty
 
 export interface PurgeOptions {
   readonly service: ServiceName
-  readonly session: <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
-  /** Every instance of the service, and a session on each but home. */
-  readonly instances: readonly string[]
-  readonly sessionAt: (instance: string) => <T>(fn: (sql: SessionClient) => Promise<T>) => Promise<T>
+  readonly instances: InstancesAccess
   /** Whether identity confirms, now, that it is deleted and the retention over. @throws IDENTITY_UNAVAILABLE */
   readonly confirm: (row: RegistryRow) => Promise<boolean>
   readonly report: (event: { step: PurgeStep; id: TenantId }) => void
 }
 
 export interface Purger {
-  /** @throws TENANT_NOT_FOUND, TENANT_RETAINED, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN */
+  /** @throws TENANT_NOT_FOUND, TENANT_RETAINED, TENANT_COPY_FOLLOWS, IDENTITY_UNAVAILABLE, TENANT_DATABASE_FOREIGN */
   purge(id: TenantId): Promise<RegistryRow>
 }
 
 export function createPurger(options: PurgeOptions): Purger {
-  const { service, session, confirm, report } = options
+  const { service, instances, confirm, report } = options
 
   async function purgeLocked(sql: SessionClient, id: TenantId): Promise<RegistryRow> {
     const row = await findTenant(sql, id)
@@ -41,11 +40,12 @@ export function createPurger(options: PurgeOptions): Purger {
     if (row.provisioned === 'removed') return row
     if (row.moving !== null) throw new TenantMoving()
     if (!(await confirm(row))) throw new TenantRetained()
+    const run = await followingRun(sql, id)
+    if (run !== null) throw new TenantCopyFollows(run, id, service)
     report({ step: 'confirmed', id })
     // Databases left behind by its moves are the customer's data too, and keep its roles from being dropped.
-    if (options.instances.length > 1) await dropAllKept(sql, row)
-    if (row.instance === DEFAULT_INSTANCE) await dropOwn(sql, row)
-    else await options.sessionAt(row.instance)(there => dropOwn(there, row))
+    if (instances.several) await dropAllKept(sql, row)
+    await instances.at(row.instance).beside(sql, there => dropOwn(there, row))
     report({ step: 'dropped', id })
     const removed = await sql.begin(async tx => {
       const now = await recordRemoved(tx, id)
@@ -57,10 +57,7 @@ export function createPurger(options: PurgeOptions): Purger {
   }
 
   async function dropAllKept(sql: SessionClient, { id, incarnation }: RegistryRow): Promise<void> {
-    for (const instance of options.instances) {
-      const drop = (there: SessionClient) => dropKept(there, { id, service, incarnation })
-      await (instance === DEFAULT_INSTANCE ? drop(sql) : options.sessionAt(instance)(drop))
-    }
+    for (const one of instances.all) await one.beside(sql, there => dropKept(there, { id, service, incarnation }))
   }
 
   async function dropOwn(
@@ -81,7 +78,23 @@ export function createPurger(options: PurgeOptions): Purger {
   return {
     purge: id =>
       // The provisioner's own lock: the database is not created while it is dropped.
-      session(sql => withLock(sql, lockNames.provision(id), () => purgeLocked(sql, id))),
+      instances.home.session(sql => withLock(sql, lockNames.provision(id), () => purgeLocked(sql, id))),
+  }
+}
+
+/**
+ * Where tenants are made the row itself confirms; elsewhere identity's feed does, or the application where there is no identity.
+ * Without either there is no confirmation.
+ */
+export function confirmPurge(
+  { source, confirmPurge }: Pick<Settings, 'source' | 'confirmPurge'>,
+  feed: { tenant(id: TenantId): Promise<{ readonly purgeable: boolean } | null> } | null,
+): PurgeOptions['confirm'] {
+  if (source) return async ({ purgeAfter }) => purgeAfter !== null && purgeAfter.getTime() <= Date.now()
+  if (confirmPurge) return async row => (await confirmPurge(row)) === true
+  return async ({ id }) => {
+    if (!feed) throw new IdentityUnavailable('IDENTITY_URL or SERVICE_TOKEN is not set')
+    return (await feed.tenant(id))?.purgeable ?? false
   }
 }
 

@@ -1,6 +1,7 @@
 // The detection of messages that the stream has lost, and their new publication. Compares the state of the stream with the
 // state recorded last: made anew, rewound (it ends before a confirmed message), purged (it begins after a message that it
-// should still hold). Invariant: then the newest event of each tenant whose message is gone waits in the outbox again;
+// should still hold), with a hole (messages between its first and its last are gone). A `created` that changes while the first message stays is no new stream: a node of a cluster of
+// nats-server 2.10 may have another date after its restart. Invariant: then the newest event of each tenant whose message is gone waits in the outbox again;
 // consumers go by version, so an event too many changes nothing.
 // If NATS or the database is down: it throws, and the relay checks again later.
 
@@ -11,7 +12,13 @@ import type { SqlClient, TransactionClient } from '../types.js'
 export interface StreamFacts {
   readonly created: string
   readonly firstSeq: number
+  /** When the first message was stored: no other stream's has the same. */
+  readonly firstTime: string
   readonly lastSeq: number
+  /** How many messages between the first and the last are gone. */
+  readonly missing: number
+  /** The server whose copy this is. */
+  readonly leader?: string | null
 }
 
 export interface StreamWatch {
@@ -25,15 +32,20 @@ export interface StreamWatch {
 const AGED_DAYS = RETENTION_DAYS - 1
 /** Rows that were recorded after the last check may have been confirmed before it. */
 const IN_FLIGHT = 10_000
+/** A stream that was put back from a copy begins with the same message: only one that was watched all the time has stayed. */
+const WATCHED_MS = 60_000
 
 export function createStreamWatch(options: {
   readonly central: SqlClient
   readonly stream: string
   /** The stream as it is, made where that is allowed. */
   readonly read: () => Promise<StreamFacts>
+  readonly readMissing: () => Promise<number[]>
 }): StreamWatch {
-  const { central, stream, read } = options
-  let known: string | null = null
+  const { central, stream, read, readMissing } = options
+  /** Compared already. Copies of the stream on other servers may have other holes. */
+  let holes = ''
+  let known: (StreamFacts & { at: number }) | null = null
   let end = 0
   let wentBackTo: number | null = null
 
@@ -45,15 +57,20 @@ export function createStreamWatch(options: {
       const found = await read()
       const now = asked === null ? found : { ...found, lastSeq: Math.min(found.lastSeq, asked) }
       // Rows that this process published into another stream may have been recorded after every other check.
-      const everything = known !== now.created
+      const renamed = known !== null && known.created !== now.created && asked === null && stayed(known, now)
+      const everything = known?.created !== now.created && !renamed
+      const seenHoles = `${now.missing} ${now.leader} ${now.created}`
+      const missing = now.missing === 0 || seenHoles === holes ? [] : await readMissing()
+      const earlier = renamed ? (known?.created ?? null) : null
       const outcome =
-        !everything && isAsSeen(before, now)
+        !everything && !renamed && missing.length === 0 && isAsSeen(before, now)
           ? nothing
-          : await central.begin(sql => compare(sql, { stream, now, before, everything }))
+          : await central.begin(sql => compare(sql, { stream, now, before, everything, missing, earlier }))
       // Another relay has checked in between, perhaps at a newer state: this check proves nothing.
       if (outcome === null) continue
       if (wentBackTo === asked) wentBackTo = null
-      known = found.created
+      holes = seenHoles
+      known = { ...found, at: performance.now() }
       end = found.lastSeq
       return { created: found.created, ...outcome }
     }
@@ -73,6 +90,14 @@ interface Found {
   readonly loss: Loss | null
   readonly refed: number
 }
+
+/** The same stream by another date: it still begins with the message it began with, and has lost none at its end. */
+const stayed = (before: StreamFacts & { at: number }, now: StreamFacts): boolean =>
+  before.lastSeq > 0 &&
+  now.firstSeq === before.firstSeq &&
+  now.firstTime === before.firstTime &&
+  now.lastSeq >= before.lastSeq &&
+  performance.now() - before.at < WATCHED_MS
 
 const nothing: Found = { loss: null, refed: 0 }
 
@@ -102,7 +127,22 @@ const isAsSeen = (before: Before, now: StreamFacts): boolean =>
 /** @returns null when another relay has checked since `before` */
 async function compare(
   sql: TransactionClient,
-  { stream, now, before, everything }: { stream: string; now: StreamFacts; before: Before; everything: boolean },
+  {
+    stream,
+    now,
+    before,
+    everything,
+    missing,
+    earlier,
+  }: {
+    stream: string
+    now: StreamFacts
+    before: Before
+    everything: boolean
+    missing: readonly number[]
+    /** The date by which the same stream was known. */
+    earlier: string | null
+  },
 ): Promise<Found | null> {
   const { created, first, last, recorded } = before
   await sql`
@@ -111,12 +151,14 @@ async function compare(
     select 1 from stream_seen
     where stream = ${stream} and created = ${created} and first_seq = ${first} and last_seq = ${last} for update`
   if (unchanged.length === 0) return null
-  const other = created !== now.created
+  if (earlier !== null) await sql`update outbox set stream_created = ${now.created} where stream_created = ${earlier}`
+  const other = created !== now.created && created !== earlier
   const otherInstances = everything || other ? sql`stream_created is distinct from ${now.created} or` : sql``
+  const holes = missing.length > 0 ? sql`stream_seq = any(${missing as number[]}::bigint[]) or` : sql``
   const refed = await feedAgain(
     sql,
     now,
-    sql`(${otherInstances} (stream_seq > ${now.lastSeq} and stream_seq <= ${recorded})
+    sql`(${otherInstances} ${holes} (stream_seq > ${now.lastSeq} and stream_seq <= ${recorded})
       or (stream_seq < ${now.firstSeq} and stream_seq >= ${first - IN_FLIGHT}
         and published_at > now() - ${AGED_DAYS} * interval '1 day'))`,
   )
@@ -126,7 +168,8 @@ async function compare(
   if (other) return created === '' && refed === 0 ? nothing : { loss: 'found_new', refed }
   if (now.lastSeq < last) return { loss: 'rewound', refed }
   if (refed === 0) return nothing
-  return { loss: now.firstSeq > first ? 'purged' : 'rewound', refed }
+  if (now.firstSeq > first) return { loss: 'purged', refed }
+  return { loss: missing.length > 0 ? 'hole' : 'rewound', refed }
 }
 
 /**

@@ -57,6 +57,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
       central.begin(async sql => {
         const earlier = (await once?.(sql, state.id)) ?? null
         if (earlier !== null) return findTenant(sql, earlier)
+        await nameActor(sql, actor)
         const made = await insertTenant(sql, state)
         // Thrown, so that the rows written by `once` are rolled back too.
         if (!made && once) throw new TenantIdTaken()
@@ -78,6 +79,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
     const tenantId = parseTenantId(id)
     const row = await checkDomain(
       central.begin(async sql => {
+        await nameActor(sql, actor)
         const changed = await changeTenant(sql, tenantId, change)
         if (!changed) return unchanged(sql, tenantId, change.lifecycle)
         await publishChange(sql, kind, changed, actor)
@@ -117,6 +119,7 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
       const kind = how.lifecycle === 'active' ? 'activated' : 'suspended'
       const row = await checkDomain(
         central.begin(async sql => {
+          await nameActor(sql, actor)
           const restored = await restoreTenant(sql, tenantId, how)
           if (!restored) throw new TenantNotFound()
           await publishChange(sql, kind, restored, actor)
@@ -136,6 +139,11 @@ export function createSource({ central, retention, report }: SourceOptions): Sou
       if (known?.lifecycle === 'deleted') throw new TenantIdTaken()
     },
   }
+}
+
+/** For the audit row that the trigger of the table writes; without a name it has the database's role. */
+async function nameActor(sql: QueryClient, actor: string | undefined): Promise<void> {
+  if (actor !== undefined) await sql`select set_config('fdt.actor', ${actor}, true)`
 }
 
 /** A tenant that has the wanted state already stays as it is, without a new version. */

@@ -7,6 +7,7 @@ import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import { type Finding, type Inventory, repairable, type Strays, type TenantStanding } from '../databases/inventory.js'
 import type { Drift } from '../diagnostics/steps.js'
+import { tenantDatabaseName } from '../names.js'
 import { writeStatus } from '../registry/status-events.js'
 import { demoteReady, scheduleRetry } from '../registry/tenants-table.js'
 import type { ServiceName, SqlClient } from '../types.js'
@@ -67,9 +68,11 @@ export function createFleet(options: FleetOptions): Fleet {
     tenants: readonly TenantStanding[],
   ): Promise<void> {
     const where = instance === DEFAULT_INSTANCE ? '' : ` (on the instance ${instance})`
+    const coming = strayDatabases.length + strayRoles.length > 0 ? await beingCopied() : new Set<string>()
     for (const name of strayDatabases)
-      report('stray_database', name, 'reported', `no tenant of this registry owns it${where}`)
-    for (const name of strayRoles) report('stray_role', name, 'reported', `no tenant of this registry owns it${where}`)
+      if (!coming.has(name)) report('stray_database', name, 'reported', `no tenant of this registry owns it${where}`)
+    for (const name of strayRoles)
+      if (!coming.has(name)) report('stray_role', name, 'reported', `no tenant of this registry owns it${where}`)
     const ours = new Set(
       tenants
         .filter(one => one.instance === instance && !one.findings.includes('database_foreign'))
@@ -80,6 +83,14 @@ export function createFleet(options: FleetOptions): Fleet {
       if (ours.has(name)) await closeToPublic(name, instance)
       report('open_database', name, ours.has(name) ? 'repaired' : 'reported', `PUBLIC may connect to it${where}`)
     }
+  }
+
+  /** By an import or a move that runs or was killed: `doctor` names these. Their rows come, or change their instance, at its end. */
+  async function beingCopied(): Promise<Set<string>> {
+    const rows = await central<{ id: TenantId }[]>`
+      select tenant_id as id from transfer_tenants join transfers on transfers.id = transfer_id
+      where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'dropped', 'undone', 'failed')`
+    return new Set(rows.map(({ id }) => tenantDatabaseName(id, service)))
   }
 
   /** @returns whether provisioning it again may cure it */

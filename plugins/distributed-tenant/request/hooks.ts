@@ -4,13 +4,7 @@
 // 'close' in all others (23 of 23, docs/decisions/0012), and a request that waits in a pipeline ends with its socket. No query
 // that begins after the response is finished reaches the wire. A route with `tenant: false` has neither hook nor listener.
 
-import type {
-  FastifyContextConfig,
-  FastifyInstance,
-  FastifyReply,
-  FastifyRequest,
-  onResponseHookHandler,
-} from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import type { Identifier } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
 import type { PublishStep } from '../diagnostics/channels.js'
@@ -19,27 +13,24 @@ import type { DirectoryEntry } from '../directory/redis-cache.js'
 import {
   TenantClientReleased,
   TenantContextMissing,
-  TenantDatabaseUnavailable,
   TenantDisabled,
   TenantForbidden,
-  TenantNotFound,
-  TenantProvisioning,
   TenantRequired,
-  TenantSchemaOutdated,
-  TenantSuspended,
 } from '../errors.js'
 import type { Admit, ClientScope } from '../sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
+import { admitting, refuseUnlessReady, tenantOf } from './admission.js'
 import { endWithSocket } from './http-pipelining.js'
 import { type Identification, identifyTenant } from './identify.js'
+import { addRoutePolicy, ownIdentifiers } from './route-policy.js'
 
 export interface RequestParts {
-  readonly settings: Settings
-  readonly directory: Directory
+  readonly settings: Pick<Settings, 'header' | 'enabled' | 'authorizeTenant'>
+  readonly directory: Omit<Directory, 'close'>
   readonly identifiers: readonly Identifier[]
   /** The oldest schema of a tenant that is served; 0 for any. */
   readonly oldestSchema: number
-  readonly clientFor: (id: TenantId, admit: Admit) => ClientScope
+  readonly clientFor: (id: TenantId, admit: Admit) => Pick<ClientScope, 'sql' | 'release' | 'leases'>
   readonly publish: PublishStep
 }
 
@@ -48,7 +39,7 @@ interface Slot extends Identification {
   /** The tenant it names, admitted or not. */
   named: TenantId | null
   tenant: Tenant | null
-  client: ClientScope | null
+  client: ReturnType<RequestParts['clientFor']> | null
   over: boolean
   /** Null once the request is over: a client that waits for its deadline would keep it alive (a quarter of the CPU of a lookup). */
   response: FastifyReply['raw'] | null
@@ -59,43 +50,11 @@ interface Slot extends Identification {
 }
 
 const kSlot = Symbol('distributed-tenant.slot')
-const kPolicy = Symbol('distributed-tenant.policy')
 
 type Carrier = { [kSlot]?: Slot }
 
 /** The tenant a request was admitted for; null before that, and for one without. */
 export const admittedTenant = (request: FastifyRequest): Tenant | null => (request as Carrier)[kSlot]?.tenant ?? null
-
-/** @throws the 403, 404 or 503 that the tenant's state asks for */
-export function refuseUnlessReady(entry: DirectoryEntry | null, oldestSchema: number): asserts entry is DirectoryEntry {
-  if (!entry || entry.lifecycle === 'deleted') throw new TenantNotFound()
-  if (entry.lifecycle === 'suspended') throw new TenantSuspended()
-  if (entry.provisioned === 'foreign') throw new TenantDatabaseUnavailable()
-  if (entry.provisioned !== 'ready') throw new TenantProvisioning()
-  if (entry.schemaVersion < oldestSchema) throw new TenantSchemaOutdated()
-}
-
-/** Admits a client for as long as it lives: a request or a job may outlast its tenant. */
-export function admitting(id: TenantId, directory: Pick<Directory, 'findAgain'>, oldestSchema: number): Admit {
-  const judge = (entry: DirectoryEntry | null): void => refuseUnlessReady(entry, oldestSchema)
-  return () => {
-    const entry = directory.findAgain(id)
-    return entry instanceof Promise ? entry.then(judge) : judge(entry)
-  }
-}
-
-const tenants = new WeakMap<DirectoryEntry, Tenant>()
-
-/** The tenant that handlers see of an entry: the same object for as long as the directory remembers the entry. */
-export function tenantOf(entry: DirectoryEntry): Tenant {
-  let tenant = tenants.get(entry)
-  if (!tenant) {
-    const { id, name, domain, settings, version } = entry
-    tenant = Object.freeze({ id, name, domain, settings, version })
-    tenants.set(entry, tenant)
-  }
-  return tenant
-}
 
 type Authorize = NonNullable<Settings['authorizeTenant']>
 
@@ -157,7 +116,7 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     },
   })
 
-  addRoutePolicy(fastify)
+  addRoutePolicy(fastify, releaseClient)
 
   // By callback: a route without a tenant then waits for nothing.
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -228,7 +187,8 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     id: TenantId | null,
   ): void | Promise<void> {
     if (id === null) {
-      if (policy === 'required') throw new TenantRequired(settings.header)
+      // Also for a policy that is neither, on a route that was there before the plugin: the safe side of a misspelt one.
+      if (policy !== undefined) throw new TenantRequired(settings.header)
       return
     }
     slot.named = id
@@ -282,37 +242,4 @@ function end(slot: Slot | undefined): void {
   slot.unwait?.()
   slot.client?.release()
   slot.ended?.(slot)
-}
-
-/** A route's own sources, when it or its scope names them. */
-export const identifiersOf = (request: FastifyRequest): readonly Identifier[] | undefined =>
-  ownIdentifiers(request.routeOptions.config.identifyBy)
-
-/** A list, but for a route that was registered before the plugin. */
-const ownIdentifiers = (by: FastifyContextConfig['identifyBy']): readonly Identifier[] | undefined =>
-  typeof by === 'function' ? [by] : by
-
-/**
- * `register(routes, { prefix, tenant: 'required', identifyBy: fromPath() })` sets the scope's policy for routes without one of
- * their own. Every route with a tenant gets the hook that releases its client.
- */
-function addRoutePolicy(fastify: FastifyInstance): void {
-  type Policy = Pick<FastifyContextConfig, 'tenant' | 'identifyBy'>
-  type Scope = { [kPolicy]?: Policy }
-  fastify.addHook('onRegister', (instance, options) => {
-    const { tenant, identifyBy } = options as Policy
-    if (tenant === undefined && identifyBy === undefined) return
-    const above = (instance as Scope)[kPolicy]
-    ;(instance as Scope)[kPolicy] = {
-      ...above,
-      ...(tenant !== undefined && { tenant }),
-      ...(identifyBy !== undefined && { identifyBy }),
-    }
-  })
-  fastify.addHook('onRoute', function (this: FastifyInstance, route) {
-    const config: Policy = { ...(this as Scope)[kPolicy], ...route.config }
-    if (config.identifyBy !== undefined) config.identifyBy = [config.identifyBy].flat()
-    if (Object.keys(config).length > 0) route.config = config
-    if (config.tenant !== false) route.onResponse = [releaseClient, ...[route.onResponse ?? []].flat()]
-  })
 }

@@ -5,6 +5,7 @@
 import type { FastifyRequest } from 'fastify'
 import { isTenantId, type TenantId } from '../../../events/index.js'
 import type { Identified, Identifier } from '../config/options.js'
+import type { Settings } from '../config/settings.js'
 import type { DirectoryEntry } from '../directory/redis-cache.js'
 import { TenantAmbiguous, TenantConflict, TenantForbidden, TenantIdInvalid } from '../errors.js'
 import { hostOf } from './host.js'
@@ -57,6 +58,14 @@ function pathOf(url: string): string {
   const end = url.search(/[?#]/)
   return end < 0 ? url : url.slice(0, end)
 }
+
+/** The plugin's own sources: those of `identifyBy`, or a header, a domain and a subdomain. */
+export const identifiersBy = ({
+  identifyBy,
+  header,
+  baseDomain,
+}: Pick<Settings, 'identifyBy' | 'header' | 'baseDomain'>): readonly Identifier[] =>
+  identifyBy ?? [fromHeader(header), fromDomain(), ...(baseDomain ? [fromSubdomain(baseDomain)] : [])]
 
 /**
  * Combines the sources, at once unless a source or a lookup has to be awaited. `findDomain` is called for host names only.

@@ -60,7 +60,7 @@ interface Shared extends UseOptions {
   readonly admissions: Deadlines
 }
 
-/** Makes clients of one pool; the key of each is its database. Without `admit` a client is always admitted. */
+/** Makes clients of one pool, each of one key. Without `admit` a client is always admitted. */
 export function createClients(options: ClientsOptions): (key: string, admit?: Admit) => ClientScope {
   const { pool, builder, queryTimeout, unavailable, follow, refusedWrite } = options
   const shared: Shared = {
@@ -72,7 +72,7 @@ export function createClients(options: ClientsOptions): (key: string, admit?: Ad
     end: builder.CLOSE,
     follow,
     refusedWrite,
-    onReadOnly: database => void pool.evict(database),
+    onReadOnly: key => void pool.evict(key),
   }
   return (key, admit) => new Client(shared, key, admit ?? null)
 }
@@ -136,8 +136,7 @@ class Client implements ClientScope, Scope, Ending<LeasedConnection>, Expiring, 
 
   #lease(query: DriverQuery): void {
     if (query.cancelled) return
-    // Parsers and serializers that are not ours may throw.
-    const shareable = this.codecs || query.codecs ? null : shareableOf(query)
+    const shareable = shareableOf(query, query.codecs ?? this.codecs)
     const { pool, follow } = this.#shared
     const lease = this.over ? null : pool.take(this.#key, shareable)
     if (lease) {

@@ -91,7 +91,7 @@ export class LeasedConnection implements StatementOwner {
     })
     if (seen !== error && isReadOnlyServer(error)) {
       this.taint('destroy')
-      options.onReadOnly(connection.database)
+      options.onReadOnly(this.lease.key)
     }
     return this.#user.over && connection.lost ? withCause(new TenantClientReleased(), error) : seen
   }

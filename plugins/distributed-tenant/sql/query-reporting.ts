@@ -6,19 +6,22 @@ import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName } from '../diagnostics/steps.js'
 import type { Follow } from './statement.js'
 
-export function createFollow(publish: PublishStep, pool: PoolName): Follow {
+/** @param nameOf the database of a pool's key */
+export function createFollow(publish: PublishStep, pool: PoolName, nameOf: (key: string) => string): Follow {
   return {
     wait(key) {
       if (!publish.hasSubscribers('query')) return null
       const since = performance.now()
-      return error =>
-        publish({ area: 'query', pool, event: { type: 'waited', key, ms: performance.now() - since, error } })
+      return error => {
+        const event = { type: 'waited', key: nameOf(key), ms: performance.now() - since, error } as const
+        publish({ area: 'query', pool, event })
+      }
     },
     statement(key, query) {
       if (!publish.hasSubscribers('query')) return null
-      const statement = {}
-      publish({ area: 'query', pool, event: { type: 'sent', key, statement, operation: operationOf(query) } })
-      return error => publish({ area: 'query', pool, event: { type: 'ended', key, statement, error } })
+      const one = { key: nameOf(key), statement: {} }
+      publish({ area: 'query', pool, event: { type: 'sent', ...one, operation: operationOf(query) } })
+      return error => publish({ area: 'query', pool, event: { type: 'ended', ...one, error } })
     },
   }
 }

@@ -1,5 +1,5 @@
 // Refusal of statements whose effect on a leased connection would differ from their text: transactions by hand, settings
-// for a transaction that does not exist, and large objects. Decided from the text, before it is sent. A text that cannot
+// for a transaction that does not exist, two-phase commit, and large objects. Decided from the text, before it is sent. A text that cannot
 // hold any of them costs one check.
 
 import type { DriverQuery } from '../connections/driver.js'
@@ -17,6 +17,10 @@ const INSIDE =
 const LARGE_OBJECTS =
   'a large object stands outside of the tables, so that a tenant’s rights, backup, import and move do not cover it. Use ' +
   'bytea: store the content in a column of that type'
+
+const PREPARED =
+  'a prepared transaction outlives its request and its connection, and holds its locks until another session ends it. ' +
+  'Commit it where it was begun'
 
 /** Functions that make or write one. `lo_get` and `lo_unlink` stay: with them content is brought into a column. */
 const largeObjects =
@@ -70,7 +74,7 @@ function judge(text: string): Verdict {
   const largeObject = first(largeObjectIn, LARGE_OBJECTS)
   if (largeObject) return { alone: largeObject, transaction: largeObject, session: largeObject }
   const alone = first(controlIn, OUTSIDE) ?? (statements.length === 1 ? first(localIn, OUTSIDE) : null)
-  return { alone, transaction: first(endingIn, INSIDE), session: null }
+  return { alone, transaction: first(endingIn, INSIDE), session: first(preparedIn, PREPARED) }
 }
 
 /** The first words of a statement, behind parentheses. */
@@ -106,6 +110,12 @@ function endingIn(statement: readonly Token[]): string | null {
   if (control === null || control === 'savepoint' || control === 'release') return null
   const work = words[1] === 'work' || words[1] === 'transaction' ? 2 : 1
   return words[0] === 'rollback' && words[work] === 'to' ? null : control
+}
+
+/** A statement of two-phase commit. */
+function preparedIn(statement: readonly Token[]): string | null {
+  const control = controlIn(statement)
+  return control && /^prepare |prepared$/.test(control) ? control : null
 }
 
 /** The effect of a statement on the transaction of its session. */

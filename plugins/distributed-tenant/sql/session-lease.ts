@@ -59,6 +59,8 @@ class Lease implements SessionLease {
   constructor(source: SessionSource, use: LeasedConnection) {
     this.#source = source
     this.#use = use
+    // A text of several statements may begin one unseen.
+    use.connection.transacting = true
     this.sql = source.makeTag(query => this.#send(query), source)
   }
 

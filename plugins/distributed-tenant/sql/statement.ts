@@ -1,11 +1,18 @@
 // One query on its way: from when it is sent until the driver reports its end. Invariants: its caller's promise settles once;
-// the owner of its use is notified before; it is sent a second time only if the server refused it before it ran, for being
-// out of date.
+// the owner of its use is notified before; it is sent a second time only if the server refused it and it had no effect: a
+// prepared statement that is out of date, or a write in a session that is read only.
 import { Stream } from 'node:stream'
 import type { Connection, StatementListener } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
-import { cancelledByCaller, connectionClosed, isRefusedWrite, isStale, withCause } from '../connections/failures.js'
-import type { SessionState } from '../connections/session-state.js'
+import {
+  cancelledByCaller,
+  connectionClosed,
+  isReadOnlyServer,
+  isRefusedWrite,
+  isStale,
+  withCause,
+} from '../connections/failures.js'
+import { type SessionState, sessionStateOf } from '../connections/session-state.js'
 import { TenantClientMethod } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { type Reader, watchReader } from './cursor.js'
@@ -23,11 +30,11 @@ export interface UseOptions {
   readonly unavailable: () => Error
   /** The driver's answer for "no more rows, please". */
   readonly end: unknown
-  /** A write to this database met a server that is read only. */
-  readonly onReadOnly: (database: string) => void
+  /** A write over a connection of this key met a server that is read only. */
+  readonly onReadOnly: (key: string) => void
   readonly follow?: Follow | undefined
-  /** Called after a refused write of a database; null when there is no better error. Never rejects. */
-  readonly refusedWrite?: ((database: string) => Promise<Error | null>) | undefined
+  /** Called after a refused write of a key; null when there is no better error. Never rejects. */
+  readonly refusedWrite?: ((key: string) => Promise<Error | null>) | undefined
 }
 
 /** The use of a connection that a statement belongs to. */
@@ -48,7 +55,7 @@ export interface StatementOwner {
 /** Is notified of the end of a statement, before its caller. */
 export interface Ending<Owner> {
   ended(use: Owner): void
-  /** It shared a connection and was refused for that alone: to be sent again, by itself. */
+  /** It was refused for the connection it was sent on: to be sent again, on another that it does not share. */
   again(query: DriverQuery): void
 }
 
@@ -79,7 +86,7 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     this.#reject = query.reject
     query.canceller = () => this.#cancel()
     const { deadlines } = use.options
-    this.#report = use.options.follow?.statement(use.connection.database, query)
+    this.#report = use.options.follow?.statement(use.lease.key, query)
     this.#reader = query.cursorFn ? this.#read() : null
     deadlines.add(this)
   }
@@ -123,15 +130,41 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     if (this.#asking) return
     const { refusedWrite } = this.#use.options
     if (refusedWrite && !this.#over && !this.#left && isRefusedWrite(error)) void this.#ask(error, refusedWrite)
-    else this.#fail(error, null)
+    else this.#refused(error, null)
+  }
+
+  /** The server has refused it, for `reason` if that is known. */
+  #refused(error: unknown, reason: Error | null): void {
+    if (reason === null && this.#mayWriteElsewhere(error)) this.#writeElsewhere(error)
+    else this.#fail(error, reason)
+  }
+
+  /**
+   * A session stays read only when its server was demoted, or its tenant's move was undone after it began. A new session may
+   * write. Not in a transaction, whose other statements ran here, nor after rows were passed on, nor a second time; nor a statement
+   * that may have had an effect before it was refused: several in one text, a procedure or a block that commits in between.
+   */
+  #mayWriteElsewhere(error: unknown): boolean {
+    const { cursorFn, forEachFn, elsewhere } = this.#query
+    const alone = this.#ending !== null && !cursorFn && !forEachFn
+    const may = alone && !elsewhere && !this.#over && !this.#left && isReadOnlyServer(error)
+    return may && sessionStateOf(this.#query) === 'clean'
+  }
+
+  #writeElsewhere(error: unknown): void {
+    const { lease, options } = this.#use
+    this.#query.elsewhere = true
+    this.#use.taint('destroy')
+    options.onReadOnly(lease.key)
+    this.#again(error)
   }
 
   /** The error for a tenant that is being moved; its readers keep their connections. */
-  async #ask(error: unknown, refusedWrite: (database: string) => Promise<Error | null>): Promise<void> {
+  async #ask(error: unknown, refusedWrite: (key: string) => Promise<Error | null>): Promise<void> {
     this.#asking = true
-    const reason = await refusedWrite(this.#use.connection.database)
+    const reason = await refusedWrite(this.#use.lease.key)
     this.#asking = false
-    this.#fail(error, reason && withCause(reason, error))
+    this.#refused(error, reason && withCause(reason, error))
   }
 
   #fail(error: unknown, reason: Error | null): void {

@@ -9,6 +9,7 @@ import { isOnePlainStatement } from '../connections/session-state.js'
 import { TenantClientMethod } from '../errors.js'
 import type { QueryClient } from '../types.js'
 import { createQueryMaker, type Enter } from './query.js'
+import { createTextTemplates } from './repeated-texts.js'
 
 /** Makes tags whose queries go to `enter` when they are first awaited. */
 export type TagMaker = (enter: Enter, owner: CodecOwner) => QueryClient
@@ -58,22 +59,29 @@ export function retag(tag: QueryClient, owner: CodecOwner): QueryClient {
   return make(enterAs, owner)
 }
 
-const asksForSimple = (rest: readonly unknown[]): boolean =>
-  rest.some(options => typeof options === 'object' && options !== null && 'simple' in options)
+const asksFor = (option: 'simple' | 'prepare', rest: readonly unknown[]): boolean =>
+  rest.some(options => typeof options === 'object' && options !== null && option in options)
 
 export function createTagMaker(builder: Driver): TagMaker {
   const maker = createQueryMaker(builder)
   const build = builder as unknown as (...all: unknown[]) => unknown
+  const templateOf = createTextTemplates()
 
-  function unsafe(enter: Enter, text: string, rest: Rest): DriverQuery {
-    const query = builder.unsafe(text, ...rest) as unknown as DriverQuery
+  function unsafe(enter: Enter, owner: CodecOwner, text: string, rest: Rest): DriverQuery {
+    const query = builder.unsafe(text, ...rest) as unknown as DriverQuery & { strings: readonly string[] }
+    const { options } = query
     // Without parameters the driver takes the protocol that allows several statements, after which a session is reset.
-    if (query.options.simple && !asksForSimple(rest) && isOnePlainStatement(text)) query.options.simple = false
+    if (options.simple && !asksFor('simple', rest) && isOnePlainStatement(text)) options.simple = false
+    const { strings, repeated } = templateOf(text)
+    query.strings = strings
+    // As a tagged template is; the driver does so only on request, as a text may hold values and never come again.
+    // Drizzle, which has codecs of its own, passes `prepare: false` with each statement, as `postgres` would take it without.
+    if (repeated && !options.simple && (owner.codecs || !asksFor('prepare', rest))) options.prepare = true
     return maker.adopt(query, enter)
   }
 
-  function file(enter: Enter, path: string | URL, rest: Rest): DriverQuery {
-    const query = unsafe(enter, '', rest) as DriverQuery & { strings: readonly string[] }
+  function file(enter: Enter, owner: CodecOwner, path: string | URL, rest: Rest): DriverQuery {
+    const query = unsafe(enter, owner, '', rest) as DriverQuery & { strings: readonly string[] }
     // The text is read when the query is first awaited, as in the driver.
     query.handler = () => {
       readFile(path, 'utf8').then(
@@ -90,12 +98,12 @@ export function createTagMaker(builder: Driver): TagMaker {
   // As getters, so that a method taken off its tag (`const { unsafe } = sql`) works as in `postgres`.
   const offered = {
     get unsafe() {
-      const enter = (this as unknown as Tag)[kEnter]
-      return (text: string, ...rest: Rest) => unsafe(enter, text, rest)
+      const { [kEnter]: enter, [kOwner]: owner } = this as unknown as Tag
+      return (text: string, ...rest: Rest) => unsafe(enter, owner, text, rest)
     },
     get file() {
-      const enter = (this as unknown as Tag)[kEnter]
-      return (path: string | URL, ...rest: Rest) => file(enter, path, rest)
+      const { [kEnter]: enter, [kOwner]: owner } = this as unknown as Tag
+      return (path: string | URL, ...rest: Rest) => file(enter, owner, path, rest)
     },
     // An ORM writes into its tables. All tags of one client have the same.
     get options() {

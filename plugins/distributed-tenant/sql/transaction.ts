@@ -11,6 +11,17 @@ import type { TagMaker } from './tagged-template.js'
 /** Statements that make a transaction read only after its BEGIN: `set transaction read only`, or the setting's name. */
 const readsOnly = /^\s*set\b[^;]*\bread\s+only\b|\btransaction_read_only\b/i
 
+const ofTemplates = new WeakMap<readonly string[], boolean>()
+
+function makesReadOnly(template: readonly string[]): boolean {
+  let makes = ofTemplates.get(template)
+  if (makes === undefined) {
+    makes = template.some(piece => readsOnly.test(piece))
+    ofTemplates.set(template, makes)
+  }
+  return makes
+}
+
 /** A tag whose queries all run on one connection, until `end` makes it refuse. */
 export interface Bound {
   readonly tag: QueryClient
@@ -36,7 +47,7 @@ export function bind(use: LeasedConnection, makeTag: TagMaker, user: Owner, plac
       query.reject(refused)
       return
     }
-    if (place === 'transaction' && query.strings.some(piece => readsOnly.test(piece))) use.readOnly = true
+    if (place === 'transaction' && makesReadOnly(query.strings)) use.readOnly = true
     use.send(query)
   }, user)
   return {
@@ -59,6 +70,7 @@ export async function transaction<T>(
   work: Work<T>,
 ): Promise<Settled<T>> {
   use.readOnly = /\bread\s+only\b/i.test(options)
+  use.connection.transacting = true
   try {
     // Awaited: behind a BEGIN that was cancelled the server would run the first statement by itself, as the driver ends each
     // with a Sync of its own.
@@ -70,8 +82,7 @@ export async function transaction<T>(
       if (bound.failed) throw bound.failed.reason
     } catch (error) {
       bound.end()
-      // A rollback that fails leaves a session that must not be used again.
-      if (!use.connection.lost) await use.command('rollback').catch(reason => use.connection.destroy(reason))
+      if (!use.connection.lost) await rollBack(use)
       throw causeOf(error, use, bound)
     }
     bound.end()
@@ -79,6 +90,16 @@ export async function transaction<T>(
     return result
   } finally {
     use.readOnly = false
+  }
+}
+
+/** A rollback that fails leaves a session that must not be used again. */
+async function rollBack(use: LeasedConnection): Promise<void> {
+  try {
+    await use.command('rollback')
+    use.connection.transacting = false
+  } catch (reason) {
+    use.connection.destroy(reason as Error)
   }
 }
 
@@ -90,6 +111,7 @@ async function commit(use: LeasedConnection, bound: Bound): Promise<void> {
     if (use.connection.lost) throw withCause(new TenantCommitUnknown(), error)
     throw error
   }
+  use.connection.transacting = false
   if (answer === 'COMMIT') return
   // A transaction in which something had failed answers COMMIT with ROLLBACK.
   if (bound.failed) throw bound.failed.reason

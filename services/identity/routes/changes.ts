@@ -11,6 +11,8 @@ import { TenantParams } from '../schemas/tenant.js'
 const tags = ['feed']
 const security = [{ service: [] }]
 const config = { tenant: false } as const
+/** Every service reads it every few seconds; what fails is logged. */
+const logLevel = 'warn'
 
 export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly string[] }> = async (
   app,
@@ -23,6 +25,7 @@ export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly s
     '',
     {
       config,
+      logLevel,
       schema: {
         tags,
         security,
@@ -40,6 +43,7 @@ export const changeRoutes: FastifyPluginAsyncTypebox<{ serviceTokens: readonly s
     '/:id',
     {
       config,
+      logLevel,
       schema: {
         tags,
         security,

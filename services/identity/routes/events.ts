@@ -3,7 +3,7 @@
 // it missed. Streams hold no database connection, are capped in all and for each token, and end when the service closes or
 // the token that opened them is valid no more.
 
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'

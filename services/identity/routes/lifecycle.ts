@@ -1,6 +1,6 @@
 // The operator's routes of a tenant's lifecycle: suspend, activate, delete, restore, and retry. The change is stored here and
 // reaches every service by event and by the feed; the databases are not touched.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { errors, nothing } from '../../http/schemas.js'

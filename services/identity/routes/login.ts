@@ -2,7 +2,7 @@
 // time reveals whether a user exists. Guessing is slowed for each tenant, address and e-mail, for each tenant and address
 // whatever the e-mail, and for each address whatever the tenant.
 import { createHash, randomUUID } from 'node:crypto'
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type { AuditRecord } from '../../../plugins/audit/index.js'

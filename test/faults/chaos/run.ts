@@ -9,7 +9,7 @@ import { createOperator } from '../operator.js'
 import { auditor } from '../stream-facts.js'
 import { startLoad } from './load.js'
 import { type ChaosVerdict, judge } from './verdict.js'
-import { type Victim, victimsOf } from './victims.js'
+import { killAll, victimsOf } from './victims.js'
 
 export interface ChaosOptions {
   readonly tenants: number
@@ -20,11 +20,6 @@ export interface ChaosOptions {
 }
 
 const CONVERGE_MS = 120_000
-/** Longest time a victim stays down, and longest pause before the next one. */
-const LIE_MS = 1_500
-const PAUSE_MS = 800
-/** Every so often two are down at the same time. */
-const DOUBLE = 0.2
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
   const { tenants, kills, seed, wipeNats, progress } = options
@@ -54,10 +49,16 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
       allowed: () => Math.ceil((tenants * (killed + 1)) / kills),
       onTenant: () => progress.step(`${load.accepted} tenants accepted, ${killed} kills`),
     })
-    const killing = killAll(victims, lying, kills, seeded(seed), name => {
-      killed++
-      count[name] = (count[name] ?? 0) + 1
-      progress.step(`${load.accepted} tenants accepted, ${killed} kills, last ${name}`)
+    const killing = killAll({
+      victims,
+      lying,
+      enough: done => done >= kills,
+      random: seeded(seed),
+      onKill(name) {
+        killed++
+        count[name] = (count[name] ?? 0) + 1
+        progress.step(`${load.accepted} tenants accepted, ${killed} kills, last ${name}`)
+      },
     })
     await Promise.all([load.done, killing])
     const standing = performance.now()
@@ -86,38 +87,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosVerdict> {
   }
 }
 
-/** Each victim once, in random order, then at random. */
-async function killAll(
-  victims: readonly Victim[],
-  lying: Set<string>,
-  kills: number,
-  random: () => number,
-  onKill: (name: string) => void,
-): Promise<void> {
-  const first = [...victims].sort(() => random() - 0.5)
-  const next = (): Victim => first.pop() ?? (victims[Math.floor(random() * victims.length)] as Victim)
-  for (let done = 0; done < kills; ) {
-    const now = [next()]
-    const other = next()
-    if (random() < DOUBLE && done + 1 < kills && other !== now[0]) now.push(other)
-    else if (done < victims.length) first.push(other)
-    await Promise.all(
-      now.map(async victim => {
-        lying.add(victim.name)
-        await victim.kill()
-        done++
-        onKill(victim.name)
-        await sleep(random() * LIE_MS)
-        await victim.revive()
-        lying.delete(victim.name)
-      }),
-    )
-    await sleep(random() * PAUSE_MS)
-  }
-}
-
 /** The first clean check, or the one at the deadline. Deep only when all else is clean: it visits every database. */
-async function lastCheck(
+export async function lastCheck(
   stack: Parameters<typeof checkLedger>[0],
   deadline: number,
   progress: Progress,

@@ -23,20 +23,17 @@ export interface VictimOptions {
 }
 
 const STAND_UP_MS = 60_000
+/** Longest time a victim stays down, and longest pause before the next one. */
+const LIE_MS = 1_500
+const PAUSE_MS = 800
+/** Every so often two are down at the same time. */
+const DOUBLE = 0.2
 
 export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, log }: VictimOptions): Victim[] {
   const { servers } = stack
   if (!servers) throw new Error('only servers of our own are killed')
-  const service = (process: Service): Victim => ({
-    name: process.name,
-    kill: () => process.kill(),
-    revive: () => untilItIsUp(process.name, () => process.start(), log),
-  })
-  const server = (name: string, process: ServerProcess): Victim => ({
-    name,
-    kill: () => process.kill(),
-    revive: () => untilItIsUp(name, () => process.restart(), log),
-  })
+  const service = (process: Service) => serviceVictim(process, log)
+  const server = (name: string, process: ServerProcess) => serverVictim(name, process, log)
   const nats = server('nats', servers.nats)
   return [
     ...serviceNames.map(name => service(stack.services[name])),
@@ -51,6 +48,53 @@ export function victimsOf(stack: RunningStack, replica: Service, { wipeNats, log
     server('redis', servers.redis),
     ...serviceNames.map(name => server(`postgres-${name}`, servers.postgres[name])),
   ]
+}
+
+type Log = VictimOptions['log']
+
+export const serviceVictim = (process: Service, log: Log): Victim => ({
+  name: process.name,
+  kill: () => process.kill(),
+  revive: () => untilItIsUp(process.name, () => process.start(), log),
+})
+
+export const serverVictim = (name: string, process: ServerProcess, log: Log): Victim => ({
+  name,
+  kill: () => process.kill(),
+  revive: () => untilItIsUp(name, () => process.restart(), log),
+})
+
+export interface Killing {
+  readonly victims: readonly Victim[]
+  /** Killed and not up yet. */
+  readonly lying: Set<string>
+  readonly enough: (done: number) => boolean
+  readonly random: () => number
+  readonly onKill: (name: string) => void
+}
+
+/** Each victim once, in random order, then at random. */
+export async function killAll({ victims, lying, enough, random, onKill }: Killing): Promise<void> {
+  const first = [...victims].sort(() => random() - 0.5)
+  const next = (): Victim => first.pop() ?? (victims[Math.floor(random() * victims.length)] as Victim)
+  for (let done = 0; !enough(done); ) {
+    const now = [next()]
+    const other = next()
+    if (random() < DOUBLE && !enough(done + 1) && other !== now[0]) now.push(other)
+    else if (done < victims.length) first.push(other)
+    await Promise.all(
+      now.map(async victim => {
+        lying.add(victim.name)
+        await victim.kill()
+        done++
+        onKill(victim.name)
+        await sleep(random() * LIE_MS)
+        await victim.revive()
+        lying.delete(victim.name)
+      }),
+    )
+    await sleep(random() * PAUSE_MS)
+  }
 }
 
 /** A service does not start while its database is down. */

@@ -3,8 +3,9 @@
 import t from 'tap'
 import { openArchive } from '../../../operations/archive/archive-reader.js'
 import { unproven } from '../../../operations/archive/compatibility.js'
+import type { Authority } from '../../../operations/archive/restore-plan.js'
 import { createServiceRestore } from '../../../operations/archive/restore-service.js'
-import { type Authority, recover } from '../../../operations/archive/restore-tenant.js'
+import { recover } from '../../../operations/archive/restore-tenant.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
 import {

@@ -1,11 +1,13 @@
+// In a process of its own: it sets the clock.
 import { type AddressInfo, connect } from 'node:net'
 import { mock } from 'node:test'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { verify } from '../../../operations/audit/verify-log.js'
 import audit, { type AuditOptions, isGenuine, type Seal, sign } from '../../../plugins/audit/index.js'
-import { dropExpired, ensurePartitions, monthOf, sealMonths } from '../../../plugins/audit/store.js'
-import { fromClaim, fromHeader } from '../../../plugins/distributed-tenant/index.js'
+import { createChain } from '../../../plugins/audit/rows.js'
+import { dropExpired, ensurePartitions, monthOf, sealMonths, writeRows } from '../../../plugins/audit/store.js'
+import { fromClaim, fromHeader, separateTypes } from '../../../plugins/distributed-tenant/index.js'
 import metrics from '../../../plugins/metrics/index.js'
 import { rig, until } from '../../rig.js'
 import { scrape, value } from '../metrics/scrape.js'
@@ -234,6 +236,30 @@ t.test('the audit log', async t => {
       '42501',
       'nor does the service itself by mistake',
     )
+  })
+
+  await t.test('holds each value as it was hashed', async t => {
+    const [one, other] = [createChain(), createChain()]
+    const rows = [
+      ...one.place([
+        { kind: 'admin', result: '', tenantId: '', actor: '', requestId: '' },
+        { kind: 'admin', result: 'ok', tenantId: null, actor: '\\N', requestId: '\u0001', detail: { a: '\\ "{},\n' } },
+        { kind: 'admin', result: 'a\tb\nc', actor: 'é {null,"}', detail: { nested: [{ b: null }] } },
+      ]),
+      ...other.place([{ kind: 'admin', result: '' }]),
+    ]
+    const writer = separateTypes(app.central)
+    await writeRows(writer, rows, 30_000)
+    // As after an answer that was lost.
+    await writeRows(writer, rows, 30_000)
+    const stored = await central`
+      select chain, seq::int, kind, result, tenant_id as "tenantId", actor, request_id as "requestId",
+        detail::text as detail, hash from audit_log where chain in (${one.id}, ${other.id})`
+    const byPlace = (a: { hash: string }, b: { hash: string }) => (a.hash < b.hash ? -1 : 1)
+    const expected = rows.map(({ at: _, ...row }) => row).sort(byPlace)
+    t.same([...stored].map(row => ({ ...row })).sort(byPlace as never), expected)
+    t.same((await verify(writer)).flaws, [])
+    await tamper(() => central`delete from audit_log where chain in (${one.id}, ${other.id})`)
   })
 
   await t.test('verifies, and names the first row of each kind of tampering', async t => {

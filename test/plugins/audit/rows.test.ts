@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type AuditRecord, createChain, GENESIS, hashOf } from '../../../plugins/audit/rows.js'
+import { type AuditRecord, createChain, GENESIS, hashOf, shareDetail } from '../../../plugins/audit/rows.js'
 
 const record: AuditRecord = { kind: 'access', result: 'ok', tenantId: 'acme', detail: { leases: 2 } }
 
@@ -10,6 +10,29 @@ t.test('a chain gives each row the hash of the one before it', async t => {
   t.match(first, { seq: 1, at: '2026-11-01T10:00:00.000Z', tenantId: 'acme', actor: null, detail: '{"leases":2}' })
   t.equal(first?.hash, first && hashOf(first, GENESIS))
   t.equal(second?.hash, second && hashOf(second, first?.hash ?? ''))
+})
+
+t.test('rows of earlier releases have the hash that this release computes', async t => {
+  const row = {
+    chain: '0b9a4f0e-43f3-4d0a-9e53-3b1f1a2f0d11',
+    seq: 7,
+    at: '2026-11-01T10:00:00.000Z',
+    kind: 'access',
+    result: 'ok',
+    tenantId: 'acmé',
+    actor: null,
+    requestId: 'req-1',
+    detail: '{"leases":2}',
+  }
+  t.equal(hashOf(row, GENESIS), '6abd3e34aeb2beee5c97171065cfe061b344e7ee5d7c55dc74837b225f010fa3')
+})
+
+t.test('a shared detail has the text of its own', async t => {
+  const detail = { method: 'GET', route: '/\u0000'.repeat(200), leases: 1 }
+  const [own] = createChain().place([{ ...record, detail: { ...detail } }])
+  const [shared] = createChain().place([{ ...record, detail: shareDetail(detail) }])
+  t.equal(shared?.detail, own?.detail)
+  t.throws(() => Object.assign(detail, { leases: 2 }), TypeError)
 })
 
 t.test('a place is taken only once its row is certain', async t => {

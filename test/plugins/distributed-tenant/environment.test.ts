@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import t from 'tap'
+import { compileValidator } from '../../../events/index.js'
 import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
 import { environmentSchema } from '../../../plugins/distributed-tenant/config/environment-schema.js'
 import { settle } from '../../../plugins/distributed-tenant/config/settings.js'
@@ -19,9 +20,16 @@ t.test('an empty environment gives the documented defaults', async t => {
   })
 })
 
+t.test('the defaults hold the rules of the variables', async t => {
+  const { properties } = environmentSchema
+  const defaults = Object.entries(properties).map(([name, schema]) => [name, (schema as { default?: unknown }).default])
+  const given = Object.fromEntries(defaults.filter(([, value]) => value !== undefined))
+  t.equal(compileValidator(environmentSchema).Check(given), true)
+})
+
 t.test('an empty variable counts as unset, but an empty REDIS_URL means no Redis', async t => {
   const environment = readEnvironment({ DB_HOST: '', DB_PORT: '', REDIS_URL: '' })
-  t.match(environment, { DB_HOST: 'localhost', DB_PORT: 5432, REDIS_URL: '' })
+  t.match(environment, { DB_HOST: 'localhost', DB_PORT: '5432', REDIS_URL: '' })
   t.equal(settle({ service: 'core' }, environment).redis, null)
 })
 
@@ -29,12 +37,13 @@ const bad: Record<string, string[]> = {
   SERVICE_NAME: ['Employee', 'employee_service', 'a'.repeat(16), '1st'],
   DATABASE_ARCHITECTURE_MODE: ['hybrid', 'shared'],
   DB_CONNECTION: ['mysql'],
-  DB_PORT: ['0', '70000', 'port', '5432.5'],
+  DB_PORT: ['0', '70000', 'port', '5432.5', '5432,', '5432,70000'],
   DB_SSLMODE: ['on', 'verify-ca'],
   DISTRIBUTED_DATABASE_ENABLED: ['maybe'],
   DISTRIBUTED_MAX_CONNECTIONS: ['0', '-1', 'many'],
   DISTRIBUTED_CONNECTION_TIMEOUT: ['0', '-5'],
   SERVICE_REPLICAS: ['0'],
+  SERVICE_CONNECTIONS: ['15', 'all'],
   NATS_URL: ['localhost:4222', 'http://x'],
   REDIS_URL: ['localhost'],
   TENANT_HEADER: ['X Tenant', 'x:y'],
@@ -83,6 +92,23 @@ t.test('options win over the environment', async t => {
   const environment = readEnvironment({ SERVICE_NAME: 'employee-service', DISTRIBUTED_MAX_CONNECTIONS: '20' })
   t.match(settle({}, environment), { service: 'employee', maxConnections: 20, maxConnectionsPerTenant: 4 })
   t.match(settle({ service: 'core', maxConnections: 7 }, environment), { service: 'core', maxConnections: 7 })
+})
+
+t.test('several servers of one PostgreSQL, with one port or one for each', async t => {
+  const databaseOf = (DB_HOST: string, DB_PORT?: string) =>
+    settle({ service: 'core' }, readEnvironment({ DB_HOST, ...(DB_PORT && { DB_PORT }) })).database
+  t.match(databaseOf('db1', '5433'), { host: 'db1', port: 5433, servers: undefined })
+  t.match(databaseOf('db1,db2'), {
+    host: 'db1',
+    port: 5432,
+    servers: [
+      { host: 'db1', port: 5432 },
+      { host: 'db2', port: 5432 },
+    ],
+  })
+  t.match(databaseOf('db1,db2', '1,2').servers, [{ port: 1 }, { port: 2 }])
+  t.throws(() => databaseOf('db1,db2,db3', '1,2'), { message: /DB_HOST names 3 servers and DB_PORT 2 ports: give one/ })
+  t.throws(() => databaseOf('db1,,db3'), { message: /DB_HOST has an empty name/ })
 })
 
 t.test('a bad option is named', async t => {

@@ -54,9 +54,12 @@ const counted: Figures = {
     deadEvents: 4,
     parkedEvents: 1,
     spares: 3,
+    fullInstances: [],
+    movingSeconds: 0,
     centralBytes: 9_000_000,
   },
   consumers: { 'tenants-employee': { pending: 5, ackPending: 1, redelivered: 0 }, 'ledger-employee': null },
+  moveSlotBytes: {},
 }
 
 const withTenants = (tenants: Partial<Tenants>) =>
@@ -141,7 +144,9 @@ t.test('everything up is healthy', async t => {
 })
 
 t.test('an unknown figure is left out, not zero', async t => {
-  const response = await (await app(t, { figures: { stored: null, consumers: null } })).inject(detailed)
+  const response = await (await app(t, { figures: { stored: null, consumers: null, moveSlotBytes: {} } })).inject(
+    detailed,
+  )
   t.equal(response.statusCode, 200)
   const body = response.json()
   for (const part of ['outbox', 'consumers', 'registry', 'deadEvents', 'spares', 'disk']) t.notOk(part in body, part)

@@ -12,7 +12,7 @@ async function shared(t: Test) {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const client = async () => {
-    const redis = connectRedis(server.url, 'test')
+    const redis = connectRedis(server.url, 'test') as Redis
     redis.on('error', () => {})
     t.teardown(() => redis.disconnect())
     await until('redis is there', 5000, () => redis.status === 'ready')

@@ -1,3 +1,4 @@
+// In a process of its own: it sets flags of V8.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'

@@ -1,14 +1,14 @@
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
+import errorAnswers from '../../../plugins/errors/index.js'
 import { requireAdmin } from '../../../services/http/admin.js'
-import { answerErrors } from '../../../services/http/errors.js'
 
 const token = 'a-token-of-the-operator'
 
 function app(t: Test, expected: string | undefined) {
   const app = Fastify()
   t.teardown(() => app.close())
-  answerErrors(app)
+  app.register(errorAnswers, { documentation: '/api/docs' })
   app.addHook('onRequest', requireAdmin(expected))
   app.get('/', async () => 'in')
   return app

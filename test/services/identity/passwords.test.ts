@@ -1,3 +1,4 @@
+// In a process of its own: it measures processor time.
 import t from 'tap'
 import { COST, createPasswords } from '../../../services/identity/passwords.js'
 

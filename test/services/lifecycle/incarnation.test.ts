@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { fleet } from '../../../operations/doctor/fleet.js'
+import { againstIdentity } from '../../../operations/doctor/identity-registry.js'
 import type { OpenService } from '../../../operations/open-services.js'
 import { parseMark } from '../../../plugins/distributed-tenant/databases/marks.js'
 import { until } from '../../rig.js'
@@ -69,10 +70,13 @@ async function stand(t: Test) {
       await root.unsafe(mark?.text)
       await start()
     },
-    async doctor(name: 'identity' | 'employee') {
-      const tenancy = await made.tenancy(name)
-      const open = { name, tenancy, target: { roleSecret: null } } as unknown as OpenService
-      return fleet(open)
+    /** Of employee: its own findings, with identity's database at hand or not. */
+    async doctor(withIdentity = false) {
+      const tenancy = await made.tenancy('employee')
+      const employee = { name: 'employee', tenancy, target: { roleSecret: null } } as unknown as OpenService
+      const transfer = { central: made.look('identity', 'identity_central') }
+      const identity = { name: 'identity', tenancy: { transfer } } as unknown as OpenService
+      return [...(await fleet(employee)), ...(await againstIdentity(employee, withIdentity ? identity : null))]
     },
   }
 }
@@ -178,13 +182,12 @@ t.test('an identity that lost a tenant', async t => {
     return row?.incarnation && row
   })) as { incarnation: string }
   t.same(
-    (await doctor('employee')).filter(({ about }) => about === 'acme'),
+    (await doctor()).filter(({ about }) => about === 'acme'),
     [],
   )
   await setBack()
   const cure = await until('doctor names it', 30_000, async () => {
-    return (await doctor('employee')).find(({ what, about }) => what === 'unknown to identity' && about === 'acme')
-      ?.cure
+    return (await doctor()).find(({ what, about }) => what === 'unknown to identity' && about === 'acme')?.cure
   })
   t.match(cure, `--id acme --incarnation ${incarnation}`)
   t.equal((await call('GET', '/api/employees')).statusCode, 200, 'it is served meanwhile')
@@ -194,9 +197,43 @@ t.test('an identity that lost a tenant', async t => {
     return output.identity === 'ready' && output.employee === 'ready'
   })
   t.match((await call('GET', '/api/employees')).json().items, [{ employeeNumber: 'F-1' }])
-  await until('no finding is left', 30_000, async () =>
-    (await doctor('employee')).every(({ about }) => about !== 'acme'),
-  )
+  await until('no finding is left', 30_000, async () => (await doctor()).every(({ about }) => about !== 'acme'))
   const [row] = await look('employee', 'employee_central')`select count(*)::int as count from feed_doubts`
   t.equal(row?.count, 0)
+})
+
+t.test('doctor compares a registry with identity’s, whether a service runs or not', async t => {
+  const { employee, operator, ledger, backup, setBack, doctor, look } = await stand(t)
+  const central = look('employee', 'employee_central')
+  const create = async (id: string) => {
+    t.equal((await operator('POST', '/api/tenants', { id, name: `Of ${id}` })).statusCode, 202)
+    await until('ready', 30_000, async () => {
+      const output = await ledger(id)
+      return output.identity === 'ready' && output.employee === 'ready'
+    })
+    await until('learned', 30_000, async () => (await employee.tenants.find(id))?.incarnation)
+  }
+  await backup()
+  for (const id of ['lost', 'early', 'again']) await create(id)
+  t.equal((await as(employee, 'early')('POST', '/api/employees', first)).statusCode, 201)
+  // Employee ends before it can read what a promoted standby has.
+  await employee.close()
+  // Of an event that came before the feed said which tenant it is.
+  await central`update tenants set incarnation = null, created_at = now() - interval '1 hour' where id = 'early'`
+  await setBack()
+  for (const id of ['again', 'newer'])
+    t.equal((await operator('POST', '/api/tenants', { id, name: `New ${id}` })).statusCode, 202)
+  await look('identity', 'identity_central').unsafe(`
+    alter table tenants disable trigger tenants_changed;
+    update tenants set created_at = now() - interval '1 hour', updated_at = now() - interval '1 hour';
+    alter table tenants enable trigger tenants_changed`)
+
+  const found = (await doctor(true)).map(({ what, about, cure }) => [what, about, cure])
+  t.match(found.sort(), [
+    ['missing here', 'newer', /is employee running/],
+    ['other incarnation than identity’s', 'again', /identity has given the id away again/],
+    ['unknown to identity', 'early', /`create "Of early" --id early` accepts it, with its data/],
+    ['unknown to identity', 'lost', /`create "Of lost" --id lost --incarnation [0-9a-f]{32}` gives it back/],
+  ])
+  t.equal(found.length, 4)
 })

@@ -1,5 +1,6 @@
 // A start that takes longer than Fastify's `pluginTimeout`: the plugin's own error comes first, with the step and
 // the cure, also when a database does not close its connections.
+import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
 import { limitStart } from '../../../../plugins/distributed-tenant/assembly/start-limit.js'
@@ -47,6 +48,20 @@ t.test('a failure is not delayed by parts that close slowly', async t => {
     }),
   )
   await t.rejects(Promise.resolve(app.ready()), { message: 'the cause' })
+})
+
+t.test('a later step has the patience that the earlier ones have left', async t => {
+  const asked: number[] = []
+  await limitStart(60_000)({
+    async prepare(progress) {
+      asked.push(progress.patienceMs)
+      await sleep(50)
+      asked.push(progress.patienceMs)
+    },
+    close: () => never,
+  })
+  const [first = 0, second = 0] = asked
+  t.ok(first <= 48_000 && second <= first - 40, asked.join())
 })
 
 t.test('without a limit of Fastify there is none here', async t => {

@@ -1,4 +1,5 @@
 // Arrays of every kind, and a connection cut in its first query.
+// In a process of its own: it listens to errors of the process.
 import fc from 'fast-check'
 import t from 'tap'
 import { readArray, writeArray } from '../../../../plugins/distributed-tenant/connections/array-literal.js'

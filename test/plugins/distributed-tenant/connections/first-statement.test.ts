@@ -1,39 +1,23 @@
 // The first statement of a connection is sent right behind the query for its array types, and still uses them.
-import { once } from 'node:events'
-import net from 'node:net'
 import t, { type Test } from 'tap'
 import { createArrayTypes } from '../../../../plugins/distributed-tenant/connections/array-types.js'
 import { openConnection } from '../../../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
 import { codeOf, stand, until } from '../stand.js'
+import { type RecordingProxy, recordingProxy } from './recording-proxy.js'
 
-/**
- * A proxy between the plugin and the server: records the bytes sent, and holds back the server's answer after
- * `holdAfter`.
- */
-async function proxy(t: Test, server: { host: string; port: number }) {
-  const seen = { sent: '', holdAfter: '', held: false, release: () => {} }
-  const listener = net.createServer(client => {
-    const upstream = net.connect(server.port, server.host)
-    for (const socket of [client, upstream]) socket.on('error', () => {})
-    client.on('data', chunk => {
-      seen.sent += chunk.toString('latin1')
-      if (seen.holdAfter && seen.sent.includes(seen.holdAfter) && !seen.held) {
-        seen.held = true
-        upstream.pause()
-        seen.release = () => upstream.resume()
-      }
-      upstream.write(chunk)
-    })
-    upstream.on('data', chunk => client.write(chunk))
-    client.on('close', () => upstream.destroy())
-    upstream.on('close', () => client.destroy())
-    t.teardown(() => upstream.destroy())
+/** Holds back the server's answer once `holdAfter` was sent. */
+async function holdingProxy(t: Test, server: { host: string; port: number }) {
+  const state = { holdAfter: '', held: false, release: () => {} }
+  const proxy: RecordingProxy = await recordingProxy(t, server, {
+    onSent(upstream) {
+      if (state.holdAfter === '' || state.held || !proxy.sent.join('').includes(state.holdAfter)) return
+      state.held = true
+      upstream.pause()
+      state.release = () => upstream.resume()
+    },
   })
-  listener.listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  t.teardown(() => listener.close())
-  return Object.assign(seen, { host: '127.0.0.1', port: (listener.address() as net.AddressInfo).port })
+  return Object.assign(state, proxy)
 }
 
 t.test('the first statement', async t => {
@@ -56,11 +40,11 @@ t.test('the first statement', async t => {
   }
 
   await t.test('does not wait for the answer to the query before it', async t => {
-    const between = await proxy(t, server)
+    const between = await holdingProxy(t, server)
     between.holdAfter = 'typarray'
     const { client } = build({ target: { host: between.host, port: between.port } })
     const answer = client(one).sql`select 'early' as title`.execute()
-    await until(5_000, () => between.sent.includes("select 'early'"))
+    await until(5_000, () => between.sent.join('').includes("select 'early'"))
     t.ok(between.held, 'the answer was held back')
     between.release()
     t.same([...(await answer)], [{ title: 'early' }])
@@ -89,11 +73,11 @@ t.test('the first statement', async t => {
   })
 
   await t.test('fails with the rest when the connection is lost before the query for types was answered', async t => {
-    const between = await proxy(t, server)
+    const between = await holdingProxy(t, server)
     between.holdAfter = 'typarray'
     const { client, pool } = build({ target: { host: between.host, port: between.port, applicationName: 'cut' } })
     const answers = [1, 2, 3].map(n => codeOf(client(one).sql`select ${n}::int as n`))
-    await until(5_000, () => between.sent.includes('as n'))
+    await until(5_000, () => between.sent.join('').includes('as n'))
     await look`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cut'`
     between.release()
     // One was being served; the others only waited, and may have got the next connection.

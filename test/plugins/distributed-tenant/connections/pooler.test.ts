@@ -1,4 +1,5 @@
 // Tenants served through a real PgBouncer in transaction mode, all else direct.
+// In a process of its own: a statement has 5 seconds.
 import t from 'tap'
 import { startPooler } from '../../../../bench/pooler.js'
 import {
@@ -33,8 +34,9 @@ t.test('through PgBouncer', async t => {
     tenantDatabase: { host, port: bouncer.login.port },
     maxConnections: 3,
     maxConnectionsPerTenant: 2,
-    queryTimeout: 1_500,
-    acquireTimeout: 5_000,
+    queryTimeout: 5_000,
+    // Two hundred wait for three connections, on a slow machine for long.
+    acquireTimeout: 60_000,
   })
   const on = <T>(id: string, work: (sql: SqlClient) => Promise<T>) => app.tenants.run(id, ({ sql }) => work(sql))
 
@@ -67,15 +69,27 @@ t.test('through PgBouncer', async t => {
     }
   })
 
-  await t.test('arrays, cursors and errors are the same as without', async t => {
+  await t.test('arrays and cursors are the same as without', async t => {
     const [row] = await on('acme', sql => sql`select ${['a', 'b']}::text[] as words, '{calm}'::mood[] as moods`)
     t.same(row, { words: ['a', 'b'], moods: ['calm'] })
-    let sum = 0
-    await on('acme', async sql => {
-      for await (const rows of sql`select n from generate_series(1, 25) n`.cursor(10))
-        for (const { n } of rows) sum += n
-    })
-    t.equal(sum, 325)
+    // Often, as the pooler may lose count only when two statements reach it together.
+    for (let round = 0; round < 30; round++) {
+      let sum = 0
+      await on('acme', async sql => {
+        for await (const rows of sql`select n from generate_series(1, 25) n`.cursor(10))
+          for (const { n } of rows) sum += n
+      })
+      t.equal(sum, 325)
+    }
+  })
+
+  await t.test('errors are the same as without, and what follows them is answered', async t => {
+    for (let round = 0; round < 30; round++) {
+      await on('acme', async sql => {
+        t.equal(await codeOf(sql`select 1 / ${0}::int`), '22012')
+        t.same([...(await sql`select ${round}::int as n`)], [{ n: round }])
+      })
+    }
     t.equal(await codeOf(on('acme', sql => sql`select 1 / 0`)), '22012')
     t.equal(await codeOf(on('acme', sql => sql.begin(sql => sql`insert into missing values (1)`))), '42P01')
   })

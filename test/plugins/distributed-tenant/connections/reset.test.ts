@@ -1,10 +1,11 @@
 // Session state of one user of a tenant never reaches the next user of that tenant.
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
 import { APPLICATION, codeOf, stand, until } from '../stand.js'
 
 t.test('the next user of a connection', async t => {
-  const { pool: build, look } = await stand(t)
+  const { pool: build, look, server } = await stand(t)
   // One connection, so that the next user gets the same one, if it is lent again.
   const { client, pool } = build({ budget: 1, perKey: 1 })
   await look.unsafe('create role other; create table things (a int); grant all on things to other')
@@ -134,6 +135,14 @@ t.test('the next user of a connection', async t => {
     await left(sql => sql.begin(sql => sql.savepoint(sql => sql.unsafe(`set my.user = 'ben'`))))
     t.equal(await lastText(), RESET)
     t.notOk((await next`select current_setting('my.user', true) as mine`)[0]?.mine)
+  })
+  await t.test('is reset without a warning in the server’s log unless a transaction was open', async t => {
+    const warnings = () => (readFileSync(server.log, 'utf8').match(/there is no transaction in progress/g) ?? []).length
+    const before = warnings()
+    await left(sql => sql.begin(sql => sql`select set_config('my.user', 'ann', false)`))
+    await left(sql => sql`select set_config('my.user', 'ben', false)`)
+    t.same([...(await next`select 1 as a`)], [{ a: 1 }])
+    t.equal(warnings(), before)
   })
   await t.test('never gets the connection of a transaction that was cut short', async t => {
     const pid = async () => (await next`select pg_backend_pid() as pid`)[0]?.pid

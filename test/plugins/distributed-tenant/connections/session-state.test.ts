@@ -167,7 +167,7 @@ t.test('a statement', async t => {
     await t.test(`${name} asks for a reset, and the reset takes it back`, async t => {
       t.equal(predicted(make), 'reset')
       await run(make)
-      await session.unsafe(RESET)
+      await session.unsafe(`rollback; ${RESET}`)
       t.equal(await print(), fresh)
     })
   }
@@ -200,14 +200,14 @@ t.test('a statement', async t => {
     for (const name of leaving) {
       t.equal(await run(reset[name] as Make), undefined, name)
       t.not(await print(), fresh, name)
-      await session.unsafe(RESET)
+      await session.unsafe(`rollback; ${RESET}`)
     }
   })
 
   await t.test('that sets the seed gives no later user predictable numbers', async t => {
     const drawn = async () => {
       await session`select setseed(0.5)`
-      await session.unsafe(RESET)
+      await session.unsafe(`rollback; ${RESET}`)
       return (await session`select random() as n`)[0]?.n
     }
     t.not(await drawn(), await drawn())

@@ -8,14 +8,14 @@ import {
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
 import type { PublishedStep } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
-import { parseServiceName, parseTenantId, tenantDatabaseName } from '../../../../plugins/distributed-tenant/names.js'
+import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { rig, roleSecret, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 
 t.test('the next password to try', async t => {
   const service = parseServiceName('employee')
-  const database = tenantDatabaseName(parseTenantId('acme'), service)
+  const acme = parseTenantId('acme')
   const refusal = Object.assign(new Error('refused'), { code: '28P01' })
   const make = (count: number) => {
     const secrets = Array.from({ length: count }, (_, n) => `k${n}:${`the-secret-of-key-${n}-`.repeat(3)}`)
@@ -26,9 +26,9 @@ t.test('the next password to try', async t => {
       credentials.keys.findIndex(key => credentials.password(parseTenantId('acme'), key) === password)
     const refused = (login: Login) => {
       login.lost(refusal)
-      return logins.again(database)
+      return logins.again(acme)
     }
-    return { logins, keptOut, refused, keyOf, next: () => logins.of(database) }
+    return { logins, keptOut, refused, keyOf, next: () => logins.of(acme) }
   }
 
   await t.test('with one key there is no other', async t => {
@@ -75,7 +75,7 @@ t.test('the next password to try', async t => {
     const { logins, refused, next } = make(2)
     t.ok(refused(next()))
     next().lost(Object.assign(new Error('gone'), { code: 'ECONNREFUSED' }))
-    t.notOk(logins.again(database))
+    t.notOk(logins.again(acme))
   })
 })
 
@@ -87,7 +87,7 @@ t.test('a new key', async t => {
   const [k1, k2] = [roleSecret, `k2:${'another-secret-of-the-tests-'.repeat(2)}`]
   const [acme, globex] = [parseTenantId('acme'), parseTenantId('globex')]
   const ask = async (tenancy: Tenancy, statement = 'select 1') => {
-    const scope = tenancy.pools.clientFor(tenantDatabaseName(acme, parseServiceName('employee')))
+    const scope = tenancy.pools.clientFor(acme)
     try {
       await scope.sql.unsafe(statement)
     } finally {

@@ -3,6 +3,7 @@ import t from 'tap'
 import { dropTenantDatabase } from '../../../../plugins/distributed-tenant/databases/databases.js'
 import { repairable } from '../../../../plugins/distributed-tenant/databases/inventory.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
+import type { TenantId } from '../../../../plugins/distributed-tenant/types.js'
 import { rig, until } from '../../../rig.js'
 import { codeOf } from '../stand.js'
 
@@ -18,15 +19,15 @@ t.test('the fleet', async t => {
   }
   const findings = async (id = 'acme') =>
     (await tenancy.inspectFleet()).tenants.find(tenant => tenant.id === id)?.findings
-  const ask = async (database: string) => {
-    const scope = tenancy.pools.clientFor(database)
+  const ask = async (id: TenantId) => {
+    const scope = tenancy.pools.clientFor(id)
     try {
       await scope.sql`delete from notes`
     } finally {
       scope.release()
     }
   }
-  const served = () => codeOf(ask(base))
+  const served = () => codeOf(ask(acme))
   const acme = parseTenantId('acme')
   const base = 'tenant_acme_employee'
 
@@ -127,14 +128,16 @@ t.test('the fleet', async t => {
   })
 
   await t.test('databases and roles without a tenant, and open databases, are reported', async t => {
-    await server`create database tenant_stray_employee`
+    await server`create database tenant_stray_employee owner employee_service`
     await server`create role tenant_lost_employee`
-    await server`create database tenant_of_core`
+    await server`create database reports`
+    // Another service may be making it at this moment.
+    await server`create database tenant_acme_core`
     const inventory = await tenancy.inspectFleet()
     t.match(inventory, {
       strayDatabases: ['tenant_stray_employee'],
       strayRoles: ['tenant_lost_employee'],
-      openDatabases: ['tenant_of_core', 'tenant_stray_employee'],
+      openDatabases: ['reports', 'tenant_stray_employee'],
     })
   })
 
@@ -151,7 +154,7 @@ t.test('the fleet', async t => {
   }
 
   await t.test('a tenant’s database is dropped with its role, even in use, and a second time without harm', async t => {
-    await ask('tenant_globex_employee')
+    await ask(parseTenantId('globex'))
     t.equal(await drop('globex'), true)
     t.equal((await server`select 1 from pg_roles where rolname = 'tenant_globex_employee'`).length, 0)
     t.equal(await drop('globex'), false)

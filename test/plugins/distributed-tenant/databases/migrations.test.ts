@@ -3,7 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { type MigrationSet, readMigrations } from '../../../../plugins/distributed-tenant/databases/migration-files.js'
-import { appliedVersion, migrate, revert } from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import { appliedVersion, migrate } from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
 import { rig } from '../../../rig.js'
 
 t.test('a folder of migrations', async t => {

@@ -87,7 +87,7 @@ t.test('spares', async t => {
       ['spare', 'ready'],
     )
     t.match(event?.payload.at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
-    const scope = tenancy.pools.clientFor('tenant_acme_employee')
+    const scope = tenancy.pools.clientFor(parseTenantId('acme'))
     t.same([...(await scope.sql`select current_user as me`)], [{ me: 'tenant_acme_employee' }])
     scope.release()
     t.same((await tenancy.inspectFleet()).tenants[0]?.findings, [])
@@ -197,10 +197,41 @@ t.test('spares', async t => {
     t.same(await listed(), before)
   })
 
+  await t.test('a start applies this release’s text of the function that takes one, and only another text', async t => {
+    const applied = async () => {
+      const [row] = await central<{ row: string; text: string; comment: string }[]>`
+        select xmin::text as row, prosrc as text, obj_description(oid, 'pg_proc') as comment
+        from pg_proc where proname = 'take_spare'`
+      return row
+    }
+    const startAgain = async () => (await parts('employee', { migrations: { tenant: fixture('notes2') } })).close()
+    const before = await applied()
+    t.match(before?.comment, /^distributed-tenant:function:v1 [0-9a-f]{32}$/)
+    await startAgain()
+    t.same(await applied(), before, 'the same text is left alone')
+    const [known] = await central<{ text: string }[]>`select pg_get_functiondef('take_spare'::regproc) as text`
+    await central.unsafe(known?.text.replace("return 'gone'", "return 'none'") as string)
+    await central`comment on function take_spare is 'distributed-tenant:function:v1 of-another-release'`
+    t.not((await applied())?.text, before?.text)
+    await startAgain()
+    t.match(await applied(), { text: before?.text, comment: before?.comment })
+  })
+
   await t.test('none are made where the number is zero', async t => {
     const app = await build('employee', { migrations: { tenant: fixture('notes2') } })
     t.match(await app.tenants.create({ id: 'from-spare', name: 'x' }), { provisioned: 'ready' })
     await app.close()
     t.equal((await listed()).length, 2)
+  })
+
+  await t.test('a stop while one is being made is no failure', async t => {
+    const from = seen.length
+    const types = () => seen.slice(from).flatMap(step => (step.area === 'spare' ? [step.event.type] : []))
+    const stopped = await keeping(40, { migrations: { tenant: fixture('notes2') } })
+    await until('one is being made', 30_000, () => types().includes('cloned'))
+    // The pools end sessions after their deadline.
+    await Promise.all([stopped.spares.close(), stopped.pools.close(0)])
+    t.notOk(types().includes('failed'), types().join(' '))
+    await stopped.close()
   })
 })

@@ -21,6 +21,11 @@ t.test('looking a tenant up', async t => {
     replicas.push(fresh)
     return fresh
   }
+  /** Each process takes its share of the server's connections. */
+  const stop = async (one: FastifyInstance) => {
+    replicas.splice(replicas.indexOf(one), 1)
+    await one.close()
+  }
   const seen: PublishedStep[] = []
   t.teardown(subscribe(step => seen.push(step)))
   /** A replica that receives notifications, has Redis, and can distinguish new entries there from old. */
@@ -207,6 +212,7 @@ t.test('looking a tenant up', async t => {
         const now = await client.get(key)
         return now !== null && now !== value
       })
+      await stop(fresh)
     }
     const fresh = await trusting()
     await client.del(key)

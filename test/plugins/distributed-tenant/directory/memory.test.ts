@@ -1,3 +1,4 @@
+// In a process of its own: it measures memory.
 import t from 'tap'
 import { createMemory, STALE_MS } from '../../../../plugins/distributed-tenant/directory/memory-cache.js'
 import type { DirectoryEntry } from '../../../../plugins/distributed-tenant/directory/redis-cache.js'

@@ -17,7 +17,7 @@ t.test('placement', async t => {
     maxConnectionsPerTenant: 4,
     acquireTimeout: 2_000,
   })
-  const tenancy = await parts('employee', { instances, spares: 1 })
+  const tenancy = await parts('employee', { instances, spares: 1, acquireTimeout: 60_000 })
   const place = async (id: string) =>
     (await central<{ instance: string }[]>`select instance from tenants where id = ${id}`)[0]?.instance
   const databases = async (sql: typeof central) =>
@@ -42,6 +42,26 @@ t.test('placement', async t => {
     )
     t.same([inventory.strayDatabases, inventory.strayRoles, inventory.openDatabases], [[], [], []])
     t.match(inventory.otherInstances, [{ instance: 'b', strayDatabases: [], strayRoles: [] }])
+  })
+
+  await t.test('the quota of an instance follows the budget of the process', async t => {
+    const { tenants } = tenancy.pools
+    const main = () => tenancy.connectionInfo().instances.main
+    t.equal(main()?.budget, 45)
+    tenants.resize(4)
+    t.equal(main()?.budget, 3)
+    let open = (): void => {}
+    const passed = new Promise<void>(resolve => {
+      open = resolve
+    })
+    t.teardown(() => open())
+    const scopes = ['one', 'one', 'three', 'three'].map(id => tenancy.pools.clientFor(parseTenantId(id)))
+    const all = scopes.map(({ sql }) => sql.begin(async sql => void (await sql`select 1`.then(() => passed))))
+    await until('three are in use, and one waits', 60_000, () => main()?.inUse === 3 && main()?.waiting === 1)
+    open()
+    await Promise.all(all)
+    for (const scope of scopes) scope.release()
+    tenants.resize(50)
   })
 
   await t.test('provisioning one again changes nothing, and an existing one stays where it is', async t => {
@@ -117,7 +137,7 @@ t.test('placement', async t => {
   await t.test('a newer release migrates all of them', async t => {
     const newer = await parts('employee', { instances, migrations: { tenant: fixture('notes2') } })
     t.notOk(await newer.isUpToDate())
-    const { migrateFleet } = await import('../../../../operations/migrate/migrate.js')
+    const { migrateFleet } = await import('../../../../plugins/distributed-tenant/migration-runs/migrate.js')
     const { failed } = await migrateFleet(newer.fleet)
     t.same(failed, [])
     t.ok(await newer.isUpToDate())

@@ -84,7 +84,7 @@ class Fake {
 }
 
 /** Statements that may share, once their connection has answered them three times. */
-const claim: Shareable = { template: ['select 1'], values: [], shape: '' }
+const claim: Shareable = { template: ['select 1'], values: [], shape: '', codecs: null }
 
 interface Asked {
   readonly end: () => void

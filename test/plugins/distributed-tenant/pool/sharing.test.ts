@@ -63,6 +63,30 @@ t.test('sharing a connection', async t => {
     t.same([pool.info().idle, pool.info().inUse, pool.info().waiting], [1, 0, 0])
   })
 
+  await t.test('none joins while more are open than a lowered budget, and none stays that opens above it', async t => {
+    const { client, pool } = build({ perKey: 1, acquireTimeout: 60_000 })
+    await teach(client, backend)
+    const first = together(crowd(client, 1), backend)
+    await sent()
+    pool.resize(0)
+    const second = together(crowd(client, 1), backend)
+    await sent()
+    t.equal(pool.info().waiting, 1)
+    await Promise.all(first)
+    await until(60_000, () => pool.info().open === 0)
+    pool.resize(1)
+    await Promise.all(second)
+    await pool.evict(name)
+    const scope = client(name)
+    const asked = codeOf(scope.sql`select 1`)
+    await sent()
+    t.equal(pool.info().opening, 1)
+    scope.release()
+    pool.resize(0)
+    await asked
+    await until(60_000, () => pool.info().open === 0)
+  })
+
   await t.test(
     'a transaction among reads has a connection of its own, and is not overtaken by those behind it',
     async t => {
@@ -266,6 +290,61 @@ t.test('sharing a connection', async t => {
       t.notOk(reports.some(({ type }) => type === 'closed'))
     },
   )
+
+  await t.test('texts of an ORM share, as soon as they have come again', async t => {
+    const { client, pool, reports } = build({ perKey: 1 })
+    const byText: Read = (sql, value) =>
+      sql.unsafe('select pg_backend_pid() as pid, $1::int as value', [value] as never[])
+    await teach(client, byText, byText)
+    const reads = together(crowd(client, 8), byText)
+    await sent()
+    t.same([pool.info().inUse, pool.info().waiting], [1, 0], 'and none waits')
+    t.same(
+      (await Promise.all(reads)).map(([row]) => row?.value),
+      [0, 1, 2, 3, 4, 5, 6, 7],
+    )
+    // A text for each value is not prepared, however many there are.
+    const { sql } = client(name)
+    for (let value = 0; value < 1_100; value++) await sql.unsafe(`select ${value} as value`)
+    t.same(
+      [...(await sql`select count(*)::int as n from pg_prepared_statements`)].map(({ n }) => n < 10),
+      [true],
+    )
+    t.notOk(reports.some(({ type }) => type === 'closed'))
+  })
+
+  await t.test('each in the way of its caller, and a parser that throws fails its own statement alone', async t => {
+    const { client, pool, reports } = build({ perKey: 1 })
+    const MOMENT = '2024-07-01 12:00:00+00'
+    const withParser = (parse?: (text: string) => unknown) => {
+      const { sql } = client(name)
+      if (parse) sql.options.parsers[1184] = parse
+      return async () => (await sql.unsafe('select $1::timestamptz as at', [MOMENT]))[0]?.at as unknown
+    }
+    const ways = [
+      withParser(),
+      withParser(text => `read: ${text}`),
+      withParser(() => {
+        throw Object.assign(new Error('a failure of the caller'), { code: 'OF_THE_CALLER' })
+      }),
+    ]
+    // The last way came last, so that the connection knows the statement by its shape.
+    for (const way of [0, 1]) for (let time = 0; time < 6; time++) await ways[way]?.()
+    const order = [1, 2, 1, 2, 1]
+    const reads = order.map(way => ways[way]?.().catch(error => error.code))
+    await sent()
+    t.same([pool.info().inUse, pool.info().waiting], [1, 0], 'all on one connection')
+    t.same(
+      await Promise.all(reads),
+      order.map(way => (way === 1 ? `read: ${MOMENT}` : 'OF_THE_CALLER')),
+    )
+    t.same(await Promise.all([ways[0]?.(), ways[1]?.(), ways[0]?.()]), [
+      new Date(MOMENT),
+      `read: ${MOMENT}`,
+      new Date(MOMENT),
+    ])
+    t.notOk(reports.some(({ type }) => type === 'closed'))
+  })
 
   await t.test('writes run alone: one that waits for a row lock blocks no read', async t => {
     const { client } = build({ perKey: 3, fastMs: 20 })

@@ -1,6 +1,12 @@
 // The choice of statements that may share one connection, made before they are sent: pure.
 import t from 'tap'
-import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
+import {
+  type Codecs,
+  createBuilder,
+  type DriverQuery,
+} from '../../../../plugins/distributed-tenant/connections/driver.js'
+import { createOwnCodecs } from '../../../../plugins/distributed-tenant/connections/own-codecs.js'
+import { written } from '../../../../plugins/distributed-tenant/index.js'
 import {
   createSharedConnection,
   type Shareable,
@@ -12,6 +18,11 @@ const claim = (query: unknown): Shareable | null => shareableOf(query as DriverQ
 let clock = 0
 const pass = (ms: number): void => {
   clock += ms
+}
+function withMoments(): Codecs {
+  const codecs = createOwnCodecs()
+  codecs.serializers[1184] = String
+  return codecs
 }
 const turnsOfTheLoop = async (count: number): Promise<void> => {
   for (let turn = 0; turn < count; turn++) await new Promise(resolve => setImmediate(resolve))
@@ -53,6 +64,20 @@ t.test('claims to share', async t => {
     t.equal(claim(sql`select 1 ${sql`where true`}`), null)
     t.equal(claim(sql`select ${'x'.repeat(10_000)}`), null)
   })
+  await t.test('a read with values that a library has written, unless writing them may fail', async t => {
+    t.ok(claim(sql`select ${written('1') as never}::int`))
+    t.ok(claim(sql`select ${written(Buffer.from('a')) as never}::bytea`))
+    t.equal(claim(sql`select ${written(() => '[]') as never}::json`), null)
+    t.equal(claim(sql`select ${written('x'.repeat(10_000)) as never}`), null)
+  })
+  await t.test('a read in the way of its caller, which is another shape', async t => {
+    const codecs = createOwnCodecs()
+    const query = sql`select ${1}::int` as unknown as DriverQuery
+    t.equal(shareableOf(query, codecs)?.shape, ':s')
+    codecs.parsers[1700] = Number
+    t.equal(shareableOf(query, codecs)?.shape, '1700:s')
+    t.equal(claim(query)?.shape, 's')
+  })
   await t.test('no statement that is read or run in another way', async t => {
     t.equal(claim(sql`select 1`.simple()), null)
     t.equal(claim((sql`select 1` as never as { describe(): unknown }).describe()), null)
@@ -61,7 +86,7 @@ t.test('claims to share', async t => {
 
 t.test('a company', async t => {
   const read = (value: unknown) =>
-    ({ template, values: [value], shape: typeof value === 'boolean' ? 'b' : 's' }) satisfies Shareable
+    ({ template, values: [value], shape: typeof value === 'boolean' ? 'b' : 's', codecs: null }) satisfies Shareable
   const template = ['select a from b where c = ', '']
   const taught = (types: readonly number[] = [23], times = 3) => {
     const company = createSharedConnection(2, () => clock)
@@ -107,6 +132,16 @@ t.test('a company', async t => {
     t.notOk(company.canJoin(read('1'), false), 'both')
     company.settled(null)
     t.ok(company.canJoin(read('1'), false), 'none is in front any more')
+  })
+  await t.test('no value that its caller writes in its own way', async t => {
+    const codecs = createOwnCodecs()
+    codecs.serializers[1700] = String
+    const own = (value: unknown): Shareable => ({ ...read(value), codecs })
+    t.ok(taught([23]).canJoin(own('1'), false))
+    t.notOk(taught([1700]).canJoin(own('1'), false))
+    t.notOk(taught([1184]).canJoin({ ...own('1'), codecs: withMoments() }, false))
+    t.ok(taught([1700]).canJoin(own(written('1')), false), 'written already')
+    t.ok(taught([1700]).canJoin(own(null), false))
   })
   await t.test('does not count as late an answer that a busy loop has not read', async t => {
     const company = taught()

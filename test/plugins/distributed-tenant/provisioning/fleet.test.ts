@@ -52,6 +52,17 @@ t.test('a service and its own instance', async t => {
     await central`delete from tenants where id = 'coming'`
   })
 
+  await t.test('one that another service on this instance is making is for that service to close', async t => {
+    await server`create role core_service`
+    await server`create database tenant_coming_core owner core_service template template0`
+    await looked()
+    t.same(drift('tenant_coming_core'), [])
+    await server`create database reports owner core_service template template0`
+    await until('any other open database is reported', 30_000, () => drift('reports').length > 0)
+    for (const name of ['tenant_coming_core', 'reports']) await server`drop database ${server(name)}`
+    await server`drop role core_service`
+  })
+
   await t.test('a database that a killed creation left open, of a tenant deleted since, is closed', async t => {
     await central`insert into tenants (id, name, lifecycle, version) values ('halfway', 'Halfway', 'deleted', 2)`
     await server`create database tenant_halfway_employee owner employee_service template template_employee_1`
@@ -71,6 +82,7 @@ t.test('a service and its own instance', async t => {
   await t.test('a ready tenant whose database is gone is refused, and no empty database is created', async t => {
     await server`drop database tenant_acme_employee with (force)`
     await until('stopped', 30_000, async () => (await row('acme'))?.provisioned === 'failed')
+    await until('it is reported', 5_000, () => drift('acme').length > 0)
     t.match(await row('acme'), { lastError: /is gone: restore it/, step: 'database' })
     t.match(drift('acme'), [{ kind: 'database_missing', action: 'stopped' }])
     const [status] = await central`
@@ -95,6 +107,7 @@ t.test('a service and its own instance', async t => {
       select shobj_description(oid, 'pg_database') as text from pg_database where datname = 'tenant_hooli_employee'`
     await server.unsafe(`comment on database tenant_globex_employee is '${mark?.text}'`)
     await until('stopped', 30_000, async () => (await row('globex'))?.provisioned === 'foreign')
+    await until('it is reported', 5_000, () => drift('globex').length > 0)
     t.match(drift('globex'), [{ kind: 'mark_wrong', action: 'stopped' }])
     const [status] = await central`
       select payload from outbox where tenant_id = 'globex' and subject = 'tenant.failed.employee'`
@@ -116,7 +129,6 @@ t.test('a service and its own instance', async t => {
   })
 
   await t.test('a database that was opened to PUBLIC is closed again', async t => {
-    await server`grant connect on database tenant_umbrella_employee to public`
     await server.unsafe(`create role passer_by login password 'passing'`)
     const { host, port } = server.options as unknown as { host: string[]; port: number[] }
     const inside = postgres({
@@ -129,7 +141,12 @@ t.test('a service and its own instance', async t => {
       onnotice() {},
     })
     t.teardown(() => inside.end({ timeout: 1 }))
-    const [came] = await inside<{ pid: number }[]>`select pg_backend_pid() as pid`
+    const [came] = await central.begin(async held => {
+      // No comparison closes it before that connection is there.
+      await held`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.reconcile', 0))`
+      await server`grant connect on database tenant_umbrella_employee to public`
+      return inside<{ pid: number }[]>`select pg_backend_pid() as pid`
+    })
     const open = async () => {
       const [rights] = await server<{ open: boolean }[]>`
         select exists (select 1 from aclexplode(datacl) where grantee = 0) as open
@@ -153,6 +170,22 @@ t.test('a service and its own instance', async t => {
     await looked()
     t.match(drift('tenant_nobody_employee'), [{ kind: 'stray_database', action: 'reported' }])
     t.equal((await server`select 1 from pg_database where datname = 'tenant_nobody_employee'`).length, 1)
+  })
+
+  await t.test('a database that an import is filling is no stray, while it is not over', async t => {
+    await central`insert into transfers (id, kind, source) values ('one', 'import', 'old.example.com:5432/shared')`
+    await central`insert into transfer_tenants (transfer_id, tenant_id, source_database, step, facts, baseline, bytes)
+      values ('one', 'coming', 'shared', 'copied', '{}', 1, 0)`
+    await server`create database tenant_coming_employee owner employee_service template template0`
+    await server`create role tenant_coming_employee`
+    await looked()
+    await looked()
+    t.notMatch(JSON.stringify(drift('tenant_coming_employee')), /stray/)
+    await central`update transfer_tenants set step = 'failed' where tenant_id = 'coming'`
+    await until('then it is one', 30_000, () => /stray_database/.test(JSON.stringify(drift('tenant_coming_employee'))))
+    await server`drop database tenant_coming_employee`
+    await server`drop role tenant_coming_employee`
+    await central`delete from transfers`
   })
 
   await t.test('a tenant that no process has made ready is made ready', async () => {

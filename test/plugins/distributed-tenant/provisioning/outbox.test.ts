@@ -11,6 +11,7 @@ import {
   EventsUnavailable,
   encode,
   ensureTenantStream,
+  readMissing,
   STREAM,
   type TenantId,
 } from '../../../../events/index.js'
@@ -107,6 +108,7 @@ function relay(
     stream: STREAM,
     publish: message => publisher.publish({ ...message, payload: encode(message.payload) }),
     readStream: () => ensureTenantStream(connection),
+    readMissing: () => readMissing(connection),
     mayRetry: error => error instanceof EventsUnavailable,
     report: event => reports.push(event),
   })

@@ -1,3 +1,4 @@
+// In a process of its own: it sets a variable of the environment.
 import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t from 'tap'

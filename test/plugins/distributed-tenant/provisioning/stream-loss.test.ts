@@ -88,6 +88,27 @@ t.test('losses of the stream', async t => {
     await employee.close()
   })
 
+  await t.test('it lost messages from its middle', async t => {
+    for (const id of ['hole-1', 'hole-2', 'hole-3']) await identity.tenants.create({ id, name: id })
+    await seen()
+    const [lost] = await identity.central<{ seq: number }[]>`
+      select stream_seq::int as seq from outbox where tenant_id = 'hole-2' and subject = 'tenant.created'`
+    await (await admin()).streams.deleteMessage(STREAM, lost?.seq ?? 0)
+    await until('it is noticed', 20_000, () => lossOf('identity', 'hole'))
+    const employee = await startEmployee()
+    await ready(employee, 'hole-2')
+    const holes = losses.filter(one => one.area === 'relay' && one.event.type === 'hole').length
+    await until('it is inspected twice more', 20_000, () => {
+      const at = losses.findLastIndex(one => one.area === 'relay' && one.event.type === 'hole')
+      return (
+        losses.slice(at).filter(one => one.service === 'identity' && (one.event as { type?: string }).type === 'looked')
+          .length > 2
+      )
+    })
+    t.equal(losses.filter(one => one.area === 'relay' && one.event.type === 'hole').length, holes, 'a hole is fed once')
+    await employee.close()
+  })
+
   await t.test('it is set back to an older state', async t => {
     await nats.stop()
     const older = join(servers.dir, 'older')

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import t from 'tap'
 import { type MigrationSet, readMigrations } from '../../../../plugins/distributed-tenant/databases/migration-files.js'
-import { appliedVersion, migrate, revert } from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import { appliedVersion, migrate } from '../../../../plugins/distributed-tenant/databases/migrations.js'
+import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
 import { notes, rig, until } from '../../../rig.js'
 
 const folder = fileURLToPath(new URL('../../../../plugins/distributed-tenant/migrations/registry', import.meta.url))

@@ -1,4 +1,5 @@
 // Reading by cursor, in both forms, to the end, to a break and to a cut.
+// In a process of its own: it sets flags of V8.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'

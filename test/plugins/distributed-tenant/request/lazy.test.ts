@@ -20,7 +20,8 @@ t.test('a request', async t => {
       return app.tenants.run(id, ({ sql }) => sql`select current_database() as name`)
     })
   }
-  const app = await build('employee', {}, routes)
+  // A hundred lookups at once wait for few connections of the central database, on a slow machine for seconds.
+  const app = await build('employee', { acquireTimeout: 60_000, queryTimeout: 60_000 }, routes)
   const ask = (url: string, id: string) => app.inject({ url, headers: { 'hrms-client-id': id } })
   const open = () => app.tenants.connectionInfo().open
 
@@ -29,7 +30,7 @@ t.test('a request', async t => {
       insert into tenants (id, name, provisioned) select 't' || n, 'Tenant ' || n, 'ready' from generate_series(1, 1000) n`
     for (let at = 1; at <= 1_000; at += 100) {
       const replies = await Promise.all(Array.from({ length: 100 }, (_, more) => ask('/name', `t${at + more}`)))
-      t.ok(replies.every(({ statusCode }) => statusCode === 200))
+      t.same([...new Set(replies.map(({ statusCode, body }) => (statusCode === 200 ? 200 : body)))], [200])
     }
     t.same([open(), app.tenants.connectionInfo().tenants], [0, {}])
   })

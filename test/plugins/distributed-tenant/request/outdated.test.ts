@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { migrateFleet, rollBackRun } from '../../../../operations/migrate/migrate.js'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
+import { migrateFleet, rollBackRun } from '../../../../plugins/distributed-tenant/migration-runs/migrate.js'
 import { fixture, notes, rig, until } from '../../../rig.js'
 
 const serve = (app: FastifyInstance) => {

@@ -1,0 +1,49 @@
+// The checks of a service's instances: marks that keep new tenants away, and settings that are in the way of moves. Of a service with
+// one instance nothing is said: none of its tenants can be moved.
+// If an instance is down: it is reported with its tenants.
+
+import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
+import { listFull } from '../../plugins/distributed-tenant/registry/full-instances.js'
+import { settingsInTheWay } from '../move/online/server-settings.js'
+import type { OpenService } from '../open-services.js'
+import { note, type Problem, problem } from './problem.js'
+
+export async function instances({ name, tenancy }: OpenService): Promise<Problem[]> {
+  const { central } = tenancy.fleet
+  const names = tenancy.settings.instances.map(one => one.name)
+  const full = await listFull(central)
+  const found: Problem[] = []
+  const counts = await central<{ instance: string; tenants: number }[]>`
+    select instance, count(*)::int as tenants from tenants where provisioned <> 'removed'
+      and (certificate is not null or attempts > 0) group by instance`
+  for (const { name: instance, since, markedBy } of full) {
+    const open = `\`instances open ${instance} --service ${name}\``
+    if (!names.includes(instance)) {
+      found.push(note('marked full', instance, `DB_INSTANCES does not name it: ${open} forgets the mark`))
+      continue
+    }
+    const tenants = counts.find(one => one.instance === instance)?.tenants ?? 0
+    const by = `by ${markedBy} on ${since.toISOString().slice(0, 10)}; ${tenants} tenants are there`
+    const away = tenants > 0 ? `\`drain ${instance} --service ${name}\` moves them away, ` : ''
+    found.push({ ...note('marked full', instance, `${by}: ${away}${open} lets new ones in`), instance })
+  }
+  if (names.every(instance => full.some(one => one.name === instance))) {
+    const cure = `new tenants wait: \`instances open <name> --service ${name}\`, or one more in DB_INSTANCES`
+    found.push(problem('all instances full', names.join(', '), cure))
+  }
+  if (names.length === 1) return found
+  for (const instance of names) {
+    const ask =
+      instance === DEFAULT_INSTANCE
+        ? settingsInTheWay(central)
+        : tenancy.pools.readSessionOn(instance)(settingsInTheWay)
+    const sentences = await ask.catch(() => [])
+    for (const sentence of sentences) {
+      found.push({
+        ...note('moves refuse writers', instance, `tenants are moved with --frozen alone while it has ${sentence}`),
+        instance,
+      })
+    }
+  }
+  return found
+}

@@ -1,0 +1,134 @@
+// The primary among several servers of one PostgreSQL, found anew at each connect: the one that took the last connection first,
+// the others when it fails, refuses, is a standby, or does not answer for a while. As `target_session_attrs=primary` of libpq.
+// Invariant: no connection to a standby is handed out. Once another server is found to be the primary, every connection to the
+// former one is closed: it may be frozen or cut off, and come back.
+// If no server is a primary: each connect fails, and the next one searches again.
+
+import { guarded } from '../../../timing/timers.js'
+import type { DatabaseOptions } from '../config/options.js'
+import { type Connect, type Connection, openConnection } from './connection.js'
+import { deferConnection } from './deferred-connection.js'
+import { connectionClosed } from './failures.js'
+import { type Target, tlsOptions } from './target.js'
+
+interface Server extends Pick<Target, 'host' | 'port' | 'tls'> {
+  readonly at: number
+}
+
+/** After this another server is tried beside one that does not answer: longer than a connect takes on a busy machine. */
+const BESIDE_AFTER_MS = 1_000
+
+/** Connects to the primary of several servers, whatever host, port and TLS the target has; one server is connected to as it is. */
+export function connectorOf(database: DatabaseOptions): Connect {
+  const { servers = [] } = database
+  if (servers.length < 2) return openConnection
+  return connectToPrimary(servers.map((server, at) => ({ ...server, at, tls: tlsOptions({ ...database, ...server }) })))
+}
+
+function connectToPrimary(servers: readonly Server[]): Connect {
+  let last = 0
+  const live = new Map<Connection, number>()
+
+  function found(connection: Connection, { at, host, port }: Server): void {
+    live.set(connection, at)
+    connection.watch(() => live.delete(connection))
+    if (at === last) return
+    last = at
+    const former = [...live].filter(([, server]) => server !== at)
+    for (const [other] of former) other.destroy(connectionClosed(`${host}:${port} is the primary now`))
+  }
+
+  return (target, connectTimeout) => {
+    const line = [...servers.slice(last), ...servers.slice(0, last)]
+    const connect = (server: Server) => openConnection({ ...target, ...server }, connectTimeout)
+    return deferConnection(startSearch(line, connect, found))
+  }
+}
+
+function startSearch(
+  line: readonly Server[],
+  connect: (server: Server) => Connection,
+  onFound: (connection: Connection, server: Server) => void,
+) {
+  const begun = new Set<Connection>()
+  const failures: Error[] = []
+  const standbys: string[] = []
+  let next = 0
+  let timer: NodeJS.Timeout | undefined
+  let over = false
+  let resolve: (connection: Connection) => void
+  let reject: (error: Error) => void
+  const found = new Promise<Connection>((onResolve, onReject) => {
+    resolve = onResolve
+    reject = onReject
+  })
+
+  /** Ends the search; all but the chosen one are closed. */
+  function end(error: Error, chosen: Connection | null): void {
+    over = true
+    clearTimeout(timer)
+    for (const connection of begun) if (connection !== chosen) connection.destroy(error)
+  }
+
+  function fail(error: Error): void {
+    if (over) return
+    end(error, null)
+    reject(error)
+  }
+
+  function tryNext(): void {
+    clearTimeout(timer)
+    if (over) return
+    const server = line[next++]
+    if (!server) {
+      if (failures.length + standbys.length === line.length) fail(verdict())
+      return
+    }
+    const connection = connect(server)
+    begun.add(connection)
+    connection.opened.then(
+      () => {
+        if (over) return
+        if (connection.standby) {
+          standbys.push(`${server.host}:${server.port}`)
+          void connection.close()
+          return tryNext()
+        }
+        end(connectionClosed('another server is the primary'), connection)
+        onFound(connection, server)
+        resolve(connection)
+      },
+      (error: Error) => {
+        // A refusal ends no search: a standby that is behind lacks the newest databases and roles.
+        failures.push(error)
+        tryNext()
+      },
+    )
+    timer = setTimeout(() => guarded(tryNext), BESIDE_AFTER_MS)
+  }
+
+  function verdict(): Error {
+    const refusal = failures.find(isRefusal)
+    // It names what to correct, whatever the others are.
+    if (refusal) return refusal
+    const [failure] = failures
+    if (standbys.length === 0 && failure) return failure
+    const rest = failure ? `; another: ${failure.message}` : ''
+    return connectionClosed(
+      `no server is a primary: ${standbys.join(', ')} ${standbys.length > 1 ? 'are standbys' : 'is a standby'}${rest}`,
+    )
+  }
+
+  tryNext()
+  const closed = found.then(
+    () => allClosed(),
+    () => allClosed(),
+  )
+  const allClosed = async (): Promise<void> => {
+    await Promise.all([...begun].map(connection => connection.closed))
+  }
+  return { found, closed, abandon: fail }
+}
+
+/** An answer of the server about this login or database; not that it is starting, stopping or full. */
+const isRefusal = (error: Error): boolean => /^(28|3D)/.test(String((error as { code?: unknown }).code ?? ''))

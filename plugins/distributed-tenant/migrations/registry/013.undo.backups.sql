@@ -1,0 +1,2 @@
+drop table backup_archives;
+drop table backup_runs;

@@ -1,0 +1,1 @@
+drop table console_sign_outs;

@@ -1,0 +1,3 @@
+drop table move_batch_tenants;
+drop table move_batches;
+drop table full_instances;

@@ -1,0 +1,60 @@
+// The operator API of a service, `/api/operator/...`: its state, its tenants' rows, dead events, runs, findings, instances and
+// connections, for the console and for programs. Its tokens are its own, with roles: see access.ts.
+// If a part is down: its numbers are null and the overview names it; without the central database lists are 503.
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { operatorAccess } from '../distributed-tenant/index.js'
+import { type OperatorTokens, operatorTokens, requireRole } from './access.js'
+import { recordConnections } from './connection-history.js'
+import { createOverview } from './overview.js'
+import { watchDrift } from './recent-drift.js'
+import { operatorRoutes } from './routes.js'
+
+export interface OperatorOptions {
+  /** Like `administer:<token>,read:<token>`. Default OPERATOR_TOKEN. Without one every request is refused. */
+  tokens?: string | OperatorTokens | undefined
+}
+
+export const OPERATOR_PREFIX = '/api/operator'
+
+async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): Promise<void> {
+  const access = operatorAccess(app.tenants)
+  const tokens = typeof options.tokens === 'object' ? options.tokens : operatorTokens(options.tokens)
+  const history = recordConnections(app.tenants.connectionInfo, error =>
+    app.log.error({ err: error }, 'connections could not be sampled'),
+  )
+  const drift = watchDrift(app.tenants.origin)
+  app.addHook('onClose', async () => {
+    history.close()
+    drift.close()
+  })
+  const parts = {
+    access,
+    history,
+    overview: createOverview(app.tenants, access, drift.list),
+    role: requireRole(tokens),
+  }
+  await app.register(async scope => operatorRoutes(scope, parts), { prefix: OPERATOR_PREFIX, tenant: false })
+}
+
+export const operator = fp<OperatorOptions>(operatorPlugin, {
+  name: 'fastify-distributed-tenant-operator',
+  fastify: '5.x',
+  dependencies: ['fastify-distributed-tenant'],
+})
+export default operator
+export {
+  allows,
+  bearerToken,
+  type Operator,
+  OperatorForbidden,
+  type OperatorRole,
+  type OperatorTokens,
+  OperatorUnauthenticated,
+  operatorName,
+  operatorOf,
+  operatorTokens,
+  requireRole,
+  roles,
+} from './access.js'
+export { NotConfirmed, operatorRoute } from './route-options.js'

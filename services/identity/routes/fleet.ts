@@ -1,0 +1,277 @@
+// Identity's part of the operator API: the list of all tenants, its changes, and the actions on one tenant or on a filter.
+// Invariant: a destructive action carries what the operator typed, and one on a filter the number of tenants that was shown.
+import { createError } from '@fastify/error'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { parseTenantId, type TenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
+import {
+  allows,
+  NotConfirmed,
+  OperatorForbidden,
+  operatorOf,
+  operatorRoute,
+  operatorTokens,
+  requireRole,
+} from '../../../plugins/operator/index.js'
+import { errors, nothing } from '../../http/schemas.js'
+import { createFleet, type FleetFilter } from '../fleet.js'
+import { changesSince } from '../fleet-changes.js'
+import type { Presentation } from '../presentation.js'
+import * as schemas from '../schemas/fleet.js'
+import { NewTenant, Tenant, TenantParams, TenantRestoration } from '../schemas/tenant.js'
+import { checkSettings } from '../settings.js'
+import type { Watch } from '../watch.js'
+import { TenantPurged } from './lifecycle.js'
+
+export const CountChanged = createError(
+  'COUNT_CHANGED',
+  'The filter fits %s tenants by now and not %s: look at the list again, then repeat it.',
+  409,
+)
+export const TooManyTenants = createError(
+  'TOO_MANY_TENANTS',
+  'The filter fits more than %s tenants, as many as one action may change: narrow it, and repeat it for the rest.',
+  422,
+)
+
+export interface FleetRouteOptions {
+  tokens: string | undefined
+  required: readonly string[]
+  present: Presentation
+  watch: Watch
+}
+
+const BULK_MOST = 1_000
+const BULK_AT_ONCE = 4
+const PAGE = 50
+
+const tags = ['operator']
+const security = [{ operator: [] }]
+const nameOf = (request: FastifyRequest): string => operatorOf(request)?.name ?? 'operator'
+
+export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (app, options) => {
+  const { present, watch, required } = options
+  const role = requireRole(operatorTokens(options.tokens))
+  const fleet = createFleet(app.central, present, required)
+  const closing = new AbortController()
+  app.addHook('preClose', async () => closing.abort())
+  const reading = operatorRoute('read', false, role)
+  const acting = operatorRoute('act', true, role)
+  const administering = operatorRoute('administer', true, role)
+
+  app.get(
+    '/fleet',
+    {
+      ...reading,
+      schema: {
+        tags,
+        security,
+        summary: 'List tenants by search, filter and order',
+        querystring: schemas.FleetQuery,
+        response: { 200: schemas.FleetPage, ...errors(400, 401, 403) },
+      },
+    },
+    async request => {
+      const { sort = 'id', order = 'asc', offset = 0, limit = PAGE, ...filter } = request.query
+      return fleet.page({ ...filter, sort, descending: order === 'desc', offset, limit })
+    },
+  )
+
+  app.get(
+    '/fleet/counts',
+    {
+      ...reading,
+      schema: {
+        tags,
+        security,
+        summary: 'Count tenants by status',
+        response: { 200: schemas.FleetCounts, ...errors(401, 403) },
+      },
+    },
+    async () => ({ ...(await fleet.counts()), services: [...required] }),
+  )
+
+  app.get(
+    '/fleet/changes',
+    {
+      ...reading,
+      schema: {
+        tags,
+        security,
+        summary: 'Wait for changes of tenants since a place',
+        querystring: schemas.ChangesQuery,
+        response: { 200: schemas.Changes, ...errors(400, 401, 403) },
+      },
+    },
+    async request => {
+      const { after = null, wait = 0 } = request.query
+      const { items, ...rest } = await changesSince(watch, after, wait * 1000, closing.signal)
+      return { ...rest, items: [...items] }
+    },
+  )
+
+  app.get(
+    '/fleet/:id',
+    {
+      ...operatorRoute('read', false, role),
+      schema: {
+        tags,
+        security,
+        summary: 'Read a tenant with its ledger, a deleted one too',
+        params: TenantParams,
+        response: { 200: Tenant, ...errors(400, 401, 403, 404) },
+      },
+    },
+    async request => present.one(await found(parseTenantId(request.params.id))),
+  )
+
+  app.post(
+    '/fleet',
+    {
+      ...acting,
+      schema: {
+        tags,
+        security,
+        summary: 'Create a tenant in every service',
+        body: NewTenant,
+        response: { 202: Tenant, ...errors(400, 401, 403, 409, 413, 415) },
+      },
+    },
+    async (request, reply) => {
+      const { admin: _, ...tenant } = request.body
+      checkSettings(tenant.settings)
+      return reply.code(202).send(await present.one(await app.tenants.create({ ...tenant, actor: nameOf(request) })))
+    },
+  )
+
+  for (const change of ['suspend', 'activate', 'retry'] as const) {
+    app.post(
+      `/fleet/:id/${change}`,
+      {
+        ...acting,
+        schema: {
+          tags,
+          security,
+          summary: {
+            suspend: 'Refuse a tenant’s requests for now',
+            activate: 'Serve a suspended tenant again',
+            retry: 'Make every service that is not ready retry at once',
+          }[change],
+          params: TenantParams,
+          response: { 200: Tenant, ...errors(400, 401, 403, 404) },
+        },
+      },
+      async request => present.one(await app.tenants[change](parseTenantId(request.params.id), nameOf(request))),
+    )
+  }
+
+  app.post(
+    '/fleet/:id/remove',
+    {
+      ...administering,
+      schema: {
+        tags,
+        security,
+        summary: 'Delete a tenant; its databases are kept for the retention time',
+        params: TenantParams,
+        body: schemas.Confirmation,
+        response: { 204: nothing, ...errors(400, 401, 403, 404, 415, 422) },
+      },
+    },
+    async (request, reply) => {
+      const id = parseTenantId(request.params.id)
+      if (request.body.confirm !== id) throw new NotConfirmed(id)
+      await app.tenants.remove(id, nameOf(request))
+      return reply.code(204).send(null)
+    },
+  )
+
+  app.post(
+    '/fleet/:id/restore',
+    {
+      ...administering,
+      schema: {
+        tags,
+        security,
+        summary: 'Take the deletion of a tenant back',
+        params: TenantParams,
+        body: TenantRestoration,
+        response: { 200: Tenant, ...errors(400, 401, 403, 404, 409, 415) },
+      },
+    },
+    async request => {
+      const id = parseTenantId(request.params.id)
+      const { lifecycle = 'active', domain } = request.body
+      const { services } = await present.one(await found(id))
+      if (Object.values(services).some(({ status }) => status === 'removed')) throw new TenantPurged()
+      const how = { lifecycle, ...(domain === null && { domain }) }
+      return present.one(await app.tenants.restore(id, how, nameOf(request)))
+    },
+  )
+
+  app.post(
+    '/fleet/bulk',
+    {
+      ...acting,
+      schema: {
+        tags,
+        security,
+        summary: 'Do the same with every tenant that a filter fits',
+        body: schemas.Bulk,
+        response: { 200: schemas.BulkOutcome, ...errors(400, 401, 403, 409, 415, 422) },
+      },
+    },
+    async request => {
+      const { action, filter, count, confirm } = request.body
+      const { role: own = 'read' } = operatorOf(request) ?? {}
+      if (action === 'remove') {
+        if (!allows(own, 'administer')) throw new OperatorForbidden('administer', own)
+        if (confirm !== `remove ${count}`) throw new NotConfirmed(`remove ${count}`)
+      }
+      const ids = await counted(filter, count)
+      return inTurns(ids, async id => {
+        await app.tenants[action](id, nameOf(request))
+      })
+    },
+  )
+
+  /** A deleted tenant too. @throws TENANT_NOT_FOUND */
+  async function found(id: TenantId) {
+    const row = await app.tenants.find(id)
+    if (!row) throw new TenantNotFound()
+    return row
+  }
+
+  /** @throws TOO_MANY_TENANTS, COUNT_CHANGED */
+  async function counted(filter: FleetFilter, count: number): Promise<TenantId[]> {
+    const ids = await fleet.ids(filter, BULK_MOST + 1)
+    if (ids.length > BULK_MOST) throw new TooManyTenants(BULK_MOST)
+    if (ids.length !== count) throw new CountChanged(ids.length, count)
+    return ids
+  }
+}
+
+interface Outcome {
+  done: number
+  failed: { id: string; code: string; message: string }[]
+}
+
+/** One that fails stops no other. */
+async function inTurns(ids: readonly TenantId[], work: (id: TenantId) => Promise<void>): Promise<Outcome> {
+  const outcome: Outcome = { done: 0, failed: [] }
+  const left = [...ids]
+  const worker = async (): Promise<void> => {
+    for (let id = left.shift(); id !== undefined; id = left.shift()) {
+      try {
+        await work(id)
+        outcome.done++
+      } catch (error) {
+        const { code = 'INTERNAL_ERROR', message, statusCode } = error as Error & { code?: string; statusCode?: number }
+        // The text of a foreign error may hold data.
+        outcome.failed.push({ id, code, message: statusCode === undefined ? 'See the log of identity.' : message })
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: BULK_AT_ONCE }, worker))
+  return outcome
+}

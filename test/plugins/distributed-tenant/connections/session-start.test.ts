@@ -1,0 +1,124 @@
+// How a session begins without TLS: the messages are ours, however the network divides them, a server that does not know the
+// password is not believed, and types of a database's own are asked for only where one was met.
+import t from 'tap'
+import { createArrayTypes } from '../../../../plugins/distributed-tenant/connections/array-types.js'
+import { type Connection, openConnection } from '../../../../plugins/distributed-tenant/connections/connection.js'
+import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
+import { createScram } from '../../../../plugins/distributed-tenant/connections/scram.js'
+import type { Target } from '../../../../plugins/distributed-tenant/connections/target.js'
+import { codeOf, nothingUncaught, stand } from '../stand.js'
+import { recordingProxy } from './recording-proxy.js'
+
+t.test('the start of a session', async t => {
+  nothingUncaught(t)
+  const { databases, server, look } = await stand(t)
+  const [database] = (await databases(1)) as [string]
+  const builder = createBuilder()
+  const { host, port, user, password } = server
+  const open = (more: Partial<Target> = {}) =>
+    openConnection(
+      { host, port, user, password, database, tls: false, applicationName: 'start', statementTimeout: 5_000, ...more },
+      5_000,
+    )
+  const on = (connection: Connection, text: string): Promise<unknown> => {
+    const query = builder.unsafe(text, [], { prepare: true, simple: false } as object) as unknown as DriverQuery
+    query.handler = connection.execute
+    return query.execute()
+  }
+
+  await t.test('is the same when every byte of the server comes by itself', async t => {
+    const bytewise = await recordingProxy(t, server, {
+      change: bytes => [...bytes].map(byte => Buffer.from([byte])),
+    })
+    const connection = open({ host: bytewise.host, port: bytewise.port })
+    await connection.opened
+    t.equal(connection.standby, false)
+    t.same(
+      await on(
+        connection,
+        `select current_setting('application_name') as name, current_setting('statement_timeout') as ms,
+          current_setting('client_encoding') as encoding, current_user::text as login`,
+      ),
+      [{ name: 'start', ms: '5s', encoding: 'UTF8', login: user }],
+    )
+    t.equal(bytewise.sent.filter(part => part.includes('application_name\0')).length, 1, 'one startup message')
+    await connection.close()
+  })
+
+  await t.test('ends where the server does not prove that it knows the password', async t => {
+    const impostor = await recordingProxy(t, server, {
+      change: bytes => {
+        const at = bytes.indexOf('v=')
+        if (at > 0) bytes.writeUInt8(bytes[at + 5] === 0x41 ? 0x42 : 0x41, at + 5)
+        return [bytes]
+      },
+    })
+    const connection = open({ host: impostor.host, port: impostor.port })
+    t.equal(await codeOf(connection.opened), 'SASL_SIGNATURE_MISMATCH')
+    await connection.closed
+    t.notOk(impostor.sent.join('').includes('select'), 'no statement was sent')
+  })
+
+  await t.test('ends where the server sends a message without its kind', async t => {
+    for (const length of [0, 4, 6]) {
+      const broken = await recordingProxy(t, server, { change: () => [Buffer.from([0x52, 0, 0, 0, length, 0, 0])] })
+      const connection = open({ host: broken.host, port: broken.port })
+      t.equal(await codeOf(connection.opened), '08P01', `of ${length} bytes`)
+      await connection.closed
+    }
+  })
+
+  await t.test('knows a password that was set anew', async t => {
+    await look.unsafe(`create role changing login password 'first'`)
+    for (const secret of ['first', 'second', 'third']) {
+      await look.unsafe(`alter role changing password '${secret}'`)
+      const [right, wrong] = [open({ user: 'changing', password: secret }), open({ user: 'changing', password: 'no' })]
+      await right.opened
+      t.equal(await codeOf(wrong.opened), '28P01', secret)
+      await right.close()
+      await wrong.closed
+    }
+  })
+
+  await t.test('leaves other ways to log in to the driver', async t => {
+    await look.unsafe(`set password_encryption = 'md5'; create role by_md5 login password 'plain'`)
+    const connection = open({ user: 'by_md5', password: 'plain' })
+    // The server of the tests takes nothing but SCRAM: it refuses this role, and says so.
+    t.equal(await codeOf(connection.opened), '28P01')
+    await connection.closed
+  })
+
+  await t.test('asks for types of the database only when a session has met one', async t => {
+    await look.unsafe(`create type mood as enum ('calm')`)
+    const between = await recordingProxy(t, server)
+    const arrayTypes = createArrayTypes()
+    const asked = () => between.sent.join('').split('typarray >').length - 1
+    const next = async () => {
+      const connection = open({ host: between.host, port: between.port, database: 'postgres', arrayTypes })
+      await connection.opened
+      await on(connection, 'select 1 as n')
+      return connection
+    }
+    const first = await next()
+    t.equal(asked(), 1, 'built-in types, once')
+    const second = await next()
+    t.equal(asked(), 1)
+    for (const connection of [first, second]) {
+      t.same(await on(connection, `select array['calm', null]::mood[] as moods`), [{ moods: ['calm', null] }])
+      await on(connection, `select 'calm'::mood as mood`)
+    }
+    t.equal(asked(), 2, 'by the one that did not know')
+    const third = await next()
+    t.equal(asked(), 3, 'at its start')
+    for (const connection of [first, second, third]) await connection.close()
+  })
+})
+
+t.test('an answer to another nonce is none', async t => {
+  const scram = createScram('secret', 'ours')
+  t.equal(scram.first, 'n,,n=,r=ours')
+  for (const challenge of ['r=theirs,s=QUJD,i=1', 'r=ours,s=QUJD,i=1', 'r=oursmore,s=QUJD,i=0', 'nonsense']) {
+    t.throws(() => scram.answer(challenge), { message: 'the server did not answer our nonce' }, challenge)
+  }
+  t.notOk(scram.proves('v='))
+})

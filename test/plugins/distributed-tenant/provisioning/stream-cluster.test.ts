@@ -1,0 +1,180 @@
+// Services on a cluster of three NATS servers: the stream's leader killed under creation, and a server that is gone for good with
+// the only copy of the stream. And a stream that is managed elsewhere.
+import t from 'tap'
+import { connectEvents, type EventsReport, ensureTenantStream, STREAM } from '../../../../events/index.js'
+import { stream as inspectByDoctor } from '../../../../operations/doctor/stream.js'
+import type { OpenService } from '../../../../operations/open-services.js'
+import type { ServiceTarget } from '../../../../operations/targets.js'
+import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
+import { natsCluster } from '../../../events/nats-cluster.js'
+import { rig, until } from '../../../rig.js'
+
+const ACCOUNTS = `accounts: {
+  $SYS: { users: [{ user: system, password: "n-system" }] }
+  APP: { jetstream: enabled, users: [{ user: app, password: "n-app" }] }
+}
+system_account: "$SYS"`
+
+t.test('services and a cluster of NATS', async t => {
+  const { app: build, servers, tenancy } = await rig(t, ['identity', 'employee'])
+  const reports: EventsReport[] = []
+  t.teardown(subscribe(({ area, event }) => area === 'events' && reports.push(event)))
+  const open = await tenancy('employee')
+  const doctor = async (nats: string, settings: object = {}) => {
+    const target = { nats } as ServiceTarget
+    const named = { ...open, settings: { ...open.settings, ...settings } }
+    return inspectByDoctor({ name: 'employee', target, tenancy: named } as unknown as OpenService)
+  }
+  const connected = async (url: string, name = 'test') => {
+    const connection = connectEvents({ url, name })
+    t.teardown(() => connection.close())
+    await until('connected', 30_000, () => connection.ready(1_000))
+    return connection
+  }
+  type App = Awaited<ReturnType<typeof build>>
+  const ready = (app: App, ids: readonly string[]) =>
+    until(`${ids} are ready`, 120_000, async () => {
+      const rows = await Promise.all(ids.map(id => app.tenants.find(id)))
+      return rows.every(row => row?.provisioned === 'ready')
+    })
+  const leaderOf = async (url: string) => {
+    const { client } = await connected(url)
+    const jsm = await client().jetstreamManager({ timeout: 5_000, checkAPI: false })
+    return until('there is a leader', 60_000, () =>
+      jsm.streams.info(STREAM).then(
+        ({ cluster }) => cluster?.leader,
+        () => undefined,
+      ),
+    )
+  }
+
+  await t.test('the leader of its stream is killed under creation: every tenant becomes ready', async t => {
+    const cluster = await natsCluster(t, { more: ACCOUNTS })
+    const nats = cluster.url('app:n-app')
+    const options = { nats, streamReplicas: 3 as const }
+    const identity = await build('identity', { ...options, source: true })
+    const employee = await build('employee', options)
+    const create = async (id: string) => void (await identity.tenants.create({ id, name: id }))
+    await create('before')
+    await ready(employee, ['before'])
+    t.strictSame(await doctor(nats, { streamReplicas: 3 }), [])
+
+    const leader = await leaderOf(nats)
+    const ids = Array.from({ length: 12 }, (_, n) => `during-${n}`)
+    for (const [n, id] of ids.entries()) {
+      if (n === 4) await cluster.node(leader).kill()
+      await create(id)
+    }
+    await ready(identity, ids)
+    await ready(employee, ids)
+    const found = await doctor(nats, { streamReplicas: 3 })
+    t.ok(
+      found.some(
+        ({ what, about }) =>
+          what === 'NATS server does not answer' && about.includes(String(cluster.node(leader).port)),
+      ),
+    )
+    await employee.close()
+    await identity.close()
+  })
+
+  await t.test('the server with the only copy is gone for good: the cure is named, and nothing is lost', async t => {
+    const cluster = await natsCluster(t, { more: ACCOUNTS })
+    const nats = cluster.url('app:n-app')
+    const identity = await build('identity', { nats, source: true })
+    await identity.tenants.create({ id: 'old', name: 'Old' })
+    await until('it is published', 60_000, async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0)
+    const leader = await leaderOf(nats)
+    t.match(await doctor(nats), [
+      { what: 'consumer missing' },
+      { what: 'stream has one copy', cure: /NATS_STREAM_REPLICAS=3/ },
+    ])
+    await cluster.node(leader).kill()
+    await identity.tenants.create({ id: 'new', name: 'New' })
+    const cure = new RegExp(`nats server raft peer-remove ${leader}`)
+    await until('health names the cure', 60_000, async () => {
+      const now = performance.now
+      performance.now = () => now.call(performance) + 61_000
+      const { events } = await identity.tenants.health(20_000).finally(() => {
+        performance.now = now
+      })
+      return events.status === 'down' && cure.test(events.detail ?? '')
+    })
+    const found = await until('doctor names it', 60_000, async () => {
+      const problems = await doctor(nats)
+      return problems.find(({ what }) => what === 'stream does not answer')
+    })
+    t.match(found.cure, /raft peer-remove <server>/)
+
+    const system = await connected(cluster.url('system:n-system'))
+    await until('the server is removed from the cluster', 60_000, async () => {
+      const answer = await system.client().request('$JS.API.SERVER.REMOVE', JSON.stringify({ peer: leader }))
+      return /"success":true/.test(answer.string())
+    })
+    const employee = await build('employee', { nats })
+    await ready(employee, ['old', 'new'])
+    await ready(identity, ['old', 'new'])
+    await employee.close()
+    await identity.close()
+  })
+
+  await t.test('a stream that is managed elsewhere is compared, and not changed', async t => {
+    const { nats } = servers
+    const options = { nats: nats.url, streamManaged: 'elsewhere' as const }
+    const admin = await connected(nats.url)
+    const jsm = await admin.client().jetstreamManager({ timeout: 5_000, checkAPI: false })
+    reports.length = 0
+    const identity = await build('identity', { ...options, source: true })
+    const employee = await build('employee', options)
+    await identity.tenants.create({ id: 'acme', name: 'Acme' })
+    await until('the missing stream is named', 30_000, () =>
+      reports.some(
+        one => one.type === 'consume_failed' && /TENANTS does not exist.*NATS_STREAM_MANAGED=elsewhere/.test(one.error),
+      ),
+    )
+    t.match(await doctor(nats.url, { streamManaged: 'elsewhere' }), [
+      { what: 'stream missing', cure: /docs\/clusters.md/ },
+    ])
+
+    // As another tool makes them, with two settings by which events are lost.
+    await ensureTenantStream(admin, { maxAgeMs: 3_600_000 })
+    await jsm.streams.update(STREAM, { max_msgs: 1_000 })
+    const differing = (of: string) =>
+      reports.findLast(one => one.type === 'settings_differ' && one.of === of) as { differences: string[] } | undefined
+    await until('the differences are named', 30_000, () => differing(STREAM)?.differences.length === 2)
+    t.match(differing(STREAM)?.differences, [
+      /^max_msgs is 1000 and must be -1/,
+      /^max_age is .* and must be 30 days or more$/,
+    ])
+    t.match((await jsm.streams.info(STREAM)).config, { max_msgs: 1_000 }, 'and it is as it was made')
+    await until('the missing consumer is named', 30_000, () =>
+      reports.some(
+        one => one.type === 'consume_failed' && /consumer tenants-employee is not there.*elsewhere/.test(one.error),
+      ),
+    )
+    t.match(await doctor(nats.url, { streamManaged: 'elsewhere' }), [
+      { what: 'NATS setting', about: STREAM, cure: /max_msgs/ },
+      { what: 'NATS setting', about: STREAM, cure: /max_age/ },
+      { what: 'consumer missing', cure: /what manages NATS/ },
+    ])
+
+    await jsm.streams.update(STREAM, { max_msgs: -1, max_age: 0 })
+    for (const service of ['identity', 'employee']) {
+      await jsm.consumers.add(STREAM, {
+        durable_name: `tenants-${service}`,
+        filter_subject: 'tenant.*',
+        ack_policy: 'explicit' as never,
+        ack_wait: 10_000_000_000,
+        max_deliver: -1,
+        max_ack_pending: service === 'identity' ? 8 : 16,
+      } as never)
+    }
+    await ready(employee, ['acme'])
+    await ready(identity, ['acme'])
+    await until('the stream is as it should be', 30_000, () => differing(STREAM)?.differences.length === 0)
+    t.match(differing('tenants-identity')?.differences, [/^max_ack_pending is 8 and must be 16$/])
+    t.strictSame(await doctor(nats.url, { streamManaged: 'elsewhere' }), [])
+    await employee.close()
+    await identity.close()
+  })
+})

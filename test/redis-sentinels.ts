@@ -1,0 +1,58 @@
+// A Redis primary with two replicas and three sentinels, for tests; each is a real server, and `end` stops each.
+import { Redis } from 'ioredis'
+import { type RedisServer, startRedis } from '../stack/servers/redis.js'
+import { until } from './rig.js'
+
+export interface RedisSentinels {
+  /** The first is the primary at first. */
+  readonly servers: readonly RedisServer[]
+  readonly sentinels: readonly RedisServer[]
+  readonly url: string
+  /** The port of the primary, as the first sentinel names it. */
+  primary(): Promise<number>
+}
+
+const PASSWORD = 'n-password-of-a-test'
+
+export async function startSentinels(end: (stop: () => Promise<void>) => void): Promise<RedisSentinels> {
+  const start = async (settings: readonly string[], sentinel = false): Promise<RedisServer> => {
+    const server = await startRedis({ password: PASSWORD, settings, sentinel })
+    end(() => server.stop())
+    return server
+  }
+  const ofPrimary = `masterauth ${PASSWORD}`
+  const primary = await start([ofPrimary])
+  const replicas = await Promise.all([1, 2].map(() => start([ofPrimary, `replicaof 127.0.0.1 ${primary.port}`])))
+  const sentinels = await Promise.all(
+    [1, 2, 3].map(() =>
+      start(
+        [
+          `sentinel monitor tenants 127.0.0.1 ${primary.port} 2`,
+          `sentinel auth-pass tenants ${PASSWORD}`,
+          `sentinel sentinel-pass ${PASSWORD}`,
+          'sentinel down-after-milliseconds tenants 1000',
+          'sentinel failover-timeout tenants 5000',
+        ],
+        true,
+      ),
+    ),
+  )
+  const watching = new Redis(sentinels[0]?.url as string)
+  watching.on('error', () => {})
+  end(async () => watching.disconnect())
+  await until('the sentinels know each other and the replicas', 120_000, async () => {
+    const [info] = (await watching.call('SENTINEL', 'MASTERS')) as string[][]
+    const field = (name: string) => info?.[(info?.indexOf(name) ?? 0) + 1]
+    return field('num-other-sentinels') === '2' && field('num-slaves') === '2'
+  })
+  const at = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
+  return {
+    servers: [primary, ...replicas],
+    sentinels,
+    url: `redis+sentinel://:${PASSWORD}@${at}/tenants?sentinelPassword=${PASSWORD}`,
+    async primary() {
+      const answer = (await watching.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', 'tenants')) as string[] | null
+      return Number(answer?.[1])
+    },
+  }
+}
