@@ -17,7 +17,8 @@ import { parseTenantId } from '../plugins/distributed-tenant/names.js'
 import { startStack } from '../stack/stack.js'
 import { noPostgres, otherPostgres } from './other-postgres.js'
 import { codeOf, severalInstances } from './plugins/distributed-tenant/placement/several.js'
-import { rig, until } from './rig.js'
+import { rig } from './rig.js'
+import { until } from './until.js'
 
 const program = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 
@@ -122,7 +123,7 @@ t.test('on PostgreSQL 17', async t => {
     }
 
     await done('suspend', 'acme')
-    await until('it is refused', 2_000, async () => (await ask('acme')).status === 403)
+    await until('it is refused', async () => (await ask('acme')).status === 403)
     await done('activate', 'acme')
     await done('remove', 'initech', '--yes')
   })

@@ -1,7 +1,7 @@
 // A Redis primary with two replicas and three sentinels, for tests; each is a real server, and `end` stops each.
 import { Redis } from 'ioredis'
 import { type RedisServer, startRedis } from '../stack/servers/redis.js'
-import { until } from './rig.js'
+import { until } from './until.js'
 
 export interface RedisSentinels {
   /** The first is the primary at first. */
@@ -40,7 +40,7 @@ export async function startSentinels(end: (stop: () => Promise<void>) => void): 
   const watching = new Redis(sentinels[0]?.url as string)
   watching.on('error', () => {})
   end(async () => watching.disconnect())
-  await until('the sentinels know each other and the replicas', 120_000, async () => {
+  await until('the sentinels know each other and the replicas', async () => {
     const [info] = (await watching.call('SENTINEL', 'MASTERS')) as string[][]
     const field = (name: string) => info?.[(info?.indexOf(name) ?? 0) + 1]
     return field('num-other-sentinels') === '2' && field('num-slaves') === '2'

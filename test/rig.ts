@@ -1,7 +1,6 @@
 // Shared by plugin tests: real servers, a service's role and central database made by `init`'s own code, and Fastify
 // applications with the plugin. Everything is stopped with the test, applications first.
 import { connect } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Fastify, { type FastifyInstance } from 'fastify'
 import postgres from 'postgres'
@@ -131,17 +130,6 @@ export async function rig(
       if (name === 'postgres' || name === `${service}_central`) lasting.set(key, sql)
       return sql
     },
-  }
-}
-
-/** Asks until the answer is truthy; fails with `what` after `ms`, which is the promise under test. */
-export async function until<T>(what: string, ms: number, ask: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const deadline = performance.now() + ms
-  for (;;) {
-    const answer = await ask()
-    if (answer) return answer as NonNullable<T>
-    if (performance.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`)
-    await sleep(10)
   }
 }
 

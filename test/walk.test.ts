@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { until } from './rig.js'
+import { until } from './until.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tutorial = readFileSync(join(root, 'docs/tutorial.md'), 'utf8')
@@ -58,7 +58,7 @@ t.test('the tutorial', async t => {
     await stopped
     rmSync(folder, { recursive: true })
   })
-  await until('the stack is up', 60_000, () => existsSync(join(folder, '.stack/stack.json')))
+  await until('the stack is up', () => existsSync(join(folder, '.stack/stack.json')))
 
   const blocks = blocksOf(tutorial)
   const script = blocks.map(({ code }, n) => `echo; echo '@@@ ${n}'\n${code}\n`).join('')

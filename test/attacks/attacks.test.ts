@@ -9,8 +9,9 @@ import t from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { logFormat } from '../../plugins/errors/index.js'
 import { claims, confusedToken, issuer, makeKey, now, tokenOf, unsignedToken } from '../plugins/tokens/issuer.js'
-import { until } from '../rig.js'
+
 import { adminToken, serviceRig } from '../services/rig.js'
+import { until } from '../until.js'
 import { attacks, testedElsewhere } from './rows.js'
 import { type Answer, send } from './wire.js'
 
@@ -104,9 +105,7 @@ t.test('the attack table', async t => {
     keys: [...new Set((await redis.keys('*')).filter(notOfTheAddress).map(withoutMinute))].sort(),
   })
   // Sent to Redis a tenth of a second after it was counted.
-  await until('the good request is counted', 5_000, async () =>
-    (await world()).keys.includes(withoutMinute(`${COUNT}1`)),
-  )
+  await until('the good request is counted', async () => (await world()).keys.includes(withoutMinute(`${COUNT}1`)))
   const before = await world()
   const leased = () => Object.keys(apps.employee.tenants.connectionInfo().tenants)
   const connected = leased()

@@ -7,7 +7,8 @@ import { readRows, verify } from '../../operations/audit/verify-log.js'
 import audit, { type Head } from '../../plugins/audit/index.js'
 import { type AuditRow, hashOf } from '../../plugins/audit/rows.js'
 import { monthOf } from '../../plugins/audit/store.js'
-import { rig, until } from '../rig.js'
+import { rig } from '../rig.js'
+import { until } from '../until.js'
 
 const ROWS = 40
 const AT = 20
@@ -17,7 +18,7 @@ t.test('row 50: tampering with the audit log', async t => {
   const audited = (app: FastifyInstance) => void app.register(audit)
   const app = await build('employee', {}, audited)
   const central = look('employee', 'employee_central')
-  const idle = (app: FastifyInstance) => until('written', 5_000, () => app.audit.status().waiting === 0)
+  const idle = (app: FastifyInstance) => until('written', () => app.audit.status().waiting === 0)
   for (let n = 2; n <= ROWS; n++) {
     app.audit.record({
       kind: 'access',

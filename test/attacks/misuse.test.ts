@@ -6,7 +6,8 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { distributedTenant, fromHeader } from '../../plugins/distributed-tenant/index.js'
 import { codeOf, nothingUncaught } from '../plugins/distributed-tenant/stand.js'
-import { notes, rig, roleSecret, until } from '../rig.js'
+import { notes, rig, roleSecret } from '../rig.js'
+import { until } from '../until.js'
 
 t.test('row 52: the plugin used wrongly', async t => {
   nothingUncaught(t)
@@ -55,7 +56,7 @@ t.test('row 52: the plugin used wrongly', async t => {
       t.match(failure, { code: 'CONFIGURATION_INVALID', message: /twice/ }, nest ? 'in a scope' : 'beside itself')
       await app.close().catch(() => {})
     }
-    await until('the connections are closed', 5_000, async () => (await connections()) <= before)
+    await until('the connections are closed', async () => (await connections()) <= before)
   })
 
   await t.test('in a scope of its own it serves that scope, and routes beside it have no tenant', async t => {
@@ -166,7 +167,7 @@ t.test('row 52: the plugin used wrongly', async t => {
       t.equal((await fetch(`http://127.0.0.1:${port}${path}`, { headers: asAcme })).status, 200)
       t.equal((await app.inject({ url: path, headers: asAcme })).statusCode, 200)
     }
-    await until('all hooks have run', 5_000, () => outcomes.length === 16)
+    await until('all hooks have run', () => outcomes.length === 16)
     t.same([...new Set(await Promise.all(outcomes))], ['TENANT_CLIENT_RELEASED'])
     t.equal(app.tenants.connectionInfo().inUse, 0)
   })

@@ -2,7 +2,8 @@
 // (Statements that the tenant's role may never run, rows 32 to 37, are in databases/roles.test.ts.)
 import t from 'tap'
 import { codeOf } from '../plugins/distributed-tenant/stand.js'
-import { rig, until } from '../rig.js'
+import { rig } from '../rig.js'
+import { until } from '../until.js'
 
 const TIMEOUT_MS = 1_000
 
@@ -46,9 +47,9 @@ t.test('SQL of one tenant', async t => {
         t.equal(await run('globex', 'select 1'), 'no error')
         t.equal(await cut, 'TENANT_QUERY_TIMEOUT', statement)
         const took = performance.now() - began
-        t.ok(took >= TIMEOUT_MS && took < TIMEOUT_MS + 2_000, `${statement}: ${Math.round(took)} ms`)
+        t.ok(took >= TIMEOUT_MS, `${statement}: ${Math.round(took)} ms`)
       }
-      await until('none of it is still running', 5_000, async () => {
+      await until('none of it is still running', async () => {
         const running = await look('employee')`
         select 1 from pg_stat_activity where datname = 'tenant_acme_employee' and state = 'active'`
         return running.length === 0

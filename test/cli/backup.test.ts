@@ -23,7 +23,7 @@ import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
 import { serviceNames } from '../../stack/names.js'
 import { startServers } from '../../stack/servers/start.js'
 import { startStack } from '../../stack/stack.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { awkwardNames, identifier } from './import-source.js'
 import { operatorCommands } from './operator-commands.js'
 
@@ -237,7 +237,7 @@ t.test('backup, restore, export', async t => {
     t.match(await json('restore', archive, '--yes'), { tenant: 'acme', case: 'deleted' })
     t.same(await contents('acme'), before)
     t.match(await json('show', 'acme'), { lifecycle: 'active', domain: 'acme.example', version: version + 2 })
-    await until('ready by every service', 20_000, async () => (await tenantOf('acme')).status === 'ready')
+    await until('ready by every service', async () => (await tenantOf('acme')).status === 'ready')
     t.equal(await logsIn('acme'), 200)
     t.same([...(await databases('copy_%')), ...(await databases('past_%'))], [])
     t.equal((await command(['doctor'])).code, 0)
@@ -250,7 +250,7 @@ t.test('backup, restore, export', async t => {
     await json('remove', 'acme', '--yes')
     await look('identity')`update tenants set purge_after = now() - interval '1 day' where id = 'acme'`
     for (const service of serviceNames) {
-      await until('the deletion is received', 20_000, async () => {
+      await until('the deletion is received', async () => {
         const [row] = await look(service)`select lifecycle from tenants where id = 'acme'`
         return row?.lifecycle === 'deleted'
       })
@@ -263,7 +263,7 @@ t.test('backup, restore, export', async t => {
     'is killed at every step: the tenant is unchanged or restored, and the next run completes it',
     async t => {
       await purged()
-      await until('every removal is published', 20_000, async () => {
+      await until('every removal is published', async () => {
         return (await tenantOf('acme')).status === 'removed'
       })
       const bare = await admin('POST', '/api/tenants/acme/restore', {})
@@ -282,12 +282,8 @@ t.test('backup, restore, export', async t => {
         preload: ['--import', crash],
       })
       t.equal(last.code, 'SIGKILL', last.err)
-      await until(
-        'the services continue by themselves',
-        60_000,
-        async () => (await tenantOf('acme')).status === 'ready',
-      )
-      await until('signing in', 20_000, async () => (await logsIn('acme')) === 200)
+      await until('the services continue by themselves', async () => (await tenantOf('acme')).status === 'ready')
+      await until('signing in', async () => (await logsIn('acme')) === 200)
       t.same(await contents('acme'), before)
       await refused(/pass --replace/, 1, 'restore', archive, '--yes')
       t.same([...(await databases('copy_%')), ...(await databases('past_%'))], [])
@@ -322,7 +318,7 @@ t.test('backup, restore, export', async t => {
     await json('restore', archive, '--replace', '--yes')
     t.same(await notes('acme'), [1, 2], 'replaced')
     await json('activate', 'acme')
-    await until('signing in', 20_000, async () => (await logsIn('acme')) === 200)
+    await until('signing in', async () => (await logsIn('acme')) === 200)
   })
 
   await t.test(
@@ -335,7 +331,7 @@ t.test('backup, restore, export', async t => {
       })
       t.equal(killed.code, 'SIGKILL', killed.err)
       for (const service of serviceNames) {
-        await until(`${service} continues by itself`, 60_000, async () => {
+        await until(`${service} continues by itself`, async () => {
           const [row] = await look(service)`select provisioned, lifecycle from tenants where id = 'acme'`
           return row?.provisioned === 'ready' && row.lifecycle === 'active'
         })
@@ -375,7 +371,7 @@ t.test('backup, restore, export', async t => {
     await json('restore', archive, '--as', 'acme2', '--name', 'Acme Two', '--yes')
     t.same(await contents('acme2'), before)
     t.match(await json('show', 'acme2'), { name: 'Acme Two', domain: null, lifecycle: 'active' })
-    await until('signing in', 20_000, async () => (await logsIn('acme2')) === 200)
+    await until('signing in', async () => (await logsIn('acme2')) === 200)
     await inside('employee', 'acme2', sql => sql`insert into "notes; drop" values (3, 'x')`)
     t.same(await notes('acme'), [1, 2], 'the old one has its own')
     await refused(/never used again/, 1, 'restore', archive, '--as', 'acme2', '--yes')

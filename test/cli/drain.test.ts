@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { moveStand } from './move-stand.js'
 
 const IDS = ['t1', 't2', 't3', 't4', 't5']
@@ -112,7 +112,7 @@ t.test('many moves', async t => {
 
   await t.test('killed twice, it goes on; one that cannot be moved keeps no other back', async t => {
     writers.push(...IDS.map(writer))
-    await until('they write', 60_000, () => IDS.every(id => (accepted.get(id)?.length ?? 0) > 3))
+    await until('they write', () => IDS.every(id => (accepted.get(id)?.length ?? 0) > 3))
     const killed = await command(['drain', 'b', '--yes', ...LIMITS], 'restored:2')
     t.equal(killed.code, 'SIGKILL', killed.out + killed.err)
     t.same(
@@ -171,7 +171,6 @@ t.test('many moves', async t => {
     const { child, outcome } = begin([...drain, '--programs', programs])
     await until(
       'two are copied',
-      60_000,
       async () => (await central`select from transfer_tenants where step = 'copying'`).length === 2,
     )
     child.kill('SIGINT')

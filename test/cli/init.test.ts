@@ -11,7 +11,7 @@ import { readEnvironment } from '../../plugins/distributed-tenant/config/environ
 import { environmentSchema } from '../../plugins/distributed-tenant/config/environment-schema.js'
 import { serviceNames } from '../../stack/names.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 
@@ -103,7 +103,7 @@ t.test('distributed-tenant init', async t => {
       await sql`select pg_reload_conf()`
     })
     // One more session each time: settings are read again between two statements.
-    await until('statements are logged', 30_000, async () => {
+    await until('statements are logged', async () => {
       await connect('postgres')
         .unsafe('select 1 as marker')
         .then(() => {})

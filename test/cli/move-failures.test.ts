@@ -7,7 +7,7 @@ import t from 'tap'
 import { bootstrap } from '../../operations/init/bootstrap.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { cuttable, limitFiles } from './disturbances.js'
 import { type Addresses, moveStand } from './move-stand.js'
 
@@ -129,11 +129,7 @@ t.test('moves that are disturbed', async t => {
     writeFileSync(join(programs, 'pg_dump'), waits, { mode: 0o755 })
     writeFileSync(join(programs, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n', { mode: 0o755 })
     const moving = command(['move', 'acme', '--to', 'b', '--frozen', '--yes', '--programs', programs])
-    await until(
-      'it copies',
-      20_000,
-      async () => (await central`select 1 from transfer_tenants where step = 'copying'`).length,
-    )
+    await until('it copies', async () => (await central`select 1 from transfer_tenants where step = 'copying'`).length)
     await central`select pg_terminate_backend(pid) from pg_locks join pg_database on pg_database.oid = database
       where locktype = 'advisory' and granted and datname = 'employee_central'
         and (classid::bigint << 32 | objid::bigint) = hashtextextended('distributed_tenant.transfer', 0)`

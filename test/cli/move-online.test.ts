@@ -2,7 +2,7 @@
 // --fix`, beside a row that stands in the way at the target, and a migration. Whatever happens, the
 // tenant is served, and nothing is left.
 import t from 'tap'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { moveStand } from './move-stand.js'
 
 /** Before the switch, in the switch, after it. */
@@ -144,7 +144,7 @@ t.test('move without a freeze', async t => {
   await t.test('a row in the way at the target, and a migration meanwhile', async t => {
     const running = stand.command(['move', 'acme', '--to', 'main', '--yes', ...LIMITS])
     const meanwhile = (async () => {
-      await until('its table is there', 60_000, async () => {
+      await until('its table is there', async () => {
         const [found] = await central`select from transfer_tenants where step in ('copied', 'verified', 'following_up')`
         return found
       })

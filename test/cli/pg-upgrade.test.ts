@@ -14,7 +14,8 @@ import { findServers } from '../../stack/servers/find.js'
 import { randomPassword } from '../../stack/servers/folder.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 import { serverOwner } from '../../stack/servers/postgres-cluster.js'
-import { notes, roleSecret, until } from '../rig.js'
+import { notes, roleSecret } from '../rig.js'
+import { until } from '../until.js'
 import { operatorCommands } from './operator-commands.js'
 
 const own = findServers().postgres.bin
@@ -118,7 +119,7 @@ t.test(`pg_upgrade from PostgreSQL ${majorOf(older)} to ${majorOf(newer)}`, asyn
   await app.tenants.create({ id: 'acme', name: 'Acme' })
   await app.tenants.run('acme', ({ sql }) => sql`insert into notes (body) values ('kept')`)
   const spares = () => old.look()`select 1 from pg_database where datname ~ '^spare_core_' and not datallowconn`
-  await until('a spare is made', 60_000, async () => (await spares()).length > 0)
+  await until('a spare is made', async () => (await spares()).length > 0)
   const blocked = await before(1, ['pg-upgrade', 'prepare'])
   t.match(blocked.err, /core has \d+ sessions open with its role: stop every process/)
   await app.close()

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import { type RunningStack, startStack } from '../../stack/stack.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { launchBrowser, OPERATOR_TOKEN, open, pages, signIn, tokens } from './browser.js'
 import { centralOf, makeTenants, makeTrouble, operator } from './fleet.js'
 
@@ -237,7 +237,7 @@ t.test('a tenant is created, removed with its id typed, and restored, each under
   await button(page, 'Restore').click()
   await page.locator('dialog').getByRole('button', { name: 'Restore' }).click()
   await button(page, 'Suspend').waitFor()
-  const rows = await until('the rows are written', 60_000, async () => {
+  const rows = await until('the rows are written', async () => {
     const found = await auditOf('Ada Ö')
     return found.some(({ detail }) => detail.route?.endsWith('restore')) ? found : undefined
   })
@@ -355,7 +355,7 @@ t.test('a run has its tenants and its commands; rights that were taken are repai
   await open(page, base, 'doctor')
   const sql = centralOf(stack, 'core')
   // The service repairs it by itself once a minute, which may be just now.
-  await until('the console has repaired it', 120_000, async () => {
+  await until('the console has repaired it', async () => {
     // Refused while the service changes the same role.
     await sql.unsafe('alter role "tenant_globex_core" nologin').catch(() => {})
     await button(page, 'Look again').click()
@@ -416,7 +416,7 @@ t.test('a migration is started, followed, taken back and gone on with from the p
   t.equal(await dialog.getByText('none is behind').count(), 2, 'each service by itself')
   await dialog.getByRole('link', { name: 'See the runs' }).click()
   await page.getByRole('heading', { name: 'Runs', level: 1 }).waitFor()
-  await until('they are migrated', 60_000, async () => {
+  await until('they are migrated', async () => {
     const [row] =
       await sql`select count(*)::int as behind from tenants where schema_version = 1 and lifecycle = 'active'`
     return row?.behind === 0
@@ -508,7 +508,7 @@ t.test('a stream that broke goes on at its place', async t => {
     return text
   }
   const begun = stream(text => text.includes('"initech"'))
-  await until('the console reads', 30_000, () =>
+  await until('the console reads', () =>
     operator(stack, 'POST', '/fleet/initech/suspend').then(({ status }) => status === 200),
   )
   const place = [...(await begun).matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] as string

@@ -2,7 +2,7 @@
 import postgres from 'postgres'
 import type { ServiceName } from '../../stack/names.js'
 import type { RunningStack } from '../../stack/stack.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { tokens } from './browser.js'
 
 export const centralOf = ({ info }: RunningStack, service: ServiceName): postgres.Sql => {
@@ -34,7 +34,7 @@ export async function makeTenants(stack: RunningStack, names: readonly string[])
     const id = name.toLowerCase().replaceAll(' ', '-')
     await operator(stack, 'POST', '/fleet', { id, name: `${name} Corporation`, domain: `${id}.example.com` })
   }
-  await until('the tenants are ready', 120_000, async () => {
+  await until('the tenants are ready', async () => {
     const { body } = await operator(stack, 'GET', '/fleet/counts')
     return (body as { ready: number }).ready >= names.length
   })

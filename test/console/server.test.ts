@@ -4,8 +4,9 @@ import t, { type Test } from 'tap'
 import console, { type AuthorizeOperator, type ConsoleOptions } from '../../plugins/console/index.js'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import type { Operator } from '../../plugins/operator/index.js'
-import { until } from '../rig.js'
+
 import { serviceRig } from '../services/rig.js'
+import { until } from '../until.js'
 import { OPERATOR_TOKEN, tokens } from './browser.js'
 
 interface Page {
@@ -103,7 +104,7 @@ t.test('with services', async t => {
   await t.test('a refused sign-in and a change without the session’s CSRF token are audit rows', async t => {
     await signIn(identity, '/console', 'a-wrong-token-of-the-tests')
     t.equal((await page.send('POST', 'services/identity/fleet/acme/retry', 'x')).statusCode, 403)
-    const rows = await until('the rows are written', 30_000, async () => {
+    const rows = await until('the rows are written', async () => {
       const found = await identity.central`
         select result, actor, detail->>'route' as route from audit_log where kind = 'refused' order by at`
       return found.length >= 2 ? found : undefined
@@ -119,10 +120,10 @@ t.test('with services', async t => {
 
   await t.test('an event stream ends after the sign-out of its session', async t => {
     const read = await stream(t, `${base}/console/api/events`, page.headers)
-    await until('it has begun', 30_000, () => read.text.includes('event: hello'))
+    await until('it has begun', () => read.text.includes('event: hello'))
     t.notOk(read.ended)
     t.equal((await page.send('DELETE', 'session')).statusCode, 200)
-    await until('it has ended', 60_000, () => read.ended)
+    await until('it has ended', () => read.ended)
   })
 })
 
@@ -155,7 +156,7 @@ t.test(
     t.equal((await page.send('DELETE', 'session')).statusCode, 200, 'and a sign-out is kept')
     t.equal((await at(first, 'overview')).statusCode, 401)
     await rig.servers.postgres.identity?.restart()
-    await until('it is written', 60_000, async () => (await at(second, 'overview')).statusCode === 401)
+    await until('it is written', async () => (await at(second, 'overview')).statusCode === 401)
     const again = await signIn(first, '/console', tokens.read)
     t.equal((await again.send('DELETE', 'session')).statusCode, 200)
     const answer = await second.inject({ url: '/console/api/overview', headers: again.headers })
@@ -173,10 +174,10 @@ t.test('a session ends by itself, and its event stream with it', async t => {
   )
   const { headers, get } = await signIn(app, '/operations', 'none')
   const read = await stream(t, `${base}/api/events`, headers)
-  await until('it has begun', 30_000, () => read.text.includes('event: hello'))
-  await until('it is over', 30_000, async () => (await get('overview')).statusCode === 401)
+  await until('it has begun', () => read.text.includes('event: hello'))
+  await until('it is over', async () => (await get('overview')).statusCode === 401)
   t.same((await get('session')).json().session, null)
-  await until('the stream has ended', 60_000, () => read.ended)
+  await until('the stream has ended', () => read.ended)
 })
 
 t.test('a page of a signed-in operator has the role of now, and the address of the login', async t => {
@@ -194,9 +195,9 @@ t.test('an event stream ends when the operator is no longer authorized', async t
   const { app, base } = await alone(t, () => operator)
   const { headers } = await signIn(app, '/operations', 'none')
   const read = await stream(t, `${base}/api/events`, headers)
-  await until('it has begun', 30_000, () => read.text.includes('event: hello'))
+  await until('it has begun', () => read.text.includes('event: hello'))
   operator = null
-  await until('it has ended', 60_000, () => read.ended)
+  await until('it has ended', () => read.ended)
 })
 
 t.test('a console that joins while identity is down reads that at once', async t => {
@@ -204,9 +205,9 @@ t.test('a console that joins while identity is down reads that at once', async t
   const { headers } = await signIn(app, '/operations', 'none')
   for (const place of [undefined, undefined, '7']) {
     const read = await stream(t, `${base}/api/events`, { ...headers, ...(place && { 'last-event-id': place }) })
-    await until('it is lost', 30_000, () => /event: lost\n.*ECONNREFUSED/.test(read.text))
+    await until('it is lost', () => /event: lost\n.*ECONNREFUSED/.test(read.text))
     if (place === undefined) continue
     // What could not be read again makes the page read all of it, and it stays lost.
-    await until('its reset has come', 30_000, () => /event: reset[\s\S]*event: lost/.test(read.text))
+    await until('its reset has come', () => /event: reset[\s\S]*event: lost/.test(read.text))
   }
 })

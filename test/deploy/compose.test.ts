@@ -27,7 +27,7 @@ import { findServers } from '../../stack/servers/find.js'
 import { freePort } from '../../stack/servers/ports.js'
 import { startProcess } from '../../stack/servers/server-process.js'
 import { startServers } from '../../stack/servers/start.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 
 interface Mount {
   type: string
@@ -310,7 +310,7 @@ t.test(
         return ended
       })
       healthy.push(
-        until(`${name} is healthy`, 180_000, async () => {
+        until(`${name} is healthy`, async () => {
           if (child.exitCode !== null) throw new Error(`${name} has ended: ${log}`)
           // As often as the containers' own check: each time is a program.
           return (await check(compose.services[name], ports[name] ?? 0)) === 0 || (await sleep(500))
@@ -334,7 +334,7 @@ t.test(
     t.match(await command('create', 'Acme', '--id', 'acme', '--wait', '180'), { code: 0 })
     let found = { code: -1, out: '' }
     // Spares are created during the check.
-    await until('doctor finds nothing', 180_000, async () => {
+    await until('doctor finds nothing', async () => {
       found = await command('doctor', '--deep')
       return found.code === 0
     }).catch(() => t.equal(found.code, 0, found.out))
@@ -481,7 +481,7 @@ t.test('NATS accepts the command and the configuration, and the user of each URL
   const as = async (user: string) => {
     const connection = connectEvents({ url: at(user), name: user })
     t.teardown(() => connection.close())
-    t.ok(await connection.ready(5000), user)
+    t.ok(await connection.ready(60_000), user)
     return connection
   }
   t.match(await ensureTenantStream(await as('identity')), { action: 'created' })
@@ -505,7 +505,7 @@ t.test('a NATS password may hold any character', async t => {
   for (const user of Object.keys(own)) {
     const connection = connectEvents({ url: at(user), name: user })
     t.teardown(() => connection.close())
-    t.ok(await connection.ready(5000), user)
+    t.ok(await connection.ready(60_000), user)
   }
 })
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { connectEvents, createPublisher, encode, ensureTenantStream } from '../../events/index.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { section } from './documents.js'
 import { documentedPrograms, of } from './programs.js'
 
@@ -24,7 +24,7 @@ t.test('the README’s service makes its tenants’ databases and serves them', 
 
   const connection = connectEvents({ url: servers.nats.url, name: 'test' })
   t.teardown(() => connection.close())
-  t.ok(await connection.ready(5000))
+  t.ok(await connection.ready(60_000))
   await ensureTenantStream(connection)
   const publisher = createPublisher(connection)
   const create = (id: string) =>
@@ -40,11 +40,7 @@ t.test('the README’s service makes its tenants’ databases and serves them', 
   await create('new')
 
   for (const tenant of ['old', 'new']) {
-    await until(
-      `${tenant} is served`,
-      60_000,
-      async () => (await ask('/invoices', { headers: of(tenant) }))?.status === 200,
-    )
+    await until(`${tenant} is served`, async () => (await ask('/invoices', { headers: of(tenant) }))?.status === 200)
   }
   const made = await ask('/invoices', { headers: of('old'), method: 'POST', body: '{"amount":42}' })
   t.equal(made?.status, 201)

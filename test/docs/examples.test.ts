@@ -2,12 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { claims, issuer, makeKey, tokenOf } from '../plugins/tokens/issuer.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { rows } from './documents.js'
 import { documentedPrograms, of, type Program } from './programs.js'
-
-/** One promise for all: how soon a new tenant is served on a slow machine. */
-const SOON_MS = 60_000
 
 const adminToken = 'a-token-of-the-operator'
 const identity = { SERVICE_TOKEN: 'a-token-of-the-services', TENANT_SPARES: '0' }
@@ -40,7 +37,7 @@ async function stand(t: Test, tenants: readonly string[]) {
 }
 
 const served = (program: Program, path: string, headers: Record<string, string>) =>
-  until(`${path} is served`, SOON_MS, async () => {
+  until(`${path} is served`, async () => {
     if (program.process.exitCode !== null) throw new Error(`it ended:\n${program.output()}`)
     const response = await program.ask(path, { headers })
     return response?.status === 200 ? await response.json() : null
@@ -92,7 +89,7 @@ t.test('against real servers', async t => {
       await held`lock table invoices`
       const answer = post('acme', late)
       const central = look(t, 'billing_central')
-      await until('the insert waits for the lock', SOON_MS, async () => {
+      await until('the insert waits for the lock', async () => {
         const [row] =
           await central`select 1 from pg_stat_activity where datname = 'tenant_acme_billing' and wait_event_type = 'Lock'`
         return row

@@ -18,7 +18,7 @@ import { promisify } from 'node:util'
 import postgres from 'postgres'
 import t from 'tap'
 import { startPostgres } from '../../stack/servers/postgres.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 
 const SERVER = 'distributed-tenant-test-'
 const run = promisify(execFile)
@@ -113,6 +113,6 @@ t.test('in each runner, with parallel processes', async t => {
     const { stdout } = await run(process.execPath, args, { cwd: folder, env: without })
     t.equal(stdout.match(/^ +ok /gm)?.length, 4, stdout)
     t.notMatch(stdout, /^ *not ok/m)
-    await until('the server is gone', 20_000, () => !readdirSync(own).some(name => name.startsWith(SERVER)))
+    await until('the server is gone', () => !readdirSync(own).some(name => name.startsWith(SERVER)))
   })
 })

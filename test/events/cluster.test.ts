@@ -13,8 +13,9 @@ import {
   messageId,
   STREAM,
 } from '../../events/index.js'
+import { until } from '../until.js'
 import { natsCluster } from './nats-cluster.js'
-import { connection, consumer, type Reports, until } from './rig.js'
+import { connection, consumer, type Reports } from './rig.js'
 
 /** Until a cluster has chosen its leaders. */
 async function eventually<T>(ask: () => Promise<T>): Promise<T> {
@@ -44,7 +45,7 @@ async function rig(t: Test) {
   const cluster = await natsCluster(t)
   const reports: Reports = []
   const events = connection(t, cluster.url(), reports)
-  t.ok(await events.ready(20_000))
+  t.ok(await events.ready(60_000))
   const publisher = createPublisher(events, { mayCreate: true, stream: { replicas: 3 } })
   const send = (version: number) =>
     publisher.publish({
@@ -87,12 +88,12 @@ t.test('its leader killed, and then its quorum lost and back: no accepted event 
     handle: async ({ version }) => void handled.push(version ?? 0),
   })
   await eventually(() => send(1))
-  await until('the first is handled', () => handled.includes(1), 60_000)
+  await until('the first is handled', () => handled.includes(1))
 
   const leader = await eventually(() => leaderOf(events))
   await cluster.node(leader).kill()
   await eventually(() => send(2))
-  await until('the second is handled', () => handled.includes(2), 60_000)
+  await until('the second is handled', () => handled.includes(2))
   t.not(await eventually(() => leaderOf(events)), leader, 'another server leads')
 
   const [second] = Object.keys(cluster.nodes).filter(name => name !== leader)
@@ -100,11 +101,11 @@ t.test('its leader killed, and then its quorum lost and back: no accepted event 
   await t.rejects(send(3), EventsUnavailable, 'without a quorum nothing is accepted, and it may be tried again')
   for (const name of [leader, second]) await cluster.node(name).restart()
   await eventually(() => send(3))
-  await until('the third is handled', () => handled.includes(3), 60_000)
+  await until('the third is handled', () => handled.includes(3))
   t.strictSame([...new Set(handled)], [1, 2, 3])
 
   const late = connectEvents({ url: cluster.url(), name: 'late' })
   t.teardown(() => late.close())
   await cluster.node('n1').kill()
-  t.ok(await late.ready(20_000), 'a server of the URL that is down is passed over')
+  t.ok(await late.ready(60_000), 'a server of the URL that is down is passed over')
 })

@@ -25,8 +25,9 @@ import { natsClusterConf, natsConf, natsConfWith, passwordVariable } from '../..
 import { serviceNames } from '../../stack/names.js'
 import { findServers } from '../../stack/servers/find.js'
 import { freePort } from '../../stack/servers/ports.js'
+import { until } from '../until.js'
 import { startNats, temporaryFolder } from './nats-server.js'
-import { connection, consumer, count, type Reports, rawPublish, server, until } from './rig.js'
+import { connection, consumer, count, type Reports, rawPublish, server } from './rig.js'
 
 const passwordOf = (name: string) => `secret-of-${name}`
 const names = [...natsAccounts(serviceNames).flatMap(({ users }) => users.map(({ name }) => name)), 'billing']
@@ -51,7 +52,7 @@ async function rig(t: Test, { program, more = '' }: Machine, config = readFileSy
   const as = async (name: string, reports: Reports = []) => {
     const url = `nats://${name}:${passwordOf(name)}@127.0.0.1:${nats.port}`
     const made = connection(t, url, reports, name)
-    t.equal(await made.ready(5000), true, `${name} is accepted`)
+    t.equal(await made.ready(60_000), true, `${name} is accepted`)
     t.equal(made.secured(), true)
     return made
   }
@@ -147,7 +148,7 @@ t.test('deploy/nats-cluster.conf is generated from the rules, and three servers 
   }
   const url = servers.map(({ port }) => `nats://identity:${passwordOf('identity')}@127.0.0.1:${port}`).join()
   const identity = connection(t, url)
-  t.ok(await identity.ready(10_000))
+  t.ok(await identity.ready(60_000))
   for (let tries = 0; ; tries++) {
     try {
       t.match(await ensureTenantStream(identity, { replicas: 3 }), { fewerReplicas: null })
@@ -159,7 +160,7 @@ t.test('deploy/nats-cluster.conf is generated from the rules, and three servers 
     }
   }
   const system = connection(t, `nats://system:${passwordOf('system')}@127.0.0.1:${servers[0]?.port}`)
-  t.ok(await system.ready(10_000))
+  t.ok(await system.ready(60_000))
   const answer = await system.client().request('$SYS.REQ.SERVER.PING.JSZ', '', { timeout: 10_000 })
   t.match(answer.json(), { data: { meta_cluster: { cluster_size: 3 } } }, 'the system account is the operator’s')
 })

@@ -1,7 +1,6 @@
 // Shared by the server tests: a server, a connection and a consumer that end with the test, and a record of reports.
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import {
   type ConsumeOptions,
@@ -61,16 +60,6 @@ export function consumer(
   })
   t.teardown(() => made.stop(1000))
   return made
-}
-
-/** Waits until `met` is true and returns how many milliseconds that took; throws after `ms`. */
-export async function until(what: string, met: () => boolean, ms = 10_000): Promise<number> {
-  const started = performance.now()
-  while (!met()) {
-    if (performance.now() - started > ms) throw new Error(`waited ${ms} ms without ${what}`)
-    await sleep(10)
-  }
-  return performance.now() - started
 }
 
 export const count = (reports: Reports, type: EventsReport['type']): number =>

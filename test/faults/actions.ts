@@ -1,7 +1,8 @@
 // The operator's actions, and events of the world, while a service is killed. Every action ends with a tenant of its
 // id in all services: a tenant created after the fault shows that the fault is over.
 import { type ServiceName, serviceNames } from '../../stack/names.js'
-import { barePublish, until } from '../rig.js'
+import { barePublish } from '../rig.js'
+import { within } from '../until.js'
 import type { FaultyStack } from './faulty-stack.js'
 import { asSuperuser } from './instance-facts.js'
 import type { Operator } from './operator.js'
@@ -52,7 +53,7 @@ export const actions: readonly Action[] = [
       try {
         await operator.create(id)
         // A service that died before it could fail does so after its next start.
-        await until('it is refused', REFUSED_MS, () => isFailed(stack, service, id)).catch(() => {})
+        await within(REFUSED_MS, () => isFailed(stack, service, id))
       } finally {
         await asSuperuser(stack, service, sql => sql`alter role ${sql(`${service}_service`)} createdb`)
       }

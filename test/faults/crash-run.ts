@@ -4,7 +4,7 @@
 // others. Ends with the whole ledger.
 import { type ServiceName, serviceNames } from '../../stack/names.js'
 import type { Service } from '../../stack/service.js'
-import { until } from '../rig.js'
+import { within } from '../until.js'
 import { type Action, actions } from './actions.js'
 import type { FaultyStack } from './faulty-stack.js'
 import type { LedgerCheck } from './ledger-check.js'
@@ -101,11 +101,8 @@ export async function runCrashPoints(
     stack.arm(service, step)
     const acting = action.run({ id, operator, stack, service })
     dead += action.dead ?? 0
-    const carriedOut = (ms: number) => until('it dies', ms, () => !stack.armed(service))
-    const reached = await Promise.race([carriedOut(REACHED_MS), acting.then(() => carriedOut(LATER_MS))]).then(
-      () => true,
-      () => !stack.armed(service),
-    )
+    const died = (ms: number) => within(ms, () => !stack.armed(service))
+    const reached = await Promise.race([died(REACHED_MS), acting.then(() => died(LATER_MS))])
     const began = performance.now()
     stack.disarm(service)
     await startAgain(process)

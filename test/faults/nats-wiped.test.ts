@@ -10,9 +10,9 @@ import { auditor } from './stream-facts.js'
 
 const TENANTS = 20
 
-t.setTimeout(120_000)
+t.setTimeout(2_400_000)
 
-t.test('a stream that is gone with its tenants pending', { timeout: 900_000 }, async t => {
+t.test('a stream that is gone with its tenants pending', { timeout: 2_390_000 }, async t => {
   const stack = await startStack({ serviceEnv: { LOG_LEVEL: 'error' }, natsUsers: [auditor] })
   t.teardown(() => stack.stop())
   const { servers } = stack

@@ -17,7 +17,8 @@ import { TenantDialect } from '../../orms/kysely/index.js'
 import { driverOf, Pool } from '../../orms/pg/index.js'
 import { createPrisma } from '../../orms/prisma/index.js'
 import audit from '../../plugins/audit/index.js'
-import { rig, until } from '../rig.js'
+import { rig } from '../rig.js'
+import { until } from '../until.js'
 
 const over: Readonly<Record<string, OrmOver>> = {
   drizzle: overDrizzle,
@@ -119,7 +120,7 @@ for (const name of Object.keys(reads)) {
 t.test('the audit log has a row of each request, with its connections', async t => {
   const central = stand.look('notes', 'notes_central')
   const rows = async () => {
-    await until('written', 10_000, () => app.audit.status().waiting === 0)
+    await until('written', () => app.audit.status().waiting === 0)
     return [
       ...(await central<{ tenant: string; leases: number }[]>`
         select tenant_id as tenant, (detail->>'leases')::int as leases from audit_log

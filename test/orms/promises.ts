@@ -1,7 +1,8 @@
 // The promises of a tenant's client, kept through an ORM: scope, budget, clean sessions, coded errors.
 import type { Test } from 'tap'
 import { causeOf, type OrmOver, type Runner } from '../../bench/orms/orm.js'
-import { codeOf as codeOfDriver, gate, stand, until } from '../plugins/distributed-tenant/stand.js'
+import { codeOf as codeOfDriver, gate, stand } from '../plugins/distributed-tenant/stand.js'
+import { until } from '../until.js'
 
 const codeOf = (promise: Promise<unknown>) =>
   codeOfDriver(
@@ -45,7 +46,7 @@ export async function keepsPromises(t: Test, over: OrmOver, otherwise: Otherwise
     scope.release()
     t.equal(await codeOf(orm.run('select 1')), 'TENANT_CLIENT_RELEASED')
     t.equal(await codeOf(orm.transaction(async tx => tx.run('select 1'))), 'TENANT_CLIENT_RELEASED')
-    await until(1_000, () => leases.info().inUse === 0)
+    await until(() => leases.info().inUse === 0)
   })
 
   await t.test('the end of a request ends its transaction', async t => {
@@ -66,7 +67,7 @@ export async function keepsPromises(t: Test, over: OrmOver, otherwise: Otherwise
     scope.release()
     mayGoOn.open()
     t.equal(await transaction, 'TENANT_CLIENT_RELEASED')
-    await until(2_000, () => leases.info().inUse === 0)
+    await until(() => leases.info().inUse === 0)
     t.same([...(await look`select id from kept`)], [])
   })
 
@@ -188,7 +189,7 @@ export async function keepsPromises(t: Test, over: OrmOver, otherwise: Otherwise
     const pid = async () => (await first(orm.run('select pg_backend_pid() as pid'))).pid as number
     const before = await pid()
     const query = codeOf(orm.run('select pg_sleep(30)'))
-    await until(5_000, async () => {
+    await until(async () => {
       const [row] = await look`select pg_terminate_backend(pid) from pg_stat_activity
         where pid = ${before} and query like '%pg_sleep%'`
       return row !== undefined

@@ -68,7 +68,7 @@ for (const [entry, name, version, call] of [
   })
 }
 
-t.test('the oldest `pg` that is claimed', { timeout: 900_000 }, async t => {
+t.test('the oldest `pg` that is claimed', { timeout: 2_390_000 }, async t => {
   const { version } = JSON.parse(readFileSync('node_modules/pg-oldest/package.json', 'utf8'))
   t.equal(own.peerDependencies.pg, `^${version}`)
   const folder = withPackage(t, 'pg', path => symlinkSync(resolve('node_modules/pg-oldest'), path), [

@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import t from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/index.js'
 import { readersOfDetail } from '../../services/access.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { serviceRig } from './rig.js'
 
 const tokens = {
@@ -62,7 +62,7 @@ t.test('the detail of a service’s health', async t => {
 
   await t.test('names no tenant except the one that a client without a token named', async t => {
     await employee.tenants.create({ id: 'acme', name: 'Acme' })
-    await until('ready', 30_000, async () => (await employee.tenants.find('acme'))?.provisioned === 'ready')
+    await until('ready', async () => (await employee.tenants.find('acme'))?.provisioned === 'ready')
     t.same((await ask(employee, undefined, 'acme')).tenant, { status: 'ready' })
     t.same((await ask(employee, good[0], 'acme')).tenant, { id: 'acme', status: 'ready' })
     t.match(await ask(employee, good[0], 'unknown'), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
@@ -70,7 +70,7 @@ t.test('the detail of a service’s health', async t => {
 
   await t.test('follows the operator’s token when it is replaced', async t => {
     await writeFile(file, 'third-of-the-operator')
-    await until('the new one reads', 30_000, () => detailed(identity, 'third-of-the-operator'))
+    await until('the new one reads', () => detailed(identity, 'third-of-the-operator'))
     t.notOk(await detailed(identity, 'first-of-the-operator'), 'and the old one no longer')
   })
 })

@@ -6,7 +6,7 @@ import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
 import t from 'tap'
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import { operatorTokens } from '../../plugins/operator/index.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { type ServiceRig, serviceRig } from './rig.js'
 
 const tokens = {
@@ -61,7 +61,7 @@ const code = (answer: LightMyRequestResponse) => [answer.statusCode, answer.json
 async function ready(...ids: string[]): Promise<void> {
   for (const id of ids) await administer('POST', '/fleet', { id, name: `Tenant ${id}` })
   for (const id of ids)
-    await until(`${id} is ready`, 60_000, async () => (await read('GET', `/fleet/${id}`)).json().status === 'ready')
+    await until(`${id} is ready`, async () => (await read('GET', `/fleet/${id}`)).json().status === 'ready')
 }
 
 t.test('a token has a role, and a header can lower it alone', async t => {
@@ -132,7 +132,7 @@ t.test('each action is done and is an audit row with the operator’s name', asy
   t.equal((await administer('POST', '/fleet/acme/remove', { confirm: 'acme' })).statusCode, 204)
   t.match((await read('GET', '/fleet/acme')).json(), { lifecycle: 'deleted' }, 'a deleted one is shown')
   t.match((await administer('POST', '/fleet/acme/restore', {})).json(), { lifecycle: 'active' })
-  const rows = await until('the rows are written', 30_000, async () => {
+  const rows = await until('the rows are written', async () => {
     const found = await identity.central<{ actor: string; route: string; result: string }[]>`
       select actor, detail->>'route' as route, result from audit_log where kind = 'admin' and tenant_id = 'acme'
         and detail->>'route' like '/api/operator/%' order by at`
@@ -146,7 +146,7 @@ t.test('each action is done and is an audit row with the operator’s name', asy
   await identity.central`
     insert into audit_log (chain, seq, at, kind, result, tenant_id, actor, hash)
     select gen_random_uuid(), 1, now() + interval '1 second', 'admin', 'ok', 'acme', 'Eve', 'x' from generate_series(1, 40)`
-  const history = await until('the change is moved into the log', 30_000, async () => {
+  const history = await until('the change is moved into the log', async () => {
     const found = (await read('GET', '/tenants/acme')).json()
     return found.audit.some(({ kind }: { kind: string }) => kind === 'tenant') ? found : undefined
   })
@@ -211,18 +211,14 @@ t.test('counts that do not come in time are a finding', async t => {
   t.notOk((await found()).includes('The counts are not known'))
   await employee.central.begin(async sql => {
     await sql`lock table outbox`
-    await until('it is a finding', 60_000, async () => (await found()).includes('The counts are not known'))
+    await until('it is a finding', async () => (await found()).includes('The counts are not known'))
   })
-  await until('it is none any more', 60_000, async () => !(await found()).includes('The counts are not known'))
+  await until('it is none any more', async () => !(await found()).includes('The counts are not known'))
 })
 
 t.test('a tenant’s rights that were taken are found and repaired', async t => {
   const readIt = caller(employee, 'read')
-  await until(
-    'umbrella is ready',
-    60_000,
-    async () => (await employee.tenants.find('umbrella'))?.provisioned === 'ready',
-  )
+  await until('umbrella is ready', async () => (await employee.tenants.find('umbrella'))?.provisioned === 'ready')
   const sql = rig.look('employee')
   await sql.unsafe('alter role "tenant_umbrella_employee" nologin')
   const { items } = (await readIt('GET', '/findings')).json()
@@ -275,7 +271,7 @@ t.test('runs, instances and connections are shown', async t => {
   const rows = (await readIt('GET', '/tenants?ids=umbrella,unknown')).json()
   t.match(rows.items, [{ id: 'umbrella', provisioned: 'ready', instance: 'main' }])
   t.equal(rows.items.length, 1)
-  const samples = await until('a sample is taken', 60_000, async () => {
+  const samples = await until('a sample is taken', async () => {
     const taken = (await readIt('GET', '/connections')).json().samples
     return taken.length > 0 ? taken : undefined
   })
@@ -320,7 +316,7 @@ t.test('a release with a new migration migrates its tenants, stops, goes on, and
   const statesOf = async (id: string) =>
     (await readIt('GET', `/runs/${id}`)).json().items.map((one: { id: string; state: string }) => [one.id, one.state])
   const become = (id: string, state: string) =>
-    until(`the run is ${state}`, 60_000, async () => {
+    until(`the run is ${state}`, async () => {
       const run = await runOf(id)
       return run.state === state ? run : undefined
     })
@@ -341,11 +337,11 @@ t.test('a release with a new migration migrates its tenants, stops, goes on, and
   t.same(code(await administerIt('POST', '/runs', {})), [409, 'MIGRATION_RUNNING'])
   t.same((await administerIt('POST', `/runs/${id}/stop`)).json(), { id, stopped: true })
   await release()
-  await until('the tenant under way is done', 60_000, async () =>
+  await until('the tenant under way is done', async () =>
     (await statesOf(id)).some(([tenant, state]: string[]) => tenant === 'runs-a' && state === 'done'),
   )
   t.match(await runOf(id), { state: 'stopped', reason: 'stopped by Ada Ö', counts: { done: 1, pending: 4 } })
-  await until('another may begin', 60_000, async () => {
+  await until('another may begin', async () => {
     const answer = await administerIt('POST', `/runs/${id}/resume`)
     return answer.statusCode === 202
   })
@@ -353,7 +349,7 @@ t.test('a release with a new migration migrates its tenants, stops, goes on, and
   t.same((await app.tenants.find('runs-e'))?.schemaVersion, 3)
 
   t.same(code(await administerIt('POST', `/runs/${id}/rollback`, { confirm: 'x' })), [422, 'NOT_CONFIRMED'])
-  await until('it is taken back', 60_000, async () => {
+  await until('it is taken back', async () => {
     const answer = await administerIt('POST', `/runs/${id}/rollback`, { confirm: id })
     return answer.statusCode === 202
   })
@@ -365,13 +361,13 @@ t.test('a release with a new migration migrates its tenants, stops, goes on, and
   const again = caller(without, 'administer')
   const second = (await again('POST', '/runs', { tenants: ['runs-a'] })).json().run
   await become(second.id, 'done')
-  const refused = await until('the process has let its run go', 60_000, async () => {
+  const refused = await until('the process has let its run go', async () => {
     const answer = await again('POST', `/runs/${second.id}/rollback`, { confirm: second.id })
     return answer.json().code === 'MIGRATION_RUNNING' ? undefined : answer
   })
   t.same(code(refused), [409, 'RUN_REFUSED'])
   t.match(refused.json().message, /has no undo file/)
-  const rows = await until('the rows are written', 30_000, async () => {
+  const rows = await until('the rows are written', async () => {
     const found = await app.central<{ run: string }[]>`
       select detail->>'run' as run from audit_log where kind = 'admin' and result = 'ok'
         and detail->>'route' like '/api/operator/runs/:run/%'`
@@ -437,7 +433,7 @@ t.test('every route is in the OpenAPI document, with its token', async t => {
 t.test('a waiting reader of changes does not hold up the close', async t => {
   const app = await rig.service('identity', {}, { environment })
   const waiting = caller(app, 'read')('GET', '/fleet/changes?wait=25')
-  await until('it waits', 30_000, () => app.inFlight() > 0)
+  await until('it waits', () => app.inFlight() > 0)
   await app.close()
   t.equal((await waiting).statusCode, 200)
 })

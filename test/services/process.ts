@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { inheritedEnvironment } from '../../stack/service-environment.js'
 import { type Child, startChild } from '../child.js'
-import { type Rig, until } from '../rig.js'
+import type { Rig } from '../rig.js'
+import { until } from '../until.js'
 
 export interface ServiceProcess extends Child {
   /**
@@ -31,7 +32,7 @@ export function startService(
     async answers(path) {
       const url = `http://127.0.0.1:${env.PORT}${path}`
       try {
-        await until(`${name} answers ${path}`, 60_000, async () => {
+        await until(`${name} answers ${path}`, async () => {
           if (child.process.exitCode !== null || child.process.signalCode !== null) {
             await child.ended
             throw new Error(`${name} ended before it answered ${path}`)

@@ -1,7 +1,7 @@
 // The three services in production: real processes, NODE_ENV=production, only HTTP from outside.
 import t from 'tap'
 import { startStack } from '../../stack/stack.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 
 t.test('with NODE_ENV=production', async t => {
   const output: string[] = []
@@ -74,7 +74,7 @@ t.test('with NODE_ENV=production', async t => {
     const other = { authorization: `Bearer ${(await login('globex')).body.token}` }
     t.equal((await ask(lists[0] as string, other)).status, 200)
     await ask(`${identity.url}/api/tenants/globex/suspend`, operator, {})
-    await until('it is refused', 10_000, async () => (await ask(lists[0] as string, other)).status === 403)
+    await until('it is refused', async () => (await ask(lists[0] as string, other)).status === 403)
     t.match(await ask(lists[0] as string, other), { body: { code: 'TENANT_SUSPENDED' } })
     t.match(await login('globex'), { status: 403 })
   })
@@ -102,7 +102,7 @@ t.test('with NODE_ENV=production', async t => {
     const [head = '', ...rest] = token.split('.')
     const header = { ...JSON.parse(Buffer.from(head, 'base64url').toString()), kid: 'unknown' }
     const unknown = [Buffer.from(JSON.stringify(header)).toString('base64url'), ...rest].join('.')
-    await until('an unknown key is unavailable', 20_000, async () => {
+    await until('an unknown key is unavailable', async () => {
       return (await ask(lists[0] as string, { authorization: `Bearer ${unknown}` })).status === 503
     })
   })

@@ -7,15 +7,15 @@ import { connectRedis } from '../../plugins/distributed-tenant/directory/redis-c
 import redis from '../../services/redis.js'
 import { freePort } from '../../stack/servers/ports.js'
 import { startRedis } from '../../stack/servers/redis.js'
+import { until } from '../until.js'
 
 async function app(t: Test, url: string) {
   const lines: { msg: string }[] = []
   const app = Fastify({ logger: { level: 'info', stream: { write: (line: string) => lines.push(JSON.parse(line)) } } })
   t.teardown(() => app.close())
-  const begun = performance.now()
   await app.register(redis, { url, connectionName: 'test-service' })
   await app.ready()
-  return { app, lines, took: performance.now() - begun }
+  return { app, lines }
 }
 
 async function answers(app: FastifyInstance): Promise<boolean> {
@@ -25,29 +25,19 @@ async function answers(app: FastifyInstance): Promise<boolean> {
   )
 }
 
-async function within(ms: number, condition: () => Promise<boolean>): Promise<boolean> {
-  const end = performance.now() + ms
-  while (!(await condition())) {
-    if (performance.now() > end) return false
-    await sleep(20)
-  }
-  return true
-}
-
 t.test('a reachable Redis is used, under the service’s name', async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const { app: made } = await app(t, server.url)
   // A command has 100 ms, which a busy machine may use up itself.
-  t.ok(await within(3000, () => answers(made)))
+  await until('it answers', () => answers(made))
   const looker = new Redis(server.url)
   t.teardown(() => looker.disconnect())
   t.match(await looker.client('LIST'), /name=test-service/)
 })
 
-t.test('an unreachable Redis delays the start by half a second and fails at once', async t => {
-  const { app: made, took, lines } = await app(t, `redis://127.0.0.1:${await freePort()}`)
-  t.ok(took < 1500, `${Math.round(took)} ms`)
+t.test('an unreachable Redis does not keep a service from starting, and a command fails at once', async t => {
+  const { app: made, lines } = await app(t, `redis://127.0.0.1:${await freePort()}`)
   // Not the deadline of a command: it was never sent.
   await t.rejects(made.redis.get('x'), { message: /writeable|Connection is closed/ })
   t.ok(lines.some(({ msg }) => msg.includes('starting without it')))
@@ -60,7 +50,7 @@ t.test('a Redis that comes after the start joins', async t => {
   const { app: made } = await app(t, server.url)
   t.equal(await answers(made), false)
   await server.restart()
-  t.ok(await within(3000, () => answers(made)))
+  await until('it answers', () => answers(made))
 })
 
 t.test('a Redis that hangs costs a command its deadline', async t => {
@@ -76,7 +66,7 @@ t.test('a Redis that hangs costs a command its deadline', async t => {
   )
   t.equal(await Promise.race([failed, sleep(400, 'later than its deadline')]), 'failed')
   server.thaw()
-  t.ok(await within(3000, () => answers(made)), 'and serves again after')
+  await until('it answers', () => answers(made))
 })
 
 t.test('the error of a refused login does not hold the password', async t => {

@@ -64,10 +64,8 @@ t.test('a process', async t => {
     const { port, stop, waitFor } = await start(t)
     // It may serve before the line has come through the pipe.
     await waitFor(new RegExp(`employee-service is ready at http://127\\.0\\.0\\.1:${port}`))
-    const begun = performance.now()
     const { code, out: output, err } = await stop()
     t.equal(code, 0, err)
-    t.ok(performance.now() - begun < 6000)
     t.match(output, /shutting down/)
     t.notMatch(output + err, new RegExp(made.database('employee').password ?? '-'), 'no password in the log')
     t.notMatch(output + err, new RegExp(made.servers.redis.password))
@@ -77,9 +75,7 @@ t.test('a process', async t => {
     const { port, stop } = await start(t)
     const half = holdOpen(port, '')
     await sleep(100)
-    const begun = performance.now()
     t.equal((await stop()).code, 0)
-    t.ok(performance.now() - begun < 12_000)
     half.destroy()
   })
 

@@ -10,7 +10,7 @@ import { settle } from '../../plugins/distributed-tenant/config/settings.js'
 import { startNats } from '../../stack/servers/nats.js'
 import { startRedis } from '../../stack/servers/redis.js'
 import { type Certificate, makeCertificates } from '../certificates.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 import { admin, as, serviceRig } from './rig.js'
 
 /** A server's certificate, in a place where it can be replaced. */
@@ -70,7 +70,7 @@ t.test('TLS to NATS and Redis', async t => {
       ['by-name', server.url.replace('127.0.0.1', 'localhost')],
     ] as const) {
       const { app, part, log } = await start('identity', { nats: url }, made.ca)
-      await until('connected', 10_000, async () => (await part('nats')) === 'up')
+      await until('connected', async () => (await part('nats')) === 'up')
       const created = await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', { id, name: id })
       t.equal(created.statusCode, 201, 'the tenant is ready, which requires events')
       for (const secret of secrets) t.notOk(log().includes(secret))
@@ -85,7 +85,7 @@ t.test('TLS to NATS and Redis', async t => {
       t.teardown(() => server.stop())
       secrets.push(server.password)
       const { app, part, log } = await start('employee', { nats: server.url }, ca)
-      await until('the reason is logged', 10_000, () => reason.test(log()))
+      await until('the reason is logged', () => reason.test(log()))
       t.match(log(), /NATS does not answer/)
       t.equal(await part('nats'), 'down')
       await serves(t, app, `nats-${what.replace(/ .*/, '')}`)
@@ -95,7 +95,7 @@ t.test('TLS to NATS and Redis', async t => {
       await server.kill()
       put(made.good)
       await server.restart()
-      await until('tried again', 20_000, async () => (await part('nats')) === 'up')
+      await until('tried again', async () => (await part('nats')) === 'up')
     })
   }
 
@@ -103,7 +103,7 @@ t.test('TLS to NATS and Redis', async t => {
     const server = await startNats()
     t.teardown(() => server.stop())
     const { app, part, log } = await start('employee', { nats: server.url.replace('nats:', 'tls:') }, made.ca)
-    await until('refused', 10_000, () => /NATS does not answer/.test(log()))
+    await until('refused', () => /NATS does not answer/.test(log()))
     t.equal(await part('nats'), 'down')
     t.notOk(log().includes(server.password))
     await app.close()
@@ -116,7 +116,7 @@ t.test('TLS to NATS and Redis', async t => {
     for (const url of [server.url, server.url.replace('127.0.0.1', 'localhost'), `${server.url}?tls=none`]) {
       const { app, part, log } = await start('employee', { redis: url }, made.ca)
       // A command has 100 ms, and the first one waits for the handshake.
-      await until('Redis is up', 20_000, async () => (await part('redis')) === 'up')
+      await until('Redis is up', async () => (await part('redis')) === 'up')
       t.equal(await app.redis.ping(), 'PONG')
       for (const secret of secrets) t.notOk(log().includes(secret))
       await app.close()
@@ -130,7 +130,7 @@ t.test('TLS to NATS and Redis', async t => {
       t.teardown(() => server.stop())
       secrets.push(server.password)
       const { app, part, log } = await start('employee', { redis: server.url }, ca)
-      await until('the reason is logged', 10_000, () => reason.test(log()))
+      await until('the reason is logged', () => reason.test(log()))
       t.match(log(), /redis connection failed/)
       t.equal(await part('redis'), 'down')
       await serves(t, app, `redis-${what.replace(/ .*/, '')}`)
@@ -139,7 +139,7 @@ t.test('TLS to NATS and Redis', async t => {
       await server.kill()
       put(made.good)
       await server.restart()
-      await until('tried again', 20_000, async () => (await part('redis')) === 'up')
+      await until('tried again', async () => (await part('redis')) === 'up')
     })
   }
 

@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { alive } from '../../stack/processes.js'
 import { inheritedEnvironment } from '../../stack/service-environment.js'
 import { type StackOptions, startStack } from '../../stack/stack.js'
 import { readStackFile } from '../../stack/stack-file.js'
+import { until } from '../until.js'
 
 const stub = fileURLToPath(new URL('./stub-service.js', import.meta.url))
 const programs: StackOptions['programs'] = { service: () => stub, init: undefined }
@@ -64,7 +64,7 @@ t.test('a service that ended by itself is reported with its exit code', async t 
   t.teardown(() => stack.stop())
   await stack.services.identity.stop()
   await fetch(`${stack.services.core.url}/die`).catch(() => {})
-  for (let wait = 0; reports.length === 0 && wait < 100; wait++) await sleep(20)
+  await until('it is reported', () => reports.length > 0)
   t.equal(reports.length, 1)
   t.match(reports[0], /^core ended with exit code 7/)
 })

@@ -20,7 +20,7 @@ import { startTestServer } from '../../testing/index.js'
 import { findServer, type Places } from '../../testing/server.js'
 import { startChild } from '../child.js'
 import { noPostgres } from '../other-postgres.js'
-import { until } from '../rig.js'
+import { until } from '../until.js'
 
 // Of this file alone, so that what is left in it was left here.
 process.env.TMPDIR = mkdtempSync(join(tmpdir(), 'servers-'))
@@ -120,7 +120,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
     const [pid] = readFileSync(join(tmpdir(), folder, 'data/postmaster.pid'), 'utf8').split('\n')
     t.ok(look(Number(pid)), 'the server runs')
     await child.stop(signal)
-    await until('the folder is gone', 20_000, () => leftFolders().length === 0)
+    await until('the folder is gone', () => leftFolders().length === 0)
     t.notOk(look(Number(pid)), 'and so is the server')
   })
 }

@@ -7,7 +7,8 @@ import tokens from '../../plugins/tokens/index.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 import { startTestTenancy, type TestTenancy, type TestTenancyOptions } from '../../testing/index.js'
 import { startChild } from '../child.js'
-import { fixture, notes, until } from '../rig.js'
+import { fixture, notes } from '../rig.js'
+import { until } from '../until.js'
 
 const server = await startPostgres()
 t.teardown(() => server.stop())
@@ -167,7 +168,7 @@ t.test(
         error => error.code,
       ),
     ]
-    await until('both queries run', 20_000, async () => {
+    await until('both queries run', async () => {
       const [row] =
         await look`select count(*)::int as running from pg_stat_activity where query like 'select pg_sleep(60)%'`
       return row?.running === 2
@@ -199,7 +200,7 @@ t.test('the next run drops what a killed one has left, and nothing else', async 
   t.ok((await everything()).length > others.length)
   await child.stop('SIGKILL')
 
-  await until('its session is gone', 20_000, async () => {
+  await until('its session is gone', async () => {
     const [row] = await look`select count(*)::int as left from pg_locks where locktype = 'advisory'`
     return row?.left === 0
   })

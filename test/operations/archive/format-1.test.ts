@@ -14,7 +14,8 @@ import {
   insertTenant,
   type TenantState,
 } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
-import { notes, rig, until } from '../../rig.js'
+import { notes, rig } from '../../rig.js'
+import { until } from '../../until.js'
 
 const acme = parseTenantId('acme')
 
@@ -78,7 +79,7 @@ t.test('an archive of format 1 is restored, and the tenant reads and writes', as
       return sql`select count(*)::int as count, (select sum(n)::int from totals) as totals from notes`
     }),
   )
-  const answer = await until('served', 20_000, async () => {
+  const answer = await until('served', async () => {
     const reply = await app.inject({ url: '/', headers: { 'hrms-client-id': 'acme' } })
     return reply.statusCode === 200 ? reply.json() : null
   })

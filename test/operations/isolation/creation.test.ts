@@ -24,7 +24,7 @@ import { parseServiceName, parseTenantId } from '../../../plugins/distributed-te
 import { findTenant, insertTenant } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
 import { oldServer } from '../../cli/import-source.js'
 import { severalInstances } from '../../plugins/distributed-tenant/placement/several.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import type { Attempts, Door } from './intruder.js'
 
 const total = Number(process.argv[2] ?? 14)
@@ -106,7 +106,7 @@ t.test('a database that is being created is entered by no role but the serviceâ€
   await repeat('spare', async n => {
     announce(`tenant_spare${n}_employee`, ...[1, 2, 3].map(more => `spare_employee_${n + more}`))
     await add(`spare${n}`)
-    await until('a spare', 120_000, async () => (await central`select from spares`).length > 0)
+    await until('a spare', async () => (await central`select from spares`).length > 0)
     t.equal(await sparing.spares.take(parseTenantId(`spare${n}`)), 'taken')
   })
 

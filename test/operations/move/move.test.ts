@@ -13,7 +13,7 @@ import { beginMove, carryOutMove, dropMoved } from '../../../operations/move/run
 import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
 import { severalInstances } from '../../plugins/distributed-tenant/placement/several.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 
 const headers = { 'HRMS-Client-ID': 'acme' }
 
@@ -100,10 +100,10 @@ t.test('move', async t => {
     }
     const work = [writer(replica, 'a'), writer(deaf, 'b'), reader(replica, 'notified'), reader(deaf, 'deaf')]
     const wrote = (name: string) => accepted.filter(body => body.startsWith(name)).length
-    await until('both write', 10_000, () => wrote('a') > 20 && wrote('b') > 20)
+    await until('both write', () => wrote('a') > 20 && wrote('b') > 20)
     const outcome = await move('b')
     const before = [wrote('a'), wrote('b')] as const
-    await until('both write there', 10_000, () => wrote('a') > before[0] + 5 && wrote('b') > before[1] + 5)
+    await until('both write there', () => wrote('a') > before[0] + 5 && wrote('b') > before[1] + 5)
     going = false
     await Promise.all(work)
 

@@ -7,7 +7,7 @@ import { isRelocated } from '../../../operations/move/online/state.js'
 import { beginMove, carryOutMove, dropMoved, type MoveOutcome, rollBackMove } from '../../../operations/move/run.js'
 import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { startChild } from '../../child.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { betweenServers } from './between-servers.js'
 import { compareLog, LIMITS, MANY_KINDS, onlineStand, startClients } from './online-stand.js'
 
@@ -75,7 +75,7 @@ t.test('faults of a move without a freeze', async t => {
   async function withFault(to: string, step: string, fault: Fault, ends: 'moved' | 'stays') {
     const from = (await place())?.instance ?? ''
     const clients = startClients(t, [app])
-    await until('they write', 60_000, () => clients.accepted() > 30)
+    await until('they write', () => clients.accepted() > 30)
     const run = await begin(to)
     const watch = atStep(step, fault.begin)
     const error = await carryOutMove(tenancy.move, run, how).then(
@@ -85,7 +85,7 @@ t.test('faults of a move without a freeze', async t => {
     await watch.end()
     await fault.end()
     // A server that has just been started may refuse for a moment.
-    const outcome = await until('its end', 120_000, () =>
+    const outcome = await until('its end', () =>
       afterwards(run).then(
         one => ({ one }),
         () => null,
@@ -95,7 +95,7 @@ t.test('faults of a move without a freeze', async t => {
     const where = ends === 'moved' ? to : from
     t.same(await place(), { instance: where, moving: null }, step)
     const before = clients.accepted()
-    await until('they write again', 60_000, () => clients.accepted() > before + 30)
+    await until('they write again', () => clients.accepted() > before + 30)
     await clients.stop()
     const inside = look(lookAt(where), 'tenant_acme_employee')
     t.same(await compareLog(inside, clients.log), { missing: [], revived: [] }, step)
@@ -172,7 +172,7 @@ t.test('faults of a move without a freeze', async t => {
       ['held', proxy.freeze],
     ] as const) {
       const clients = startClients(t, [app])
-      await until('they write', 60_000, () => clients.accepted() > 30)
+      await until('they write', () => clients.accepted() > 30)
       const run = await throughProxy('b', step === 'held' ? { holdMs: 2_000 } : {})
       let faults = 0
       const silence = subscribe(
@@ -183,10 +183,10 @@ t.test('faults of a move without a freeze', async t => {
         ['transfer'],
       )
       const moving = carryOutMove(proxied.tenancy.move, run, proxied.how)
-      await until('the fault', 120_000, () => faults > 0)
+      await until('the fault', () => faults > 0)
       const before = clients.accepted()
       // In the switch the hold ends first.
-      await until('the tenant is written to at the source', 60_000, () => clients.accepted() > before + 30)
+      await until('the tenant is written to at the source', () => clients.accepted() > before + 30)
       t.equal((await place())?.instance, 'main')
       t.ok(proxy.seen() > 0, 'the target has its connection to the source by it')
       proxy.heal()

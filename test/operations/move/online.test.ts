@@ -3,7 +3,7 @@
 import t from 'tap'
 import { dropMoved, finishMove, goBack, rollBackMove, runThatFollows } from '../../../operations/move/run.js'
 import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { ADMINISTRATOR, compareLog, MANY_KINDS, onlineStand, startClients } from './online-stand.js'
 
 t.test('a move without a freeze', async t => {
@@ -36,10 +36,10 @@ t.test('a move without a freeze', async t => {
 
   await t.test('loses nothing and refuses nothing', async t => {
     const clients = startClients(t, apps as never)
-    await until('they write', 20_000, () => clients.accepted() > 60)
+    await until('they write', () => clients.accepted() > 60)
     const outcome = await move('b')
     const before = clients.accepted()
-    await until('they write there', 20_000, () => clients.accepted() > before + 60)
+    await until('they write there', () => clients.accepted() > before + 60)
     await clients.stop()
     t.match(outcome, { state: 'moved', way: 'online', follows: true, from: 'main', to: 'b' })
     t.ok((outcome.frozenMs ?? 0) > 0, `held for ${outcome.frozenMs} ms; the longest write took ${clients.longest()} ms`)
@@ -73,10 +73,10 @@ t.test('a move without a freeze', async t => {
 
   await t.test('goes back, with everything that was written there', async t => {
     const clients = startClients(t, apps as never)
-    await until('they write', 20_000, () => clients.accepted() > 60)
+    await until('they write', () => clients.accepted() > 60)
     const outcome = await goBack(tenancy.move, await runThatFollows(tenancy.move, acme), how)
     const before = clients.accepted()
-    await until('they write at the old place', 20_000, () => clients.accepted() > before + 60)
+    await until('they write at the old place', () => clients.accepted() > before + 60)
     await clients.stop()
     t.match(outcome, { state: 'back', from: 'main', to: 'b' })
     t.same(await place(), { instance: 'main', moving: null })
@@ -157,9 +157,9 @@ t.test('a move without a freeze', async t => {
       () => null,
       (error: Error) => error,
     )
-    await until('the target is stopped', 60_000, () => pid > 0)
+    await until('the target is stopped', () => pid > 0)
     await transaction
-    await until('it writes at the source', 60_000, () =>
+    await until('it writes at the source', () =>
       app?.tenants
         .run('acme', async ({ sql }) => void (await sql`insert into plain (body) values ('meanwhile')`))
         .then(

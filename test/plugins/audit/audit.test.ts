@@ -9,7 +9,8 @@ import { createChain } from '../../../plugins/audit/rows.js'
 import { dropExpired, ensurePartitions, monthOf, sealMonths, writeRows } from '../../../plugins/audit/store.js'
 import { fromClaim, fromHeader, separateTypes } from '../../../plugins/distributed-tenant/index.js'
 import metrics from '../../../plugins/metrics/index.js'
-import { rig, until } from '../../rig.js'
+import { rig } from '../../rig.js'
+import { until } from '../../until.js'
 import { scrape, value } from '../metrics/scrape.js'
 
 t.test('the audit log', async t => {
@@ -26,7 +27,7 @@ t.test('the audit log', async t => {
   const central = look('employee', 'employee_central')
   const count = async (kind: string) =>
     Number((await central`select count(*) from audit_log where kind = ${kind}`)[0]?.count)
-  const written = (app: FastifyInstance) => until('written', 30_000, () => app.audit.status().waiting === 0)
+  const written = (app: FastifyInstance) => until('written', () => app.audit.status().waiting === 0)
   /** As the owner of the database could. */
   const tamper = async (change: () => Promise<unknown>) => {
     await central`alter table audit_log disable trigger all`
@@ -38,7 +39,7 @@ t.test('the audit log', async t => {
     await app.tenants.create({ id: 'acme', name: 'Acme' })
     await central`update tenants set lifecycle = 'suspended' where id = 'acme'`
     await app.tenants.activate('acme')
-    await until('in the log', 30_000, async () => (await central`select 1 from audit_inbox`).length === 0)
+    await until('in the log', async () => (await central`select 1 from audit_inbox`).length === 0)
     const rows = await central`
       select actor, detail->>'lifecycle' as lifecycle, detail->>'provisioned' as provisioned
       from audit_log where kind = 'tenant' and tenant_id = 'acme' order by seq`
@@ -118,10 +119,10 @@ t.test('the audit log', async t => {
       const wanted = inside + requests
       const socket = connect(port, '127.0.0.1')
       socket.on('error', () => {}).write(`${head}${body}`.repeat(requests))
-      await until('the calls are under way', 5_000, () => inside === wanted)
+      await until('the calls are under way', () => inside === wanted)
       socket.destroy()
     }
-    await until('all have a row', 5_000, async () => (await count('admin')) - before === 4)
+    await until('all have a row', async () => (await count('admin')) - before === 4)
     go()
     const [row] = await central`select * from audit_log where kind = 'admin' order by at desc limit 1`
     t.match(row, { actor: 'ada', result: 'UNANSWERED', detail: { method: 'POST', route: '/slow', status: null } })
@@ -328,10 +329,10 @@ t.test('the audit log', async t => {
     })
     const missed = await lock
     t.ok(missed >= 500, `${missed} were left out`)
-    await until('written', 20_000, () => small.audit.status().waiting === 0)
+    await until('written', () => small.audit.status().waiting === 0)
     t.same(await seen(), [1, 0, missed], 'and keep showing it')
     t.equal((await small.inject('/administered')).statusCode, 200)
-    await until('the gap is a row', 5_000, async () => (await count('gap')) > 0)
+    await until('the gap is a row', async () => (await count('gap')) > 0)
     const gaps = await central`select detail from audit_log where kind = 'gap'`
     t.equal(
       gaps.reduce((sum, { detail }) => sum + detail.count, 0),
@@ -347,9 +348,9 @@ t.test('the audit log', async t => {
     const before = await count('access')
     await servers.postgres.employee?.kill()
     for (let n = 0; n < 1_200; n++) short.audit.record({ kind: 'access', result: 'ok', tenantId: 'acme' })
-    await until('an attempt has failed', 10_000, () => short.audit.status().lastError !== null)
+    await until('an attempt has failed', () => short.audit.status().lastError !== null)
     await servers.postgres.employee?.restart()
-    await until('written', 30_000, () => short.audit.status().waiting === 0)
+    await until('written', () => short.audit.status().waiting === 0)
     t.equal((await count('access')) - before, 1_200, 'each once')
     await short.close()
     const { open, flaws } = await verify(app.central)
@@ -394,7 +395,7 @@ t.test('a clock that jumps', async t => {
   }
   const app = await build('employee', {}, audited)
   const central = look('employee', 'employee_central')
-  const written = () => until('written', 20_000, () => app.audit.status().waiting === 0)
+  const written = () => until('written', () => app.audit.status().waiting === 0)
   const partitions = async () =>
     (
       await central`
@@ -434,7 +435,7 @@ t.test('a clock that jumps', async t => {
       await central`
       insert into audit_inbox (at, kind, tenant_id, detail) values (${there.toISOString()}, 'tenant', 'acme', '{}')`
       await app.tenants.create({ id: 'globex', name: 'Globex' })
-      await until('moved', 20_000, async () => (await central`select 1 from audit_inbox`).length === 0)
+      await until('moved', async () => (await central`select 1 from audit_inbox`).length === 0)
       await written()
       const [row] = await central`select count(*)::int from audit_log where kind = 'tenant' and tenant_id = 'acme'`
       t.equal(row?.count, 1, 'once')

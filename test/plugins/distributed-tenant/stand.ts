@@ -49,16 +49,6 @@ export function nothingUncaught(t: Pick<Test, 'teardown'>): void {
   })
 }
 
-/** Waits until `holds` is true. @throws when it is not within the deadline */
-export async function until(deadlineMs: number, holds: () => boolean | Promise<boolean>): Promise<number> {
-  const started = performance.now()
-  while (!(await holds())) {
-    if (performance.now() - started > deadlineMs) throw new Error(`not so within ${deadlineMs} ms: ${holds}`)
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
-  return performance.now() - started
-}
-
 /** Blocks its callers until the test opens it. */
 export function gate(): { readonly passed: Promise<void>; readonly open: () => void } {
   let open: () => void = () => {}

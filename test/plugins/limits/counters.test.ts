@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { connectRedis } from '../../../plugins/distributed-tenant/directory/redis-client.js'
 import { createCounters, type SharedCounters } from '../../../plugins/limits/counters.js'
 import { startRedis } from '../../../stack/servers/redis.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 
 /** Longer than any test. */
 const DAY = 86_400_000
@@ -15,7 +15,7 @@ async function shared(t: Test) {
     const redis = connectRedis(server.url, 'test') as Redis
     redis.on('error', () => {})
     t.teardown(() => redis.disconnect())
-    await until('redis is there', 5000, () => redis.status === 'ready')
+    await until('redis is there', () => redis.status === 'ready')
     return redis
   }
   const counters = (redis: SharedCounters | null) => {
@@ -33,7 +33,7 @@ t.test('counts of replicas add up, by way of Redis', async t => {
   for (let n = 1; n <= 12; n++) two.count('a', DAY)
   two.count('b', DAY)
   // Each reads the other's count when it adds its own.
-  await until('each counts the other', 5000, () => one.count('a', DAY).current > 42 && two.count('a', DAY).current > 42)
+  await until('each counts the other', () => one.count('a', DAY).current > 42 && two.count('a', DAY).current > 42)
   t.ok(two.count('b', DAY).current < 10, 'another key is another count')
 })
 
@@ -44,7 +44,7 @@ t.test('no request waits for Redis, and without it each replica counts alone', a
   one.count('a', DAY)
   const look = new Redis(server.url)
   t.teardown(() => look.disconnect())
-  await until('Redis has the count', 5000, async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
+  await until('Redis has the count', async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
   t.ok((await look.pttl((await look.keys('fdt:v1:limit:*'))[0] as string)) > 0, 'and it is forgotten after a while')
   server.freeze()
   for (let n = 2; n <= 100; n++) t.equal(one.count('a', DAY).current, n)
@@ -56,14 +56,14 @@ t.test('requests counted while Redis was down still count when it is back', asyn
   const redis = await client()
   const one = counters(redis)
   await server.kill()
-  await until('the loss is noticed', 5000, () => redis.status !== 'ready')
+  await until('the loss is noticed', () => redis.status !== 'ready')
   for (let n = 1; n <= 50; n++) one.count('a', DAY)
   await server.restart()
-  await until('it is back', 10_000, () => redis.status === 'ready')
+  await until('it is back', () => redis.status === 'ready')
   t.equal(one.count('a', DAY).current, 51)
   const look = new Redis(server.url)
   t.teardown(() => look.disconnect())
-  await until('Redis has the count', 5000, async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
+  await until('Redis has the count', async () => (await look.keys('fdt:v1:limit:a:*')).length === 1)
   t.equal(one.count('a', DAY).current, 52, 'though Redis has received a few only')
 })
 

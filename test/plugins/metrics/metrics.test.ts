@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { parse } from 'yaml'
 import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
-import { until } from '../../rig.js'
+
 import { as, serviceRig } from '../../services/rig.js'
+import { until } from '../../until.js'
 import { type Sample, scrape, value } from './scrape.js'
 
 const token = 'a-token-for-scrapers'
@@ -20,7 +21,7 @@ t.test('metrics of real services', async t => {
 
   for (const id of ['acme', 'globex', 'initech']) await identity.tenants.create({ id, name: id })
   for (const id of ['acme', 'globex', 'initech']) {
-    await until(`${id} ready`, 20_000, async () => (await employee.tenants.find(id))?.provisioned === 'ready')
+    await until(`${id} ready`, async () => (await employee.tenants.find(id))?.provisioned === 'ready')
   }
   const ask = async (id: string) => t.equal((await as(employee, id)('GET', '/api/employees')).statusCode, 200)
 
@@ -63,7 +64,7 @@ t.test('metrics of real services', async t => {
 
   await t.test('provisionings, events and stored figures are in a scrape', async t => {
     const settled = (samples: Sample[]) => value(samples, 'fdt_outbox_waiting') === 0
-    const samples = await until('all is published', 30_000, async () => {
+    const samples = await until('all is published', async () => {
       const all = await ofEmployee()
       return settled(all) && value(all, 'fdt_consumer_pending') === 0 ? all : null
     })
@@ -118,19 +119,17 @@ t.test('metrics of real services', async t => {
   await t.test('with its database frozen a scrape still arrives, without the stored figures', async t => {
     made.servers.postgres.employee?.freeze()
     try {
-      const begun = performance.now()
-      const samples = await until('stored figures are absent, and the database down', 20_000, async () => {
+      const samples = await until('stored figures are absent, and the database down', async () => {
         const all = await ofEmployee()
         const seen = value(all, 'fdt_tenants') === undefined && value(all, 'fdt_part_up', { part: 'database' }) === 0
         return seen ? all : null
       })
-      t.ok(performance.now() - begun < 10_000, 'within the time-out of a scraper')
       t.equal(value(samples, 'fdt_outbox_waiting'), undefined, 'absent, not 0')
       t.equal(value(samples, 'fdt_connections_budget'), 2, 'figures in memory stay')
     } finally {
       made.servers.postgres.employee?.thaw()
     }
-    await until('the figures are back', 20_000, async () => value(await ofEmployee(), 'fdt_tenants') !== undefined)
+    await until('the figures are back', async () => value(await ofEmployee(), 'fdt_tenants') !== undefined)
   })
 })
 

@@ -86,9 +86,9 @@ t.test('a key withdrawn while no token arrived is refused, and an issuer that is
   t.ok(await keys.find('two'), 'asked, and down')
   from.mood = 'silent'
   clock.now += 11_000
-  const began = performance.now()
-  t.ok(await keys.find('two'))
-  t.ok(performance.now() - began < 1_000, 'known to be down, it is asked in the background')
+  // In one event loop the earlier of two timers fires first, however late both are: the deadline is 3 s.
+  const found = await Promise.race([keys.find('two'), sleep(1_000, 'late')])
+  t.match(found, { pem: /BEGIN PUBLIC KEY/ }, 'known to be down, it is asked in the background')
 })
 
 t.test('without an issuer, or with a silent one, a key is unavailable, not unknown', async t => {
@@ -108,7 +108,7 @@ t.test('the deadline for a silent issuer outlives the garbage collector', async 
   keys.find('one').catch(error => {
     seen = error
   })
-  for (const began = performance.now(); !seen && performance.now() - began < 10_000; await sleep(50)) collect()
+  for (const began = performance.now(); !seen && performance.now() - began < 180_000; await sleep(50)) collect()
   t.match(seen, { code: 'TOKEN_KEYS_UNAVAILABLE' })
 })
 

@@ -11,8 +11,9 @@ import {
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { channelName } from '../../../plugins/distributed-tenant/index.js'
-import { barePublish, until } from '../../rig.js'
+import { barePublish } from '../../rig.js'
 import { admin, as, serviceRig } from '../../services/rig.js'
+import { until } from '../../until.js'
 
 const services = ['identity', 'employee', 'core'] as const
 const exporter = new InMemorySpanExporter()
@@ -48,7 +49,7 @@ t.test('traces', async t => {
   await t.test('a sign-up is one trace until it is ready in three services', async t => {
     const id = traceId('4bf92f35')
     t.equal((await create('acme', caller(id))).statusCode, 201)
-    const spans = await until('the ledger has received all three', 30_000, () => {
+    const spans = await until('the ledger has received all three', () => {
       const found = ofTrace(id)
       return found.filter(({ name }) => name.startsWith('consume tenant.ready.')).length === 3 ? found : null
     })
@@ -76,10 +77,10 @@ t.test('traces', async t => {
   await t.test('with a spare too: the row that the database writes carries the trace', async t => {
     const keeper = await made.service('employee', { nats: nats.url, spares: 1 })
     await employee.close()
-    await until('a spare', 30_000, async () => (await keeper.tenants.figures()).stored?.spares === 1)
+    await until('a spare', async () => (await keeper.tenants.figures()).stored?.spares === 1)
     const id = traceId('0ddba11c')
     t.equal((await create('initech', caller(id))).statusCode, 201)
-    const spans = await until('employee’s status is received', 30_000, () => {
+    const spans = await until('employee’s status is received', () => {
       const found = ofTrace(id)
       return found.some(({ name }) => name === 'consume tenant.ready.employee') ? found : null
     })
@@ -98,12 +99,8 @@ t.test('traces', async t => {
 
   await t.test('a bare publish begins a trace of its own', async t => {
     await barePublish(nats, 'tenant.created', '{"id":"globex","name":"Globex"}')
-    await until(
-      'globex is ready',
-      30_000,
-      async () => (await apps.employee.tenants.find('globex'))?.provisioned === 'ready',
-    )
-    const [span] = await until('its span', 10_000, () => {
+    await until('globex is ready', async () => (await apps.employee.tenants.find('globex'))?.provisioned === 'ready')
+    const [span] = await until('its span', () => {
       const found = exporter
         .getFinishedSpans()
         .filter(one => one.name === 'consume tenant.created' && attribute(one, 'tenant.id') === 'globex')
@@ -122,7 +119,7 @@ t.test('traces', async t => {
       payload: hire,
     })
     t.equal(answer.statusCode, 201, answer.body)
-    await until('the request’s span', 5_000, () => ofTrace(id).some(({ name }) => name === 'POST /api/employees'))
+    await until('the request’s span', () => ofTrace(id).some(({ name }) => name === 'POST /api/employees'))
     const spans = ofTrace(id)
     const names = spans.map(({ name }) => name)
     t.ok(names.includes('tenant lookup'), names.join())
@@ -145,9 +142,7 @@ t.test('traces', async t => {
         t.equal((await apps.employee.inject({ url: '/api/employees', headers })).statusCode, 200)
       }),
     )
-    await until('all are exported', 5_000, () =>
-      ids.every(id => ofTrace(id).some(one => one.name === 'GET /api/employees')),
-    )
+    await until('all are exported', () => ids.every(id => ofTrace(id).some(one => one.name === 'GET /api/employees')))
     let waits = 0
     ids.forEach((id, n) => {
       const tenants = new Set(ofTrace(id).flatMap(span => attribute(span, 'tenant.id') ?? []))
@@ -162,7 +157,7 @@ t.test('traces', async t => {
     t.equal((await apps.employee.inject('/api/health')).statusCode, 200)
     t.equal((await apps.employee.inject('/metrics')).statusCode, 200)
     t.equal((await as(apps.employee, 'acme')('GET', '/api/employees')).statusCode, 200)
-    await until('the request is exported', 5_000, () => exporter.getFinishedSpans().length > 0)
+    await until('the request is exported', () => exporter.getFinishedSpans().length > 0)
     // An event that comes again belongs to no poll.
     const roots = exporter
       .getFinishedSpans()

@@ -3,7 +3,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { readEnvironment } from '../../../plugins/distributed-tenant/index.js'
 import { connectionLimit, limitConnections } from '../../../services/http/connections.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 
 interface Line {
   msg: string
@@ -39,7 +39,7 @@ t.test('connections over the bound are refused, logged once, and freed room is u
   t.match(seen, [{ refused: 1, maxConnections: 3 }])
   t.equal(seen.length, 1)
   sockets[0]?.destroy()
-  await until('there is room', 20_000, async () => (await open()) === 'HTTP/1.1 200 OK')
+  await until('there is room', async () => (await open()) === 'HTTP/1.1 200 OK')
   app.server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))
   app.server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }))
   t.equal(lines.filter(({ msg }) => msg === 'HTTP connections cannot be accepted').length, 1, 'and nothing was thrown')

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { roomInTheMinute } from '../minute.js'
 import { asAdmin, serviceRig } from '../rig.js'
 
@@ -27,7 +27,7 @@ t.test('anonymous requests are counted in the audit log, and calls of the operat
   t.match(app.audit.status(), { accepting: true, missed: 0 })
   await app.close()
   const central = look('identity', 'identity_central')
-  await until('all is written', 5_000, async () => (await central`select 1 from audit_log where result = 'ended'`)[0])
+  await until('all is written', async () => (await central`select 1 from audit_log where result = 'ended'`)[0])
   const rows = await central`
     select kind, result, actor, detail->>'address' as address, (detail->>'count')::int as count
     from audit_log where kind in ('admin', 'refused') order by address, kind, result, count nulls first`

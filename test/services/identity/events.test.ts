@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { readEnvironment } from '../../../plugins/distributed-tenant/config/environment.js'
 import { applyStatus } from '../../../services/identity/ledger.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { admin, adminToken, asAdmin, serviceRig } from '../rig.js'
 
 interface Event {
@@ -68,11 +68,11 @@ t.test('the live view of tenants', async t => {
     t.match(all, { status: 200, type: 'text/event-stream' })
     await call('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
     await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
-    await until('both', 20_000, () => all.of('acme').length > 0 && all.of('globex').length > 0)
+    await until('both', () => all.of('acme').length > 0 && all.of('globex').length > 0)
     await publish('ready', 1)
-    await until('ready', 20_000, () => one.of('acme').at(-1)?.services.employee?.status === 'ready')
+    await until('ready', () => one.of('acme').at(-1)?.services.employee?.status === 'ready')
     await call('POST', '/api/tenants/acme/suspend')
-    await until('suspended', 20_000, () => one.of('acme').at(-1)?.lifecycle === 'suspended')
+    await until('suspended', () => one.of('acme').at(-1)?.lifecycle === 'suspended')
     t.same(one.of('globex'), [], 'a stream for one tenant has events of that one')
     t.equal(all.events.find(({ data }) => data)?.event, 'tenant')
     await all.leave()
@@ -82,23 +82,19 @@ t.test('the live view of tenants', async t => {
   await t.test('continues where a client was cut off, and misses nothing', async t => {
     const before = await listen(url)
     await call('PATCH', '/api/tenants/acme', { name: 'Acme 2' })
-    await until('the change is received', 20_000, () => before.of('acme').at(-1)?.name === 'Acme 2')
-    const place = await until('a place', 20_000, () => before.events.at(-1)?.id)
+    await until('the change is received', () => before.of('acme').at(-1)?.name === 'Acme 2')
+    const place = await until('a place', () => before.events.at(-1)?.id)
     await before.leave()
     await call('PATCH', '/api/tenants/acme', { name: 'Acme 3' })
     await call('PATCH', '/api/tenants/globex', { name: 'Globex 2' })
     await publish('failed', 2)
     const after = await listen(url, { 'last-event-id': place })
-    await until(
-      'the missed events are received',
-      20_000,
-      () => after.of('acme').length > 0 && after.of('globex').length > 0,
-    )
+    await until('the missed events are received', () => after.of('acme').length > 0 && after.of('globex').length > 0)
     t.match(after.of('acme').at(-1), { name: 'Acme 3', services: { employee: { status: 'failed' } } })
     await after.leave()
 
     const restored = await listen(url, { 'last-event-id': '999999999999' })
-    await until('all are received', 20_000, () => restored.of('acme').length > 0 && restored.of('globex').length > 0)
+    await until('all are received', () => restored.of('acme').length > 0 && restored.of('globex').length > 0)
     await restored.leave()
   })
 
@@ -116,16 +112,16 @@ t.test('the live view of tenants', async t => {
     t.equal(refused.headers['retry-after'], '10')
     t.equal((await call('GET', '/api/tenants/acme')).statusCode, 200, 'the database is there for others')
     await streams.pop()?.leave()
-    const again = await until('a place is free', 20_000, async () => {
+    const again = await until('a place is free', async () => {
       const stream = await listen(url)
       return stream.status === 200 ? stream : null
     })
     await call('PATCH', '/api/tenants/acme', { name: 'For all' })
     for (const stream of [...streams, again]) {
-      await until('the change is received', 20_000, () => stream.of('acme').at(-1)?.name === 'For all')
+      await until('the change is received', () => stream.of('acme').at(-1)?.name === 'For all')
     }
     await app.close()
-    await until('all have ended', 20_000, () => streams.every(stream => stream.ended()))
+    await until('all have ended', () => streams.every(stream => stream.ended()))
   })
 })
 
@@ -156,7 +152,7 @@ t.test('one token has its share of the streams, and a client that leaves frees i
   })
 
   await mine.pop()?.leave()
-  await until('the place is freed', 5_000, async () => (await listenOnce(url, as('a-third-of-the-tests'))) === 200)
+  await until('the place is freed', async () => (await listenOnce(url, as('a-third-of-the-tests'))) === 200)
   // Some leave before they are answered: none of them may keep a place.
   for (let n = 0; n < 40; n++) {
     const leave = new AbortController()
@@ -164,7 +160,7 @@ t.test('one token has its share of the streams, and a client that leaves frees i
     setTimeout(() => leave.abort(), n % 5)
     await asked
   }
-  await until('all their places are freed', 5_000, async () => (await listenOnce(url)) === 200)
+  await until('all their places are freed', async () => (await listenOnce(url)) === 200)
   for (const stream of [...mine, ...theirs]) await stream.leave()
   // Some left before they had sent anything: to Node such a connection is not idle for a minute, and `close` waits
   // for it. A service's process cuts them (serve.ts).
@@ -194,7 +190,7 @@ t.test('the removal of a token ends the streams it opened', async t => {
   t.equal((await listen(url, renewed)).status, 401)
 
   write(`${next},${adminToken}`)
-  await until('both are good', 5_000, async () => (await listenOnce(url, renewed)) === 200)
+  await until('both are good', async () => (await listenOnce(url, renewed)) === 200)
   const fresh = await listen(url, renewed)
   t.equal(fresh.status, 200)
   t.notOk(old.ended(), 'while both are good neither stream ends')
@@ -202,16 +198,16 @@ t.test('the removal of a token ends the streams it opened', async t => {
   for (const useless of ['', 'short', 'with a blank in it and long']) {
     write(useless)
     const before = log.length
-    await until('the fault is logged', 5_000, () => /holds no tokens/.test(log))
+    await until('the fault is logged', () => /holds no tokens/.test(log))
     t.notOk(log.slice(before).includes(useless || next))
     t.equal(await listenOnce(url), 200, 'a file without tokens removes none')
   }
   rmSync(adminTokenFile)
-  await until('the loss is logged', 5_000, () => /ENOENT/.test(log))
+  await until('the loss is logged', () => /ENOENT/.test(log))
   t.equal(await listenOnce(url, renewed), 200)
 
   write(next)
-  await until('the old one has ended', 5_000, () => old.ended())
+  await until('the old one has ended', () => old.ended())
   t.equal(await listenOnce(url), 401)
   t.notOk(fresh.ended(), 'the other continues')
   t.notOk(log.includes(next) || log.includes(adminToken))

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createFeed } from '../../../plugins/distributed-tenant/reconciliation/feed-client.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { serviceRig } from '../rig.js'
 
 const token = 'a-token-of-the-services'
@@ -46,7 +46,7 @@ t.test('a page of the feed is bounded in bytes, and readers follow the pages', a
   })
 
   const employee = await service('employee', { identity: { url, token }, reconcileInterval: 200 })
-  await until('all pages are read', 60_000, async () => (await employee.tenants.find('huge')) !== null)
+  await until('all pages are read', async () => (await employee.tenants.find('huge')) !== null)
   const [row] = await look('employee', 'employee_central')`select count(*)::int as count from tenants`
   t.equal(row?.count, TENANTS + 1)
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { createPasswords } from '../../../services/identity/passwords.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { admin, as, serviceRig } from '../rig.js'
 
 const cheap = { ln: 4, r: 8, p: 1 }
@@ -32,7 +32,7 @@ t.test('the first user of a tenant', async t => {
   await t.test('is created by itself when no client waits', async t => {
     await call('POST', '/api/tenants', { id: 'later', name: 'Later', admin: ada })
     // Not by trying to sign in: after ten failures in a minute every login is refused.
-    await until('the first user is created', 20_000, async () => (await waiting()) === 0)
+    await until('the first user is created', async () => (await waiting()) === 0)
     t.match(claimsOf((await login('later')).json().token), { tenant: 'later' })
   })
 
@@ -84,7 +84,7 @@ t.test('the first user of a tenant', async t => {
     const hash = await createPasswords(cheap).hash('another password here', { address: 'test', tenant: null })
     await sql`insert into first_users (tenant_id, email, display_name, password_hash)
       values ('acme', ${ada.email}, 'Ada', ${hash}), ('never-was', 'x@example.com', 'X', ${hash})`
-    await until('both are forgotten', 20_000, async () => (await waiting()) === 0)
+    await until('both are forgotten', async () => (await waiting()) === 0)
     t.equal((await login('acme')).statusCode, 200, 'with the password there was')
     t.equal((await login('acme', 'another password here')).statusCode, 401)
   })

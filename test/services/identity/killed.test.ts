@@ -1,6 +1,7 @@
 // Identity killed during a creation, and while it makes a first user: the next process completes it, once.
 import t from 'tap'
-import { rig, until } from '../../rig.js'
+import { rig } from '../../rig.js'
+import { until } from '../../until.js'
 import { asAdmin } from '../rig.js'
 import { killableIdentity } from './process.js'
 
@@ -74,7 +75,6 @@ t.test('the making of a first user whose process is killed', async t => {
       const login = (password: string) => post('/api/login', { ...ada, password }, { 'hrms-client-id': id })
       await until(
         'none waits',
-        30_000,
         async () => (await central`select 1 from first_users where tenant_id = ${id}`).length === 0,
       )
       t.equal((await login(ada.password)).status, 200, 'she may sign in')

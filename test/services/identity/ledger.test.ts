@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { StatusEvent, TenantId } from '../../../events/index.js'
 import { applyStatus, createLedger } from '../../../services/identity/ledger.js'
+import { until } from '../../until.js'
 import { serviceRig } from '../rig.js'
 
 const minute = (n: number) => new Date(Date.UTC(2024, 4, 1, 12, n)).toISOString()
@@ -90,13 +91,10 @@ t.test('the ledger', async t => {
   await t.test('a new status is announced, a repeated one is not', async t => {
     const seen: string[] = []
     t.teardown(app.notifications.subscribe('fdt_ledger', id => seen.push(id)))
-    const waitFor = async (id: string) => {
-      for (let tries = 0; !seen.includes(id) && tries < 100; tries++) await new Promise(done => setTimeout(done, 20))
-    }
     await applyStatus(output('announced', {}), central)
     await applyStatus(output('announced', {}), central)
     await applyStatus(output('last', {}), central)
-    await waitFor('last')
+    await until('the last is announced', () => seen.includes('last'))
     // Announcements of the steps before may still arrive.
     t.same(
       seen.filter(id => id === 'announced' || id === 'last'),

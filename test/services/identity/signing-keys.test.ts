@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { createSigningKeys, type SigningKeys } from '../../../services/identity/signing-keys.js'
-import { rig, until } from '../../rig.js'
+import { rig } from '../../rig.js'
+import { until } from '../../until.js'
 
 const migrations = {
   central: fileURLToPath(new URL('../../../../services/identity/migrations/central', import.meta.url)),
@@ -57,7 +58,7 @@ t.test('keys that sign', async t => {
     const keys = await open()
     await sql`delete from signing_keys`
     const { kid } = (await open()).signer()
-    await until('it is found', 5000, () => keys.find(kid))
+    await until('it is found', () => keys.find(kid))
     t.same(kids(keys), [kid])
   })
 
@@ -68,7 +69,7 @@ t.test('keys that sign', async t => {
     await t.rejects(keys.rotate())
     t.equal(keys.signer().kid, kid)
     t.ok(await keys.find(kid))
-    await until('an unknown one is unavailable', 5000, () =>
+    await until('an unknown one is unavailable', () =>
       keys.find('unknown').then(
         () => false,
         error => error.code === 'TOKEN_KEYS_UNAVAILABLE',

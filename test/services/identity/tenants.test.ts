@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { until } from '../../until.js'
 import { admin, as, asAdmin, serviceRig } from '../rig.js'
 
 t.test('the tenants of an identity service without subscribers', async t => {
@@ -263,11 +264,9 @@ t.test('tenants become ready by event', async t => {
     const call = admin(identity)
     const response = await call('POST', '/api/tenants', { id: 'globex', name: 'Globex' })
     t.equal(response.statusCode, 202)
-    let tenant = response.json()
-    for (let tries = 0; tenant.status !== 'ready' && tries < 200; tries++) {
-      await sleep(50)
-      tenant = (await call('GET', response.headers.location as string)).json()
-    }
-    t.equal(tenant.status, 'ready')
+    await until('it is ready', async () => {
+      const tenant = (await call('GET', response.headers.location as string)).json()
+      return tenant.status === 'ready'
+    })
   })
 })

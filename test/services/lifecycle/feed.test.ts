@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
 import { applyTenantState } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
-import { barePublish, until } from '../../rig.js'
+import { barePublish } from '../../rig.js'
+import { until } from '../../until.js'
 import { admin, as, serviceRig } from '../rig.js'
 import { reconcileSteps } from './steps.js'
 
@@ -41,7 +42,7 @@ t.test('without NATS and Redis', async t => {
   const row = (id: string) => employee.tenants.find(id as never)
 
   await t.test('a service that joins late has every tenant, in its present state', async t => {
-    for (const id of ['a', 'b']) await until(id, 30_000, async () => (await row(id))?.provisioned === 'ready')
+    for (const id of ['a', 'b']) await until(id, async () => (await row(id))?.provisioned === 'ready')
     t.match(await row('a'), { version: 1, name: 'Tenant a', lifecycle: 'active' })
     t.match(await row('b'), { version: 2, lifecycle: 'suspended' })
     t.match(await row('c'), { version: 2, lifecycle: 'deleted', provisioned: 'pending' })
@@ -54,10 +55,10 @@ t.test('without NATS and Redis', async t => {
 
   await t.test('a deletion that is undone reaches it, though no event could bring it', async t => {
     await operator('POST', '/api/tenants', { id: 'gone', name: 'Gone', domain: 'gone.example' })
-    await until('ready', 30_000, async () => (await row('gone'))?.provisioned === 'ready')
+    await until('ready', async () => (await row('gone'))?.provisioned === 'ready')
     t.equal((await operator('POST', '/api/tenants/gone/restore', {})).statusCode, 404, 'not deleted')
     await operator('DELETE', '/api/tenants/gone')
-    await until('refused', 20_000, async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 404)
+    await until('refused', async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 404)
     const forged = { id: 'gone', version: 99, name: 'Gone', is_active: true }
     t.equal(
       await applyTenantState(employee.central, { ...forged, id: parseTenantId('gone'), lifecycle: 'active' }),
@@ -69,7 +70,7 @@ t.test('without NATS and Redis', async t => {
     t.match((await row('gone'))?.lifecycle, 'deleted')
     const back = await operator('POST', '/api/tenants/gone/restore', { domain: null })
     t.match(back.json(), { lifecycle: 'active', version: 3, domain: null, deletedAt: null, purgeAfter: null })
-    await until('served', 20_000, async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 200)
+    await until('served', async () => (await as(employee, 'gone')('GET', '/api/employees')).statusCode === 200)
     t.match(await row('gone'), { version: 3, lifecycle: 'active', deletedAt: null, purgeAfter: null })
     t.equal((await operator('POST', '/api/tenants', { id: 'gone', name: 'x' })).json().code, 'TENANT_ID_TAKEN')
   })
@@ -77,24 +78,24 @@ t.test('without NATS and Redis', async t => {
   await t.test('every change of identity’s reaches it', async t => {
     await operator('POST', '/api/tenants/a/suspend')
     const refused = () => as(employee, 'a')('GET', '/api/employees')
-    await until('suspended', 20_000, async () => (await refused()).json().code === 'TENANT_SUSPENDED')
+    await until('suspended', async () => (await refused()).json().code === 'TENANT_SUSPENDED')
     await operator('POST', '/api/tenants/a/activate')
     await operator('PATCH', '/api/tenants/a', { name: 'Renamed', settings: { plan: 'pro' } })
-    await until('active', 20_000, async () => (await refused()).statusCode === 200)
-    await until('renamed', 20_000, async () => (await row('a'))?.name === 'Renamed')
+    await until('active', async () => (await refused()).statusCode === 200)
+    await until('renamed', async () => (await row('a'))?.name === 'Renamed')
     t.match(await row('a'), { version: 4, settings: { plan: 'pro' } })
     await operator('POST', '/api/tenants', { id: 'd', name: 'Later' })
-    await until('d', 30_000, async () => (await row('d'))?.provisioned === 'ready')
+    await until('d', async () => (await row('d'))?.provisioned === 'ready')
   })
 
   await t.test('a row with other contents is corrected, whichever way its version went', async t => {
     const central = look('employee', 'employee_central')
     await central`update tenants set name = 'By hand' where id = 'a'`
     await central`update tenants set lifecycle = 'deleted', version = 9007199254740991 where id = 'b'`
-    await until('a', 20_000, async () => (await row('a'))?.name === 'Renamed')
-    await until('b', 20_000, async () => (await row('b'))?.lifecycle === 'suspended')
+    await until('a', async () => (await row('a'))?.name === 'Renamed')
+    await until('b', async () => (await row('b'))?.lifecycle === 'suspended')
     t.match(await row('b'), { version: 2, provisioned: 'ready' })
-    const forged = await until('both reported', 20_000, () => {
+    const forged = await until('both reported', () => {
       const seen = steps('employee').flatMap(event =>
         event.type === 'drift' && event.kind === 'forged' ? [event] : [],
       )
@@ -115,10 +116,10 @@ t.test('without NATS and Redis', async t => {
       insert into tenants (id, name, version, created_at) values ('unlisted', 'Unlisted', 3, now() - interval '1 hour')`
     await central`insert into tenants (id, name) values ('fresh', 'A request')`
     const seen = () => steps('employee').filter(event => event.type === 'drift' && event.kind === 'unknown_tenant')
-    await until('the drift is reported', 20_000, () => seen().length > 0)
+    await until('the drift is reported', () => seen().length > 0)
     const passes = () => steps('employee').filter(event => event.type === 'pass' && event.everything).length
     const before = passes()
-    await until('two more passes', 20_000, () => passes() >= before + 2)
+    await until('two more passes', () => passes() >= before + 2)
     t.match(seen(), [{ id: 'unlisted', action: 'reported' }])
     t.equal(seen().length, 1)
     t.match(await row('unlisted'), { version: 3 })
@@ -128,10 +129,10 @@ t.test('without NATS and Redis', async t => {
     garble.id = 'a'
     await operator('PATCH', '/api/tenants/a', { name: 'Unread' })
     await operator('PATCH', '/api/tenants/d', { name: 'Read' })
-    await until('the other is read', 20_000, async () => (await row('d'))?.name === 'Read')
+    await until('the other is read', async () => (await row('d'))?.name === 'Read')
     const unreadable = () =>
       steps('employee').filter(event => event.type === 'drift' && event.kind === 'unreadable' && event.id === 'a')
-    await until('the row is reported', 20_000, () => unreadable().length > 0)
+    await until('the row is reported', () => unreadable().length > 0)
     t.match(await row('a'), { name: 'Renamed', lifecycle: 'active', provisioned: 'ready' })
     t.match(unreadable(), [{ action: 'reported', detail: /\/name/ }], 'and once')
     t.same(
@@ -139,13 +140,13 @@ t.test('without NATS and Redis', async t => {
       [],
     )
     garble.id = null
-    await until('the row is read', 20_000, async () => (await row('a'))?.name === 'Unread')
+    await until('the row is read', async () => (await row('a'))?.name === 'Unread')
   })
 
   await t.test('an unreachable identity is reported once, and nothing is forgotten', async t => {
     const other = await service('employee', { ...quick, identity: { url: 'http://127.0.0.1:1', token } })
     const gone = () => steps('employee').filter(event => event.type === 'identity_unreachable')
-    await until('the loss is reported', 20_000, () => gone().length > 0)
+    await until('the loss is reported', () => gone().length > 0)
     t.match(gone()[0], { error: { code: 'IDENTITY_UNAVAILABLE', message: /ECONNREFUSED|bad port/ } })
     t.match(await other.tenants.find('a'), { provisioned: 'ready' })
     t.equal((await as(other, 'a')('GET', '/api/employees')).statusCode, 200)
@@ -171,8 +172,8 @@ t.test('with NATS, a forged deletion', async t => {
   t.equal((await call('POST', '/api/employees', ada)).statusCode, 201)
 
   await barePublish(servers.nats, 'tenant.deleted', '{"id":"acme","version":99,"name":"Acme","is_active":false}')
-  await until('refused', 20_000, async () => (await call('GET', '/api/employees')).statusCode === 404)
-  await until('served again', 30_000, async () => (await call('GET', '/api/employees')).statusCode === 200)
+  await until('refused', async () => (await call('GET', '/api/employees')).statusCode === 404)
+  await until('served again', async () => (await call('GET', '/api/employees')).statusCode === 200)
   t.match((await call('GET', '/api/employees')).json().items, [{ employeeNumber: 'E-1' }], 'nothing was lost')
   t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active', deletedAt: null })
   t.match(
@@ -202,7 +203,7 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
   /** Just after a full comparison: the next readings are of changes only. */
   const afterEverything = async () => {
     const before = passes().length
-    await until('everything compared', 60_000, () =>
+    await until('everything compared', () =>
       passes()
         .slice(before)
         .some(event => event.everything),
@@ -214,7 +215,7 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
     const forged = '{"id":"acme","version":1000000,"name":"Forged","is_active":false}'
     await barePublish(servers.nats, 'tenant.created', forged)
     const central = look('employee', 'employee_central')
-    const reasons = await until('buried', 30_000, async () => {
+    const reasons = await until('buried', async () => {
       const rows = await central<{ reason: string }[]>`select reason from dead_events`
       return rows.length > 0 && rows.map(({ reason }) => reason)
     })
@@ -227,9 +228,9 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
     await t.test(`tenant.${kind}`, async t => {
       const before = await afterEverything()
       await barePublish(servers.nats, `tenant.${kind}`, '{"id":"acme","version":99,"name":"Forged","is_active":false}')
-      await until('applied', 20_000, async () => (await employee.tenants.find('acme'))?.name === 'Forged')
+      await until('applied', async () => (await employee.tenants.find('acme'))?.name === 'Forged')
       const applied = passes().length
-      await until('put back', 60_000, async () => (await employee.tenants.find('acme'))?.name === 'Acme')
+      await until('put back', async () => (await employee.tenants.find('acme'))?.name === 'Acme')
       t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active' })
       // One pass may have been running when the event arrived.
       t.ok(passes().length - applied <= 2, `${passes().length - applied} readings`)
@@ -239,7 +240,7 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
           .some(event => event.everything),
         'no full comparison was needed',
       )
-      await until('the correction is reported', 20_000, () =>
+      await until('the correction is reported', () =>
         steps('employee').some(event => event.type === 'drift' && event.kind === 'forged' && event.id === 'acme'),
       )
     })
@@ -248,8 +249,8 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
   await t.test('a first version of a tenant that identity does not know is a request', async t => {
     const forged = '{"id":"unregistered","version":1,"name":"Forged","domain":"acme.example","is_active":true}'
     await barePublish(servers.nats, 'tenant.created', forged)
-    await until('seen', 30_000, async () => (await employee.tenants.find('unregistered')) !== null)
-    await until('not confirmed', 60_000, async () => (await employee.tenants.find('unregistered'))?.version === 0)
+    await until('seen', async () => (await employee.tenants.find('unregistered')) !== null)
+    await until('not confirmed', async () => (await employee.tenants.find('unregistered'))?.version === 0)
     t.match(
       steps('employee').filter(event => event.type === 'drift' && event.id === 'unregistered'),
       [{ kind: 'forged', action: 'overwritten', detail: /identity does not know it/ }],
@@ -257,18 +258,18 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
   })
 
   await t.test('an event about another tenant of the id changes nothing, and the feed is asked at once', async t => {
-    await until('learned', 30_000, async () => (await employee.tenants.find('acme'))?.incarnation)
+    await until('learned', async () => (await employee.tenants.find('acme'))?.incarnation)
     const forged = { id: 'acme', version: 100, name: 'Forged', is_active: false, incarnation: 'f'.repeat(32) }
     await barePublish(servers.nats, 'tenant.suspended', JSON.stringify(forged))
     await barePublish(servers.nats, 'tenant.created', '{"id":"marker","name":"Marker"}')
-    await until('behind it', 30_000, async () => (await employee.tenants.find('marker')) !== null)
+    await until('behind it', async () => (await employee.tenants.find('marker')) !== null)
     t.match(await employee.tenants.find('acme'), { version: 1, lifecycle: 'active', name: 'Acme' })
     t.equal((await call('GET', '/api/employees')).statusCode, 200)
   })
 
   await t.test('a bare event still makes a tenant, which gets its incarnation once', async t => {
     await barePublish(servers.nats, 'tenant.created', '{"id":"bare","name":"Bare"}')
-    const row = await until('ready and confirmed', 60_000, async () => {
+    const row = await until('ready and confirmed', async () => {
       const row = await employee.tenants.find('bare')
       return row?.provisioned === 'ready' && row.incarnation !== null && row
     })

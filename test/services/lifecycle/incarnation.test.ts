@@ -4,7 +4,7 @@ import { fleet } from '../../../operations/doctor/fleet.js'
 import { againstIdentity } from '../../../operations/doctor/identity-registry.js'
 import type { OpenService } from '../../../operations/open-services.js'
 import { parseMark } from '../../../plugins/distributed-tenant/databases/marks.js'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { admin, as, serviceRig } from '../rig.js'
 import { reconcileSteps } from './steps.js'
 
@@ -34,7 +34,7 @@ async function stand(t: Test) {
     identity: { url: `http://127.0.0.1:${port}`, token },
   })
   const ended = () =>
-    until('no session', 20_000, async () => {
+    until('no session', async () => {
       const rows = await root`
       select pg_terminate_backend(pid) from pg_stat_activity where datname in ('identity_central', 'yesterday')`
       return rows.length === 0
@@ -87,7 +87,7 @@ t.test('an identity set back gives an id away again', async t => {
   const { employee, operator, ledger, backup, setBack, look, steps } = await stand(t)
   const call = as(employee, 'acme')
   const ready = (id: string) =>
-    until('ready', 30_000, async () => {
+    until('ready', async () => {
       const output = await ledger(id)
       return output.identity === 'ready' && output.employee === 'ready'
     })
@@ -98,7 +98,7 @@ t.test('an identity set back gives an id away again', async t => {
   await ready('acme')
   t.equal((await call('POST', '/api/employees', first)).statusCode, 201)
   // An event makes the tenant ready; the feed alone says which tenant of the id it is.
-  const old = await until('its incarnation is known', 30_000, async () => {
+  const old = await until('its incarnation is known', async () => {
     const row = await employee.tenants.find('acme')
     return row?.incarnation ? row : null
   })
@@ -109,11 +109,7 @@ t.test('an identity set back gives an id away again', async t => {
       await root`select shobj_description(oid, 'pg_database') as mark from pg_database where datname = ${name}`
     return parseMark(row?.mark ?? null)
   }
-  await until(
-    'the mark has it',
-    30_000,
-    async () => (await markOf('tenant_acme_employee'))?.incarnation === old?.incarnation,
-  )
+  await until('the mark has it', async () => (await markOf('tenant_acme_employee'))?.incarnation === old?.incarnation)
 
   await setBack()
   t.equal((await operator('GET', '/api/tenants/acme')).statusCode, 404)
@@ -121,10 +117,9 @@ t.test('an identity set back gives an id away again', async t => {
   t.equal(made.statusCode, 202, made.body)
 
   await t.test('the old customer’s data is served to no request', async t => {
-    await until('refused', 30_000, async () => (await call('GET', '/api/employees')).statusCode === 503)
+    await until('refused', async () => (await call('GET', '/api/employees')).statusCode === 503)
     await until(
       'the conflict is reported',
-      30_000,
       async () => (await employee.tenants.find('acme'))?.provisioned === 'foreign',
     )
     t.match(await employee.tenants.find('acme'), { name: 'Second customer', version: 1, certificate: null })
@@ -138,12 +133,12 @@ t.test('an identity set back gives an id away again', async t => {
     // What the alert TenantOtherIncarnation asks for.
     const metrics = await employee.inject('/metrics')
     t.match(metrics.body, /^fdt_other_incarnation_total\{service="employee"\} [1-9]/m)
-    await until('the ledger has it', 30_000, async () => {
+    await until('the ledger has it', async () => {
       const output = await ledger('acme')
       return output.identity === 'foreign' && output.employee === 'foreign'
     })
     await operator('POST', '/api/tenants/acme/retry')
-    await until('tried again', 30_000, async () => ((await employee.tenants.find('acme'))?.attempts ?? 0) > 1)
+    await until('tried again', async () => ((await employee.tenants.find('acme'))?.attempts ?? 0) > 1)
     t.not((await call('GET', '/api/employees')).statusCode, 200)
     t.equal((await markOf('tenant_acme_employee'))?.incarnation, old?.incarnation, 'its mark is unchanged')
   })
@@ -175,9 +170,9 @@ t.test('an identity that lost a tenant', async t => {
   const call = as(employee, 'acme')
   await backup()
   await operator('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
-  await until('ready', 30_000, async () => (await ledger('acme')).employee === 'ready')
+  await until('ready', async () => (await ledger('acme')).employee === 'ready')
   t.equal((await call('POST', '/api/employees', first)).statusCode, 201)
-  const { incarnation } = (await until('learned', 30_000, async () => {
+  const { incarnation } = (await until('learned', async () => {
     const row = await employee.tenants.find('acme')
     return row?.incarnation && row
   })) as { incarnation: string }
@@ -186,18 +181,18 @@ t.test('an identity that lost a tenant', async t => {
     [],
   )
   await setBack()
-  const cure = await until('doctor names it', 30_000, async () => {
+  const cure = await until('doctor names it', async () => {
     return (await doctor()).find(({ what, about }) => what === 'unknown to identity' && about === 'acme')?.cure
   })
   t.match(cure, `--id acme --incarnation ${incarnation}`)
   t.equal((await call('GET', '/api/employees')).statusCode, 200, 'it is served meanwhile')
   await operator('POST', '/api/tenants', { id: 'acme', name: 'Acme', incarnation })
-  await until('the ledger is repaired by itself', 30_000, async () => {
+  await until('the ledger is repaired by itself', async () => {
     const output = await ledger('acme')
     return output.identity === 'ready' && output.employee === 'ready'
   })
   t.match((await call('GET', '/api/employees')).json().items, [{ employeeNumber: 'F-1' }])
-  await until('no finding is left', 30_000, async () => (await doctor()).every(({ about }) => about !== 'acme'))
+  await until('no finding is left', async () => (await doctor()).every(({ about }) => about !== 'acme'))
   const [row] = await look('employee', 'employee_central')`select count(*)::int as count from feed_doubts`
   t.equal(row?.count, 0)
 })
@@ -207,11 +202,11 @@ t.test('doctor compares a registry with identity’s, whether a service runs or 
   const central = look('employee', 'employee_central')
   const create = async (id: string) => {
     t.equal((await operator('POST', '/api/tenants', { id, name: `Of ${id}` })).statusCode, 202)
-    await until('ready', 30_000, async () => {
+    await until('ready', async () => {
       const output = await ledger(id)
       return output.identity === 'ready' && output.employee === 'ready'
     })
-    await until('learned', 30_000, async () => (await employee.tenants.find(id))?.incarnation)
+    await until('learned', async () => (await employee.tenants.find(id))?.incarnation)
   }
   await backup()
   for (const id of ['lost', 'early', 'again']) await create(id)

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { until } from '../../rig.js'
+import { until } from '../../until.js'
 import { admin, as, serviceRig } from '../rig.js'
 import { reconcileSteps } from './steps.js'
 
@@ -25,7 +25,7 @@ t.test('a deleted tenant', async t => {
   const passes = () => steps('employee').filter(event => event.type === 'pass').length
   const twoMore = async () => {
     const before = passes()
-    await until('two more passes', 30_000, () => passes() >= before + 2)
+    await until('two more passes', () => passes() >= before + 2)
   }
 
   for (const id of ['acme', 'globex', 'hooli']) {
@@ -46,17 +46,17 @@ t.test('a deleted tenant', async t => {
         return tx`select 1 as one`
       }),
     )
-    await until('in use', 20_000, () => employee.tenants.connectionInfo().tenants.tenant_acme_employee?.inUse === 1)
+    await until('in use', () => employee.tenants.connectionInfo().tenants.tenant_acme_employee?.inUse === 1)
     t.equal((await operator('DELETE', '/api/tenants/acme')).statusCode, 204)
-    await until('refused', 20_000, async () => (await as(employee, 'acme')('GET', '/api/employees')).statusCode === 404)
-    await until('the idle one is closed', 20_000, () => connected() === 1)
+    await until('refused', async () => (await as(employee, 'acme')('GET', '/api/employees')).statusCode === 404)
+    await until('the idle one is closed', () => connected() === 1)
     goOn()
     t.match(await running, [{ one: 1 }], 'the running statement is finished')
-    await until('the other one too', 20_000, () => connected() === 0)
+    await until('the other one too', () => connected() === 0)
   })
 
   await t.test('keeps its database for the retention time, here and everywhere', async t => {
-    await until('its end is known', 20_000, async () => (await employee.tenants.find('acme'))?.purgeAfter !== null)
+    await until('its end is known', async () => (await employee.tenants.find('acme'))?.purgeAfter !== null)
     await twoMore()
     for (const of of services) t.ok(await database('acme', of), of)
     await t.rejects(employee.tenants.purge('acme'), { code: 'TENANT_RETAINED', statusCode: 409 })
@@ -70,7 +70,7 @@ t.test('a deleted tenant', async t => {
     await central`update tenants set lifecycle = 'deleted', version = 99, purge_after = now() - interval '1 day'
       where id = 'globex'`
     await central`update tenants set purge_after = now() - interval '1 day' where id = 'acme'`
-    await until('put back', 30_000, async () => (await employee.tenants.find('globex'))?.lifecycle === 'active')
+    await until('put back', async () => (await employee.tenants.find('globex'))?.lifecycle === 'active')
     await twoMore()
     t.ok(await database('globex', 'employee'))
     t.ok(await database('acme', 'employee'))
@@ -79,9 +79,7 @@ t.test('a deleted tenant', async t => {
 
   await t.test('is not dropped while identity cannot be asked', async t => {
     await keeping.app.close()
-    await until('the failure is reported', 30_000, () =>
-      steps('employee').some(({ type }) => type === 'identity_unreachable'),
-    )
+    await until('the failure is reported', () => steps('employee').some(({ type }) => type === 'identity_unreachable'))
     const central = look('employee', 'employee_central')
     await central`update tenants set purge_after = now() - interval '1 day' where id = 'acme'`
     await twoMore()
@@ -95,7 +93,7 @@ t.test('a deleted tenant', async t => {
       update tenants set purge_after = now() - interval '1 second' where id = 'acme'`
     const { app } = await identityOf(0, Number(new URL(url).port))
     const call = admin(app)
-    const proof = await until('removed', 60_000, async () => {
+    const proof = await until('removed', async () => {
       const tenant = (await call('GET', '/api/tenants/acme?lifecycle=deleted')).json()
       return tenant.status === 'removed' ? tenant : null
     })
@@ -114,7 +112,7 @@ t.test('a deleted tenant', async t => {
     t.match(again.json(), { statusCode: 409, code: 'TENANT_ID_TAKEN' })
 
     await call('DELETE', '/api/tenants/hooli')
-    await until('without retention at once', 60_000, async () => !(await database('hooli', 'employee')))
+    await until('without retention at once', async () => !(await database('hooli', 'employee')))
     for (const of of services) t.ok(await database('globex', of), 'the others exist')
   })
 
@@ -124,7 +122,7 @@ t.test('a deleted tenant', async t => {
     await central`update tenants set provisioned = 'ready' where id = 'hooli'`
     await t.rejects(employee.tenants.purge('hooli'), { code: 'TENANT_DATABASE_FOREIGN' })
     t.ok(await database('hooli', 'employee'))
-    await until('the conflict is reported', 30_000, () =>
+    await until('the conflict is reported', () =>
       steps('employee').some(event => event.type === 'drift' && event.kind === 'purge_failed'),
     )
   })

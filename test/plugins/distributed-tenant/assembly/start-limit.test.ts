@@ -5,7 +5,8 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { limitStart } from '../../../../plugins/distributed-tenant/assembly/start-limit.js'
 import { distributedTenant } from '../../../../plugins/distributed-tenant/index.js'
-import { notes, rig, roleSecret, until } from '../../../rig.js'
+import { notes, rig, roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const never = new Promise<void>(() => {})
 
@@ -33,7 +34,7 @@ t.test('a start that waits for a lock ends with the plugin’s error, and leaves
   locked.release()
   await app.close().catch(() => {})
   const sessions = look('employee')
-  await until('no session of the service is left', 20_000, async () => {
+  await until('no session of the service is left', async () => {
     const [row] = await sessions`select count(*)::int as left from pg_stat_activity where usename = 'employee_service'`
     return row?.left === 0
   })

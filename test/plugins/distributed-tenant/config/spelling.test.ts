@@ -9,7 +9,8 @@ import {
   subscribe,
 } from '../../../../plugins/distributed-tenant/index.js'
 import type { TenantPolicy } from '../../../../plugins/distributed-tenant/types.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('an option that does not exist is refused by name, before anything is opened', async t => {
   const wrong: [options: object, says: RegExp][] = [
@@ -96,10 +97,10 @@ t.test('a started application', async t => {
       })
     })
     await Promise.all(['acme', 'globex'].map(id => fastify.tenants.create({ id, name: id.toUpperCase() })))
-    await until('both are seeded', 20_000, () => seen.length === 2)
+    await until('both are seeded', () => seen.length === 2)
     t.same(seen.sort(), ['acme', 'globex'])
     t.match(await fastify.tenants.run('acme', async ({ sql }) => sql`select body from notes`), [{ body: 'hello ACME' }])
-    const failed = await until('the failure is published', 5_000, () =>
+    const failed = await until('the failure is published', () =>
       failures.find(step => step.area === 'provision' && step.event.step === 'hook_failed'),
     )
     t.match(failed, { event: { id: 'acme', error: { message: 'a failure of the application' } } })

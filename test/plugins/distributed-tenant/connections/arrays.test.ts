@@ -3,7 +3,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { readArray, writeArray } from '../../../../plugins/distributed-tenant/connections/array-literal.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('a value is read as it was written', async () => {
   const element = fc.oneof(
@@ -64,7 +65,7 @@ t.test('arrays come and go', async t => {
       const [row] = await run(({ sql }) => sql`select ${['calm', 'busy']}::mood[] as moods`)
       t.same(row?.moods, ['calm', 'busy'])
       // All of them: on a busy machine the tests before may have used two, one of them not listed yet.
-      await until('the loss is noticed', 10_000, async () => {
+      await until('the loss is noticed', async () => {
         await look('employee')`
           select pg_terminate_backend(pid) from pg_stat_activity where datname = 'tenant_acme_employee'`
         return app.tenants.connectionInfo().open === 0

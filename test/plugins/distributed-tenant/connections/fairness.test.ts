@@ -1,6 +1,7 @@
 // Order of waiting: tenants in turn, and statements of one tenant in order.
 import t from 'tap'
-import { stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { stand } from '../stand.js'
 
 t.test('a wait', async t => {
   const { pool: build, databases } = await stand(t)
@@ -33,18 +34,17 @@ t.test('a wait', async t => {
     await t.test(
       `does not starve behind a tenant with 200 slow queries (budget ${budget}, ${perKey} each)`,
       async t => {
-        const { client, pool } = build({ budget, perKey, acquireTimeout: 2_000 })
+        const { client, pool } = build({ budget, perKey, acquireTimeout: 3_600_000 })
         const slow = client(names[0])
-        const hogging = Promise.allSettled(Array.from({ length: 200 }, () => slow.sql`select pg_sleep(0.1)`))
-        await until(1_000, () => pool.info().inUse === perKey)
-        const waits = await Promise.all(
-          names.slice(1).map(async name => {
-            const started = performance.now()
-            await client(name).sql`select 1`
-            return performance.now() - started
-          }),
-        )
-        t.ok(Math.max(...waits) < 2_000, `the longest took ${Math.round(Math.max(...waits))} ms`)
+        let finished = 0
+        const statement = async () => {
+          await slow.sql`select pg_sleep(0.2)`
+          finished++
+        }
+        const hogging = Promise.allSettled(Array.from({ length: 200 }, statement))
+        await until(() => pool.info().inUse === perKey)
+        await Promise.all(names.slice(1).map(name => client(name).sql`select 1`))
+        t.ok(finished < 150, `${finished} of the 200 were served before the others`)
         slow.release()
         await hogging
       },
@@ -55,7 +55,7 @@ t.test('a wait', async t => {
     const { client, reports, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 5_000 })
     const hold = client(names[11])
     const held = hold.sql`select pg_sleep(30)`.catch(() => {})
-    await until(1_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     const all = names.slice(0, 3).flatMap(name => Array.from({ length: 2 }, () => client(name).sql`select 1`))
     hold.release()
     await Promise.all([...all, held])

@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import { createArrayTypes } from '../../../../plugins/distributed-tenant/connections/array-types.js'
 import { openConnection } from '../../../../plugins/distributed-tenant/connections/connection.js'
 import { createBuilder, type DriverQuery } from '../../../../plugins/distributed-tenant/connections/driver.js'
-import { codeOf, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, stand } from '../stand.js'
 import { type RecordingProxy, recordingProxy } from './recording-proxy.js'
 
 /** Holds back the server's answer once `holdAfter` was sent. */
@@ -44,7 +45,7 @@ t.test('the first statement', async t => {
     between.holdAfter = 'typarray'
     const { client } = build({ target: { host: between.host, port: between.port } })
     const answer = client(one).sql`select 'early' as title`.execute()
-    await until(5_000, () => between.sent.join('').includes("select 'early'"))
+    await until(() => between.sent.join('').includes("select 'early'"))
     t.ok(between.held, 'the answer was held back')
     between.release()
     t.same([...(await answer)], [{ title: 'early' }])
@@ -55,7 +56,7 @@ t.test('the first statement', async t => {
     for (const type of ['mood', 'taste', 'smell']) {
       await client(one).sql.unsafe(`create type ${type} as enum ('good', 'b"d')`)
       await pool.evict(one)
-      await until(1_000, () => pool.info().open === 0)
+      await until(() => pool.info().open === 0)
       const [row] = await client(one).sql.unsafe(`select $1::${type}[] as words, array['good']::${type}[] as mine`, [
         ['good', 'b"d'],
       ] as never)
@@ -77,12 +78,12 @@ t.test('the first statement', async t => {
     between.holdAfter = 'typarray'
     const { client, pool } = build({ target: { host: between.host, port: between.port, applicationName: 'cut' } })
     const answers = [1, 2, 3].map(n => codeOf(client(one).sql`select ${n}::int as n`))
-    await until(5_000, () => between.sent.join('').includes('as n'))
+    await until(() => between.sent.join('').includes('as n'))
     await look`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cut'`
     between.release()
     // One was being served; the others only waited, and may have got the next connection.
     t.ok((await Promise.all(answers)).includes('TENANT_DATABASE_UNAVAILABLE'))
-    await until(3_000, () => pool.info().inUse === 0)
+    await until(() => pool.info().inUse === 0)
   })
 
   await t.test('and the statements behind it keep their order and their rows', async t => {

@@ -1,7 +1,8 @@
 // The closing of a connection that was neither evicted nor lost.
 import { spawn } from 'node:child_process'
 import t from 'tap'
-import { codeOf, gate, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, gate, stand } from '../stand.js'
 
 t.test('a connection', async t => {
   const { pool: build, databases, server } = await stand(t)
@@ -14,7 +15,7 @@ t.test('a connection', async t => {
     await client(one).sql`select 1`
     const started = performance.now()
     await client(one).sql`select 1`
-    await until(2_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     const took = performance.now() - started
     t.ok(took >= 300, `${Math.round(took)} ms`)
     t.same(reasons(reports), ['idle'])
@@ -25,7 +26,7 @@ t.test('a connection', async t => {
     const { client, pool, reports } = build({ pooling: false, budget: 2, perKey: 2 })
     const pids = await Promise.all(Array.from({ length: 5 }, () => client(one).sql`select pg_backend_pid() as pid`))
     t.equal(new Set(pids.map(([row]) => row?.pid)).size, 5)
-    await until(1_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     t.same(reasons(reports), Array(5).fill('released'))
   })
 
@@ -34,7 +35,7 @@ t.test('a connection', async t => {
     await client(one).sql`select 1`
     const { passed, open } = gate()
     const busy = client(one).sql.begin(() => passed)
-    await until(1_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     const other = client(one).sql`select 1`
     await other
     t.equal(pool.info().open, 2)
@@ -42,7 +43,7 @@ t.test('a connection', async t => {
     t.match(pool.info(), { open: 1, inUse: 1, idle: 0 })
     open()
     await busy
-    await until(1_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     await pool.evict(two)
     t.equal(pool.info().keys.size, 0)
   })
@@ -56,10 +57,10 @@ t.test('a connection', async t => {
         return sql`select pg_backend_pid() as pid`
       }),
     )
-    await until(2_000, () => pool.info().inUse === 2)
+    await until(() => pool.info().inUse === 2)
     open()
     const both = await Promise.all(held)
-    await until(1_000, () => pool.info().idle === 2)
+    await until(() => pool.info().idle === 2)
     const pids = new Set<unknown>()
     for (let at = 0; at < 5; at++) pids.add((await client(one).sql`select pg_backend_pid() as pid`)[0]?.pid)
     t.equal(pids.size, 1)
@@ -70,7 +71,7 @@ t.test('a connection', async t => {
     const { client, pool } = build({ budget: 3, perKey: 1 })
     await client(one).sql`select 1`
     const busy = codeOf(client(two).sql`select pg_sleep(30)`)
-    await until(1_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     const opening = codeOf(client('postgres').sql`select 1`)
     // Checked in the same turn, before it can be open.
     await new Promise(setImmediate)
@@ -78,7 +79,7 @@ t.test('a connection', async t => {
     const started = performance.now()
     await Promise.all([pool.close(300), pool.close(300)])
     const took = performance.now() - started
-    t.ok(took >= 290 && took < 3_000, `${Math.round(took)} ms`)
+    t.ok(took >= 290, `${Math.round(took)} ms`)
     t.equal(await busy, 'TENANT_DATABASE_UNAVAILABLE')
     t.equal(await opening, 'TENANT_BUSY')
     t.match(pool.info(), { open: 0, idle: 0, inUse: 0, opening: 0, waiting: 0 })
@@ -91,15 +92,16 @@ t.test('a connection', async t => {
       const { openConnection } = await import(${JSON.stringify(new URL('../../../../plugins/distributed-tenant/connections/connection.js', import.meta.url))})
       const target = { host: '${host}', port: ${port}, user: '${user}', password: process.env.PASSWORD, database: 'postgres',
         tls: false, applicationName: 'once', statementTimeout: 30000 }
-      const never = openConnection(target, 30000)
+      // Long after the test is ended: only a process without a timer ends before.
+      const day = 86400000
+      const never = openConnection(target, day)
       never.destroy(new Error('never awaited'))
-      const missing = openConnection({ ...target, database: 'missing' }, 30000)
+      const missing = openConnection({ ...target, database: 'missing' }, day)
       await missing.opened.catch(() => {})
-      const good = openConnection(target, 30000)
+      const good = openConnection(target, day)
       await good.opened
       await Promise.all([good.close(), never.closed, missing.closed])
       console.log('closed')`
-    const started = performance.now()
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], {
       env: { ...process.env, PASSWORD: password, NODE_OPTIONS: '' },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -110,6 +112,5 @@ t.test('a connection', async t => {
     })
     const exit = await new Promise(resolve => child.once('exit', resolve))
     t.same([exit, output.trim()], [0, 'closed'])
-    t.ok(performance.now() - started < 10_000, 'long before any of its timeouts')
   })
 })

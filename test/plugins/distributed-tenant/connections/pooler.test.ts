@@ -9,7 +9,8 @@ import {
 import type { SqlClient } from '../../../../plugins/distributed-tenant/index.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, roleSecret } from '../../../rig.js'
-import { codeOf, nothingUncaught, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, nothingUncaught } from '../stand.js'
 
 const tenants = ['acme', 'globex', 'initech', 'umbrella', 'unvisited']
 const visited = tenants.slice(0, -1)
@@ -97,7 +98,6 @@ t.test('through PgBouncer', async t => {
   await t.test('a slow statement ends at its deadline, on the server as well', async t => {
     t.equal(await codeOf(on('acme', sql => sql`select pg_sleep(30)`)), 'TENANT_QUERY_TIMEOUT')
     await until(
-      5_000,
       async () =>
         (
           await admin`select 1 from pg_stat_activity where query like '%pg_sleep(30)%' and state = 'active' and pid <> pg_backend_pid()`
@@ -115,7 +115,7 @@ t.test('through PgBouncer', async t => {
       }),
     )
     t.equal(await codeOf(cut), 'TENANT_DATABASE_UNAVAILABLE')
-    await until(5_000, async () => (await codeOf(on('globex', sql => sql`select 1`))) === 'no error')
+    await until(async () => (await codeOf(on('globex', sql => sql`select 1`))) === 'no error')
     t.same([...(await on('globex', sql => sql`select body from notes where body not like 'globex %'`))], [])
   })
 
@@ -146,7 +146,7 @@ t.test('through PgBouncer', async t => {
       t.same(row, { who: '', mine: null })
     }
     // PgBouncer resets a session after it has answered.
-    await until(5_000, async () => {
+    await until(async () => {
       const locks = await admin`select 1 from pg_locks where locktype = 'advisory' and objid = 7`
       return locks.length === 0
     })
@@ -157,7 +157,7 @@ t.test('through PgBouncer', async t => {
     t.equal(await codeOf(on('unvisited', sql => sql`select 1`)), 'TENANT_DATABASE_UNAVAILABLE')
     await admin.unsafe('alter database elsewhere rename to tenant_unvisited_employee')
     // PgBouncer itself tries again after its `server_login_retry`.
-    await until(15_000, async () => (await codeOf(on('unvisited', sql => sql`select 1`))) === 'no error')
+    await until(async () => (await codeOf(on('unvisited', sql => sql`select 1`))) === 'no error')
   })
 
   await t.test('only tenants’ connections use it: without it they are refused, and all else works', async t => {
@@ -174,7 +174,7 @@ t.test('through PgBouncer', async t => {
     const stop = app.notifications.subscribe('pooler_test', payload => {
       seen = payload
     })
-    await until(5_000, async () => {
+    await until(async () => {
       await app.central`select pg_notify('pooler_test', 'direct')`
       return seen === 'direct'
     })

@@ -2,14 +2,15 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
-import { APPLICATION, codeOf, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { APPLICATION, codeOf, stand } from '../stand.js'
 
 t.test('the next user of a connection', async t => {
   const { pool: build, look, server } = await stand(t)
   // One connection, so that the next user gets the same one, if it is lent again.
   const { client, pool } = build({ budget: 1, perKey: 1 })
   await look.unsafe('create role other; create table things (a int); grant all on things to other')
-  const quiet = () => until(1_000, () => pool.info().inUse === 0)
+  const quiet = () => until(() => pool.info().inUse === 0)
   const left = async (work: (sql: ReturnType<typeof client>['sql']) => Promise<unknown>): Promise<void> => {
     const scope = client()
     await work(scope.sql).catch(() => {})
@@ -31,7 +32,7 @@ t.test('the next user of a connection', async t => {
     t.same(await last(), { query: text })
     t.equal(await codeOf(next.unsafe('select 1; select 2').simple()), 'no error')
     await left(sql => sql.unsafe('set my.user = 1'))
-    await until(1_000, async () => (await last())?.query === RESET)
+    await until(async () => (await last())?.query === RESET)
   })
   await t.test('has no setting, no search path and no role of another', async t => {
     const seen =
@@ -205,6 +206,6 @@ t.test('session state that a function of the schema leaves', async t => {
       Array.from({ length: 20 }, (_, at) => (at % 2 ? client().sql`select sly('sly') as mark` : mark(client().sql))),
     )
     t.ok(together.every(([row], at) => row?.mark === (at % 2 ? 'sly' : null)))
-    await until(1_000, () => pool.info().inUse === 0)
+    await until(() => pool.info().inUse === 0)
   })
 })

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { tlsOptions } from '../../../../plugins/distributed-tenant/connections/target.js'
 import { type Certificate, makeCertificates } from '../../../certificates.js'
-import { codeOf, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, stand } from '../stand.js'
 
 t.test('a connection over TLS', async t => {
   const made = makeCertificates(t)
@@ -31,7 +32,7 @@ t.test('a connection over TLS', async t => {
   }
 
   await t.test('is encrypted with prefer and require, and plain with disable', async t => {
-    await until(2_000, async () => (await secured('require').catch(() => false)) === true)
+    await until(async () => (await secured('require').catch(() => false)) === true)
     t.equal(await secured(tlsOptions({ ...database, ssl: 'prefer' })), true)
     t.equal(await secured(tlsOptions({ ...database, ssl: 'require' })), true)
     t.equal(await secured(tlsOptions({ ...database, ssl: 'disable' })), false)
@@ -52,11 +53,11 @@ t.test('a connection over TLS', async t => {
         [made.expired, /CERT_HAS_EXPIRED/],
       ] as const) {
         await use(certificate)
-        await until(2_000, async () => reason.test(await refusal(verified(made.ca))))
+        await until(async () => reason.test(await refusal(verified(made.ca))))
         t.equal(await secured('require'), true, 'encrypted all the same where no check is asked for')
       }
       await use(made.good)
-      await until(2_000, async () => (await verified(made.ca).catch(() => false)) === true)
+      await until(async () => (await verified(made.ca).catch(() => false)) === true)
     },
   )
   await t.test('is counted until the server has closed it', async t => {
@@ -73,16 +74,16 @@ t.test('a connection over TLS', async t => {
       look`select pid from pg_stat_activity where application_name = 'tls' and wait_event = 'PgSleep'`
     const scope = client()
     const cut = codeOf(scope.sql`select pg_sleep(20)`)
-    await until(2_000, async () => (await sleeps()).length === 1)
+    await until(async () => (await sleeps()).length === 1)
     scope.release()
     t.equal(await cut, 'TENANT_CLIENT_RELEASED')
-    await until(2_000, async () => (await sleeps()).length === 0 && pool.info().open === 0)
+    await until(async () => (await sleeps()).length === 0 && pool.info().open === 0)
     const killed = codeOf(client().sql`select pg_sleep(20)`)
-    await until(2_000, async () => (await sleeps()).length === 1)
+    await until(async () => (await sleeps()).length === 1)
     await look`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tls'`
     t.equal(await killed, 'TENANT_DATABASE_UNAVAILABLE')
     t.equal(await codeOf(client().sql`select 1`), 'no error')
-    await until(1_000, () => pool.info().open === 1)
+    await until(() => pool.info().open === 1)
   })
 })
 

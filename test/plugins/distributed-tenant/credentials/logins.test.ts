@@ -10,7 +10,8 @@ import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/ch
 import type { PublishedStep } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
-import { rig, roleSecret, until } from '../../../rig.js'
+import { rig, roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { codeOf } from '../stand.js'
 
 t.test('the next password to try', async t => {
@@ -97,7 +98,7 @@ t.test('a new key', async t => {
   const served = (tenancy: Tenancy, statement?: string) => codeOf(ask(tenancy, statement))
   const cut = async (tenancy: Tenancy) => {
     await server`select pg_terminate_backend(pid) from pg_stat_activity where usename like 'tenant%'`
-    await until('the cut is noticed', 20_000, () => tenancy.pools.tenants.info().open === 0)
+    await until('the cut is noticed', () => tenancy.pools.tenants.info().open === 0)
   }
   const verifiers = async () =>
     (await server`select rolname, rolpassword from pg_authid where rolname like 'tenant%' order by 1`).map(
@@ -141,7 +142,7 @@ t.test('a new key', async t => {
     const seen: PublishedStep[] = []
     t.teardown(subscribe(step => seen.push(step), undefined, ['role']))
     t.equal(await served(before), 'TENANT_DATABASE_UNAVAILABLE')
-    const failed = await until('the failure is reported', 20_000, () =>
+    const failed = await until('the failure is reported', () =>
       seen.find(step => step.area === 'role' && step.event.type === 'repair_failed'),
     )
     t.match(failed, {

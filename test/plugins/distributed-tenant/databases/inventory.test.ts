@@ -4,7 +4,8 @@ import { dropTenantDatabase } from '../../../../plugins/distributed-tenant/datab
 import { repairable } from '../../../../plugins/distributed-tenant/databases/inventory.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../../../plugins/distributed-tenant/types.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { codeOf } from '../stand.js'
 
 t.test('the fleet', async t => {
@@ -47,7 +48,7 @@ t.test('the fleet', async t => {
   })
 
   await t.test('is read without a connection to a tenant’s database', async t => {
-    await until('no connection is open', 5_000, async () => {
+    await until('no connection is open', async () => {
       const left = await server`select pg_terminate_backend(pid) from pg_stat_activity where datname like 'tenant%'`
       return left.length === 0
     })
@@ -85,7 +86,7 @@ t.test('the fleet', async t => {
       await tenancy.repairTenant(acme)
       t.same(await findings(), [])
       // A session of the dropped role is ended; a pool that had it idle notices that a moment later.
-      await until('served', 5_000, async () => (await served()) === 'no error')
+      await until('served', async () => (await served()) === 'no error')
       t.same(await findings('globex'), [])
     })
   }
@@ -106,7 +107,7 @@ t.test('the fleet', async t => {
     await inside.end()
     t.equal(await served(), 'TENANT_DATABASE_UNAVAILABLE')
     t.match(await tenancy.provisioner.provision(acme), { provisioned: 'ready' })
-    await until('served', 5_000, async () => (await served()) === 'no error')
+    await until('served', async () => (await served()) === 'no error')
   })
 
   await t.test('a mark that is gone or another’s is reported, and nothing is repaired or dropped', async t => {

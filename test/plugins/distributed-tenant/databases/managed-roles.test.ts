@@ -10,7 +10,8 @@ import type { OperatorTenancy } from '../../../../operations/parts.js'
 import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { noPostgres, otherPostgres } from '../../../other-postgres.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const service = parseServiceName('employee')
 
@@ -42,7 +43,7 @@ t.test('roles that came by pg_upgrade to PostgreSQL 17', async t => {
   )
   const app = await build('employee', { spares: 1 })
   await app.tenants.create({ id: 'acme', name: 'Acme' })
-  await until('there is a spare', 30_000, async () => {
+  await until('there is a spare', async () => {
     const [row] = await look('employee', 'employee_central')`select count(*)::int as count from spares`
     return row?.count === 1
   })

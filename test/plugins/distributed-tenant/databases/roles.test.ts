@@ -7,7 +7,8 @@ import {
   parseRoleKeys,
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
-import { fixture, rig, roleSecret, until } from '../../../rig.js'
+import { fixture, rig, roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { codeOf } from '../stand.js'
 
 t.test('a tenant’s role', async t => {
@@ -35,7 +36,7 @@ t.test('a tenant’s role', async t => {
   }
   await app.tenants.create({ id: 'acme', name: 'Acme' })
   await app.tenants.create({ id: 'globex', name: 'Globex' })
-  await until('a spare', 20_000, async () => (await central`select 1 from spares`).length === 1)
+  await until('a spare', async () => (await central`select 1 from spares`).length === 1)
   const [spare] = await central<{ name: string }[]>`select name from spares`
   const acme = login('acme')
   const globex = login('globex')
@@ -147,7 +148,7 @@ t.test('a tenant’s role', async t => {
     await later.tenants.create({ id: 'acme', name: 'Acme' })
     await acme`insert into side.later (title) values ('four')`
     // The start first removes the spare of the release before: row, database, role.
-    await until('the spare is removed', 30_000, async () => {
+    await until('the spare is removed', async () => {
       const left = await server`select 1 from pg_roles where rolname like 'spare%'`
       return left.length === 0 && (await central`select 1 from spares`).length === 0
     })
@@ -189,7 +190,7 @@ t.test('a tenant’s role', async t => {
     const served = () => codeOf(app.tenants.run('acme', ({ sql }) => sql`select 1`))
     await server`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tenant_acme_employee'`
     t.equal(await served(), 'TENANT_DATABASE_UNAVAILABLE')
-    await until('repaired', 20_000, async () => (await served()) === 'no error')
+    await until('repaired', async () => (await served()) === 'no error')
   })
 
   await t.test('that was given more rights by hand is reported at the start, and refuses it in production', async t => {

@@ -6,7 +6,8 @@ import { onOutgoingEvent } from '../../../../plugins/distributed-tenant/diagnost
 import type { PublishedStep } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
-import { fixture, rig, until } from '../../../rig.js'
+import { fixture, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('spares', async t => {
   const { app: build, tenancy: parts, look } = await rig(t, ['employee'])
@@ -27,8 +28,8 @@ t.test('spares', async t => {
     tenancy.spares.start()
     return tenancy
   }
-  const settled = (wanted: number, ms = 20_000) =>
-    until(`${wanted} spares`, ms, async () => ((await same())?.length === wanted ? same() : null))
+  const settled = (wanted: number) =>
+    until(`${wanted} spares`, async () => ((await same())?.length === wanted ? same() : null))
 
   const seen: PublishedStep[] = []
   t.teardown(subscribe(step => seen.push(step), undefined, ['spare', 'provision']))
@@ -36,7 +37,7 @@ t.test('spares', async t => {
 
   await t.test('are made up to their number, in order of the steps', async t => {
     await settled(3)
-    await until('counted', 5_000, () => tenancy.spares.info().making === 0)
+    await until('counted', () => tenancy.spares.info().making === 0)
     t.same(tenancy.spares.info(), { wanted: 3, ready: 3, making: 0 })
     const steps = seen.flatMap(step => (step.area === 'spare' ? step.event.type : []))
     t.same(steps.slice(0, 4), ['making', 'cloned', 'certified', 'made'])
@@ -136,7 +137,7 @@ t.test('spares', async t => {
     const left = () => server`
       select datname from pg_database where datname ~ 'spare_employee_90'
       union all select rolname from pg_roles where rolname ~ 'spare_employee_90'`
-    await until('all are removed', 20_000, async () => (await left()).length === 0)
+    await until('all are removed', async () => (await left()).length === 0)
     await settled(3)
     await next.close()
   })
@@ -151,7 +152,7 @@ t.test('spares', async t => {
     t.ok(seen.some(step => step.area === 'spare' && step.event.type === 'refused' && step.event.id === 'unlucky'))
     await central`select pg_advisory_unlock(hashtextextended('distributed_tenant.spares', 0))`
     // The keeper looked when it was refused, and looks again at its own interval.
-    await settled(3, 40_000)
+    await settled(3)
   })
 
   await t.test('a server that refuses to create one costs no tenant, and is asked again', async t => {
@@ -159,7 +160,7 @@ t.test('spares', async t => {
     const failed = () => seen.filter(step => step.area === 'spare' && step.event.type === 'failed').length
     await central`insert into tenants (id, name) values ('lean', 'Lean')`
     t.match(await tenancy.provisioner.provision(parseTenantId('lean')), { provisioned: 'ready' }, 'from a spare')
-    await until('the refusal is reported', 20_000, () => failed() > 0)
+    await until('the refusal is reported', () => failed() > 0)
     await central`alter sequence spare_numbers owner to employee_service`
     await settled(3)
   })
@@ -167,7 +168,7 @@ t.test('spares', async t => {
   await t.test('a new release replaces them, and drops the template that no process uses any more', async t => {
     const old = await listed()
     const newer = await keeping(3, { migrations: { tenant: fixture('notes2') } })
-    const now = await until('all replaced', 20_000, async () => {
+    const now = await until('all replaced', async () => {
       const rows = await settled(3)
       return rows.some(name => old.includes(name)) ? null : rows
     })
@@ -181,7 +182,7 @@ t.test('spares', async t => {
     await central`update templates set used_at = now() - interval '11 minutes' where version = 1`
     await newer.close()
     const last = await keeping(3, { migrations: { tenant: fixture('notes2') } })
-    await until('dropped', 20_000, async () => (await templates()).length === 1)
+    await until('dropped', async () => (await templates()).length === 1)
     t.same(await templates(), ['template_employee_2'])
     await last.close()
   })
@@ -189,7 +190,7 @@ t.test('spares', async t => {
   await t.test('an older release beside a newer one makes none of its own and keeps the newer ones', async t => {
     const before = await settled(3)
     const older = await keeping(3)
-    await until('its pass is over', 20_000, async () => {
+    await until('its pass is over', async () => {
       const [row] = await central`select 1 from templates where version = 1 and used_at > now() - interval '5 seconds'`
       return row
     })
@@ -228,7 +229,7 @@ t.test('spares', async t => {
     const from = seen.length
     const types = () => seen.slice(from).flatMap(step => (step.area === 'spare' ? [step.event.type] : []))
     const stopped = await keeping(40, { migrations: { tenant: fixture('notes2') } })
-    await until('one is being made', 30_000, () => types().includes('cloned'))
+    await until('one is being made', () => types().includes('cloned'))
     // The pools end sessions after their deadline.
     await Promise.all([stopped.spares.close(), stopped.pools.close(0)])
     t.notOk(types().includes('failed'), types().join(' '))

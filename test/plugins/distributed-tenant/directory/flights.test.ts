@@ -1,7 +1,8 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('a notification that arrives during a read of the registry', async t => {
   const { app: build, look, servers } = await rig(t, ['employee'])
@@ -21,7 +22,7 @@ t.test('a notification that arrives during a read of the registry', async t => {
   const announced: { id: string; revision: number }[] = []
   t.teardown(app.notifications.subscribe('fdt_tenants', payload => announced.push(JSON.parse(payload))))
   const receives = (id: string, revision: number) =>
-    until('received', 10_000, () => announced.some(one => one.id === id && one.revision === revision))
+    until('received', () => announced.some(one => one.id === id && one.revision === revision))
   // Lookups alone: provisioning may wait for the table as well.
   const waiting = async (count: number) => {
     const [row] = await central<{ count: number }[]>`
@@ -43,11 +44,11 @@ t.test('a notification that arrives during a read of the registry', async t => {
     const answers = await holder.begin(async tx => {
       await tx`lock table tenants in access exclusive mode`
       const first = who()
-      await until('one asks', 10_000, () => waiting(1))
+      await until('one asks', () => waiting(1))
       await central.notify('fdt_tenants', JSON.stringify({ id: of(id), revision: 99 }))
       await receives(of(id), 99)
       const second = who()
-      if (flights > 1) await until('another asks', 10_000, () => waiting(flights))
+      if (flights > 1) await until('another asks', () => waiting(flights))
       return { first, second }
     })
     t.same([await answers.first, await answers.second, await who()], [200, 200, 200])

@@ -14,7 +14,8 @@ import { parseServiceName, parseTenantId } from '../../../../plugins/distributed
 import { type Counters, createCounters } from '../../../../plugins/limits/counters.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../../../../stack/servers/redis.js'
 import { startSentinels } from '../../../redis-sentinels.js'
-import { rig, roleSecret, until } from '../../../rig.js'
+import { rig, roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 /** A client of either kind is accepted by its type. */
 export const accepted = (client: Redis | Cluster): DistributedTenantOptions => ({ redis: client })
@@ -75,8 +76,8 @@ async function directory(t: Test, url: string) {
     announced: () => true,
   })
   t.teardown(() => made.close())
-  await until('the directory trusts Redis', 20_000, () => trusted)
-  await until('the client works', 60_000, () =>
+  await until('the directory trusts Redis', () => trusted)
+  await until('the client works', () =>
     remote.check().then(
       () => true,
       () => false,
@@ -98,13 +99,13 @@ async function throughout(
   fail: () => void | Promise<void>,
   met: () => Promise<boolean>,
 ): Promise<void> {
-  await until('Redis answers all lookups', 60_000, round)
+  await until('Redis answers all lookups', round)
   await fail()
-  await until('another primary is in charge', 120_000, async () => {
+  await until('another primary is in charge', async () => {
     await round()
     return met()
   })
-  await until('Redis answers all lookups again', 60_000, round)
+  await until('Redis answers all lookups again', round)
   await remote.check()
 }
 
@@ -130,10 +131,8 @@ t.test('a primary behind sentinels fails: every lookup is answered, and its succ
   )
   primary.thaw()
   const old = look(t, primary)
-  await until('the former primary is a replica', 60_000, async () =>
-    (await old.info('replication')).includes('role:slave'),
-  )
-  t.ok(await until('lookups go on', 20_000, stand.round))
+  await until('the former primary is a replica', async () => (await old.info('replication')).includes('role:slave'))
+  t.ok(await until('lookups go on', stand.round))
 })
 
 t.test('a primary of a Redis Cluster fails: every lookup is answered, and its replica is used', async t => {
@@ -146,7 +145,7 @@ t.test('a primary of a Redis Cluster fails: every lookup is answered, and its re
   await toThree.cluster('ADDSLOTSRANGE', 10923, 16383)
   for (const { port } of [two, three, replica]) await toOne.call('CLUSTER', 'MEET', '127.0.0.1', port)
   const id = String(await toOne.call('CLUSTER', 'MYID'))
-  await until('the replica follows', 60_000, () =>
+  await until('the replica follows', () =>
     toReplica.call('CLUSTER', 'REPLICATE', id).then(
       () => true,
       () => false,
@@ -154,8 +153,8 @@ t.test('a primary of a Redis Cluster fails: every lookup is answered, and its re
   )
   const says = async (at: Redis, text: RegExp) => text.test(String(await at.call('CLUSTER', 'INFO')))
   for (const at of [toOne, toTwo, toThree, toReplica])
-    await until('the cluster is whole', 60_000, () => says(at, /cluster_state:ok[\s\S]*cluster_known_nodes:4/))
-  await until('it is in step', 60_000, async () => /master_link_status:up/.test(await toReplica.info('replication')))
+    await until('the cluster is whole', () => says(at, /cluster_state:ok[\s\S]*cluster_known_nodes:4/))
+  await until('it is in step', async () => /master_link_status:up/.test(await toReplica.info('replication')))
 
   const at = [one, two].map(({ port }) => `127.0.0.1:${port}`).join(',')
   const stand = await directory(t, `redis+cluster://:${PASSWORD}@${at}`)
@@ -163,7 +162,7 @@ t.test('a primary of a Redis Cluster fails: every lookup is answered, and its re
   t.teardown(() => here.close())
   t.teardown(() => there.close())
   for (const id of TENANTS) for (let n = 0; n < 30; n++) there.count(id, DAY)
-  await until('counts of keys in all slots are shared', 20_000, () =>
+  await until('counts of keys in all slots are shared', () =>
     TENANTS.map(id => here.count(id, DAY).current).every(current => current > 30),
   )
   await throughout(

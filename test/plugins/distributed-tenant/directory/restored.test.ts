@@ -3,7 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('an entry from before the central database was restored', async t => {
   const { app: build, look, servers } = await rig(t, ['employee'])
@@ -19,10 +20,10 @@ t.test('an entry from before the central database was restored', async t => {
     const app = await build('employee', { redis: servers.redis.url }, one =>
       one.get('/who', { config: { tenant: 'required' } }, async request => request.tenant),
     )
-    await until('Redis is trusted', 20_000, () =>
+    await until('Redis is trusted', () =>
       seen.some(({ area, event }) => area === 'lookup' && event.type === 'remote_trusted'),
     )
-    await until('Redis answers', 20_000, async () => (await app.tenants.health()).cache.status === 'up')
+    await until('Redis answers', async () => (await app.tenants.health()).cache.status === 'up')
     return app
   }
   const who = async (app: FastifyInstance) =>
@@ -38,12 +39,12 @@ t.test('an entry from before the central database was restored', async t => {
 
   const second = await trusting()
   await second.central`update tenants set name = 'Later' where id = 'acme'`
-  await until('the change is known', 20_000, async () => (await who(second)).name === 'Later')
+  await until('the change is known', async () => (await who(second)).name === 'Later')
   await client.del(key)
   await second.close()
   const third = await trusting()
   t.match(await who(third), { name: 'Later' })
-  await until('Redis has it', 20_000, () => client.exists(key))
+  await until('Redis has it', () => client.exists(key))
   const before = await client.getBuffer(key)
   await third.close()
 
@@ -60,7 +61,7 @@ t.test('an entry from before the central database was restored', async t => {
   t.equal(source(), 'registry')
 
   await t.test('is replaced, although its revision is higher', async t => {
-    await until('written', 20_000, async () => !(await client.getBuffer(key))?.equals(before as Buffer))
+    await until('written', async () => !(await client.getBuffer(key))?.equals(before as Buffer))
     const other = await trusting()
     t.match(await who(other), { name: 'Acme' })
     t.equal(source(), 'remote')

@@ -9,7 +9,8 @@ import { connectRedis } from '../../../../plugins/distributed-tenant/directory/r
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { createCounters } from '../../../../plugins/limits/counters.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../../../../stack/servers/redis.js'
-import { roleSecret, until } from '../../../rig.js'
+import { roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const CLUSTERED: RedisOptions = { settings: ['cluster-enabled yes'] }
 
@@ -47,7 +48,7 @@ t.test(
     const frozen = await server(t)
     const redis = client(t, frozen)
     const { remote, failures } = cacheOn(redis)
-    await until('Redis answers', 5000, () => remote.check().then(() => true))
+    await until('Redis answers', () => remote.check().then(() => true))
     frozen.freeze()
     t.teardown(() => frozen.thaw())
     for (let n = 0; n < 3; n++) {
@@ -73,7 +74,7 @@ t.test(
 
     frozen.thaw()
     const before = failures.length
-    await until('it is asked again', 5000, async () => {
+    await until('it is asked again', async () => {
       const now = sent
       await remote.get(acme, 'history')
       return sent > now && failures.length === before
@@ -84,7 +85,7 @@ t.test(
 t.test('a frozen Redis gets one pipeline of counts, not ten a second', async t => {
   const frozen = await server(t)
   const redis = client(t, frozen)
-  await until('Redis is there', 5000, () => redis.status === 'ready')
+  await until('Redis is there', () => redis.status === 'ready')
   const counters = createCounters(redis)
   t.teardown(() => counters.close())
   let pipelines = 0
@@ -99,10 +100,10 @@ t.test('a frozen Redis gets one pipeline of counts, not ten a second', async t =
     counters.count('a', 86_400_000)
     await sleep(10)
   }
-  await until('counts were sent', 5000, () => pipelines > 0)
+  await until('counts were sent', () => pipelines > 0)
   t.equal(pipelines, 1)
   frozen.thaw()
-  await until('all counts arrive', 5000, async () => {
+  await until('all counts arrive', async () => {
     const [key] = await redis.keys('fdt:v1:limit:a:*')
     return key !== undefined && (await redis.get(key)) === '60'
   })
@@ -116,7 +117,7 @@ t.test('a node of a Redis Cluster that refuses the login puts no password into a
   const redis = connectRedis(`redis+cluster://:hunter2@127.0.0.1:${node.port}`, 'test')
   t.teardown(() => redis.disconnect())
   redis.on('error', err => app.log.warn({ err }, 'an error of the client'))
-  await until('the login is refused', 60_000, () => /WRONGPASS/.test(lines.join()))
+  await until('the login is refused', () => /WRONGPASS/.test(lines.join()))
   t.notMatch(lines.join(), /hunter2/)
 })
 
@@ -142,5 +143,5 @@ t.test('health names a server that answers and cannot be the cache', async t => 
   t.match(await reasonOf(replica), /read-only replica: REDIS_URL must lead to the primary/)
   t.match(await reasonOf(sentinel), /as a sentinel: write REDIS_URL=redis\+sentinel:/)
   for (const node of [first, second])
-    await until('the node knows the other', 10_000, async () => /node of a Redis Cluster/.test(await reasonOf(node)))
+    await until('the node knows the other', async () => /node of a Redis Cluster/.test(await reasonOf(node)))
 })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { closeInstance, listInstances, openInstance } from '../../../../operations/instances/instances.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { markFull } from '../../../../plugins/distributed-tenant/registry/full-instances.js'
-import { until } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { severalInstances } from './several.js'
 
 t.test('an instance that is full', async t => {
@@ -37,17 +37,17 @@ t.test('an instance that is full', async t => {
     t.equal(await openInstance(tenancy, 'main'), true)
     tenancy.spares.start()
     const spares = () => look('employee')`select from pg_database where datname ~ '^spare_'`
-    await until('a spare', 60_000, async () => (await spares()).length === 1)
+    await until('a spare', async () => (await spares()).length === 1)
     await markFull(central, 'main', 'ada@laptop')
-    await until('it is dropped', 60_000, async () => (await spares()).length === 0)
-    await until('it is counted', 60_000, () => tenancy.spares.info().ready === 0)
+    await until('it is dropped', async () => (await spares()).length === 0)
+    await until('it is counted', () => tenancy.spares.info().ready === 0)
   })
 
   await t.test('where all are full a tenant waits, with the reason, and is made once one is open', async t => {
     await markFull(central, 'b', 'ada@laptop')
     await t.rejects(app.tenants.create({ id: 'four', name: 'four' }), { code: 'INSTANCES_FULL' })
     await central`update tenants set next_attempt_at = now() where id = 'four'`
-    const waiting = await until('its reason is recorded', 60_000, async () => {
+    const waiting = await until('its reason is recorded', async () => {
       const [row] = await central<
         { error: string | null; attempts: number }[]
       >`select last_error as error, attempts from tenants where id = 'four'`

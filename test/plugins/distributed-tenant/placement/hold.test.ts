@@ -1,7 +1,7 @@
 // While the registry has a tenant as `closing`, every process lets its new statements wait in the lease queue: they go on when it
 // is over, or get TENANT_BUSY at their own deadline. Other tenants are served, and what runs already goes on.
 import t from 'tap'
-import { until } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { codeOf, severalInstances } from './several.js'
 
 t.test('a tenant that is held', async t => {
@@ -30,15 +30,15 @@ t.test('a tenant that is held', async t => {
         await tx`insert into notes (body) values ('ended meanwhile')`
       }),
     )
-    await until('a transaction is open', 20_000, () => patient.tenants.connectionInfo().inUse === 1)
+    await until('a transaction is open', () => patient.tenants.connectionInfo().inUse === 1)
     await say('closing')
-    await until('what rests is closed', 20_000, () => patient.tenants.connectionInfo().open === 1)
+    await until('what rests is closed', () => patient.tenants.connectionInfo().open === 1)
     const held = [write(patient, 'held 1'), write(patient, 'held 2')]
-    await until('they wait', 20_000, () => waiting() === 2)
+    await until('they wait', () => waiting() === 2)
     await write(patient, 'not held', 'other')
     goOn()
     await open
-    await until('the transaction’s connection is closed', 20_000, async () => {
+    await until('the transaction’s connection is closed', async () => {
       const [row] = await look('employee')<{ n: number }[]>`
         select count(*)::int as n from pg_stat_activity where datname = 'tenant_acme_employee'`
       return row?.n === 0
@@ -59,7 +59,7 @@ t.test('a tenant that is held', async t => {
   await t.test('notifications that are lost end the waiting: the registry is asked', async t => {
     await say('closing')
     const held = write(patient, 'held while the notifications are lost')
-    await until('it waits', 20_000, () => waiting() === 1)
+    await until('it waits', () => waiting() === 1)
     await look(
       'employee',
     )`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'employee-listener'`

@@ -4,7 +4,8 @@ import t from 'tap'
 import { placeOf } from '../../../../operations/archive/tenant-place.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
-import { fixture, until } from '../../../rig.js'
+import { fixture } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { codeOf, severalInstances } from './several.js'
 
 t.test('placement', async t => {
@@ -57,7 +58,7 @@ t.test('placement', async t => {
     t.teardown(() => open())
     const scopes = ['one', 'one', 'three', 'three'].map(id => tenancy.pools.clientFor(parseTenantId(id)))
     const all = scopes.map(({ sql }) => sql.begin(async sql => void (await sql`select 1`.then(() => passed))))
-    await until('three are in use, and one waits', 60_000, () => main()?.inUse === 3 && main()?.waiting === 1)
+    await until('three are in use, and one waits', () => main()?.inUse === 3 && main()?.waiting === 1)
     open()
     await Promise.all(all)
     for (const scope of scopes) scope.release()
@@ -80,7 +81,7 @@ t.test('placement', async t => {
 
   await t.test('with a spare at home, home is taken from the spare and the other one from its template', async t => {
     tenancy.spares.start()
-    await until('a spare', 20_000, () => tenancy.spares.info().ready === 1)
+    await until('a spare', () => tenancy.spares.info().ready === 1)
     const made = []
     for (const id of ['five', 'six']) {
       await central`insert into tenants (id, name) values (${id}, ${id})`
@@ -162,14 +163,11 @@ t.test('placement', async t => {
       for (let n = 0; n < 20; n++) {
         for (const id of ['two', 'six']) stuck.push(codeOf(app.tenants.run(id, ({ sql }) => sql`select ${n}::int`)))
       }
-      const started = performance.now()
       for (let n = 0; n < 20; n++) {
         await Promise.all(
           ['one', 'three', 'five'].map(id => app.tenants.run(id, ({ sql }) => sql`select count(*) from notes`)),
         )
       }
-      const took = performance.now() - started
-      t.ok(took < 10_000, `${Math.round(took)} ms`)
       t.match((await app.tenants.health(300)).instances, { b: { status: 'down' } })
       t.equal((await app.tenants.health(2_000)).central.status, 'up')
       const { open, instances: by } = app.tenants.connectionInfo()
@@ -178,16 +176,12 @@ t.test('placement', async t => {
       server.thaw()
     }
     await Promise.all(stuck)
-    await until(
-      'served again',
-      10_000,
-      async () => (await codeOf(app.tenants.run('two', ({ sql }) => sql`select 1`))) === null,
-    )
+    await until('served again', async () => (await codeOf(app.tenants.run('two', ({ sql }) => sql`select 1`))) === null)
   })
 
   await t.test('down, its tenants get 503, the others are served and new ones are made', async t => {
     await servers.postgres.b?.kill()
-    await until('down', 5_000, async () => {
+    await until('down', async () => {
       const code = await codeOf(app.tenants.run('two', ({ sql }) => sql`select 1`))
       return code === 'TENANT_DATABASE_UNAVAILABLE'
     })

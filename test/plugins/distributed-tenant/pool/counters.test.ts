@@ -2,7 +2,8 @@
 import t from 'tap'
 import { createCount } from '../../../../plugins/distributed-tenant/pool/counters.js'
 import { rig } from '../../../rig.js'
-import { codeOf, gate, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, gate, stand } from '../stand.js'
 
 t.test('the pool reports', async t => {
   const { pool: build, databases } = await stand(t)
@@ -13,7 +14,7 @@ t.test('the pool reports', async t => {
     await client(two).sql`select 1`
     const { passed, open } = gate()
     const busy = [1, 2, 3].map(() => codeOf(client(one).sql.begin(() => passed)))
-    await until(5_000, () => pool.info().inUse === 2)
+    await until(() => pool.info().inUse === 2)
     const { keys, counted, ...all } = pool.info()
     t.match(all, { open: 3, idle: 1, inUse: 2, opening: 0, waiting: 1, budget: 3, opened: 3, evicted: 0, refused: 0 })
     t.same(keys.get(one), { open: 2, idle: 0, inUse: 2, opening: 0, waiting: 1 })
@@ -28,11 +29,11 @@ t.test('the pool reports', async t => {
     await client(one).sql`select 1`
     const held = client(two)
     const holding = codeOf(held.sql`select pg_sleep(30)`)
-    await until(5_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     t.equal(await codeOf(client(three).sql`select 1`), 'TENANT_BUSY')
     held.release()
     await holding
-    await until(5_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     const { keys, counted, ...all } = pool.info()
     t.match(all, { open: 0, opened: 2, evicted: 1, refused: 1 })
     t.equal(keys.size, 0)
@@ -68,7 +69,7 @@ t.test('connectionInfo() and the channel report the same', async t => {
       })
     }),
   )
-  await until(5_000, () => app.tenants.connectionInfo().inUse === 2)
+  await until(() => app.tenants.connectionInfo().inUse === 2)
   t.equal(await codeOf(app.tenants.run('initech', ({ sql }) => sql`select 1`)), 'TENANT_BUSY')
   open()
   await Promise.all(holding)

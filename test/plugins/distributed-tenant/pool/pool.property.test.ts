@@ -8,7 +8,7 @@ import type { Connection } from '../../../../plugins/distributed-tenant/connecti
 import { createPool, type Lease } from '../../../../plugins/distributed-tenant/pool/pool.js'
 import type { Shareable } from '../../../../plugins/distributed-tenant/pool/statement-sharing.js'
 import type { Scope } from '../../../../plugins/distributed-tenant/pool/wait-queue.js'
-import { until } from '../stand.js'
+import { until } from '../../../until.js'
 
 /** A promise that the test settles. */
 function later() {
@@ -297,7 +297,7 @@ const whatever = (chosen: typeof settings) => async () => {
         }
 
         const closing = closes ? pool.close(1_000) : null
-        await until(2_000, () => {
+        await until(() => {
           check()
           for (const fake of fakes) fake.succeed()
           for (const fake of fakes) fake.letGo()
@@ -305,7 +305,7 @@ const whatever = (chosen: typeof settings) => async () => {
           return asked.every(({ settled }) => settled)
         })
         for (const one of asked) release(one, 'clean')
-        await until(2_000, () => {
+        await until(() => {
           for (const fake of fakes) {
             fake.succeed()
             fake.letGo()
@@ -314,7 +314,7 @@ const whatever = (chosen: typeof settings) => async () => {
           return inUse === 0 && waiting === 0 && opening === 0
         })
         const closed = closing ?? pool.close(1_000)
-        await until(2_000, () => {
+        await until(() => {
           for (const fake of fakes) fake.letGo()
           return pool.info().open === 0
         })

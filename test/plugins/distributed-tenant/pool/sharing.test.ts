@@ -3,7 +3,8 @@
 import t from 'tap'
 import type { ClientScope } from '../../../../plugins/distributed-tenant/sql/client.js'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
-import { codeOf, gate, type PoolTweaks, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, gate, type PoolTweaks, stand } from '../stand.js'
 
 type Read = (sql: SqlClient, value: number) => PromiseLike<readonly Record<string, unknown>[]>
 
@@ -73,7 +74,7 @@ t.test('sharing a connection', async t => {
     await sent()
     t.equal(pool.info().waiting, 1)
     await Promise.all(first)
-    await until(60_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
     pool.resize(1)
     await Promise.all(second)
     await pool.evict(name)
@@ -84,7 +85,7 @@ t.test('sharing a connection', async t => {
     scope.release()
     pool.resize(0)
     await asked
-    await until(60_000, () => pool.info().open === 0)
+    await until(() => pool.info().open === 0)
   })
 
   await t.test(
@@ -137,27 +138,18 @@ t.test('sharing a connection', async t => {
     const left = codeOf(slow(leaver.sql, 2))
     const stayed = backend(stayer.sql, 7)
     const answer = stayed.then(([row]) => row?.value)
-    await until(
-      1_000,
-      async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1,
-    )
+    await until(async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1)
     leaver.release()
     t.equal(await left, 'TENANT_CLIENT_RELEASED', 'rejected at once')
     t.equal(await answer, 7)
     t.notOk(reports.some(({ type }) => type === 'closed'))
     const both = crowd(client, 2) as [ClientScope, ClientScope]
     const gone = [codeOf(slow(both[0].sql, 5)), codeOf(backend(both[1].sql, 1))]
-    await until(
-      1_000,
-      async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1,
-    )
+    await until(async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1)
     for (const scope of both) scope.release()
     t.same(await Promise.all(gone), ['TENANT_CLIENT_RELEASED', 'TENANT_CLIENT_RELEASED'])
-    await until(2_000, () => reports.some(({ type }) => type === 'closed'))
-    await until(
-      2_000,
-      async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 0,
-    )
+    await until(() => reports.some(({ type }) => type === 'closed'))
+    await until(async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 0)
   })
 
   await t.test('a cancelled one leaves without stopping another', async t => {
@@ -170,10 +162,7 @@ t.test('sharing a connection', async t => {
     const cancelled = backend(sql, 1) as ReturnType<Read> & { cancel(): void }
     const outcome = codeOf(cancelled)
     const last = backend(sql, 2).then(([row]) => row?.value)
-    await until(
-      1_000,
-      async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1,
-    )
+    await until(async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1)
     cancelled.cancel()
     t.equal(await outcome, '57014')
     t.equal((await head).length, 1)
@@ -186,7 +175,7 @@ t.test('sharing a connection', async t => {
     const slow: Read = (sql, value) => sql`select pg_sleep(${value}::float8)`
     await teach(client, sql => slow(sql, 0), backend)
     const head = Promise.resolve(slow(client(name).sql, 2))
-    await until(1_500, async () => {
+    await until(async () => {
       const late = await look`
         select 1 from pg_stat_activity
         where wait_event = 'PgSleep' and clock_timestamp() - query_start > interval '100 ms'`
@@ -200,7 +189,7 @@ t.test('sharing a connection', async t => {
     t.notOk(over, 'the read used another connection')
     await head
     const two = [slow(client(name).sql, 0.5), slow(client(name).sql, 0.5)].map(one => Promise.resolve(one))
-    await until(1_000, () => pool.info().inUse === 2)
+    await until(() => pool.info().inUse === 2)
     await Promise.all(two)
   })
 
@@ -210,14 +199,11 @@ t.test('sharing a connection', async t => {
     await teach(client, sql => slow(sql, 0), backend)
     const [first, ...others] = crowd(client, 8) as [ClientScope, ...ClientScope[]]
     const all = [codeOf(slow(first.sql, 5)), ...others.map(({ sql }, at) => codeOf(backend(sql, at)))]
-    await until(
-      1_000,
-      async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1,
-    )
+    await until(async () => (await look`select 1 from pg_stat_activity where wait_event = 'PgSleep'`).length === 1)
     t.same([pool.info().inUse, pool.info().waiting], [1, 0])
     await look`select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'`
     t.same(await Promise.all(all), Array(8).fill('TENANT_DATABASE_UNAVAILABLE'))
-    await until(2_000, () => pool.info().inUse === 0)
+    await until(() => pool.info().inUse === 0)
     t.equal((await backend(client(name).sql, 5))[0]?.value, 5)
   })
 
@@ -364,7 +350,7 @@ t.test('sharing a connection', async t => {
     })
     await held.passed
     const waiting = Promise.resolve(write())
-    await until(2_000, async () => (await look`select 1 from pg_locks where not granted`).length === 1)
+    await until(async () => (await look`select 1 from pg_locks where not granted`).length === 1)
     t.equal((await Promise.all(together(crowd(client, 4), backend))).length, 4)
     end.open()
     await Promise.all([holder, waiting])
@@ -389,7 +375,7 @@ t.test('sharing a connection', async t => {
     const scope = client(name)
     for (let count = 0; count < 1_000; count++) await scope.sql.unsafe(`select ${count}`, [], { prepare: true })
     await Promise.all(together(crowd(client, 8), backend))
-    await until(3_000, () => reports.some(report => report.type === 'closed' && report.reason === 'released'))
+    await until(() => reports.some(report => report.type === 'closed' && report.reason === 'released'))
     t.equal((await backend(client(name).sql, 3))[0]?.value, 3)
   })
 })

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
-import { notes, rig, roleSecret, until } from '../../../rig.js'
+import { notes, rig, roleSecret } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const program = fileURLToPath(new URL('replica.js', import.meta.url))
 /** 77 for the service, as 3 are a superuser's. Two processes have 17 for tenants each, three have 6. */
@@ -94,28 +95,28 @@ t.test('processes share the connections of their server', async t => {
     }
   }
   const load = Promise.all([watch(), ...Array.from({ length: 6 }, client)])
-  const isServed = ({ port }: Replica) => until(`requests through ${port}`, 60_000, () => (served.get(port) ?? 0) > 20)
+  const isServed = ({ port }: Replica) => until(`requests through ${port}`, () => (served.get(port) ?? 0) > 20)
   const shares = async () => {
     const rows = await central<{ granted: number }[]>`select granted from service_processes`
     return rows.map(({ granted }) => granted)
   }
   for (const replica of serving) await isServed(replica)
-  await until('two share it', 60_000, async () => (await shares()).join() === '31,31')
+  await until('two share it', async () => (await shares()).join() === '31,31')
 
   for (const old of [...serving]) {
     // A rollout: one more first, then the old one leaves the rotation and ends.
     const fresh = await start()
     serving.push(fresh)
     await isServed(fresh)
-    await until('three share it', 60_000, async () => (await shares()).join() === '20,20,20')
+    await until('three share it', async () => (await shares()).join() === '20,20,20')
     serving.splice(serving.indexOf(old), 1)
     await gone(old, 'SIGTERM')
-    await until('two share it again', 60_000, async () => (await shares()).join() === '31,31')
+    await until('two share it again', async () => (await shares()).join() === '31,31')
   }
   t.same(failed, [], 'no request has failed')
 
   const victim = serving.pop() as Replica
-  await until('nothing is under way in it', 60_000, async () => {
+  await until('nothing is under way in it', async () => {
     const before = served.get(victim.port)
     await sleep(200)
     return before === served.get(victim.port)
@@ -124,7 +125,7 @@ t.test('processes share the connections of their server', async t => {
   const fresh = await start()
   serving.push(fresh)
   await isServed(fresh)
-  await until('the share of the killed one is given to others', 60_000, async () => (await shares()).join() === '31,31')
+  await until('the share of the killed one is given to others', async () => (await shares()).join() === '31,31')
   stop = true
   await load
   t.same(failed, [], 'and none through a crash of a process that had none')

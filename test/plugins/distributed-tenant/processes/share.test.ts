@@ -5,7 +5,8 @@ import t from 'tap'
 import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { renewLease } from '../../../../plugins/distributed-tenant/registry/process-leases.js'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { gate } from '../stand.js'
 
 /** An id that no process has. */
@@ -25,9 +26,9 @@ t.test('the share of a process', async t => {
     t.same(await granted(), [64])
     const after = await tenancy('core', { serviceConnections: 60 })
     await after.join()
-    await until('both have half of the lowered limit', 60_000, async () => (await granted()).join() === '22,22')
+    await until('both have half of the lowered limit', async () => (await granted()).join() === '22,22')
     await before.close()
-    await until('the other has all but what a start needs', 60_000, async () => (await granted()).join() === '45')
+    await until('the other has all but what a start needs', async () => (await granted()).join() === '45')
     await after.close()
     t.same(await granted(), [])
   })
@@ -41,7 +42,7 @@ t.test('the share of a process', async t => {
     )
     const wake = () => central`select pg_notify('fdt_processes', '')`
     await central`alter table service_processes rename to elsewhere`
-    await until('a failure is reported', 60_000, async () => {
+    await until('a failure is reported', async () => {
       await wake()
       return messages.length > 0
     })
@@ -49,7 +50,7 @@ t.test('the share of a process', async t => {
     await t.rejects(two.join(500), { code: '42P01' })
     for (let n = 0; n < 10; n++) await wake().then(() => sleep(10))
     await central`alter table elsewhere rename to service_processes`
-    await until('its end is reported', 60_000, async () => {
+    await until('its end is reported', async () => {
       await wake()
       return messages.some(message => /renewed again/.test(message))
     })
@@ -78,14 +79,14 @@ t.test('the share of a process', async t => {
     } as unknown as SqlClient
     const renewal = { limit: 90, wanted: 20, least: 15, holding: 0, mayRemove: false }
     const stopped = renewLease(stopping, { ...renewal, id: STRANGER }).catch(() => {})
-    await until('it has the lock', 60_000, async () => {
+    await until('it has the lock', async () => {
       const rows = await central`
         select 1 from pg_locks where locktype = 'advisory' and granted and pid in (
           select pid from pg_stat_activity where state = 'idle in transaction')`
       return rows.length > 0
     })
     const id = '00000000-0000-4000-8000-000000000001'
-    const lease = await until('another one renews', 60_000, () => renewLease(sql, { ...renewal, id }).catch(() => null))
+    const lease = await until('another one renews', () => renewLease(sql, { ...renewal, id }).catch(() => null))
     t.equal(lease.granted, 20)
     open()
     await stopped
@@ -103,7 +104,7 @@ t.test('the share of a process', async t => {
     await one.join()
     await two.join()
     const joined = three.join(600_000)
-    await until('the third one waits', 60_000, async () => (await granted()).join() === '0,15,15')
+    await until('the third one waits', async () => (await granted()).join() === '0,15,15')
     await three.close()
     await joined
     t.same(await granted(), [15, 15])
@@ -122,7 +123,7 @@ t.test('the share of a process', async t => {
       create trigger count_sessions before delete on service_processes for each row execute function count_sessions()`)
     const one = await tenancy('core')
     await one.join()
-    await until('it listens', 60_000, () => one.notifications.listening)
+    await until('it listens', () => one.notifications.listening)
     const [open] = await central`
       select count(distinct application_name)::int as kinds from pg_stat_activity
       where application_name in ('core-service', 'core-listener', 'core-provisioning')`
@@ -153,18 +154,18 @@ t.test('the share of a process', async t => {
       insert into service_processes (id, granted, connection_limit, seen_at) values (${STRANGER}, 1, 90, now() - interval '1 hour')`
     const isThere = async () => (await central`select 1 from service_processes where id = ${STRANGER}`).length > 0
     await stale()
-    await until('a row that is stale is removed', 60_000, async () => !(await isThere()))
+    await until('a row that is stale is removed', async () => !(await isThere()))
     await central`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'core-listener'`
-    await until('the loss is noticed', 60_000, () => lost)
+    await until('the loss is noticed', () => lost)
     await stale()
     const [now] = await central<{ at: string }[]>`select clock_timestamp()::text as at`
     const at = now?.at ?? ''
-    await until('a renewal is over', 60_000, async () => {
+    await until('a renewal is over', async () => {
       const rows = await central`select 1 from service_processes where seen_at > ${at}::text::timestamptz`
       return rows.length > 0
     })
     t.ok(await isThere(), 'as that process may have lost its own at the same moment')
-    await until('later it is removed', 60_000, async () => !(await isThere()))
+    await until('later it is removed', async () => !(await isThere()))
     await one.close()
   })
 

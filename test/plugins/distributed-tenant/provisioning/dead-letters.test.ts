@@ -5,7 +5,8 @@ import { connectEvents, createPublisher, ensureTenantStream, STREAM } from '../.
 import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
 import { createDeadLetters } from '../../../../plugins/distributed-tenant/registry/dead-letters.js'
 import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
-import { barePublish, notes, rig, until } from '../../../rig.js'
+import { barePublish, notes, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 // One domain, one tenant: identity's own migration says so.
 const identitys = new URL('../../../../services/identity/migrations/central/', import.meta.url)
@@ -36,7 +37,7 @@ t.test('dead letters', async t => {
   const bury = async (subject: string, body: string) => {
     const before = (await open()).length
     await barePublish(nats, subject, body)
-    return until('buried', 20_000, async () => (await open())[before])
+    return until('buried', async () => (await open())[before])
   }
 
   await t.test('one that can work now is replayed and reports it', async t => {
@@ -83,14 +84,14 @@ t.test('dead letters', async t => {
     async t => {
       const connection = connectEvents({ url: nats.url, name: 'identity' })
       t.teardown(() => connection.close())
-      await connection.ready(5_000)
+      await connection.ready(60_000)
       await bury('tenant.renamed', '{"id":"acme","version":2,"to":"acme-2"}')
       const before = (await open()).length
       const { headers } = await import('nats')
       const future = headers()
       future.set('ce-dataschema', 'urn:fastify-distributed-tenant:event:99')
       connection.client().publish('tenant.created', Buffer.from('{"id":"soon","v99":true}'), { headers: future })
-      await until('parked', 20_000, async () => (await open()).length > before)
+      await until('parked', async () => (await open()).length > before)
       t.match(await open(), [
         { subject: 'tenant.renamed', parked: true, reason: /not a lifecycle subject/ },
         { subject: 'tenant.created', parked: true, reason: /event:99".*does not know/ },
@@ -98,7 +99,7 @@ t.test('dead letters', async t => {
 
       await tenancy.close()
       tenancy = await start()
-      await until('the start has replayed them', 20_000, async () => (await open()).every(row => row.replays === 1))
+      await until('the start has replayed them', async () => (await open()).every(row => row.replays === 1))
       t.ok(
         (await open()).every(row => row.parked),
         'this release still does not know them',
@@ -122,7 +123,7 @@ t.test('dead letters', async t => {
   await t.test('a new stream counts from one again, and its dead letters are kept all the same', async t => {
     const connection = connectEvents({ url: nats.url, name: 'identity' })
     t.teardown(() => connection.close())
-    await connection.ready(5_000)
+    await connection.ready(60_000)
     const jsm = await connection.client().jetstreamManager()
     const buried = async () =>
       (await central()`select stream_seq::int as seq from dead_events where subject = 'tenant.updated'`).map(
@@ -133,7 +134,7 @@ t.test('dead letters', async t => {
       await ensureTenantStream(connection)
       const { publish } = createPublisher(connection, { mayCreate: true })
       await publish({ subject: 'tenant.updated', payload: Buffer.from('no json'), messageId: `junk ${times}` })
-      await until('buried', 20_000, async () => (await buried()).length === times)
+      await until('buried', async () => (await buried()).length === times)
     }
     t.equal((await buried()).length, 2)
   })

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { StatusEvent } from '../../../../events/index.js'
 import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
-import { barePublish, rig, until } from '../../../rig.js'
+import { barePublish, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('tenants by event', async t => {
   const { app: build, look, servers } = await rig(t, ['identity', 'employee'])
@@ -15,8 +16,8 @@ t.test('tenants by event', async t => {
     onStatus: async event => void statuses.push(event),
   })
   const employee = await build('employee', { nats: nats.url })
-  const ready = (app: typeof employee, id: string, ms = 20_000) =>
-    until(`${id} ready`, ms, async () => {
+  const ready = (app: typeof employee, id: string) =>
+    until(`${id} ready`, async () => {
       const row = await app.tenants.find(id)
       return row?.provisioned === 'ready' ? row : null
     })
@@ -32,7 +33,7 @@ t.test('tenants by event', async t => {
     t.match(await ready(employee, 'acme'), { version: 1, name: 'Acme', domain: 'acme.hrms.local', settings: { a: 1 } })
     await ready(identity, 'acme')
     const output = () => statuses.filter(status => status.id === 'acme' && status.status === 'ready')
-    await until('both statuses', 20_000, () => output().length === 2)
+    await until('both statuses', () => output().length === 2)
     t.same(
       output()
         .map(status => status.service)
@@ -45,11 +46,7 @@ t.test('tenants by event', async t => {
     await barePublish(nats, 'tenant.created', '{"id":"globex","name":"Globex"}')
     t.match(await ready(identity, 'globex'), { name: 'Globex', version: 1 })
     await ready(employee, 'globex')
-    await until(
-      'the version reaches employee',
-      20_000,
-      async () => (await employee.tenants.find('globex'))?.version === 1,
-    )
+    await until('the version reaches employee', async () => (await employee.tenants.find('globex'))?.version === 1)
   })
 
   await t.test('ten bare messages at once to two replicas make one database each and no error', async t => {
@@ -73,13 +70,13 @@ t.test('tenants by event', async t => {
 
   await t.test('changes at the source are applied by version; a late older one changes nothing', async t => {
     await identity.tenants.suspend('acme', 'an operator')
-    await until('suspended', 20_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'suspended')
+    await until('suspended', async () => (await employee.tenants.find('acme'))?.lifecycle === 'suspended')
     await barePublish(nats, 'tenant.activated', '{"id":"acme","version":1,"name":"Old","is_active":true}')
     await identity.tenants.update('globex', { name: 'Globex Inc.' })
-    await until('the later one has arrived', 20_000, async () => (await employee.tenants.find('globex'))?.version === 2)
+    await until('the later one has arrived', async () => (await employee.tenants.find('globex'))?.version === 2)
     t.match(await employee.tenants.find('acme'), { lifecycle: 'suspended', version: 2, name: 'Acme' })
     await identity.tenants.activate('acme')
-    await until('active', 20_000, async () => (await employee.tenants.find('acme'))?.lifecycle === 'active')
+    await until('active', async () => (await employee.tenants.find('acme'))?.lifecycle === 'active')
   })
 
   await t.test('a request may ask for a tenant that is not served yet', async t => {
@@ -101,19 +98,19 @@ t.test('tenants by event', async t => {
     )
     await identity.tenants.create({ id: 'forged', name: 'Genuine' })
     await ready(employee, 'forged')
-    await until('identity has received its own event', 20_000, () => seen === 1)
+    await until('identity has received its own event', () => seen === 1)
     for (const kind of ['created', 'updated', 'suspended', 'deleted']) {
       await barePublish(nats, `tenant.${kind}`, '{"id":"forged","version":9007199254740991,"name":"Forged"}')
     }
     // A `created` of another version than 1 is a dead letter, which is not acknowledged as done.
-    await until('identity has received the other three', 20_000, () => seen === 4)
+    await until('identity has received the other three', () => seen === 4)
     t.match(await identity.tenants.find('forged'), { version: 1, name: 'Genuine', lifecycle: 'active' })
     t.match(await identity.tenants.update('forged', { name: 'Changed' }), { version: 2 }, 'nor does it block identity')
   })
 
   await t.test('a deletion is refused at once, keeps the database, and its id is never used again', async t => {
     await identity.tenants.remove('initech')
-    await until('deleted', 20_000, async () => (await employee.tenants.find('initech'))?.lifecycle === 'deleted')
+    await until('deleted', async () => (await employee.tenants.find('initech'))?.lifecycle === 'deleted')
     t.equal((await look('employee')`select 1 from pg_database where datname = 'tenant_initech_employee'`).length, 1)
     await t.rejects(identity.tenants.create({ id: 'initech', name: 'Again' }), { code: 'TENANT_ID_TAKEN' })
     await t.rejects(
@@ -137,7 +134,7 @@ t.test('tenants by event', async t => {
       ['tenant.created', '{"id":"initech","name":"Reborn"}', /taken/],
     ]
     for (const [subject, body] of cases) await barePublish(nats, subject, body)
-    const rows = await until('all are dead letters at the source', 20_000, async () => {
+    const rows = await until('all are dead letters at the source', async () => {
       const found = await dead('identity')
       // One more is the forged `created` of above.
       return found.length === cases.length + 1 ? found : null
@@ -150,9 +147,9 @@ t.test('tenants by event', async t => {
   await t.test('a foreign database of the right name is a dead letter and a failed status', async t => {
     await look('employee')`create database tenant_umbrella_employee`
     await identity.tenants.create({ id: 'umbrella', name: 'Umbrella' })
-    await until('a status', 20_000, () => statuses.some(one => one.id === 'umbrella' && one.status === 'failed'))
+    await until('a status', () => statuses.some(one => one.id === 'umbrella' && one.status === 'failed'))
     const central = look('employee', 'employee_central')
-    const row = await until('buried', 20_000, async () => {
+    const row = await until('buried', async () => {
       const [found] = await central`select reason from dead_events where reason like '%tenant_umbrella_employee%'`
       return found
     })
@@ -161,14 +158,14 @@ t.test('tenants by event', async t => {
   })
 
   await t.test('with NATS down creations are accepted, and provisioned when it is back', async t => {
-    await until('all is sent', 20_000, async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0)
+    await until('all is sent', async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0)
     await nats.kill()
     for (let n = 1; n <= 5; n++) await identity.tenants.create({ id: `later-${n}`, name: 'Later' })
     t.match(await identity.tenants.health(), { central: { status: 'up' }, events: { status: 'down' } })
     t.match(await identity.tenants.figures(), { stored: { outbox: { waiting: 5 } }, consumers: null })
     t.match(await employee.tenants.run('acme', ({ sql }) => sql`select 1 as one`), [{ one: 1 }], 'served meanwhile')
     await nats.restart()
-    for (let n = 1; n <= 5; n++) await ready(employee, `later-${n}`, 20_000)
+    for (let n = 1; n <= 5; n++) await ready(employee, `later-${n}`)
   })
 
   await t.test('a stream that is lost for good is created again, and waiting events are published', async () => {
@@ -176,6 +173,6 @@ t.test('tenants by event', async t => {
     await identity.tenants.create({ id: 'phoenix', name: 'Phoenix' })
     rmSync(join(servers.dir, 'nats'), { recursive: true })
     await nats.restart()
-    await ready(employee, 'phoenix', 20_000)
+    await ready(employee, 'phoenix')
   })
 })

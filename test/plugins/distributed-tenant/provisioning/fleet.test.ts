@@ -1,7 +1,8 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
-import { fixture, rig, until } from '../../../rig.js'
+import { fixture, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 type Reconcile = Extract<PublishedStep, { area: 'reconcile' }>['event']
 
@@ -20,7 +21,7 @@ t.test('a service and its own instance', async t => {
   /** After two more whole passes at least one has begun after now. */
   const looked = async () => {
     const from = seen.length
-    await until('two whole passes', 30_000, () => reconciled(from).filter(everything).length >= 2)
+    await until('two whole passes', () => reconciled(from).filter(everything).length >= 2)
   }
   const row = (id: string) => app.tenants.find(id)
   for (const id of ['acme', 'globex', 'initech', 'umbrella', 'hooli']) await app.tenants.create({ id, name: id })
@@ -58,7 +59,7 @@ t.test('a service and its own instance', async t => {
     await looked()
     t.same(drift('tenant_coming_core'), [])
     await server`create database reports owner core_service template template0`
-    await until('any other open database is reported', 30_000, () => drift('reports').length > 0)
+    await until('any other open database is reported', () => drift('reports').length > 0)
     for (const name of ['tenant_coming_core', 'reports']) await server`drop database ${server(name)}`
     await server`drop role core_service`
   })
@@ -72,8 +73,8 @@ t.test('a service and its own instance', async t => {
         where datname = 'tenant_halfway_employee'`
       return found?.open
     }
-    await until('closed', 30_000, async () => (await open()) === false)
-    await until('the drift is reported', 30_000, () => drift('tenant_halfway_employee').length > 0)
+    await until('closed', async () => (await open()) === false)
+    await until('the drift is reported', () => drift('tenant_halfway_employee').length > 0)
     t.match(drift('tenant_halfway_employee'), [{ kind: 'open_database', action: 'repaired' }])
     await server`drop database tenant_halfway_employee`
     await central`delete from tenants where id = 'halfway'`
@@ -81,8 +82,8 @@ t.test('a service and its own instance', async t => {
 
   await t.test('a ready tenant whose database is gone is refused, and no empty database is created', async t => {
     await server`drop database tenant_acme_employee with (force)`
-    await until('stopped', 30_000, async () => (await row('acme'))?.provisioned === 'failed')
-    await until('it is reported', 5_000, () => drift('acme').length > 0)
+    await until('stopped', async () => (await row('acme'))?.provisioned === 'failed')
+    await until('it is reported', () => drift('acme').length > 0)
     t.match(await row('acme'), { lastError: /is gone: restore it/, step: 'database' })
     t.match(drift('acme'), [{ kind: 'database_missing', action: 'stopped' }])
     const [status] = await central`
@@ -106,8 +107,8 @@ t.test('a service and its own instance', async t => {
     const [mark] = await server<{ text: string }[]>`
       select shobj_description(oid, 'pg_database') as text from pg_database where datname = 'tenant_hooli_employee'`
     await server.unsafe(`comment on database tenant_globex_employee is '${mark?.text}'`)
-    await until('stopped', 30_000, async () => (await row('globex'))?.provisioned === 'foreign')
-    await until('it is reported', 5_000, () => drift('globex').length > 0)
+    await until('stopped', async () => (await row('globex'))?.provisioned === 'foreign')
+    await until('it is reported', () => drift('globex').length > 0)
     t.match(drift('globex'), [{ kind: 'mark_wrong', action: 'stopped' }])
     const [status] = await central`
       select payload from outbox where tenant_id = 'globex' and subject = 'tenant.failed.employee'`
@@ -120,8 +121,8 @@ t.test('a service and its own instance', async t => {
 
   await t.test('a lost mark is written again after a check of the database’s contents', async t => {
     await server`comment on database tenant_initech_employee is null`
-    await until('the drift is reported', 30_000, () => drift('initech').length > 0)
-    await until('ready', 30_000, async () => (await row('initech'))?.provisioned === 'ready')
+    await until('the drift is reported', () => drift('initech').length > 0)
+    await until('ready', async () => (await row('initech'))?.provisioned === 'ready')
     const [mark] = await server`
       select shobj_description(oid, 'pg_database') as text from pg_database where datname = 'tenant_initech_employee'`
     t.match(mark?.text, /"tenant":"initech"/)
@@ -153,8 +154,8 @@ t.test('a service and its own instance', async t => {
         from pg_database where datname = 'tenant_umbrella_employee'`
       return rights?.open
     }
-    await until('closed', 30_000, async () => !(await open()))
-    await until('the drift is reported', 30_000, () => drift('umbrella').length > 0)
+    await until('closed', async () => !(await open()))
+    await until('the drift is reported', () => drift('umbrella').length > 0)
     t.match(drift('umbrella'), [{ kind: /open_to_public/, action: 'repaired' }])
     t.same(
       await server`select pid from pg_stat_activity where pid = ${came?.pid as number}`,
@@ -166,7 +167,7 @@ t.test('a service and its own instance', async t => {
 
   await t.test('a database without a tenant is reported once, and kept', async t => {
     await server`create database tenant_nobody_employee owner employee_service template template0`
-    await until('the drift is reported', 30_000, () => drift('tenant_nobody_employee').length > 0)
+    await until('the drift is reported', () => drift('tenant_nobody_employee').length > 0)
     await looked()
     t.match(drift('tenant_nobody_employee'), [{ kind: 'stray_database', action: 'reported' }])
     t.equal((await server`select 1 from pg_database where datname = 'tenant_nobody_employee'`).length, 1)
@@ -182,7 +183,7 @@ t.test('a service and its own instance', async t => {
     await looked()
     t.notMatch(JSON.stringify(drift('tenant_coming_employee')), /stray/)
     await central`update transfer_tenants set step = 'failed' where tenant_id = 'coming'`
-    await until('then it is one', 30_000, () => /stray_database/.test(JSON.stringify(drift('tenant_coming_employee'))))
+    await until('then it is one', () => /stray_database/.test(JSON.stringify(drift('tenant_coming_employee'))))
     await server`drop database tenant_coming_employee`
     await server`drop role tenant_coming_employee`
     await central`delete from transfers`
@@ -190,12 +191,12 @@ t.test('a service and its own instance', async t => {
 
   await t.test('a tenant that no process has made ready is made ready', async () => {
     await central`insert into tenants (id, name, updated_at) values ('late', 'Late', now() - interval '1 hour')`
-    await until('ready', 30_000, async () => (await row('late'))?.provisioned === 'ready')
+    await until('ready', async () => (await row('late'))?.provisioned === 'ready')
   })
 
   await t.test('tenants behind a new release are reported, and left to a migration run with its canaries', async t => {
     await build('employee', { migrations: { tenant: fixture('notes2') }, reconcileInterval: 100 })
-    await until('the drift is reported', 30_000, () => drift('employee').length > 0)
+    await until('the drift is reported', () => drift('employee').length > 0)
     t.match(drift('employee')[0], { kind: 'schema_behind', action: 'reported', detail: /version 2: run .*migrate/ })
     await looked()
     t.match(await row('acme'), { provisioned: 'ready', schemaVersion: 1 })
@@ -207,7 +208,7 @@ t.test('a service and its own instance', async t => {
       await held`select pg_advisory_xact_lock(hashtextextended('distributed_tenant.reconcile', 0))`
       const before = skips()
       const from = seen.length
-      await until('skipped', 30_000, () => skips() > before + 2)
+      await until('skipped', () => skips() > before + 2)
       const passes = reconciled(from).filter(({ type }) => type === 'pass')
       t.ok(passes.length <= 2, 'only those that were under way')
     })

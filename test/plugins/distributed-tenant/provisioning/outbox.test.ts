@@ -19,7 +19,8 @@ import type { RelayReport } from '../../../../plugins/distributed-tenant/diagnos
 import type { QueryClient, SqlClient } from '../../../../plugins/distributed-tenant/index.js'
 import { startRelay } from '../../../../plugins/distributed-tenant/provisioning/outbox-relay.js'
 import { sweepOutbox, writeOutbox } from '../../../../plugins/distributed-tenant/registry/outbox.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const WRITERS = 20
 /** More rows by hand: `node dist/test/…/outbox.test.js 10000`. */
@@ -57,15 +58,15 @@ t.test(`${ROWS} rows of twenty writers through two relays and a killed server`, 
     }
   }
   const writing = Promise.all(Array.from({ length: WRITERS }, write))
-  await until('a third is written', 60_000, () => written > ROWS / 3)
+  await until('a third is written', () => written > ROWS / 3)
   await servers.nats.kill()
-  await until('the relays have noticed the loss', 20_000, () =>
+  await until('the relays have noticed the loss', () =>
     reports.some(r => r.type === 'publish_failed' || r.type === 'relay_failed'),
   )
   await servers.nats.restart()
   await writing
   const { central } = replicas[0]
-  await until('no row waits', 120_000, async () => {
+  await until('no row waits', async () => {
     const [row] = await sql`select count(*)::int as rows from outbox where published_at is null`
     return row?.rows === 0
   })
@@ -119,7 +120,7 @@ function relay(
 /** Each tenant's versions in the order in which the stream holds them. */
 async function readStream(url: string): Promise<Map<string, number[]>> {
   const connection = connectEvents({ url, name: 'reader' })
-  await connection.ready(5_000)
+  await connection.ready(60_000)
   const found = new Map<string, number[]>()
   const consumer = await connection.client().jetstream().consumers.get(STREAM)
   const { num_pending } = await consumer.info()

@@ -6,7 +6,8 @@ import { connectEvents, STREAM, type StatusEvent } from '../../../../events/inde
 import { lockNames } from '../../../../plugins/distributed-tenant/advisory-locks.js'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { claimDue, retryDelayMs } from '../../../../plugins/distributed-tenant/registry/attempts.js'
-import { barePublish, rig, until } from '../../../rig.js'
+import { barePublish, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('the delay doubles from one second to five minutes, with a fifth at random', async t => {
   for (const [attempts, base] of [
@@ -40,7 +41,7 @@ t.test('provisioning that fails', async t => {
         ('type' in one.event ? one.event.type : 'step' in one.event ? one.event.step : null) === type,
     )
   const ready = (app: FastifyInstance, id: string) =>
-    until(`${id} ready`, 30_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
+    until(`${id} ready`, async () => (await app.tenants.find(id))?.provisioned === 'ready')
   const rowOf = async (id: string) =>
     (await central`select *, next_attempt_at > now() as later from tenants where id = ${id}`)[0]
   const bare = (id: string) => barePublish(nats, 'tenant.created', `{"id":"${id}","name":"x"}`)
@@ -49,14 +50,14 @@ t.test('provisioning that fails', async t => {
   // The stream is identity's to make, and there is none here.
   const connection = connectEvents({ url: nats.url, name: 'test' })
   t.teardown(() => connection.close())
-  await connection.ready(5_000)
+  await connection.ready(60_000)
   const jsm = await connection.client().jetstreamManager()
   await jsm.streams.add({ name: STREAM, subjects: ['tenant.>'] })
 
   await t.test('is recorded with its next attempt, reported, and acknowledged', async t => {
     await server`alter role employee_service nocreatedb`
     await bare('refused')
-    const row = await until('failed', 20_000, async () => {
+    const row = await until('failed', async () => {
       const row = await rowOf('refused')
       return row?.provisioned === 'failed' && row.later ? row : null
     })
@@ -64,7 +65,6 @@ t.test('provisioning that fails', async t => {
     t.ok(row.attempts >= 1)
     const { payload } = await until(
       'status',
-      20_000,
       async () =>
         (
           await central`select payload from outbox where tenant_id = 'refused' and subject = 'tenant.failed.employee' order by seq`
@@ -73,11 +73,11 @@ t.test('provisioning that fails', async t => {
     const status = payload as StatusEvent
     t.match(status, { status: 'failed', step: 'database', attempts: 1, error: /permission denied/ })
     t.ok(Date.parse(status.nextTryAt ?? '') > Date.parse(status.at))
-    await until('acknowledged', 20_000, async () => {
+    await until('acknowledged', async () => {
       const { ack_floor, num_ack_pending } = await jsm.consumers.info(STREAM, 'tenants-employee')
       return ack_floor.stream_seq >= 1 && num_ack_pending === 0
     })
-    await until('a second attempt', 20_000, async () => (await rowOf('refused'))?.attempts >= 2)
+    await until('a second attempt', async () => (await rowOf('refused'))?.attempts >= 2)
     t.equal((await jsm.consumers.info(STREAM, 'tenants-employee')).num_redelivered, 0)
   })
 
@@ -89,7 +89,7 @@ t.test('provisioning that fails', async t => {
     await ready(app, 'refused')
     t.match(await rowOf('refused'), { next_attempt_at: null, last_error: null })
     await nats.restart()
-    await connection.ready(10_000)
+    await connection.ready(60_000)
   })
 
   await t.test('an attempt whose process died is made again when its lease is over', async t => {
@@ -136,7 +136,7 @@ t.test('provisioning that fails', async t => {
       await server.unsafe(`alter role employee_service connection limit ${used?.sessions}`)
       const ids = Array.from({ length: 20 }, (_, n) => `spared-${n}`)
       for (const id of ids) await bare(id)
-      const [opened] = await until('the breaker opens', 20_000, () => {
+      const [opened] = await until('the breaker opens', () => {
         const found = seen('retry', 'breaker_opened')
         return found.length > 0 ? found : null
       })
@@ -146,7 +146,7 @@ t.test('provisioning that fails', async t => {
         provisioning: { status: 'down', detail: /^53300.* \(tried again / },
       })
       t.same(await app.tenants.run('refused', ({ sql }) => sql`select 1 as one`), [{ one: 1 }])
-      await until('it stays open', 20_000, () => seen('retry', 'breaker_opened').length >= 3)
+      await until('it stays open', () => seen('retry', 'breaker_opened').length >= 3)
       // One attempt a second at first, then fewer: not one for each tenant.
       t.ok(seen('provision', 'failed').length < 12, `${seen('provision', 'failed').length} tries for 20 tenants`)
       await server`alter role employee_service connection limit -1`
@@ -161,8 +161,8 @@ t.test('provisioning that fails', async t => {
     steps.length = 0
     await instance?.kill()
     await bare('patient')
-    await until('the breaker opens', 20_000, () => seen('retry', 'breaker_opened').length > 0)
-    await until('the event is returned', 20_000, () => seen('events', 'retried').length > 0)
+    await until('the breaker opens', () => seen('retry', 'breaker_opened').length > 0)
+    await until('the event is returned', () => seen('events', 'retried').length > 0)
     await instance?.restart()
     t.ok(await ready(app, 'patient'))
   })

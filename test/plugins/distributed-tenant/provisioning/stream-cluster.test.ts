@@ -7,7 +7,8 @@ import type { OpenService } from '../../../../operations/open-services.js'
 import type { ServiceTarget } from '../../../../operations/targets.js'
 import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { natsCluster } from '../../../events/nats-cluster.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const ACCOUNTS = `accounts: {
   $SYS: { users: [{ user: system, password: "n-system" }] }
@@ -28,19 +29,19 @@ t.test('services and a cluster of NATS', async t => {
   const connected = async (url: string, name = 'test') => {
     const connection = connectEvents({ url, name })
     t.teardown(() => connection.close())
-    await until('connected', 30_000, () => connection.ready(1_000))
+    await until('connected', () => connection.ready(1_000))
     return connection
   }
   type App = Awaited<ReturnType<typeof build>>
   const ready = (app: App, ids: readonly string[]) =>
-    until(`${ids} are ready`, 120_000, async () => {
+    until(`${ids} are ready`, async () => {
       const rows = await Promise.all(ids.map(id => app.tenants.find(id)))
       return rows.every(row => row?.provisioned === 'ready')
     })
   const leaderOf = async (url: string) => {
     const { client } = await connected(url)
     const jsm = await client().jetstreamManager({ timeout: 5_000, checkAPI: false })
-    return until('there is a leader', 60_000, () =>
+    return until('there is a leader', () =>
       jsm.streams.info(STREAM).then(
         ({ cluster }) => cluster?.leader,
         () => undefined,
@@ -83,7 +84,7 @@ t.test('services and a cluster of NATS', async t => {
     const nats = cluster.url('app:n-app')
     const identity = await build('identity', { nats, source: true })
     await identity.tenants.create({ id: 'old', name: 'Old' })
-    await until('it is published', 60_000, async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0)
+    await until('it is published', async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0)
     const leader = await leaderOf(nats)
     t.match(await doctor(nats), [
       { what: 'consumer missing' },
@@ -92,7 +93,7 @@ t.test('services and a cluster of NATS', async t => {
     await cluster.node(leader).kill()
     await identity.tenants.create({ id: 'new', name: 'New' })
     const cure = new RegExp(`nats server raft peer-remove ${leader}`)
-    await until('health names the cure', 60_000, async () => {
+    await until('health names the cure', async () => {
       const now = performance.now
       performance.now = () => now.call(performance) + 61_000
       const { events } = await identity.tenants.health(20_000).finally(() => {
@@ -100,14 +101,14 @@ t.test('services and a cluster of NATS', async t => {
       })
       return events.status === 'down' && cure.test(events.detail ?? '')
     })
-    const found = await until('doctor names it', 60_000, async () => {
+    const found = await until('doctor names it', async () => {
       const problems = await doctor(nats)
       return problems.find(({ what }) => what === 'stream does not answer')
     })
     t.match(found.cure, /raft peer-remove <server>/)
 
     const system = await connected(cluster.url('system:n-system'))
-    await until('the server is removed from the cluster', 60_000, async () => {
+    await until('the server is removed from the cluster', async () => {
       const answer = await system.client().request('$JS.API.SERVER.REMOVE', JSON.stringify({ peer: leader }))
       return /"success":true/.test(answer.string())
     })
@@ -127,7 +128,7 @@ t.test('services and a cluster of NATS', async t => {
     const identity = await build('identity', { ...options, source: true })
     const employee = await build('employee', options)
     await identity.tenants.create({ id: 'acme', name: 'Acme' })
-    await until('the missing stream is named', 30_000, () =>
+    await until('the missing stream is named', () =>
       reports.some(
         one => one.type === 'consume_failed' && /TENANTS does not exist.*NATS_STREAM_MANAGED=elsewhere/.test(one.error),
       ),
@@ -141,13 +142,13 @@ t.test('services and a cluster of NATS', async t => {
     await jsm.streams.update(STREAM, { max_msgs: 1_000 })
     const differing = (of: string) =>
       reports.findLast(one => one.type === 'settings_differ' && one.of === of) as { differences: string[] } | undefined
-    await until('the differences are named', 30_000, () => differing(STREAM)?.differences.length === 2)
+    await until('the differences are named', () => differing(STREAM)?.differences.length === 2)
     t.match(differing(STREAM)?.differences, [
       /^max_msgs is 1000 and must be -1/,
       /^max_age is .* and must be 30 days or more$/,
     ])
     t.match((await jsm.streams.info(STREAM)).config, { max_msgs: 1_000 }, 'and it is as it was made')
-    await until('the missing consumer is named', 30_000, () =>
+    await until('the missing consumer is named', () =>
       reports.some(
         one => one.type === 'consume_failed' && /consumer tenants-employee is not there.*elsewhere/.test(one.error),
       ),
@@ -171,7 +172,7 @@ t.test('services and a cluster of NATS', async t => {
     }
     await ready(employee, ['acme'])
     await ready(identity, ['acme'])
-    await until('the stream is as it should be', 30_000, () => differing(STREAM)?.differences.length === 0)
+    await until('the stream is as it should be', () => differing(STREAM)?.differences.length === 0)
     t.match(differing('tenants-identity')?.differences, [/^max_ack_pending is 8 and must be 16$/])
     t.strictSame(await doctor(nats.url, { streamManaged: 'elsewhere' }), [])
     await employee.close()

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('losses of the stream', async t => {
   const { app: build, servers } = await rig(t, ['identity', 'employee'])
@@ -22,17 +23,16 @@ t.test('losses of the stream', async t => {
   const seen = () =>
     until(
       'identity has published everything',
-      20_000,
       async () => (await identity.tenants.figures()).stored?.outbox.waiting === 0,
     )
   const ready = (app: typeof identity, id: string) =>
-    until(`${id} ready`, 30_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
+    until(`${id} ready`, async () => (await app.tenants.find(id))?.provisioned === 'ready')
   const lossOf = (service: string, type: string) =>
     losses.some(one => one.service === service && one.area === 'relay' && one.event.type === type)
   const admin = async () => {
     const connection = connectEvents({ url: nats.url, name: 'test' })
     t.teardown(() => connection.close())
-    await connection.ready(5_000)
+    await connection.ready(60_000)
     return connection.client().jetstreamManager()
   }
 
@@ -52,19 +52,17 @@ t.test('losses of the stream', async t => {
     // Under an id that was never published, which no message can have used before.
     const [again] = await identity.central`select message_id from outbox where tenant_id = 'wiped' and fed > 0`
     t.match(again?.message_id, /^tenant\.updated:wiped:2:[0-9a-f]{8}:fed-1-[0-9a-f]{8}$/)
-    await until('its status is received', 20_000, () =>
-      statuses.some(one => one.id === 'wiped' && one.service === 'employee'),
-    )
+    await until('its status is received', () => statuses.some(one => one.id === 'wiped' && one.service === 'employee'))
 
     await t.test('and a service publishes its own status again to an identity that had not received it', async () => {
-      await until('sent', 20_000, async () => (await employee.tenants.figures()).stored?.outbox.waiting === 0)
+      await until('sent', async () => (await employee.tenants.figures()).stored?.outbox.waiting === 0)
       await identity.close()
       statuses.length = 0
       await nats.kill()
       rmSync(store, { recursive: true })
       await nats.restart()
       identity = await startIdentity()
-      await until('sent again', 20_000, () => statuses.some(one => one.id === 'wiped' && one.service === 'employee'))
+      await until('sent again', () => statuses.some(one => one.id === 'wiped' && one.service === 'employee'))
     })
     await employee.close()
   })
@@ -94,11 +92,11 @@ t.test('losses of the stream', async t => {
     const [lost] = await identity.central<{ seq: number }[]>`
       select stream_seq::int as seq from outbox where tenant_id = 'hole-2' and subject = 'tenant.created'`
     await (await admin()).streams.deleteMessage(STREAM, lost?.seq ?? 0)
-    await until('it is noticed', 20_000, () => lossOf('identity', 'hole'))
+    await until('it is noticed', () => lossOf('identity', 'hole'))
     const employee = await startEmployee()
     await ready(employee, 'hole-2')
     const holes = losses.filter(one => one.area === 'relay' && one.event.type === 'hole').length
-    await until('it is inspected twice more', 20_000, () => {
+    await until('it is inspected twice more', () => {
       const at = losses.findLastIndex(one => one.area === 'relay' && one.event.type === 'hole')
       return (
         losses.slice(at).filter(one => one.service === 'identity' && (one.event as { type?: string }).type === 'looked')
@@ -132,7 +130,7 @@ t.test('losses of the stream', async t => {
     losses.length = 0
     await identity.close()
     identity = await startIdentity()
-    await until('the stream was inspected', 20_000, () => lossOf('identity', 'looked'))
+    await until('the stream was inspected', () => lossOf('identity', 'looked'))
     for (const type of ['found_new', 'rewound', 'purged', 'published']) t.notOk(lossOf('identity', type), type)
   })
 
@@ -141,7 +139,7 @@ t.test('losses of the stream', async t => {
     for (let n = 1; n <= 100; n++) await identity.tenants.create({ id: `down-${n}`, name: 'Made meanwhile' })
     t.match(await identity.tenants.health(), { events: { status: 'down' } })
     await nats.restart()
-    const rows = await until('all are ready', 90_000, async () => {
+    const rows = await until('all are ready', async () => {
       const rows = (await identity.tenants.list({ limit: 1_000 })).filter(row => row.id.startsWith('down-'))
       return rows.every(row => row.provisioned === 'ready') ? rows : null
     })

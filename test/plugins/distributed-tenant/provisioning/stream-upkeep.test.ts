@@ -4,14 +4,15 @@ import t from 'tap'
 import { connectEvents, ensureTenantStream, STREAM } from '../../../../events/index.js'
 import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { createStreamWatch } from '../../../../plugins/distributed-tenant/provisioning/stream-loss.js'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('the upkeep of the stream', async t => {
   const { app: build, servers, tenancy: open, look } = await rig(t, ['identity', 'employee'])
   const { nats } = servers
   const connection = connectEvents({ url: nats.url, name: 'test' })
   t.teardown(() => connection.close())
-  t.ok(await connection.ready(10_000))
+  t.ok(await connection.ready(60_000))
   const jsm = await connection.client().jetstreamManager()
   const fewer: string[] = []
   t.teardown(
@@ -25,7 +26,7 @@ t.test('the upkeep of the stream', async t => {
     'health says that a stream which was never made does not answer, once it is not for a minute',
     async t => {
       const employee = await build('employee', { nats: nats.url })
-      await until('the stream was asked for', 20_000, async () => {
+      await until('the stream was asked for', async () => {
         const later = performance.now
         performance.now = () => later.call(performance) + 61_000
         const { events } = await employee.tenants.health(20_000).finally(() => {
@@ -52,7 +53,7 @@ t.test('the upkeep of the stream', async t => {
     const counting = connection.client().subscribe(`$JS.API.STREAM.CREATE.${STREAM}`, { callback: () => requests++ })
     const apps = [await identity(), await identity()]
     const made = () =>
-      until('the stream is there', 30_000, () =>
+      until('the stream is there', () =>
         jsm.streams.info(STREAM).then(
           () => true,
           () => false,
@@ -65,7 +66,7 @@ t.test('the upkeep of the stream', async t => {
     await held`select pg_advisory_lock(hashtextextended('distributed_tenant.stream', 0))`
     requests = 0
     await jsm.streams.delete(STREAM)
-    await until('the others wait', 30_000, async () => {
+    await until('the others wait', async () => {
       const [row] = await look(
         'identity',
       )`select count(*)::int as count from pg_locks where locktype = 'advisory' and not granted`
@@ -77,7 +78,7 @@ t.test('the upkeep of the stream', async t => {
     await made()
     for (const app of apps) {
       await app.tenants.create({ id: 'acme', name: 'Acme' }).catch(() => {})
-      await until('published', 20_000, async () => (await app.tenants.figures()).stored?.outbox.waiting === 0)
+      await until('published', async () => (await app.tenants.figures()).stored?.outbox.waiting === 0)
     }
     t.equal(requests, 1)
     counting.unsubscribe()
@@ -87,8 +88,8 @@ t.test('the upkeep of the stream', async t => {
   await t.test('a single server keeps one replica where three are asked for, and events flow', async t => {
     const app = await identity({ streamReplicas: 3 })
     await app.tenants.create({ id: 'globex', name: 'Globex' })
-    await until('published', 20_000, async () => (await app.tenants.figures()).stored?.outbox.waiting === 0)
-    await until('the reason is named', 20_000, () => fewer.length > 0)
+    await until('published', async () => (await app.tenants.figures()).stored?.outbox.waiting === 0)
+    await until('the reason is named', () => fewer.length > 0)
     t.match(fewer, [/^NATS_STREAM_REPLICAS=3 needs a cluster of at least 3 NATS servers/])
     t.equal((await jsm.streams.info(STREAM)).config.num_replicas, 1)
     await app.close()

@@ -5,7 +5,8 @@ import t from 'tap'
 import { type MigrationSet, readMigrations } from '../../../../plugins/distributed-tenant/databases/migration-files.js'
 import { appliedVersion, migrate } from '../../../../plugins/distributed-tenant/databases/migrations.js'
 import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
-import { notes, rig, until } from '../../../rig.js'
+import { notes, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const folder = fileURLToPath(new URL('../../../../plugins/distributed-tenant/migrations/registry', import.meta.url))
 const registry = readMigrations('registry', folder)
@@ -67,7 +68,7 @@ t.test('registry migration 010', async t => {
     )
     const ask = async (id: string) => (await app.inject({ url: '/', headers: { 'hrms-client-id': id } })).json()
     for (const id of ['acme', 'asleep']) {
-      await until(`${id} is ready`, 60_000, async () => (await app.tenants.find(id))?.provisioned === 'ready')
+      await until(`${id} is ready`, async () => (await app.tenants.find(id))?.provisioned === 'ready')
     }
     t.same(await ask('acme'), [{ count: 0 }])
     t.match(await ask('asleep'), { code: 'TENANT_SUSPENDED' })

@@ -1,6 +1,7 @@
 // `.cancel()`: before a query starts, while it waits and while it runs. A late cancel hits no other query.
 import t from 'tap'
-import { codeOf, gate, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, gate, stand } from '../stand.js'
 
 t.test('a cancelled query', async t => {
   const { look, pool: build } = await stand(t)
@@ -19,10 +20,10 @@ t.test('a cancelled query', async t => {
   await t.test('while it waits for a connection is rejected at once and never sent', async t => {
     const { passed, open } = gate()
     const busy = sql.begin(() => passed)
-    await until(1_000, () => pool.info().inUse === 1)
+    await until(() => pool.info().inUse === 1)
     const query = sql`insert into seen values (2)`
     const outcome = codeOf(query)
-    await until(1_000, () => pool.info().waiting === 1)
+    await until(() => pool.info().waiting === 1)
     query.cancel()
     t.equal(await outcome, '57014')
     open()
@@ -32,7 +33,7 @@ t.test('a cancelled query', async t => {
   await t.test('while it runs is stopped at the server, and its connection is not used again', async t => {
     const before = opened()
     const query = sql`select pg_sleep(30)`.execute()
-    await until(1_000, async () => (await sleeps()) === 1)
+    await until(async () => (await sleeps()) === 1)
     query.cancel()
     t.equal(await codeOf(query), '57014')
     t.equal(await sleeps(), 0)
@@ -44,13 +45,13 @@ t.test('a cancelled query', async t => {
       await sql`insert into seen values (3)`
       const query = sql`select pg_sleep(30)`.execute()
       const behind = sql`insert into seen values (4)`.execute()
-      await until(1_000, async () => (await sleeps()) === 1)
+      await until(async () => (await sleeps()) === 1)
       behind.cancel()
       query.cancel()
       await query
     })
     t.equal(await codeOf(failing), '57014')
-    await until(1_000, () => pool.info().inUse === 0)
+    await until(() => pool.info().inUse === 0)
   })
   await t.test('may be cancelled after it is done', async t => {
     const query = sql`select 1 as a`

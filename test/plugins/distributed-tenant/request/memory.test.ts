@@ -4,7 +4,8 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Connection } from '../../../../plugins/distributed-tenant/connections/connection.js'
-import { stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { stand } from '../stand.js'
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
@@ -52,7 +53,7 @@ t.test('a long-lived connection', async t => {
   }
   const after = async (count: number): Promise<number> => {
     await requests(count)
-    await until(1_000, () => pool.info().idle === 1)
+    await until(() => pool.info().idle === 1)
     return heap()
   }
   const heaps = [await after(2_000)]

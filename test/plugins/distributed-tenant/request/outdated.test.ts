@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { migrateFleet, rollBackRun } from '../../../../plugins/distributed-tenant/migration-runs/migrate.js'
-import { fixture, notes, rig, until } from '../../../rig.js'
+import { fixture, notes, rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 const serve = (app: FastifyInstance) => {
   app.get('/notes', { config: { tenant: 'required' } }, async ({ sql }) => sql`select body from notes`)
@@ -45,7 +46,7 @@ t.test('tenants whose schema is behind the release', async t => {
 
   await t.test('are served again soon after their own migration, and the others are not', async t => {
     await migrateFleet(fleet, { only: ['acme'] })
-    await until('acme is served', 2_000, async () => (await status(refusing, 'acme')) === 200)
+    await until('acme is served', async () => (await status(refusing, 'acme')) === 200)
     t.equal(await status(refusing, 'globex'), 503)
     t.equal(await status(serving, 'globex'), 200)
     t.equal(await status(older, 'acme'), 200, 'a schema ahead of the release is served')
@@ -53,14 +54,14 @@ t.test('tenants whose schema is behind the release', async t => {
 
   await t.test('are refused again when their migration is undone', async () => {
     const { run } = await migrateFleet(fleet)
-    await until('globex is served', 2_000, async () => (await status(refusing, 'globex')) === 200)
+    await until('globex is served', async () => (await status(refusing, 'globex')) === 200)
     await rollBackRun(fleet, run?.id ?? '')
-    await until('globex is refused', 2_000, async () => (await status(refusing, 'globex')) === 503)
+    await until('globex is refused', async () => (await status(refusing, 'globex')) === 503)
   })
 
   await t.test('are judged by their registry row alone, also one that never had a version', async t => {
     await look('employee', 'employee_central')`update tenants set schema_version = null where id = 'acme'`
-    await until('acme is refused', 2_000, async () => (await status(refusing, 'acme')) === 503)
+    await until('acme is refused', async () => (await status(refusing, 'acme')) === 503)
     t.equal(await status(serving, 'acme'), 200)
   })
 })

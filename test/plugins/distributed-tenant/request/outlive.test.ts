@@ -1,6 +1,7 @@
 // Running work of a tenant when the tenant is suspended or deleted.
 import t from 'tap'
-import { rig, until } from '../../../rig.js'
+import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 import { gate } from '../stand.js'
 
 t.test('work that outlives its tenant', async t => {
@@ -20,7 +21,7 @@ t.test('work that outlives its tenant', async t => {
         await sql`select 1`
         await app.tenants[change](id)
         let last: unknown
-        await until('it is refused', 10_000, async () => {
+        await until('it is refused', async () => {
           last = await sql`select 1`.then(
             () => null,
             error => error.code,

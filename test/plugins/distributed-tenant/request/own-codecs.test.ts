@@ -2,7 +2,8 @@
 import t from 'tap'
 import { separateTypes } from '../../../../plugins/distributed-tenant/sql/separate-types.js'
 import type { QueryClient, SqlClient, TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
-import { codeOf, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, stand } from '../stand.js'
 
 const MOMENT = '2024-07-01 12:00:00+00'
 const NUMERIC = 1700
@@ -124,7 +125,7 @@ t.test('parsers and serializers of one client', async t => {
     t.equal(await codeOf(read(scope.sql)), 'TENANT_CLIENT_RELEASED')
     t.equal(await codeOf(read(separateTypes(scope.sql))), 'TENANT_CLIENT_RELEASED')
     t.equal(await codeOf(separateTypes(scope.sql).begin(tx => read(tx))), 'TENANT_CLIENT_RELEASED')
-    await until(1_000, () => leases.pool.info().inUse === 0)
+    await until(() => leases.pool.info().inUse === 0)
   })
 })
 

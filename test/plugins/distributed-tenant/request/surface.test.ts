@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { codeOf, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, stand } from '../stand.js'
 
 t.test('the client', async t => {
   const { pool, look } = await stand(t)
@@ -15,7 +16,7 @@ t.test('the client', async t => {
       tags text[] not null default '{}', scores int[], moods mood[], born timestamptz, extra jsonb)`)
   // A connection reads the array types of its database when it opens.
   await leases.evict('postgres')
-  await until(1_000, () => leases.info().open === 0)
+  await until(() => leases.info().open === 0)
 
   await t.test('takes values as parameters', async t => {
     const [row] =

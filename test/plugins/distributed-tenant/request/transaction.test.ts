@@ -1,7 +1,8 @@
 // BEGIN to COMMIT: committed rows stay, a failure leaves nothing, and no query hangs.
 import t from 'tap'
 import type { TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
-import { codeOf, stand, until } from '../stand.js'
+import { until } from '../../../until.js'
+import { codeOf, stand } from '../stand.js'
 
 t.test('a transaction', async t => {
   const { pool: build, look } = await stand(t)
@@ -10,7 +11,7 @@ t.test('a transaction', async t => {
   await sql`create table words (title text primary key, after text references words deferrable initially deferred)`
   const words = async () => (await look`select title from words order by title`).map(row => row.title)
   t.afterEach(async () => {
-    await until(1_000, () => pool.info().inUse === 0 && pool.info().waiting === 0)
+    await until(() => pool.info().inUse === 0 && pool.info().waiting === 0)
     await look`truncate words`
   })
 
@@ -146,9 +147,7 @@ t.test('a transaction', async t => {
       sql`insert into words values (${undefined as unknown as string})`,
       sql`insert into words values ('c')`,
     ])
-    const started = performance.now()
-    t.not(await codeOf(failing), 'no error')
-    t.ok(performance.now() - started < 2_000, 'and at once')
+    t.notMatch(String(await codeOf(failing)), /no error|TIMEOUT/, 'and at once')
     t.same(await words(), [])
     t.same([...(await sql`select 1 as a`)], [{ a: 1 }])
   })
