@@ -14,7 +14,7 @@ console   ${identity.url}/console   (any name, token ${info.operatorToken})
 
 Make a tenant and wait until all services can serve it:
   curl -XPOST ${identity.url}/api/tenants -H 'authorization: Bearer ${info.adminToken}' -H 'content-type: application/json' \\
-    -H 'prefer: wait=10' -d '{"id":"acme","name":"Acme Corporation","domain":"acme.hrms.local","admin":{"email":"ada@acme.example","password":"correct horse battery"}}'
+    -H 'prefer: wait=60' -d '{"id":"acme","name":"Acme Corporation","domain":"acme.hrms.local","admin":{"email":"ada@acme.example","password":"correct horse battery"}}'
 
 Sign in as its first user; in development the tenant's name alone will do too:
   curl -XPOST ${identity.url}/api/login -H 'HRMS-Client-ID: acme' -d '{"email":"ada@acme.example","password":"correct horse battery"}'

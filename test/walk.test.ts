@@ -42,7 +42,7 @@ const stepsOf = ({ steps }: { steps: { step: string }[] }): string => steps.map(
 
 function bash(script: string, cwd: string, env: NodeJS.ProcessEnv): Promise<string> {
   return new Promise(resolve => {
-    execFile('bash', ['-c', script], { cwd, env, timeout: 100_000 }, (error, stdout, stderr) => {
+    execFile('bash', ['-c', script], { cwd, env, timeout: 900_000 }, (error, stdout, stderr) => {
       resolve(`${stdout}${stderr}${error ? `\n@@@ failed\n${error.message}` : ''}`)
     })
   })

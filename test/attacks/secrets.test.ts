@@ -97,7 +97,7 @@ t.test('secrets stay where they are', async t => {
       const post = (headers: object, body: string): RequestInit => ({ method: 'POST', headers: { ...headers }, body })
       const email = 'ada@example.com'
       const ada = JSON.stringify({ id, name: id, admin: { email, password } })
-      t.equal(await ask('/api/tenants', post({ ...operator, prefer: 'wait=30', 'idempotency-key': id }, ada)), 201)
+      t.equal(await ask('/api/tenants', post({ ...operator, prefer: 'wait=60', 'idempotency-key': id }, ada)), 201)
       t.equal(await ask('/api/tenants', post({ ...operator, 'idempotency-key': id }, ada)), 202)
       t.equal(await ask('/api/tenants', post(operator, `{"id":"x","name":"x","secret":"${wrong}"}`)), 400)
       t.equal(await ask('/api/tenants', post(operator, `{"id":"${wrong}`)), 400)

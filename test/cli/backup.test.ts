@@ -90,7 +90,7 @@ t.test('backup, restore, export', async t => {
       headers: {
         authorization: `Bearer ${stack.info.adminToken}`,
         ...(body && { 'content-type': 'application/json' }),
-        prefer: 'wait=30',
+        prefer: 'wait=60',
       },
       ...(body && { body: JSON.stringify(body) }),
     })

@@ -64,7 +64,7 @@ t.test('logs of services', async t => {
     for (const service of Object.values(services)) await service.answers('/api/health/ready')
 
     t.equal(
-      await ask('identity', '/api/tenants', post({ id: 'acme', name: 'Acme' }, { ...admin, prefer: 'wait=30' })),
+      await ask('identity', '/api/tenants', post({ id: 'acme', name: 'Acme' }, { ...admin, prefer: 'wait=60' })),
       201,
     )
     t.equal(await ask('identity', '/api/tenants', { headers: { authorization: `Bearer ${typed.token}` } }), 401)

@@ -29,7 +29,7 @@ t.test('with NODE_ENV=production', async t => {
   const create = (id: string) =>
     ask(
       `${identity.url}/api/tenants`,
-      { ...operator, prefer: 'wait=30' },
+      { ...operator, prefer: 'wait=60' },
       { id, name: id, admin: { email: `admin@${id}.example`, password: `the password of ${id}` } },
     )
   const login = (id: string, password = `the password of ${id}`) =>

@@ -71,7 +71,7 @@ t.test('TLS to NATS and Redis', async t => {
     ] as const) {
       const { app, part, log } = await start('identity', { nats: url }, made.ca)
       await until('connected', async () => (await part('nats')) === 'up')
-      const created = await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', { id, name: id })
+      const created = await admin(app, { prefer: 'wait=60' })('POST', '/api/tenants', { id, name: id })
       t.equal(created.statusCode, 201, 'the tenant is ready, which requires events')
       for (const secret of secrets) t.notOk(log().includes(secret))
       await app.close()

@@ -44,7 +44,7 @@ t.test('traces', async t => {
   const { identity } = apps
   const { employee } = apps
   const create = (id: string, headers: Record<string, string> = {}) =>
-    admin(identity, { prefer: 'wait=30', ...headers })('POST', '/api/tenants', { id, name: id })
+    admin(identity, { prefer: 'wait=60', ...headers })('POST', '/api/tenants', { id, name: id })
 
   await t.test('a sign-up is one trace until it is ready in three services', async t => {
     const id = traceId('4bf92f35')

@@ -18,7 +18,7 @@ t.test('the first user of a tenant', async t => {
     as(app, tenant)('POST', '/api/login', { email: ada.email, password })
 
   await t.test('may sign in as soon as a waiting creation is answered', async t => {
-    const made = await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', {
+    const made = await admin(app, { prefer: 'wait=60' })('POST', '/api/tenants', {
       id: 'acme',
       name: 'Acme',
       admin: ada,
@@ -61,7 +61,7 @@ t.test('the first user of a tenant', async t => {
   })
 
   await t.test('is made by the operator where there is none, once', async t => {
-    await admin(app, { prefer: 'wait=20' })('POST', '/api/tenants', { id: 'bare', name: 'Bare' })
+    await admin(app, { prefer: 'wait=60' })('POST', '/api/tenants', { id: 'bare', name: 'Bare' })
     const made = await call('POST', '/api/tenants/bare/users', ada)
     t.equal(made.statusCode, 201, made.body)
     t.match(made.json(), { email: ada.email, role: 'admin', status: 'active' })

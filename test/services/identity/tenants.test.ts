@@ -221,7 +221,7 @@ t.test('the tenants of an identity service without subscribers', async t => {
     const url = await closing.listen({ port: 0 })
     const waiting = fetch(`${url}/api/tenants`, {
       method: 'POST',
-      headers: { ...asAdmin, prefer: 'wait=30', connection: 'close', 'content-type': 'application/json' },
+      headers: { ...asAdmin, prefer: 'wait=60', connection: 'close', 'content-type': 'application/json' },
       body: JSON.stringify({ id: 'waiting', name: 'Waiting' }),
     })
     while (!(await app.tenants.find('waiting'))) await sleep(20)
@@ -239,7 +239,7 @@ t.test('tenants become ready by event', async t => {
   const employee = await service('employee', { nats })
 
   await t.test('a waiting client gets 201 once every service is ready, and uses it', async t => {
-    const response = await admin(identity, { prefer: 'wait=20' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+    const response = await admin(identity, { prefer: 'wait=60' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
     t.equal(response.statusCode, 201, response.body)
     t.match(response.json(), {
       status: 'ready',

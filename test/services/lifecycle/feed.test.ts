@@ -166,7 +166,7 @@ t.test('with NATS, a forged deletion', async t => {
   const employee = await service('employee', { nats, identity: { url, token }, reconcileInterval: 3_000 })
   const steps = reconcileSteps(t)
   const call = as(employee, 'acme')
-  const made = await admin(identity, { prefer: 'wait=30' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+  const made = await admin(identity, { prefer: 'wait=60' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
   t.equal(made.statusCode, 201, made.body)
   const ada = { employeeNumber: 'E-1', firstName: 'Ada', lastName: 'L', email: 'a@b.example', hiredOn: '2026-01-05' }
   t.equal((await call('POST', '/api/employees', ada)).statusCode, 201)
@@ -197,7 +197,7 @@ t.test('with NATS, an event that the feed contradicts stands until the feed is r
   const employee = await service('employee', { nats, identity: { url, token }, reconcileInterval: 2_000 })
   const steps = reconcileSteps(t)
   const call = as(employee, 'acme')
-  const made = await admin(identity, { prefer: 'wait=30' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
+  const made = await admin(identity, { prefer: 'wait=60' })('POST', '/api/tenants', { id: 'acme', name: 'Acme' })
   t.equal(made.statusCode, 201, made.body)
   const passes = () => steps('employee').filter(event => event.type === 'pass')
   /** Just after a full comparison: the next readings are of changes only. */

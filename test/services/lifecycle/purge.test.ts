@@ -19,7 +19,7 @@ t.test('a deleted tenant', async t => {
   const { url } = keeping
   const employee = await service('employee', { nats, identity: { url, token }, reconcileInterval: 200 })
   const steps = reconcileSteps(t)
-  const operator = admin(keeping.app, { prefer: 'wait=30' })
+  const operator = admin(keeping.app, { prefer: 'wait=60' })
   const database = async (id: string, of: (typeof services)[number]) =>
     (await look(of)`select 1 from pg_database where datname = ${`tenant_${id}_${of}`}`).length === 1
   const passes = () => steps('employee').filter(event => event.type === 'pass').length
