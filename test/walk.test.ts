@@ -115,7 +115,7 @@ t.test('the tutorial', async t => {
     t.match(employee, { employeeNumber: 'E-1001', firstName: 'Ada' })
   })
   await t.test('another tenant sees nothing of it', async t => {
-    t.same(answers('Look through another tenant'), Array(3).fill({ items: [], next: null }))
+    t.same(answers('Read another tenant'), Array(3).fill({ items: [], next: null }))
   })
   await t.test('it is found by its host', async t => {
     t.match(answers('Name the tenant by its host'), [{ items: [{ employeeNumber: 'E-1001' }] }])
