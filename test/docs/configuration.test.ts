@@ -23,7 +23,7 @@ t.test('docs/configuration.md lists every variable with its default, and no othe
 })
 
 t.test('docs/configuration.md names every secret that may come from a file', async t => {
-  const [written = ''] = readFileSync('docs/configuration.md', 'utf8').split(/may\s+come from a file/)
+  const [written = ''] = readFileSync('docs/configuration.md', 'utf8').split(/may\s+be read from a file/)
   const names = quoted(written.slice(written.lastIndexOf('\n\n')))
   t.same(names.sort(), [...secretVariables].sort())
 })
