@@ -4,18 +4,19 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-const product = ['timing', 'events', 'plugins', 'orms', 'services', 'operations', 'testing', 'cli'] as const
+const product = ['timing', 'events', 'postgres', 'plugins', 'orms', 'services', 'operations', 'testing', 'cli'] as const
 const beside = ['stack', 'bench', 'examples', 'templates', 'test'] as const
 
 /** The folders that a top folder may import, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
   timing: [],
   events: ['timing'],
-  plugins: ['timing', 'events'],
+  postgres: ['timing'],
+  plugins: ['timing', 'events', 'postgres'],
   orms: ['plugins'],
   services: ['timing', 'events', 'plugins'],
-  operations: ['events', 'plugins'],
-  testing: ['plugins', 'operations'],
+  operations: ['events', 'postgres', 'plugins'],
+  testing: ['postgres', 'plugins', 'operations'],
   cli: ['events', 'plugins', 'operations'],
 }
 
@@ -51,12 +52,12 @@ const floors: readonly (readonly string[])[] = [
   ['types', 'errors', 'names', 'text-file'],
 ]
 
-/** A package that one folder alone may import. Tests and benchmarks are free. */
-const owners: Record<string, string> = {
-  nats: 'events/',
-  postgres: 'plugins/distributed-tenant/',
-  pg: 'orms/pg/',
-  kysely: 'orms/kysely/',
+/** The folders that alone may import a package. Tests and benchmarks are free. */
+const owners: Record<string, readonly string[]> = {
+  nats: ['events/'],
+  postgres: ['postgres/', 'plugins/distributed-tenant/'],
+  pg: ['orms/pg/'],
+  kysely: ['orms/kysely/'],
 }
 
 /** Where the product reads `process.env`: the list of variables, and the command that needs a superuser's. */
@@ -156,7 +157,7 @@ t.test('the parser finds files and imports', async t => {
   t.same(circles(circle), [['a.js', 'b.js', 'c.js', 'a.js']], 'a circle')
 })
 
-t.test('imports run one way: events <- plugins <- services, operations <- cli, testing', async t => {
+t.test('imports run one way: events, postgres <- plugins <- services, operations <- cli, testing', async t => {
   const found = offences(inProduct, (source, to) => {
     const path = target(source, to)
     if (path === null) return null
@@ -190,16 +191,21 @@ t.test('a folder of the plugin imports only folders below it', async t => {
   t.same(found, [])
 })
 
-t.test('services and other plugins import the plugin through its index', async t => {
-  const outside = inProduct.filter(({ file }) => !file.startsWith(plugin) && !/^(operations|testing|cli)\//.test(file))
-  const found = offences(outside, (source, to) => {
-    const path = target(source, to)
-    return path?.startsWith(plugin) && path !== `${plugin}index.js`
-      ? 'only operations, testing, cli, bench and test may'
-      : null
-  })
-  t.same(found, [])
-})
+t.test(
+  'services and other plugins import the plugin through its index, and its PostgreSQL through nothing else',
+  async t => {
+    const outside = inProduct.filter(
+      ({ file }) => !file.startsWith(plugin) && !/^(postgres|operations|testing|cli)\//.test(file),
+    )
+    const found = offences(outside, (source, to) => {
+      const path = target(source, to)
+      return path?.startsWith('postgres/') || (path?.startsWith(plugin) && path !== `${plugin}index.js`)
+        ? 'only operations, testing, cli, bench and test may'
+        : null
+    })
+    t.same(found, [])
+  },
+)
 
 t.test('operations, cli and testing import of the plugin what its README lists', async t => {
   const listed = [
@@ -229,7 +235,7 @@ t.test('operations, cli and testing import of the plugin what its README lists',
 t.test('only its owner imports a package that is wrapped', async t => {
   const found = offences([...inProduct, ...(sources.stack ?? [])], (source, to) => {
     const owner = owners[packageOf(to)]
-    return owner === undefined || source.file.startsWith(owner) ? null : `only ${owner} may`
+    return owner?.some(folder => source.file.startsWith(folder)) === false ? `only ${owner.join(', ')} may` : null
   })
   t.same(found, [])
 })

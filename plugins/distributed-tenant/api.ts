@@ -2,6 +2,7 @@
 // Types only.
 import type { FastifyRequest } from 'fastify'
 import type { ConsumerLag } from '../../events/index.js'
+import type { ConnectionCounts } from '../../postgres/reports.js'
 import type {
   Lifecycle,
   NewTenant,
@@ -150,16 +151,6 @@ export interface Figures {
   readonly moveSlotBytes: Readonly<Record<string, number>>
   /** By durable. One that is not there yet is null; without NATS all of it is. */
   readonly consumers: Readonly<Record<string, ConsumerLag | null>> | null
-}
-
-export interface ConnectionCounts {
-  /** Connections counted at the socket, from before connect until the server has closed them. */
-  readonly open: number
-  readonly idle: number
-  readonly inUse: number
-  readonly opening: number
-  /** Statements and transactions that wait for one. */
-  readonly waiting: number
 }
 
 export interface ConnectionInfo extends ConnectionCounts {

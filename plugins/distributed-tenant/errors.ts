@@ -1,6 +1,9 @@
 // The errors this plugin answers with: a stable code, an HTTP status, and a message that ends with the cure.
 // Invariant: a message never carries a secret, another tenant's data, or the raw value that was refused.
 import { createError } from '@fastify/error'
+import { TenantLookupFailed } from '../../postgres/errors.js'
+
+export * from '../../postgres/errors.js'
 
 export const TenantRequired = createError(
   'TENANT_REQUIRED',
@@ -82,11 +85,6 @@ export const TenantMoving = createError(
   'This tenant’s database is being moved to another instance and takes no writes until it is there: try again after Retry-After seconds.',
   503,
 )
-export const TenantLookupFailed = createError(
-  'TENANT_LOOKUP_FAILED',
-  'It is unknown right now whether this tenant exists: try again after Retry-After seconds.',
-  503,
-)
 export const TenantDatabaseUnavailable = createError(
   'TENANT_DATABASE_UNAVAILABLE',
   'The tenant’s database cannot be reached or was cut off during the request: try again after Retry-After seconds.',
@@ -96,21 +94,6 @@ export const TenantBusy = createError(
   'TENANT_BUSY',
   'All connections are in use and the wait is over: try again after Retry-After seconds.',
   503,
-)
-export const TenantCommitUnknown = createError(
-  'TENANT_COMMIT_UNKNOWN',
-  'The connection was lost during COMMIT, so the outcome is unknown: read before you write again.',
-  503,
-)
-export const TenantQueryTimeout = createError(
-  'TENANT_QUERY_TIMEOUT',
-  'The statement ran past its deadline and its connection was closed: make it smaller or raise queryTimeout.',
-  504,
-)
-export const TenantClientReleased = createError(
-  'TENANT_CLIENT_RELEASED',
-  'The client was used after its request was over: await every query before the handler returns.',
-  500,
 )
 export const TenantContextMissing = createError(
   'TENANT_CONTEXT_MISSING',
@@ -122,12 +105,6 @@ export const CentralDatabaseUnavailable = createError(
   'The central database cannot be reached right now: try again after Retry-After seconds.',
   503,
 )
-export const TenantClientMethod = createError(
-  'TENANT_CLIENT_METHOD',
-  'sql.%s is not available on a leased connection: %s.',
-  500,
-)
-export const TenantStatementRefused = createError('TENANT_STATEMENT_REFUSED', '`%s` is refused here: %s.', 500)
 export const TenantRetained = createError(
   'TENANT_RETAINED',
   'This tenant’s database is kept: it is dropped once identity confirms that the tenant is deleted and its retention over.',
@@ -153,7 +130,6 @@ export const TenantDisabled = createError(
   'Tenant databases are switched off here: set DISTRIBUTED_DATABASE_ENABLED=true.',
   503,
 )
-export const ConfigurationInvalid = createError('CONFIGURATION_INVALID', '%s', 500)
 export const StartTimeout = createError(
   'START_TIMEOUT',
   'The start was not done within %s s (pluginTimeout is %s ms), while %s: raise it, `Fastify({ pluginTimeout: 60_000 })`. What was made is kept, and the next start goes on from there.',
@@ -181,8 +157,6 @@ export const MigrationRunning = createError(
   'A process of this service carries out a migration already: wait for its end, or stop it.',
   409,
 )
-export const MigrationFailed = createError('MIGRATION_FAILED', '%s', 500)
-export const MigrationInvalid = createError('MIGRATION_INVALID', '%s', 500)
 export const RoleKeyUnknown = createError(
   'TENANT_ROLE_KEY_UNKNOWN',
   'The role of this tenant was set by the key %s, which this process does not have: give all processes of the service the same TENANT_ROLE_SECRET, older keys after a comma; if the key is lost, `distributed-tenant doctor` names the cure.',

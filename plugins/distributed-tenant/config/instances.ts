@@ -1,8 +1,9 @@
 // The names and addresses of a service's PostgreSQL instances. Pure. Invariants: `main` is always there and always first, the
 // instance of the central database; the others have the same login, and hold only tenants' databases.
+
+import type { ServerAddress } from '../../../postgres/address.js'
 import { ConfigurationInvalid } from '../errors.js'
 import type { ServiceName } from '../types.js'
-import type { ServerAddress } from './servers.js'
 
 /** The instance of the central database: a tenant is there unless its registry row says otherwise. */
 export const DEFAULT_INSTANCE = 'main'

@@ -1,8 +1,10 @@
 // The plugin's options. Types only; settings.ts combines them with the environment.
 import type { FastifyRequest } from 'fastify'
 import type { StatusEvent } from '../../../events/index.js'
+import type { DatabaseOptions } from '../../../postgres/address.js'
 import type { RegistryRow, SqlClient, Tenant } from '../types.js'
-import type { ServerAddress } from './servers.js'
+
+export type { DatabaseOptions, SslMode } from '../../../postgres/address.js'
 
 /** What is asked of a client of Redis that is passed in. `Redis` and `Cluster` of `ioredis` 5 and 6 have it. */
 export interface RedisClient {
@@ -11,22 +13,6 @@ export interface RedisClient {
   unlink(key: string): Promise<unknown>
   getrangeBuffer(key: string, start: number, end: number): Promise<Buffer>
   eval(script: string, keys: number, ...given: (string | number)[]): Promise<unknown>
-}
-
-export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-full'
-
-/** The address of this service's PostgreSQL and its login there. */
-export interface DatabaseOptions {
-  readonly host: string
-  readonly port: number
-  /** All servers, where it has several and one of them is the primary at a time; `host` and `port` are the first. */
-  readonly servers?: readonly ServerAddress[] | undefined
-  /** The central database. */
-  readonly database: string
-  readonly user: string
-  readonly password: string | undefined
-  readonly ssl: SslMode
-  readonly sslRootCert: string | undefined
 }
 
 /** All optional: `fastify.register(distributedTenant)` works from the environment alone. Times are milliseconds. */

@@ -1,11 +1,7 @@
 // The addresses of one PostgreSQL of several servers, one of which is the primary at a time: `DB_HOST=a,b,c`, with one port for
 // all or one for each. Pure.
+import type { ServerAddress } from '../../../postgres/address.js'
 import { ConfigurationInvalid } from '../errors.js'
-
-export interface ServerAddress {
-  readonly host: string
-  readonly port: number
-}
 
 const ONE = '([1-9]\\d{0,3}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])'
 export const PORTS_PATTERN = `^${ONE}(,${ONE})*$`

@@ -1,7 +1,7 @@
 // The address of a connection and the settings of its session, as the driver and the server get them at the start. A reset
 // returns to these settings.
 import net from 'node:net'
-import type { DatabaseOptions } from '../config/options.js'
+import type { DatabaseOptions } from '../../../postgres/address.js'
 import { readTextFile } from '../text-file.js'
 import type { ArrayTypes } from './array-types.js'
 

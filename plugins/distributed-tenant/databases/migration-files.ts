@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MigrationInvalid } from '../errors.js'
+import { MigrationInvalid } from '../../../postgres/errors.js'
 import { NoText, textOf } from '../text-file.js'
 import { flawIn } from './migration-text.js'
 

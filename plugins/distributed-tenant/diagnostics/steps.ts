@@ -2,32 +2,14 @@
 // steps and by their subscribers. Durations are in milliseconds.
 import type { FastifyRequest } from 'fastify'
 import type { EventsReport, LifecycleKind } from '../../../events/index.js'
+import type { LeaseReport, PoolReport, QueryReport } from '../../../postgres/reports.js'
 import type { ServiceName, TenantId } from '../types.js'
 
 // Connections and pool.
 
-/** Why a connection was closed, for the diagnostics channel. */
-export type CloseReason = 'idle' | 'evicted' | 'yielded' | 'released' | 'lost' | 'shutdown'
-
-export type PoolReport =
-  | { readonly type: 'opening' | 'opened'; readonly key: string; readonly ms: number }
-  | { readonly type: 'open_failed'; readonly key: string; readonly ms: number; readonly error: Error }
-  | { readonly type: 'closed'; readonly key: string; readonly reason: CloseReason }
-
-/** `refused`: the wait for the budget was over. */
-export interface LeaseReport {
-  readonly type: 'leased' | 'refused'
-  readonly key: string
-  readonly waitedMs: number
-}
+export type { CloseReason, LeaseReport, PoolReport, QueryReport } from '../../../postgres/reports.js'
 
 export type PoolName = 'tenant' | 'central' | 'provisioning'
-
-/** `statement` is the same object at both ends. All but `ended` are published in the context of the caller. */
-export type QueryReport =
-  | { readonly type: 'waited'; readonly key: string; readonly ms: number; readonly error?: unknown }
-  | { readonly type: 'sent'; readonly key: string; readonly statement: object; readonly operation: string }
-  | { readonly type: 'ended'; readonly key: string; readonly statement: object; readonly error?: unknown }
 
 // Lookups and requests.
 

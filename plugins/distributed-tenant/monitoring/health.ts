@@ -2,9 +2,10 @@
 // status, kept for 5 s, and takes no connection when the budget is exhausted.
 
 import { LRUCache } from 'lru-cache'
+import type { ConnectionCounts } from '../../../postgres/reports.js'
 import { within } from '../../../timing/deadline.js'
 import { guarded } from '../../../timing/timers.js'
-import type { ConnectionCounts, ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
+import type { ConnectionInfo, HealthPart, TenancyHealth, TenantProbe } from '../api.js'
 import type { Pools } from '../assembly/pools.js'
 import type { Settings } from '../config/settings.js'
 import type { Directory } from '../directory/directory.js'

@@ -1,8 +1,9 @@
 // The query of a handler: the driver's own lazy query, made by us so that our differences (where it enters, cursors, COPY)
 // are on one prototype and cost nothing per query. Invariant: a query is not sent before it is awaited or executed.
+
+import { TenantClientMethod } from '../../../postgres/errors.js'
 import { type Driver, type DriverQuery, queryClassOf, unheard } from '../connections/driver.js'
 import { cancelledByCaller } from '../connections/failures.js'
-import { TenantClientMethod } from '../errors.js'
 import { readByCursor } from './cursor.js'
 
 export const COPY_REFUSED = 'COPY holds a connection until its reader is done; use a cursor, or insert rows in batches'

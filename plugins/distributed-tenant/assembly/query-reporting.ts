@@ -4,7 +4,7 @@
 import type { DriverQuery } from '../connections/driver.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName } from '../diagnostics/steps.js'
-import type { Follow } from './statement.js'
+import type { Follow } from '../sql/statement.js'
 
 /** @param nameOf the database of a pool's key */
 export function createFollow(publish: PublishStep, pool: PoolName, nameOf: (key: string) => string): Follow {
