@@ -1,6 +1,8 @@
 // Refuses requests while the process itself is overloaded: 503 with Retry-After before any work is done. Connections have a
-// budget of their own; this samples the event loop and the heap. Health routes are exempt. Invariant: a sample needs no file
-// descriptor (`process.memoryUsage()` reads a file and throws where none is free), and one that fails refuses no request.
+// budget of their own; this samples the event loop and the heap. Health routes are exempt. Invariants: one pause of the event
+// loop (a start, a collection of garbage, a container without a turn) is no overload, only one second after another is; a
+// sample needs no file descriptor (`process.memoryUsage()` reads a file and throws where none is free), and one that fails
+// refuses no request.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { createError } from '@fastify/error'
@@ -22,7 +24,10 @@ export const Overloaded = createError(
 )
 
 export interface OverloadOptions {
-  /** Mean delay of the event loop in milliseconds above which requests are refused; 0 turns it off. Default 1,000. */
+  /**
+   * Mean delay of the event loop in milliseconds, in each of two seconds after one another, above which requests are
+   * refused; 0 turns it off. Default 1,000.
+   */
   maxEventLoopDelay?: number
   /** Share of the heap limit above which requests are refused; 0 turns it off. Default 0.95. */
   maxHeapShare?: number
@@ -39,13 +44,15 @@ async function overloadPlugin(app: FastifyInstance, options: OverloadOptions): P
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delay.enable()
   let refusing = false
+  let wasLate = false
 
   function look(): void {
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     const late = delay.mean / 1e6 - RESOLUTION_MS
     // Not a number: no sample in a whole second.
     const isLate = maxEventLoopDelay > 0 && (Number.isNaN(late) || late > maxEventLoopDelay)
-    refusing = isLate || (maxHeapShare > 0 && used > limit * maxHeapShare)
+    refusing = (isLate && wasLate) || (maxHeapShare > 0 && used > limit * maxHeapShare)
+    wasLate = isLate
     delay.reset()
   }
 

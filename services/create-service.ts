@@ -120,7 +120,7 @@ async function compose(
   await app.register(errors, { documentation: '/api/docs' })
   await protectAnswers(app)
   // First, so that an overloaded process refuses before it looks a tenant up.
-  await app.register(overload)
+  await app.register(overload, { maxEventLoopDelay: environment.MAX_EVENT_LOOP_DELAY })
   await app.register(drain)
   // Before the tenant plugin, whose lookups it follows. Nothing without an OpenTelemetry SDK in the process.
   await app.register(tracing)

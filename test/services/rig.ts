@@ -31,9 +31,10 @@ export async function serviceRig(t: Pick<Test, 'teardown'>, services: readonly S
     ...made,
     async service(name, tenancy = {}, options = {}) {
       const app = await builders[name]({
-        environment: readEnvironment({}),
         logger: process.env.TEST_LOG ? { level: process.env.TEST_LOG } : false,
         ...options,
+        // A busy machine is not under test.
+        environment: { ...(options.environment ?? readEnvironment({})), MAX_EVENT_LOOP_DELAY: 0 },
         tenancy: { database: made.database(name), nats: null, redis: null, spares: 0, ...tenancy },
       })
       t.teardown(() => app.close())

@@ -22,8 +22,8 @@ import { tenantDatabaseName, tenantOfDatabase } from '../names.js'
 import { shareOf } from '../pool/instance-quota.js'
 import { createPool, type Pool, type ReportLease } from '../pool/pool.js'
 import { type Admit, type ClientScope, createClients } from '../sql/client.js'
-import { createFollow } from './query-reporting.js'
 import type { SqlClient, TenantId } from '../types.js'
+import { createFollow } from './query-reporting.js'
 
 export const CENTRAL_CONNECTIONS = 5
 export const PROVISIONING_SESSIONS = 4

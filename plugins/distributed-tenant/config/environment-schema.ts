@@ -207,6 +207,13 @@ export const environmentSchema = Type.Object({
       description: 'the addresses of the proxies in front, like 10.0.0.0/8,fd00::/8',
     }),
   ),
+  MAX_EVENT_LOOP_DELAY: Type.Integer({
+    default: 1_000,
+    minimum: 0,
+    maximum: 60_000,
+    description:
+      'milliseconds by which the event loop may be late for two seconds before requests are refused, 0 for any',
+  }),
   RATE_LIMIT_PER_ADDRESS: Type.Optional(perMinute('address')),
   RATE_LIMIT_PER_TENANT: Type.Optional(perMinute('tenant')),
   RATE_LIMIT_LOGINS_PER_ADDRESS: Type.Integer({

@@ -40,7 +40,7 @@ export async function buildApp({ access, logger = false, tenancy = {} }: AppOpti
   })
   await app.register(errors)
   // An overloaded process refuses before it looks a tenant up, and a closing one says so.
-  await app.register(overload)
+  await app.register(overload, { maxEventLoopDelay: environment.MAX_EVENT_LOOP_DELAY })
   await app.register(drain)
   // A token is verified before its tenant is looked up. The tenant in it overrules no other, and none overrules it.
   await app.register(tokens, access)

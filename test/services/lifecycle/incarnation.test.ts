@@ -124,7 +124,10 @@ t.test('an identity set back gives an id away again', async t => {
     )
     t.match(await employee.tenants.find('acme'), { name: 'Second customer', version: 1, certificate: null })
     t.match(
-      steps('employee').filter(event => event.type === 'drift' && event.id === 'acme'),
+      // Before the second one is created, the comparison may also find that identity has none.
+      steps('employee').filter(
+        event => event.type === 'drift' && event.id === 'acme' && event.kind !== 'unknown_tenant',
+      ),
       [
         { kind: 'other_incarnation', action: 'stopped' },
         { kind: 'other_incarnation', action: 'reported' },

@@ -86,7 +86,7 @@ function event(id: string, { kind, version, name, domain, lifecycle, bare }: Arr
 
 t.test(`ten thousand random histories end as the model says (seed ${seed})`, async t => {
   const { app: build } = await rig(t, ['employee'])
-  const { central } = await build('employee', { enabled: false })
+  const { central } = await build('employee', { enabled: false, acquireTimeout: 600_000 })
   const options = { central, attempt: async () => {}, breaker: createBreaker(() => {}), source: null, ask: null }
   const apply = (event: LifecycleEvent) => applyLifecycle(event, options)
   const drawn = fc.sample(history, { numRuns: HISTORIES, seed })
