@@ -1,8 +1,8 @@
 // The checks of tenants' databases, roles and rights, from the catalogues alone, and of databases without an owner.
 
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
-import { cures } from '../../plugins/distributed-tenant/databases/finding-cures.js'
-import { type Finding, repairable, type Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
+import { cures, type Finding, repairable } from '../../plugins/distributed-tenant/databases/findings.js'
+import type { Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { leftByRestores } from '../archive/leftovers.js'

@@ -4,42 +4,11 @@
 
 import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
-import { tenantDatabaseName, tenantGroupName } from '../names.js'
+import { tenantDatabaseName } from '../names.js'
 import type { JsonValue, Lifecycle, Provisioned, QueryClient, ServiceName } from '../types.js'
+import { type Finding, findingsOf, type InspectedRow } from './findings.js'
 import type { InstanceAccess } from './instance-access.js'
-import { markFits, parseMark } from './marks.js'
 import { unmanagedRoles } from './roles.js'
-
-/** The faults of one tenant here. */
-export type Finding =
-  | 'database_missing'
-  /** An interrupted DROP left it. */
-  | 'database_invalid'
-  /** Our role does not own it. */
-  | 'database_foreign'
-  | 'mark_missing'
-  /** It names another tenant, service or certificate than the registry does. */
-  | 'mark_wrong'
-  /** It is of an earlier tenant of the same id. */
-  | 'other_incarnation'
-  /** It does not name the incarnation of its tenant yet. */
-  | 'mark_incomplete'
-  | 'open_to_public'
-  | 'open_to_others'
-  | 'closed_to_role'
-  | 'role_missing'
-  | 'role_closed'
-  /** Superuser, or may create databases or roles, replicate, or pass row security. */
-  | 'role_powerful'
-  /** Not in its group, or in others too. */
-  | 'role_group'
-  | 'role_settings'
-  /** Its verifier is of an older key. */
-  | 'role_key'
-  /** Its instance is unreachable, so the state of its database is unknown. */
-  | 'instance_unreachable'
-  /** It is on an instance that is not configured in this process. */
-  | 'instance_unknown'
 
 export interface TenantStanding {
   readonly id: TenantId
@@ -74,41 +43,6 @@ export interface Inventory extends Strays {
   readonly tenants: readonly TenantStanding[]
   /** The other instances', of those that answered. */
   readonly otherInstances: readonly (Strays & { readonly instance: string })[]
-}
-
-/** The faults that `repairTenant` (repair.ts) cures. The rest needs a person: it may hide lost data or another's data. */
-export const repairable: ReadonlySet<Finding> = new Set([
-  'open_to_public',
-  'open_to_others',
-  'closed_to_role',
-  'role_missing',
-  'role_closed',
-  'role_group',
-  'role_settings',
-  'role_key',
-  'mark_incomplete',
-])
-
-interface Row {
-  readonly id: TenantId
-  readonly instance: string
-  readonly moving: TenantStanding['moving']
-  readonly lifecycle: Lifecycle
-  readonly provisioned: Provisioned
-  readonly schemaVersion: number | null
-  readonly certificate: string | null
-  readonly incarnation: string | null
-  readonly roleKey: string | null
-  readonly connections: number | null
-  readonly ours: boolean | null
-  readonly comment: string | null
-  readonly toPublic: boolean
-  readonly toOthers: boolean
-  readonly toRole: boolean
-  readonly login: boolean | null
-  readonly powerful: boolean | null
-  readonly groups: string[]
-  readonly settings: boolean
 }
 
 export interface InspectOptions {
@@ -156,14 +90,18 @@ const rowsFrom = (sql: QueryClient, rows: readonly object[] | null) =>
         moving text, lifecycle text, provisioned text, schema_version integer, certificate text, incarnation text,
         role_key text)`
 
-async function readRows(sql: QueryClient, { service }: InspectOptions, given: readonly Row[] | null): Promise<Row[]> {
+async function readRows(
+  sql: QueryClient,
+  { service }: InspectOptions,
+  given: readonly InspectedRow[] | null,
+): Promise<InspectedRow[]> {
   if (given?.length === 0) return []
   const rows = given?.map(({ schemaVersion, roleKey, ...row }) => ({
     ...row,
     schema_version: schemaVersion,
     role_key: roleKey,
   }))
-  return sql<Row[]>`
+  return sql<InspectedRow[]>`
     with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from ${rowsFrom(sql, rows ?? null)})
     select id, instance, moving, lifecycle, provisioned, schema_version as "schemaVersion", certificate, incarnation,
       role_key as "roleKey",
@@ -231,51 +169,14 @@ async function readStrays(
   }
 }
 
-function standingOf(row: Row, { service, roleKey }: InspectOptions): TenantStanding {
+function standingOf(row: InspectedRow, { service, roleKey }: InspectOptions): TenantStanding {
   const { id, instance, moving, lifecycle, provisioned, schemaVersion } = row
   const database = tenantDatabaseName(id, service)
   const findings = moving === null ? findingsOf(row, service, roleKey) : []
   return { id, database, instance, moving, lifecycle, provisioned, schemaVersion, findings }
 }
 
-function unknown(row: Row, options: InspectOptions, finding: Finding): TenantStanding {
+function unknown(row: InspectedRow, options: InspectOptions, finding: Finding): TenantStanding {
   const standing = standingOf({ ...row, certificate: null }, options)
   return { ...standing, findings: row.certificate === null ? [] : [finding] }
 }
-
-function findingsOf(row: Row, service: ServiceName, roleKey: string): Finding[] {
-  const mark = parseMark(row.comment)
-  const { id: tenant, certificate, incarnation } = row
-  const other =
-    mark?.tenant === tenant &&
-    mark.service === service &&
-    mark.incarnation !== undefined &&
-    incarnation !== null &&
-    mark.incarnation !== incarnation
-  if (row.ours && other) return ['other_incarnation']
-  // Before it was ready for the first time nothing is required; the provisioner is at work on it.
-  if (certificate === null) return []
-  if (row.connections === null) return ['database_missing']
-  if (row.connections === -2) return ['database_invalid']
-  if (!row.ours) return ['database_foreign']
-  const wrong: [boolean, Finding][] = [
-    [mark === null, 'mark_missing'],
-    [mark !== null && !markFits(mark, { tenant, service, certificate, incarnation }), 'mark_wrong'],
-    [incarnation !== null && mark !== null && mark.incarnation === undefined, 'mark_incomplete'],
-    [row.toPublic, 'open_to_public'],
-    [row.toOthers, 'open_to_others'],
-  ]
-  if (row.login === null) return [...presentFindings(wrong), 'role_missing']
-  wrong.push(
-    [!row.toRole, 'closed_to_role'],
-    [!row.login, 'role_closed'],
-    [row.powerful === true, 'role_powerful'],
-    [row.groups.length !== 1 || row.groups[0] !== tenantGroupName(service), 'role_group'],
-    [row.settings, 'role_settings'],
-    [row.roleKey !== roleKey, 'role_key'],
-  )
-  return presentFindings(wrong)
-}
-
-const presentFindings = (wrong: [boolean, Finding][]): Finding[] =>
-  wrong.flatMap(([is, finding]) => (is ? [finding] : []))

@@ -5,7 +5,8 @@
 
 import type { TenantId } from '../../../events/index.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
-import { type Finding, type Inventory, repairable, type Strays, type TenantStanding } from '../databases/inventory.js'
+import { type Finding, repairable } from '../databases/findings.js'
+import type { Inventory, Strays, TenantStanding } from '../databases/inventory.js'
 import type { Drift } from '../diagnostics/steps.js'
 import { tenantDatabaseName } from '../names.js'
 import { writeStatus } from '../registry/status-events.js'

@@ -1,7 +1,7 @@
 // The inspection of the whole fleet from the central database, the repair of one tenant, and the drop of one.
 import t from 'tap'
 import { dropTenantDatabase } from '../../../../plugins/distributed-tenant/databases/databases.js'
-import { repairable } from '../../../../plugins/distributed-tenant/databases/inventory.js'
+import { repairable } from '../../../../plugins/distributed-tenant/databases/findings.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../../../plugins/distributed-tenant/types.js'
 import { rig } from '../../../rig.js'
