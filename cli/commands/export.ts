@@ -6,12 +6,12 @@ import { underAudit } from '../../operations/audit-trail.js'
 import { withServices } from '../../operations/open-services.js'
 import { release } from '../../operations/release.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { programsOf } from '../backup-work.js'
 import { collect, contextOf } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { tenantId } from '../tenant-id.js'
-import { programsOf } from './backup.js'
 
 interface Options {
   readonly to: string

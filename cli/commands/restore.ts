@@ -9,13 +9,13 @@ import { type OpenService, withServices } from '../../operations/open-services.j
 import { UsageError } from '../../operations/outcome.js'
 import { parseTenantId } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { programsOf } from '../backup-work.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, type GlobalOptions } from '../context.js'
 import { interruptible } from '../interrupt.js'
 import { sizeOf } from '../output.js'
 import { startProgress } from '../progress.js'
 import { newTenantId, tenantId } from '../tenant-id.js'
-import { programsOf } from './backup.js'
 
 interface Options {
   readonly as?: TenantId
