@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { statusSubject } from '../../events/index.js'
 import type { Figures } from './api.js'
+import { createBackground } from './assembly/background.js'
 import { assembleInstances } from './assembly/instances.js'
 import { assembleLookups } from './assembly/lookups.js'
 import { createPools, type Pools } from './assembly/pools.js'
@@ -16,7 +17,6 @@ import { assertDriver } from './connections/driver.js'
 import { createNotifications, type NotificationsHandle } from './connections/notifications.js'
 import { createLogins } from './credentials/logins.js'
 import { type Credentials, createCredentials } from './credentials/role-credentials.js'
-import { closeToPublic } from './databases/databases.js'
 import type { InstancesAccess } from './databases/instance-access.js'
 import { type Inventory, inspectFleet } from './databases/inventory.js'
 import { type MigrationSet, readMigrations } from './databases/migration-files.js'
@@ -32,16 +32,13 @@ import { createFigures } from './monitoring/stats.js'
 import type { ApplyOptions } from './provisioning/apply-event.js'
 import { createAttempt } from './provisioning/attempt.js'
 import { closeConnectionsOfDeleted } from './provisioning/close-deleted.js'
-import { createHandler, type Streams, startStreams } from './provisioning/messaging.js'
+import { createHandler } from './provisioning/messaging.js'
 import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
 import { completeRows, confirmPurge, createPurger, type Purger } from './provisioning/purge.js'
-import { startRetries } from './provisioning/retry-loop.js'
 import { createSource, type Source } from './provisioning/tenant-source.js'
 import { createDriftReport } from './reconciliation/drift.js'
 import { createFeed, type Feed } from './reconciliation/feed-client.js'
 import { createComparison } from './reconciliation/feed-sync.js'
-import { createFleet } from './reconciliation/fleet-check.js'
-import { type Reconciler, startReconciler } from './reconciliation/reconciler.js'
 import { createDeadLetters, type DeadLetters } from './registry/dead-letters.js'
 import { proofOfLife } from './registry/process-leases.js'
 import type { TenantId } from './types.js'
@@ -196,16 +193,40 @@ export function createTenancy(settings: Settings): Tenancy {
     holds: (id, ms) => tenants.hold(id, ms),
     lost: () => tenants.release(),
   })
-  let retries: ReturnType<typeof startRetries> | null = null
-  let reconciler: Reconciler | null = null
-  let streams: Streams | null = null
+  const background = createBackground({
+    settings,
+    central,
+    notifications,
+    instances,
+    inspect,
+    repair,
+    schemaVersion,
+    comparison,
+    drift,
+    purger,
+    completeRows: source && (() => completeRows(central, settings.retention)),
+    apply,
+    deadLetters,
+    retry,
+    attempt,
+    spares,
+    publish,
+  })
   const figures = createFigures({
     central,
     schemaVersion,
-    streams: () => streams,
+    streams: background.streams,
     instances: instances.all,
   })
-  const health = createHealth({ settings, pools, directory, oldestSchema, remote, breaker, streams: () => streams })
+  const health = createHealth({
+    settings,
+    pools,
+    directory,
+    oldestSchema,
+    remote,
+    breaker,
+    streams: background.streams,
+  })
   const sayAtStart: Say = (type, message) => publish({ area: 'start', event: { type, message } })
   const share = createProcessShare({
     id: processId,
@@ -219,36 +240,9 @@ export function createTenancy(settings: Settings): Tenancy {
   let allowed = Number.POSITIVE_INFINITY
   let closed: Promise<void> | null = null
 
-  function reconcile(): Reconciler {
-    return startReconciler({
-      central,
-      session: home.session,
-      comparison,
-      fleet: createFleet({
-        service: settings.service,
-        central,
-        inspect,
-        repair,
-        closeToPublic: (name, instance) => instances.at(instance).session(sql => closeToPublic(sql, name)),
-        schemaVersion,
-        drift: drift.report,
-      }),
-      drift,
-      purge: purger.purge,
-      ...(source ? { beforePurge: () => completeRows(central, settings.retention) } : {}),
-      interval: settings.reconcileInterval,
-      report: reportReconcile,
-    })
-  }
-
-  async function quiesce(deadlineMs: number): Promise<void> {
-    void spares.close()
-    await Promise.all([reconciler?.stop(deadlineMs), streams?.stop(deadlineMs), retries?.stop(deadlineMs)])
-  }
-
   async function closeAll(): Promise<void> {
-    await quiesce(5_000)
-    await streams?.close()
+    await background.quiesce(5_000)
+    await background.close()
     letGo()
     unheard?.()
     const kept = spares.close()
@@ -296,25 +290,8 @@ export function createTenancy(settings: Settings): Tenancy {
     },
     inspectFleet: inspect,
     repairTenant: repair,
-    consume() {
-      if (!settings.enabled) return
-      spares.start()
-      retries ??= startRetries(retry, attempt)
-      reconciler ??= reconcile()
-      // Not awaited: it ends with the pools at the latest, and reports its own failures.
-      void deadLetters.upkeep()
-      if (settings.nats === null || streams) return
-      streams = startStreams({
-        url: settings.nats,
-        settings,
-        central,
-        notifications,
-        apply,
-        deadLetters,
-        publish,
-      })
-    },
-    quiesce,
+    consume: background.start,
+    quiesce: background.quiesce,
     close() {
       closed ??= closeAll()
       return closed

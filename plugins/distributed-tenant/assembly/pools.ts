@@ -6,11 +6,9 @@
 import { DEFAULT_INSTANCE, instanceDatabaseName } from '../config/instances.js'
 import type { DatabaseOptions } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
-import { createArrayTypes } from '../connections/array-types.js'
-import { type Connect, type Connection, openConnection } from '../connections/connection.js'
+import type { Connection } from '../connections/connection.js'
 import { createBuilder } from '../connections/driver.js'
-import { connectorOf } from '../connections/primary.js'
-import { type Target, tlsOptions } from '../connections/target.js'
+import type { Target } from '../connections/target.js'
 import type { Logins } from '../credentials/logins.js'
 import type { Session } from '../databases/instance-access.js'
 import type { PublishStep } from '../diagnostics/channels.js'
@@ -24,6 +22,7 @@ import { createPool, type Pool, type ReportLease } from '../pool/pool.js'
 import { type Admit, type ClientScope, createClients } from '../sql/client.js'
 import type { SqlClient, TenantId } from '../types.js'
 import { createFollow } from './query-reporting.js'
+import { createTargets, type Destination } from './targets.js'
 
 export const CENTRAL_CONNECTIONS = 5
 export const PROVISIONING_SESSIONS = 4
@@ -75,49 +74,8 @@ export interface Pools {
 
 export function createPools(settings: Settings, logins: Logins, publish: PublishStep): Pools {
   const { database, service } = settings
-  const direct = {
-    host: database.host,
-    port: database.port,
-    user: database.user,
-    password: database.password,
-    tls: tlsOptions(database),
-    connect: connectorOf(database),
-    applicationName: `${service}-service`,
-    statementTimeout: settings.queryTimeout,
-    arrayTypes: createArrayTypes(),
-  }
-  const pooled = settings.tenantDatabase
-    ? {
-        ...direct,
-        ...settings.tenantDatabase,
-        connect: openConnection,
-        pooler: true,
-        applicationName: `${service}-service`,
-      }
-    : direct
-  /** The address and TLS of each instance, over the other settings of a connection. */
-  const places = new Map(
-    settings.instances.map(({ name, host, port }) => [
-      name,
-      name === DEFAULT_INSTANCE
-        ? { host, port, tls: direct.tls, connect: direct.connect }
-        : { host, port, tls: tlsOptions({ ...database, host, port }), connect: openConnection },
-    ]),
-  )
-  const placeOf = (instance: string) => {
-    const place = places.get(instance)
-    // Placed there by a process with that instance in its configuration.
-    if (!place) throw new TenantDatabaseUnavailable()
-    return place
-  }
+  const { direct, pooled, provision, places, placeOf } = createTargets(settings)
   const builder = createBuilder()
-  const provision = {
-    ...direct,
-    statementTimeout: 0,
-    applicationName: `${service}-provisioning`,
-    // Its statements are ours, and read no arrays of types that a tenant or a service has made.
-    arrayTypes: createArrayTypes({ ofDatabases: false }),
-  }
 
   /** Steps name databases; the tenants' pool has ids for keys. */
   const databaseOf = (pool: PoolName, key: string): string =>
@@ -134,7 +92,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
 
   const small = (
     size: number,
-    { connect, ...target }: Omit<Target, 'database'> & { connect: Connect },
+    { connect, ...target }: Destination,
     more: { acquireTimeout: number; name: 'central' | 'provisioning' },
   ): Pool =>
     createPool({
@@ -198,7 +156,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
   const home = { work: { pool: sessions, scope: provisioning }, looks: { pool: centralPool, scope: central } }
   const others = new Map(
     settings.instances.slice(1).map(({ name }) => {
-      const at = (size: number, target: typeof direct, waitMs: number, timeoutMs: number) => {
+      const at = (size: number, target: Destination, waitMs: number, timeoutMs: number) => {
         const pool = small(size, { ...target, ...placeOf(name) }, { acquireTimeout: waitMs, name: 'provisioning' })
         const scope = clients(pool, 'provisioning', timeoutMs, noTenant)(instanceDatabaseName(service))
         return { pool, scope }

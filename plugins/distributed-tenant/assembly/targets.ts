@@ -1,0 +1,71 @@
+// Where the connections of one service process go, and the settings of their sessions: to the central database, to a pooler or an
+// instance for tenants, and for provisioning.
+
+import { DEFAULT_INSTANCE } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
+import { createArrayTypes } from '../connections/array-types.js'
+import { type Connect, openConnection } from '../connections/connection.js'
+import { connectorOf } from '../connections/primary.js'
+import { type Target, tlsOptions } from '../connections/target.js'
+import { TenantDatabaseUnavailable } from '../errors.js'
+import type { Place } from '../instances/open-where-placed.js'
+
+export type Destination = Omit<Target, 'database'> & { readonly connect: Connect }
+
+export interface Targets {
+  /** The instance of the central database, as the service's own role. */
+  readonly direct: Destination
+  /** For tenants' connections: the pooler, where there is one. */
+  readonly pooled: Destination
+  readonly provision: Destination
+  /** The address and TLS of each instance, over the other settings of a connection. */
+  readonly places: ReadonlyMap<string, Place>
+  /** @throws TENANT_DATABASE_UNAVAILABLE when the instance is not configured in this process */
+  placeOf(instance: string): Place
+}
+
+export function createTargets(settings: Settings): Targets {
+  const { database, service } = settings
+  const direct = {
+    host: database.host,
+    port: database.port,
+    user: database.user,
+    password: database.password,
+    tls: tlsOptions(database),
+    connect: connectorOf(database),
+    applicationName: `${service}-service`,
+    statementTimeout: settings.queryTimeout,
+    arrayTypes: createArrayTypes(),
+  }
+  const pooled = settings.tenantDatabase
+    ? {
+        ...direct,
+        ...settings.tenantDatabase,
+        connect: openConnection,
+        pooler: true,
+        applicationName: `${service}-service`,
+      }
+    : direct
+  const places = new Map(
+    settings.instances.map(({ name, host, port }) => [
+      name,
+      name === DEFAULT_INSTANCE
+        ? { host, port, tls: direct.tls, connect: direct.connect }
+        : { host, port, tls: tlsOptions({ ...database, host, port }), connect: openConnection },
+    ]),
+  )
+  const placeOf = (instance: string) => {
+    const place = places.get(instance)
+    // Placed there by a process with that instance in its configuration.
+    if (!place) throw new TenantDatabaseUnavailable()
+    return place
+  }
+  const provision = {
+    ...direct,
+    statementTimeout: 0,
+    applicationName: `${service}-provisioning`,
+    // Its statements are ours, and read no arrays of types that a tenant or a service has made.
+    arrayTypes: createArrayTypes({ ofDatabases: false }),
+  }
+  return { direct, pooled, provision, places, placeOf }
+}
