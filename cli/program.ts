@@ -7,8 +7,8 @@ import { withGlobalOptions } from './context.js'
 import { printableLines } from './printable.js'
 
 const about = `
-Where the services are: --config <file>, else the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each),
-else .stack/stack.json. Exit codes: 0 done, 1 failed, 2 called wrongly, 3 something differs from what it should be.`
+The services are found by --config <file>, else by the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each), else by
+.stack/stack.json. Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 something differs from what is required.`
 
 /** The commands in the order of the help, by their names. */
 export const commandFiles: readonly { readonly names: readonly string[]; readonly load: () => Promise<Command[]> }[] = [

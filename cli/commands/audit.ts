@@ -15,13 +15,9 @@ export function auditCommand(): Command {
   const audit = new Command('audit').description('the audit log: verify, export, seal')
   audit
     .command('verify')
-    .description('look for rows that were changed, removed or inserted; names the first of each chain')
-    .option('--heads <file>', 'seals that were kept outside, one JSON document a line')
-    .option(
-      '--months <n>',
-      'months beside the current one that must be there, as AUDIT_RETENTION_MONTHS has it',
-      months,
-    )
+    .description('check for rows that were changed, removed or inserted; name the first of each chain')
+    .option('--heads <file>', 'seals that you have kept elsewhere, one JSON document per line')
+    .option('--months <n>', 'how many months beside the current one must be present (AUDIT_RETENTION_MONTHS)', months)
     .addHelpText('after', '\nExit code 0: it is intact. 3: it was changed.')
     .action(async (options: { heads?: string; months?: number }, command: Command) => {
       const { targets, output } = await contextOf(command)
@@ -43,7 +39,7 @@ export function auditCommand(): Command {
     })
   audit
     .command('export')
-    .description('write every row as a line of JSON, by chain and place')
+    .description('write every row as a line of JSON, ordered by chain')
     .action(async (_options: object, command: Command) => {
       const { targets } = await contextOf(command)
       await withServices(targets, async services => {
@@ -52,7 +48,7 @@ export function auditCommand(): Command {
     })
   audit
     .command('seal')
-    .description('print how far every chain had come at the end of each closed month, signed with AUDIT_SECRET')
+    .description('print the last row of every chain for each closed month, signed with AUDIT_SECRET')
     .action(async (_options: object, command: Command) => {
       const { targets } = await contextOf(command)
       const secret = await auditSecret()

@@ -23,21 +23,24 @@ interface Options {
 }
 
 const about = `
-The archive is a tar file: one pg_dump of each service, and a manifest with versions, sizes, checksums and the number and
-checksum of every table's rows. Each service is one snapshot. Before it gets its name, its definitions are restored from it
-into a database beside the tenant's, compared and dropped; --verify does so with all rows. --all writes <tenant>.tar for every tenant that has databases
-and central.tar into a folder that must be new or empty. Archives hold customers' data, and central.tar the keys that sign
-tokens: they are written readable by their owner alone, and are not encrypted. See docs/backup.md.`
+The archive is a tar file. It holds one pg_dump of each service, and a manifest with versions, sizes, checksums, and the number and
+checksum of every table's rows. The dump of a service is one snapshot.
+
+Before the archive gets its name, its definitions are restored into a new database, compared, and dropped. --verify does the same with all
+rows. --all writes <tenant>.tar for every tenant with databases, and central.tar, into a folder that must be new or empty.
+
+Archives hold customers' data, and central.tar the keys that sign tokens. Only their owner can read the files. They are not encrypted. See
+docs/backup.md.`
 
 export function backupCommand(): Command {
   return new Command('backup')
-    .description('all databases of a tenant into one archive')
+    .description('write all databases of a tenant into one archive')
     .argument('[tenant]', 'its id', tenantId)
     .option('--all', 'every tenant, and the central databases')
-    .option('--to <file or folder>', 'where; default <tenant>-<time>.tar here')
-    .option('--verify', 'restore all of it into a database beside the tenant’s and compare, before it counts')
-    .option('--parallel <n>', 'with --all: archives side by side', wholeNumber(1), 4)
-    .option('--programs <folder>', 'where pg_dump is')
+    .option('--to <file or folder>', 'the file or folder to write; default <tenant>-<time>.tar in this folder')
+    .option('--verify', 'restore all rows into a new database and compare them')
+    .option('--parallel <n>', 'with --all: how many archives at a time', wholeNumber(1), 4)
+    .option('--programs <folder>', 'the folder of pg_dump')
     .addHelpText('after', about)
     .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {
       if ((tenant === undefined) === (options.all !== true)) throw new UsageError('Name a tenant, or pass --all.')

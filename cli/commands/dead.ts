@@ -11,8 +11,8 @@ export function deadCommand(): Command {
   const dead = new Command('dead').description('events that were set aside: list, show, replay, drop')
   dead
     .command('list')
-    .description('list them, with why')
-    .option('--resolved', 'those that were replayed or dropped too')
+    .description('list dead events with their reasons')
+    .option('--resolved', 'also those that were replayed or dropped')
     .action(async (options: { resolved?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)
       await withServices(targets, async services => {
@@ -30,7 +30,7 @@ export function deadCommand(): Command {
     })
   dead
     .command('show')
-    .description('show one, with its body and headers')
+    .description('show one event with its body and headers')
     .argument('<id>', 'its number')
     .action(async (id: string, _options: object, command: Command) => {
       await withOne(command, async ({ output }, { tenancy }) => {
@@ -45,7 +45,7 @@ export function deadCommand(): Command {
     })
   dead
     .command('replay')
-    .description('handle one again, as if it had just come')
+    .description('handle an event again, as if it had just arrived')
     .argument('<id...>', 'their numbers')
     .action(async (ids: string[], _options: object, command: Command) => {
       await withOne(command, async ({ output }, { tenancy }) => {
@@ -62,7 +62,7 @@ export function deadCommand(): Command {
     })
   dead
     .command('drop')
-    .description('drop one; it is kept for 30 days as dropped')
+    .description('drop an event; its row is kept for 30 days')
     .argument('<id...>', 'their numbers')
     .action(async (ids: string[], _options: object, command: Command) => {
       await withOne(command, async ({ output }, { tenancy }) => {

@@ -15,24 +15,23 @@ interface Options {
 }
 
 const about = `
-Compares each registry with identity's, and looks at databases, marks, owners, rights, roles, schema versions, spares, outbox, dead events, stream, consumers and
-cached lookups. --fix mends what is safe: a tenant's rights, role and password, and what a
-restore that is over has left. Everything else is for people, and each problem says what to do. Notes, as of an instance that is
-marked full, are no problems. Exit code 0: all is well. 3: something is not.`
+Compares each registry with identity's, and checks databases, marks, owners, rights, roles, schema versions, spares, outbox, dead events, the
+stream, consumers and cached lookups. Each problem has its cure.
+
+--fix repairs what is safe: a tenant's rights, role and password, and what a finished restore or a killed move has left.
+
+Notes, for example that an instance is marked full, are no problems. Exit code 0: no problems. 3: there are problems.`
 
 export function doctorCommand(): Command {
   return new Command('doctor')
     .description('find problems')
-    .option('--deep', 'connect to every tenant database too: certificate, schema version, and what cannot be backed up')
+    .option(
+      '--deep',
+      'also connect to every tenant database: certificate, schema version, and what cannot be backed up',
+    )
     .option('--fix', 'repair what is safe')
-    .option(
-      '--lost-key <key>',
-      'with --fix: tenants’ roles that were set by this key, which is lost, get the current one',
-    )
-    .option(
-      '--user-list',
-      'print PgBouncer’s user list for the tenants’ roles instead (holds verifiers: keep it secret)',
-    )
+    .option('--lost-key <key>', 'with --fix: give the current key to the tenants’ roles that were set by this lost key')
+    .option('--user-list', 'print only PgBouncer’s user list for the tenants’ roles (it has verifiers: keep it secret)')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
       const { targets, output } = await contextOf(command)
@@ -48,10 +47,10 @@ export function doctorCommand(): Command {
           inspect(service, targets, { deep: options.deep ?? false, lostKey, identity }),
         )
         const problems = found.flatMap(([service, list]) => list.map(one => ({ service, ...one })))
-        const left: (Problem & { service: string; mended?: boolean })[] = []
+        const left: (Problem & { service: string; repaired?: boolean })[] = []
         for (const problem of problems) {
-          const mended = options.fix === true && problem.fix !== null && (await mend(problem.fix))
-          left.push({ ...problem, mended })
+          const repaired = options.fix === true && problem.fix !== null && (await repair(problem.fix))
+          left.push({ ...problem, repaired })
         }
         const several = services.some(({ tenancy }) => tenancy.settings.instances.length > 1)
         const notes = left.filter(one => one.note)
@@ -59,12 +58,12 @@ export function doctorCommand(): Command {
         const table = (what: string, those: typeof left, empty: string): void =>
           output.table(
             ['service', ...(several ? ['instance'] : []), what, 'about', 'cure'],
-            those.map(({ service, instance, what, about: whom, cure, mended }) => [
+            those.map(({ service, instance, what, about: whom, cure, repaired }) => [
               service,
               ...(several ? [instance] : []),
               what,
               whom,
-              mended ? 'mended' : cure,
+              repaired ? 'repaired' : cure,
             ]),
             empty,
           )
@@ -75,7 +74,7 @@ export function doctorCommand(): Command {
           problems: faults.map(document),
           ...(notes.length > 0 && { notes: notes.map(document) }),
         })
-        const open = faults.filter(({ mended }) => !mended)
+        const open = faults.filter(({ repaired }) => !repaired)
         if (open.length > 0) throw new Drift(`${open.length} problems.`)
       })
     })
@@ -94,7 +93,7 @@ async function requireLost(services: readonly OpenService[], key: string): Promi
     throw new UsageError(`No tenant’s role was set by the key ${key}: \`doctor\` names the unknown keys.`)
 }
 
-async function mend(fix: () => Promise<void>): Promise<boolean> {
+async function repair(fix: () => Promise<void>): Promise<boolean> {
   await fix()
   return true
 }

@@ -65,16 +65,25 @@ const named =
 
 const withManyOptions = (command: Command): Command =>
   withSwitchLimits(command)
-    .option('--side-by-side <n>', 'how many tenants at a time', wholeNumber(1), 2)
+    .option('--side-by-side <n>', 'how many tenants to move at a time', wholeNumber(1), 2)
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
-    .option('--programs <folder>', 'where pg_dump and pg_restore are')
-    .option('--folder <folder>', 'where the copies of large databases lie for a while', tmpdir())
-    .option('--room <instance=size>', 'how much the disk of an instance has free, like c=50GB', named(size))
-    .option('--weight <instance=n>', 'its share beside the others, like c=2; default 1', named(wholeNumber(1)))
+    .option('--programs <folder>', 'the folder of pg_dump and pg_restore')
+    .option('--folder <folder>', 'the folder for temporary copies of large databases', tmpdir())
+    .option('--room <instance=size>', 'the free disk space of an instance, like c=50GB', named(size))
+    .option(
+      '--weight <instance=n>',
+      'the share of an instance, relative to the others, like c=2; default 1',
+      named(wholeNumber(1)),
+    )
     .option('--frozen', 'refuse the writers of a tenant while it is copied, instead of replicating')
-    .addOption(new Option('--follow', 'let the old copies follow, for a way back').conflicts(['frozen', 'dropSource']))
-    .option('--drop-source', 'drop each database that a tenant was moved from, for good')
-    .option('--dry-run', 'show the plan, with what is in the way of each tenant, and do nothing')
+    .addOption(
+      new Option('--follow', 'let the old copies follow, so that you can move back').conflicts([
+        'frozen',
+        'dropSource',
+      ]),
+    )
+    .option('--drop-source', 'drop the old database of each moved tenant; this cannot be undone')
+    .option('--dry-run', 'show the plan and the obstacles of each tenant, and change nothing')
     .option('--yes', 'do not ask')
 
 export function drainCommands(): Command[] {
@@ -86,7 +95,7 @@ function drain(): Command {
     new Command('drain')
       .description('mark an instance full and move all its tenants away')
       .argument('<instance>', 'main, or a name in DB_INSTANCES')
-      .option('--to <instances>', 'only there; default every other one that is not marked full', collect),
+      .option('--to <instances>', 'the target instances; default all others that are not marked full', collect),
   )
     .addHelpText('after', aboutDrain)
     .action(async (name: string, options: DrainOptions, command: Command) => {
@@ -103,10 +112,10 @@ function rebalance(): Command {
   return withManyOptions(
     new Command('rebalance')
       .description('spread tenants over the instances of a service')
-      .addOption(new Option('--by <what>', 'what is to be spread').choices(['size', 'activity']).default('size'))
-      .option('--sample <seconds>', 'how long transactions are counted, by activity', wholeNumber(1), 30)
-      .option('--tolerance <percent>', 'how far instances may differ, of the average', wholeNumber(0), 10)
-      .option('--most <n>', 'how many tenants at most', wholeNumber(1), 100),
+      .addOption(new Option('--by <what>', 'what to spread').choices(['size', 'activity']).default('size'))
+      .option('--sample <seconds>', 'by activity: how long to count transactions', wholeNumber(1), 30)
+      .option('--tolerance <percent>', 'how far instances may differ from the average', wholeNumber(0), 10)
+      .option('--most <n>', 'the most tenants to move', wholeNumber(1), 100),
   )
     .addHelpText('after', aboutRebalance)
     .action(async (options: RebalanceOptions, command: Command) => {

@@ -23,21 +23,23 @@ interface Options {
 }
 
 const about = `
-For each service schema.sql and one file for each table, and a manifest with counts and checksums; a folder, or one tar file
-when the name ends in .tar. CSV is as COPY reads it, with a ' before what a spreadsheet would run as a formula (--exact:
-without). Columns that are named like secrets (password, token, …) are left out
-and the manifest names them; --leave-out and --keep take names like employee.public.employees.email. See docs/backup.md.`
+Writes schema.sql and one file per table for each service, and a manifest with counts and checksums. The target is a folder, or one tar
+file if the name ends in .tar.
+
+CSV is what COPY reads. A cell that a spreadsheet would run as a formula gets a leading ' (--exact: without). Columns that are named like
+secrets (password, token, …) are left out, and the manifest names them. --leave-out and --keep take names like
+employee.public.employees.email. See docs/backup.md.`
 
 export function exportCommand(): Command {
   return new Command('export')
-    .description('a tenant’s data in open formats, for a customer that leaves')
+    .description('write a tenant’s data in open formats, for a customer that leaves')
     .argument('<tenant>', 'its id', tenantId)
     .requiredOption('--to <folder or file>', 'a new folder, or a file that ends in .tar')
-    .addOption(new Option('--format <format>', 'of the tables').choices(['jsonl', 'csv']).default('jsonl'))
-    .option('--exact', 'CSV: cells that begin with = + - @ as they are')
-    .option('--leave-out <column>', 'leave this one out too (repeat it, or separate by commas)', collect)
-    .option('--keep <column>', 'it is no secret', collect)
-    .option('--programs <folder>', 'where pg_dump is')
+    .addOption(new Option('--format <format>', 'the format of the tables').choices(['jsonl', 'csv']).default('jsonl'))
+    .option('--exact', 'CSV: write cells that begin with = + - @ unchanged')
+    .option('--leave-out <column>', 'also leave out this column (repeat it, or separate by commas)', collect)
+    .option('--keep <column>', 'keep this column: it is no secret', collect)
+    .option('--programs <folder>', 'the folder of pg_dump')
     .addHelpText('after', about)
     .action(async (id: TenantId, options: Options, command: Command) => {
       const { targets, output, showProgress } = await contextOf(command)

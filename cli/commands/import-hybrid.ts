@@ -41,11 +41,11 @@ interface Work extends Options {
 }
 
 const about = `
-The source is a URL like postgres://postgres@old-server:5432/central; its password is read from SOURCE_PASSWORD or
-SOURCE_PASSWORD_FILE, its TLS mode from ?sslmode=. Each tenant is frozen there, copied, compared table by table, handed
-over, and registered with identity; a source stays frozen until --thaw or --rollback. See docs/moving.md.
+The source is a URL like postgres://postgres@old-server:5432/central. Its password is read from SOURCE_PASSWORD or SOURCE_PASSWORD_FILE,
+its TLS mode from ?sslmode=. Each tenant is frozen at the source, copied, compared table by table, and registered with identity. The source
+stays frozen until --thaw or --rollback. See docs/moving.md.
 
-Exit code 0: every tenant is ready. 1: some failed (their sources are open again), or something is in the way.`
+Exit code 0: every tenant is ready. 1: some failed and their sources are open again, or the plan has obstacles.`
 
 export function importCommand(): Command {
   return new Command('import-hybrid')
@@ -55,28 +55,25 @@ export function importCommand(): Command {
     .option('--map <old=new>', 'the id that a tenant gets here (repeat it)', collect)
     .option(
       '--baseline <service=version>',
-      'at which version of its tenant migrations the source’s schemas are',
+      'the version of the tenant migrations that the source’s schemas have',
       collect,
     )
     .option('--tenants-query <file>', 'SQL that gives id, name, domain, settings, is_active of the tenants')
-    .option('--room <service=size>', 'how much a target’s disk has free, like core=50GB (repeat it)', collect)
-    .option('--parallel <n>', 'tenants side by side', wholeNumber(1), 4)
+    .option('--room <service=size>', 'the free disk space of a target, like core=50GB (repeat it)', collect)
+    .option('--parallel <n>', 'how many tenants at a time', wholeNumber(1), 4)
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
-    .option('--programs <folder>', 'where pg_dump and pg_restore are')
-    .option('--folder <folder>', 'where copies of large databases lie for a while', tmpdir())
-    .addOption(new Option('--resume <run>', 'go on with a run').conflicts(['rollback', 'thaw', 'dryRun']))
+    .option('--programs <folder>', 'the folder of pg_dump and pg_restore')
+    .option('--folder <folder>', 'the folder for temporary copies of large databases', tmpdir())
+    .addOption(new Option('--resume <run>', 'continue a run').conflicts(['rollback', 'thaw', 'dryRun']))
     .addOption(
-      new Option('--rollback <run>', 'take a run back: remove what it made, open the source').conflicts([
-        'thaw',
-        'dryRun',
-      ]),
+      new Option('--rollback <run>', 'undo a run: remove what it made, open the source').conflicts(['thaw', 'dryRun']),
     )
     .option(
       '--thaw <run>',
       'open the sources of tenants that are ready here; what is written there from then on stays there',
     )
-    .option('--list', 'show the last runs and do nothing')
-    .option('--dry-run', 'show the plan and do nothing')
+    .option('--list', 'show the last runs and change nothing')
+    .option('--dry-run', 'show the plan and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {

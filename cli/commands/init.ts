@@ -9,26 +9,26 @@ import type { GlobalOptions } from '../context.js'
 import { printableLine } from '../printable.js'
 
 const about = `
-Makes, as a superuser and safe to repeat: the service's role (may create databases and roles, is no superuser), its
-central database with its mark, and takes CONNECT from PUBLIC on it, on postgres and on template1.
+Connects as a superuser and makes the service's role (it may create databases and roles, and is no superuser) and its central database
+with its mark. PUBLIC loses CONNECT on the central database, on postgres and on template1. The command can be repeated.
 
-Reads DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD (what to make), and INIT_SUPERUSER (default postgres)
-and INIT_PASSWORD or INIT_PASSWORD_FILE (who makes it). Passwords are read from the environment only. With DB_INSTANCES each
-of those gets the same role and a database {service}_instance; the superuser is the same everywhere.
+DB_HOST, DB_PORT, DB_DATABASE, DB_USERNAME and DB_PASSWORD name what to make. INIT_SUPERUSER (default postgres) and INIT_PASSWORD or
+INIT_PASSWORD_FILE are the superuser's login. Passwords are read from the environment only. Each instance of DB_INSTANCES gets the same
+role and a database {service}_instance. The superuser's login must be the same on all.
 
-Then writes .env with every variable explained, what the environment says filled in, and, for a service that is new, random
-secrets where it has none. A file that is there is left as it is.
+Then it writes .env with every variable explained and the values of the environment. A new service gets random secrets. An existing file is
+not changed.
 
-With --nats-conf the file with the accounts of nats-server (deploy/nats.conf) gets a user for the service; when it is not there
-it is made, for the services of REQUIRED_SERVICES too. The user's password is new, in NATS_URL of .env, and the server wants it in
-its environment as NATS_<SERVICE>_PASSWORD. A file with changes by hand is refused.`
+--nats-conf adds a user for the service to the file with the accounts of nats-server (deploy/nats.conf). A missing file is made, for the
+services of REQUIRED_SERVICES too. The user's new password is in NATS_URL of .env. Give it to nats-server in its environment as
+NATS_<SERVICE>_PASSWORD. A file that was changed by hand is refused.`
 
 export function initCommand(): Command {
   return (
     new Command('init')
       .description('make a service’s role and central database, once, as superuser')
       // Not --env-file: Node.js 20 takes that for its own, also behind the program's name.
-      .option('--write-env <file>', 'the file to write, readable by its owner alone', '.env')
+      .option('--write-env <file>', 'the file to write; only its owner can read it', '.env')
       .option('--no-write-env', 'write none')
       .option('--nats-conf <file>', 'add the service’s user to the accounts of nats-server in this file')
       .addHelpText('after', about)

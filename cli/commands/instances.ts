@@ -6,9 +6,9 @@ import { contextOf } from '../context.js'
 import { sizeOf } from '../output.js'
 
 const about = `
-A new tenant goes to the instance of its service with the fewest tenants. One that is marked full gets none, no spare, no
-import, no restore and no move; the tenants that are there stay, and are served as before. Every process sees the mark at
-the next new tenant, and nothing is restarted. \`drain\` marks an instance by itself.`
+A new tenant goes to the instance of its service with the fewest tenants. An instance that is marked full gets no new tenants, spares,
+imports, restores or moves. Its tenants stay and are served. Every process reads the mark before it makes the next tenant, so nothing is
+restarted. \`drain\` sets the mark itself.`
 
 export function instancesCommand(): Command {
   return new Command('instances')

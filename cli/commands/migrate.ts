@@ -33,9 +33,9 @@ interface Options {
 }
 
 const about = `
-The central database and the template come first, then the canaries one after the other, then all others side by side.
-Each tenant is one visit to its database by a direct connection beside the budget. A tenant that fails keeps the version
-it had; the run names it, and --resume goes back to it. With nothing to do each service is asked one question.
+The central database and the template come first. Then the canaries are migrated one after the other, then all other tenants,
+--concurrency at a time. Each tenant costs one direct connection beside the budget. A tenant that fails keeps its version. The run
+names it, and --resume tries it again.
 
 Exit code 0: all tenants are at this release's schema. 1: some failed, or the run stopped.`
 
@@ -45,18 +45,20 @@ export function migrateCommand(): Command {
     .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', tenantIds)
     .option(
       '--canary <id>',
-      'these first, alone; a failure among them stops the run (default: the first one)',
+      'migrate these first; a failure among them stops the run (default: the first tenant)',
       tenantIds,
     )
-    .option('--concurrency <n>', 'tenants side by side', wholeNumber(1), 4)
+    .option('--concurrency <n>', 'how many tenants at a time', wholeNumber(1), 4)
     .option('--max-failures <percent>', 'stop when more than this share has failed', percent, 5)
-    .addOption(new Option('--skip-failing', 'go on past every failure').conflicts('maxFailures'))
+    .addOption(new Option('--skip-failing', 'continue after every failure').conflicts('maxFailures'))
     .addOption(
-      new Option('--resume <run>', 'go on with a run: what was not reached, and what failed').conflicts('rollback'),
+      new Option('--resume <run>', 'continue a run with the tenants that failed or were not reached').conflicts(
+        'rollback',
+      ),
     )
-    .option('--rollback <run>', 'take back what a run has applied, by the undo files')
-    .option('--list', 'show the last runs and do nothing')
-    .option('--dry-run', 'show the plan and do nothing')
+    .option('--rollback <run>', 'undo what a run has applied, with the undo files')
+    .option('--list', 'show the last runs and change nothing')
+    .option('--dry-run', 'show the plan and change nothing')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
       const { targets, output, showProgress } = await contextOf(command)

@@ -33,43 +33,39 @@ interface Options extends SwitchLimitOptions {
 }
 
 const about = `
-Readers and writers are served all the while: the copy is made from a snapshot and followed by logical replication. At the
-switch new statements wait in the services for a moment, transactions under way have --transaction-limit, and everything that
-was written meanwhile is compared. Whatever is in doubt then, the tenant goes on where it was. Nothing is restarted.
+The tenant is read and written during the move. The copy is made from a snapshot and followed by logical replication. At the switch new
+statements wait in the services for a moment, open transactions have --transaction-limit to end, and all rows that were written meanwhile
+are compared. If anything is uncertain then, the tenant stays where it was. Nothing is restarted.
 
-That wants wal_level = logical and the administrator's login, for this command alone: INIT_SUPERUSER (default postgres) and
-INIT_PASSWORD or INIT_PASSWORD_FILE. The plan names what cannot be moved so. With --frozen writers get 503 TENANT_MOVING from
-when the copy begins until the registry says where it is now, and no administrator is needed.
+This needs wal_level = logical and the administrator's login: INIT_SUPERUSER (default postgres) and INIT_PASSWORD or INIT_PASSWORD_FILE. The
+plan names what cannot be moved this way. With --frozen no administrator is needed, and writers get 503 TENANT_MOVING from the start of the
+copy until the registry has the new instance.
 
-After the switch the database it came from is closed, as moved_{id}_{service}, and follows the new one until --finish or
---drop-source; --back takes the tenant there again. --no-follow leaves it as it is. See docs/placement.md.
+After the switch the old database is closed, as moved_{id}_{service}, and follows the new one until --finish or --drop-source. --back moves
+the tenant back. With --no-follow the old database does not follow. See docs/placement.md.
 
-Exit code 0: it is there. 1: it is where it was, or the message says how to go on.`
+Exit code 0: the tenant is on the new instance. 1: it is where it was, or the message has the next step.`
 
 export function moveCommand(): Command {
   return withSwitchLimits(new Command('move'))
     .description('move a tenant’s database to another instance of its service')
     .argument('[tenant]', 'its id', tenantId)
-    .option('--to <instance>', 'where to: a name in DB_INSTANCES, or main')
+    .option('--to <instance>', 'the target: a name in DB_INSTANCES, or main')
     .option('--jobs <n>', 'jobs of pg_dump and pg_restore for a large database', wholeNumber(1), 2)
-    .option('--programs <folder>', 'where pg_dump and pg_restore are')
-    .option('--folder <folder>', 'where the copy of a large database lies for a while', tmpdir())
-    .option('--room <size>', 'how much the disk of that instance has free, like 50GB', size)
-    .addOption(new Option('--resume <run>', 'go on with a run').conflicts(['rollback', 'to', 'dryRun']))
+    .option('--programs <folder>', 'the folder of pg_dump and pg_restore')
+    .option('--folder <folder>', 'the folder for the temporary copy of a large database', tmpdir())
+    .option('--room <size>', 'the free disk space of that instance, like 50GB', size)
+    .addOption(new Option('--resume <run>', 'continue a run').conflicts(['rollback', 'to', 'dryRun']))
     .addOption(
-      new Option('--rollback <run>', 'take a run back that was not switched yet').conflicts([
-        'to',
-        'dryRun',
-        'dropSource',
-      ]),
+      new Option('--rollback <run>', 'undo a run that has not switched yet').conflicts(['to', 'dryRun', 'dropSource']),
     )
-    .option('--frozen', 'refuse writers while it is copied, instead of replicating')
-    .option('--no-follow', 'after the switch the old copy does not follow: there is no way back')
-    .option('--back', 'take the tenant back to where it was, by the copy that follows')
-    .option('--finish', 'end the way back: the old copy no longer follows')
-    .option('--drop-source', 'drop the database it came from, for good: after a move, or one that is left from before')
-    .option('--list', 'show the last runs and do nothing')
-    .option('--dry-run', 'show the plan and do nothing')
+    .option('--frozen', 'refuse writers during the copy, instead of replicating')
+    .option('--no-follow', 'the old copy does not follow, so `--back` is not possible')
+    .option('--back', 'move the tenant back, with the copy that follows')
+    .option('--finish', 'the old copy no longer follows, so `--back` is not possible any more')
+    .option('--drop-source', 'drop the old database of this or an earlier move; this cannot be undone')
+    .option('--list', 'show the last runs and change nothing')
+    .option('--dry-run', 'show the plan and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
     .action(async (tenant: TenantId | undefined, options: Options, command: Command) => {

@@ -24,7 +24,7 @@ export function newCommand(): Command {
   return new Command('new')
     .description('write a new service, with a migration, routes, a test and a Dockerfile')
     .argument('<service>', 'its name, like billing')
-    .option('--dir <folder>', 'where; default a folder of its name')
+    .option('--dir <folder>', 'the folder to write; default a folder of that name')
     .option('--dry-run', 'list the files and write none')
     .addHelpText('after', about)
     .action(create)

@@ -5,23 +5,23 @@ import type { Direction, UpgradeReport } from '../../operations/server-upgrade/s
 import { contextOf } from '../context.js'
 
 const about = `
-pg_upgrade refuses a server with databases that allow no connections: templates, spares, and what moves have left. Stop the
-service, run \`pg-upgrade prepare\`, then pg_upgrade, then \`init\` and \`pg-upgrade finish\` on the new server, then start the
-service. Both may be repeated. All steps: docs/major-versions.md.`
+pg_upgrade refuses a server whose databases allow no connections, as templates, spares and old copies of moves do. The order is: stop the
+service, run \`pg-upgrade prepare\`, run pg_upgrade, run \`init\` and \`pg-upgrade finish\` on the new server, start the service. Both can
+be repeated. All steps: docs/major-versions.md.`
 
 export function pgUpgradeCommand(): Command {
   const command = new Command('pg-upgrade')
     .description('open the closed databases of a service for pg_upgrade, and close them after it')
     .addHelpText('after', about)
-  command.addCommand(direction('prepare', 'before pg_upgrade: open templates, spares and what moves have left'))
-  command.addCommand(direction('finish', 'after pg_upgrade: close them again, and name what is left to do'))
+  command.addCommand(direction('prepare', 'before pg_upgrade: open templates, spares and old copies of moves'))
+  command.addCommand(direction('finish', 'after pg_upgrade: close them again, and name the remaining steps'))
   return command
 }
 
 function direction(name: Direction, description: string): Command {
   return new Command(name)
     .description(description)
-    .option('--dry-run', 'show what would be done and do nothing')
+    .option('--dry-run', 'show what would be done and change nothing')
     .action(async (options: { dryRun?: boolean }, command: Command) => {
       const begun = performance.now()
       const { targets, output } = await contextOf(command)

@@ -27,12 +27,12 @@ const DUE = 1_000
 function purge(): Command {
   return new Command('purge')
     .description('drop the databases of deleted tenants whose retention is over')
-    .argument('[tenant]', 'only this one; default all that are due', tenantId)
+    .argument('[tenant]', 'only this tenant; default all that are due', tenantId)
     .option('--yes', 'do not ask')
-    .option('--dry-run', 'show what would be dropped and do nothing')
+    .option('--dry-run', 'show what would be dropped and change nothing')
     .addHelpText(
       'after',
-      '\nEach service asks identity first: nothing is dropped that identity does not call deleted and past its retention.\nThe services do the same by themselves once a minute,\nbut for a tenant whose old copy follows it since a move: with INIT_SUPERUSER and INIT_PASSWORD this command ends that first.',
+      '\nEach service asks identity first, and drops only databases of tenants that are deleted and past their retention.\nThe services do this themselves once a minute, except for tenants whose old copy follows since a move.\nFor those this command needs INIT_SUPERUSER and INIT_PASSWORD.',
     )
     .action(async (only: TenantId | undefined, options: { yes?: boolean; dryRun?: boolean }, command: Command) => {
       const { targets, output } = await contextOf(command)

@@ -31,33 +31,34 @@ interface Options {
 }
 
 const about = `
-A deleted tenant comes back under its own id, whether its databases are still kept or were dropped. Another id is --as. Of a
-tenant that is live, databases that are missing are restored; those that are there only with --replace, while it is
-suspended. Everything is restored beside what is there, compared with the manifest, and then takes its name: what fails or
-is killed before that changes nothing, and the same command again finishes it or takes it back. An archive is run as SQL by
-the service's role: restore none that you do not trust. See docs/backup.md.`
+Restores a deleted tenant under its own id, or as a new tenant with --as. If the tenant is active, only missing databases are restored.
+Existing ones are replaced with --replace, while the tenant is suspended.
+
+Everything is restored into new databases, compared with the manifest, and then renamed. A failure or a kill before that changes nothing,
+and the same command finishes it or undoes it. The archive is run as SQL by the service's role: restore only archives that you trust. See
+docs/backup.md.`
 
 export function restoreCommand(): Command {
   return new Command('restore')
-    .description('a tenant out of an archive')
-    .argument('<archive>', 'a file that backup has written')
+    .description('restore a tenant from an archive')
+    .argument('<archive>', 'a file that `backup` has written')
     .addOption(
-      new Option('--as <id>', 'as a new tenant, without the domain')
+      new Option('--as <id>', 'restore as a new tenant with this id, without the domain')
         .argParser(newTenantId)
         .conflicts(['replace', 'central']),
     )
     .option('--name <name>', 'with --as: its name; default the one in the archive')
-    .option('--tenant <id>', 'refuse the archive unless it is of this tenant', tenantId)
-    .option('--replace', 'replace the data of a tenant that is live and suspended')
-    .option('--no-domain', 'come back without the domain, which may be another tenant’s by now')
+    .option('--tenant <id>', 'refuse the archive if it is another tenant’s', tenantId)
+    .option('--replace', 'replace the data of a suspended tenant')
+    .option('--no-domain', 'restore without the domain, which another tenant may have now')
     .addOption(
-      new Option('--central', 'the central databases of backup --all, into empty ones').conflicts([
+      new Option('--central', 'restore the central databases of `backup --all` into empty ones').conflicts([
         'replace',
         'tenant',
       ]),
     )
-    .option('--programs <folder>', 'where pg_restore is')
-    .option('--dry-run', 'read all of the archive, show the plan, and do nothing')
+    .option('--programs <folder>', 'the folder of pg_restore')
+    .option('--dry-run', 'read the whole archive, show the plan, and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText('after', about)
     .action(async (path: string, options: Options, command: Command) => {

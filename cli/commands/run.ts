@@ -42,9 +42,9 @@ function run(): Command {
     .description('run a command for each tenant: distributed-tenant run -- psql -c "analyze"')
     .argument('<command...>', 'after --: the program and its arguments')
     .option('--tenant <id>', 'only these tenants (repeat it, or separate by commas)', tenantIds)
-    .option('--concurrency <n>', 'side by side', wholeNumber(1), 4)
-    .option('--continue', 'go on after a failure; default: stop')
-    .option('--raw', 'its output unchanged; default: control characters written out')
+    .option('--concurrency <n>', 'how many at a time', wholeNumber(1), 4)
+    .option('--continue', 'continue after a failure; default: stop')
+    .option('--raw', 'print the output unchanged; default: control characters as numbers')
     .addHelpText(
       'after',
       '\nIts environment has PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE of the tenant’s database, TENANT_ID and\nTENANT_SERVICE. It runs as the service’s own role. Each line of output begins with its tenant.',

@@ -24,7 +24,7 @@ const PAGE = 1_000
 export function statusCommand(): Command {
   return new Command('status')
     .description('show every tenant in every service, with schema versions')
-    .option('--problems', 'only tenants that are not ready, or behind, somewhere')
+    .option('--problems', 'only tenants that are not ready, or behind, in a service')
     .addHelpText(
       'after',
       '\n`@b`: its database is on the instance b of the service, not on the one of the central database.\nExit code 0: all are ready and at this release’s schema. 3: some are not.',

@@ -37,7 +37,7 @@ function list(): Command {
 
 function show(): Command {
   return new Command('show')
-    .description('show a tenant and how far each service is')
+    .description('show a tenant and its state in each service')
     .argument('<tenant>', 'its id', tenantId)
     .action(async (id: string, _options: object, command: Command) => {
       const context = await contextOf(command)
@@ -52,13 +52,10 @@ function create(): Command {
     .option('--id <id>', 'its id; default made from the name', newTenantId)
     .option('--domain <domain>', 'its own domain')
     .option('--settings <json>', 'a JSON object')
-    .option('--suspended', 'serve it only once it is activated')
-    .option(
-      '--incarnation <text>',
-      'the one that the services have of a tenant that identity has lost: doctor names it',
-    )
+    .option('--suspended', 'create it suspended: it is served after `activate`')
+    .option('--incarnation <text>', 'for a tenant that identity has lost: the incarnation that `doctor` names')
     .option('--wait <seconds>', 'wait until it is ready everywhere', wholeNumber(0), 30)
-    .option('--idempotency-key <key>', 'a repeat with the same key makes no second tenant')
+    .option('--idempotency-key <key>', 'a repeated call with the same key makes no second tenant')
     .action(async (name: string, options: CreateOptions, command: Command) => {
       const context = await contextOf(command)
       const settings = options.settings === undefined ? undefined : readSettings(options.settings)
@@ -120,7 +117,7 @@ function lifecycle(): Command[] {
 
 function remove(): Command {
   return new Command('remove')
-    .description('delete a tenant: refused at once everywhere, its databases are kept for the retention time')
+    .description('delete a tenant: every service refuses it at once and keeps its database for the retention time')
     .argument('<tenant>', 'its id', tenantId)
     .option('--yes', 'do not ask')
     .action(async (id: string, options: { yes?: boolean }, command: Command) => {

@@ -34,7 +34,7 @@ export function verifyCommand(): Command {
     .option('--all', 'every active tenant')
     .addHelpText(
       'after',
-      '\nGET /api/health with the tenant’s header on each service, and the rows and a checksum of each database.\nExit code 3: something is wrong, and named.',
+      '\nGET /api/health with the tenant’s header on each service, and the rows and a checksum of each database.\nExit code 3: a problem was found.',
     )
     .action(async (tenant: TenantId | undefined, options: { all?: boolean }, command: Command) => {
       if ((tenant === undefined) === (options.all !== true)) throw new UsageError('Name a tenant, or pass --all.')

@@ -349,7 +349,7 @@ t.test('backup, restore, export', async t => {
       t.match(named.out, /left by a restore +past_core_acme +the run that made it is over: doctor --fix/)
       const fixed = await command(['doctor', '--service', 'core', '--fix'])
       t.equal(fixed.code, 0, fixed.out + fixed.err)
-      t.match(fixed.out, /past_core_acme +mended/)
+      t.match(fixed.out, /past_core_acme +repaired/)
       t.same([...(await databases('past_%'))].sort(), ['past_employee_acme', 'past_identity_acme'])
 
       const again = await command(['restore', archive, '--yes'])

@@ -140,7 +140,7 @@ t.test('distributed-tenant', async t => {
     t.match(damaged.out, /employee +dead events +1/)
     const fixed = await run('doctor', '--fix')
     t.equal(fixed.code, 3, 'faults that need a person are left')
-    t.match(fixed.out, /role closed +acme +mended/)
+    t.match(fixed.out, /role closed +acme +repaired/)
     t.match(await sql`select rolcanlogin from pg_roles where rolname = 'tenant_acme_employee'`, [{ rolcanlogin: true }])
     await sql`select pg_advisory_unlock(hashtextextended('distributed_tenant.reconcile', 0))`
     await sql`drop database tenant_stray_employee`

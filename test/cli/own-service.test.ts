@@ -99,11 +99,11 @@ t.test('the command in the folder of a service of one’s own', async t => {
       t.match(outcome.err, says)
     }
     const replaced = await run(['doctor', '--fix', '--lost-key', key], lost)
-    t.match(replaced.out, /role key unknown +acme +mended/, replaced.err)
+    t.match(replaced.out, /role key unknown +acme +repaired/, replaced.err)
     t.notMatch((await run(['doctor'], lost)).out, /role key/)
     // And back, by the new key's name: the service of this folder has the old one.
     const [, now = ''] = /--lost-key (k9\.[0-9a-f]{8})/.exec((await run(['doctor'])).out) ?? []
-    t.match((await run(['doctor', '--fix', '--lost-key', now])).out, /mended/)
+    t.match((await run(['doctor', '--fix', '--lost-key', now])).out, /repaired/)
     t.notMatch((await run(['doctor'])).out, /role key/)
   })
 

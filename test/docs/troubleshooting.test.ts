@@ -80,8 +80,27 @@ t.test('the four problems have a heading each, with the symptom, the check and t
     /4.*[Mm]igrations failed/,
   ])
   for (const heading of headings) {
-    for (const part of ['**How it looks.**', '**How to see it.**', '**The cure.**']) {
+    for (const part of ['**Symptom.**', '**Check.**', '**Cure.**']) {
       t.ok(section(file, heading).includes(part), `${heading}: ${part}`)
     }
   }
+})
+
+t.test('every line of the log that is quoted is one that a service writes', async t => {
+  const sources = ['plugins', 'services', 'events'].flatMap(folder =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter(name => name.endsWith('.ts'))
+      .map(name => readFileSync(join(folder, name), 'utf8')),
+  )
+  // Words of lower case: codes and names of steps are others.
+  const quotes = [
+    ...readFileSync(file, 'utf8').matchAll(/\blog (?:has|says)\s`([a-z’ ;]+ [^`]+)`(?:\sor\s`([^`]+)`)?/g),
+  ]
+    .flatMap(([, first, second]) => [first, second])
+    .filter(text => text !== undefined)
+  t.ok(quotes.length > 5, quotes.join('; '))
+  t.same(
+    quotes.filter(text => !sources.some(source => source.includes(`'${text}`))),
+    [],
+  )
 })

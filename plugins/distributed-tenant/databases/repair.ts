@@ -30,16 +30,16 @@ export interface RepairOptions {
  * @throws TENANT_DATABASE_FOREIGN when there is no database that carries this tenant's mark, TENANT_ROLE_KEY_UNKNOWN
  */
 export async function repairTenant(id: TenantId, options: RepairOptions): Promise<void> {
-  const mended = await options.instances.home.session(sql => mendRole(sql, id, options))
-  if (!mended) await options.provision(id)
+  const repaired = await options.instances.home.session(sql => repairRole(sql, id, options))
+  if (!repaired) await options.provision(id)
 }
 
 /** @returns false for a tenant that never had a role; nothing is changed then */
-async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
+async function repairRole(sql: SessionClient, id: TenantId, options: RepairOptions): Promise<boolean> {
   const { service, instances } = options
   const name = tenantDatabaseName(id, service)
   let where: InstanceAccess | null = null
-  const mended = await sql.begin(async tx => {
+  const repaired = await sql.begin(async tx => {
     await lockTransaction(tx, lockNames.provision(id))
     const [row] = await tx<
       {
@@ -75,7 +75,7 @@ async function mendRole(sql: SessionClient, id: TenantId, options: RepairOptions
   })
   // After the commit: until then they could connect again.
   await (where as InstanceAccess | null)?.beside(sql, at => endUninvited(at, name))
-  return mended
+  return repaired
 }
 
 export interface RoleRepairQueue {

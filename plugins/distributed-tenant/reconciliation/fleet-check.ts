@@ -116,11 +116,11 @@ export function createFleet(options: FleetOptions): Fleet {
     }
     const curable = findings.filter(one => repairable.has(one))
     // Every new tenant's mark is without its incarnation until the feed has brought it: no drift.
-    const mended = curable.filter(one => one !== 'mark_incomplete')
+    const cured = curable.filter(one => one !== 'mark_incomplete')
     if (curable.length > 0) {
       try {
         await repair(id)
-        if (mended.length > 0) report(mended.join(' '), id, 'repaired', `rights of ${database}`)
+        if (cured.length > 0) report(cured.join(' '), id, 'repaired', `rights of ${database}`)
       } catch (error) {
         // Its role has a key that this process does not have, say: one tenant's fault keeps no other from being checked.
         report(curable.join(' '), id, 'reported', (error as Error).message)
