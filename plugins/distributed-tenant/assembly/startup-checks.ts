@@ -217,7 +217,7 @@ function checkIdentity({ identity, source, enabled, nats }: Settings, say: Say):
   // Without events no other service makes tenants here.
   if (identity || source || !enabled || nats === null) return
   const message =
-    'IDENTITY_URL or SERVICE_TOKEN is not set: a lost event is not made up for, and no deleted tenant’s database is ever dropped.'
+    'IDENTITY_URL or SERVICE_TOKEN is not set: lost events are not repaired, and databases of deleted tenants are never dropped.'
   say('warning', message)
 }
 

@@ -1,7 +1,7 @@
 // Closes the connections of a deleted tenant, and of one whose id is another tenant's now: at once on every replica, by the
 // registry's own notification. Idle ones are closed; one in use is closed when its statement or transaction is over, at the
 // latest at its deadline.
-// If the listener is down: notifications that were lost meanwhile are made up for when it is back.
+// If the listener is down: notifications may be lost, so the tenants with open connections are looked up when it is back.
 import type { TenantId } from '../../../events/index.js'
 import type { Pool } from '../pool/pool.js'
 import type { Notifications, SqlClient } from '../types.js'
