@@ -3,7 +3,7 @@
 import type { SwaggerTransform } from '@fastify/swagger'
 import type { FastifyInstance, FastifySchema } from 'fastify'
 import fp from 'fastify-plugin'
-import { requirePeer } from './distributed-tenant/index.js'
+import { checkPluginOptions, requirePeer } from './distributed-tenant/index.js'
 
 const swagger = requirePeer<typeof import('@fastify/swagger')>('@fastify/swagger')
 const swaggerUi = requirePeer<typeof import('@fastify/swagger-ui')>('@fastify/swagger-ui')
@@ -16,7 +16,15 @@ export interface OpenapiOptions {
   tenantHeader?: string
 }
 
+const checkSpelling = checkPluginOptions<OpenapiOptions>('openapi', {
+  title: true,
+  version: true,
+  description: true,
+  tenantHeader: true,
+})
+
 async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Promise<void> {
+  checkSpelling(options)
   const { title, version, description = '', tenantHeader = 'HRMS-Client-ID' } = options
   await app.register(swagger, {
     hideUntagged: true,

@@ -9,6 +9,7 @@ import { createError } from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../timing/timers.js'
+import { checkPluginOptions } from './distributed-tenant/index.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -39,7 +40,14 @@ export interface OverloadOptions {
 const RESOLUTION_MS = 10
 const LOOK_MS = 1_000
 
+const checkSpelling = checkPluginOptions<OverloadOptions>('overload', {
+  maxEventLoopDelay: true,
+  maxHeapShare: true,
+  retryAfter: true,
+})
+
 async function overloadPlugin(app: FastifyInstance, options: OverloadOptions): Promise<void> {
+  checkSpelling(options)
   const { maxEventLoopDelay = 1000, maxHeapShare = 0.95, retryAfter = 2 } = options
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delay.enable()

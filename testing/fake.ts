@@ -7,7 +7,7 @@ import type { DistributedTenantOptions, Identifier } from '../plugins/distribute
 import type { PublishStep } from '../plugins/distributed-tenant/diagnostics/channels.js'
 import type { DirectoryEntry } from '../plugins/distributed-tenant/directory/redis-cache.js'
 import { ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
-import { readEnvironment } from '../plugins/distributed-tenant/index.js'
+import { checkOptions, checkPluginOptions, readEnvironment } from '../plugins/distributed-tenant/index.js'
 import { parseNewTenantId, parseTenantId } from '../plugins/distributed-tenant/names.js'
 import { refuseUnlessReady, tenantOf } from '../plugins/distributed-tenant/request/admission.js'
 import { createFollowing } from '../plugins/distributed-tenant/request/following.js'
@@ -39,11 +39,31 @@ export interface FakeTenancyOptions
 
 const silent: PublishStep = Object.assign(() => {}, { hasSubscribers: () => false })
 
+const checkSpelling = checkPluginOptions<FakeTenancyOptions>('fakeTenancy', {
+  tenants: true,
+  central: true,
+  identifyBy: true,
+  header: true,
+  baseDomain: true,
+  authorizeTenant: true,
+})
+const checkTenantSpelling = checkOptions<FakeTenant>('a tenant of fakeTenancy', {
+  id: true,
+  sql: true,
+  name: true,
+  domain: true,
+  settings: true,
+  lifecycle: true,
+  provisioned: true,
+})
+
 async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptions): Promise<void> {
+  checkSpelling(options)
   const { tenants, central, identifyBy, header = readEnvironment().TENANT_HEADER, baseDomain = null } = options
   const entries = new Map<TenantId, DirectoryEntry>()
   const clients = new Map<TenantId, SqlClient>()
   for (const tenant of tenants) {
+    checkTenantSpelling(tenant)
     const id = parseNewTenantId(tenant.id)
     if (entries.has(id)) throw new ConfigurationInvalid(`The tenant ${id} is given twice: give each an id of its own.`)
     entries.set(id, entryOf(id, tenant))

@@ -1,6 +1,7 @@
 // The PostgreSQL of a test run: one that is given, or else one that is started here and belongs to this process alone.
 // Invariant: a given server that does not answer is an error, and never replaced by another one.
 import { ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
+import { checkOptions } from '../plugins/distributed-tenant/index.js'
 import { startContainer } from './container.js'
 import { readTestEnvironment, type TestEnvironment } from './environment.js'
 import { embeddedPrograms, machinePrograms } from './programs.js'
@@ -19,8 +20,11 @@ export interface TestServer {
   close(): Promise<void>
 }
 
+const checkSpelling = checkOptions<ServerOptions>('startTestServer', { databaseUrl: true })
+
 /** Starts or finds one PostgreSQL that several test processes share. @throws CONFIGURATION_INVALID when there is none */
 export async function startTestServer(options: ServerOptions = {}): Promise<TestServer> {
+  checkSpelling(options)
   const { host, port, user, password, ssl, close } = await findServer(options)
   const url = new URL(`postgres://${host.includes(':') ? `[${host}]` : host}:${port}/postgres`)
   url.username = encodeURIComponent(user)

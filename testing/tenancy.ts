@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { DistributedTenantOptions } from '../plugins/distributed-tenant/config/options.js'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
 import { ConfigurationInvalid, TenantIdTaken, TenantProvisioning } from '../plugins/distributed-tenant/errors.js'
-import { readEnvironment } from '../plugins/distributed-tenant/index.js'
+import { checkOptions, readEnvironment } from '../plugins/distributed-tenant/index.js'
 import { parseNewTenantId, parseServiceName } from '../plugins/distributed-tenant/names.js'
 import { insertTenant, setLifecycle } from '../plugins/distributed-tenant/registry/tenants-table.js'
 import type { ClientScope } from '../plugins/distributed-tenant/sql/client.js'
@@ -55,12 +55,27 @@ export interface TestTenant {
 /** Of one application at a time in tests: far below `max_connections`, as many processes share a server. */
 const CONNECTIONS = { maxConnections: 20, maxConnectionsPerTenant: 10 }
 
+const checkSpelling = checkOptions<TestTenancyOptions>('startTestTenancy', {
+  migrations: true,
+  service: true,
+  header: true,
+  databaseUrl: true,
+})
+const checkTenantSpelling = checkOptions<TestTenantOptions>('createTenant', {
+  id: true,
+  name: true,
+  domain: true,
+  settings: true,
+  lifecycle: true,
+})
+
 /**
  * Starts a tenancy for tests: finds a PostgreSQL, makes a service's role and central database there under a name of this run's
  * own, migrates it, and makes the template of its tenants.
  * @throws CONFIGURATION_INVALID when no PostgreSQL is found or it cannot be used, MIGRATION_INVALID, MIGRATION_FAILED
  */
 export async function startTestTenancy(options: TestTenancyOptions): Promise<TestTenancy> {
+  checkSpelling(options)
   const environment = readEnvironment()
   const service = parseServiceName(options.service ?? environment.SERVICE_NAME ?? 'test')
   const { migrations } = options
@@ -126,6 +141,7 @@ function assemble(options: DistributedTenantOptions, all: Parts): TestTenancy {
   let closed: Promise<void> | null = null
 
   async function createTenant(wanted: TestTenantOptions): Promise<TestTenant> {
+    checkTenantSpelling(wanted)
     if (closed) throw new ConfigurationInvalid('This test tenancy is closed: create tenants before `close`.')
     const id = parseNewTenantId(wanted.id ?? `test-${++made}`)
     const { name = id, domain = null, settings = {}, lifecycle = 'active' } = wanted

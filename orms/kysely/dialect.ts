@@ -14,6 +14,7 @@ import type {
 } from 'kysely'
 import {
   ConfigurationInvalid,
+  checkOptions,
   type SqlClient,
   separateTypes,
   type Tenants,
@@ -38,12 +39,16 @@ export type TenantDialectOptions =
       readonly sql?: never
     }
 
+const checkSpelling = checkOptions<TenantDialectOptions>('TenantDialect', { sql: true, tenants: true })
+
 /** @example const db = new Kysely<Database>({ dialect: new TenantDialect({ sql: request.sql }) }) */
 export class TenantDialect implements Dialect {
   readonly #of: () => SqlClient
 
   /** @throws CONFIGURATION_INVALID for none of both, or both */
-  constructor({ sql, tenants }: TenantDialectOptions) {
+  constructor(options: TenantDialectOptions) {
+    checkSpelling(options)
+    const { sql, tenants } = options
     if (tenants ? sql : !sql) throw new ConfigurationInvalid('A TenantDialect is of `sql` or of `tenants`: pass one.')
     this.#of = tenants ? tenants.follow() : () => sql as SqlClient
   }

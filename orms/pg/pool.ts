@@ -3,6 +3,7 @@
 import type { CustomTypesConfig, Pool as PgPool, PoolConfig } from 'pg'
 import {
   ConfigurationInvalid,
+  checkOptions,
   type QueryClient,
   type SqlClient,
   TenantStatementRefused,
@@ -79,6 +80,16 @@ interface Handlers {
   handleReadyForQuery(wire: Wire): void
 }
 
+const checkSpelling = checkOptions<PoolOptions>('Pool', {
+  sql: true,
+  tenants: true,
+  types: true,
+  max: true,
+  connectionTimeoutMillis: true,
+  onConnect: true,
+  query_timeout: true,
+})
+
 /** Their listeners are given a client. */
 const ofClients = ['connect', 'acquire', 'release', 'remove'] as const
 
@@ -88,7 +99,9 @@ class TenantPool extends pg.Pool {
   /** Options that concern each connection: every query then goes through a client. */
   readonly #clients: boolean
 
-  constructor({ sql, tenants, types, ...options }: PoolOptions) {
+  constructor(given: PoolOptions) {
+    checkSpelling(given)
+    const { sql, tenants, types, ...options } = given
     if (tenants ? sql : !sql) throw new ConfigurationInvalid('A Pool is of `sql` or of `tenants`: pass one of them.')
     // A queue of `pg` serves a waiting query in the async context of the release before it.
     if (tenants && options.max !== undefined) {

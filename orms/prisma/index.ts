@@ -3,6 +3,7 @@
 import type { PrismaPg } from '@prisma/adapter-pg'
 import {
   ConfigurationInvalid,
+  checkOptions,
   installedVersion,
   refuseOthers,
   requirePeer,
@@ -18,6 +19,8 @@ export interface PrismaOptions {
   readonly schema?: string
 }
 
+const checkSpelling = checkOptions<PrismaOptions>('createPrisma', { tenants: true, schema: true })
+
 /**
  * Makes the one PrismaClient of a process. Call it before the application is ready.
  * @param make called once, at once. The adapter is for the client that it returns alone: see own-batches.ts
@@ -25,9 +28,11 @@ export interface PrismaOptions {
  * @example const prisma = createPrisma({ tenants: app.tenants }, adapter => new PrismaClient({ adapter }))
  */
 export function createPrisma<Client extends object>(
-  { tenants, schema }: PrismaOptions,
+  options: PrismaOptions,
   make: (adapter: PrismaPg) => Client,
 ): Client {
+  checkSpelling(options)
+  const { tenants, schema } = options
   const { PrismaPg: Adapter } = requirePeer<{ PrismaPg: typeof PrismaPg }>('@prisma/adapter-pg')
   refuseOthers('@prisma/client', installedVersion('@prisma/client'))
   const current = tenants.follow()

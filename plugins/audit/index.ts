@@ -6,7 +6,7 @@ import { createError } from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../timing/timers.js'
-import { endWithSocket, separateTypes, subscribe } from '../distributed-tenant/index.js'
+import { checkPluginOptions, endWithSocket, separateTypes, subscribe } from '../distributed-tenant/index.js'
 import { sign } from './month-seals.js'
 import { createRepeats } from './repeats.js'
 import type { AuditRecord } from './rows.js'
@@ -53,7 +53,16 @@ export const AuditUnavailable = createError(
 const KEEP_MS = 3_600_000
 const CLOSE_MS = 3_000
 
+const checkSpelling = checkPluginOptions<AuditOptions>('audit', {
+  sample: true,
+  retentionMonths: true,
+  secret: true,
+  stream: true,
+  actor: true,
+})
+
 async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise<void> {
+  checkSpelling(options)
   const { sample = 1, retentionMonths = 13, secret, stream = false, actor = () => null } = options
   // An ORM of the application's on the central database may have parsers and serializers of its own.
   const central = separateTypes(app.central)

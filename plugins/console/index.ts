@@ -5,7 +5,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { ConfigurationInvalid, readEnvironment, requirePeer } from '../distributed-tenant/index.js'
+import { ConfigurationInvalid, checkPluginOptions, readEnvironment, requirePeer } from '../distributed-tenant/index.js'
 import type { Operator } from '../operator/index.js'
 import { createLive } from './live.js'
 import { consoleRoutes } from './routes.js'
@@ -63,8 +63,25 @@ const POLICY = [
 
 const visitors: AuthorizeOperator = () => ({ name: 'visitor', role: 'read' })
 
+const checkSpelling = checkPluginOptions<ConsoleOptions>(
+  'console',
+  {
+    services: true,
+    token: true,
+    authorizeOperator: true,
+    signInUrl: true,
+    secret: true,
+    sessionHours: true,
+    identity: true,
+    streams: true,
+    production: true,
+  },
+  { scope: true },
+)
+
 /** Not wrapped by `fastify-plugin`: its hooks and routes are its own. */
 export async function console(app: FastifyInstance, options: ConsoleOptions): Promise<void> {
+  checkSpelling(options)
   const { services: addresses, token, identity = 'identity', sessionHours = 8, streams = STREAMS } = options
   const { production = readEnvironment().NODE_ENV === 'production', authorizeOperator = visitors } = options
   if (production && !options.authorizeOperator) {

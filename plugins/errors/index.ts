@@ -2,6 +2,7 @@
 // PostgreSQL and of an ORM, and unknown routes. Register it first. Invariant: foreign texts (a driver's, a stack) are never sent.
 import type { FastifyError, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { checkPluginOptions } from '../distributed-tenant/index.js'
 import { answer, asError, bodyOf } from './answer.js'
 
 export { answer, type ErrorAnswer } from './answer.js'
@@ -13,7 +14,11 @@ export interface ErrorsOptions {
   readonly documentation?: string
 }
 
-async function errorsPlugin(app: FastifyInstance, { documentation }: ErrorsOptions): Promise<void> {
+const checkSpelling = checkPluginOptions<ErrorsOptions>('errors', { documentation: true })
+
+async function errorsPlugin(app: FastifyInstance, options: ErrorsOptions): Promise<void> {
+  checkSpelling(options)
+  const { documentation } = options
   app.setErrorHandler<FastifyError>((error, request, reply) => answer(asError(error), request, reply, documentation))
   const cure = documentation ? `see ${documentation} for those there are` : 'check its method and its path'
   app.setNotFoundHandler((_request, reply) =>

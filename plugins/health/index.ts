@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../timing/timers.js'
 import type { TenantProbe } from '../distributed-tenant/index.js'
-import { TenantNotFound } from '../distributed-tenant/index.js'
+import { checkPluginOptions, TenantNotFound } from '../distributed-tenant/index.js'
 import '../overload.js'
 import { watchHealth } from './background.js'
 import { detailedBody, type Observed, publicBody } from './body.js'
@@ -38,7 +38,15 @@ const failed: Observed = {
   events: { status: 'off' },
 }
 
+const checkSpelling = checkPluginOptions<HealthOptions>('health', {
+  background: true,
+  interval: true,
+  timeout: true,
+  details: true,
+})
+
 async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promise<void> {
+  checkSpelling(options)
   const { background = true, interval = 60_000, timeout = 5000, details = () => false } = options
   const check = (deadlineMs: number): Promise<Observed> => app.tenants.health(deadlineMs)
   const onFailure = (error: unknown) => app.log.error({ err: error }, 'health check failed')

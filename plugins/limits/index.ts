@@ -4,6 +4,7 @@ import { createError } from '@fastify/error'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { subscriberAddress } from '../client-address.js'
+import { checkPluginOptions } from '../distributed-tenant/index.js'
 import { createCounters, type SharedCounters } from './counters.js'
 
 export const RateLimited = createError('RATE_LIMITED', 'Too many requests: try again after Retry-After seconds.', 429)
@@ -42,7 +43,11 @@ const MINUTE = 60_000
 const APART = 1 / 20
 const FEWEST_APART = 60
 
-async function limitsPlugin(app: FastifyInstance, { redis, perAddress }: LimitsOptions): Promise<void> {
+const checkSpelling = checkPluginOptions<LimitsOptions>('limits', { redis: true, perAddress: true })
+
+async function limitsPlugin(app: FastifyInstance, options: LimitsOptions): Promise<void> {
+  checkSpelling(options)
+  const { redis, perAddress } = options
   const counters = createCounters(redis)
   app.addHook('onClose', async () => counters.close())
 
@@ -68,8 +73,17 @@ async function limitsPlugin(app: FastifyInstance, { redis, perAddress }: LimitsO
 
 export const addressOf = ({ ip }: Pick<FastifyRequest, 'ip'>): string => subscriberAddress(ip)
 
-/** Counts each tenant's requests once it is known. Register it behind the tenant plugin. `perTenant` 0: any number. */
-async function tenantLimitPlugin(app: FastifyInstance, { perTenant }: { perTenant: number }): Promise<void> {
+export interface TenantLimitOptions {
+  /** Requests a minute of one tenant; 0: any number. */
+  readonly perTenant: number
+}
+
+const checkTenantSpelling = checkPluginOptions<TenantLimitOptions>('tenantLimit', { perTenant: true })
+
+/** Counts each tenant's requests once it is known. Register it behind the tenant plugin. */
+async function tenantLimitPlugin(app: FastifyInstance, options: TenantLimitOptions): Promise<void> {
+  checkTenantSpelling(options)
+  const { perTenant } = options
   if (perTenant === 0) return
   const limiter = app.limit({ name: 'tenant', max: perTenant, windowMs: MINUTE, of: request => request.tenantId })
   app.addHook('onRequest', (request, reply, done) => {
@@ -80,7 +94,7 @@ async function tenantLimitPlugin(app: FastifyInstance, { perTenant }: { perTenan
 }
 
 export const limits = fp<LimitsOptions>(limitsPlugin, { name: 'fastify-distributed-tenant-limits', fastify: '5.x' })
-export const tenantLimit = fp<{ perTenant: number }>(tenantLimitPlugin, {
+export const tenantLimit = fp<TenantLimitOptions>(tenantLimitPlugin, {
   name: 'fastify-distributed-tenant-tenant-limit',
   fastify: '5.x',
   dependencies: ['fastify-distributed-tenant', 'fastify-distributed-tenant-limits'],

@@ -6,7 +6,7 @@ import { createError } from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Registry as PromRegistry } from 'prom-client'
-import { parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/index.js'
+import { checkPluginOptions, parseServiceName, parseTenantId, tenantDatabaseName } from '../distributed-tenant/index.js'
 import '../overload.js'
 import { Registry } from './library.js'
 import { gaugeProcess } from './process.js'
@@ -34,7 +34,10 @@ export interface MetricsOptions {
   tenants?: readonly string[]
 }
 
+const checkSpelling = checkPluginOptions<MetricsOptions>('metrics', { token: true, tenants: true })
+
 async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Promise<void> {
+  checkSpelling(options)
   const { origin, connectionInfo } = app.tenants
   const registry = new Registry()
   const { service } = connectionInfo()

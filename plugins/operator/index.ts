@@ -3,7 +3,7 @@
 // If a part is down: its numbers are null and the overview names it; without the central database lists are 503.
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { operatorAccess } from '../distributed-tenant/index.js'
+import { checkPluginOptions, operatorAccess } from '../distributed-tenant/index.js'
 import { type OperatorTokens, operatorTokens, requireRole } from './access.js'
 import { recordConnections } from './connection-history.js'
 import { createOverview } from './overview.js'
@@ -17,7 +17,10 @@ export interface OperatorOptions {
 
 export const OPERATOR_PREFIX = '/api/operator'
 
+const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: true })
+
 async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): Promise<void> {
+  checkSpelling(options)
   const access = operatorAccess(app.tenants)
   const tokens = typeof options.tokens === 'object' ? options.tokens : operatorTokens(options.tokens)
   const history = recordConnections(app.tenants.connectionInfo, error =>

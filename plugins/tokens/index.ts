@@ -1,9 +1,9 @@
 // Authentication: a bearer token is verified in `onRequest`, before a tenant is looked up and before its database is used.
 // Register it before the tenant plugin. Invariant: `request.user` holds verified claims or null; a token that cannot be
 // verified refuses the request, it never counts as none. If the issuer is down: keys that are known go on verifying.
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyContextConfig, FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { requirePeer, Unauthenticated } from '../distributed-tenant/index.js'
+import { ConfigurationInvalid, checkPluginOptions, requirePeer, Unauthenticated } from '../distributed-tenant/index.js'
 import { RoleForbidden, TokenKeysUnavailable } from './errors.js'
 import { ALGORITHMS, type KeySet } from './key.js'
 
@@ -25,7 +25,7 @@ declare module '@fastify/jwt' {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Roles that may: a user with at least one of them. Without it every user of the tenant. */
+    /** Roles that may: a user with at least one of them, so that a token is needed. Without it every user of the tenant. */
     roles?: readonly string[]
   }
 }
@@ -39,8 +39,8 @@ export interface TokensOptions {
   /** The claim with the user's roles, a list of strings. Default `roles`. */
   readonly rolesClaim?: string
   /**
-   * `false`: a request without a token passes, without a user. `true`: on a route that needs a tenant it is 401,
-   * unless the route has `config: { token: false }`.
+   * `false`: a request without a token passes, without a user. `true`: on a route that needs a tenant or a role it is
+   * 401, unless the route has `config: { token: false }`.
    */
   readonly required: boolean
 }
@@ -51,7 +51,16 @@ const CLOCK_TOLERANCE_MS = 5_000
 const REMEMBERED = 10_000
 const KID_MAX = 200
 
+const checkSpelling = checkPluginOptions<TokensOptions>('tokens', {
+  keys: true,
+  issuer: true,
+  audience: true,
+  rolesClaim: true,
+  required: true,
+})
+
 async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promise<void> {
+  checkSpelling(options)
   const { keys, issuer, audience, rolesClaim = 'roles', required } = options
   await app.register(fastifyJwt, {
     secret: (_request: FastifyRequest, token: unknown) => keyOf(keys, token),
@@ -66,14 +75,21 @@ async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promi
     },
   })
   let reported = required
+  app.addHook('onRoute', ({ method, url, config }) => {
+    const wrong = config && wrongRoles(config)
+    if (wrong) throw new ConfigurationInvalid(`roles of ${[method].flat().join()} ${url}: ${wrong}.`)
+  })
 
   // By callback: a route without a tenant waits for nothing.
   app.addHook('onRequest', (request, _reply, done) => {
     if (request.is404) return done()
-    const { tenant, token, roles } = request.routeOptions.config
+    const { config } = request.routeOptions
+    const { tenant, token, roles } = config
+    // Of a route that was registered before this plugin.
+    if (roles !== undefined && wrongRoles(config)) return done(new RoleForbidden(String(roles)))
     if (tenant === false || token === false) return done()
     if (request.headers.authorization === undefined) {
-      if (required && tenant === 'required') return done(new Unauthenticated())
+      if (required && (tenant === 'required' || roles !== undefined)) return done(new Unauthenticated())
       if (!reported) {
         reported = true
         app.log.warn('requests without a token are served: the tenant header is believed, as in development only')
@@ -111,6 +127,16 @@ async function keyOf(keys: KeySet, token: unknown): Promise<string> {
   const key = await keys.find(kid)
   if (!key?.algorithms.includes(alg as string)) throw new Unauthenticated()
   return key.pem
+}
+
+/** Null when they can be asked for. Of a string `includes` would find any part of it. */
+function wrongRoles({ roles, tenant, token }: FastifyContextConfig): string | null {
+  if (roles === undefined) return null
+  if (!Array.isArray(roles) || roles.length === 0 || roles.some(role => typeof role !== 'string' || role === ''))
+    return `write a list of names, like ['admin'], or leave it out`
+  if (tenant === false || token === false)
+    return 'no token is read on this route: leave `tenant: false` or `token: false` out'
+  return null
 }
 
 function refuseRole({ user }: FastifyRequest, roles: readonly string[] | undefined, claim: string): Error | undefined {

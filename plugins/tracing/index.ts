@@ -4,7 +4,7 @@
 import type { Tracer } from '@opentelemetry/api'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { ConfigurationInvalid } from '../distributed-tenant/index.js'
+import { ConfigurationInvalid, checkPluginOptions } from '../distributed-tenant/index.js'
 import { traceEvents } from './events.js'
 import { isSpanContextValid, ROOT_CONTEXT, trace } from './library.js'
 import { traceQueries } from './queries.js'
@@ -16,7 +16,10 @@ export interface TracingOptions {
   enabled?: boolean
 }
 
+const checkSpelling = checkPluginOptions<TracingOptions>('tracing', { enabled: true })
+
 async function tracingPlugin(app: FastifyInstance, options: TracingOptions): Promise<void> {
+  checkSpelling(options)
   const tracer = trace.getTracer('fastify-distributed-tenant')
   if (!(options.enabled ?? hasSdk(tracer))) return
   traceRequests(app, tracer)

@@ -47,6 +47,8 @@ const optionNames = names<DistributedTenantOptions>({
 })
 /** Options of Fastify's own `register`. */
 const ofRegister = ['prefix', 'logLevel', 'logSerializers']
+/** The policy of a scope, for a plugin that is one. */
+const ofScope = ['tenant', 'identifyBy']
 const inner: Readonly<Record<string, readonly string[]>> = {
   migrations: names<NonNullable<DistributedTenantOptions['migrations']>>({ central: true, tenant: true }),
   database: names<Omit<DatabaseOptions, 'servers'>>({
@@ -62,21 +64,60 @@ const inner: Readonly<Record<string, readonly string[]>> = {
   identity: names<NonNullable<DistributedTenantOptions['identity']>>({ url: true, token: true }),
 }
 
+const PAGE = 'see "Options" in docs/configuration.md'
+
 /** @throws CONFIGURATION_INVALID naming the option that does not exist, and the one it is like */
 export function refuseUnknownOptions(options: object): void {
-  refuseUnknown(options, [...optionNames, ...ofRegister], '')
+  refuseUnknown(options, [...optionNames, ...ofRegister], { cure: PAGE })
   for (const [name, known] of Object.entries(inner)) {
     const value = (options as Record<string, unknown>)[name]
-    if (typeof value === 'object' && value !== null) refuseUnknown(value, known, `${name}.`)
+    if (typeof value === 'object' && value !== null) refuseUnknown(value, known, { within: `${name}.`, cure: PAGE })
   }
 }
 
-function refuseUnknown(given: object, known: readonly string[], prefix: string): void {
+/** Refuses an option that does not exist. @throws CONFIGURATION_INVALID naming it, and the one it is like or all there are */
+export type OptionsCheck = (options: unknown) => void
+
+/**
+ * The check of the options of a plugin beside the tenant plugin, or of a function.
+ * @param of whose options, like `metrics`
+ */
+export function checkOptions<Options>(of: string, all: Record<keyof Required<Options>, true>): OptionsCheck {
+  const known = names<Options>(all)
+  return options => {
+    if (typeof options !== 'object' || options === null) return
+    refuseUnknown(options, known, { of: ` of ${of}`, cure: `there are ${known.join(', ')}` })
+  }
+}
+
+/** The same for what `register` passes. `scope`: the plugin is one, so that its registration may have a policy. */
+export function checkPluginOptions<Options>(
+  of: string,
+  all: Record<keyof Required<Options>, true>,
+  { scope = false } = {},
+): OptionsCheck {
+  const check = checkOptions<Options>(of, all)
+  const others = [...ofRegister, ...(scope ? ofScope : [])]
+  return options => {
+    check(Object.fromEntries(Object.entries(options as object).filter(([name]) => !others.includes(name))))
+  }
+}
+
+interface Place {
+  /** What the name is within, with a dot behind. */
+  readonly within?: string
+  readonly of?: string
+  /** For a name that is like none. */
+  readonly cure: string
+}
+
+function refuseUnknown(given: object, known: readonly string[], { within = '', of = '', cure }: Place): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const near = known.find(one => one.toLowerCase() === name.toLowerCase() || isOneLetterApart(one, name))
-    const cure = near ? `write ${prefix}${near}` : 'see "Options" in docs/configuration.md'
-    throw new ConfigurationInvalid(`There is no option ${prefix}${name}: ${cure}.`)
+    throw new ConfigurationInvalid(
+      `There is no option ${within}${name}${of}: ${near ? `write ${within}${near}` : cure}.`,
+    )
   }
 }
 

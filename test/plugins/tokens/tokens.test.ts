@@ -1,5 +1,6 @@
 // The plugin with a tenant plugin behind it, as services use it: tokens that pass, tokens that do not, and the
 // answers.
+import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { fromClaim, fromHeader, tenantClaim } from '../../../plugins/distributed-tenant/index.js'
 import tokens, { createRemoteKeys } from '../../../plugins/tokens/index.js'
@@ -20,6 +21,7 @@ async function stand(t: Test) {
       app.get('/may', async request => ({ id: request.headers['x-touch'] ? request.tenant.id : 'untouched' }))
       app.get('/open', { config: { tenant: 'required', token: false } }, async request => ({ id: request.tenant.id }))
       app.get('/never', { config: { tenant: false } }, async request => ({ user: request.user }))
+      app.get('/role', { config: { roles: ['admin'] } }, async () => ({}))
       app.post('/write', { config: { tenant: 'required', roles: ['admin', 'manager'] } }, request => {
         return request.sql`select 1 as written`
       })
@@ -136,11 +138,47 @@ t.test('a verified token', async t => {
     }
   })
 
+  await t.test('is needed wherever a role is, with a tenant or without', async t => {
+    t.match((await ask('/role')).json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
+    t.match((await ask('/role', `Bearer ${tokenOf(key, claims({ roles: ['member'] }))}`)).json(), {
+      statusCode: 403,
+      code: 'ROLE_FORBIDDEN',
+    })
+    t.equal((await ask('/role', `Bearer ${tokenOf(key, claims({ roles: ['admin'] }))}`)).statusCode, 200)
+  })
+
   await t.test('outlives the issuer while its key is known; one of an unknown key is unavailable', async t => {
     from.mood = 'silent'
     t.match((await ask('/need', good)).json(), { id: 'acme' })
   })
 })
+
+t.test(
+  'roles that cannot be asked for are refused when their route is registered, and of an earlier one at its requests',
+  async t => {
+    const wrong: object[] = [
+      { roles: 'administrator' },
+      { roles: [] },
+      { roles: [7] },
+      { roles: ['admin'], tenant: false },
+      { roles: ['admin'], token: false },
+    ]
+    const keys = { find: async () => null }
+    const app = Fastify()
+    t.teardown(() => app.close())
+    for (const [at, config] of wrong.entries()) app.get(`/early/${at}`, { config }, async () => 'served')
+    await app.register(tokens, { keys, issuer: 'the-issuer', audience: 'the-audience', required: true })
+    for (const [at, config] of wrong.entries()) {
+      t.throws(() => app.get(`/late/${at}`, { config }, async () => 'served'), {
+        code: 'CONFIGURATION_INVALID',
+        message: new RegExp(`roles of GET(,HEAD)? /late/${at}: `),
+      })
+    }
+    for (const [at, config] of wrong.entries()) {
+      t.match((await app.inject(`/early/${at}`)).json(), { code: 'ROLE_FORBIDDEN' }, JSON.stringify(config))
+    }
+  },
+)
 
 t.test('with no issuer from the start every token is unavailable', async t => {
   const { from, ask } = await stand(t)
