@@ -2,7 +2,12 @@
 import Fastify, { type FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { distributedTenant, tenantClaim } from '../../plugins/distributed-tenant/index.js'
+import {
+  distributedTenant,
+  type PublishedStep,
+  subscribe,
+  tenantClaim,
+} from '../../plugins/distributed-tenant/index.js'
 import tokens from '../../plugins/tokens/index.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 import { startTestTenancy, type TestTenancy, type TestTenancyOptions } from '../../testing/index.js'
@@ -134,6 +139,29 @@ t.test('a start that cannot be says why, without the password, and leaves nothin
     message: /migration 2 \(broken\) failed: .*no_such_table/,
   })
   t.match(await refused({ service: 'Not A Name' }), { code: 'CONFIGURATION_INVALID' })
+  t.same(await everything(), before)
+})
+
+t.test('a tenant is one of the databases that were made ahead, and the rest of them go with the run', async t => {
+  const before = await everything()
+  const made: string[] = []
+  const taken: string[] = []
+  const stop = subscribe(
+    (step: PublishedStep) => {
+      if (step.area !== 'spare') return
+      if (step.event.type === 'made') made.push(`${step.event.name}`)
+      if (step.event.type === 'taken') taken.push(`${step.event.id}`)
+    },
+    undefined,
+    ['spare'],
+  )
+  t.teardown(stop)
+  const tenancy = await start()
+  await until('a database is made ahead', () => made.length > 0)
+  const { id, sql } = await tenancy.createTenant()
+  t.same(taken, [id])
+  t.same(await sql`select body from notes`, [], 'with the schema')
+  await tenancy.close()
   t.same(await everything(), before)
 })
 
