@@ -33,6 +33,7 @@ export const commandFiles: readonly { readonly names: readonly string[]; readonl
   { names: ['sizes', 'activity'], load: async () => (await import('./commands/monitor.js')).monitorCommands() },
   { names: ['dead'], load: async () => [(await import('./commands/dead.js')).deadCommand()] },
   { names: ['purge', 'resync'], load: async () => (await import('./commands/purge.js')).purgeCommands() },
+  { names: ['nats-remove'], load: async () => [(await import('./commands/nats-remove.js')).natsRemoveCommand()] },
   { names: ['pg-upgrade'], load: async () => [(await import('./commands/pg-upgrade.js')).pgUpgradeCommand()] },
   { names: ['audit'], load: async () => [(await import('./commands/audit.js')).auditCommand()] },
 ]

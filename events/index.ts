@@ -1,4 +1,5 @@
 // The public face of events/: what crosses the stream, and how to send and receive it. The only importer of `nats`.
+export { type ClusterMember, type ClusterMembers, readClusterMembers, removeFromCluster } from './cluster-members.js'
 export {
   type ConnectionStatus,
   type ConnectOptions,

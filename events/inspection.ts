@@ -8,8 +8,8 @@ import { classify } from './failures.js'
 import { findStream } from './stream.js'
 import { type StreamSettings, streamDifferences } from './stream-settings.js'
 
-/** A server that was killed is not marked as offline for a minute and more; a living one sends something every second. */
-const SILENT_NANOS = 10_000_000_000
+/** A server that was killed is not marked as offline for a minute and more; a living one sends something every second. @internal */
+export const SILENT_NANOS = 10_000_000_000
 
 export interface NatsServerFacts {
   /** `host:port` of the URL, without credentials. */

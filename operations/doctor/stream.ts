@@ -68,7 +68,7 @@ export async function stream({ name, target, tenancy }: OpenService): Promise<Pr
 
 const silentCure = (reason: string, clustered: boolean): string =>
   clustered
-    ? `${reason}: its servers are down or have no leader. Start them; one that is gone for good is removed with \`nats server raft peer-remove <server>\`: ${PAGE}`
+    ? `${reason}: its servers are down or have no leader. Start them; one that is gone for good is removed with \`nats-remove <server>\`: ${PAGE}`
     : `${reason}: is JetStream on, may this user ask for it (deploy/nats.conf)?`
 
 function serverProblems(servers: readonly NatsServerFacts[]): Problem[] {

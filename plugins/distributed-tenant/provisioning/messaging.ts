@@ -188,7 +188,7 @@ function oneAtATime(central: SqlClient): NonNullable<StreamOptions['oneAtATime']
 const whenGone = (leader: string | null): string =>
   leader === null
     ? ''
-    : `; it was led by the NATS server ${leader}: start that server, or, if it is gone for good, remove it from the cluster with \`nats server raft peer-remove ${leader}\`: docs/clusters.md`
+    : `; it was led by the NATS server ${leader}: start that server, or, if it is gone for good, remove it with \`distributed-tenant nats-remove ${leader}\`: docs/clusters.md`
 
 async function streamFacts(connection: EventsConnection): Promise<StreamFacts & { leader: string | null }> {
   const facts = await readStreamState(connection)

@@ -1,11 +1,15 @@
 // Services on a cluster of three NATS servers: the stream's leader killed under creation, and a server that is gone for good with
 // the only copy of the stream. And a stream that is managed elsewhere.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t from 'tap'
 import { connectEvents, type EventsReport, ensureTenantStream, STREAM } from '../../../../events/index.js'
 import { stream as inspectByDoctor } from '../../../../operations/doctor/stream.js'
 import type { OpenService } from '../../../../operations/open-services.js'
 import type { ServiceTarget } from '../../../../operations/targets.js'
 import { subscribe } from '../../../../plugins/distributed-tenant/index.js'
+import { operatorCommands } from '../../../cli/operator-commands.js'
 import { natsCluster } from '../../../events/nats-cluster.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
@@ -79,7 +83,7 @@ t.test('services and a cluster of NATS', async t => {
     await identity.close()
   })
 
-  await t.test('the server with the only copy is gone for good: the cure is named, and nothing is lost', async t => {
+  await t.test('the server with the only copy is gone for good: `nats-remove` makes the stream again', async t => {
     const cluster = await natsCluster(t, { more: ACCOUNTS })
     const nats = cluster.url('app:n-app')
     const identity = await build('identity', { nats, source: true })
@@ -90,9 +94,23 @@ t.test('services and a cluster of NATS', async t => {
       { what: 'consumer missing' },
       { what: 'stream has one copy', cure: /NATS_STREAM_REPLICAS=3/ },
     ])
+    const folder = mkdtempSync(join(tmpdir(), 'nats-remove-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const database = { host: '127.0.0.1', port: 1, user: 'unused', password: 'unused' }
+    const config = { services: { identity: { database } }, nats: { services: { identity: nats } } }
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(config))
+    const commands = operatorCommands(t, folder)
+    const removal = (server: string, options: readonly string[] = [], user = 'system:n-system') =>
+      commands.run(['nats-remove', server, '--config', 'config.json', '--json', ...options], {
+        NATS_SYSTEM_URL: cluster.url(user),
+      })
+    t.match(await removal(leader, ['--yes']), { code: 2, err: /answers: it is not gone/ })
+    t.match(await removal('n9', ['--yes']), { code: 2, err: /no server n9 in the cluster: it has n1, n2, n3/ })
+    t.match(await removal(leader, ['--yes'], 'app:n-app'), { code: 1, err: /must be one of the system account/ })
+
     await cluster.node(leader).kill()
     await identity.tenants.create({ id: 'new', name: 'New' })
-    const cure = new RegExp(`nats server raft peer-remove ${leader}`)
+    const cure = new RegExp(`distributed-tenant nats-remove ${leader}`)
     await until('health names the cure', async () => {
       const now = performance.now
       performance.now = () => now.call(performance) + 61_000
@@ -105,12 +123,29 @@ t.test('services and a cluster of NATS', async t => {
       const problems = await doctor(nats)
       return problems.find(({ what }) => what === 'stream does not answer')
     })
-    t.match(found.cure, /raft peer-remove <server>/)
+    t.match(found.cure, /`nats-remove <server>`/)
 
-    const system = await connected(cluster.url('system:n-system'))
-    await until('the server is removed from the cluster', async () => {
-      const answer = await system.client().request('$JS.API.SERVER.REMOVE', JSON.stringify({ peer: leader }))
-      return /"success":true/.test(answer.string())
+    const shown = await removal(leader, ['--dry-run'])
+    t.equal(shown.code, 0, shown.err)
+    const { members, ...plan } = JSON.parse(shown.out)
+    t.match(plan, { server: leader, removed: false })
+    t.match(
+      members.filter(({ answers }: { answers: boolean }) => !answers),
+      [{ name: leader }],
+    )
+    t.match(await removal(leader), { code: 2, err: /pass --yes/ })
+    t.ok(
+      (await doctor(nats)).some(({ what }) => what === 'stream does not answer'),
+      'neither has changed anything',
+    )
+    const removed = await removal(leader, ['--yes'])
+    t.equal(removed.code, 0, removed.err)
+    const made = JSON.parse(removed.out)
+    t.match(made, { removed: true, stream: { leader: /^n[123]$/ } })
+    t.not(made.stream.leader, leader)
+    await until('everything is published again', async () => {
+      const { stored } = await identity.tenants.figures()
+      return stored?.outbox.waiting === 0
     })
     const employee = await build('employee', { nats })
     await ready(employee, ['old', 'new'])

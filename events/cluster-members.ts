@@ -1,0 +1,80 @@
+// The servers of a NATS cluster as its leader counts them, and the removal of one that is gone for good. Asked and done as a user of the
+// system account. Invariant: one request removes one server; nothing here removes a server by itself.
+// If the cluster has no leader: there are no members, and nothing can be removed.
+import type { EventsConnection } from './connection.js'
+import { classify, EventRejected, EventsUnavailable, isNoResponders } from './failures.js'
+import { SILENT_NANOS } from './inspection.js'
+import { natsLibrary } from './libraries.js'
+
+export interface ClusterMember {
+  readonly name: string
+  readonly leads: boolean
+  /** It has answered the question of now. */
+  readonly answers: boolean
+  /** The leader has had nothing of it for 10 s or more. False does not prove that it has: releases count this in several ways. */
+  readonly silent: boolean
+}
+
+export interface ClusterMembers {
+  readonly leader: string | null
+  /** Those that keep the cluster's list of streams; empty without a leader. */
+  readonly members: readonly ClusterMember[]
+}
+
+/** Of a server's answer what is read here. */
+interface JetStreamReport {
+  readonly server?: { readonly name?: string }
+  readonly data?: {
+    readonly meta_cluster?: {
+      readonly leader?: string
+      readonly replicas?: readonly { readonly name: string; readonly offline?: boolean; readonly active: number }[]
+    }
+  }
+}
+
+/** All answers within the deadline are awaited. Throws EventsUnavailable when no server answers this user. */
+export async function readClusterMembers(connection: EventsConnection, timeoutMs: number): Promise<ClusterMembers> {
+  const reports: JetStreamReport[] = []
+  try {
+    const { RequestStrategy } = natsLibrary()
+    const how = { strategy: RequestStrategy.Timer, maxWait: timeoutMs }
+    const answers = await connection.client().requestMany('$SYS.REQ.SERVER.PING.JSZ', '{}', how)
+    for await (const answer of answers) if (answer.data.length > 0) reports.push(answer.json<JetStreamReport>())
+  } catch (error) {
+    if (!isNoResponders(error)) throw classify(error, 'the servers of the cluster could not be asked')
+  }
+  if (reports.length === 0)
+    throw new EventsUnavailable('no server answers this user: it must be one of the system account')
+  const answering = new Set(reports.flatMap(({ server }) => server?.name ?? []))
+  const ofLeader = reports.find(({ server, data }) => server?.name && server.name === data?.meta_cluster?.leader)
+  const leader = ofLeader?.server?.name ?? null
+  if (leader === null) return { leader, members: [] }
+  const replicas = ofLeader?.data?.meta_cluster?.replicas ?? []
+  const members = replicas.map(({ name, offline, active }) => ({
+    name,
+    leads: false,
+    answers: answering.has(name),
+    silent: offline === true || active > SILENT_NANOS,
+  }))
+  const own = { name: leader, leads: true, answers: true, silent: false }
+  return { leader, members: [own, ...members].sort((a, b) => (a.name < b.name ? -1 : 1)) }
+}
+
+/** Streams with their only copy on it are then made again on another one, empty. Throws EventsUnavailable or EventRejected. */
+export async function removeFromCluster(
+  connection: EventsConnection,
+  server: string,
+  timeoutMs: number,
+): Promise<void> {
+  const what = `the server ${server} could not be removed`
+  let answer: { success?: boolean; error?: { description?: string; err_code?: number } }
+  try {
+    const body = JSON.stringify({ peer: server })
+    answer = (await connection.client().request('$JS.API.SERVER.REMOVE', body, { timeout: timeoutMs })).json()
+  } catch (error) {
+    throw classify(error, what)
+  }
+  if (answer.success) return
+  const { description = 'no reason is given', err_code } = answer.error ?? {}
+  throw new EventRejected(`${what}: ${description}${err_code === undefined ? '' : ` (${err_code})`}`)
+}
