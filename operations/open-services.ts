@@ -1,6 +1,6 @@
 // Opens the tenancy of each service that the command works on. Invariant: all are closed when the work is
 // done or has failed.
-import { isWithoutTls } from '../plugins/distributed-tenant/connections/failures.js'
+import { isWithoutPrimary, isWithoutTls } from '../plugins/distributed-tenant/connections/failures.js'
 import type { OperatorTenancy } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 
@@ -34,11 +34,19 @@ async function namingWho(error: unknown, services: readonly OpenService[], { fro
   if (!(error instanceof Error) || (error as { code?: unknown }).code !== 'CENTRAL_DATABASE_UNAVAILABLE') return error
   const asked = await fromEach(services, ({ tenancy }) =>
     tenancy.transfer.central`select 1`.then(
-      () => true,
-      () => false,
+      () => null,
+      (failure: unknown) => failure,
     ),
   )
-  const silent = asked.filter(([, answers]) => !answers).map(([name]) => name)
+  const failed = asked.filter(([, failure]) => failure !== null)
+  const standby = failed.find(([, failure]) => isWithoutPrimary((failure as Error).cause))
+  if (standby) {
+    const [name, failure] = standby
+    const { message } = (failure as Error).cause as Error
+    error.message = `The central database of ${name} takes no writes: ${message}. Promote one, or name the primary in ${from}: docs/failover.md.`
+    return error
+  }
+  const silent = failed.map(([name]) => name)
   const places = services
     .filter(({ name }) => silent.includes(name))
     .map(({ name, tenancy: { settings } }) => `${name} (${settings.database.host}:${settings.database.port})`)

@@ -28,8 +28,9 @@ export async function fleet(
     const living = lifecycle !== 'deleted'
     // Without the secret a verifier cannot be matched to its key.
     const open = findings.filter(
-      // A new tenant's mark is completed within a minute, by the service.
-      finding => (hasRoleKeys || finding !== 'role_key') && finding !== 'mark_incomplete',
+      // A new tenant's mark is completed within a minute, by the service. A standby is reported once, as an instance.
+      finding =>
+        (hasRoleKeys || finding !== 'role_key') && finding !== 'mark_incomplete' && finding !== 'instance_standby',
     )
     const key = unknownKeys.get(id)
     if (living && key !== undefined) found.push(keyUnknown(id, key, tenancy, lostKey))

@@ -1,18 +1,22 @@
-// The checks of a service's instances: marks that keep new tenants away, and settings that are in the way of moves. Of a service with
-// one instance nothing is said: none of its tenants can be moved.
+// The checks of a service's instances: a standby where a primary must be, marks that keep new tenants away, and settings that are in the
+// way of moves. Of a service with one instance no such setting is named: none of its tenants can be moved.
 // If an instance is down: it is reported with its tenants.
 
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
+import { isStandby } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { listFull } from '../../plugins/distributed-tenant/registry/full-instances.js'
 import { settingsInTheWay } from '../move/online/server-settings.js'
 import type { OpenService } from '../open-services.js'
 import { note, type Problem, problem } from './problem.js'
 
-export async function instances({ name, tenancy }: OpenService): Promise<Problem[]> {
+const PAGE = 'docs/failover.md'
+
+export async function instances(service: OpenService): Promise<Problem[]> {
+  const { name, tenancy } = service
   const { central } = tenancy.fleet
   const names = tenancy.settings.instances.map(one => one.name)
   const full = await listFull(central)
-  const found: Problem[] = []
+  const found: Problem[] = await standbys(service)
   const counts = await central<{ instance: string; tenants: number }[]>`
     select instance, count(*)::int as tenants from tenants where provisioned <> 'removed'
       and (certificate is not null or attempts > 0) group by instance`
@@ -46,4 +50,18 @@ export async function instances({ name, tenancy }: OpenService): Promise<Problem
     }
   }
   return found
+}
+
+/** Those that answer, and take no writes. */
+async function standbys({ tenancy }: OpenService): Promise<Problem[]> {
+  const asked = tenancy.settings.instances.map(async ({ name, host, port }): Promise<Problem[]> => {
+    const home = name === DEFAULT_INSTANCE
+    const ask = home ? isStandby(tenancy.fleet.central) : tenancy.pools.readSessionOn(name)(isStandby)
+    if (!(await ask.catch(() => false))) return []
+    const cure = home
+      ? `${host}:${port} takes no writes: name all its servers in DB_HOST, or a name that leads to the primary: ${PAGE}`
+      : `${host}:${port} takes no writes: lead DB_INSTANCES to its primary: ${PAGE}`
+    return [{ ...problem('instance is a standby', name, cure), instance: name }]
+  })
+  return (await Promise.all(asked)).flat()
 }

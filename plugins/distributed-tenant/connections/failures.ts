@@ -78,6 +78,15 @@ export function connectionClosed(why: string): Error {
   return error
 }
 
+const NO_PRIMARY = 'no server is a primary'
+
+/** For servers of one PostgreSQL that are standbys, or do not answer; `which` names them. */
+export const noPrimary = (which: string): Error => connectionClosed(`${NO_PRIMARY}: ${which}`)
+
+/** Then at least one server answers. */
+export const isWithoutPrimary = (error: unknown): error is Error =>
+  error instanceof Error && error.message.startsWith(NO_PRIMARY)
+
 /** For a server that refuses a request for TLS. Its message ends with the cure, which other messages quote. */
 export function serverWithoutTls(): Error {
   const message =

@@ -8,7 +8,7 @@ import type { DatabaseOptions } from '../../../postgres/address.js'
 import { guarded } from '../../../timing/timers.js'
 import { type Connect, type Connection, openConnection } from './connection.js'
 import { deferConnection } from './deferred-connection.js'
-import { connectionClosed } from './failures.js'
+import { connectionClosed, noPrimary } from './failures.js'
 import { type Target, tlsOptions } from './target.js'
 
 interface Server extends Pick<Target, 'host' | 'port' | 'tls'> {
@@ -114,9 +114,7 @@ function startSearch(
     const [failure] = failures
     if (standbys.length === 0 && failure) return failure
     const rest = failure ? `; another: ${failure.message}` : ''
-    return connectionClosed(
-      `no server is a primary: ${standbys.join(', ')} ${standbys.length > 1 ? 'are standbys' : 'is a standby'}${rest}`,
-    )
+    return noPrimary(`${standbys.join(', ')} ${standbys.length > 1 ? 'are standbys' : 'is a standby'}${rest}`)
   }
 
   tryNext()

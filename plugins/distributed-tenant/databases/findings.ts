@@ -34,6 +34,8 @@ export type Finding =
   | 'role_key'
   /** Its instance is unreachable, so the state of its database is unknown. */
   | 'instance_unreachable'
+  /** Its instance answers and is a standby, which takes no writes. */
+  | 'instance_standby'
   /** It is on an instance that is not configured in this process. */
   | 'instance_unknown'
 
@@ -61,6 +63,7 @@ export const cures: Partial<Record<Finding, string>> = {
     'made for an earlier tenant of this id: another customer’s is renamed or dropped by hand, then `retry` the tenant; the same customer’s: docs/troubleshooting.md, "another incarnation"',
   mark_wrong: 'it is another tenant’s or was replaced: inspect it, then `retry` the tenant',
   instance_unreachable: 'its instance cannot be asked: is it up, was `init` run with DB_INSTANCES?',
+  instance_standby: 'its instance is a standby, which takes no writes: docs/failover.md',
   instance_unknown: 'name its instance in DB_INSTANCES',
 }
 

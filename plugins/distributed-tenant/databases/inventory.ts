@@ -61,10 +61,15 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
     otherInstances.map(async ({ name: instance, look }) => {
       const mine = rows.filter(row => row.instance === instance)
       try {
-        return await look(async at => ({
-          standing: (await readRows(at, options, mine)).map(row => standingOf(row, options)),
-          strays: [{ instance, ...(await readStrays(at, options, await named(sql, at, options), instance)) }],
-        }))
+        return await look(async at => {
+          // Its catalogues may be behind, and nothing that they are found to lack can be mended there.
+          if (await isStandby(at))
+            return { standing: mine.map(row => unknown(row, options, 'instance_standby')), strays: [] }
+          return {
+            standing: (await readRows(at, options, mine)).map(row => standingOf(row, options)),
+            strays: [{ instance, ...(await readStrays(at, options, await named(sql, at, options), instance)) }],
+          }
+        })
       } catch {
         return { standing: mine.map(row => unknown(row, options, 'instance_unreachable')), strays: [] }
       }
@@ -80,6 +85,12 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
     tenants: all.length === tenants.length ? tenants : all.sort((a, b) => (a.id < b.id ? -1 : 1)),
     otherInstances: others.flatMap(one => one.strays),
   }
+}
+
+/** Whether the server is a standby, which takes no writes. */
+export async function isStandby(sql: QueryClient): Promise<boolean> {
+  const [row] = await sql<{ standby: boolean }[]>`select pg_is_in_recovery() as standby`
+  return row?.standby === true
 }
 
 /** Without a registry its rows are passed as an argument, and the catalogues are the server's own. */

@@ -15,6 +15,7 @@ import { distributedTenant } from '../../../../plugins/distributed-tenant/index.
 import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
 import { findServers } from '../../../../stack/servers/find.js'
 import { randomPassword } from '../../../../stack/servers/folder.js'
+import { freePort } from '../../../../stack/servers/ports.js'
 import { startPostgres } from '../../../../stack/servers/postgres.js'
 import { serverOwner } from '../../../../stack/servers/postgres-cluster.js'
 import { operatorCommands } from '../../../cli/operator-commands.js'
@@ -207,4 +208,19 @@ t.test('a promotion under requests and creations', async t => {
     environment,
   )
   t.match(psql.out, /acme.*f$/m, psql.err)
+
+  const onStandby = await command(['--json', 'doctor'], {
+    ...environment,
+    DB_HOST: '127.0.0.1',
+    DB_PORT: String(first.port),
+  })
+  t.equal(onStandby.code, 3, onStandby.err)
+  t.match(
+    JSON.parse(onStandby.out).problems.filter(({ what }: { what: string }) => what === 'instance is a standby'),
+    [{ about: 'main', cure: /takes no writes.*DB_HOST/ }],
+  )
+  const port = await freePort()
+  const without = await command(['status'], { ...environment, DB_PORT: `${first.port},${port}` })
+  t.equal(without.code, 1)
+  t.match(without.err, /takes no writes: no server is a primary: 127\.0\.0\.1:\d+ is a standby/)
 })

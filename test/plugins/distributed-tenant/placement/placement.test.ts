@@ -1,9 +1,14 @@
 // A service with two instances: where tenants are created and served, the checks of each part there, and that an
 // instance that is down or frozen affects its own tenants alone.
+import { chownSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { placeOf } from '../../../../operations/archive/tenant-place.js'
+import { instances as inspectByDoctor } from '../../../../operations/doctor/instances.js'
+import type { OpenService } from '../../../../operations/open-services.js'
 import type { DistributedTenantOptions } from '../../../../plugins/distributed-tenant/index.js'
 import { parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
+import { serverOwner } from '../../../../stack/servers/postgres-cluster.js'
 import { fixture } from '../../../rig.js'
 import { until } from '../../../until.js'
 import { codeOf, severalInstances } from './several.js'
@@ -177,6 +182,35 @@ t.test('placement', async t => {
     }
     await Promise.all(stuck)
     await until('served again', async () => (await codeOf(app.tenants.run('two', ({ sql }) => sql`select 1`))) === null)
+  })
+
+  await t.test('as a standby it is named as one, and as nothing else', async t => {
+    const server = servers.postgres.b as NonNullable<(typeof servers.postgres)[string]>
+    const signal = join(server.dir, 'standby.signal')
+    writeFileSync(signal, '')
+    const owner = serverOwner()
+    if (owner) chownSync(signal, owner.uid, owner.gid)
+    await server.restart()
+    const found = await until('it answers', async () => {
+      const { tenants } = await tenancy.inspectFleet()
+      const two = tenants.find(({ id }) => id === 'two')?.findings
+      return two?.includes('instance_unreachable') ? null : { tenants, two }
+    })
+    t.same(found.two, ['instance_standby'])
+    t.same(found.tenants.find(({ id }) => id === 'one')?.findings, [])
+    const service = { name: 'employee', target: {}, tenancy } as unknown as OpenService
+    const problems = (await inspectByDoctor(service)).filter(one => !one.note)
+    t.match(problems, [{ what: 'instance is a standby', about: 'b', instance: 'b', cure: /DB_INSTANCES.*failover/ }])
+    t.equal(problems.length, 1)
+    await away`select pg_promote(true, 60)`
+    await until('it is a primary again', async () => {
+      const { tenants } = await tenancy.inspectFleet()
+      return tenants.find(({ id }) => id === 'two')?.findings.length === 0
+    })
+    t.same(
+      (await inspectByDoctor(service)).filter(one => !one.note),
+      [],
+    )
   })
 
   await t.test('down, its tenants get 503, the others are served and new ones are made', async t => {
