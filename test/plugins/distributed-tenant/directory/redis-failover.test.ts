@@ -1,5 +1,6 @@
-// A fail-over of Redis, by sentinels and in a Redis Cluster: every lookup of it is answered, and afterwards the new primary
+// A fail-over of Redis, by sentinels, with TLS and without, and in a Redis Cluster: every lookup of it is answered, and afterwards the new primary
 // is used. Also how REDIS_URL is read.
+import { readFileSync } from 'node:fs'
 import type { Cluster } from 'ioredis'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -13,7 +14,8 @@ import type { DistributedTenantOptions } from '../../../../plugins/distributed-t
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { type Counters, createCounters } from '../../../../plugins/limits/counters.js'
 import { type RedisOptions, type RedisServer, startRedis } from '../../../../stack/servers/redis.js'
-import { startSentinels } from '../../../redis-sentinels.js'
+import { makeCertificates } from '../../../certificates.js'
+import { portOf, startSentinels } from '../../../redis-sentinels.js'
 import { rig, roleSecret } from '../../../rig.js'
 import { until } from '../../../until.js'
 
@@ -31,21 +33,22 @@ async function server(t: Test, settings: readonly string[], more: RedisOptions =
   return started
 }
 
-function look(t: Test, { url }: RedisServer): Redis {
-  const redis = new Redis(url)
+/** Without TLS, which each server takes too. */
+function look(t: Test, { port }: RedisServer): Redis {
+  const redis = new Redis(port, { password: PASSWORD })
   redis.on('error', () => {})
   t.teardown(() => redis.disconnect())
   return redis
 }
 
 /** Lookups that memory never answers, of tenants in a real registry, through a client of this URL. */
-async function directory(t: Test, url: string) {
+async function directory(t: Test, url: string, ca?: string) {
   const { tenancy: open } = await rig(t, ['employee'])
   const { fleet } = await open('employee')
   const { central } = fleet
   for (const id of TENANTS)
     await central`insert into tenants (id, name, version, lifecycle, provisioned) values (${id}, ${id}, 1, 'active', 'ready')`
-  const redis = connectRedis(url, 'test')
+  const redis = connectRedis(url, 'test', ca)
   redis.on('error', () => {})
   t.teardown(() => redis.disconnect())
   const remote = createRemote({
@@ -109,12 +112,12 @@ async function throughout(
   await remote.check()
 }
 
-t.test('a primary behind sentinels fails: every lookup is answered, and its successor is used', async t => {
-  const redis = await startSentinels(stop => t.teardown(stop))
+async function failOverBySentinels(t: Test, tls?: Parameters<typeof startSentinels>[1]) {
+  const redis = await startSentinels(stop => t.teardown(stop), tls)
   const { servers } = redis
   const primary = servers[0] as RedisServer
-  const stand = await directory(t, redis.url)
-  let next = primary.port
+  const stand = await directory(t, redis.url, tls && readFileSync(tls.ca, 'utf8'))
+  let next = portOf(primary)
   // Frozen, its connections stay open: only the sentinels say that it is the primary no more.
   t.teardown(() => primary.thaw())
   await throughout(
@@ -122,17 +125,41 @@ t.test('a primary behind sentinels fails: every lookup is answered, and its succ
     () => primary.freeze(),
     async () => {
       next = await redis.primary()
-      return next !== primary.port
+      return next !== portOf(primary)
     },
   )
   t.ok(
-    servers.some(({ port }) => port === next && port !== primary.port),
+    servers.some(one => portOf(one) === next && one !== primary),
     'one of the replicas is the primary',
   )
   primary.thaw()
   const old = look(t, primary)
   await until('the former primary is a replica', async () => (await old.info('replication')).includes('role:slave'))
   t.ok(await until('lookups go on', stand.round))
+  return { redis, primary, old }
+}
+
+t.test('a primary behind sentinels fails: every lookup is answered, and its successor is used', async t => {
+  await failOverBySentinels(t)
+})
+
+t.test('the same with TLS, which each server and sentinel must prove', async t => {
+  const { good, ca, foreignCa } = makeCertificates(t)
+  const { redis, old } = await failOverBySentinels(t, { ...good, ca })
+  await until('the former primary follows by TLS', async () =>
+    (await old.info('replication')).includes('master_link_status:up'),
+  )
+  t.match(await old.info('replication'), `master_port:${await redis.primary()}`)
+
+  const errors: string[] = []
+  const mistrusting = connectRedis(redis.url, 'test', readFileSync(foreignCa, 'utf8'))
+  t.teardown(() => mistrusting.disconnect())
+  mistrusting.on('error', error => errors.push(String(error.message)))
+  mistrusting.on('ready', () => t.fail('it has connected'))
+  await until('sentinels of another authority are refused', () =>
+    errors.some(message => /sentinels|certificate|self.signed/i.test(message)),
+  )
+  t.not(mistrusting.status, 'ready')
 })
 
 t.test('a primary of a Redis Cluster fails: every lookup is answered, and its replica is used', async t => {
