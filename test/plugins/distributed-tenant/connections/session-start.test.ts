@@ -59,6 +59,21 @@ t.test('the start of a session', async t => {
     t.notOk(impostor.sent.join('').includes('select'), 'no statement was sent')
   })
 
+  for (const [what, after] of [
+    ['once it has the client’s', 12],
+    ['where it owes the challenge', 11],
+    ['where it has the client’s first message alone', 10],
+  ] as const) {
+    await t.test(`ends where the server skips its proof ${what}`, async t => {
+      const impostor = await recordingProxy(t, server, { change: inMessages(skippingFrom(after)) })
+      const connection = open({ host: impostor.host, port: impostor.port })
+      t.equal(await codeOf(connection.opened), 'SASL_SIGNATURE_MISMATCH')
+      await connection.closed
+      t.match(connection.lost, { message: /has not proved that it knows the password/ })
+      t.notOk(impostor.sent.join('').includes('select'), 'no statement was sent')
+    })
+  }
+
   await t.test('ends where the server sends a message without its kind', async t => {
     for (const length of [0, 4, 6]) {
       const broken = await recordingProxy(t, server, { change: () => [Buffer.from([0x52, 0, 0, 0, length, 0, 0])] })
@@ -113,6 +128,31 @@ t.test('the start of a session', async t => {
     for (const connection of [first, second, third]) await connection.close()
   })
 })
+
+/** The server's bytes as whole messages, however they came. */
+function inMessages(change: (message: Buffer) => Buffer[]): (bytes: Buffer) => Buffer[] {
+  let rest = Buffer.alloc(0)
+  return bytes => {
+    rest = Buffer.concat([rest, bytes])
+    const changed: Buffer[] = []
+    while (rest.length > 4 && rest.length > rest.readUInt32BE(1)) {
+      const end = 1 + rest.readUInt32BE(1)
+      changed.push(...change(rest.subarray(0, end)))
+      rest = rest.subarray(end)
+    }
+    return changed
+  }
+}
+
+const LOGGED_IN = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0])
+
+/** In place of a request of this kind, "logged in"; behind the request for SCRAM, as without one the server asks for nothing. */
+const skippingFrom =
+  (kind: 10 | 11 | 12) =>
+  (message: Buffer): Buffer[] => {
+    if (message[0] !== 0x52 || message.readInt32BE(5) !== kind) return [message]
+    return kind === 10 ? [message, LOGGED_IN] : [LOGGED_IN]
+  }
 
 t.test('an answer to another nonce is none', async t => {
   const scram = createScram('secret', 'ours')
