@@ -6,12 +6,13 @@ import { guarded } from '../../../timing/timers.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery, defaultCodecs } from './driver.js'
-import { connectionClosed, serverWithoutTls } from './failures.js'
+import { connectionClosed } from './failures.js'
 import { completed } from './late-types.js'
+import { createSocket } from './open-socket.js'
 import { createSessionCodecs } from './own-codecs.js'
-import { SessionSocket } from './session-socket.js'
+import { endSession } from './session-end.js'
 import { CountedSocket } from './socket.js'
-import { sessionOptions, startupParameters, type Target } from './target.js'
+import { sessionOptions, type Target } from './target.js'
 import { createWire } from './wire.js'
 
 export interface Connection {
@@ -47,8 +48,6 @@ export interface StatementListener {
   rejected(error: unknown): void
 }
 
-/** How long a session that we have ended may take to close: the server checks for the client every second. */
-const LINGER_MS = 2_500
 /** Each distinct statement stays prepared in its session for good (docs/decisions/0001); past this many it is time for a new one. */
 const WORN_AFTER_STATEMENTS = 1_000
 
@@ -65,13 +64,6 @@ function fromTheFirstRow(value: unknown): unknown {
 
 /** A command without rows, effect or need of a transaction (outside of one it only warns). */
 const ROWLESS = `set local "distributed_tenant.recount" = ''`
-
-const TERMINATE = Buffer.from('X\0\0\0\x04')
-
-const ignore = (): void => {}
-
-/** `N`, to a request for TLS. */
-const NO_TLS = 0x4e
 
 /** Begins to connect to a target, as {@link openConnection} does. */
 export type Connect = (target: Target, connectTimeout: number) => Connection
@@ -118,28 +110,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   const onStandby = (is: boolean): void => {
     standby = is
   }
-  // Connects at once: the driver first waits for a timer of its own, and the server makes a session's process meanwhile.
-  const socket = target.tls
-    ? new CountedSocket(gone)
-    : new SessionSocket(
-        {
-          host: target.host,
-          port: target.port,
-          parameters: startupParameters(target),
-          password: target.password ?? '',
-          onStandby,
-        },
-        gone,
-      )
-  // The driver adds its listener later.
-  socket.on('error', ignore)
-  socket.setNoDelay(true)
-  // The first byte of a server that has no TLS, to which the driver would begin TLS all the same.
-  if (target.tls && target.tls !== 'prefer') {
-    socket.once('data', ([answer]: Buffer) => void (answer === NO_TLS && socket.destroy(serverWithoutTls())))
-  }
-  // The driver reads `host` for TLS; it sets it only on sockets of its own.
-  Object.assign(socket, { host: target.host, port: target.port })
+  const { socket, begin } = createSocket(target, { gone, onStandby })
 
   const types = target.arrayTypes?.session()
   const session = createSessionCodecs(types?.codecs ?? defaultCodecs)
@@ -162,8 +133,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     },
   })
   const wire = createWire(hand)
-  if (socket instanceof SessionSocket) socket.begin()
-  else socket.connect({ host: target.host, port: target.port })
+  begin()
 
   function destroy(error: Error): void {
     if (lost) return
@@ -172,26 +142,10 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     else socket.destroy(error)
   }
 
-  /**
-   * Fails every query at once, sends Terminate and waits for the server to close, so that a connection is counted for as long
-   * as the server has its session. `end` must be given a timeout, or it may never resolve (docs/decisions/0001). The driver is
-   * left out where it waits for nothing: it would make a timer and errors.
-   */
+  /** The queries have failed already: a connection is counted for as long as the server has its session. */
   function leave(): void {
-    const linger = setTimeout(() => socket.destroy(), LINGER_MS)
-    void closed.then(() => clearTimeout(linger))
-    if (answered && latest === null && !wire.busy && !target.tls) {
-      for (const event of ['data', 'error', 'close', 'drain', 'end']) socket.removeAllListeners(event)
-      socket.on('error', ignore)
-      socket.once('end', () => socket.destroy())
-      socket.write(TERMINATE)
-      return
-    }
-    const stopped = latest?.active && latest.state ? sendCancel(target, latest.state) : null
-    const goodbye = () => void sql.end({ timeout: 0 })
-    // A pooler can map the cancel request to a backend only while this connection is open.
-    if (stopped && target.pooler) void stopped.then(goodbye)
-    else goodbye()
+    const byDriver = () => void sql.end({ timeout: 0 })
+    endSession({ socket, target, closed, latest, quiet: answered && !wire.busy, byDriver })
   }
 
   function execute(query: DriverQuery, listener?: StatementListener): void {
@@ -270,12 +224,19 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   function typesQuestion(settled: (error?: unknown) => void): DriverQuery {
     const { question, learn, unknown } = types as SessionTypes
     const met = [...unknown]
-    const query = sql.unsafe(question) as unknown as DriverQuery
+    return queryOfOurs(question, (error, answer) => {
+      if (error === undefined) learn(answer, met)
+      settled(error)
+    })
+  }
+
+  /** A query of this connection's own, beside its callers'. */
+  function queryOfOurs(text: string, settled: (error: unknown, answer?: unknown) => void): DriverQuery {
+    const query = sql.unsafe(text) as unknown as DriverQuery
     query.resolve = answer => {
       if (latest === query) latest = null
       wire.answered()
-      learn(answer, met)
-      settled()
+      settled(undefined, answer)
     }
     query.reject = error => {
       if (handing && handing !== query) {
@@ -316,10 +277,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
    * transaction it is refused, and then only the rollback comes next, which does the same.
    */
   function recount(): void {
-    const command = sql.unsafe(ROWLESS) as unknown as DriverQuery
-    command.resolve = () => wire.answered()
-    command.reject = error => (handing ? misdirected(handing, error) : wire.answered())
-    wire.enterFirst(command)
+    wire.enterFirst(queryOfOurs(ROWLESS, () => {}))
   }
 
   /**
