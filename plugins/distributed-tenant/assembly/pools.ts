@@ -93,7 +93,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
   const small = (
     size: number,
     { connect, ...target }: Destination,
-    more: { acquireTimeout: number; name: 'central' | 'provisioning' },
+    more: { acquireTimeout: number; name: 'central' | 'provisioning'; resetLate?: boolean },
   ): Pool =>
     createPool({
       budget: size,
@@ -102,6 +102,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       idleTimeout: 60_000,
       maxOpening: size,
       pooling: true,
+      resetLate: more.resetLate ?? false,
       open: name => connect({ ...target, database: name }, Math.min(10_000, settings.connectTimeout)),
       refusal: () => new CentralDatabaseUnavailable(),
       ...reports(more.name),
@@ -211,7 +212,7 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
       const pool = small(
         1,
         { ...provision, ...placeOf(at) },
-        { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning' },
+        { acquireTimeout: PROVISIONING_WAIT_MS, name: 'provisioning', resetLate: true },
       )
       const scope = clients(pool, 'provisioning', PROVISIONING_TIMEOUT_MS, noTenant)(name)
       try {

@@ -105,7 +105,10 @@ export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {
   return {
     connections,
     slots,
-    view: () => ({ budget, perKey, maxOpening, slots, waiting, idle, usesOf, usesPerOpen, instances, ...counts }),
+    view: () => ({
+      ...{ budget, perKey, maxOpening, acquireTimeout, slots, waiting, idle, usesOf, usesPerOpen, instances },
+      ...counts,
+    }),
     slot(key) {
       let slot = slots.get(key)
       if (!slot) {
@@ -136,6 +139,7 @@ export function createPoolState<L>(options: PoolStateOptions): PoolState<L> {
         state: 'opening',
         idleSince: 0,
         usedWhenIdle: 0,
+        unclean: false,
         closeOnReturn: false,
         closing: null,
       }

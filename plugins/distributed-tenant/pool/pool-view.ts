@@ -18,6 +18,8 @@ export interface PooledConnection<L> {
   idleSince: number
   /** The number of uses of its key at that time. */
   usedWhenIdle: number
+  /** To be reset before its next statement. */
+  unclean: boolean
   /** To be closed when it is returned. */
   closeOnReturn: boolean
   /** Why the pool closed it, null while it has not. */
@@ -50,6 +52,8 @@ export interface PoolView<L> {
   readonly budget: number
   readonly perKey: number
   readonly maxOpening: number
+  /** How long a key may wait, in milliseconds. */
+  readonly acquireTimeout: number
   /** Every key that has a connection or waits for one. */
   readonly slots: ReadonlyMap<string, TenantSlot<L>>
   /** Keys with waiters, in the order in which they are served. */

@@ -1,19 +1,22 @@
-// The connections of one budget, keyed by database: their lives and their leases. `policy.ts` decides which key may open a
-// connection and which must yield one, `statement-sharing.ts` which statements share one, `pool-state.ts` keeps the counts.
+// The connections of one budget, keyed by database, and their leases. `openings.ts` opens and evicts, `policy.ts` decides for
+// which key and which must yield one, `statement-sharing.ts` which statements share one, `pool-state.ts` keeps the counts.
 // Invariants: never more sockets than the budget, counted from before connect until the server has closed them; a connection
 // has one lease at a time, or several that each run one plain read; a connection in use is never evicted; every wait ends; a
 // key that is held gets no lease.
-// If the server is down: each waiter gets one error; only a login whose password has changed is tried again.
+// If the server is down: each waiter gets one error.
 
-import { every, guarded } from '../../../timing/timers.js'
+import { every } from '../../../timing/timers.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { SessionState } from '../connections/session-state.js'
 import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
+import { createHolds } from './holds.js'
 import { type Lease, PoolLease } from './lease.js'
-import { nextMove, shouldYield } from './policy.js'
+import { createOpenings } from './openings.js'
+import { shouldYield } from './policy.js'
 import { createPoolState, type PoolInfo } from './pool-state.js'
 import type { InstanceShares, PooledConnection, TenantSlot } from './pool-view.js'
+import { resetSession } from './session-reset.js'
 import type { Shareable } from './statement-sharing.js'
 import type { Scope, Waiter } from './wait-queue.js'
 
@@ -34,6 +37,8 @@ export interface PoolOptions {
   readonly pooling: boolean
   /** Every session is reset after each lease, and none is shared: for keys whose own functions leave something behind. */
   readonly alwaysReset?: boolean
+  /** A session is reset when it is leased again, and not at all when it is not: for pools that live as long as one piece of work. */
+  readonly resetLate?: boolean
   /** Milliseconds within which an answer is fast: a slower statement shares no connection (statement-sharing.ts). */
   readonly fastMs?: number
   /** Set when keys are of several instances. */
@@ -70,29 +75,23 @@ export interface Pool {
   close(deadlineMs: number): Promise<void>
 }
 
-const RESET_DEADLINE_MS = 5_000
-/** A key whose growth was refused (CONNECTION LIMIT) is served by the connections it has for this long. */
-const GROW_AGAIN_MS = 1_000
-
-/**
- * Resets everything of a session but its prepared statements, in one round trip (docs/decisions/0011). Where a transaction may be
- * open, `rollback` stands in front: outside of one it is a warning in the server's log each time. The first statement fails in a
- * transaction of an earlier message, whose start is not this statement's, and then the connection is closed. A seed cannot be unset,
- * only be replaced by a random one.
- */
-export const RESET =
-  'select 1 / (now() = statement_timestamp())::int; reset session authorization; reset all; close all; unlisten *; select pg_advisory_unlock_all(); discard sequences; discard temp; ' +
-  `select setseed(('x' || left(md5(gen_random_uuid()::text), 7))::bit(28)::int / 268435456.0)`
-
 export function createPool(options: PoolOptions): Pool {
-  const { report } = options
   const state = createPoolState<Lease>(options)
-  let growTimer: NodeJS.Timeout | undefined
-  let growDue = Number.POSITIVE_INFINITY
   let drained: (() => void) | null = null
   let closed: Promise<void> | null = null
-  /** Keys that are held, each with the timer that ends it. */
-  const held = new Map<string, NodeJS.Timeout>()
+  const openings = createOpenings({
+    state,
+    open: options.open,
+    again: options.again,
+    report: options.report,
+    isHeld: key => held.has(key),
+    ready: pooled => (closed ? dismiss(pooled, 'shutdown') : offer(pooled)),
+    evict: victim => dismiss(victim, 'evicted'),
+    refuse: (slot, error) => refuseAll(slot, () => error),
+    forgotten: () => void (state.connections.size === 0 && drained?.()),
+  })
+  const { pump } = openings
+  const held = createHolds(state, pump)
 
   const stopIdle = every(Math.min(30_000, Math.max(20, options.idleTimeout / 4)), closeExpired)
 
@@ -148,6 +147,7 @@ export function createPool(options: PoolOptions): Pool {
 
   function lease(pooled: PooledConnection<Lease>, shareable: Shareable | null, waitedMs: number): Lease {
     const { sharing, slot } = pooled
+    if (pooled.unclean) resetBehind(pooled)
     state.leased(pooled)
     options.reportLease?.('leased', slot.key, waitedMs)
     const shares = options.pooling && !options.alwaysReset && shareable !== null && sharing.canJoin(shareable, false)
@@ -177,18 +177,15 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   async function reset(pooled: PooledConnection<Lease>): Promise<void> {
-    const { connection } = pooled
-    const late = () => connection.destroy(connectionClosed('the reset took too long'))
-    const timer = setTimeout(() => guarded(late), RESET_DEADLINE_MS)
-    try {
-      await connection.run(connection.transacting ? `rollback; ${RESET}` : RESET)
-      connection.transacting = false
-    } catch (error) {
-      connection.destroy(error as Error)
-    } finally {
-      clearTimeout(timer)
-      giveBack(pooled)
-    }
+    if (options.resetLate) pooled.unclean = true
+    else await resetSession(pooled.connection)
+    giveBack(pooled)
+  }
+
+  /** The statement of the lease is sent behind it. */
+  function resetBehind(pooled: PooledConnection<Lease>): void {
+    pooled.unclean = false
+    void resetSession(pooled.connection)
   }
 
   function giveBack(pooled: PooledConnection<Lease>): void {
@@ -217,75 +214,6 @@ export function createPool(options: PoolOptions): Pool {
     } else {
       state.park(pooled)
     }
-  }
-
-  /** Opens a connection for the next key in line, or evicts one to make room. */
-  function pump(): void {
-    while (!closed && state.hasWaiters()) {
-      const move = nextMove(state.view(), performance.now())
-      if (move?.type === 'open') {
-        open(move.slot)
-      } else if (move?.type === 'evict') {
-        dismiss(move.victim, 'evicted')
-      } else {
-        if (move) pumpAgain(move.ms)
-        return
-      }
-    }
-  }
-
-  function pumpAgain(ms: number): void {
-    const due = performance.now() + ms
-    if (due >= growDue) return
-    clearTimeout(growTimer)
-    growDue = due
-    growTimer = setTimeout(() => {
-      growDue = Number.POSITIVE_INFINITY
-      guarded(pump)
-    }, ms)
-  }
-
-  function open(slot: TenantSlot<Lease>): void {
-    const { key } = slot
-    const started = performance.now()
-    const ms = () => performance.now() - started
-    report({ type: 'opening', key, ms: 0 })
-    const connection = options.open(key)
-    const pooled = state.opening(slot, connection)
-    connection.watch(error => {
-      if (!state.detach(pooled)) return
-      report({ type: 'open_failed', key, ms: ms(), error })
-      if (!options.again?.(key)) refuseWaiters(slot, error)
-      pump()
-    })
-    connection.opened.then(
-      () => {
-        if (pooled.state !== 'opening') return
-        state.opened(pooled)
-        report({ type: 'opened', key, ms: ms() })
-        if (closed) dismiss(pooled, 'shutdown')
-        else offer(pooled)
-        pump()
-      },
-      () => {}, // `watch` has reported it: the loss of a connection is known before its failure to open is.
-    )
-    void connection.closed.then(() => {
-      state.forget(pooled)
-      report({ type: 'closed', key, reason: pooled.closing ?? 'lost' })
-      if (state.connections.size === 0) drained?.()
-      pump()
-    })
-  }
-
-  /**
-   * After a connect that failed, its waiters are rejected at once, as trying again for each in turn would make the last wait
-   * for all. With a connection that works, they wait for that one.
-   */
-  function refuseWaiters(slot: TenantSlot<Lease>, error: Error): void {
-    // Those of a key that is held wait for another place.
-    if (held.has(slot.key)) return
-    if (slot.live > 0) slot.growAfter = performance.now() + GROW_AGAIN_MS
-    else refuseAll(slot, () => error)
   }
 
   function refuseAll(slot: TenantSlot<Lease>, reason: () => Error): void {
@@ -325,28 +253,14 @@ export function createPool(options: PoolOptions): Pool {
 
   function hold(key: string, ms: number): void {
     if (closed) return
-    clearTimeout(held.get(key))
-    const over = setTimeout(() => guarded(() => release(key)), ms)
-    held.set(key, over.unref())
-    const slot = state.slots.get(key)
-    if (slot) state.holdBack(slot)
+    held.hold(key, ms)
     void evict(key)
-    pump()
-  }
-
-  function release(key?: string): void {
-    for (const one of key === undefined ? [...held.keys()] : [key]) {
-      clearTimeout(held.get(one))
-      const slot = held.delete(one) ? state.slots.get(one) : undefined
-      if (slot && slot.queue.length > 0) state.enqueue(slot)
-    }
     pump()
   }
 
   async function close(deadlineMs: number): Promise<void> {
     stopIdle()
-    release()
-    clearTimeout(growTimer)
+    held.release()
     for (const slot of [...state.slots.values()]) refuseAll(slot, options.refusal)
     for (const pooled of [...state.view().idle]) dismiss(pooled, 'shutdown')
     if (state.connections.size === 0) return
@@ -371,8 +285,9 @@ export function createPool(options: PoolOptions): Pool {
     resize,
     evict: async key => void (await evict(key)),
     hold,
-    release,
+    release: held.release,
     close(deadlineMs) {
+      openings.stop()
       closed ??= Promise.resolve().then(() => close(deadlineMs))
       return closed
     },

@@ -1,7 +1,7 @@
 // Session state of one user of a tenant never reaches the next user of that tenant.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
+import { RESET } from '../../../../plugins/distributed-tenant/pool/session-reset.js'
 import { until } from '../../../until.js'
 import { APPLICATION, codeOf, stand } from '../stand.js'
 
@@ -208,4 +208,23 @@ t.test('session state that a function of the schema leaves', async t => {
     t.ok(together.every(([row], at) => row?.mark === (at % 2 ? 'sly' : null)))
     await until(() => pool.info().inUse === 0)
   })
+})
+
+t.test('a pool of one piece of work resets a session when it is leased again, and not at the end', async t => {
+  const { pool: build, look } = await stand(t)
+  const { client, pool } = build({ budget: 1, perKey: 1, resetLate: true })
+  const { sql } = client()
+  const lastText = async () =>
+    (await look`select query from pg_stat_activity where application_name = ${APPLICATION}`)[0]?.query
+  const mine = async () => (await sql`select current_setting('my.user', true) as mine, pg_backend_pid() as pid`)[0]
+  await sql.begin(sql => sql`select set_config('my.user', 'ann', false)`)
+  t.equal(await lastText(), 'commit', 'not at its end')
+  const { pid, ...seen } = (await mine()) ?? {}
+  t.notOk(seen.mine, 'before its next statement')
+  await sql.unsafe("select set_config('my.user', 'ben', false); select 1")
+  t.notOk(await sql.begin(async sql => (await sql`select current_setting('my.user', true) as mine`)[0]?.mine))
+  t.equal((await mine())?.pid, pid, 'in the same session')
+  await sql.unsafe("select set_config('my.user', 'cyd', false); select 1")
+  await pool.close(60_000)
+  t.equal(pool.info().open, 0)
 })

@@ -11,7 +11,7 @@ import {
   harmlessFunctions,
 } from '../../../../plugins/distributed-tenant/connections/harmless-functions.js'
 import { type SessionState, sessionStateOf } from '../../../../plugins/distributed-tenant/connections/session-state.js'
-import { RESET } from '../../../../plugins/distributed-tenant/pool/pool.js'
+import { RESET } from '../../../../plugins/distributed-tenant/pool/session-reset.js'
 import { stand } from '../stand.js'
 
 type Make = (sql: Driver) => unknown

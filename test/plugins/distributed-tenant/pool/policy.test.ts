@@ -46,6 +46,7 @@ function state(
     budget: 10,
     perKey: 5,
     maxOpening: 4,
+    acquireTimeout: 2_000,
     total: 10,
     opening: 0,
     closing: 0,
@@ -146,9 +147,23 @@ t.test('the next move', async t => {
     const victim = resting(other, now - 99)
     const found = { usesPerOpen: 9, waiting: [cold, second], idle: [victim] }
     t.same(nextMove(state({ ...found, opening: 1 }), now), { type: 'evict', victim }, 'the next seat meanwhile')
-    t.equal(nextMove(state({ ...found, opening: 1, closing: 1 }), now), null)
-    t.equal(nextMove(state({ ...found, opening: 1, total: 9 }), now), null, 'nor into a seat that was just freed')
+    const later = { type: 'wait', ms: 900 }
+    t.same(nextMove(state({ ...found, opening: 1, closing: 1 }), now), later, 'until the first has waited for long')
+    t.same(nextMove(state({ ...found, opening: 1, total: 9 }), now), later, 'nor into a seat that was just freed')
     t.same(nextMove(state({ ...found, opening: 3, total: 5 }), now), { type: 'open', slot: cold }, 'but into room')
+  })
+  await t.test('opens several all the same once the first in line has waited for half of what it may', async t => {
+    const victim = resting(other, now - 99)
+    const first = (ms: number) => [hot, slot('first', { waiting: 1, since: now - ms }), cold]
+    const found = { usesPerOpen: 9, opening: 1, closing: 1, idle: [victim] }
+    t.same(nextMove(state({ ...found, waiting: first(999) }), now), { type: 'wait', ms: 1 })
+    t.same(nextMove(state({ ...found, waiting: first(1_000) }), now), { type: 'evict', victim })
+    t.match(nextMove(state({ ...found, total: 9, waiting: first(1_000) }), now), {
+      type: 'open',
+      slot: { key: 'first' },
+    })
+    const four = { ...found, opening: 4, waiting: first(1_000) }
+    t.equal(nextMove(state({ ...four, total: 9 }), now), null, 'but never more than that')
   })
   await t.test('evicts no key’s only one while another has a spare one that is soon returned', async t => {
     const only = resting(slot('only', { size: 1, live: 1, uses: 40 }), now - 99)
