@@ -13,18 +13,28 @@ export async function runFile(tx: TransactionClient, text: string, what: string,
   try {
     await tx.unsafe(text)
   } catch (error) {
-    if (!(error as { severity?: string }).severity) throw error
-    const message = (error as Error).message
-    if (transaction !== undefined && (await isOver(tx, transaction))) {
-      throw withCause(endedItsTransaction(what, message), error)
-    }
-    const cure = OUTSIDE_TRANSACTIONS.has((error as { code?: string }).code as string)
-      ? ': a migration runs in one transaction with its version, so take this out of the file'
-      : ''
-    throw withCause(new MigrationFailed(`The ${what} failed: ${message}${cure}.`), error)
+    if (!isRefusal(error)) throw error
+    throw failureOf(error, what, transaction !== undefined && (await isOver(tx, transaction)))
   }
-  if (transaction !== undefined && /\bdatabase\b/i.test(text)) await refuseOtherDatabases(tx, what, transaction)
+  if (transaction !== undefined && mayChangeOthers(text)) await refuseOtherDatabases(tx, what, transaction)
 }
+
+/** Of the server; a connection's own failure has no severity. */
+const isRefusal = (error: unknown): error is Error & { code?: string } =>
+  Boolean((error as { severity?: string }).severity)
+
+/** @param ended whether the file's transaction had ended before it failed */
+export function failureOf(error: unknown, what: string, ended: boolean): unknown {
+  if (!isRefusal(error)) return error
+  if (ended) return withCause(endedItsTransaction(what, error.message), error)
+  const cure = OUTSIDE_TRANSACTIONS.has(error.code as string)
+    ? ': a migration runs in one transaction with its version, so take this out of the file'
+    : ''
+  return withCause(new MigrationFailed(`The ${what} failed: ${error.message}${cure}.`), error)
+}
+
+/** Whether a file needs {@link refuseOtherDatabases} behind it. */
+export const mayChangeOthers = (text: string): boolean => /\bdatabase\b/i.test(text)
 
 const IN_FAILED_TRANSACTION = '25P02'
 

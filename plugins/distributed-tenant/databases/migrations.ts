@@ -3,7 +3,7 @@
 // ends with it; a file that was changed after it was applied is refused by name.
 
 import { MigrationInvalid } from '../../../postgres/errors.js'
-import type { SqlClient, TransactionClient } from '../../../postgres/types.js'
+import type { QueryClient, SqlClient, TransactionClient } from '../../../postgres/types.js'
 import { lockNames } from '../advisory-locks.js'
 import { isKnownAs, type Migration, type MigrationSet } from './migration-files.js'
 import { endedItsTransaction, runFile } from './migration-run.js'
@@ -54,6 +54,30 @@ export interface Recorded {
   readonly checksum: string
 }
 
+/** What is recorded, and the id of a transaction that holds the lock: in one round trip, which begins the transaction. */
+export async function lookUnderLock(
+  sql: QueryClient,
+): Promise<{ readonly recorded: readonly Recorded[]; readonly transaction: string }> {
+  const answers = await sql.unsafe(
+    `begin ${ISOLATION};${lock};${readRecorded};select pg_current_xact_id()::text as transaction`,
+  )
+  const [recorded, [found]] = answers.slice(-2) as unknown as [Recorded[], [{ transaction: string }]]
+  return { recorded, transaction: found.transaction }
+}
+
+/** @throws MIGRATION_INVALID when an applied file was changed or the database is ahead of a set */
+export function missingOf(
+  sets: readonly MigrationSet[],
+  recorded: readonly Recorded[],
+): { readonly set: MigrationSet; readonly migration: Migration }[] {
+  return sets.flatMap(set => {
+    const applied = appliedOf(recorded, set)
+    const missing = set.migrations.filter(migration => isMissing(set, migration, applied))
+    refuseAhead(set, applied)
+    return missing.map(migration => ({ set, migration }))
+  })
+}
+
 export const readRecorded = 'select set, version, checksum from distributed_tenant.schema_migrations'
 
 export const appliedOf = (recorded: readonly Recorded[], { name }: MigrationSet): Map<number, string> =>
@@ -80,13 +104,16 @@ async function applyMissing(
     const age = done.length > 0 ? 'used' : session
     if (isMissing(set, migration, applied) && (await applyOne(sql, set, migration, age))) done.push(migration.version)
   }
-  const newest = Math.max(0, ...applied.keys())
-  if (newest > set.version) {
-    throw new MigrationInvalid(
-      `The database has ${set.name} migration ${newest}, this release ends at ${set.version}: deploy the newer release.`,
-    )
-  }
+  refuseAhead(set, applied)
   return done
+}
+
+function refuseAhead(set: MigrationSet, applied: ReadonlyMap<number, string>): void {
+  const newest = Math.max(0, ...applied.keys())
+  if (newest <= set.version) return
+  throw new MigrationInvalid(
+    `The database has ${set.name} migration ${newest}, this release ends at ${set.version}: deploy the newer release.`,
+  )
 }
 
 /** Two first runners would collide on the schema's name, so the lock comes before this. */
@@ -133,6 +160,15 @@ async function applyOne(
     return true
   })
 }
+
+/**
+ * The same row, for a text that is sent before the file's answer: in another transaction than this it fails with a division by
+ * zero, and the transaction that the file may have begun fails with it.
+ */
+export const versionRow = (set: MigrationSet, { version, name, checksum }: Migration, transaction: string): string => `
+  insert into distributed_tenant.schema_migrations (set, version, name, checksum)
+  select ${literal(set.name)}, ${version} / coalesce((pg_current_xact_id_if_assigned() = ${literal(transaction)}::xid8)::int, 0),
+    ${literal(name)}, ${literal(checksum)}`
 
 /** The result of the second, once both are over, with the error of the file first: it asks for its reason. */
 async function withVersion<T>(file: Promise<void>, version: PromiseLike<T>): Promise<T> {

@@ -3,7 +3,6 @@
 // and stops others only by the stated rate; a killed run resumes from its records. If the central database is down:
 // the run ends with its error and can be resumed.
 import type { MigrationSet } from '../databases/migration-files.js'
-import { migratePrepared } from '../databases/migrations.js'
 import { MigrationInvalid, MigrationRunNotFound } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { ServiceName, SqlClient, TenantId } from '../types.js'
@@ -20,6 +19,7 @@ import {
   runTenants,
   tenantsBehind,
 } from './runs.js'
+import { type After, migrateInVisit } from './visit.js'
 
 export interface FleetParts {
   readonly service: ServiceName
@@ -45,7 +45,7 @@ export interface MigrateOptions {
   /** Called as each tenant is done. */
   readonly onTenant?: (outcome: TenantOutcome) => void
   /** Called inside each tenant's database after its migrations; an error counts as the tenant's failure. */
-  readonly after?: (inside: SqlClient) => Promise<void>
+  readonly after?: After
   /** Called once, before the first tenant. */
   readonly onBegin?: (run: BegunRun) => void
   /** Stops after the tenants under way. */
@@ -145,8 +145,7 @@ async function carryOut(
   const tenants = await runTenants(parts.central, id, states)
   options.onBegin?.({ id, tenants: tenants.length, target })
   const apply = async (inside: SqlClient): Promise<Outcome> => {
-    await migratePrepared(inside, parts.sets, 'new')
-    await options.after?.(inside)
+    await migrateInVisit(inside, parts.sets, options.after)
     return { state: 'done', version: target }
   }
   // A run that goes on past every failure must not stop at the first tenant.

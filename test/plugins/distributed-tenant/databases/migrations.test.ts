@@ -2,9 +2,13 @@ import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
+import { readEnvironment } from '../../../../plugins/distributed-tenant/config/environment.js'
+import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
 import { type MigrationSet, readMigrations } from '../../../../plugins/distributed-tenant/databases/migration-files.js'
 import { appliedVersion, migrate } from '../../../../plugins/distributed-tenant/databases/migrations.js'
 import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
+import { type After, migrateInVisit } from '../../../../plugins/distributed-tenant/migration-runs/visit.js'
+import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
 import { rig } from '../../../rig.js'
 
 t.test('a folder of migrations', async t => {
@@ -68,8 +72,13 @@ t.test('a folder of migrations', async t => {
 })
 
 t.test('running migrations', async t => {
-  const { app: build } = await rig(t, ['employee'])
+  const { app: build, database } = await rig(t, ['employee'])
   const { central } = await build('employee')
+  const settings = { service: 'employee', database: database('employee'), nats: null, redis: null }
+  const tenancy = createTenancy(settle(settings, readEnvironment({})))
+  t.teardown(() => tenancy.close())
+  const visit = (set: MigrationSet, after?: After) =>
+    tenancy.pools.withDirectConnection('employee_central', inside => migrateInVisit(inside, [set], after))
   const dir = t.testdir({ '001.do.a.sql': 'create table made (x int); insert into made values (1)' })
 
   await t.test('by twenty runners at once applies each once', async t => {
@@ -102,6 +111,34 @@ t.test('running migrations', async t => {
       message: /twenty migration 2 \(b\).*division by zero/,
     })
     t.same(await central`select to_regclass('half') as half`, [{ half: null }])
+  })
+
+  await t.test('a visit applies one file or several, and names the one that fails', async t => {
+    const set = (files: Record<string, string>) => readMigrations('visited', t.testdir(files))
+    const one = { '001.do.a.sql': 'create table visited (x int)' }
+    await visit(set(one))
+    await visit(set(one))
+    const three = { ...one, '002.do.b.sql': 'alter table visited add y int', '003.do.c.sql': 'select 1/0' }
+    await t.rejects(visit(set(three)), {
+      message: /visited migration 3 \(c\) failed: division by zero/,
+    })
+    t.equal(await appliedVersion(central, 'visited'), 2)
+    await t.rejects(visit(set(three)), {
+      message: /visited migration 3 \(c\) failed: division by zero/,
+    })
+    const deferred = {
+      ...{ ...one, '002.do.b.sql': 'alter table visited add y int' },
+      '003.do.c.sql': `create table first (id int primary key);
+        create table second (id int references first deferrable initially deferred); insert into second values (1)`,
+    }
+    await t.rejects(visit(set(deferred)), { code: '23503' }, 'only COMMIT shows it')
+    t.equal(await appliedVersion(central, 'visited'), 2)
+    const seen: unknown[] = []
+    const right = { ...deferred, '003.do.c.sql': 'alter table visited add z int' }
+    await visit(set(right), async inside => void seen.push(...(await inside`select x, y, z from visited`)))
+    t.equal(await appliedVersion(central, 'visited'), 3)
+    await t.rejects(visit(set(one)), { code: 'MIGRATION_INVALID', message: /ends at 1/ })
+    await t.rejects(visit(set({ ...right, '001.do.a.sql': 'select 1' })), { message: /was changed/ })
   })
 
   await t.test('a file changed after it was applied is refused by name', async t => {
@@ -151,18 +188,28 @@ t.test('running migrations', async t => {
     chained: 'create table t_NAME (); commit and chain; create table u_NAME ()',
     prepared: "create table t_NAME (); prepare transaction 'NAME'",
   }
+  const ways: Record<string, (set: MigrationSet) => Promise<unknown>> = {
+    '': set => migrate(central, set),
+    ', in one visit': set => visit(set),
+  }
   for (const [how, text] of Object.entries(endings)) {
-    await t.test(`a file that ends its transaction is detected and does not count: ${how}`, async t => {
-      await escapes('off')
-      const name = `ends_${how.replace(' ', '_')}`
-      const prepared = how === 'prepared'
-      await t.rejects(migrate(central, unseen(name, hidden + text.replaceAll('NAME', name))), {
-        code: 'MIGRATION_FAILED',
-        // The server of the tests does not allow prepared transactions, and reports that.
-        message: prepared ? /prepared transactions are disabled/ : /migration 1 \(a\) ended its transaction/,
+    for (const [way, run] of Object.entries(ways)) {
+      await t.test(`a file that ends its transaction is detected and does not count: ${how}${way}`, async t => {
+        await escapes('off')
+        const name = `ends_${how.replace(' ', '_')}${way.replace(/\W+/g, '_')}`
+        const prepared = how === 'prepared'
+        const ended = run(unseen(name, hidden + text.replaceAll('NAME', name))) as Promise<void>
+        await t.rejects(ended, {
+          code: 'MIGRATION_FAILED',
+          // The server of the tests does not allow prepared transactions, and reports that.
+          message: prepared ? /prepared transactions are disabled/ : /migration 1 \(a\) ended its transaction/,
+        })
+        t.equal(await appliedVersion(central, name), 0)
+        if (!/begin|chain/.test(text)) return
+        const [row] = await central`select to_regclass(${`u_${name}`}) as begun`
+        t.same(row, { begun: null }, 'the transaction that it began is rolled back')
       })
-      t.equal(await appliedVersion(central, name), 0)
-    })
+    }
   }
 
   await t.test('an undo file that ends its transaction is detected, and the version stays', async t => {

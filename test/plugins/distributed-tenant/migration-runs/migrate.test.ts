@@ -10,7 +10,7 @@ import { settle } from '../../../../plugins/distributed-tenant/config/settings.j
 import { migrateFleet, resumeRun, rollBackRun } from '../../../../plugins/distributed-tenant/migration-runs/migrate.js'
 import { listRuns } from '../../../../plugins/distributed-tenant/migration-runs/runs.js'
 import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
-import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
+import type { QueryClient } from '../../../../plugins/distributed-tenant/types.js'
 import { notes, rig } from '../../../rig.js'
 
 t.test('a migration of all tenants', async t => {
@@ -80,7 +80,7 @@ t.test('a migration of all tenants', async t => {
     const forced = look('employee', 'tenant_t-01_employee')
     await forced`alter table notes force row level security`
     const named: unknown[] = []
-    const after = async (inside: SqlClient) => void named.push(await forcedRows(inside))
+    const after = async (inside: QueryClient) => void named.push(await forcedRows(inside))
     await migrateFleet(atSecond.fleet, { only: ['t-01'], after })
     await forced`alter table notes no force row level security`
     t.match(named, [{ what: /forced row security on public\.notes/, cure: /no force row level security/ }])
