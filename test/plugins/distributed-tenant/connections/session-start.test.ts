@@ -68,7 +68,7 @@ t.test('the start of a session', async t => {
       const impostor = await recordingProxy(t, server, { change: inMessages(skippingFrom(after)) })
       const connection = open({ host: impostor.host, port: impostor.port })
       t.equal(await codeOf(connection.opened), 'SASL_SIGNATURE_MISMATCH')
-      await connection.closed
+      await connection.close()
       t.match(connection.lost, { message: /has not proved that it knows the password/ })
       t.notOk(impostor.sent.join('').includes('select'), 'no statement was sent')
     })
