@@ -15,13 +15,13 @@ import type {
 import {
   ConfigurationInvalid,
   checkOptions,
+  readAs,
   type SqlClient,
-  separateTypes,
   type Tenants,
 } from '../../plugins/distributed-tenant/index.js'
 import { PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from './library.js'
 import { Transaction } from './transaction.js'
-import { parameterOf, parsers } from './values.js'
+import { codecs, parameterOf } from './values.js'
 
 /** Whose connections: exactly one of both. */
 export type TenantDialectOptions =
@@ -73,7 +73,6 @@ export class TenantDialect implements Dialect {
 
 class TenantDriver implements Driver {
   readonly #of: () => SqlClient
-  readonly #apart = new WeakMap<SqlClient, SqlClient>()
 
   constructor(of: () => SqlClient) {
     this.#of = of
@@ -82,13 +81,7 @@ class TenantDriver implements Driver {
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<TenantConnection> {
-    const sql = this.#of()
-    let apart = this.#apart.get(sql)
-    if (!apart) {
-      apart = separateTypes(sql, { parsers })
-      this.#apart.set(sql, apart)
-    }
-    return new TenantConnection(apart)
+    return new TenantConnection(this.#of())
   }
 
   async beginTransaction(connection: TenantConnection, settings: TransactionSettings): Promise<void> {
@@ -119,12 +112,14 @@ class TenantDriver implements Driver {
   }
 
   /** A transaction that was left open is rolled back. */
-  async releaseConnection(connection: TenantConnection): Promise<void> {
-    await connection.rollback()
+  releaseConnection(connection: TenantConnection): Promise<void> {
+    return connection.transacting ? connection.rollback() : released
   }
 
   async destroy(): Promise<void> {}
 }
+
+const released = Promise.resolve()
 
 /** A place for one query, or one transaction. It has a connection of PostgreSQL's only while one of them runs. */
 class TenantConnection implements DatabaseConnection {
@@ -133,6 +128,10 @@ class TenantConnection implements DatabaseConnection {
 
   constructor(sql: SqlClient) {
     this.#sql = sql
+  }
+
+  get transacting(): boolean {
+    return this.#transaction !== null
   }
 
   get transaction(): Transaction {
@@ -180,7 +179,8 @@ class TenantConnection implements DatabaseConnection {
 
   #send<Rows extends unknown[]>({ sql, parameters }: CompiledQuery) {
     // Kysely writes each value as a parameter, so that a text comes again and is prepared then.
-    return (this.#transaction?.sql ?? this.#sql).unsafe<Rows>(sql, parameters.map(parameterOf) as never[])
+    const query = (this.#transaction?.sql ?? this.#sql).unsafe<Rows>(sql, parameters.map(parameterOf) as never[])
+    return readAs(query, codecs)
   }
 }
 

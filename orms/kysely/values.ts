@@ -1,7 +1,7 @@
 // Kysely's values on their way to PostgreSQL and back: as with `pg`, for which its types and recipes are written. A
 // string is the text of whatever type it is for, so of JSON too; a `date` is local midnight; and what was read is written
 // back as it was. Beyond `pg` an array for a JSON column is JSON.
-import { writeArray, written } from '../../plugins/distributed-tenant/index.js'
+import { fixedCodecs, writeArray, written } from '../../plugins/distributed-tenant/index.js'
 
 const DATE = 1082
 const TIMESTAMP = 1114
@@ -19,11 +19,13 @@ function moment(text: string, iso: string): unknown {
 }
 
 /** By type; the others are read as by `request.sql`. */
-export const parsers: Readonly<Record<number, Parser>> = {
+const parsers: Readonly<Record<number, Parser>> = {
   [DATE]: text => moment(text, `${text}T00:00`),
   [TIMESTAMP]: text => moment(text, text.replace(' ', 'T')),
   [TIMESTAMPTZ]: text => moment(text, text),
 }
+
+export const codecs = fixedCodecs({ parsers })
 
 /** A parameter for the driver. */
 export function parameterOf(value: unknown): unknown {

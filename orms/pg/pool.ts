@@ -56,6 +56,11 @@ class StatementWire extends Wire {
     throw new TenantStatementRefused('several statements', 'use a client of pool.connect()')
   }
 
+  /** Its parameters cannot be written: `pg` itself fails the query, which comes to no other end. */
+  override close(): void {
+    this.over = true
+  }
+
   protected deliver(name: string, message: object): void {
     const query = this.#query
     if (name === 'dataRow') query.handleDataRow(message)

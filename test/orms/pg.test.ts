@@ -434,6 +434,27 @@ t.test('a pool of a process works where a tenant’s work runs, and nowhere else
   t.throws(() => app.tenants.follow(), { code: 'FST_ERR_INSTANCE_ALREADY_LISTENING' }, 'too late')
 })
 
+t.test('a value that cannot be written fails its query, once, and no other', async t => {
+  await ours(async pool => {
+    const unwritable = {
+      toPostgres() {
+        throw new Error('it cannot be written')
+      },
+    }
+    const seen: (string | undefined)[] = []
+    const failed = new Promise<void>(resolve => {
+      pool.query('select $1::text as a', [unwritable], error => {
+        seen.push(error?.message)
+        resolve()
+      })
+    })
+    await failed
+    t.same((await pool.query('select 1 as a')).rows, [{ a: 1 }])
+    t.same(seen, ['it cannot be written'])
+    await t.rejects(pool.query('select $1::text as a', [unwritable]), { message: 'it cannot be written' })
+  })
+})
+
 t.test('a pool of another client, or with an unknown option, is refused', async t => {
   t.throws(() => new Pool({} as never), { code: 'CONFIGURATION_INVALID' })
   t.throws(() => new Pool({ tenants: app.tenants, max: 3 } as never), { code: 'CONFIGURATION_INVALID' })

@@ -51,6 +51,7 @@ export type QueryClass = new (
   args: readonly unknown[],
   handler: DriverQuery['handler'],
   canceller: DriverQuery['canceller'],
+  options?: DriverQuery['options'],
 ) => DriverQuery
 
 /** The driver's one connection, as it hands it to `onexecute` when it sends the first query of a session. */

@@ -3,7 +3,7 @@
 // parameters cannot fail on their way to the wire (the driver would fail the one in front, docs/decisions/0003), and that
 // this connection has answered fast the last times; no statement joins behind one that is late.
 import type { Codecs, DriverQuery } from '../connections/driver.js'
-import { writesItself } from '../connections/own-codecs.js'
+import { typesReadBy, writesItself } from '../connections/own-codecs.js'
 import { isPlainRead } from '../connections/session-state.js'
 import { Written } from '../connections/written-parameter.js'
 import { COUNTED, currentTurn } from './event-loop-turns.js'
@@ -62,7 +62,7 @@ interface Known {
 export function shareableOf(query: DriverQuery, codecs: Codecs | null = null): Shareable | null {
   const { strings, args, options } = query
   if (options.simple || query.cursorFn || query.forEachFn || query.onlyDescribe) return null
-  let shape = codecs ? `${Object.keys(codecs.parsers)}:` : ''
+  let shape = codecs ? `${typesReadBy(codecs)}:` : ''
   for (const value of args) {
     const kind = kindOf(value)
     if (kind === '') return null

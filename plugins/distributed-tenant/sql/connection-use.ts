@@ -7,7 +7,6 @@ import { TenantClientReleased, TenantQueryTimeout } from '../../../postgres/erro
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
-import { useCodecs } from '../connections/own-codecs.js'
 import { holdsNul, type SessionState, sessionStateOf } from '../connections/session-state.js'
 import type { Lease } from '../pool/pool.js'
 import { refusedByServer } from './refused-statements.js'
@@ -49,7 +48,7 @@ export class LeasedConnection implements StatementOwner {
    */
   send(query: DriverQuery, ending: Ending<LeasedConnection> | null = null, left?: SessionState): void {
     const codecs = query.codecs ?? this.#user.codecs
-    if (codecs) useCodecs(query, codecs)
+    if (codecs) query.codecs = codecs
     const statement = new Statement(this, query, ending)
     this.#running++
     if (this.lease.shares) {

@@ -1,9 +1,11 @@
-// The query of a handler: the driver's own lazy query, made by us so that our differences (where it enters, cursors, COPY)
-// are on one prototype and cost nothing per query. Invariant: a query is not sent before it is awaited or executed.
+// The query of a handler: the driver's own lazy query, made by us so that our differences (where it enters, cursors, COPY,
+// codecs of a caller's own) are on one prototype and cost nothing per query. Invariant: a query is not sent before it is awaited
+// or executed.
 
 import { TenantClientMethod } from '../../../postgres/errors.js'
 import { type Driver, type DriverQuery, queryClassOf, unheard } from '../connections/driver.js'
 import { cancelledByCaller } from '../connections/failures.js'
+import { takesCodecs } from '../connections/own-codecs.js'
 import { readByCursor } from './cursor.js'
 
 export const COPY_REFUSED = 'COPY holds a connection until its reader is done; use a cursor, or insert rows in batches'
@@ -11,11 +13,17 @@ export const COPY_REFUSED = 'COPY holds a connection until its reader is done; u
 /** Receives a query that was awaited. */
 export type Enter = (query: DriverQuery) => void
 
+/** As the driver takes them for `sql.unsafe`. */
+export interface TextOptions {
+  simple: boolean
+  prepare: boolean
+}
+
 export interface QueryMaker {
   /** A query of a tagged template. */
   tagged(strings: readonly string[], args: readonly unknown[], enter: Enter): DriverQuery
-  /** Makes any other query of the driver one of ours. */
-  adopt(query: DriverQuery, enter: Enter): DriverQuery
+  /** A query of a text. */
+  ofText(strings: readonly string[], args: readonly unknown[], options: TextOptions, enter: Enter): DriverQuery
 }
 
 /** Before it was sent, a cancelled query is settled here and never reaches a connection. */
@@ -28,7 +36,6 @@ function cancelUnsent(query: DriverQuery): void {
 const refuseCopy = (method: string): Promise<never> => Promise.reject(new TenantClientMethod(method, COPY_REFUSED))
 
 export function createQueryMaker(builder: Driver): QueryMaker {
-  // No fields of its own: `adopt` gives this prototype to queries that the driver has made.
   class TenantQuery extends queryClassOf(builder) {
     readable(): Promise<never> {
       return refuseCopy('readable')
@@ -81,14 +88,11 @@ export function createQueryMaker(builder: Driver): QueryMaker {
     }
   }
 
+  takesCodecs(TenantQuery)
+
   return {
     tagged: (strings, args, enter) => new TenantQuery(strings, args, enter, cancelUnsent),
-    adopt(query, enter) {
-      Object.setPrototypeOf(query, TenantQuery.prototype)
-      query.handler = enter
-      query.canceller = cancelUnsent
-      return query
-    },
+    ofText: (strings, args, options, enter) => new TenantQuery(strings, args, enter, cancelUnsent, options),
   }
 }
 

@@ -2,7 +2,7 @@
 // serializers apart. Invariant: neither changes a value of the other.
 
 import type { SqlClient, TransactionClient } from '../../../postgres/types.js'
-import type { Codecs } from '../connections/driver.js'
+import type { Codecs, DriverQuery } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
 import { type CodecOwner, retag } from './tagged-template.js'
 
@@ -36,4 +36,10 @@ function apart<Client extends SqlClient | TransactionClient>(sql: Client, owner:
     }) as never
   }
   return tag
+}
+
+/** Makes one query of a client that was not awaited yet read and write values by `codecs`. */
+export function readAs<Query extends PromiseLike<unknown>>(query: Query, codecs: Codecs): Query {
+  ;(query as unknown as DriverQuery).codecs = codecs
+  return query
 }

@@ -5,10 +5,10 @@ import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
 import { TenantClientMethod } from '../../../postgres/errors.js'
 import type { QueryClient } from '../../../postgres/types.js'
-import { type Codecs, type Driver, type DriverQuery, isQuery } from '../connections/driver.js'
+import type { Codecs, Driver, DriverQuery } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
 import { isOnePlainStatement } from '../connections/session-state.js'
-import { createQueryMaker, type Enter } from './query.js'
+import { createQueryMaker, type Enter, type TextOptions } from './query.js'
 import { createTextTemplates } from './repeated-texts.js'
 
 /** Makes tags whose queries go to `enter` when they are first awaited. */
@@ -47,7 +47,7 @@ const kOwner = Symbol('distributed-tenant.owner')
 const kMake = Symbol('distributed-tenant.make')
 
 type Tag = { [kEnter]: Enter; [kOwner]: CodecOwner; readonly [kMake]: TagMaker }
-type Rest = [never?, never?]
+type Rest = [(readonly unknown[] | Partial<TextOptions>)?, Partial<TextOptions>?]
 
 /** A tag that enters where this one does, with codecs of its owner's. */
 export function retag(tag: QueryClient, owner: CodecOwner): QueryClient {
@@ -59,25 +59,31 @@ export function retag(tag: QueryClient, owner: CodecOwner): QueryClient {
   return make(enterAs, owner)
 }
 
-const asksFor = (option: 'simple' | 'prepare', rest: readonly unknown[]): boolean =>
-  rest.some(options => typeof options === 'object' && options !== null && option in options)
+/**
+ * Without parameters the driver takes the protocol that allows several statements, after which a session is reset: not for one
+ * that leaves nothing.
+ */
+const isSeveral = (text: string, args: readonly unknown[]): boolean => args.length === 0 && !isOnePlainStatement(text)
+
+const NOTIFY = Object.assign(['select pg_notify(', ', ', ')'], { raw: ['select pg_notify(', ', ', ')'] })
 
 export function createTagMaker(builder: Driver): TagMaker {
   const maker = createQueryMaker(builder)
   const build = builder as unknown as (...all: unknown[]) => unknown
   const templateOf = createTextTemplates()
 
-  function unsafe(enter: Enter, owner: CodecOwner, text: string, rest: Rest): DriverQuery {
-    const query = builder.unsafe(text, ...rest) as unknown as DriverQuery & { strings: readonly string[] }
-    const { options } = query
-    // Without parameters the driver takes the protocol that allows several statements, after which a session is reset.
-    if (options.simple && !asksFor('simple', rest) && isOnePlainStatement(text)) options.simple = false
+  function unsafe(enter: Enter, owner: CodecOwner, text: string, [first = [], second = {}]: Rest): DriverQuery {
+    const [args, asked] = Array.isArray(first) ? [first, second] : [[], first]
     const { strings, repeated } = templateOf(text)
-    query.strings = strings
+    const options = {
+      prepare: false,
+      ...asked,
+      simple: 'simple' in asked ? asked.simple === true : isSeveral(text, args),
+    }
     // As a tagged template is; the driver does so only on request, as a text may hold values and never come again.
     // Drizzle, which has codecs of its own, passes `prepare: false` with each statement, as `postgres` would take it without.
-    if (repeated && !options.simple && (owner.codecs || !asksFor('prepare', rest))) options.prepare = true
-    return maker.adopt(query, enter)
+    if (repeated && !options.simple && (owner.codecs || !('prepare' in asked))) options.prepare = true
+    return maker.ofText(strings, args, options, enter)
   }
 
   function file(enter: Enter, owner: CodecOwner, path: string | URL, rest: Rest): DriverQuery {
@@ -113,8 +119,7 @@ export function createTagMaker(builder: Driver): TagMaker {
     },
     get notify() {
       const enter = (this as unknown as Tag)[kEnter]
-      return (channel: string, payload: string) =>
-        maker.adopt(builder`select pg_notify(${channel}, ${`${payload}`})` as unknown as DriverQuery, enter).execute()
+      return (channel: string, payload: string) => maker.tagged(NOTIFY, [channel, `${payload}`], enter).execute()
     },
   }
   const surface = Object.defineProperties(
@@ -135,8 +140,8 @@ export function createTagMaker(builder: Driver): TagMaker {
       if (Array.isArray((first as { raw?: unknown } | null | undefined)?.raw)) {
         return maker.tagged(first as readonly string[], rest, enter)
       }
-      const value = build(first, ...rest)
-      return isQuery(value) ? maker.adopt(value, enter) : value
+      // An identifier or a helper.
+      return build(first, ...rest)
     }
     Object.setPrototypeOf(tag, surface)
     ;(tag as unknown as Tag)[kEnter] = enter
