@@ -15,6 +15,7 @@ export { ACK_WAIT_MS } from './durable.js'
 export { EventRejected, EventsUnavailable } from './failures.js'
 export { askServers, inspectStream, type NatsServerFacts, type StreamInspection } from './inspection.js'
 export { type ConsumerLag, readConsumerLag } from './lag.js'
+export { loadSchemaLibrary } from './libraries.js'
 export {
   type ChangedEvent,
   type CreatedEvent,

@@ -17,6 +17,11 @@ export function natsLibrary(): Nats {
   return nats
 }
 
+/** Loads the compiler where `require` loads no ES module: in Jest before Node 24.9. */
+export async function loadSchemaLibrary(): Promise<void> {
+  schemas ??= await import('typebox/schema')
+}
+
 /** An ES module without a top-level await, which `require` loads from Node 20.19 and 22.12 on. @internal */
 export function schemaLibrary(): Schemas {
   schemas ??= require('typebox/schema') as Schemas

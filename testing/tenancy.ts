@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { DistributedTenantOptions } from '../plugins/distributed-tenant/config/options.js'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
 import { ConfigurationInvalid, TenantIdTaken, TenantProvisioning } from '../plugins/distributed-tenant/errors.js'
-import { checkOptions, readEnvironment } from '../plugins/distributed-tenant/index.js'
+import { checkOptions, loadSchemaLibrary, readEnvironment } from '../plugins/distributed-tenant/index.js'
 import { parseNewTenantId, parseServiceName } from '../plugins/distributed-tenant/names.js'
 import { insertTenant, setLifecycle } from '../plugins/distributed-tenant/registry/tenants-table.js'
 import type { ClientScope } from '../plugins/distributed-tenant/sql/client.js'
@@ -79,6 +79,7 @@ const checkTenantSpelling = checkOptions<TestTenantOptions>('createTenant', {
  */
 export async function startTestTenancy(options: TestTenancyOptions): Promise<TestTenancy> {
   checkSpelling(options)
+  await loadSchemaLibrary()
   const environment = readEnvironment()
   const service = parseServiceName(options.service ?? environment.SERVICE_NAME ?? 'test')
   const { migrations } = options

@@ -86,6 +86,7 @@ export const distributedTenant = fp<DistributedTenantOptions>(distributedTenantP
   name: 'fastify-distributed-tenant',
 })
 export default distributedTenant
+export { loadSchemaLibrary } from '../../events/index.js'
 export type * from './api.js'
 // For services and plugins beside this one: settings, names and channels as this plugin has them.
 export { readAuthorities } from './config/ca-certificates.js'

@@ -13,30 +13,21 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import postgres from 'postgres'
 import t from 'tap'
 import { startPostgres } from '../../stack/servers/postgres.js'
 import { until } from '../until.js'
+import { compilePrograms, copiesFor, nameless, writePrograms } from './testing-page.js'
 
 const SERVER = 'distributed-tenant-test-'
 const run = promisify(execFile)
 const folder = mkdtempSync(join(tmpdir(), 'a-service-'))
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
-const programs = [
-  ...readFileSync('docs/testing.md', 'utf8').matchAll(/^```(?:ts|js)\n\/\/ (\S+)\n([\s\S]*?)^```/gm),
-].map(([, name = '', text = '']) => ({ name, text }))
-for (const { name, text } of programs) {
-  mkdirSync(dirname(join(folder, name)), { recursive: true })
-  writeFileSync(join(folder, name), text)
-}
+writePrograms(folder)
 writeFileSync(join(folder, 'package.json'), '{"type":"module","private":true}')
-mkdirSync(join(folder, 'migrations'))
-const [, table = ''] =
-  /```sql\n-- migrations\/001\.do\.invoices\.sql\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? []
-writeFileSync(join(folder, 'migrations/001.do.invoices.sql'), table)
 
 // As npm would lay it out, but for the copies: the package, and beside it what its reader has installed.
 const modules = join(folder, 'node_modules')
@@ -50,10 +41,8 @@ for (const file of ['package.json', ...files.filter(file => file.startsWith('dis
 }
 
 t.test('every program compiles', async t => {
-  t.equal(readFileSync('docs/testing.md', 'utf8').match(/^```(ts|js)$/gm)?.length, programs.length, 'each has a name')
-  const options = '--module nodenext --target es2023 --strict --skipLibCheck --types node --ignoreConfig'.split(' ')
-  const typed = programs.filter(({ name }) => name.endsWith('.ts')).map(({ name }) => name)
-  await run(resolve('node_modules/.bin/tsc'), [...options, ...typed], { cwd: folder })
+  t.equal(nameless, 0, 'each has a name')
+  await compilePrograms(folder)
 })
 
 t.test('in each runner, with parallel processes', async t => {
@@ -78,29 +67,20 @@ t.test('in each runner, with parallel processes', async t => {
   }
   const node = (args: string[], more = {}) => run(process.execPath, args, { cwd: folder, env: { ...env, ...more } })
 
-  const table = readFileSync('docs/testing.md', 'utf8')
-  const source = readFileSync(join(folder, 'app.test.js'), 'utf8')
-  const [ofNode = ''] = /^import .* from 'node:test';$/m.exec(source) ?? []
-  t.ok(ofNode)
-
-  /** The compiled test, twice, as the docs begin it for a runner: the copies run in processes of their own, at the same time. */
-  const copies = (runner: string): string[] => {
-    const [, first = ''] = new RegExp(`\\| \`(import [^\`]* from '${runner}'[^\`]*)\``).exec(table) ?? []
-    t.ok(first, runner)
-    const names = ['one', 'another'].map(copy => `${copy}-${runner.replace(':', '-')}.test.js`)
-    for (const name of names) writeFileSync(join(folder, name), source.replace(ofNode, first))
-    return names
-  }
-
   t.test('node:test', async t => {
-    const { stdout } = await node(['--test', '--test-reporter=tap', 'handler.test.js', ...copies('node:test')])
+    const { stdout } = await node([
+      '--test',
+      '--test-reporter=tap',
+      'handler.test.js',
+      ...copiesFor(folder, 'node:test'),
+    ])
     t.match(stdout, /^# pass 5$/m)
     t.match(stdout, /^# fail 0$/m)
     t.same(await left(), [])
   })
 
   t.test('tap', async t => {
-    const ran = await Promise.all(copies('tap').map(file => node([file], { TAP_TIMEOUT: '300' })))
+    const ran = await Promise.all(copiesFor(folder, 'tap').map(file => node([file], { TAP_TIMEOUT: '300' })))
     for (const { stdout } of ran) t.match(stdout, /^# \{ total: 2, pass: 2 \}$/m)
     t.same(await left(), [])
   })
@@ -109,7 +89,7 @@ t.test('in each runner, with parallel processes', async t => {
     const config = `export default { test: { globalSetup: './global-setup.js', testTimeout: 300_000, hookTimeout: 300_000 } }`
     writeFileSync(join(folder, 'vitest.config.js'), config)
     const { TEST_DATABASE_URL: _, ...without } = env
-    const args = [join(modules, 'vitest/vitest.mjs'), 'run', '--reporter=tap', ...copies('vitest')]
+    const args = [join(modules, 'vitest/vitest.mjs'), 'run', '--reporter=tap', ...copiesFor(folder, 'vitest')]
     const { stdout } = await run(process.execPath, args, { cwd: folder, env: without })
     t.equal(stdout.match(/^ +ok /gm)?.length, 4, stdout)
     t.notMatch(stdout, /^ *not ok/m)
