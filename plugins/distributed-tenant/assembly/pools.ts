@@ -74,7 +74,8 @@ export interface Pools {
 
 export function createPools(settings: Settings, logins: Logins, publish: PublishStep): Pools {
   const { database, service } = settings
-  const { direct, pooled, provision, places, placeOf } = createTargets(settings)
+  const notePooler = (message: string) => publish({ area: 'start', event: { type: 'note', message } })
+  const { direct, pooled, provision, places, placeOf } = createTargets(settings, notePooler)
   const builder = createBuilder()
 
   /** Steps name databases; the tenants' pool has ids for keys. */
@@ -137,6 +138,8 @@ export function createPools(settings: Settings, logins: Logins, publish: Publish
     maxOpening: MAX_OPENING,
     pooling: settings.pooling,
     alwaysReset: settings.alwaysReset,
+    // A pooler takes statements one by one: those of several requests would only wait for each other.
+    sharing: settings.tenantDatabase === null,
     open(key) {
       const id = key as TenantId
       const { connect, ...at } = pooled

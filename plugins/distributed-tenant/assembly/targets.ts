@@ -5,6 +5,7 @@ import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import { createArrayTypes } from '../connections/array-types.js'
 import { type Connect, openConnection } from '../connections/connection.js'
+import { createPooledStatements } from '../connections/pooled-statements.js'
 import { connectorOf } from '../connections/primary.js'
 import { type Target, tlsOptions } from '../connections/target.js'
 import { TenantDatabaseUnavailable } from '../errors.js'
@@ -24,7 +25,8 @@ export interface Targets {
   placeOf(instance: string): Place
 }
 
-export function createTargets(settings: Settings): Targets {
+/** @param note is called when what the pooler keeps is known, and differs from before */
+export function createTargets(settings: Settings, note: (message: string) => void): Targets {
   const { database, service } = settings
   const direct = {
     host: database.host,
@@ -42,7 +44,7 @@ export function createTargets(settings: Settings): Targets {
         ...direct,
         ...settings.tenantDatabase,
         connect: openConnection,
-        pooler: true,
+        pooler: createPooledStatements(keeps => note(noteOf(keeps))),
         applicationName: `${service}-service`,
       }
     : direct
@@ -69,3 +71,8 @@ export function createTargets(settings: Settings): Targets {
   }
   return { direct, pooled, provision, places, placeOf }
 }
+
+const noteOf = (keeps: boolean): string =>
+  keeps
+    ? 'the pooler of TENANT_DB_HOST keeps prepared statements: tenants’ statements are parsed once in a session'
+    : 'the pooler of TENANT_DB_HOST keeps no prepared statements: each statement is parsed anew. PgBouncer keeps them from 1.21 on, with max_prepared_statements above 0'

@@ -6,10 +6,11 @@ import { guarded } from '../../../timing/timers.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery, defaultCodecs } from './driver.js'
-import { connectionClosed } from './failures.js'
+import { connectionClosed, isStale } from './failures.js'
 import { completed } from './late-types.js'
 import { createSocket } from './open-socket.js'
 import { createSessionCodecs } from './own-codecs.js'
+import { askPooler } from './pooled-statements.js'
 import { endSession } from './session-end.js'
 import { CountedSocket } from './socket.js'
 import { sessionOptions, type Target } from './target.js'
@@ -150,6 +151,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   function execute(query: DriverQuery, listener?: StatementListener): void {
     const { resolve, reject } = query
+    if (target.pooler) query.pooled = true
     if (lost) {
       if (listener) listener.rejected(lost)
       else reject(lost)
@@ -193,6 +195,10 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         misdirected(handing, error)
       } else {
         settled()
+        if (target.pooler && isStale(error)) {
+          target.pooler.refused(target.database)
+          mayName(false)
+        }
         if (!lost) recount()
         givenUp ||= session.threw
         // One reason for every query of a lost connection: the driver's codes vary with timing.
@@ -301,6 +307,27 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     })
   }
 
+  /** The driver reads it with each statement. */
+  function mayName(may: boolean): void {
+    Object.assign(sql.options, { prepare: may })
+  }
+
+  /** Whether the pooler keeps named statements; the connection is not in use yet. */
+  async function learnOfPooler(pooler: NonNullable<Target['pooler']>): Promise<void> {
+    const keeps = await askPooler(run, async text => {
+      mayName(true)
+      // The option that keeps a text without parameters out of the simple protocol is not in the driver's types.
+      const options = { prepare: true, simple: false }
+      const query = sql.unsafe(text, [], options) as unknown as DriverQuery
+      query.executed = true
+      const answer = new Promise((resolve, reject) => execute(query, { resolved: resolve, rejected: reject }))
+      const rows = await answer.finally(() => mayName(false))
+      return { name: query.statement?.name ?? '', rows: rows as { name: string }[] }
+    })
+    pooler.learn(keeps)
+    mayName(pooler.mayUse(target.database))
+  }
+
   const late = () =>
     destroy(Object.assign(new Error(`no connection within ${connectTimeout} ms`), { code: 'CONNECT_TIMEOUT' }))
   const timer = setTimeout(() => guarded(late), connectTimeout)
@@ -323,7 +350,15 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     question.resolve = answer => {
       answered = true
       types?.learn(answer)
-      open()
+      if (target.pooler?.mustAsk) {
+        // Not yet: the driver is still busy with the answer.
+        queueMicrotask(() => {
+          learnOfPooler(target.pooler as NonNullable<Target['pooler']>).then(open, error => {
+            destroy(error as Error)
+            reject(lost ?? error)
+          })
+        })
+      } else open()
     }
     question.reject = error => {
       // A first statement that cannot be built, behind this one.

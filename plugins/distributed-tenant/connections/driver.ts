@@ -24,11 +24,13 @@ export interface DriverQuery extends Promise<unknown> {
   readonly prepare?: boolean
   prepared?: boolean
   /** The statement in its session, once it was handed over: the types of its parameters, as the server described them. */
-  readonly statement: { readonly types: readonly number[] } | null
+  readonly statement: { readonly types: readonly number[]; readonly name: string } | null
   /** It was awaited or executed. */
   executed: boolean
   /** It was handed over to a connection on which statements of other requests may run: see pool/statement-sharing.ts. */
   shares?: boolean
+  /** It was sent through a pooler: the driver must not send it again by itself, see connections/pooled-statements.ts. */
+  pooled?: boolean
   /** A session that is read only has refused it, so that it is sent on another connection: see sql/statement.ts. */
   elsewhere?: boolean
   /** How its values are read and written, when its caller has a way of its own: see own-codecs.ts. */

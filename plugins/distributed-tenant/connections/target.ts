@@ -4,6 +4,7 @@ import net from 'node:net'
 import type { DatabaseOptions } from '../../../postgres/address.js'
 import { readTextFile } from '../text-file.js'
 import type { ArrayTypes } from './array-types.js'
+import type { PooledStatements } from './pooled-statements.js'
 
 /** The address of a connection and the settings of its session. */
 export interface Target {
@@ -17,8 +18,8 @@ export interface Target {
   readonly applicationName: string
   /** Milliseconds; the server's own guard behind our deadlines. 0: none. */
   readonly statementTimeout: number
-  /** A pooler in transaction mode takes no startup parameters and no prepared statements (docs/decisions/0011). */
-  readonly pooler?: boolean
+  /** Of a pooler in transaction mode: it takes no startup parameters, and not each keeps named statements (docs/decisions/0011). */
+  readonly pooler?: PooledStatements
   readonly onNotify?: (channel: string, payload: string) => void
   /** A session of the replication protocol in that database, which takes its commands and the simple query protocol. */
   readonly replication?: boolean
@@ -44,7 +45,7 @@ export function sessionOptions(target: Target): object {
     fetch_types: false,
     // Queries behind a lost connection fail at once, not after the driver's growing back-off.
     backoff: 0,
-    prepare: !target.pooler,
+    prepare: target.pooler?.mayUse(target.database) ?? true,
     onnotice() {},
     onnotify: target.onNotify,
     connection: settingsOf(target),

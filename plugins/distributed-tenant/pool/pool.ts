@@ -39,6 +39,8 @@ export interface PoolOptions {
   readonly alwaysReset?: boolean
   /** A session is reset when it is leased again, and not at all when it is not: for pools that live as long as one piece of work. */
   readonly resetLate?: boolean
+  /** Whether statements of one key may share a connection. Default true. */
+  readonly sharing?: boolean
   /** Milliseconds within which an answer is fast: a slower statement shares no connection (statement-sharing.ts). */
   readonly fastMs?: number
   /** Set when keys are of several instances. */
@@ -76,6 +78,7 @@ export interface Pool {
 }
 
 export function createPool(options: PoolOptions): Pool {
+  const mayShare = options.pooling && !options.alwaysReset && options.sharing !== false
   const state = createPoolState<Lease>(options)
   let drained: (() => void) | null = null
   let closed: Promise<void> | null = null
@@ -150,7 +153,7 @@ export function createPool(options: PoolOptions): Pool {
     if (pooled.unclean) resetBehind(pooled)
     state.leased(pooled)
     options.reportLease?.('leased', slot.key, waitedMs)
-    const shares = options.pooling && !options.alwaysReset && shareable !== null && sharing.canJoin(shareable, false)
+    const shares = mayShare && shareable !== null && sharing.canJoin(shareable, false)
     sharing.join(shareable)
     if (shares) slot.shared = pooled
     else sharing.closeToOthers()

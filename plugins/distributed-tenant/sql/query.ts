@@ -74,10 +74,11 @@ export function createQueryMaker(builder: Driver): QueryMaker {
     /**
      * The driver reads this when the server has refused a statement, and then sends a prepared one again: behind statements
      * that others have sent on the same connection meanwhile, so that answers go to the wrong statement. A statement that
-     * shares its connection fails instead, and is sent again by us, alone (see statement.ts).
+     * shares its connection fails instead, and is sent again by us, alone (see statement.ts); so does one through a pooler, which
+     * would be out of date under any name.
      */
     get retried(): unknown {
-      if (this.shares) this.prepared = false
+      if (this.shares || this.pooled) this.prepared = false
       return (this as { again?: unknown }).again
     }
 

@@ -123,7 +123,7 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
   }
 
   rejected(error: unknown): void {
-    if (!this.#over && !this.#left && this.#use.lease.shares && isStale(error)) {
+    if (!this.#over && !this.#left && isStale(error) && (this.#use.lease.shares || this.#mayGoWithoutName())) {
       this.#again(error)
       return
     }
@@ -131,6 +131,14 @@ export class Statement<Owner extends StatementOwner> implements StatementListene
     const { refusedWrite } = this.#use.options
     if (refusedWrite && !this.#over && !this.#left && isRefusedWrite(error)) void this.#ask(error, refusedWrite)
     else this.#refused(error, null)
+  }
+
+  /** Out of date behind a pooler: not in a transaction, whose other statements ran there, nor after rows were passed on. */
+  #mayGoWithoutName(): boolean {
+    const { pooled, options, cursorFn, forEachFn } = this.#query
+    if (!pooled || this.#ending === null || cursorFn || forEachFn || options.prepare === false) return false
+    options.prepare = false
+    return true
   }
 
   /** The server has refused it, for `reason` if that is known. */

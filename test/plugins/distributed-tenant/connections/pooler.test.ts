@@ -6,7 +6,7 @@ import {
   createCredentials,
   parseRoleKeys,
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
-import type { SqlClient } from '../../../../plugins/distributed-tenant/index.js'
+import { type SqlClient, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import { rig, roleSecret } from '../../../rig.js'
 import { until } from '../../../until.js'
@@ -29,6 +29,8 @@ t.test('through PgBouncer', async t => {
     if (!started) throw new Error('no pgbouncer on this machine: `npm run setup` installs it')
     return started
   }
+  const notes: string[] = []
+  t.teardown(subscribe(({ area, event }) => area === 'start' && event.type === 'note' && notes.push(event.message)))
   const bouncer = await pooler(['server_login_retry = 1'])
   t.teardown(() => bouncer.stop())
   const app = await build('employee', {
@@ -68,6 +70,59 @@ t.test('through PgBouncer', async t => {
       )
       t.match(row, { foreign: 0 })
     }
+  })
+
+  /** The statements that its sessions keep for a tenant, this one's own among them where it has a name. */
+  const kept = async (of: typeof app, id: string) => {
+    const found = new Set<string>()
+    for (let n = 0; n < 20; n++)
+      await of.tenants.run(id, async ({ sql }) => {
+        for (const { statement } of await sql`select statement from pg_prepared_statements`) found.add(statement)
+      })
+    return [...found]
+  }
+
+  await t.test(
+    'statements have names where it keeps them, which it is asked, and the question leaves nothing',
+    async t => {
+      for (let n = 0; n < 20; n++) await on('acme', sql => sql`select ${n}::int as named_here`)
+      const statements = await kept(app, 'acme')
+      t.equal(
+        statements.some(text => text.includes('named_here')),
+        bouncer.prepares,
+        `${bouncer.version}: ${statements.join('; ')}`,
+      )
+      if (!bouncer.prepares) t.same(statements, [])
+      const answer = bouncer.prepares ? /keeps prepared statements/ : /keeps no prepared statements.*from 1\.21 on/
+      t.equal(notes.filter(text => answer.test(text)).length, 1, `named once: ${notes.join('; ')}`)
+    },
+  )
+
+  const skip = !bouncer.prepares && 'this PgBouncer does not know max_prepared_statements'
+  await t.test('none has a name where max_prepared_statements is 0', { skip }, async t => {
+    const without = await pooler(['max_prepared_statements = 0'])
+    t.teardown(() => without.stop())
+    const through = await build('employee', { tenantDatabase: { host, port: without.login.port } })
+    for (let n = 0; n < 20; n++) await through.tenants.run('acme', ({ sql }) => sql`select ${n}::int as no_name`)
+    t.same(await kept(through, 'acme'), [])
+  })
+
+  await t.test('after a change of the schema each statement is answered, by its new form', async t => {
+    const all = () => on('acme', sql => sql`select * from changing where id > ${0}::int`)
+    const owner = look('employee', 'tenant_acme_employee')
+    await owner.unsafe('create table changing (id int primary key); insert into changing values (1)')
+    await owner.unsafe('grant select, update on changing to public')
+    // Together, so that several of its sessions know the statement.
+    for (let round = 0; round < 5; round++) await Promise.all(Array.from({ length: 8 }, all))
+    await owner.unsafe('alter table changing add column added text default $$new$$')
+    for (let round = 0; round < 5; round++) {
+      for (const rows of await Promise.all(Array.from({ length: 8 }, all))) t.same([...rows], [{ id: 1, added: 'new' }])
+    }
+    await owner.unsafe('alter table changing drop column added')
+    // In a transaction the first may be refused, as without a pooler; what comes after it is answered.
+    const inTransaction = () => on('acme', sql => sql.begin(tx => tx`select * from changing where id > ${0}::int`))
+    await codeOf(inTransaction())
+    for (let n = 0; n < 10; n++) t.same([...(await inTransaction())], [{ id: 1 }])
   })
 
   await t.test('arrays and cursors are the same as without', async t => {
