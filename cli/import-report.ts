@@ -13,9 +13,16 @@ export function printOutcomes(
   interrupted: boolean,
   output: Output,
 ): void {
+  const online = outcomes.some(({ closedMs }) => closedMs !== null)
   output.table(
-    ['tenant', 'state', 'seconds', 'error'],
-    outcomes.map(one => [one.id, one.state, one.ms / 1000, one.error]),
+    ['tenant', 'state', 'seconds', ...(online ? ['closed for'] : []), 'error'],
+    outcomes.map(({ id: tenant, state, ms, closedMs, error }) => [
+      tenant,
+      state,
+      ms / 1000,
+      ...(online ? [closedMs === null ? null : closedMs / 1000] : []),
+      error,
+    ]),
     'Nothing to do.',
   )
   output.document({ run: id, interrupted, tenants: outcomes })

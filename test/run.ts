@@ -19,6 +19,7 @@ const longest = [
   'cli/backup',
   'faults/crash-points',
   'cli/import-kills',
+  'cli/import-online',
   'bench/leak-hunt',
   'cli/move',
   'cli/commands',

@@ -13,16 +13,19 @@ import {
   runImport,
   thawImport,
 } from '../../operations/import/import.js'
+import { type Administrators, tenantsAtOnce } from '../../operations/import/online/preflight.js'
 import { type PlanChoices, planOf, programsOf } from '../../operations/import/options.js'
 import { servicesInTheWay } from '../../operations/import/reachability.js'
-import { beginRun, servicesOf } from '../../operations/import/run.js'
+import { beginRun, servicesOf, wayOf } from '../../operations/import/run.js'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { UsageError } from '../../operations/outcome.js'
 import { alone } from '../../operations/single-run.js'
+import { administratorLogin } from '../../operations/targets.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
 import { documentOf, printOutcomes, printPlan, printRuns } from '../import-report.js'
 import { type Progress, startProgress } from '../progress.js'
+import { switchLimitsOf } from '../switch-limits.js'
 
 interface Options extends PlanChoices {
   readonly from?: string
@@ -31,6 +34,13 @@ interface Options extends PlanChoices {
   readonly rollback?: string
   readonly thaw?: string
   readonly list?: boolean
+  readonly online?: boolean
+  /** Milliseconds. */
+  readonly transactionLimit: number
+  /** Milliseconds. */
+  readonly holdLimit: number
+  /** Seconds. */
+  readonly quietWait: number
   readonly dryRun?: boolean
   readonly yes?: boolean
 }
@@ -38,12 +48,19 @@ interface Options extends PlanChoices {
 interface Work extends Options {
   /** Aborted when another process may begin. */
   readonly lost: AbortSignal
+  /** By service; null: no login is given. */
+  readonly admins: Administrators | null
 }
 
 const about = `
 The source is a URL like postgres://postgres@old-server:5432/central. Its password is read from SOURCE_PASSWORD or SOURCE_PASSWORD_FILE,
 its TLS mode from ?sslmode=. Each tenant is frozen at the source, copied, compared table by table, and registered with identity. The source
-stays frozen until --thaw or --rollback. See docs/moving.md.
+stays frozen until --thaw or --rollback.
+
+With --online the old application writes while its tenants are copied, and logical replication follows. At the switch the server refuses
+the old application, transactions end, and everything that was written meanwhile is compared. In doubt the source is opened again.
+--online needs wal_level = logical and a superuser at the source, and INIT_SUPERUSER (default postgres) and INIT_PASSWORD or
+INIT_PASSWORD_FILE for the servers of the services. See docs/moving.md.
 
 Exit code 0: every tenant is ready. 1: some failed and their sources are open again, or the plan has obstacles.`
 
@@ -72,6 +89,25 @@ export function importCommand(): Command {
       '--thaw <run>',
       'open the sources of tenants that are ready here; what is written there from then on stays there',
     )
+    .option('--online', 'copy while the old application writes, and refuse it at the switch only')
+    .option(
+      '--transaction-limit <ms>',
+      'with --online: what a transaction may still take at the switch',
+      wholeNumber(1),
+      1_000,
+    )
+    .option(
+      '--hold-limit <ms>',
+      'with --online: what the proof at the switch may take; past it the source is open again',
+      wholeNumber(1),
+      10_000,
+    )
+    .option(
+      '--quiet-wait <seconds>',
+      'with --online: how long the switch waits for longer transactions to end',
+      wholeNumber(0),
+      30,
+    )
     .option('--list', 'show the last runs and change nothing')
     .option('--dry-run', 'show the plan and change nothing')
     .option('--yes', 'do not ask')
@@ -82,14 +118,25 @@ export function importCommand(): Command {
         if (options.list) return printRuns(services, context.output)
         const { sourceAddress } = await import('../source-address.js')
         const source = createInstance(sourceAddress(options.from))
+        const admins = await administratorsOf(services, source)
         try {
           for (const { tenancy } of services) await tenancy.prepare({ patienceMs: 0 })
-          await alone(services, lost => work(context, services, source, { ...options, lost }))
+          await alone(services, lost => work(context, services, source, { ...options, lost, admins }))
         } finally {
+          for (const admin of admins?.values() ?? []) await admin.close()
           await source.close()
         }
       })
     })
+}
+
+async function administratorsOf(services: readonly OpenService[], source: Instance): Promise<Administrators | null> {
+  const login = administratorLogin()
+  if (!login) return null
+  const { importAdministrator } = await import('../../operations/import/online/places.js')
+  return new Map(
+    services.map(({ tenancy: { transfer } }) => [transfer.service, importAdministrator(source, transfer, login)]),
+  )
 }
 
 async function work(
@@ -104,19 +151,19 @@ async function work(
   identityApi(targets)
   const silent = options.rollback || options.thaw ? [] : await servicesInTheWay(services, targets)
   if (run === undefined) {
-    const planned = await planOf(services, source, options)
+    const { online, admins } = options
+    const planned = await planOf(services, source, { ...options, online: online ? { admins } : undefined })
     const plan = { ...planned, obstacles: [...silent, ...planned.obstacles] }
     printPlan(plan, output)
     const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
     if (options.dryRun || blocked > 0) output.document(documentOf(plan))
     if (blocked > 0) throw new Error(`${blocked} things are in the way: see above. Nothing was changed.`)
     if (options.dryRun) return
-    await confirm(
-      `This freezes ${plan.tenants.length} tenants at ${source.label} and brings them here`,
-      'import',
-      options.yes,
-    )
-    const id = await beginRun(services, source, plan)
+    const what = online
+      ? `This copies ${plan.tenants.length} tenants of ${source.label}, and closes each there at its switch`
+      : `This freezes ${plan.tenants.length} tenants at ${source.label} and brings them here`
+    await confirm(what, 'import', options.yes)
+    const id = await beginRun(services, source, plan, online ? switchLimitsOf(options) : null)
     output.line(`Run ${id}.`)
     return carryOut(context, services, source, options, id, runImport)
   }
@@ -161,12 +208,24 @@ async function carryOut(
   try {
     const programs = await programsOf(options)
     const { jobs, folder } = options
+    const { admins } = options
+    const signal = AbortSignal.any([interrupted.signal, options.lost])
+    const way = await wayOf(services, id)
+    if (way.online && !admins && !options.thaw) {
+      throw new UsageError(
+        `Run ${id} was begun with --online, and its slots and subscriptions want the administrator: set INIT_SUPERUSER and INIT_PASSWORD, as for \`init\`.`,
+      )
+    }
+    const parallel =
+      way.online && admins
+        ? await tenantsAtOnce(admins, { parallel: options.parallel, services: way.services })
+        : options.parallel
     const outcomes = await how({
       id,
       registrar: registrarOf(identityApi(targets), id),
-      parallel: options.parallel,
-      signal: AbortSignal.any([interrupted.signal, options.lost]),
-      services: servicesOf(services, id, { source, programs, folder, jobs }),
+      parallel,
+      signal,
+      services: servicesOf(services, id, { source, programs, folder, jobs, admins, signal }),
       onBegin: tenants => {
         progress = startProgress('tenants', tenants, { show: showProgress })
       },

@@ -1,5 +1,5 @@
 // Closes a source database to writers, and opens it again as it was. Frozen: every new transaction is read only, only
-// superusers (and the transfer's own role) may connect, and every session from before has ended, which is verified.
+// superusers (and the transfer's own role) may connect, and every session from before has ended, which is verified. Shut: it accepts no connection.
 // Invariant: the caller has the data that undoes it before anything is changed. All statements run from another
 // database of the same instance. If the instance goes down in between: both directions are safe to repeat.
 
@@ -16,6 +16,8 @@ export interface Before {
   readonly at?: string
   /** Of a move: how many rows had ever been written there. */
   readonly written?: string | null
+  /** It accepts no connection, of superusers neither: of an import without a freeze, at its switch. */
+  readonly shut?: boolean
 }
 
 const SETTING = 'default_transaction_read_only'
@@ -49,6 +51,37 @@ const BETWEEN_LOOKS_MS = 100
  * @throws TRANSFER_FAILED, TRANSFER_REFUSED; it may be closed in part then
  */
 export async function freeze(sql: SessionClient, database: string): Promise<string> {
+  // In one go, which the server takes for one transaction.
+  await sql.unsafe(await closingOf(sql, database))
+  const [closed] = await sql<{ at: string; left: number[] }[]>`
+    with closed as materialized (select clock_timestamp() as at)
+    select at::text, array(${sessions(sql, database, sql`at`)}) as left from closed`
+  const { at, left } = closed as { at: string; left: number[] }
+  await endSessions(sql, { database, at, left })
+  return at
+}
+
+/**
+ * Closes it to everybody, superusers too, and ends no session: the caller does. Within `withinMs`, or not at all.
+ * @returns from when on it is closed. @throws TRANSFER_REFUSED
+ */
+export async function shut(sql: SessionClient, database: string, withinMs: number): Promise<string> {
+  const closing = await closingOf(sql, database)
+  return sql.begin(async tx => {
+    await tx.unsafe(`set local statement_timeout = ${Math.ceil(withinMs)}`)
+    await tx.unsafe(closing)
+    await say(tx, 'alter database %I allow_connections false', database)
+    const [closed] = await tx<{ at: string }[]>`select clock_timestamp()::text as at`
+    return (closed as { at: string }).at
+  })
+}
+
+/** One that was shut is closed as a freeze closes it: superusers may connect, and read. */
+export const admitSuperusers = (sql: QueryClient, database: string): Promise<void> =>
+  say(sql, 'alter database %I allow_connections true', database)
+
+/** The statements that close it. */
+async function closingOf(sql: SessionClient, database: string): Promise<string> {
   // A role that may do all this without being a superuser must still be able to copy.
   const [found] = await sql<{ prepared: boolean; closing: string }[]>`
     select exists (select from pg_prepared_xacts where database = datname) as prepared,
@@ -63,14 +96,7 @@ export async function freeze(sql: SessionClient, database: string): Promise<stri
       `${database} has prepared transactions, which survive every closing: commit or roll them back first.`,
     )
   }
-  // In one go, which the server takes for one transaction.
-  await sql.unsafe(found.closing)
-  const [closed] = await sql<{ at: string; left: number[] }[]>`
-    with closed as materialized (select clock_timestamp() as at)
-    select at::text, array(${sessions(sql, database, sql`at`)}) as left from closed`
-  const { at, left } = closed as { at: string; left: number[] }
-  await endSessions(sql, { database, at, left })
-  return at
+  return found.closing
 }
 
 /** A session that was starting during the close shows only later, so two checks in a row must find none. */
@@ -106,6 +132,12 @@ export async function isFrozen(sql: QueryClient, database: string, since: string
   return row?.frozen === true
 }
 
+/** From another database: whether it is closed, as a freeze or more closes it. */
+export async function isClosed(sql: QueryClient, database: string): Promise<boolean> {
+  const { connect, readOnly } = await readBefore(sql, database)
+  return readOnly === 'on' && !connect.some(({ role }) => role === null)
+}
+
 const sessions = (sql: QueryClient, database: string, before: ReturnType<typeof sql>) => sql<{ pid: number }[]>`
   select pid from pg_stat_activity
   where datname = ${database} and pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender', 'logical replication worker')
@@ -116,6 +148,7 @@ export async function thaw(sql: SessionClient, database: string, before: Before)
   const [found] = await sql`select 1 from pg_database where datname = ${database}`
   if (!found) return
   await sql.begin(async tx => {
+    if (before.shut) await admitSuperusers(tx, database)
     if (before.readOnly === null) await say(tx, `alter database %I reset ${SETTING}`, database)
     else await say(tx, `alter database %I set ${SETTING} = %L`, database, before.readOnly)
     const roles = new Set((await tx<{ name: string }[]>`select rolname as name from pg_roles`).map(({ name }) => name))

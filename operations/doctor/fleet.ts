@@ -61,7 +61,10 @@ export async function fleet(
     for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
   }
   for (const one of transfers.filter(({ kind }) => kind === 'import')) {
-    found.push(problem('being imported', one.id, `its source takes no writes; if no import runs: ${wayOn(name, one)}`))
+    const state = one.open
+      ? 'its source takes writes, and keeps its log for slots of the run'
+      : 'its source takes no writes'
+    found.push(problem('being imported', one.id, `${state}; if no import runs: ${wayOn(name, one)}`))
   }
   for (const place of [{ instance: DEFAULT_INSTANCE, ...home }, ...otherInstances])
     found.push(...straysOf(name, place, found, transfers))
@@ -110,12 +113,14 @@ interface Unfinished {
   readonly id: TenantId
   /** The instance it leads to. */
   readonly to: string
+  /** An import without a freeze, before its switch. */
+  readonly open: boolean
 }
 
 /** Killed, running, or taken back but for what lies at the target. */
 async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promise<Unfinished[]> {
   const rows = await transfer.central<(Omit<Unfinished, 'to'> & { source: string })[]>`
-    select transfer_id as run, kind, tenant_id as id, source
+    select transfer_id as run, kind, tenant_id as id, source, online is not null and frozen is null as open
     from transfer_tenants join transfers on transfers.id = transfer_id
     where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'following', 'dropped', 'undone', 'failed')
     order by started_at desc`

@@ -14,6 +14,7 @@ import { linkOf, PREFIX, routesOf, runOfName } from '../move/online/link.js'
 import { createReplication } from '../move/online/replication.js'
 import { isRelocated, isReturning } from '../move/online/state.js'
 import { parseRoute } from '../move/parts.js'
+import { instanceAt } from '../move/reach-instance.js'
 import { carryOutMove, rollBackMove } from '../move/run.js'
 import type { OpenService } from '../open-services.js'
 import { administratorLogin } from '../targets.js'
@@ -185,7 +186,7 @@ async function dropLeft(
 ): Promise<void> {
   const { move, settings } = tenancy
   const { backOf, routeOf } = routesOf({ service: settings.service, run, ...route })
-  const replication = createReplication(move, admin)
+  const replication = createReplication(name => instanceAt(move, name), admin)
   const failed: unknown[] = []
   for (const link of [linkOf(routeOf(id)), backOf(id)]) {
     await replication.drop(link).catch(error => failed.push(error))

@@ -17,7 +17,7 @@ import { adopt } from '../copying/adopt-database.js'
 import { besideDump } from '../copying/beside-dump.js'
 import { type Contents, contentsDigest, readContents } from '../copying/compare-contents.js'
 import type { Instance } from '../copying/external-instance.js'
-import { freeze, isFrozen, readBefore, thaw } from '../copying/freeze.js'
+import { freeze, isClosed, isFrozen, readBefore, thaw } from '../copying/freeze.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import type { TransferParts } from '../copying/parts.js'
@@ -26,6 +26,9 @@ import { rehearse, unlike } from '../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../copying/schema-shape.js'
 import { serverRelease } from '../copying/server-release.js'
 import { copiedSettings } from '../copying/settings-left-out.js'
+import type { Administrator } from '../move/online/administrator.js'
+import type { Meeting } from './online/meeting.js'
+import { createOnlineImport, type OnlineImport } from './online/online-import.js'
 import { createTarget } from './target.js'
 
 export { LARGE_BYTES } from '../copying/pg-programs.js'
@@ -41,6 +44,10 @@ export interface TenantTransferOptions extends TransferParts {
   readonly jobs: number
   /** From how many bytes on one is large; default 256 MB. */
   readonly largeBytes?: number
+  /** Of this service; null: no login is given, which a tenant without a freeze wants. */
+  readonly admin?: Administrator | null
+  /** Before a tenant without a freeze is switched, it ends its import. */
+  readonly signal?: AbortSignal | undefined
   /**
    * False: the copy is not compared, and as the handed-over contents are unknown, a registered tenant cannot be undone.
    * For measuring the cost of comparing; the command never does it.
@@ -50,12 +57,12 @@ export interface TenantTransferOptions extends TransferParts {
 
 export interface TenantTransfer {
   freeze(row: TransferTenant): Promise<TransferTenant>
-  /** From frozen to handed over. */
-  bring(row: TransferTenant): Promise<TransferTenant>
+  /** To handed over: from frozen; without a freeze from its beginning. @param meeting of the tenant's services */
+  bring(row: TransferTenant, meeting: Meeting): Promise<TransferTenant>
   registering(row: TransferTenant): Promise<TransferTenant>
   /** Waits until the registry has it ready, from the very database that was brought. */
   ready(row: TransferTenant): Promise<TransferTenant>
-  /** Whether its database is as it was handed over. */
+  /** Whether its database is known to be as it was handed over. */
   untouched(row: TransferTenant): Promise<boolean>
   /** Drops what was brought and opens the source. */
   undo(row: TransferTenant, step: 'failed' | 'undone', error: string | null): Promise<TransferTenant>
@@ -97,6 +104,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   }
 
   async function freezeStep(row: TransferTenant): Promise<TransferTenant> {
+    if (row.online) return row
     if (row.step !== 'pending' && row.step !== 'freezing') return row
     const before = row.frozen ?? (await source.withDirectConnection(sql => readBefore(sql, row.sourceDatabase)))
     const begun = await note(row, { step: 'freezing', frozen: before, error: null })
@@ -106,20 +114,26 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
 
   async function copy(row: TransferTenant): Promise<TransferTenant> {
     const begun = await note(row, { step: 'copying' })
-    const name = await target.create(begun)
+    await target.create(begun)
+    return fill(begun)
+  }
+
+  /** @param snapshot of a transaction at the source; without one, what is there at that moment */
+  async function fill(row: TransferTenant, snapshot?: string): Promise<TransferTenant> {
+    const name = nameOf(row.id)
     const from = { ...source.address, database: row.sourceDatabase }
     const to = { ...options.database, database: name }
     const { views, settings } = await besideOf(row)
     const programs = await suiting()
-    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await programs.pipe(from, to, { views })
+    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await programs.pipe(from, to, { views, snapshot })
     else {
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
-      await programs.parallel(from, to, { folder, jobs: options.jobs, views })
+      await programs.parallel(from, to, { folder, jobs: options.jobs, views, snapshot })
     }
     // The plan names the others.
     await session(async sql => applyDatabaseSettings(sql, name, await copiedSettings(sql, settings)))
     report({ type: 'restored', id: row.id })
-    return note(begun, { step: 'copied' })
+    return note(row, { step: 'copied' })
   }
 
   const suiting = async () => options.programs.suiting(await serverRelease(source))
@@ -179,7 +193,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
       // A run killed after its migrations has not recorded the contents they led to.
       const changed = applied.length > 0 || row.step === 'verified'
-      return [now, compare && changed ? await digestOf(inside) : now.contents]
+      return [now, compare && changed && sumsUp(row) ? await digestOf(inside) : now.contents]
     })
     await session(sql =>
       commentDatabase(sql, name, markText({ tenant: row.id, service, certificate, built: builtBy(sets) })),
@@ -188,7 +202,38 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     return note(verified, { step: 'accepted', contents })
   }
 
-  async function bring(row: TransferTenant): Promise<TransferTenant> {
+  /** Its source refuses writers while it is handed over: a large one is not read once more then. */
+  const sumsUp = ({ online, bytes }: TransferTenant): boolean => !online || bytes < (options.largeBytes ?? LARGE_BYTES)
+
+  /** @throws TRANSFER_REFUSED without a login */
+  function withoutFreeze(): OnlineImport {
+    const { admin, signal, database } = options
+    if (admin) {
+      const copyOf = async (row: TransferTenant, snapshot: string) =>
+        fill(await note(row, { step: 'copying' }), snapshot)
+      const parts = { service, withDirectConnection, report, database, transfer, source, admin, target, signal }
+      return createOnlineImport({ ...parts, note, copy: copyOf, again })
+    }
+    throw new TransferRefused(
+      'This import was begun with --online, and its slots and subscriptions want the administrator: set INIT_SUPERUSER and INIT_PASSWORD, as for `init`.',
+    )
+  }
+
+  async function bringWithoutFreeze(row: TransferTenant, meeting: Meeting): Promise<TransferTenant> {
+    if (isProven(row) && row.step !== 'verified') return row
+    const online = withoutFreeze()
+    const proven = isProven(row) ? row : await online.bring(row, meeting)
+    if (!(await source.withDirectConnection(sql => isClosed(sql, row.sourceDatabase)))) {
+      throw new TransferFailed(
+        `${row.sourceDatabase} was opened after the switch: go on with --resume, which begins it anew.`,
+      )
+    }
+    await online.clear(proven, { keeps: true })
+    return handOver(proven, await close(proven))
+  }
+
+  async function bring(row: TransferTenant, meeting: Meeting): Promise<TransferTenant> {
+    if (row.online) return bringWithoutFreeze(row, meeting)
     if (!['frozen', 'copying', 'copied', 'verified'].includes(row.step)) return row
     // Also after a kill: from here on no writes are possible.
     const frozenAt = row.step === 'frozen' && row.frozen?.at ? row.frozen.at : await close(row)
@@ -233,12 +278,17 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     },
     async undo(row, step, error) {
       const begun = await note(row, { step: 'undoing', error })
+      if (begun.online) {
+        // The old application comes first. What replicates holds the target's database.
+        await open(begun)
+        await withoutFreeze().clear(begun, { keeps: false })
+      }
       // A database that is not this transfer's is left alone: then there was never a copy.
       await target.drop(begun).catch(error => {
         if (!(error instanceof TransferRefused)) throw error
       })
       report({ type: 'removed', id: row.id })
-      await open(begun)
+      if (!begun.online) await open(begun)
       return note(begun, { step, frozen: null, certificate: null, contents: null })
     },
     async thaw(row) {
@@ -248,5 +298,9 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     },
   }
 }
+
+/** Of one without a freeze: all that was written at its source is here. */
+export const isProven = ({ step }: Pick<TransferTenant, 'step'>): boolean =>
+  ['verified', 'accepted', 'registering', 'ready'].includes(step)
 
 const digestOf = async (sql: Pick<SqlClient, 'begin'>): Promise<string> => contentsDigest(await readContents(sql))

@@ -1,12 +1,14 @@
 // An import as a whole: tenants side by side, the services of one together, each frozen, copied, registered and
-// awaited; and its rollback. Invariants: identity registers a tenant only when its data is in every service; before that
+// awaited; and its rollback. Invariants: without a freeze a tenant's sources are closed
+// once all its services are ready for it; identity registers a tenant only when its data is in every service; before that
 // a failure undoes the tenant everywhere, after it the source stays frozen and the import is resumed.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import type { Journal, TenantFacts, TransferState, TransferTenant } from '../copying/journal.js'
-import type { TenantTransfer } from './import-tenant.js'
+import { isProven, type TenantTransfer } from './import-tenant.js'
+import { createMeeting } from './online/meeting.js'
 
 export interface ImportService {
   readonly service: string
@@ -42,6 +44,8 @@ export interface ImportOutcome {
   readonly state: 'ready' | 'failed' | 'undone' | 'thawed'
   readonly error: string | null
   readonly ms: number
+  /** Without a freeze: milliseconds from when its sources were about to be closed; null where that was in an earlier run. */
+  readonly closedMs: number | null
 }
 
 /** A service's part of one tenant. */
@@ -55,8 +59,7 @@ export async function runImport(options: ImportOptions): Promise<ImportOutcome[]
   const open = [...tenants].filter(([, parts]) => parts.some(({ row }) => row.step !== 'ready'))
   await endAll(options, 'running')
   const outcomes = await eachTenant(options, open, async (id, parts) => {
-    await importTenant(id, parts, options.registrar)
-    return 'ready'
+    return ['ready', await importTenant(id, parts, options.registrar)]
   })
   const complete = outcomes.length === open.length && outcomes.every(({ state }) => state === 'ready')
   await endAll(options, complete ? 'done' : 'stopped')
@@ -72,7 +75,7 @@ export async function rollBackImport(options: ImportOptions): Promise<ImportOutc
   const outcomes = await eachTenant(options, tenants, async (id, parts) => {
     if (parts.some(({ row }) => isRegistered(row))) await unregister(id, parts, options.registrar)
     await undo(parts, 'undone', null)
-    return 'undone'
+    return ['undone', null]
   })
   const complete = outcomes.length === tenants.length && outcomes.every(({ state }) => state === 'undone')
   await endAll(options, complete ? 'rolled_back' : 'stopped')
@@ -86,22 +89,35 @@ export async function thawImport(options: ImportOptions): Promise<ImportOutcome[
   )
   return eachTenant(options, tenants, async (_, parts) => {
     await together(parts, part => part.transfer.thaw(part.row))
-    return 'thawed'
+    return ['thawed', null]
   })
 }
 
 const isRegistered = ({ step }: TransferTenant): boolean => step === 'registering' || step === 'ready'
 
-async function importTenant(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
+/** @returns milliseconds for which the old application was refused; null where that is not known */
+async function importTenant(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<number | null> {
   // A tenant that failed, or was being undone when the process was killed, begins anew.
   for (const part of parts) {
     if (part.row.step === 'undoing') part.row = await part.transfer.undo(part.row, 'failed', part.row.error)
     if (part.row.step === 'failed') part.row = { ...part.row, step: 'pending' }
   }
+  if (parts.some(({ row }) => row.online) && !parts.every(({ row }) => isProven(row))) {
+    // The switch is one for all its services: one that was killed before all were through begins anew, with its sources open.
+    for (const part of parts.filter(({ row }) => row.step !== 'pending')) {
+      part.row = { ...(await part.transfer.undo(part.row, 'failed', null)), step: 'pending' }
+    }
+  }
+  const meeting = createMeeting(parts.length)
   if (!parts.some(({ row }) => isRegistered(row))) {
     try {
       await together(parts, part => part.transfer.freeze(part.row))
-      await together(parts, part => part.transfer.bring(part.row))
+      await together(parts, part =>
+        part.transfer.bring(part.row, meeting).catch((error: Error) => {
+          meeting.fail(error)
+          throw error
+        }),
+      )
     } catch (error) {
       await undo(parts, 'failed', messageOf(error))
       throw error
@@ -112,6 +128,7 @@ async function importTenant(id: TenantId, parts: readonly Part[], registrar: Reg
   await registrar.register(id, row.facts)
   report({ type: 'registered', id })
   await together(parts, part => part.transfer.ready(part.row))
+  return meeting.metAt === null ? null : performance.now() - meeting.metAt
 }
 
 /** No writes may happen between the last check and the removal, so it is suspended first. */
@@ -122,7 +139,9 @@ async function unregister(id: TenantId, parts: readonly Part[], registrar: Regis
       if (await part.transfer.untouched(part.row)) continue
       if (part.row.facts.active) await registrar.activate(id)
       throw new TransferRefused(
-        `${id} has been written to in ${part.service} since it was imported, and was left as it is: its data is here and no longer at the source.`,
+        part.row.contents === null
+          ? `${id} came with --online and is large, so nothing says whether it has been written to in ${part.service} since: it was left as it is.`
+          : `${id} has been written to in ${part.service} since it was imported, and was left as it is: its data is here and no longer at the source.`,
       )
     }
     await registrar.remove(id)
@@ -189,7 +208,7 @@ async function endAll({ id, services }: ImportOptions, state: TransferState): Pr
 async function eachTenant(
   { parallel, signal, onBegin, onTenant }: ImportOptions,
   tenants: readonly (readonly [TenantId, Part[]])[],
-  work: (id: TenantId, parts: Part[]) => Promise<'ready' | 'undone' | 'thawed'>,
+  work: (id: TenantId, parts: Part[]) => Promise<['ready' | 'undone' | 'thawed', number | null]>,
 ): Promise<ImportOutcome[]> {
   const line = tenants[Symbol.iterator]()
   const outcomes: ImportOutcome[] = []
@@ -198,13 +217,15 @@ async function eachTenant(
   async function worker(): Promise<void> {
     for (const [id, parts] of line) {
       const started = performance.now()
-      const done = (state: ImportOutcome['state'], error: string | null): void => {
-        const outcome = { id, state, error, ms: Math.round(performance.now() - started) }
+      const done = (state: ImportOutcome['state'], error: string | null, closed: number | null = null): void => {
+        const closedMs = closed === null ? null : Math.round(closed)
+        const outcome = { id, state, error, ms: Math.round(performance.now() - started), closedMs }
         outcomes.push(outcome)
         onTenant?.(outcome)
       }
       try {
-        done(await work(id, parts), null)
+        const [state, closedMs] = await work(id, parts)
+        done(state, null, closedMs)
       } catch (error) {
         done('failed', messageOf(error))
       }

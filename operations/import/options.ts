@@ -5,7 +5,7 @@ import type { Instance } from '../copying/external-instance.js'
 import { createPrograms, type Programs } from '../copying/pg-programs.js'
 import type { OpenService } from '../open-services.js'
 import { UsageError } from '../outcome.js'
-import type { Plan } from './plan.js'
+import type { Plan, PlanOptions } from './plan.js'
 
 export interface PlanChoices {
   readonly tenant?: readonly string[]
@@ -19,7 +19,11 @@ export interface PlanChoices {
 }
 
 /** @throws UsageError, TRANSFER_REFUSED, TRANSFER_FAILED */
-export async function planOf(services: readonly OpenService[], source: Instance, options: PlanChoices): Promise<Plan> {
+export async function planOf(
+  services: readonly OpenService[],
+  source: Instance,
+  options: PlanChoices & Pick<PlanOptions, 'online'>,
+): Promise<Plan> {
   const { planImport } = await import('./plan.js')
   return planImport({
     source,
@@ -34,6 +38,7 @@ export async function planOf(services: readonly OpenService[], source: Instance,
     room: new Map([...pairs('--room', options.room)].map(([service, size]) => [service, sizeIn(size)])),
     folder: options.folder,
     parallel: options.parallel,
+    online: options.online,
   })
 }
 

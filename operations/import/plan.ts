@@ -18,6 +18,7 @@ import { notesInTheWay, takesNote } from '../copying/server-release.js'
 import { settingsLeftOut } from '../copying/settings-left-out.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from '../copying/survey.js'
 import { type Mapping, mapIds } from './map-ids.js'
+import { type Administrators, onlineInTheWay } from './online/preflight.js'
 
 export type { Obstacle } from '../copying/obstacle.js'
 
@@ -56,6 +57,8 @@ export interface PlanOptions {
   /** Where copies of large databases lie for a while. */
   readonly folder: string
   readonly parallel: number
+  /** Without a freeze; `admins` null: no login is given. Absent: with a freeze. */
+  readonly online?: { readonly admins: Administrators | null } | undefined
 }
 
 const SECONDS_A_DATABASE = 0.6
@@ -148,6 +151,12 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
       if (!found.some(one => one.service === service))
         obstacles.push(warn(id, `has no database for ${service}: an empty one is made`))
     }
+  }
+  if (options.online) {
+    const planned = [...tenants.values()].flatMap(one =>
+      one.databases.map(({ service, sourceDatabase: name, bytes }) => ({ id: one.id, service, name, bytes })),
+    )
+    obstacles.push(...(await onlineInTheWay(source, options.online.admins, planned)))
   }
   const bytes = databases.reduce((sum, one) => sum + one.bytes, 0)
   const filled = databases.reduce((sum, one) => sum + Math.max(0, one.bytes - EMPTY_BYTES), 0)

@@ -6,7 +6,7 @@ import { connectorOf } from '../../../plugins/distributed-tenant/connections/pri
 import { tlsOptions } from '../../../plugins/distributed-tenant/connections/target.js'
 import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
 import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
-import { APPLICATION, createInstance } from '../../copying/external-instance.js'
+import { APPLICATION, createInstance, type Instance } from '../../copying/external-instance.js'
 import type { MoveParts } from '../parts.js'
 import { instanceAt } from '../reach-instance.js'
 import type { Spot } from './link.js'
@@ -38,25 +38,30 @@ export function createAdministrator(parts: MoveParts, { user, password }: Login)
       return [name, createInstance({ ...address, user, password, database: 'postgres' }, `instance ${name}`)] as const
     }),
   )
-  const placeOf = (name: string) => places.get(name) as NonNullable<ReturnType<typeof places.get>>
+  return administratorOf(places, user)
+}
+
+/** @param places by their names, each by the administrator's login there. @param user for messages */
+export function administratorOf(places: ReadonlyMap<string, Instance>, user: string): Administrator {
+  const placeOf = (name: string) => places.get(name) as Instance
 
   return {
     user,
     at: (instance, fn, database) =>
       placeOf(instance).withDirectConnection(async sql => {
-        await sql.unsafe(WITHOUT_TIMEOUTS)
+        await sql.unsafe(`${WITHOUT_TIMEOUTS}; set default_transaction_read_only = off`)
         return fn(sql)
       }, database),
     async withSlot({ instance, database }, slot, work) {
       const { address } = placeOf(instance)
-      const { host, port } = address
+      const { host, port, user: login, password } = address
       // A session of the replication protocol: only its command hands out a snapshot.
       const connection = connectorOf(address)(
         {
           host,
           port,
           database,
-          user,
+          user: login,
           password,
           tls: tlsOptions(address),
           applicationName: APPLICATION,

@@ -8,7 +8,7 @@ import type { ChangeCheck } from './check-changes.js'
 import type { OnlineRun } from './online-run.js'
 import { createApplyWatch, lagOf, positionOf, waitApplied } from './position.js'
 import { createReporter } from './progress.js'
-import type { Sessions } from './switch-over.js'
+import type { Sessions } from './sessions.js'
 
 /** So little of the log is left for the target that the switch waits for it no longer than for anything else. */
 const SMALL_LAG_BYTES = 2 * 1024 * 1024
@@ -16,11 +16,26 @@ const BETWEEN_ROUNDS_MS = 200
 /** Without a keepalive for so long the target is down, or the network to it. */
 const SILENT_MS = 120_000
 
+export interface Followed extends Pick<OnlineRun, 'linkOf' | 'goOn' | 'note'> {
+  /** `from` and `to`: for messages. */
+  readonly options: Pick<OnlineRun['options'], 'from' | 'to' | 'report' | 'signal'>
+  readonly here: Pick<OnlineRun['here'], 'address'>
+}
+
 /** Until little is left to apply, and nearly all that was written since the snapshot is compared. */
 export async function catchUp(
-  { options, here, linkOf, goOn, note }: OnlineRun,
+  { options, here, linkOf, goOn, note }: Followed,
   row: TransferTenant,
-  { sessions, check }: { readonly sessions: Sessions; readonly check: ChangeCheck },
+  {
+    sessions,
+    check,
+    enough = () => true,
+  }: {
+    readonly sessions: Sessions
+    readonly check: ChangeCheck
+    /** Asked whenever little is left; false: it follows on. */
+    readonly enough?: () => boolean
+  },
 ): Promise<TransferTenant> {
   const { from, to, report, signal } = options
   const link = linkOf(row.id)
@@ -33,7 +48,7 @@ export async function catchUp(
     progress.lag(bytes)
     if (await waitApplied(sessions.there, link, end, { ms: 1_000, signal })) {
       await check.look(sessions, end)
-      if (bytes < SMALL_LAG_BYTES) return note(begun, { step: 'caught_up' })
+      if (bytes < SMALL_LAG_BYTES && enough()) return note(begun, { step: 'caught_up' })
     }
     const position = await positionOf(sessions.there, link, end)
     look(position)

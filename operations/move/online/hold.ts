@@ -11,6 +11,8 @@ export class HoldTooLong extends TransferFailed {}
 export interface Hold {
   /** @throws HoldTooLong when the time is over first */
   step<T>(what: string, work: (leftMs: number) => Promise<T>): Promise<T>
+  /** Of a step that has seen the end of the time by itself. */
+  tooLong(what: string): HoldTooLong
   /** After a step that was late. @returns whether it has ended, within a few seconds more */
   ended(): Promise<boolean>
 }
@@ -33,6 +35,7 @@ export function createHold(id: TenantId, ms: number, signal: AbortSignal | undef
   const tooLong = (what: string) => new HoldTooLong(`The switch of ${id} took longer than ${ms} ms (${what}).`)
 
   return {
+    tooLong,
     async step(what, work) {
       const left = until - performance.now()
       if (left <= 0 || signal?.aborted) throw tooLong(what)

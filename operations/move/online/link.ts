@@ -76,7 +76,7 @@ export function routesOf(how: {
 
 /** The run that a name was made for; null for another one's. */
 export function runOfName(name: string): string | null {
-  const found = /^fdt_move_(\d{8})_([0-9a-f]{6})(?:_back)?(?:_check)?$/.exec(name)
+  const found = /^fdt_move_(\d{8})_([0-9a-f]{6})(?:_[0-9a-f]{8})?(?:_back)?(?:_check)?$/.exec(name)
   return found ? `${found[1]}-${found[2]}` : null
 }
 

@@ -43,7 +43,7 @@ export function createOnlineRun(options: OnlineOptions): OnlineRun {
     options,
     here: instanceAt(options, from),
     there: instanceAt(options, to),
-    replication: createReplication(options, admin),
+    replication: createReplication(name => instanceAt(options, name), admin),
     linkOf: id => linkOf(routeOf(id)),
     backOf,
     goOn,

@@ -50,7 +50,7 @@ export function createApplyWatch({ subscription, to }: Link): (position: Pick<Po
     if (bytes > furthest) [furthest, errorsThere] = [bytes, errors]
     if (errors - errorsThere < ATTEMPTS) return
     throw new TransferFailed(
-      `The target could not apply a change of ${subscription} to ${to.database} in ${ATTEMPTS} attempts: its server’s log has the row.`,
+      `The target could not apply a change of ${subscription} to ${to.database} in ${ATTEMPTS} attempts: its server’s log has the reason.`,
     )
   }
 }

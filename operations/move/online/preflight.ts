@@ -83,14 +83,7 @@ export async function onlineObstacles(
   }
   if (source) found.push(...ofPublisher(from, source, bytes, block))
   if (target) {
-    if (target.workers === 0 || target.freeWorkers <= 0) {
-      found.push(
-        block(
-          to,
-          'has no free worker for a subscription: raise max_logical_replication_workers and max_worker_processes, and restart it',
-        ),
-      )
-    }
+    found.push(...ofSubscriber(to, target))
     // Without the way back it is moved all the same.
     if (follow)
       found.push(
@@ -102,7 +95,19 @@ export async function onlineObstacles(
   return [...found, ...carried.obstacles]
 }
 
-function ofPublisher(
+/** Of a server that gets a subscription. */
+export function ofSubscriber(instance: string, { workers, freeWorkers }: Server): Obstacle[] {
+  if (workers > 0 && freeWorkers > 0) return []
+  return [
+    block(
+      instance,
+      'has no free worker for a subscription: raise max_logical_replication_workers and max_worker_processes, and restart it',
+    ),
+  ]
+}
+
+/** Of a server that gets slots. */
+export function ofPublisher(
   instance: string,
   { walLevel, freeSlots, freeSenders, keepBytes, major }: Server,
   bytes: number,

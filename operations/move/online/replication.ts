@@ -5,9 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
 import type { QueryClient, SessionClient } from '../../../plugins/distributed-tenant/types.js'
+import type { Instance } from '../../copying/external-instance.js'
 import { randomRolePassword, verifierOf } from '../../init/role-password.js'
-import type { MoveParts } from '../parts.js'
-import { instanceAt } from '../reach-instance.js'
 import type { Administrator } from './administrator.js'
 import type { Identity, Link } from './link.js'
 import type { CarriedTable } from './tables.js'
@@ -35,10 +34,11 @@ export interface Replication {
   unpublish(link: Link, at: Link['from'], identities: readonly Identity[]): Promise<void>
 }
 
-export function createReplication(parts: MoveParts, admin: Administrator): Replication {
+/** @param placeOf an instance, by the login that owns the tables there */
+export function createReplication(placeOf: (instance: string) => Instance, admin: Administrator): Replication {
   /** As the owner of the tables. */
   const inside = <T>({ instance, database }: Link['from'], fn: (sql: SessionClient) => Promise<T>): Promise<T> =>
-    instanceAt(parts, instance).withDirectConnection(fn, database)
+    placeOf(instance).withDirectConnection(fn, database)
 
   async function setIdentity(sql: SessionClient, table: string, clause: string): Promise<void> {
     for (let tries = 1; ; tries++) {
@@ -129,7 +129,7 @@ export function createReplication(parts: MoveParts, admin: Administrator): Repli
         await sql.unsafe(`create role ${role} login replication connection limit 4 password '${verifierOf(password)}'`)
         await sql`grant connect on database ${sql(from.database)} to ${sql(role)}`
       })
-      const { host, port, ssl, servers = [{ host, port }] } = instanceAt(parts, from.instance).address
+      const { host, port, ssl, servers = [{ host, port }] } = placeOf(from.instance).address
       const info = Object.entries({
         host: servers.map(server => server.host).join(','),
         port: servers.map(server => server.port).join(','),

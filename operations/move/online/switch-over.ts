@@ -6,18 +6,17 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
-import type { SessionClient, SqlClient } from '../../../plugins/distributed-tenant/types.js'
-import { readPid } from '../no-writers.js'
+import type { SqlClient } from '../../../plugins/distributed-tenant/types.js'
 import type { MoveParts } from '../parts.js'
 import { markMoving, releaseHold } from '../registry-switch.js'
-import type { Administrator } from './administrator.js'
-import type { ChangeCheck, Sides } from './check-changes.js'
+import type { ChangeCheck } from './check-changes.js'
 import { endClients, oldestTransaction } from './clients-gone.js'
 import { createHold, HoldTooLong } from './hold.js'
 import type { Link, SwitchLimits } from './link.js'
-import { waitApplied, writeMarker } from './position.js'
-import { carrySequences, sequenceNames } from './sequences.js'
-import { fingerprint } from './tables.js'
+import { writeMarker } from './position.js'
+import { proveAlike } from './prove-alike.js'
+import { sequenceNames } from './sequences.js'
+import type { Sessions } from './sessions.js'
 
 export interface Crossing {
   readonly run: string
@@ -36,83 +35,14 @@ export interface Crossing {
 
 const BETWEEN_LOOKS_MS = 50
 
-export interface Sessions extends Sides {
-  /** The administrator's on the instance of the target, not in a tenant's database. */
-  readonly there: SessionClient
-  readonly here: SessionClient
-  readonly ours: readonly number[]
-  /** Ends the one in the target, where its database is to be renamed. Safe to call twice. */
-  closeTarget(): Promise<void>
-}
-
-/** Opens every session that the switch needs. `held` is one in the source already. */
-export async function withSessions<T>(
-  admin: Administrator,
-  { from, to }: Link,
-  held: SessionClient,
-  work: (sessions: Sessions) => Promise<T>,
-): Promise<T> {
-  const target = openSession(admin, to)
-  try {
-    const inTarget = await target.opened
-    return await admin.at(
-      from.instance,
-      slotSide =>
-        admin.at(from.instance, here =>
-          admin.at(to.instance, async there => {
-            for (const one of [inTarget, held]) await one`set default_transaction_read_only = off`
-            const ours = [await readPid(held), await readPid(slotSide)]
-            const { close: closeTarget } = target
-            return work({ slotSide, source: held, target: inTarget, here, there, ours, closeTarget })
-          }),
-        ),
-      from.database,
-    )
-  } finally {
-    await target.close()
-  }
-}
-
-/** A session that may be closed before the others. */
-function openSession(
-  admin: Administrator,
-  { instance, database }: Link['to'],
-): { readonly opened: Promise<SessionClient>; close(): Promise<void> } {
-  let end = (): void => {}
-  const ended = new Promise<void>(resolve => {
-    end = resolve
-  })
-  let over: Promise<void> = Promise.resolve()
-  const opened = new Promise<SessionClient>((resolve, reject) => {
-    over = admin.at(
-      instance,
-      async session => {
-        resolve(session)
-        await ended
-      },
-      database,
-    )
-    // A session that was lost fails the statements on it, which say why.
-    over.catch(reject)
-  })
-  opened.catch(() => {})
-  return {
-    opened,
-    async close() {
-      end()
-      await over.catch(() => {})
-    },
-  }
-}
-
 /** @throws HoldTooLong, or TRANSFER_FAILED with the doubt: in both cases the tenant is at the source, and goes on there */
 export async function switchOver(
   parts: MoveParts & { readonly central: SqlClient },
   sessions: Sessions,
   crossing: Crossing,
 ): Promise<{ readonly ended: number }> {
-  const { link, limits, check, run, waitsFor } = crossing
-  const { here, there, source, target, ours } = sessions
+  const { link, limits, check, run, print, waitsFor } = crossing
+  const { here, source, target, ours } = sessions
   const { id, from } = link
   const session = parts.sessionAt(from.instance)
   const names = await sequenceNames(source)
@@ -136,16 +66,9 @@ export async function switchOver(
       endClients(here, from.database, { ours, transactionMs, withinMs }),
     )
     parts.report({ type: 'quiet', id })
-    waitsFor('the marker')
-    const marker = await hold.step('the marker', () => writeMarker(sessions.slotSide, run))
-    const applied = await hold.step('the marker', ms => waitApplied(there, link, marker, { ms }))
-    if (!applied) throw new HoldTooLong(`The switch of ${id} took longer than ${limits.holdMs} ms (the marker).`)
-    parts.report({ type: 'marker_applied', id })
-    waitsFor('the comparison')
+    const onApplied = () => parts.report({ type: 'marker_applied', id })
+    await proveAlike(sessions, { run, link, hold, check, print, names, waitsFor, onApplied })
     await hold.step('the comparison', async () => {
-      await carrySequences(source, target, names)
-      await check.settle(sessions, marker)
-      await unchanged(source, crossing)
       // What was applied is on the disk with this: it is a commit that waits for it. A slot goes no further than that.
       await writeMarker(target, run)
       for (const slot of crossing.slotsThere) {
@@ -180,7 +103,10 @@ export async function letGoOn(parts: MoveParts, { id, from }: Link): Promise<boo
 }
 
 /** Waits until no transaction is so old that the switch would end it, for as long as is allowed. */
-async function quiet({ here, ours }: Sessions, { link, limits, signal, waitsFor }: Crossing): Promise<void> {
+export async function quiet(
+  { here, ours }: Sessions,
+  { link, limits, signal, waitsFor }: Pick<Crossing, 'link' | 'limits' | 'signal' | 'waitsFor'>,
+): Promise<void> {
   const until = performance.now() + limits.quietMs
   for (;;) {
     const oldest = await oldestTransaction(here, link.from.database, ours)
@@ -188,14 +114,4 @@ async function quiet({ here, ours }: Sessions, { link, limits, signal, waitsFor 
     waitsFor(`a transaction that has run for ${(oldest / 1000).toFixed(0)} s`)
     await sleep(BETWEEN_LOOKS_MS)
   }
-}
-
-async function unchanged(source: SessionClient, { print, link }: Crossing): Promise<void> {
-  if ((await fingerprint(source)) !== print) {
-    throw new TransferFailed(
-      `Definitions in ${link.from.database} were changed during the move, which replication does not carry.`,
-    )
-  }
-  const prepared = await source`select from pg_prepared_xacts where database = current_database()`
-  if (prepared.length > 0) throw new TransferFailed(`${link.from.database} has prepared transactions.`)
 }

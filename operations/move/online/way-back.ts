@@ -25,8 +25,9 @@ import type { OnlineOptions } from './online-run.js'
 import { createApplyWatch, lagOf, positionOf, waitApplied } from './position.js'
 import { createReporter } from './progress.js'
 import { createReplication } from './replication.js'
+import { withSessions } from './sessions.js'
 import { stateOf } from './state.js'
-import { letGoOn, switchOver, withSessions } from './switch-over.js'
+import { letGoOn, switchOver } from './switch-over.js'
 import { fingerprint, surveyTables } from './tables.js'
 import { populatedViews, refreshed } from './views.js'
 
@@ -45,7 +46,7 @@ const ENDS_WITHIN_MS = 3_000
 
 export function createWayBack(options: OnlineOptions): WayBack {
   const { service, central, journal, run, from, to, report, admin, credentials, signal } = options
-  const replication = createReplication(options, admin)
+  const replication = createReplication(name => instanceAt(options, name), admin)
   const source = createSource(options)
   const target = createTarget(options)
   const { routeOf, backOf } = routesOf(options)

@@ -1,0 +1,223 @@
+// The import of one tenant's data into one service while the old application writes it: copied from the snapshot of a slot, compared
+// at that snapshot, followed by a subscription, and closed at the source for the switch alone. The old application knows nothing of us:
+// it is refused from the switch on, by the server. Invariants: the source takes writes until every service of the tenant has
+// caught up; from the last session's end to the proof it accepts no connection; any doubt opens it again before anything else.
+// If either server is down: it is taken back, at the source once that answers.
+
+import { TransferFailed, TransferRefused } from '../../../plugins/distributed-tenant/errors.js'
+import { tenantDatabaseName } from '../../../plugins/distributed-tenant/names.js'
+import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
+import { alike, type Contents, contentsOf } from '../../copying/compare-contents.js'
+import type { Instance } from '../../copying/external-instance.js'
+import { admitSuperusers, readBefore, shut, thaw } from '../../copying/freeze.js'
+import type { Change, TransferTenant } from '../../copying/journal.js'
+import type { TransferParts } from '../../copying/parts.js'
+import { unlike } from '../../copying/rehearsal.js'
+import { OF_THE_SERVER } from '../../copying/schema-shape.js'
+import { type Administrator, WITHOUT_TIMEOUTS } from '../../move/online/administrator.js'
+import { catchUp } from '../../move/online/catch-up.js'
+import { type ChangeCheck, createChangeCheck } from '../../move/online/check-changes.js'
+import { endClients } from '../../move/online/clients-gone.js'
+import { createHold } from '../../move/online/hold.js'
+import { createReporter } from '../../move/online/progress.js'
+import { proveAlike } from '../../move/online/prove-alike.js'
+import { createReplication } from '../../move/online/replication.js'
+import { sequenceNames } from '../../move/online/sequences.js'
+import { type Sessions, withSessions } from '../../move/online/sessions.js'
+import { quiet } from '../../move/online/switch-over.js'
+import { type CarriedTable, fingerprint, surveyTables } from '../../move/online/tables.js'
+import { populatedViews, refreshed } from '../../move/online/views.js'
+import type { Target } from '../target.js'
+import type { Meeting } from './meeting.js'
+import { linkOfImport, stateOf } from './places.js'
+
+export interface OnlineImportOptions
+  extends Pick<TransferParts, 'service' | 'withDirectConnection' | 'report' | 'database'> {
+  readonly transfer: string
+  readonly source: Instance
+  readonly admin: Administrator
+  readonly target: Target
+  readonly signal?: AbortSignal | undefined
+  readonly note: (row: TransferTenant, change: Change) => Promise<TransferTenant>
+  /** Fills the target, which is made and empty, from that snapshot. */
+  readonly copy: (row: TransferTenant, snapshot: string) => Promise<TransferTenant>
+  /** The source's definitions as they are spelled at the target. */
+  readonly again: (row: TransferTenant) => Promise<Contents>
+}
+
+export interface OnlineImport {
+  /**
+   * From its beginning to the proof: then it has the step `verified`, and the source accepts no connection.
+   * @throws TRANSFER_FAILED, TRANSFER_REFUSED, and then the source is open
+   */
+  bring(row: TransferTenant, meeting: Meeting): Promise<TransferTenant>
+  /**
+   * After the proof, or before it: ends the replication, and drops all that it had. Safe to repeat.
+   * @param keeps the target, whose tables get back what they had at the source
+   */
+  clear(row: TransferTenant, how: { readonly keeps: boolean }): Promise<void>
+}
+
+const SHOWN = 5
+/** The statements that close a database, which wait for none that runs in it. */
+const CLOSES_WITHIN_MS = 1_000
+
+export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
+  const { service, withDirectConnection, report, transfer, source, admin, target, signal } = options
+  const placeOf = () => source
+  const replication = createReplication(placeOf, admin)
+  const link = (row: TransferTenant) => linkOfImport(row, { service, transfer })
+
+  function goOn(id: string): void {
+    if (!signal?.aborted) return
+    const why = signal.reason instanceof TransferFailed ? ` (${signal.reason.message})` : ''
+    throw new TransferFailed(`The import of ${id} was interrupted${why}.`)
+  }
+
+  const note = async (row: TransferTenant, change: Change): Promise<TransferTenant> => {
+    goOn(row.id)
+    return options.note(row, change)
+  }
+
+  async function clear(row: TransferTenant, { keeps }: { readonly keeps: boolean }): Promise<void> {
+    const { identities } = stateOf(row)
+    const to = link(row)
+    const there = await source.withDirectConnection(
+      sql => sql`select from pg_database where datname = ${row.sourceDatabase}`,
+    )
+    if (there.length === 0) return replication.drop(to)
+    // The publication is dropped from within; all but superusers stay outside.
+    if (row.frozen?.shut) await source.withDirectConnection(sql => admitSuperusers(sql, row.sourceDatabase))
+    await replication.drop(to)
+    await replication.unpublish(to, to.from, identities)
+    if (keeps) await replication.unpublish(to, to.to, identities)
+  }
+
+  async function survey(row: TransferTenant, held: SessionClient): Promise<readonly CarriedTable[]> {
+    const { tables, obstacles } = await held.begin(async tx => {
+      await tx.unsafe(alike)
+      return surveyTables(tx, row.sourceDatabase)
+    })
+    const blocking = obstacles.filter(({ blocks }) => blocks)
+    if (blocking.length === 0) return tables
+    throw new TransferRefused(
+      `${row.sourceDatabase} ${blocking.map(({ what }) => what).join('; ')}. Without --online it can be imported.`,
+    )
+  }
+
+  /** Both sides at the snapshot: the target's own is taken before the subscription begins. */
+  async function compare(row: TransferTenant, snapshot: string, held: SessionClient): Promise<void> {
+    const repeatable = 'set transaction isolation level repeatable read, read only;'
+    createReporter(report, row.id).phase('comparing')
+    const [original, copied] = await withDirectConnection(tenantDatabaseName(row.id, service), inTarget =>
+      inTarget.begin(async tx => {
+        await tx.unsafe(`${repeatable} select 1 from pg_class limit 1`)
+        await tx.unsafe(WITHOUT_TIMEOUTS)
+        await replication.subscribe(link(row))
+        await replication.start(link(row))
+        report({ type: 'replicating', id: row.id })
+        return Promise.all([
+          held.begin(old =>
+            contentsOf(old, { settings: `${repeatable} set transaction snapshot '${snapshot}'; ${alike}` }),
+          ),
+          contentsOf(tx),
+        ])
+      }),
+    )
+    // Values of sequences are of no snapshot: they are carried and compared at the switch.
+    const rowsOf = (contents: Contents): Contents => ({ ...contents, sequences: [] })
+    const again = () => options.again(row)
+    const wrong = await unlike(rowsOf(original), rowsOf(copied), { without: OF_THE_SERVER, again })
+    if (wrong.length === 0) return
+    const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
+    throw new TransferFailed(
+      `The copy of ${row.sourceDatabase} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`,
+    )
+  }
+
+  const refresh = async (row: TransferTenant, views: readonly string[]): Promise<void> => {
+    const name = tenantDatabaseName(row.id, service)
+    const failed = await withDirectConnection(name, inside => refreshed(inside, views))
+    if (failed) throw new TransferFailed(`${row.sourceDatabase}: ${failed} Correct them at the source.`)
+  }
+
+  /** Closes the source and proves that all is here. @returns it as `verified`. @throws the doubt, and then the source is open */
+  async function switchOver(
+    row: TransferTenant,
+    { sessions, check, print }: { sessions: Sessions; check: ChangeCheck; print: string },
+  ): Promise<TransferTenant> {
+    const { here, ours, source: old } = sessions
+    const { limits } = stateOf(row)
+    const to = link(row)
+    const database = row.sourceDatabase
+    const waitsFor = createReporter(report, row.id).waits
+    const views = await populatedViews(old)
+    await refresh(row, views)
+    const names = await sequenceNames(old)
+    await quiet(sessions, { link: to, limits, signal, waitsFor })
+    const { connect, readOnly } = await readBefore(here, database)
+    const before = { connect: connect.filter(({ role }) => role !== to.role), readOnly, shut: true }
+    let now = await note(row, { step: 'freezing', frozen: before })
+    const hold = createHold(row.id, limits.holdMs, signal)
+    try {
+      waitsFor('transactions')
+      // Waited for to its end, as its server alone can end it: later it would close what was opened again.
+      const at = await shut(here, database, Math.max(limits.holdMs, CLOSES_WITHIN_MS))
+      report({ type: 'closed', id: row.id })
+      const transactionMs = Math.min(limits.transactionMs, limits.holdMs)
+      await hold.step('transactions', withinMs => endClients(here, database, { ours, transactionMs, withinMs }))
+      now = await note(now, { step: 'frozen', frozen: { ...before, at } })
+      const proof = { run: transfer, link: to, hold, check, print, names, waitsFor }
+      await proveAlike(sessions, { ...proof, onApplied: () => report({ type: 'marker_applied', id: row.id }) })
+      // Whatever writes there without a session of a client is found by this.
+      const late = await proveAlike(sessions, { ...proof, onApplied: () => {} })
+      if (late > 0)
+        throw new TransferFailed(`${late} rows of ${database} were written after its last session had ended.`)
+      await refresh(row, views)
+    } catch (error) {
+      await thaw(here, database, before).catch(() => {
+        // The caller opens it by other sessions, and names it if that fails as well.
+      })
+      throw error
+    }
+    // Once this may be in the journal the source is opened only after the journal says otherwise.
+    return note(now, { step: 'verified' })
+  }
+
+  return {
+    clear,
+    bring: (row, meeting) =>
+      source.withDirectConnection(async held => {
+        await held.unsafe(WITHOUT_TIMEOUTS)
+        const to = link(row)
+        const tables = await survey(row, held)
+        const identities = tables.flatMap(({ identity }) => (identity ? [identity] : []))
+        const online = { ...stateOf(row), identities } as never
+        const preparing = await note(row, { step: 'preparing', error: null, online })
+        await target.create(preparing)
+        const publishing = await note(preparing, { step: 'publishing' })
+        await replication.publish(to, tables, identities)
+        const print = await fingerprint(held)
+        await replication.makeSlot(to, to.checkSlot)
+        const copied = await admin.withSlot(to.from, to.slot, async snapshot => {
+          const published = await note(publishing, { step: 'published' })
+          const filled = await options.copy(published, snapshot)
+          await compare(filled, snapshot, held)
+          return filled
+        })
+        const check = createChangeCheck({ slot: to.checkSlot, publication: to.publication, tables })
+        return withSessions(admin, to, held, async sessions => {
+          const run = {
+            options: { from: source.label, to: service, report, signal },
+            here: source,
+            linkOf: () => to,
+            goOn,
+            note,
+          }
+          const enough = () => meeting.arrive(service)
+          const caughtUp = await catchUp(run, copied, { sessions, check, enough })
+          return switchOver(caughtUp, { sessions, check, print })
+        })
+      }, row.sourceDatabase),
+  }
+}
