@@ -3,6 +3,7 @@
 import { hostname, userInfo } from 'node:os'
 import { type AuditRecord, createChain } from '../plugins/audit/rows.js'
 import { ensurePartitions, writeRows } from '../plugins/audit/store.js'
+import type { SqlClient } from '../plugins/distributed-tenant/types.js'
 import type { OpenService } from './open-services.js'
 
 export interface Deed {
@@ -14,6 +15,21 @@ export interface Deed {
 }
 
 const WRITE_MS = 10_000
+
+/** The log of each service has its partitions: they are made for this month and the next. */
+const ensured = new WeakSet<SqlClient>()
+
+async function ensureOnce(central: SqlClient): Promise<void> {
+  if (ensured.has(central)) return
+  await ensurePartitions(central, new Date())
+  ensured.add(central)
+}
+
+/** In all services at once, to their end. @throws the first failure */
+async function inEach<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const ends = await Promise.allSettled(all.map(work))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
 
 /** The user and machine that run the command. */
 export function operatorName(): string {
@@ -35,13 +51,12 @@ export async function underAudit<T>(
   work: (add: (more: Record<string, unknown>) => void) => Promise<T>,
 ): Promise<T> {
   const chains = services.map(({ tenancy }) => ({ central: tenancy.transfer.central, chain: createChain() }))
-  const write = async (...records: AuditRecord[]): Promise<void> => {
-    for (const { central, chain } of chains) {
+  const write = (...records: AuditRecord[]): Promise<void> =>
+    inEach(chains, async ({ central, chain }) => {
       const rows = chain.place(records)
       await writeRows(central, rows, WRITE_MS)
       chain.advance(rows)
-    }
-  }
+    })
   const actor = operatorName()
   let detailSoFar: Record<string, unknown> = { command, ...detail }
   const deed = (result: string): AuditRecord => ({
@@ -51,7 +66,7 @@ export async function underAudit<T>(
     actor,
     detail: detailSoFar,
   })
-  for (const { central } of chains) await ensurePartitions(central, new Date())
+  await inEach(chains, ({ central }) => ensureOnce(central))
   await write({ kind: 'process', result: 'started', detail: { command, pid: process.pid } }, deed('begun'))
   const end = (result: string): Promise<void> => write(deed(result), { kind: 'process', result: 'ended' })
   let done: T

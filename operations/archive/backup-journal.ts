@@ -55,10 +55,11 @@ export async function beginBackup(
     services: readonly OpenService[],
     note: (sql: QueryClient, service: string) => Promise<unknown>,
   ) => {
-    for (const { name } of services) {
+    const notes = services.map(async ({ name }) => {
       const central = kept.get(name)
       if (central) await note(central, name)
-    }
+    })
+    for (const end of await Promise.allSettled(notes)) if (end.status === 'rejected') throw end.reason
   }
 
   return {

@@ -9,7 +9,7 @@ import { inspectDatabase } from '../../plugins/distributed-tenant/databases/data
 import { markFits, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
-import type { RegistryRow, ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { QueryClient, RegistryRow, ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { type Contents, contentsOf, differences } from '../copying/compare-contents.js'
 import { materializedViews, refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import { notCopyable, rolesNamed, runsFunctions } from '../copying/not-copyable.js'
@@ -20,7 +20,7 @@ import type { ShapeLine } from '../copying/schema-shape.js'
 import { createTar, type TarParcel } from './archive-writer.js'
 import { FORMAT, FORMAT_VERSION, MANIFEST, type Manifest, manifestText, type Part, SUMS, sumsText } from './manifest.js'
 import { inSnapshot, programsFor, type Snapshot } from './snapshot.js'
-import { type Place, placeOf } from './tenant-place.js'
+import { type Place, placeIn } from './tenant-place.js'
 
 export interface BackupOptions {
   readonly services: readonly TransferParts[]
@@ -48,8 +48,12 @@ export interface BackedUp {
 
 /** @throws TRANSFER_REFUSED when the tenant has no database in one of the services; TRANSFER_FAILED */
 export async function backUpTenant(id: TenantId, options: BackupOptions): Promise<BackedUp> {
-  const held: { parts: TransferParts; row: RegistryRow }[] = []
-  for (const parts of options.services) held.push({ parts, row: await rowOf(parts, id) })
+  const held = await Promise.all(
+    options.services.map(async parts => {
+      const row = await rowOf(parts, id)
+      return { parts, row, place: placeIn(parts, id, row) }
+    }),
+  )
   // Identity's own row, where it is among them; any other has a copy of identity's state.
   const { row } = held.find(({ parts }) => parts.service === 'identity') ?? (held[0] as (typeof held)[number])
   const tenant = {
@@ -62,8 +66,7 @@ export async function backUpTenant(id: TenantId, options: BackupOptions): Promis
   }
   return write({ kind: 'tenant', tenant }, options, async (parcel, warnings) => {
     const services: Part[] = []
-    for (const { parts, row: mine } of held) {
-      const place = await placeOf(parts, id)
+    for (const { parts, row: mine, place } of held) {
       parts.report({ type: 'dumping', id })
       services.push(await dump(parcel, parts, place, { ...options, row: mine, warnings }))
       parts.report({ type: 'dumped', id })
@@ -83,6 +86,7 @@ export async function backUpCentral(options: BackupOptions): Promise<BackedUp> {
         addressOf: (name: string) => ({ ...database, database: name }),
         session,
         withDirectConnection,
+        look: <T>(fn: (sql: QueryClient) => Promise<T>) => fn(parts.central),
       }
       services.push(await dump(parcel, parts, place, { ...options, row: null, warnings }))
     }
@@ -123,17 +127,17 @@ async function rowOf(parts: TransferParts, id: TenantId): Promise<RegistryRow> {
       `${id} has no database in ${parts.service} (it is ${row.lifecycle} and ${row.provisioned}): see \`distributed-tenant show ${id}\`.`,
     )
   }
-  await refuseUnlessMarked(parts, await placeOf(parts, id), row)
+  await refuseUnlessMarked(parts, placeIn(parts, id, row), row)
   return row
 }
 
 /** @throws TRANSFER_REFUSED when the database of the tenant's name is not its own */
 export async function refuseUnlessMarked(
   { service }: TransferParts,
-  { name, session }: Place,
+  { name, look }: Place,
   { id, certificate, incarnation }: Pick<RegistryRow, 'id' | 'certificate' | 'incarnation'>,
 ): Promise<void> {
-  const found = await session(sql => inspectDatabase(sql, name))
+  const found = await look(sql => inspectDatabase(sql, name))
   const mark = found.state === 'present' && found.ours ? parseMark(found.comment) : null
   if (mark && markFits(mark, { tenant: id, service, certificate, incarnation })) return
   throw new TransferRefused(
@@ -159,15 +163,18 @@ async function dump(
   const set = central ? 'registry' : (sets.at(-1)?.name ?? 'tenant')
   const { part, runs } = await inSnapshot(place, { database: place.name, set, signal }, async snapshot => {
     const program = await programsFor(programs, snapshot.server)
-    const { never } = await notCopyable(snapshot.tx)
+    // Sent together; the first that fails is the one to read.
+    const [{ never }, views, settings, roles, runs] = await Promise.all([
+      notCopyable(snapshot.tx),
+      materializedViews(snapshot.tx),
+      readDatabaseSettings(snapshot.tx, place.name),
+      rolesNamed(snapshot.tx),
+      runsFunctions(snapshot.tx),
+    ])
     if (never.length > 0) {
       const all = never.map(({ what, cure }) => `has ${what}: ${cure}`).join('; and ')
       throw new TransferRefused(`${place.name} of ${service} ${all}. Nothing was written.`)
     }
-    const views = await materializedViews(snapshot.tx)
-    const settings = await readDatabaseSettings(snapshot.tx, place.name)
-    const roles = await rolesNamed(snapshot.tx)
-    const runs = await runsFunctions(snapshot.tx)
     const counting = contentsOf(snapshot.tx)
     const writing = parcel.add(`${service}.dump`, take => {
       const what = { whole: true, publications: !central, views }

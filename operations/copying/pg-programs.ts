@@ -129,11 +129,17 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
     return spawn(program(name), [...args], { stdio, env: environmentOf(environment, at) })
   }
 
-  async function release(): Promise<Release> {
-    const [dump, restore] = await Promise.all(
-      (['pg_dump', 'pg_restore'] as const).map(name => releaseOf(program(name), environment)),
+  let known: Promise<Release> | undefined
+
+  /** Asked once: two more processes for each database would cost half as much as its dump. */
+  function release(): Promise<Release> {
+    known ??= Promise.all((['pg_dump', 'pg_restore'] as const).map(name => releaseOf(program(name), environment))).then(
+      ([dump, restore]) => older(dump as Release, restore as Release),
     )
-    return older(dump as Release, restore as Release)
+    known.catch(() => {
+      known = undefined
+    })
+    return known
   }
 
   const programs: Programs = {
