@@ -6,7 +6,7 @@ import { every } from '../../timing/timers.js'
 import '../audit/index.js'
 import '../limits/index.js'
 import type { Operator } from '../operator/index.js'
-import type { Live, LiveEvent } from './live.js'
+import type { Frame, Live } from './live.js'
 import { type Services, ServiceUnknown } from './services.js'
 import { type Session, type Sessions, SignInRequired } from './session.js'
 import type { SignOuts } from './sign-outs.js'
@@ -31,6 +31,8 @@ export interface ConsoleRoutes {
 
 const SIGN_INS_A_MINUTE = 30
 const BEHIND_BYTES = 1024 * 1024
+/** Of the place that a browser names. */
+const LONGEST_PLACE = 2_000
 /** An event stream whose session is over ends within this time. */
 const CHECK_MS = 15_000
 const BULK_DEADLINE_MS = 300_000
@@ -208,50 +210,51 @@ export function consoleRoutes(app: FastifyInstance, parts: ConsoleRoutes): void 
   app.get<Proxied>('/services/:service/*', proxied, proxy)
   app.post<Proxied>('/services/:service/*', proxied, proxy)
 
-  // Data is text already.
-  const sse = { kind: 'manual', serializer: (data: string) => data } as const
-  app.get('/events', { ...options, sse, onRequest: signedIn }, async (request, reply) => {
+  /** Each stream with its request. */
+  const open = new Map<FastifyReply, FastifyRequest>()
+
+  app.get('/events', { ...options, sse: 'manual', onRequest: signedIn }, async (request, reply) => {
     if (open.size >= parts.mostStreams) {
       reply.header('retry-after', 10)
       throw new TooManyConsoles(parts.mostStreams)
     }
     const last = reply.sse.lastEventId
     if (reply.raw.destroyed) return
-    const endings: (() => void)[] = [() => void open.delete(reply)]
-    open.add(reply)
+    open.set(reply, request)
+    let leave = (): void => {}
     reply.raw.once('close', () => {
-      for (const end of endings) end()
+      open.delete(reply)
+      leave()
     })
-    // The browser waits this long before it reconnects.
-    await reply.sse.send({ event: 'hello', data: '{}', retry: 2_000 }).catch(() => {})
-    if (!reply.sse.isConnected) return
-    endings.push(live.join(event => send(reply, event), last !== null && /^\d{1,18}$/.test(last) ? last : null))
-    endings.push(
-      every(
-        CHECK_MS,
-        async () => {
-          if ((await verified(request)) === null) reply.sse.close()
-        },
-        // Not known is not refused: the next look decides.
-        error => request.log.warn({ err: error }, 'the session of an event stream could not be checked'),
-      ),
-    )
+    reply.sse.sendHeaders()
+    leave = live.join(frame => send(reply, frame), last !== null && isPlace(last) ? last : null)
     reply.sse.keepAlive()
   })
 
-  const open = new Set<FastifyReply>()
+  // All at the same moment: one query looks for all of their sessions.
+  const stopChecking = every(CHECK_MS, async () => {
+    for (const [reply, request] of open)
+      void verified(request).then(
+        session => session ?? reply.sse.close(),
+        // Not known is not refused: the next look decides.
+        error => request.log.warn({ err: error }, 'the session of an event stream could not be checked'),
+      )
+  })
+
   app.addHook('preClose', async () => {
+    stopChecking()
     live.close()
     services.close()
     signOuts.close()
-    for (const reply of open) reply.sse.close()
+    for (const reply of open.keys()) reply.sse.close()
   })
 }
 
-function send({ sse, raw }: FastifyReply, event: LiveEvent): void {
+const isPlace = (text: string): boolean => text.length <= LONGEST_PLACE && /^\d[\d:,]*$/.test(text)
+
+function send({ sse, raw }: FastifyReply, frame: Frame): void {
   if (!sse.isConnected) return
   // It comes back by its place.
   if (raw.writableLength > BEHIND_BYTES) raw.destroy()
-  // Rejects only when the browser is gone, which `close` reports too.
-  else sse.send(event).catch(() => {})
+  else raw.write(frame)
 }

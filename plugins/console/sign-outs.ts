@@ -1,6 +1,8 @@
 // The sessions that an operator has signed out of, until they would have ended. Beside the tenant plugin they are rows of the central
-// database, so that every replica refuses them from the sign-out on; without it they are this process's alone.
+// database, so that every replica refuses them from the sign-out on; without it they are this process's alone. Invariant: questions
+// of one moment are one query.
 // If the central database is down: other sessions are `unknown` and may read, and a sign-out is written when it is back.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import { within } from '../../timing/deadline.js'
@@ -39,6 +41,27 @@ function inProcess(): SignOuts {
 function inDatabase(central: SqlClient, log: FastifyBaseLogger): SignOuts {
   const here = known()
   const unwritten = new Map<string, Session>()
+  let asking: { readonly ids: Set<string>; readonly ended: Promise<ReadonlySet<string> | 'unknown'> } | undefined
+
+  /** Those of the sessions that were signed out of. */
+  function endedOf(id: string): Promise<ReadonlySet<string> | 'unknown'> {
+    if (!asking) {
+      const ids = new Set<string>()
+      const ended = nextTurn().then(async () => {
+        asking = undefined
+        try {
+          const rows = await central<{ session: string }[]>`
+            select session from console_sign_outs where session in ${central([...ids])}`
+          return new Set(rows.map(({ session }) => session))
+        } catch {
+          return 'unknown' as const
+        }
+      })
+      asking = { ids, ended }
+    }
+    asking.ids.add(id)
+    return asking.ended
+  }
 
   async function write(session: Session): Promise<void> {
     await central.begin(async tx => {
@@ -71,11 +94,8 @@ function inDatabase(central: SqlClient, log: FastifyBaseLogger): SignOuts {
     },
     async has({ id }) {
       if (here.has(id)) return true
-      const asked = central`select from console_sign_outs where session = ${id}`.then(
-        rows => rows.length > 0,
-        () => 'unknown' as const,
-      )
-      return within(DEADLINE_MS, asked, () => 'unknown' as const)
+      const ended = await within(DEADLINE_MS, endedOf(id), () => 'unknown' as const)
+      return ended === 'unknown' ? ended : ended.has(id)
     },
     close: stop,
   }

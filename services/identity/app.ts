@@ -13,6 +13,7 @@ import { bearersOf } from '../http/admin.js'
 import { type AdminTokens, createAdminTokens } from '../http/admin-tokens.js'
 import { consoleOf } from './console.js'
 import { createFirstUsers } from './first-users.js'
+import { createFleetChanges } from './fleet-changes.js'
 import { createIdempotency } from './idempotency.js'
 import { applyStatus, createLedger } from './ledger.js'
 import { type Cost, createPasswords } from './passwords.js'
@@ -93,10 +94,12 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           notifications: app.notifications,
           onError: error => app.log.warn({ err: error }, 'changes cannot be read for the event streams; retrying'),
         })
+        const changes = createFleetChanges({ central: app.central, present, notifications: app.notifications })
         app.addHook('preClose', async () => {
           adminTokens.close()
           readiness.close()
           watch.close()
+          changes.close()
           idempotency.close()
           firstUsers.close()
           keys.close()
@@ -123,7 +126,7 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           app.log.warn(
             'OPERATOR_TOKEN is not set: /api/operator answers 401, and there is no console; set one to use them',
           )
-        await app.register(fleetRoutes, { prefix: OPERATOR_PREFIX, tokens, required, present, watch })
+        await app.register(fleetRoutes, { prefix: OPERATOR_PREFIX, tokens, required, present, changes })
         await consoleOf(app, environment)
         await app.register(userRoutes, { prefix: '/api/users', passwords })
         const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience } = environment

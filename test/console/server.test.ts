@@ -1,4 +1,6 @@
 // The console's server without a browser: services that refuse its token, sessions of an application's own login, streams.
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import Fastify, { type FastifyInstance, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import console, { type AuthorizeOperator, type ConsoleOptions } from '../../plugins/console/index.js'
@@ -124,6 +126,67 @@ t.test('with services', async t => {
     t.notOk(read.ended)
     t.equal((await page.send('DELETE', 'session')).statusCode, 200)
     await until('it has ended', () => read.ended)
+  })
+})
+
+t.test('the stream', async t => {
+  const rig = await serviceRig(t, ['identity'])
+  const environment = readEnvironment({ OPERATOR_TOKEN, REQUIRED_SERVICES: 'identity' })
+  const identity = await rig.service('identity', {}, { environment })
+  const base = `${await identity.listen({ host: '127.0.0.1', port: 0 })}/console`
+  const { headers } = await signIn(identity, '/console', tokens.read)
+  const { central } = identity
+  const open = (more: Record<string, string> = {}) => stream(t, `${base}/api/events`, { ...headers, ...more })
+  const placesIn = (text: string) => [...text.matchAll(/^id: (\S+)$/gm)].map(([, place]) => place as string)
+  await identity.tenants.create({ id: 'acme', name: 'Acme' })
+
+  await t.test('a console that has received no change yet knows its place, and misses nothing by a loss', async t => {
+    const first = await open()
+    await until('the reader has its place', 60_000, () => placesIn(first.text).length > 0)
+    const second = await open()
+    await until('it has begun', 60_000, () => second.text.includes('event: hello'))
+    const [hello = ''] = second.text.split('\n\n')
+    const [place = ''] = placesIn(hello)
+    t.ok(place, hello)
+    await identity.tenants.suspend('acme', 'x')
+    const again = await open({ 'last-event-id': place })
+    await until('what was missed has come', 60_000, () => /event: tenants\n.*"suspended"/.test(again.text))
+    t.same(placesIn(again.text.split('\n\n')[0] ?? ''), [], 'no place before what was missed')
+  })
+
+  await t.test('at many changes a second each is in an event, and four events go out in a second at most', async t => {
+    const read = await open()
+    await until('it has begun', 60_000, () => read.text.includes('event: hello'))
+    const before = read.text.split('event: tenants').length
+    const begun = performance.now()
+    for (let at = 0; at < 100; at++) await central`update tenants set name = ${`Acme ${at}`} where id = 'acme'`
+    await until('the last has come', 60_000, () => read.text.includes('"Acme 99"'))
+    const events = read.text.split('event: tenants').length - before
+    const seconds = (performance.now() - begun) / 1000
+    t.ok(events <= seconds * 4 + 1, `${events} events in ${seconds} s`)
+  })
+
+  await t.test('a console that does not read is cut off, and comes back by its place', async t => {
+    // Together more than a socket's buffers and what the server keeps for one console.
+    const text = 'x'.repeat(20_000)
+    await central`
+      insert into tenant_services (tenant_id, service, status, version, revision, updated_at, last_error)
+      select 'acme', 'slow-' || n, 'failed', 1, 1, now(), ${text} from generate_series(1, 100) as n`
+    const { hostname, port } = new URL(base)
+    const accepted = once(identity.server, 'connection')
+    const socket = connect(Number(port), hostname)
+    t.teardown(() => socket.destroy())
+    const [atServer] = (await accepted) as [Socket]
+    socket.write(`GET /console/api/events HTTP/1.1\r\nhost: x\r\ncookie: ${headers.cookie}\r\n\r\n`)
+    await once(socket, 'readable')
+    // From here on it is not read.
+    const other = await open()
+    await until('the server has cut it off', 120_000, async () => {
+      await central`update tenants set name = case name when 'Acme' then 'Acme 2' else 'Acme' end where id = 'acme'`
+      return atServer.destroyed
+    })
+    t.notOk(other.ended, 'one that reads is not')
+    await central`delete from tenant_services where service like 'slow-%'`
   })
 })
 

@@ -8,7 +8,7 @@ import { later } from '../../../timing/timers.js'
 import { withCause } from '../connections/failures.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'
-import { findByDomain, findTenant, readHistory, revisionsSince } from '../registry/tenants-table.js'
+import { findByDomain, findTenant, findTenants, readHistory, revisionsSince } from '../registry/tenants-table.js'
 import type { Notifications, RegistryRow, SqlClient, TenantId } from '../types.js'
 import { createMemory, type Memory } from './memory-cache.js'
 import type { DirectoryEntry, Remote } from './redis-cache.js'
@@ -48,6 +48,7 @@ export type Found = DirectoryEntry | null | Promise<DirectoryEntry | null>
 const FOUND_MS = 5_000
 const ABSENT_MS = 2_000
 const UNREADY_MS = 250
+const REFRESHED_AT_ONCE = 50
 
 export function createDirectory(options: DirectoryOptions): Directory {
   const { central, remote, notifications, memory = createMemory(), report } = options
@@ -60,6 +61,9 @@ export function createDirectory(options: DirectoryOptions): Directory {
   let trustRemote = false
   /** Of the registry; null until it was read. */
   let history: string | null = null
+  /** To be written to Redis, once for each notification. */
+  const changed: TenantId[] = []
+  let refreshing = false
 
   const off = notifications.subscribe('fdt_tenants', onChange, onReset, onLost)
 
@@ -70,17 +74,29 @@ export function createDirectory(options: DirectoryOptions): Directory {
     ids.flights.delete(id)
     // The notification does not name the tenant's domain, old or new; domains are few and cheap to look up again.
     forget(domains)
-    if (remote) void refresh(id as TenantId)
+    if (!remote) return
+    changed.push(id as TenantId)
+    if (!refreshing) void refresh(remote)
   }
 
-  /** The newest row replaces what Redis holds, so that other replicas' misses find it. */
-  async function refresh(id: TenantId): Promise<void> {
-    try {
-      const row = await findTenant(central, id)
-      if (row && history !== null) await remote?.put(entryOf(row), history)
-    } catch {
-      // The revision stays in `announced`: an older entry in Redis is a miss whatever happened here.
+  /**
+   * The newest rows replace what Redis holds, so that other replicas' misses find them. So many at a time: after ten thousand changes
+   * at once a query for each of them, all sent in one turn of the event loop, held up requests for seconds.
+   */
+  async function refresh(to: Remote): Promise<void> {
+    refreshing = true
+    while (changed.length > 0) {
+      const ids = changed.splice(0, REFRESHED_AT_ONCE)
+      try {
+        const rows = new Map((await findTenants(central, [...new Set(ids)])).map(row => [row.id, row]))
+        const of = history
+        const put = async (row: RegistryRow | undefined) => (row && of !== null ? to.put(entryOf(row), of) : undefined)
+        await Promise.all(ids.map(id => put(rows.get(id))))
+      } catch {
+        // The revisions stay in `announced`: an older entry in Redis is a miss whatever happened here.
+      }
     }
+    refreshing = false
   }
 
   /** Notifications may be lost from now on: cached entries count as stale, and Redis may be older than can be recognised. */
@@ -202,6 +218,7 @@ export function createDirectory(options: DirectoryOptions): Directory {
     findDomain,
     close() {
       off()
+      changed.length = 0
       memory.clear()
       domains.memory.clear()
     },

@@ -20,6 +20,12 @@ export async function findTenant(sql: QueryClient, id: TenantId): Promise<Regist
   return first(await sql<Raw[]>`select ${columns(sql)} from tenants where id = ${id}`)
 }
 
+/** Those that are there, in any order. */
+export async function findTenants(sql: QueryClient, ids: readonly TenantId[]): Promise<RegistryRow[]> {
+  const rows = await sql<Raw[]>`select ${columns(sql)} from tenants where id = any(${[...ids]}::text[])`
+  return rows.map(row)
+}
+
 /** Not deleted and confirmed by identity; more than one is drift between services, and the right one is unknown. */
 export async function findByDomain(sql: QueryClient, domain: string): Promise<RegistryRow[]> {
   const rows = await sql<Raw[]>`

@@ -15,12 +15,11 @@ import {
 } from '../../../plugins/operator/index.js'
 import { errors, nothing } from '../../http/schemas.js'
 import { createFleet, type FleetFilter } from '../fleet.js'
-import { changesSince } from '../fleet-changes.js'
+import type { FleetChangeReader } from '../fleet-changes.js'
 import type { Presentation } from '../presentation.js'
 import * as schemas from '../schemas/fleet.js'
 import { NewTenant, Tenant, TenantParams, TenantRestoration } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
-import type { Watch } from '../watch.js'
 import { TenantPurged } from './lifecycle.js'
 
 export const CountChanged = createError(
@@ -38,7 +37,7 @@ export interface FleetRouteOptions {
   tokens: string | undefined
   required: readonly string[]
   present: Presentation
-  watch: Watch
+  changes: FleetChangeReader
 }
 
 const BULK_MOST = 1_000
@@ -50,11 +49,9 @@ const security = [{ operator: [] }]
 const nameOf = (request: FastifyRequest): string => operatorOf(request)?.name ?? 'operator'
 
 export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (app, options) => {
-  const { present, watch, required } = options
+  const { present, changes, required } = options
   const role = requireRole(operatorTokens(options.tokens))
   const fleet = createFleet(app.central, present, required)
-  const closing = new AbortController()
-  app.addHook('preClose', async () => closing.abort())
   const reading = operatorRoute('read', false, role)
   const acting = operatorRoute('act', true, role)
   const administering = operatorRoute('administer', true, role)
@@ -105,7 +102,7 @@ export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (
     },
     async request => {
       const { after = null, wait = 0 } = request.query
-      const { items, ...rest } = await changesSince(watch, after, wait * 1000, closing.signal)
+      const { items, ...rest } = await changes.since(after, wait * 1000)
       return { ...rest, items: [...items] }
     },
   )

@@ -1,6 +1,7 @@
 // The JSON schemas of the fleet's routes in the operator API.
 import { Type } from '../../../events/json-schema.js'
 import { sorts } from '../fleet.js'
+import { PLACE, PLACE_LENGTH } from '../fleet-changes.js'
 import { Tenant } from './tenant.js'
 
 const closed = { additionalProperties: false }
@@ -55,7 +56,7 @@ export const FleetCounts = Type.Object(
 export const ChangesQuery = Type.Object(
   {
     after: Type.Optional(
-      Type.String({ maxLength: 18, pattern: '^\\d{1,18}$', description: 'The `place` of the answer before.' }),
+      Type.String({ maxLength: PLACE_LENGTH, pattern: PLACE, description: 'The `place` of the answer before.' }),
     ),
     wait: Type.Optional(Type.Integer({ minimum: 0, maximum: 25, description: 'Seconds to wait for a change.' })),
   },
