@@ -34,16 +34,18 @@ export async function underJournal<T>(
   journal: BackupJournal,
   work: (archive: BackupJournal['archive']) => Promise<T>,
 ): Promise<T> {
-  let done: T
-  try {
-    done = await work(journal.archive)
-  } catch (error) {
-    // The reason of the work is the one to read.
-    await journal.end('stopped').catch(() => {})
-    throw error
-  }
-  await journal.end('done')
-  return done
+  return journal.carryOut(async () => {
+    let done: T
+    try {
+      done = await work(journal.archive)
+    } catch (error) {
+      // The reason of the work is the one to read.
+      await journal.end('stopped').catch(() => {})
+      throw error
+    }
+    await journal.end('done')
+    return done
+  })
 }
 
 interface Made {

@@ -4,6 +4,7 @@ import { createJournal } from '../operations/copying/journal.js'
 import type { ImportOutcome } from '../operations/import/import.js'
 import type { Plan } from '../operations/import/plan.js'
 import type { OpenService } from '../operations/open-services.js'
+import { withInterrupted } from '../plugins/distributed-tenant/registry/interrupted-runs.js'
 import { type Output, sizeOf } from './output.js'
 
 /** @throws an error that not all is done, with how to resume */
@@ -59,7 +60,9 @@ export const documentOf = ({ proposals, ...plan }: Plan): object => ({
 export async function printRuns(services: readonly OpenService[], output: Output): Promise<void> {
   const runs = []
   for (const { name, tenancy } of services) {
-    for (const run of await createJournal(tenancy.transfer.central).list(20)) runs.push({ service: name, ...run })
+    const { central } = tenancy.transfer
+    for (const run of await withInterrupted(central, await createJournal(central).list(20)))
+      runs.push({ service: name, ...run })
   }
   output.table(
     ['service', 'run', 'source', 'state', 'started'],

@@ -63,25 +63,27 @@ export async function moveMany(
       if (instance !== null) await batches.add(batch, planned)
     }
     output.line(`${kind} ${batch}.`)
-    await watchedMove(context, service, options, lost, async how => {
-      const all = planned.length
-      const run: BatchRun = {
-        ...how,
-        ...wayOf(options),
-        batches,
-        batch,
-        around: (tenant, work) =>
-          underAudit([service], { command: kind, tenant: tenant.id, detail: { batch, to: tenant.to } }, work),
-        onTenant(outcome) {
-          outcomes.push(outcome)
-          output.line(`${sentenceOf(outcome)} ${outcomes.length} of ${Math.max(all, outcomes.length)}.`)
-        },
-      }
-      await everyMove(context, service, task, run)
-      interrupted = how.signal?.aborted === true
-      await batches.end(batch, interrupted ? 'stopped' : 'done')
-      if (options.dropSource && !interrupted) await dropOld(service, run, outcomes, output.line)
-    })
+    const carried = () =>
+      watchedMove(context, service, options, lost, async how => {
+        const all = planned.length
+        const run: BatchRun = {
+          ...how,
+          ...wayOf(options),
+          batches,
+          batch,
+          around: (tenant, work) =>
+            underAudit([service], { command: kind, tenant: tenant.id, detail: { batch, to: tenant.to } }, work),
+          onTenant(outcome) {
+            outcomes.push(outcome)
+            output.line(`${sentenceOf(outcome)} ${outcomes.length} of ${Math.max(all, outcomes.length)}.`)
+          },
+        }
+        await everyMove(context, service, task, run)
+        interrupted = how.signal?.aborted === true
+        await batches.end(batch, interrupted ? 'stopped' : 'done')
+        if (options.dropSource && !interrupted) await dropOld(service, run, outcomes, output.line)
+      })
+    await service.tenancy.carryOut(batch, carried)
     const open = await report(context, service, task, { batch, outcomes })
     if (interrupted) throw new Error(`Interrupted: the same command goes on with ${kind} ${batch}.`)
     if (open > 0) throw new Error(`${open} tenants were not moved: see above. The same command tries them again.`)

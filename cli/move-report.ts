@@ -1,6 +1,7 @@
 // What the command `move` prints: the outcome of a run, and the list of the last ones.
 import type { MoveOutcome } from '../operations/move/run.js'
 import type { OpenService } from '../operations/open-services.js'
+import { withInterrupted } from '../plugins/distributed-tenant/registry/interrupted-runs.js'
 import { type Output, sizeOf } from './output.js'
 
 /** One sentence, or the outcome with `memoryBytes`, what this process took at most. */
@@ -27,7 +28,7 @@ export async function listMoves({ name, tenancy }: OpenService, output: Output):
   const { createJournal } = await import('../operations/copying/journal.js')
   const journal = createJournal(tenancy.move.central)
   const runs = []
-  for (const run of await journal.list(20, 'move')) {
+  for (const run of await withInterrupted(tenancy.move.central, await journal.list(20, 'move'))) {
     const [row] = await journal.tenants(run.id)
     runs.push({
       ...run,

@@ -1,6 +1,7 @@
 // The parts that an operator's work needs of one service's tenancy: for migrations of all tenants, for transfers of their data,
 // for moves between instances. Built from what the tenancy gives, so that a running service loads nothing of `operations/`.
 
+import { type CarryOut, withRunLock } from '../plugins/distributed-tenant/advisory-locks.js'
 import type { FleetParts } from '../plugins/distributed-tenant/migration-runs/migrate.js'
 import { createPurger } from '../plugins/distributed-tenant/provisioning/purge.js'
 import type { Tenancy } from '../plugins/distributed-tenant/tenancy.js'
@@ -16,6 +17,8 @@ export interface OperatorTenancy extends Tenancy {
   readonly transfer: TransferParts
   /** For moves of tenants between instances. */
   readonly move: MoveParts
+  /** For a run of any journal. */
+  readonly carryOut: CarryOut
   /** Whether the central database, the templates and every tenant are at this release: one query. */
   isUpToDate(): Promise<boolean>
 }
@@ -31,6 +34,8 @@ export function withOperations(tenancy: Tenancy): OperatorTenancy {
     confirm: async () => true,
     report: event => publish({ area: 'purge', event }),
   })
+  // Not one of the few sessions for provisioning, which moves side by side need.
+  const carryOut: CarryOut = (run, work) => pools.central.session(sql => withRunLock(sql, run, work))
   const transfer: TransferParts = {
     service,
     central,
@@ -48,7 +53,8 @@ export function withOperations(tenancy: Tenancy): OperatorTenancy {
   }
   return {
     ...tenancy,
-    fleet: { service, central, withDirectConnection: pools.withDirectConnection, sets: schemas.tenant },
+    fleet: { service, central, withDirectConnection: pools.withDirectConnection, sets: schemas.tenant, carryOut },
+    carryOut,
     transfer,
     move: namingInstances({
       ...transfer,

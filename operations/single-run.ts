@@ -1,4 +1,4 @@
-// Runs one move or import at a time for each service, under an advisory lock of a session.
+// Runs one move or import at a time for each service, under an advisory lock of a session; and a run whose process is visible.
 // Invariant: PostgreSQL frees the lock when the process dies.
 // If the session is lost while the work runs: the work is aborted, and its own outcome is the one reported.
 import { ifUnlocked, lockNames } from '../plugins/distributed-tenant/advisory-locks.js'
@@ -38,3 +38,10 @@ async function locked([first, ...rest]: readonly OpenService[], work: () => Prom
     ),
   )
 }
+
+/** Runs the work of a run that stands in the journal of each service. */
+export const carriedByAll = <T>(
+  [first, ...rest]: readonly OpenService[],
+  run: string,
+  work: () => Promise<T>,
+): Promise<T> => (first ? first.tenancy.carryOut(run, () => carriedByAll(rest, run, work)) : work())

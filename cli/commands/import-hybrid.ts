@@ -19,7 +19,7 @@ import { servicesInTheWay } from '../../operations/import/reachability.js'
 import { beginRun, servicesOf, wayOf } from '../../operations/import/run.js'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { UsageError } from '../../operations/outcome.js'
-import { alone } from '../../operations/single-run.js'
+import { alone, carriedByAll } from '../../operations/single-run.js'
 import { administratorLogin } from '../../operations/targets.js'
 import { confirm } from '../confirm.js'
 import { type Context, collect, contextOf, wholeNumber } from '../context.js'
@@ -165,7 +165,7 @@ async function work(
     await confirm(what, 'import', options.yes)
     const id = await beginRun(services, source, plan, online ? switchLimitsOf(options) : null)
     output.line(`Run ${id}.`)
-    return carryOut(context, services, source, options, id, runImport)
+    return carriedByAll(services, id, () => carryOut(context, services, source, options, id, runImport))
   }
   if (silent.length > 0) {
     throw new Error(`${silent.map(({ about: name, what }) => `${name} ${what}`).join('; ')}. Nothing was changed.`)
@@ -182,14 +182,8 @@ async function work(
   }
   if (options.rollback)
     await confirm(`This removes what run ${run} has made, and deletes its tenants`, run, options.yes)
-  await carryOut(
-    context,
-    services,
-    source,
-    options,
-    run,
-    options.resume ? runImport : options.rollback ? rollBackImport : thawImport,
-  )
+  const how = options.resume ? runImport : options.rollback ? rollBackImport : thawImport
+  await carriedByAll(services, run, () => carryOut(context, services, source, options, run, how))
 }
 
 async function carryOut(

@@ -191,11 +191,13 @@ async function carryOut(
   { run, lost }: { run: string; lost: AbortSignal },
 ): Promise<void> {
   const { carryOutMove, dropMoved, rollBackMove } = await import('../../operations/move/run.js')
-  await watchedMove(context, service, options, lost, async how => {
-    const outcome = await (options.rollback ? rollBackMove : carryOutMove)(service.tenancy.move, run, how)
-    const drops = outcome.state === 'moved' && options.dropSource
-    printMove(drops ? await dropMoved(service.tenancy.move, run, how) : outcome, context.output)
-  })
+  const carried = () =>
+    watchedMove(context, service, options, lost, async how => {
+      const outcome = await (options.rollback ? rollBackMove : carryOutMove)(service.tenancy.move, run, how)
+      const drops = outcome.state === 'moved' && options.dropSource
+      printMove(drops ? await dropMoved(service.tenancy.move, run, how) : outcome, context.output)
+    })
+  await service.tenancy.carryOut(run, carried)
 }
 
 async function drop(context: Context, service: OpenService, options: Options, run: string): Promise<void> {

@@ -1,9 +1,11 @@
 // The journal of backups, in the central database of each service that is backed up: the console reads it. Invariant: an archive
 // is `done` there only after it has its name on the disk. A central database of an older release has no journal: it is left out.
 import { randomBytes } from 'node:crypto'
+import { interruptedRuns } from '../../plugins/distributed-tenant/registry/interrupted-runs.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { operatorName } from '../audit-trail.js'
 import type { OpenService } from '../open-services.js'
+import { carriedByAll } from '../single-run.js'
 
 /** Null: the central databases. */
 export type Archived = TenantId | null
@@ -18,6 +20,8 @@ export interface BackupJournal {
   readonly without: readonly string[]
   /** Records the archive as begun, then as written or failed. @returns what `work` does. @throws as `work` */
   archive<T extends Made>(of: Archived, work: () => Promise<T>): Promise<T>
+  /** Runs the work while it is visible that a process does. */
+  carryOut<T>(work: () => Promise<T>): Promise<T>
   end(state: 'done' | 'stopped'): Promise<void>
 }
 
@@ -42,7 +46,11 @@ export async function beginBackup(
       without.push(name)
       continue
     }
+    const interrupted = (await interruptedRuns(central)).filter(({ kind }) => kind === 'backup')
     await central.begin(async tx => {
+      // Nothing goes on with those: this one is begun again in their place.
+      for (const { id: before } of interrupted)
+        await tx`update backup_runs set state = 'stopped', ended_at = now() where id = ${before} and state = 'running'`
       await tx`delete from backup_runs where started_at < now() - make_interval(days => ${KEPT_DAYS})`
       await tx`insert into backup_runs (id, target, actor) values (${id}, ${target}, ${operatorName()})`
       await tx`
@@ -65,6 +73,12 @@ export async function beginBackup(
   return {
     id,
     without,
+    carryOut: work =>
+      carriedByAll(
+        [...byService.keys()].filter(({ name }) => kept.has(name)),
+        id,
+        work,
+      ),
     async archive<T extends Made>(of: Archived, work: () => Promise<T>) {
       const services = planned.get(of) ?? []
       const change = (state: string, error: string | null, bytesOf: (service: string) => number | null) =>

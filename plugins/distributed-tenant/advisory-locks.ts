@@ -22,6 +22,8 @@ export const lockNames = {
   migrationRun: 'distributed_tenant.migration_run',
   /** A move or an import of this service runs. */
   transfer: 'distributed_tenant.transfer',
+  /** A process carries out this run of a journal. */
+  run: (id: string): string => `distributed_tenant.run:${id}`,
   /** The tenant's database is created, repaired, moved, restored or dropped. The SQL function `take_spare` uses it too. */
   provision: (id: string): string => `distributed_tenant.provision:${id}`,
   restore: (id: string): string => `distributed_tenant.restore:${id}`,
@@ -67,6 +69,31 @@ export async function ifUnlocked<T>(
   } finally {
     await unlock(sql, name)
   }
+}
+
+/** Runs `work`, and returns what it does, while it is visible that a process carries out this run. */
+export type CarryOut = <T>(run: string, work: () => Promise<T>) => Promise<T>
+
+/** Shared: a process whose session was lost goes on with its run, and another may have resumed it meanwhile. */
+export async function withRunLock<T>(sql: SessionClient, run: string, work: () => Promise<T>): Promise<T> {
+  const name = lockNames.run(run)
+  await sql`select pg_advisory_lock_shared(hashtextextended(${name}, 0))`
+  try {
+    return await work()
+  } finally {
+    await sql`select pg_advisory_unlock_shared(hashtextextended(${name}, 0))`.catch(() => {})
+  }
+}
+
+/** @returns those of the runs that some process carries out */
+export async function runsCarriedOut(sql: QueryClient, runs: readonly string[]): Promise<Set<string>> {
+  const rows = await sql<{ run: string }[]>`
+    select run from unnest(${[...runs]}::text[]) as run
+    where hashtextextended(${lockNames.run('')} || run, 0) in (
+      select (classid::bigint << 32) | objid::bigint from pg_locks
+      where locktype = 'advisory' and objsubid = 1 and granted
+        and database = (select oid from pg_database where datname = current_database()))`
+  return new Set(rows.map(({ run }) => run))
 }
 
 /** Waits for the lock, which is held until the transaction ends. */

@@ -3,7 +3,7 @@
 // If a part is down: its numbers are null and the overview names it; without the central database lists are 503.
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { checkPluginOptions, operatorAccess } from '../distributed-tenant/index.js'
+import { checkPluginOptions, interruptedRuns, operatorAccess } from '../distributed-tenant/index.js'
 import { type OperatorTokens, operatorTokens, requireRole } from './access.js'
 import { recordConnections } from './connection-history.js'
 import { createOverview } from './overview.js'
@@ -34,7 +34,12 @@ async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): P
   const parts = {
     access,
     history,
-    overview: createOverview(app.tenants, access, drift.list),
+    overview: createOverview({
+      tenants: app.tenants,
+      access,
+      drift: drift.list,
+      interruptedRuns: () => interruptedRuns(app.central),
+    }),
     role: requireRole(tokens),
   }
   await app.register(async scope => operatorRoutes(scope, parts), { prefix: OPERATOR_PREFIX, tenant: false })

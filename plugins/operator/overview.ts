@@ -1,7 +1,16 @@
 // The state of a service at a look: its parts, its connections, its counts, and what is wrong, each with its cure. It puts no load
 // on a part that is in trouble: looks within a second share one. If a part does not answer: its numbers are null.
-import type { ConnectionInfo, Figures, OperatorAccess, TenancyHealth, Tenants } from '../distributed-tenant/index.js'
+import { within } from '../../timing/deadline.js'
+import type {
+  ConnectionInfo,
+  Figures,
+  InterruptedRun,
+  OperatorAccess,
+  TenancyHealth,
+  Tenants,
+} from '../distributed-tenant/index.js'
 import type { RecentDrift } from './recent-drift.js'
+import { cures } from './runs.js'
 
 export interface ServiceFinding {
   /** `bad`: tenants are refused or data is at risk. `warn`: something waits or is short. */
@@ -29,20 +38,32 @@ export interface Overview {
   readonly figures: Figures['stored']
   readonly consumers: Figures['consumers']
   readonly drift: readonly RecentDrift[]
+  /** Runs whose process is gone. */
+  readonly interrupted: readonly InterruptedRun[] | null
   readonly findings: readonly ServiceFinding[]
 }
 
 const DEADLINE_MS = 2_000
 const FRESH_MS = 1_000
 const LONG_WAIT_SECONDS = 60
+/** Each is a finding of its own. */
+const MOST_RUNS = 5
 
-export function createOverview(tenants: Tenants, access: OperatorAccess, drift: () => RecentDrift[]) {
+export interface OverviewParts {
+  readonly tenants: Tenants
+  readonly access: OperatorAccess
+  readonly drift: () => RecentDrift[]
+  readonly interruptedRuns: () => Promise<InterruptedRun[]>
+}
+
+export function createOverview({ tenants, access, drift, interruptedRuns }: OverviewParts) {
   let shared: { at: number; result: Promise<Overview> } | undefined
 
   async function look(): Promise<Overview> {
-    const [health, { stored, consumers }] = await Promise.all([
+    const [health, { stored, consumers }, interrupted] = await Promise.all([
       tenants.health(DEADLINE_MS),
       tenants.figures(DEADLINE_MS),
+      within(DEADLINE_MS, interruptedRuns(), () => null).catch(() => null),
     ])
     const { tenants: _, ...connections } = health.connections
     const overview = {
@@ -68,6 +89,7 @@ export function createOverview(tenants: Tenants, access: OperatorAccess, drift: 
       figures: stored,
       consumers,
       drift: drift(),
+      interrupted,
     }
     return { ...overview, findings: findingsOf(overview, access.sparesWanted) }
   }
@@ -83,7 +105,8 @@ type Looked = Omit<Overview, 'findings'>
 
 function findingsOf(looked: Looked, sparesWanted: number): ServiceFinding[] {
   const counts = looked.figures ? ofCounts(looked, looked.figures, sparesWanted) : ofNoCounts(looked)
-  return [...ofParts(looked), ...ofConnections(looked), ...counts, ...ofConsumers(looked), ...ofDrift(looked)]
+  const runs = ofRuns(looked)
+  return [...ofParts(looked), ...ofConnections(looked), ...counts, ...runs, ...ofConsumers(looked), ...ofDrift(looked)]
 }
 
 const bad = (what: string, about: string, cure: string): ServiceFinding => ({ severity: 'bad', what, about, cure })
@@ -215,6 +238,11 @@ function ofCounts(
     )
   return found
 }
+
+const ofRuns = ({ interrupted }: Looked): ServiceFinding[] =>
+  (interrupted ?? [])
+    .slice(0, MOST_RUNS)
+    .map(({ id, kind }) => warn('A run was interrupted', `${kind} ${id}`, cures[kind]))
 
 function ofConsumers({ consumers, parts }: Looked): ServiceFinding[] {
   if (consumers === null)

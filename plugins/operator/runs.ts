@@ -1,6 +1,6 @@
 // The runs that a service's central database has a journal of: migrations of all tenants, moves, drains, imports and backups. Each names
 // the commands that go on with it or take it back; a migration the service can carry out itself, see run-routes.ts.
-import type { SqlClient } from '../distributed-tenant/index.js'
+import { type InterruptedRun, type SqlClient, withInterrupted } from '../distributed-tenant/index.js'
 
 export interface RunCommand {
   readonly what: string
@@ -9,8 +9,9 @@ export interface RunCommand {
 
 export interface Run {
   readonly id: string
-  readonly kind: 'migrate' | 'move' | 'import' | 'backup' | 'drain' | 'rebalance'
-  readonly state: 'running' | 'done' | 'stopped' | 'rolled_back'
+  readonly kind: InterruptedRun['kind']
+  /** `interrupted`: its process is gone. */
+  readonly state: 'running' | 'interrupted' | 'done' | 'stopped' | 'rolled_back'
   /** The version a migration leads to; the places of a move; the server of an import; the file or folder of a backup; the instance of a drain. */
   readonly goal: string
   readonly reason: string | null
@@ -20,6 +21,8 @@ export interface Run {
   readonly changedAt: Date | null
   /** Tenants by how far they are. */
   readonly counts: Readonly<Record<string, number>>
+  /** What is to be done about it; null where it goes on or is over. */
+  readonly cure: string | null
   /** The commands that go on with it or take it back; null where there is nothing to do. */
   readonly resume: string | null
   readonly rollback: string | null
@@ -37,7 +40,7 @@ export interface RunTenant {
   readonly bytes: number | null
 }
 
-type Row = Omit<Run, 'resume' | 'rollback' | 'next' | 'counts'> & {
+type Row = Omit<Run, 'cure' | 'resume' | 'rollback' | 'next' | 'counts'> & {
   counts: Record<string, number> | null
   /** The tenant of a move. */
   tenant: string | null
@@ -67,9 +70,10 @@ export async function listRuns(central: SqlClient, service: string, limit: numbe
         select state, count(*)::int as count from move_batch_tenants where batch_id = id group by state) as by_state)
     from move_batches
     order by "startedAt" desc limit ${limit}`
-  return rows.map(row => {
+  return (await withInterrupted(central, rows)).map(row => {
     const { tenant, ...run } = row
-    return { ...run, counts: row.counts ?? {}, ...waysOn(row, service) }
+    const cure = row.state === 'interrupted' ? cures[row.kind] : null
+    return { ...run, counts: row.counts ?? {}, cure, ...waysOn(row, service) }
   })
 }
 
@@ -97,6 +101,20 @@ export async function newestBackup(central: SqlClient, tenant: string): Promise<
   return found ?? null
 }
 
+const goesOn =
+  'Its process is gone. Resume goes on from the journal, in the service or by the command; Roll back takes it back.'
+const byCommand = 'Its process is gone. Its command goes on from the journal'
+/** Of an interrupted run. */
+export const cures: Readonly<Record<Run['kind'], string>> = {
+  migrate: goesOn,
+  move: `${byCommand}, or takes it back; until then its tenant may refuse writes.`,
+  import: `${byCommand}, or takes it back; until then tenants under way are closed at their source.`,
+  backup:
+    'Its process is gone. Begin it again: archives that are done stay, and the next backup takes this one off the list.',
+  drain: `${byCommand}: give it again.`,
+  rebalance: `${byCommand}: give it again.`,
+}
+
 const nothing = { resume: null, rollback: null, next: [] }
 
 function waysOn(row: Row, service: string): Pick<Run, 'resume' | 'rollback' | 'next'> {
@@ -106,7 +124,7 @@ function waysOn(row: Row, service: string): Pick<Run, 'resume' | 'rollback' | 'n
   const command = `distributed-tenant ${kind === 'import' ? 'import-hybrid' : kind}`
   // The user stands in no journal; `postgres` is the default of the command's examples.
   const on = kind === 'import' ? `--from postgres://postgres@${goal}` : `--service ${service}`
-  const unfinished = state === 'running' || state === 'stopped'
+  const unfinished = state !== 'done' && state !== 'rolled_back'
   // Given again, it goes on; each of its tenants goes back as any that was moved.
   if (kind === 'drain' || kind === 'rebalance')
     return { ...nothing, resume: unfinished ? `${command} ${kind === 'drain' ? `${goal} ` : ''}${on}` : null }

@@ -27,6 +27,11 @@ export const OverviewBody = open('ServiceOverview', {
   drift: Type.Array(
     open('DriftReported', { at: moment, kind: Type.String(), id: Type.String(), detail: Type.String() }),
   ),
+  interrupted: Type.Unsafe<unknown>({
+    type: ['array', 'null'],
+    items: { type: 'object', additionalProperties: true },
+    description: 'Runs that have not ended though their process is gone.',
+  }),
   findings: Type.Array(
     open('ServiceFinding', {
       severity: Type.Enum(['bad', 'warn']),
@@ -108,6 +113,7 @@ export const RunsBody = open('Runs', {
       endedAt: maybeMoment,
       counts: anything,
       changedAt: maybeMoment,
+      cure: some('string'),
       resume: some('string'),
       rollback: some('string'),
       next: Type.Array(open('RunCommand', { what: Type.String(), command: Type.String() })),

@@ -20,6 +20,7 @@ import postgres from 'postgres'
 import t from 'tap'
 import { bootstrap } from '../../operations/init/bootstrap.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
+import { interruptedRuns } from '../../plugins/distributed-tenant/registry/interrupted-runs.js'
 import { serviceNames } from '../../stack/names.js'
 import { startServers } from '../../stack/servers/start.js'
 import { startStack } from '../../stack/stack.js'
@@ -225,8 +226,17 @@ t.test('backup, restore, export', async t => {
       t.equal(killed.code, 'SIGKILL', killed.err)
       t.notOk(existsSync(to))
     }
+    const killed = await until('both are interrupted', 60_000, async () => {
+      const found = await interruptedRuns(look('identity') as never)
+      return found.length === 2 ? found : undefined
+    })
+    t.same(new Set(killed.map(({ kind }) => kind)), new Set(['backup']))
     await json('backup', 'acme', '--to', to)
     t.same(readdirSync(place), ['acme.tar'])
+    t.same(await interruptedRuns(look('identity') as never), [], 'it has taken their place')
+    const states = await look('identity')`
+      select distinct state from backup_runs where id = any(${killed.map(({ id }) => id)}::text[])`
+    t.same([...states], [{ state: 'stopped' }])
   })
 
   await t.test('a deleted tenant is restored while its databases are kept', async t => {

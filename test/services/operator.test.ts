@@ -123,6 +123,58 @@ t.test('the list is searched, filtered, sorted and paged, and its changes are wa
   await identity.tenants.activate('initech', 'x')
 })
 
+t.test('a change comes once and none is missed while a long transaction runs', async t => {
+  const long = rig.look('identity', 'identity_central')
+  let release = (): void => {}
+  const wait = new Promise<void>(resolve => {
+    release = resolve
+  })
+  const since = async (place: string) => (await read('GET', `/fleet/changes?after=${place}&wait=0`)).json()
+  const idsOf = ({ items }: { items: { id: string }[] }) => items.map(({ id }) => id).sort()
+  const { place } = (await read('GET', '/fleet/changes')).json()
+  let begun = (): void => {}
+  const running = new Promise<void>(resolve => {
+    begun = resolve
+  })
+  // As a copy of a large tenant does: it has an id, and every later transaction has a higher one.
+  const held = long.begin(async tx => {
+    await tx`update tenant_services set step = 'held', changed_by = pg_current_xact_id()::text::bigint where tenant_id = 'globex'`
+    begun()
+    await wait
+  })
+  await running
+  await identity.tenants.suspend('initech', 'x')
+  const first = await since(place)
+  t.same(idsOf(first), ['initech'])
+  t.same(idsOf(await since(first.place)), [], 'not again, though the other transaction still runs')
+  await identity.tenants.suspend('acme', 'x')
+  const second = await since(first.place)
+  t.same(idsOf(second), ['acme'])
+  t.same(idsOf(await since(place)), ['acme', 'initech'], 'from its place on it comes again')
+  release()
+  await held
+  t.same(idsOf(await since(second.place)), ['globex'], 'what began before and ended after')
+  await identity.tenants.activate('initech', 'x')
+  await identity.tenants.activate('acme', 'x')
+})
+
+t.test('after too many changes, or at a place of elsewhere, the list is to be read anew', async t => {
+  const since = async (place: string) => (await read('GET', `/fleet/changes?after=${place}&wait=0`)).json()
+  const { place } = (await read('GET', '/fleet/changes')).json()
+  // No tenants of these ids: their rows would be made.
+  await identity.central`
+    insert into tenant_services (tenant_id, service, status, version, revision, updated_at)
+    select 'many-' || n, 'core', 'ready', 1, 1, now() from generate_series(1, 501) as n`
+  const many = await since(place)
+  t.match(many, { items: [], reset: true })
+  t.match(await since(many.place), { items: [], reset: false }, 'and not twice')
+  t.equal((await since('999999999999')).reset, true, 'a place ahead, of before a restore')
+  for (const odd of ['1', '9:3:', '0:0:', '5:9:7,6', '5:9:4'])
+    t.equal((await since(odd)).reset, true, `a place that no server has given: ${odd}`)
+  t.equal((await read('GET', '/fleet/changes?after=x')).statusCode, 400)
+  await identity.central`delete from tenant_services where tenant_id like 'many-%'`
+})
+
 t.test('each action is done and is an audit row with the operator’s name', async t => {
   t.match((await act('POST', '/fleet/acme/suspend')).json(), { id: 'acme', lifecycle: 'suspended' })
   t.match((await act('POST', '/fleet/acme/activate')).json(), { lifecycle: 'active' })
@@ -404,12 +456,37 @@ t.test('backups are shown with their newest archive', async t => {
   const readIt = caller(employee, 'read')
   const { central } = employee
   t.equal((await readIt('GET', '/tenants/umbrella')).json().backup, null)
-  await central`insert into backup_runs (id, target, actor) values ('20260102-abc', '/backups/2026-01-02', 'ada@ship')`
+  await central`
+    insert into backup_runs (id, target, actor, started_at)
+    values ('20260102-abc', '/backups/2026-01-02', 'ada@ship', now() - interval '1 minute')`
   await central`
     insert into backup_archives (run_id, tenant_id, state, bytes, error) values
     ('20260102-abc', 'umbrella', 'done', 4096, null), ('20260102-abc', null, 'running', null, null)`
   const run = (await readIt('GET', '/runs')).json().items.find(({ kind }: { kind: string }) => kind === 'backup')
-  t.match(run, { id: '20260102-abc', goal: '/backups/2026-01-02', state: 'running', reason: 'ada@ship', resume: null })
+  t.match(run, {
+    id: '20260102-abc',
+    goal: '/backups/2026-01-02',
+    state: 'interrupted',
+    reason: 'ada@ship',
+    resume: null,
+  })
+  t.match(run.cure, /Its process is gone. Begin it again/)
+  const finding = await until('it is a finding', 60_000, async () =>
+    (await readIt('GET', '/overview'))
+      .json()
+      .findings.find((one: { what: string }) => one.what === 'A run was interrupted'),
+  )
+  t.match(finding, { severity: 'warn', about: 'backup 20260102-abc', cure: run.cure })
+  const reserved = await rig.look('employee', 'employee_central').reserve()
+  await reserved`select pg_advisory_lock_shared(hashtextextended('distributed_tenant.run:20260102-abc', 0))`
+  const listed = (await readIt('GET', '/runs')).json().items
+  t.match(
+    listed.find(({ kind }: { kind: string }) => kind === 'backup'),
+    { state: 'running', cure: null },
+    'while a process carries it out',
+  )
+  await reserved`select pg_advisory_unlock_shared(hashtextextended('distributed_tenant.run:20260102-abc', 0))`
+  reserved.release()
   t.same(run.counts, { done: 1, running: 1 })
   const archives = (await readIt('GET', '/runs/20260102-abc')).json().items
   t.match(archives, [

@@ -2,6 +2,7 @@
 // as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
 // and stops others only by the stated rate; a killed run resumes from its records. If the central database is down:
 // the run ends with its error and can be resumed.
+import type { CarryOut } from '../advisory-locks.js'
 import type { MigrationSet } from '../databases/migration-files.js'
 import { MigrationInvalid, MigrationRunNotFound } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
@@ -28,6 +29,7 @@ export interface FleetParts {
   readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
+  readonly carryOut: CarryOut
 }
 
 export interface MigrateOptions {
@@ -86,7 +88,7 @@ export async function migrateFleet(parts: FleetParts, options: MigrateOptions = 
   const ids = await tenantsBehind(parts.central, target, options.only)
   if (ids.length === 0) return NOTHING_TO_DO
   const id = await beginRun(parts.central, target, ids)
-  return carryOut(parts, id, ['pending'], options)
+  return parts.carryOut(id, () => migrateTenants(parts, id, ['pending'], options))
 }
 
 /** Goes on with a run: those it had not come to, and those that failed. @throws MIGRATION_RUN_NOT_FOUND, MIGRATION_INVALID */
@@ -97,8 +99,10 @@ export async function resumeRun(parts: FleetParts, id: string, options: MigrateO
       `Run ${id} leads to version ${run.target}, this release to ${targetOf(parts)}: resume it with that release, or begin a new run.`,
     )
   }
-  await endRun(parts.central, id, 'running', null)
-  return carryOut(parts, id, ['pending', 'failed'], options)
+  return parts.carryOut(id, async () => {
+    await endRun(parts.central, id, 'running', null)
+    return migrateTenants(parts, id, ['pending', 'failed'], options)
+  })
 }
 
 /**
@@ -117,13 +121,15 @@ export async function rollBackRun(parts: FleetParts, id: string, options: Migrat
       )
     }
   }
-  options.onBegin?.({ id, tenants: tenants.length, target: lowest })
-  const failures = await eachTenant(parts, id, tenants, options, async (inside, { fromVersion }) => {
-    await revert(inside, set, fromVersion)
-    return { state: 'rolled_back', version: fromVersion }
+  return parts.carryOut(id, async () => {
+    options.onBegin?.({ id, tenants: tenants.length, target: lowest })
+    const failures = await eachTenant(parts, id, tenants, options, async (inside, { fromVersion }) => {
+      await revert(inside, set, fromVersion)
+      return { state: 'rolled_back', version: fromVersion }
+    })
+    if (!failures.stopped) await endRun(parts.central, id, 'rolled_back', null)
+    return result(parts, id)
   })
-  if (!failures.stopped) await endRun(parts.central, id, 'rolled_back', null)
-  return result(parts, id)
 }
 
 const tenantSet = ({ sets }: FleetParts): MigrationSet => sets.at(-1) as MigrationSet
@@ -135,7 +141,7 @@ async function requireRun({ central }: FleetParts, id: string): Promise<Run> {
   return run
 }
 
-async function carryOut(
+async function migrateTenants(
   parts: FleetParts,
   id: string,
   states: readonly ('pending' | 'failed')[],

@@ -1,6 +1,7 @@
 // The SQL of migration runs: the goal of a run, and the progress of its tenants. A tenant's outcome and
 // its schema version in the registry are one statement, so that a killed run can resume exactly.
 import { randomBytes } from 'node:crypto'
+import { withInterrupted } from '../registry/interrupted-runs.js'
 import type { QueryClient, SqlClient, TenantId } from '../types.js'
 
 export type RunState = 'running' | 'done' | 'stopped' | 'rolled_back'
@@ -53,8 +54,15 @@ export async function findRun(sql: QueryClient, id: string): Promise<Run | null>
   return run ?? null
 }
 
+export interface ListedRun extends Omit<Run, 'state'> {
+  /** `interrupted` stands in no row: its process is gone. */
+  readonly state: RunState | 'interrupted'
+}
+
 /** The newest first. */
-export const listRuns = (sql: QueryClient, limit: number): Promise<Run[]> => runs(sql, sql``, limit)
+export async function listRuns(sql: QueryClient, limit: number): Promise<ListedRun[]> {
+  return withInterrupted(sql, await runs(sql, sql``, limit))
+}
 
 async function runs(sql: QueryClient, where: ReturnType<QueryClient>, limit = 1): Promise<Run[]> {
   const rows = await sql<(Omit<Run, 'counts'> & Record<TenantState, number>)[]>`

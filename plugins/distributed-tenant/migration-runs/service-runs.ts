@@ -1,8 +1,8 @@
 // The migration runs that the service itself carries out, for the operator API: one at a time in all processes of the service,
 // beside its requests. Invariants: a run is in the journal before it is answered; it ends with the process, and is then gone on
-// with from its records. If the central database is down: the run ends with its error and stays `running` there.
+// with from its records. If the central database is down: the run ends with its error, and counts as interrupted when it is back.
 import { within } from '../../../timing/deadline.js'
-import { ifUnlocked, lockNames } from '../advisory-locks.js'
+import { ifUnlocked, lockNames, withRunLock } from '../advisory-locks.js'
 import type { Session } from '../databases/instance-access.js'
 import { MigrationRunning } from '../errors.js'
 import {
@@ -33,14 +33,14 @@ export interface ServiceRuns {
 const CONCURRENCY = 2
 
 export function createServiceRuns(
-  parts: FleetParts,
+  parts: Omit<FleetParts, 'carryOut'>,
   { session, onEnd }: { session: Session; onEnd: (result: RunResult | null, error: unknown) => void },
 ): ServiceRuns {
   const closing = new AbortController()
   const running = new Set<Promise<unknown>>()
 
   /** Settles when the run is in the journal, or has nothing to do, or is refused; the run goes on. */
-  function begin(work: (how: MigrateOptions) => Promise<RunResult>): Promise<BegunRun | null> {
+  function begin(work: (parts: FleetParts, how: MigrateOptions) => Promise<RunResult>): Promise<BegunRun | null> {
     return new Promise((resolve, reject) => {
       let begun = false
       const onBegin = (run: BegunRun): void => {
@@ -51,7 +51,11 @@ export function createServiceRuns(
         ifUnlocked(
           sql,
           lockNames.migrationRun,
-          () => work({ concurrency: CONCURRENCY, signal: closing.signal, onBegin }),
+          () =>
+            work(
+              { ...parts, carryOut: (run, carried) => withRunLock(sql, run, carried) },
+              { concurrency: CONCURRENCY, signal: closing.signal, onBegin },
+            ),
           () => {
             throw new MigrationRunning()
           },
@@ -73,9 +77,9 @@ export function createServiceRuns(
   }
 
   return {
-    start: options => begin(how => migrateFleet(parts, { ...how, ...options })),
-    resume: id => begin(how => resumeRun(parts, id, how)),
-    rollBack: id => begin(how => rollBackRun(parts, id, how)),
+    start: options => begin((mine, how) => migrateFleet(mine, { ...how, ...options })),
+    resume: id => begin((mine, how) => resumeRun(mine, id, how)),
+    rollBack: id => begin((mine, how) => rollBackRun(mine, id, how)),
     stop: (id, reason) => stopRun(parts.central, id, reason),
     async close(deadlineMs) {
       closing.abort()
