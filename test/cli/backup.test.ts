@@ -226,7 +226,7 @@ t.test('backup, restore, export', async t => {
       t.equal(killed.code, 'SIGKILL', killed.err)
       t.notOk(existsSync(to))
     }
-    const killed = await until('both are interrupted', 60_000, async () => {
+    const killed = await until('both are interrupted', async () => {
       const found = await interruptedRuns(look('identity') as never)
       return found.length === 2 ? found : undefined
     })

@@ -182,7 +182,7 @@ t.test('it works from the keyboard, and the page says where it is', async t => {
   await page.getByRole('link', { name: 'Tenants' }).focus()
   await page.keyboard.press('Enter')
   await page.locator('h1#title:focus', { hasText: 'Tenants' }).waitFor()
-  t.match(await page.title(), /^Tenants/)
+  t.match(await page.title(), /Tenants · Console$/)
   await button(page, 'Create a tenant').focus()
   await page.keyboard.press('Enter')
   await page.waitForSelector('dialog[open]')
@@ -340,8 +340,68 @@ t.test('dead events are read, replayed and dropped', async () => {
   await page.locator('dialog input').fill(id ?? '')
   await page.locator('dialog').getByRole('button', { name: 'Drop' }).click()
   await page.getByText('No dead events').waitFor()
+  t.equal(await page.evaluate('document.activeElement?.id'), 'title', 'the focus did not go with its row')
   await page.getByLabel('Show resolved').check()
   await page.getByText('dropped').first().waitFor()
+  await context.close()
+})
+
+t.test('all dead events that are shown are replayed at once, and what cannot be handled stays', async t => {
+  const sql = centralOf(stack, 'employee')
+  await sql`
+    insert into dead_events (subject, stream_created, stream_seq, reason, parked, data, headers) values
+    ('tenant.created', now(), 920001, 'was faulty', false, ${Buffer.from('{"id":"acme","name":"Acme Corporation"}')}, '{}'),
+    ('tenant.created', now(), 920002, 'the body is no JSON', false, ${Buffer.from('{"id":')}, '{}'),
+    ('tenant.created', now(), 920003, 'was faulty', false, ${Buffer.from('{"id":"hooli","name":"Hooli Corporation"}')}, '{}'),
+    ('tenant.created', now(), 920004, 'of a newer release', true, ${Buffer.from('{"id":"hooli","name":"Hooli Corporation"}')}, '{}')`
+  const { page, context, complaints } = await signIn(browser, base)
+  await open(page, base, 'dead')
+  await button(page, 'Replay all 3 shown').click()
+  await page.getByText('2 events of 3 handled.').waitFor()
+  await page.locator('tbody tr').nth(2).waitFor({ state: 'detached' })
+  t.same(
+    [...(await sql`select stream_seq::int as seq from dead_events where resolution is null order by 1`)],
+    [{ seq: 920002 }, { seq: 920004 }],
+    'not a parked one either',
+  )
+  // A failure is there until it is closed.
+  await button(page, 'Close this message').click()
+  await page.getByText('2 events of 3 handled.').waitFor({ state: 'detached' })
+  await sql`delete from dead_events where stream_seq between 920001 and 920004`
+  await sql.end()
+  t.same(complaints, [])
+  await context.close()
+})
+
+t.test('a run whose process is gone says so with its cure, and is gone on with', async t => {
+  const sql = centralOf(stack, 'core')
+  await sql`insert into migration_runs (id, target, started_at) values ('20261129-00dead', 2, now() - interval '3 hours')`
+  await sql`
+    insert into migration_run_tenants (run_id, tenant_id, from_version, state) values
+    ('20261129-00dead', 'acme', 1, 'done'), ('20261129-00dead', 'hooli', 1, 'pending')`
+  const { page, context, complaints } = await signIn(browser, base)
+  await open(page, base, '')
+  const finding = page.locator('.findings li', { hasText: 'migrate 20261129-00dead' })
+  await finding.getByText('A run was interrupted').waitFor()
+  await finding.getByRole('link', { name: 'Open Runs' }).click()
+  await page.locator('tbody tr', { hasText: '20261130-b0c4e1' }).getByText('interrupted').waitFor()
+  await button(page, '20261129-00dead').click()
+  const dialog = page.locator('dialog')
+  await dialog.getByText('Its process is gone. Resume goes on from the journal').waitFor()
+  await page.route('**/runs/*/resume', route =>
+    route.fulfill({ status: 409, json: { code: 'MIGRATION_RUNNING', message: 'Another one runs.' } }),
+  )
+  await button(page, 'Resume in core').click()
+  await dialog.getByRole('alert').getByText('Another one runs.').waitFor()
+  await page.unroute('**/runs/*/resume')
+  await button(page, 'Resume in core').click()
+  await dialog.getByText('2 of 2 tenants').waitFor()
+  await dialog.getByText('interrupted').waitFor({ state: 'detached' })
+  t.equal(await button(page, 'Mark as stopped').count(), 0)
+  t.same([...(await sql`select state from migration_runs where id = '20261129-00dead'`)], [{ state: 'done' }])
+  await sql`delete from migration_runs where id = '20261129-00dead'`
+  await sql.end()
+  t.same(complaints, [])
   await context.close()
 })
 
@@ -464,6 +524,15 @@ t.test('what only the command can do has its line, in the words of the deploymen
   await button(page, 'Close').click()
   await open(page, base, 'tenants/globex')
   await page.getByText('to /backups/2026-11-30').waitFor()
+  const sql = centralOf(stack, 'core')
+  await sql`update tenants set schema_version = 1 where id = 'globex'`
+  await open(page, base, '')
+  const finding = page.locator('.findings li', { hasText: 'Schemas are behind' })
+  await finding.getByRole('button', { name: 'Copy' }).click()
+  await finding.getByText('Copied').first().waitFor()
+  t.equal(await page.evaluate('navigator.clipboard.readText()'), 'distributed-tenant migrate --service core')
+  await sql`update tenants set schema_version = 2 where id = 'globex'`
+  await sql.end()
   t.same(complaints, [])
   await context.close()
 })
@@ -511,8 +580,8 @@ t.test('a stream that broke goes on at its place', async t => {
   await until('the console reads', () =>
     operator(stack, 'POST', '/fleet/initech/suspend').then(({ status }) => status === 200),
   )
-  const place = [...(await begun).matchAll(/^id: (\d+)$/gm)].at(-1)?.[1] as string
-  t.match(place, /^\d+$/)
+  const place = [...(await begun).matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] as string
+  t.match(place, /^\d+:\d+:[\d,]*$/)
   await operator(stack, 'POST', '/fleet/initech/activate')
   const missed = await stream(text => /"initech".*"lifecycle":"active"/.test(text), { 'last-event-id': place })
   t.match(missed, /event: tenants/)
@@ -593,6 +662,119 @@ t.test('a session that is over says so, and the operator goes on where they were
   await context.close()
 })
 
+t.test('the first page recovers by itself when its first read failed', async t => {
+  const { page, context, complaints } = await signIn(browser, base)
+  await page.route('**/api/overview', route => route.fulfill({ status: 503, json: { message: 'Not yet.' } }))
+  await page.reload()
+  await page.getByRole('heading', { name: 'Services', level: 2 }).waitFor()
+  t.equal(await page.getByText('Not yet.').count(), 0)
+  t.same(complaints, [])
+  await context.close()
+})
+
+t.test('the focus stays on a button at work, and a start that was closed is not the next one', async t => {
+  const { page, context, complaints } = await signIn(browser, base)
+  await open(page, base, 'tenants/acme')
+  await button(page, 'Retry').focus()
+  await page.keyboard.press('Enter')
+  await page.getByText('acme: every service that is not ready tries again.').waitFor()
+  t.equal(await page.evaluate('document.activeElement?.textContent'), 'Retry')
+  await open(page, base, 'runs?start=migrate&tenant=acme')
+  const only = page.locator('dialog').getByLabel(/^Tenants/)
+  t.equal(await only.inputValue(), 'acme')
+  await page.keyboard.press('Escape')
+  await page.waitForSelector('dialog', { state: 'detached' })
+  await button(page, 'Start a run…').click()
+  t.equal(await only.inputValue(), '')
+  t.same(complaints, [])
+  await context.close()
+})
+
+t.test('another operator’s sign-in counts in every tab', async t => {
+  const { page, context, complaints } = await signIn(browser, base)
+  const other = await context.newPage()
+  await other.goto(`${base}/console/#/tenants/acme`)
+  await other.getByText('Ada Lovelace', { exact: true }).waitFor()
+  await button(page, 'Sign out').click()
+  await page.fill('input[name=name]', 'Grace Hopper')
+  await page.fill('input[name=token]', tokens.act)
+  await button(page, 'Sign in').click()
+  await other.getByText('Grace Hopper', { exact: true }).waitFor()
+  await button(other, 'Retry').click()
+  await other.getByText('acme: every service that is not ready tries again.').waitFor()
+  t.same(complaints, [])
+  await context.close()
+})
+
+t.test('times are the server’s, where the clock of the browser is wrong', async t => {
+  const { page, context } = await signIn(browser, base)
+  await page.clock.install({ time: Date.now() - 3 * 3_600_000 })
+  await page.reload()
+  await page.goto(`${base}/console/#/tenants`)
+  await row(page, 'acme').waitFor()
+  await row(page, 'acme').locator('time').last().waitFor()
+  t.match(await row(page, 'acme').locator('time').last().textContent(), /ago|now/)
+  await context.close()
+})
+
+t.test('a hidden page keeps no stream, and reads again when it is shown', async t => {
+  const { page, context, complaints } = await signIn(browser, base)
+  await page.clock.install()
+  await page.reload()
+  await page.goto(`${base}/console/#/tenants`)
+  await row(page, 'globex').waitFor()
+  await page.getByText('Live', { exact: true }).waitFor()
+  const become = (state: string) =>
+    page.evaluate(`{
+      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => '${state}' })
+      document.dispatchEvent(new Event('visibilitychange'))
+    }`)
+  await become('hidden')
+  await page.clock.fastForward(61_000)
+  await page.getByText('Connecting…').waitFor()
+  await operator(stack, 'POST', '/fleet/globex/suspend')
+  await become('visible')
+  await page.getByText('Live', { exact: true }).waitFor()
+  await row(page, 'globex').getByText('suspended').waitFor()
+  await operator(stack, 'POST', '/fleet/globex/activate')
+  await row(page, 'globex').getByText('suspended').waitFor({ state: 'detached' })
+  t.same(complaints, [])
+  await context.close()
+})
+
+t.test('a connection that is silent does not count as live', async () => {
+  const { page, context } = await signIn(browser, base)
+  await open(page, base, '')
+  await page.getByText('Live', { exact: true }).waitFor()
+  const pid = stack.services.identity.pid as number
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await page.getByText('Connecting…').waitFor()
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await page.getByText('Live', { exact: true }).waitFor()
+  await context.close()
+})
+
+t.test('a service that hangs keeps no other from being shown', async t => {
+  const { page, context, complaints } = await signIn(browser, base)
+  await page.route('**/vendor/uplot.js', route => route.abort())
+  const pid = stack.services.employee.pid as number
+  process.kill(pid, 'SIGSTOP')
+  try {
+    await open(page, base, 'connections')
+    await page.getByText(/The service employee does not answer/).waitFor()
+    await page.getByRole('heading', { name: 'core', level: 2 }).waitFor()
+    await page.getByText('The chart could not be loaded').first().waitFor()
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await page.getByText(/The service employee does not answer/).waitFor({ state: 'detached' })
+  t.same(complaints, [])
+  await context.close()
+})
+
 t.test('a service that is down is named, the others are shown, and it comes back', async t => {
   const { page, context, complaints } = await signIn(browser, base)
   await stack.services.employee.stop()
@@ -605,7 +787,10 @@ t.test('a service that is down is named, the others are shown, and it comes back
   await open(page, base, 'connections')
   await page.getByText(/The service employee does not answer/).waitFor()
   await page.getByRole('heading', { name: 'core', level: 2 }).waitFor()
+  await open(page, base, 'tenants')
+  await page.getByText(/employee does not answer: the statuses here/).waitFor()
   await stack.services.employee.start()
+  await page.getByText(/employee does not answer: the statuses here/).waitFor({ state: 'detached' })
   await open(page, base, '')
   await page.getByText('employee does not answer').first().waitFor({ state: 'detached' })
   t.same(complaints, [])

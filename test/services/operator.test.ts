@@ -471,7 +471,7 @@ t.test('backups are shown with their newest archive', async t => {
     resume: null,
   })
   t.match(run.cure, /Its process is gone. Begin it again/)
-  const finding = await until('it is a finding', 60_000, async () =>
+  const finding = await until('it is a finding', async () =>
     (await readIt('GET', '/overview'))
       .json()
       .findings.find((one: { what: string }) => one.what === 'A run was interrupted'),

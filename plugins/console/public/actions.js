@@ -9,13 +9,19 @@ export const mayDo = needed => roles.indexOf(currentSession()?.role) >= roles.in
 
 let reasons = 0
 
+/** Of a form. `fits`: what it needs is there. At work it keeps the focus, and its form is not sent twice. */
+export const Submit = ({ busy, fits = true, tone = '', children }) =>
+  html`<button type="submit" class=${`act first ${tone}`} disabled=${!fits} aria-disabled=${busy ? 'true' : undefined}
+    onClick=${event => busy && event.preventDefault()}>${children}</button>`
+
 export const ActionButton = ({ role = 'act', children, onClick, tone = '', first, busy, slim }) => {
   const allowed = mayDo(role)
   const [name] = useState(() => `reason-${++reasons}`)
   const look = `act ${tone} ${first ? 'first' : ''} ${slim ? 'slim' : ''}`
-  if (allowed) return html`<button type="button" class=${look} disabled=${busy} onClick=${onClick}>${children}</button>`
+  if (allowed)
+    return html`<button type="button" class=${look} aria-disabled=${busy ? 'true' : undefined} onClick=${busy ? undefined : onClick}>${children}</button>`
   const reason = `Your role is ${currentSession()?.role}; this needs ${role}.`
-  // Not `disabled`: that takes it out of the reach of a keyboard, and its reason with it.
+  // Not `disabled`: that takes it out of the reach of a keyboard, and its reason with it; of a button at work, the focus.
   return html`<button type="button" class=${look} aria-disabled="true" aria-describedby=${name} title=${reason}>${children}</button>
     <span class="sr" id=${name}>${reason}</span>`
 }
@@ -65,7 +71,7 @@ export const Confirm = ({ title, text, label, action, tone = 'danger', children,
           <input type="text" value=${typed} onInput=${event => set(event.target.value)} autocomplete="off" spellcheck="false" /></label>`
       }
       <div class="ends"><button type="button" class="act" onClick=${onClose}>Cancel</button>
-        <button type="submit" class=${`act ${tone} first`} disabled=${!fits || busy}>${label}</button></div>
+        <${Submit} busy=${busy} fits=${fits} tone=${tone}>${label}</${Submit}></div>
     </form>
   </${Dialog}>`
 }
@@ -152,7 +158,7 @@ export const CreateTenant = ({ identity, onClose }) => {
       <label class="field"><span>Domain <span class="soft">(optional)</span></span>
         <input type="text" name="domain" maxlength="253" spellcheck="false" placeholder="acme.example.com" /></label>
       <div class="ends"><button type="button" class="act" onClick=${onClose}>Cancel</button>
-        <button type="submit" class="act first" disabled=${busy}>Create</button></div>
+        <${Submit} busy=${busy}>Create</${Submit}></div>
     </form>
   </${Dialog}>`
 }
@@ -222,6 +228,8 @@ export const BulkActions = ({ identity, filter, total, described, onClose, again
       again()
     } catch (error) {
       fail(error)
+      // Its number is the one of now then.
+      if (error.code === 'COUNT_CHANGED') again()
     }
     setBusy(false)
   }
@@ -249,8 +257,8 @@ export const BulkActions = ({ identity, filter, total, described, onClose, again
           <input type="text" value=${typed} onInput=${event => set(event.target.value)} autocomplete="off" /></label>`
       }
       <div class="ends"><button type="button" class="act" onClick=${onClose}>Cancel</button>
-        <button type="submit" class=${`act first ${action === 'remove' ? 'danger' : ''}`} disabled=${busy || (action === 'remove' && typed.trim() !== words)}>
-          ${busy ? 'Working…' : `${verbs[action][0]} ${plural(total, 'tenant')}`}</button></div>
+        <${Submit} busy=${busy} fits=${action !== 'remove' || typed.trim() === words} tone=${action === 'remove' ? 'danger' : ''}>
+          ${busy ? 'Working…' : `${verbs[action][0]} ${plural(total, 'tenant')}`}</${Submit}></div>
     </form>
   </${Dialog}>`
 }

@@ -1,10 +1,13 @@
 // The shell of the console: sign-in, navigation, the state of the live view, and the page that the address names. Addresses are
 // behind `#`, with the filter in them, so that they can be sent to a colleague.
+import { Submit } from './actions.js'
 import { currentSession, onSession, restoreSession, sessionEnded, signIn, signOut, viewed } from './api.js'
+import { keepFocus } from './focus.js'
 import { html, render, useEffect, useState } from './html.js'
 import { closeLive, latestOverview, liveState, on, openLive } from './live.js'
 import { Health } from './pages/health.js'
 import { Failure, Icon, Messages, Time } from './parts.js'
+import { store, stored } from './stored.js'
 
 const lazy = load => {
   let Page
@@ -87,12 +90,12 @@ function applyTheme(theme) {
   if (theme === 'auto') delete document.documentElement.dataset.theme
   else document.documentElement.dataset.theme = theme
 }
-const storedTheme = () => localStorage.getItem('console-theme') ?? 'auto'
+const storedTheme = () => (themes.includes(stored('theme')) ? stored('theme') : 'auto')
 
 const Theme = () => {
   const [theme, set] = useState(storedTheme())
   const choose = event => {
-    localStorage.setItem('console-theme', event.target.value)
+    store('theme', event.target.value)
     applyTheme(event.target.value)
     set(event.target.value)
   }
@@ -121,8 +124,12 @@ const Frame = ({ session }) => {
     openLive()
     return closeLive
   }, [])
+  const [faults] = counts['']
   useEffect(() => {
-    document.title = `${page === 'tenants' && id ? id : label} · Console`
+    // A tab in the background says it too.
+    document.title = `${faults > 0 ? `(${faults}) ` : ''}${page === 'tenants' && id ? id : label} · Console`
+  }, [page, id, faults])
+  useEffect(() => {
     viewed(page === '' ? 'health' : id ? 'tenant' : page, id)
     scrollTo(0, 0)
   }, [page, id])
@@ -167,6 +174,8 @@ const SignIn = ({ signInUrl }) => {
           ? { code: 'Refused', message: 'This token is not one of OPERATOR_TOKEN: check it and try again.' }
           : error,
       )
+      // It is typed again, not read again.
+      event.target.elements.token.select()
       set(false)
     }
   }
@@ -176,7 +185,7 @@ const SignIn = ({ signInUrl }) => {
     ${error && html`<${Failure} error=${error} />`}
     <label class="field"><span>Your name</span><input type="text" name="name" required maxlength="100" autocomplete="username" /></label>
     <label class="field"><span>Token</span><input type="password" name="token" required autocomplete="off" /></label>
-    <button type="submit" class="act first" disabled=${busy}>Sign in</button>
+    <${Submit} busy=${busy}>Sign in</${Submit}>
   </form></main>`
 }
 
@@ -199,5 +208,6 @@ const App = () => {
 }
 
 applyTheme(storedTheme())
+keepFocus(document.getElementById('app'))
 document.getElementById('app').replaceChildren()
 render(html`<${App} />`, document.getElementById('app'))

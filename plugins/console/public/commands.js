@@ -1,6 +1,8 @@
 // Lines of the operator's command, for what a service cannot carry out itself: with their arguments filled in, in the words of the
 // place where they are run, and a button that copies them.
 import { html, useEffect, useRef, useState } from './html.js'
+import { Rich } from './parts.js'
+import { store, stored } from './stored.js'
 
 /** Where the command runs, and the words before its arguments there. */
 const places = {
@@ -8,12 +10,12 @@ const places = {
   compose: ['docker compose', 'docker compose run --rm operator'],
   kubernetes: ['Kubernetes', 'kubectl exec -it deployment/operator -- node /app/dist/cli/main.js'],
 }
-const KEY = 'console-shell'
+const KEY = 'shell'
 const listeners = new Set()
-const stored = () => (Object.hasOwn(places, localStorage.getItem(KEY)) ? localStorage.getItem(KEY) : 'shell')
+const storedPlace = () => (Object.hasOwn(places, stored(KEY) ?? '') ? stored(KEY) : 'shell')
 
 function usePlace() {
-  const [place, set] = useState(stored())
+  const [place, set] = useState(storedPlace())
   useEffect(() => {
     listeners.add(set)
     return () => listeners.delete(set)
@@ -25,7 +27,7 @@ function usePlace() {
 export const Place = () => {
   const place = usePlace()
   const choose = event => {
-    localStorage.setItem(KEY, event.target.value)
+    store(KEY, event.target.value)
     for (const listener of listeners) listener(event.target.value)
   }
   return html`<label class="small place"><span class="soft">Run it in</span>
@@ -34,6 +36,12 @@ export const Place = () => {
 
 /** As a shell reads it back. */
 export const quoted = text => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`)
+
+/** A sentence of the server, and behind it each line of the command that it names, to be copied. */
+export const Cure = ({ text }) => {
+  const lines = text.split('`').filter((part, at) => at % 2 === 1 && part.startsWith('distributed-tenant '))
+  return html`<${Rich} text=${text} />${lines.map(line => html`<${Command} key=${line} text=${line} />`)}`
+}
 
 /** @param text begins with `distributed-tenant` */
 export const Command = ({ text }) => {

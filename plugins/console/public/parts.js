@@ -1,4 +1,5 @@
 // The parts that pages are made of: badges, times, tables, states, dialogs, messages.
+import { serverNow } from './api.js'
 import { html, useEffect, useRef, useState } from './html.js'
 import { on } from './live.js'
 
@@ -39,6 +40,7 @@ const signs = {
   down: ['bad', 'cross'],
   bad: ['bad', 'cross'],
   stopped: ['bad', 'alert'],
+  interrupted: ['bad', 'alert'],
   warn: ['warn', 'alert'],
   suspended: ['warn', 'pause'],
   deleted: ['', 'trash'],
@@ -69,7 +71,7 @@ export function duration(ms) {
   return `${Math.floor(seconds / size)} ${name}`
 }
 
-export function relative(moment, now = Date.now()) {
+export function relative(moment, now = serverNow()) {
   const ms = new Date(moment).getTime() - now
   if (Math.abs(ms) < 1500) return 'now'
   const text = duration(Math.floor(Math.abs(ms) / 1000) * 1000).replace('.0 s', ' s')
@@ -78,13 +80,26 @@ export function relative(moment, now = Date.now()) {
 
 export const absolute = moment => new Date(moment).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' })
 
+const clocks = new Set()
+let ticking = null
+/** One timer for every time of the page. */
+function everyFiveSeconds(tick) {
+  clocks.add(tick)
+  ticking ??= setInterval(() => {
+    for (const one of clocks) one(count => count + 1)
+  }, 5_000)
+  return () => {
+    clocks.delete(tick)
+    if (clocks.size > 0) return
+    clearInterval(ticking)
+    ticking = null
+  }
+}
+
 /** Relative, with the absolute on hover; it goes on by itself. */
 export const Time = ({ at }) => {
   const [, tick] = useState(0)
-  useEffect(() => {
-    const timer = setInterval(() => tick(count => count + 1), 5_000)
-    return () => clearInterval(timer)
-  }, [])
+  useEffect(() => everyFiveSeconds(tick), [])
   if (!at) return html`<span class="soft">–</span>`
   return html`<time datetime=${new Date(at).toISOString()} title=${absolute(at)} class="nowrap">${relative(at)}</time>`
 }
@@ -138,25 +153,40 @@ export const Failure = ({ error, again, label = 'Try again' }) => html`
     ${again && html` <button type="button" class="act slim" onClick=${again}>${label}</button>`}
   </div>`
 
-/** Reads on mount, when `deps` change, and with every tick of the live view; an old answer stays while a new one is fetched. */
+/**
+ * Reads on mount, when `deps` change, and with every tick of the live view; an old answer stays while a new one is fetched. A tick that
+ * comes while a read is under way waits for its end: a service that hangs would otherwise keep every answer from being shown.
+ */
 export function useData(load, deps, { every = 'tick' } = {}) {
   const [state, set] = useState({ data: null, error: null, loading: true })
   const turn = useRef(0)
+  const reading = useRef(0)
+  const due = useRef(false)
   const latest = useRef(load)
   latest.current = load
   const again = async () => {
     const mine = ++turn.current
+    reading.current = mine
+    due.current = false
     try {
       const data = await latest.current()
       if (mine === turn.current) set({ data, error: null, loading: false })
     } catch (error) {
       if (mine === turn.current) set(before => ({ ...before, error, loading: false }))
     }
+    if (mine !== turn.current) return
+    reading.current = 0
+    if (due.current) again()
+  }
+  const tick = () => {
+    if (reading.current === 0) again()
+    // What has changed since it began is read behind it.
+    else due.current = every === 'reset'
   }
   useEffect(() => {
     set(before => ({ ...before, loading: true }))
     again()
-    const off = every ? on(every, again) : () => {}
+    const off = every ? on(every, tick) : () => {}
     return () => {
       turn.current++
       off()
@@ -170,39 +200,58 @@ export const Dialog = ({ title, onClose, children, large }) => {
   const ref = useRef(null)
   useEffect(() => {
     const before = document.activeElement
-    ref.current.showModal()
-    return () => before?.focus?.()
+    const own = ref.current
+    own.showModal()
+    dialogs.push(own)
+    changed()
+    return () => {
+      dialogs.splice(dialogs.indexOf(own), 1)
+      changed()
+      before?.focus?.()
+    }
   }, [])
   return html`<dialog ref=${ref} class=${large ? 'large' : ''} aria-label=${title} onClose=${onClose}>
-    <h2>${title}</h2>${children}</dialog>`
+    <h2>${title}</h2>${children}<${Messages} inside=${ref} /></dialog>`
 }
 
 /** A sentence of the server, with its commands as such. */
 export const Rich = ({ text }) => text.split('`').map((part, at) => (at % 2 === 1 ? html`<code>${part}</code>` : part))
 
-// Messages, read out by assistive technology.
+// Messages, read out by assistive technology. A failure stays until it is closed. They are inside the open dialog where there is one: what
+// is outside of it can be neither reached nor read.
 let messages = []
+const dialogs = []
 const listeners = new Set()
+const changed = () => {
+  for (const listener of listeners) listener(count => count + 1)
+}
 export function say(text, tone = 'good') {
   const message = { text, tone, id: Math.random() }
   messages = [...messages.slice(-3), message]
-  for (const listener of listeners) listener(messages)
-  setTimeout(() => forget(message.id), tone === 'bad' ? 15_000 : 6_000)
+  changed()
+  if (tone !== 'bad') setTimeout(() => forget(message.id), 6_000)
 }
 function forget(id) {
   messages = messages.filter(one => one.id !== id)
-  for (const listener of listeners) listener(messages)
+  changed()
 }
-export const Messages = () => {
-  const [shown, set] = useState(messages)
+export const Messages = ({ inside }) => {
+  const [, again] = useState(0)
   useEffect(() => {
-    listeners.add(set)
-    return () => listeners.delete(set)
+    listeners.add(again)
+    return () => listeners.delete(again)
   }, [])
-  return html`<div class="toasts" role="status" aria-live="polite">${shown.map(
-    ({ id, text, tone }) => html`<div key=${id} class=${`toast ${tone}`}><span class="wrap">${text}</span>
+  const here = inside ? dialogs.at(-1) === inside.current : dialogs.length === 0
+  const of = bad =>
+    (here ? messages.filter(({ tone }) => (tone === 'bad') === bad) : []).map(
+      ({
+        id,
+        text,
+        tone,
+      }) => html`<div key=${id} class=${`toast ${tone}`}><span class="wrap"><${Rich} text=${text} /></span>
       <button type="button" aria-label="Close this message" onClick=${() => forget(id)}>✕</button></div>`,
-  )}</div>`
+    )
+  return html`<div class="toasts"><div role="alert">${of(true)}</div><div role="status">${of(false)}</div></div>`
 }
 
 /** The page's heading: it takes the focus when a page is opened, so that it is read out. */

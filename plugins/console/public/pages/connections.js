@@ -1,9 +1,10 @@
 // Who holds connections and who waits, now and over the last ten minutes, as a chart and as a table.
-import { html, useEffect, useRef } from '../html.js'
+import { html, useEffect, useRef, useState } from '../html.js'
 import { Bar, Empty, Failure, Head, plural, Table, useData } from '../parts.js'
 import { fromEach, Unanswered } from './dead.js'
 
 const MINUTES = 10
+const SHOWN = 20
 
 let loading
 /** The chart library, once, when this page is opened. */
@@ -12,7 +13,10 @@ function library() {
     const style = Object.assign(document.createElement('link'), { rel: 'stylesheet', href: 'vendor/uplot.css' })
     const script = Object.assign(document.createElement('script'), { src: 'vendor/uplot.js' })
     script.onload = () => resolve(globalThis.uPlot)
-    script.onerror = () => reject(new Error('The chart could not be loaded'))
+    script.onerror = () => {
+      loading = undefined
+      reject(new Error('The chart could not be loaded: the table below has its numbers.'))
+    }
     document.head.append(style, script)
   })
   return loading
@@ -27,6 +31,23 @@ const colour = name => {
   return value
 }
 
+/** Changes with the theme: a drawing does not by itself. */
+function useTheme() {
+  const [theme, set] = useState(() => colour('--card'))
+  useEffect(() => {
+    const look = () => set(colour('--card'))
+    const dark = matchMedia('(prefers-color-scheme: dark)')
+    dark.addEventListener('change', look)
+    const chosen = new MutationObserver(look)
+    chosen.observe(document.documentElement, { attributeFilter: ['data-theme'] })
+    return () => {
+      dark.removeEventListener('change', look)
+      chosen.disconnect()
+    }
+  }, [])
+  return theme
+}
+
 const dataOf = (samples, budget) => [
   samples.map(({ at }) => at / 1000),
   samples.map(({ inUse }) => inUse),
@@ -38,10 +59,13 @@ const dataOf = (samples, budget) => [
 const Chart = ({ samples, budget, label }) => {
   const ref = useRef(null)
   const chart = useRef(null)
+  const [failure, fail] = useState(null)
+  const theme = useTheme()
   useEffect(() => {
     let gone = false
     let watch
     const place = ref.current
+    if (!place) return
     library().then(
       Plot => {
         if (gone) return
@@ -83,7 +107,7 @@ const Chart = ({ samples, budget, label }) => {
         watch = new ResizeObserver(() => chart.current?.setSize({ width: place.clientWidth, height: 200 }))
         watch.observe(place)
       },
-      () => {},
+      error => gone || fail(error.message),
     )
     return () => {
       gone = true
@@ -91,8 +115,9 @@ const Chart = ({ samples, budget, label }) => {
       chart.current?.destroy()
       chart.current = null
     }
-  }, [])
+  }, [theme])
   useEffect(() => chart.current?.setData(dataOf(samples, budget)), [samples.at(-1)?.at])
+  if (failure) return html`<p class="note" role="status">${failure}</p>`
   return html`<figure class="chart" ref=${ref} role="img" aria-label=${label}></figure>`
 }
 
@@ -112,7 +137,8 @@ const tenantOf = (database, service) => database.slice('tenant_'.length, -servic
 const Service = ({ service, now, holders, samples }) => {
   const peaks = peaksOf(samples)
   const known = new Map(holders.map(one => [one.database, one]))
-  const rows = [...new Set([...known.keys(), ...peaks.keys()])].slice(0, 20).map(database => ({
+  const all = [...new Set([...known.keys(), ...peaks.keys()])]
+  const rows = all.slice(0, SHOWN).map(database => ({
     database,
     tenant: tenantOf(database, service),
     now: known.get(database),
@@ -138,6 +164,7 @@ const Service = ({ service, now, holders, samples }) => {
         : html`<p class="soft">The chart begins a few seconds after the service does.</p>`
     }</div>
     ${rows.length === 0 ? html`<${Empty} title="No tenant has a connection">They are opened by the first request of each.</${Empty}>` : html`<${Table} label=${`Tenants with connections of ${service}`} columns=${columns} rows=${rows} keyOf=${({ database }) => database} />`}
+    ${all.length > SHOWN && html`<p class="pager">${plural(all.length - SHOWN, 'more tenant')} with connections.</p>`}
   </section>`
 }
 

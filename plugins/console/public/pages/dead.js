@@ -1,8 +1,8 @@
 // Events that services set aside: why, their body, and replay or drop.
 import { ActionButton, Confirm, useWork } from '../actions.js'
 import { ofService, post } from '../api.js'
-import { html, useState } from '../html.js'
-import { Badge, Dialog, Empty, Failure, Head, say, Table, Time, useData } from '../parts.js'
+import { html, useEffect, useRef, useState } from '../html.js'
+import { Badge, Dialog, Empty, Failure, Head, plural, say, Table, Time, useData } from '../parts.js'
 
 /** Of every service side by side, a path or what `read` gives; one that does not answer hides no other. */
 export const fromEach = (services, path, read = service => ofService(service, path)) =>
@@ -62,6 +62,47 @@ const Event = ({ service, id, onClose, onReplay, onDrop }) => {
   </${Dialog}>`
 }
 
+/** Each that is shown, but the parked ones, in the order in which they came; one that still cannot be handled stays. */
+const ReplayAll = ({ rows, again }) => {
+  const [progress, set] = useState(null)
+  const stopping = useRef(false)
+  const stop = () => {
+    stopping.current = true
+  }
+  useEffect(() => stop, [])
+  const due = rows.filter(({ resolution, parked }) => resolution === null && !parked)
+  const replay = async () => {
+    stopping.current = false
+    const line = due.toSorted((a, b) => Number(a.id) - Number(b.id))
+    let handled = 0
+    let refused = null
+    let asked = 0
+    for (const { service, id } of line) {
+      if (stopping.current) break
+      set(`${++asked} of ${line.length}`)
+      try {
+        if ((await post(service, `dead/${id}/replay`)).ok) handled++
+      } catch (error) {
+        refused = error
+        // Of the session, the role or the console's server: the next ones fail as well.
+        if (error.status < 404) break
+      }
+    }
+    set(null)
+    const rest = asked - handled
+    if (rest === 0) say(`${plural(handled, 'event')} handled.`)
+    else
+      say(
+        `${plural(handled, 'event')} of ${asked} handled. ${refused ? refused.message : 'The list has the reason of each other one.'}`,
+        'bad',
+      )
+    again()
+  }
+  if (progress) return html`<button type="button" class="act" onClick=${stop}>Stop at ${progress}</button>`
+  if (due.length < 2) return null
+  return html`<${ActionButton} onClick=${replay}>Replay all ${due.length} shown</${ActionButton}>`
+}
+
 export const Dead = ({ session }) => {
   const [resolved, showResolved] = useState(false)
   const [most, setMost] = useState(1)
@@ -113,7 +154,8 @@ export const Dead = ({ session }) => {
   ]
   return html`
     <${Head} title="Dead events" lead="Events that a service could not apply as they are. Replay handles one again as if it had just come; parked ones are replayed by a newer release.">
-      <label class="small"><input type="checkbox" checked=${resolved} onChange=${event => showResolved(event.target.checked)} /> Show resolved</label></${Head}>
+      <label class="small"><input type="checkbox" checked=${resolved} onChange=${event => showResolved(event.target.checked)} /> Show resolved</label>
+      <${ReplayAll} rows=${rows} again=${again} /></${Head}>
     ${error && html`<${Failure} error=${error} again=${again} />`}
     <${Unanswered} of=${data} />
     <section class="card flush">${

@@ -1,8 +1,9 @@
 // What is wrong with tenants' databases and roles, by the catalogues; and the repairs that touch no data.
 import { ActionButton, useWork } from '../actions.js'
 import { post } from '../api.js'
+import { Cure } from '../commands.js'
 import { html } from '../html.js'
-import { Badge, Empty, Failure, Head, plural, Rich, Table, useData } from '../parts.js'
+import { Badge, Empty, Failure, Head, plural, Table, useData } from '../parts.js'
 import { fromEach, Unanswered } from './dead.js'
 
 export const Doctor = ({ session }) => {
@@ -39,7 +40,7 @@ export const Doctor = ({ session }) => {
           : html`<span class="soft">none</span>`,
     },
     { label: 'Finding', cell: row => html`<${Badge} sign=${row.fixable ? 'warn' : 'bad'}>${row.what}</${Badge}>` },
-    { label: 'Cure', cell: row => html`<span class="wrap"><${Rich} text=${row.cure} /></span>` },
+    { label: 'Cure', cell: row => html`<span class="wrap"><${Cure} text=${row.cure} /></span>` },
     {
       label: 'Repair',
       num: true,

@@ -1,14 +1,19 @@
 // Is it us? One line for each service, and every finding with its cure. It comes with the live view.
 import { read } from '../api.js'
+import { Cure, Place as Shell } from '../commands.js'
 import { html, useEffect, useState } from '../html.js'
 import { latestOverview, on } from '../live.js'
-import { Badge, Bar, duration, Empty, Failure, Head, Icon, plural, Rich, Table, Time } from '../parts.js'
+import { Badge, Bar, duration, Empty, Failure, Head, Icon, plural, Table, Time } from '../parts.js'
 
 export function useOverview() {
   const [overview, set] = useState(latestOverview())
   const [error, fail] = useState(null)
   useEffect(() => {
-    const off = on('overview', set)
+    const off = on('overview', found => {
+      set(found)
+      // What failed at first works by now.
+      fail(null)
+    })
     if (!latestOverview()) read('overview').then(set, fail)
     return off
   }, [])
@@ -31,6 +36,7 @@ const places = [
   [/^Tenants are not provisioned/, service => ['Show them', `#/tenants?status=failed&service=${service}`]],
   [/^The connection budget/, () => ['Open Connections', '#/connections']],
   [/instance/i, () => ['Open Instances', '#/instances']],
+  [/^A run was interrupted/, () => ['Open Runs', '#/runs']],
   [/^Drift/, () => ['Open Doctor', '#/doctor']],
 ]
 const Place = ({ what, service }) => {
@@ -117,7 +123,7 @@ const Up = ({ seconds }) => duration(seconds * 1000)
 
 export const Health = () => {
   const { overview, error } = useOverview()
-  if (error) return html`<${Head} title="Is it us?" /><${Failure} error=${error} />`
+  if (error && !overview) return html`<${Head} title="Is it us?" /><${Failure} error=${error} />`
   if (!overview) return html`<${Head} title="Is it us?" /><p class="loading">Asking every service…</p>`
   const rows = Object.entries(overview).map(([service, { overview: found, error }]) => ({ service, found, error }))
   const findings = findingsOf(overview).sort((a, b) => (a.severity === b.severity ? 0 : a.severity === 'bad' ? -1 : 1))
@@ -141,13 +147,13 @@ export const Health = () => {
     </div>
     <div class="stack">
       <section class="card flush"><h2>Services</h2><${Table} label="Services" columns=${columns} rows=${rows} keyOf=${({ service }) => service} /></section>
-      <section class="card flush"><h2>Findings</h2>${
+      <section class="card flush"><div class="titled"><h2>Findings</h2>${findings.some(({ cure }) => cure.includes('`distributed-tenant ')) && html`<span class="end"><${Shell} /></span>`}</div>${
         findings.length === 0
           ? html`<${Empty} title="Nothing is wrong">Budget, events, outbox and schemas of all services are as they should be.</${Empty}>`
           : html`<ul class="findings">${findings.map(
               one => html`<li><${Badge} sign=${one.severity}>${one.severity === 'bad' ? 'fault' : 'warning'}</${Badge}>
                 <div><b>${one.what}</b> <span class="soft">in ${one.service}</span>${one.about && html` · <span class="wrap">${one.about}</span>`}</div>
-                <div class="cure"><${Rich} text=${one.cure} /><${Place} ...${one} /></div></li>`,
+                <div class="cure"><${Cure} text=${one.cure} /><${Place} ...${one} /></div></li>`,
             )}</ul>`
       }</section>
     </div>`

@@ -3,7 +3,7 @@
 import { ActionButton, Confirm, useWork } from '../actions.js'
 import { ofService, post } from '../api.js'
 import { Command, Place } from '../commands.js'
-import { html, useEffect, useState } from '../html.js'
+import { html, useEffect, useRef, useState } from '../html.js'
 import {
   Badge,
   Bar,
@@ -62,14 +62,14 @@ const tenantColumns = (kind, onClose) => [
 const MigrationActions = ({ run, again, onRollBack }) => {
   const [busy, work] = useWork()
   const of = verb => () => post(run.service, `runs/${run.id}/${verb}`)
-  const unfinished = run.state === 'running' || run.state === 'stopped'
+  const left = run.state === 'interrupted' || run.state === 'stopped'
   const { all, done } = totals(run)
   return html`<div class="titled">
     ${run.state === 'running' && html`<${ActionButton} role="administer" tone="danger" busy=${busy} onClick=${() => work(of('stop'), `${run.id} stops after the tenants under way.`).then(again)}>Stop</${ActionButton}>`}
-    ${unfinished && done < all && html`<${ActionButton} role="administer" first=${run.state === 'stopped'} busy=${busy} onClick=${() => work(of('resume'), `${run.service} goes on with ${run.id}.`).then(again)}>Resume in ${run.service}</${ActionButton}>`}
+    ${left && (done < all || run.state === 'interrupted') && html`<${ActionButton} role="administer" first busy=${busy} onClick=${() => work(of('resume'), `${run.service} goes on with ${run.id}.`).then(again)}>Resume in ${run.service}</${ActionButton}>`}
     ${run.state !== 'rolled_back' && run.state !== 'running' && html`<${ActionButton} role="administer" tone="danger" busy=${busy} onClick=${onRollBack}>Roll back…</${ActionButton}>`}
-  </div>
-  ${run.state === 'running' && html`<p class="soft small">Resume is for a run whose process was killed. If one still carries it out, each tenant is migrated once all the same.</p>`}`
+    ${run.state === 'interrupted' && html`<${ActionButton} role="administer" busy=${busy} onClick=${() => work(of('stop'), `${run.id} is marked as stopped.`).then(again)}>Mark as stopped</${ActionButton}>`}
+  </div>`
 }
 
 const Run = ({ run, again, onClose, onRollBack }) => {
@@ -83,6 +83,7 @@ const Run = ({ run, again, onClose, onRollBack }) => {
   return html`<${Dialog} title=${`${labels[run.kind]} ${run.id} in ${run.service}`} onClose=${onClose} large>
     <div class="titled progress" aria-live="polite"><${Badge} sign=${run.state} /><${Bar} value=${done} of=${all} label=${`${done} of ${plural(all, what)} done`} />
       <span>${done} of ${plural(all, what)}${failed > 0 && `, ${failed} failed`}</span>${run.reason && html`<span class="soft wrap">${run.kind === 'backup' ? `by ${run.reason}` : run.reason}</span>`}</div>
+    ${run.cure && html`<p class="note">${run.cure}</p>`}
     ${run.kind === 'migrate' && html`<${MigrationActions} run=${run} again=${again} onRollBack=${onRollBack} />`}
     ${error && html`<${Failure} error=${error} />`}
     ${
@@ -121,7 +122,7 @@ const columns = open => [
     label: 'State',
     cell: row =>
       html`<${Badge} sign=${row.state} />${row.reason && html`<span class="under wrap">${row.kind === 'backup' ? `by ${row.reason}` : row.reason}</span>`}
-        ${row.state === 'running' && row.changedAt && html`<span class="under">last change <${Time} at=${row.changedAt} /></span>`}`,
+        ${(row.state === 'running' || row.state === 'interrupted') && row.changedAt && html`<span class="under">last change <${Time} at=${row.changedAt} /></span>`}`,
   },
   {
     label: 'Progress',
@@ -154,11 +155,14 @@ export const Runs = ({ session, query }) => {
     .flatMap(({ service, items }) => items.map(item => ({ service, ...item })))
     .sort((a, b) => (a.startedAt < b.startedAt ? 1 : -1))
   // As it is now: a run is followed while its dialog is open.
-  const shown = open && (rows.find(row => keyOf(row) === keyOf(open)) ?? null)
+  const last = useRef(null)
+  if (open) last.current = rows.find(row => keyOf(row) === keyOf(open)) ?? last.current
+  // Of a service that does not answer for a moment it stays as it was.
+  const shown = open && last.current && keyOf(last.current) === keyOf(open) ? last.current : null
   const closeStart = () => {
     start(false)
-    // Also by the address, so that a reload does not open it again.
-    if (preset.start) history.replaceState(null, '', '#/runs')
+    // Also by the address, so that neither a reload nor the next start has it again.
+    if (preset.start) location.replace('#/runs')
   }
   return html`
     <${Head} title="Runs" lead="Migrations, moves, imports and backups, by the journals of the services. A migration is started, resumed and rolled back here; the others are the command’s, and each has its line.">

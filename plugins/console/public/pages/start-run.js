@@ -97,13 +97,14 @@ const Move = ({ services, preset }) => {
   const [tenant, setTenant] = useState(preset.tenant ?? '')
   const [chosen, choose] = useState('')
   const [frozen, setFrozen] = useState(false)
-  const { data } = useData(() => ofService(service, 'instances'), [service], { every: null })
+  const { data, error } = useData(() => ofService(service, 'instances'), [service], { every: null })
   const instances = data?.items.map(({ name }) => name) ?? []
   const to = instances.includes(chosen) ? chosen : (instances.find(name => name !== 'main') ?? '')
   const alone = data && instances.length < 2
   return html`
     <${Choice} label="Service" value=${service} set=${setService} options=${services.map(name => [name])} />
     <${Text} label="Tenant" value=${tenant} set=${setTenant} placeholder="acme" />
+    ${error && html`<${Failure} error=${error} />`}
     ${!alone && html`<${Choice} label="To the instance" value=${to} set=${choose} options=${instances.map(name => [name])} />`}
     <${Check} label="Refuse its writers meanwhile, where it cannot be replicated" value=${frozen} set=${setFrozen} />
     <${Line} text=${line('move', quoted(tenant.trim()), `--to ${quoted(to)}`, `--service ${service}`, frozen && '--frozen')}

@@ -127,9 +127,14 @@ export const Tenant = ({ id, session }) => {
       }, 1_500)
     })
     const offReset = on('reset', refresh)
+    // A service that did not answer, and does by now.
+    const offOverview = on('overview', overview => {
+      if (services.some(name => known.current[name]?.error && overview[name]?.overview)) refresh()
+    })
     return () => {
       off()
       offReset()
+      offOverview()
       clearTimeout(due.current)
     }
   }, [id])

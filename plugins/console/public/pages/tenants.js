@@ -105,6 +105,17 @@ export const Tenants = ({ query, session }) => {
   )
   useEffect(() => () => clearTimeout(due.current), [])
 
+  // A service that did not answer, and does by now.
+  const silent = useRef([])
+  silent.current = data?.unreachable ?? []
+  useEffect(
+    () =>
+      on('overview', overview => {
+        if (silent.current.some(name => overview[name]?.overview)) again()
+      }),
+    [],
+  )
+
   const services = counts.data?.services ?? session.services
   const columns = useMemo(
     () => [
