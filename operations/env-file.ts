@@ -2,7 +2,7 @@
 // environment has already stays. Invariant: the variables of one service never reach another one, so a file of other services
 // than the environment names is left out, and so is one that names none where the environment names none either.
 import { parseEnv } from 'node:util'
-import { NoText, readTextFile } from '../plugins/distributed-tenant/text-file.js'
+import { NoText, readTextFile } from '../files/text-file.js'
 import { UsageError } from './outcome.js'
 
 const FILE = '.env'

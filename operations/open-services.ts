@@ -1,6 +1,6 @@
 // Opens the tenancy of each service that the command works on. Invariant: all are closed when the work is
 // done or has failed.
-import { isWithoutPrimary, isWithoutTls } from '../plugins/distributed-tenant/connections/failures.js'
+import { isWithoutPrimary, isWithoutTls } from '../postgres/connections/failures.js'
 import type { OperatorTenancy } from './parts.js'
 import type { ServiceTarget, Targets } from './targets.js'
 

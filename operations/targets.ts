@@ -7,7 +7,7 @@ import { type Environment, readEnvironment, readSecret } from '../plugins/distri
 import { parseInstances } from '../plugins/distributed-tenant/config/instances.js'
 import type { DistributedTenantOptions } from '../plugins/distributed-tenant/config/options.js'
 import { parseServiceName } from '../plugins/distributed-tenant/names.js'
-import { NoText, readTextFile } from '../plugins/distributed-tenant/text-file.js'
+import { NoText, readTextFile } from '../files/text-file.js'
 import { readEnvFile } from './env-file.js'
 import { UsageError } from './outcome.js'
 

@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootstrap, type Superuser, superuserAt } from '../operations/init/bootstrap.js'
-import { ifUnlocked, lockSession } from '../plugins/distributed-tenant/advisory-locks.js'
+import { ifUnlocked, lockSession } from '../postgres/advisory-locks.js'
 import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
 import { dropDatabase, dropRole } from '../plugins/distributed-tenant/databases/databases.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'

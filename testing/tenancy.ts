@@ -8,7 +8,7 @@ import { ConfigurationInvalid, TenantIdTaken, TenantProvisioning } from '../plug
 import { checkOptions, loadSchemaLibrary, readEnvironment } from '../plugins/distributed-tenant/index.js'
 import { parseNewTenantId, parseServiceName } from '../plugins/distributed-tenant/names.js'
 import { insertTenant, setLifecycle } from '../plugins/distributed-tenant/registry/tenants-table.js'
-import type { ClientScope } from '../plugins/distributed-tenant/sql/client.js'
+import type { ClientScope } from '../postgres/sql/client.js'
 import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { NewTenant, SqlClient, TenantId } from '../plugins/distributed-tenant/types.js'
 import type { TokensOptions } from '../plugins/tokens/index.js'

@@ -8,7 +8,7 @@ import { fromEach, type OpenService, withServices } from '../../operations/open-
 import { Drift, UsageError } from '../../operations/outcome.js'
 import { isGenuine, type Seal, sign } from '../../plugins/audit/month-seals.js'
 import { sealMonths } from '../../plugins/audit/store.js'
-import { NoText, readTextFile } from '../../plugins/distributed-tenant/text-file.js'
+import { NoText, readTextFile } from '../../files/text-file.js'
 import { contextOf } from '../context.js'
 
 export function auditCommand(): Command {

@@ -4,7 +4,7 @@
 import type { Readable } from 'node:stream'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { createDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import { adopt } from '../copying/adopt-database.js'
 import { differences, readContents } from '../copying/compare-contents.js'

@@ -3,7 +3,7 @@
 // active and ready here and the database under its name carries its own mark, as the provisioner writes it after the restore:
 // then no run may put the old one back. A database that is being built, or waits for identity, belongs to its restore.
 
-import { ifUnlocked, lockNames } from '../../plugins/distributed-tenant/advisory-locks.js'
+import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { dropDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { markFits, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'

@@ -1,8 +1,8 @@
 // Migrations of a database that has a schema and was never migrated: the versions that it is at already are recorded, and ours
 // are run. Invariant: all of it is one transaction.
 
-import type { Migration, MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
-import { runFile } from '../../plugins/distributed-tenant/databases/migration-run.js'
+import type { Migration, MigrationSet } from '../../postgres/migrations/migration-files.js'
+import { runFile } from '../../postgres/migrations/migration-run.js'
 import {
   appliedOf,
   isMissing,
@@ -10,7 +10,7 @@ import {
   nameOf,
   type Recorded,
   readRecorded,
-} from '../../plugins/distributed-tenant/databases/migrations.js'
+} from '../../postgres/migrations/migrations.js'
 import type { TransactionClient } from '../../plugins/distributed-tenant/types.js'
 
 /** A version that is recorded as applied without being run: the schema is at this version already. */

@@ -3,14 +3,14 @@
 // repeatedly, are kept for a second. If the instance is down: the call fails, with that error.
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import { createArrayTypes } from '../../plugins/distributed-tenant/connections/array-types.js'
-import { createBuilder } from '../../plugins/distributed-tenant/connections/driver.js'
-import { connectionClosed, withCause } from '../../plugins/distributed-tenant/connections/failures.js'
-import { connectorOf } from '../../plugins/distributed-tenant/connections/primary.js'
-import { tlsOptions } from '../../plugins/distributed-tenant/connections/target.js'
+import { createArrayTypes } from '../../postgres/connections/array-types.js'
+import { createBuilder } from '../../postgres/connections/driver.js'
+import { connectionClosed, withCause } from '../../postgres/connections/failures.js'
+import { connectorOf } from '../../postgres/connections/primary.js'
+import { tlsOptions } from '../../postgres/connections/target.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
-import { createPool, type Pool } from '../../plugins/distributed-tenant/pool/pool.js'
-import { createClients } from '../../plugins/distributed-tenant/sql/client.js'
+import { createPool, type Pool } from '../../postgres/pool/pool.js'
+import { createClients } from '../../postgres/sql/client.js'
 import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface Instance {

@@ -1,7 +1,7 @@
 // The parts of one service that a transfer needs: its central database, its instance, and its notifications. Types only.
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import type { MoveProgress, TransferReport } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import type {
   RegistryRow,

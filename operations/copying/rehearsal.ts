@@ -4,7 +4,7 @@
 // it shows whether it is in use.
 
 import { randomBytes } from 'node:crypto'
-import { ifUnlocked, lockNames, withLock } from '../../plugins/distributed-tenant/advisory-locks.js'
+import { ifUnlocked, lockNames, withLock } from '../../postgres/advisory-locks.js'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'

@@ -3,7 +3,7 @@
 // If an instance is down: it is reported with its tenants.
 
 import { tmpdir } from 'node:os'
-import { ifUnlocked, lockNames } from '../../plugins/distributed-tenant/advisory-locks.js'
+import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { dueForPurge } from '../../plugins/distributed-tenant/provisioning/purge.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { inherited } from '../child-environment.js'

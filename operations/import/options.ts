@@ -1,5 +1,5 @@
 // The parser of an import's options into its plan: pairs and files are read, and a malformed pair is named.
-import { NoText, readTextFile } from '../../plugins/distributed-tenant/text-file.js'
+import { NoText, readTextFile } from '../../files/text-file.js'
 import { bytesOf } from '../copying/byte-sizes.js'
 import type { Instance } from '../copying/external-instance.js'
 import { createPrograms, type Programs } from '../copying/pg-programs.js'

@@ -1,6 +1,6 @@
 // The plan of an import: tenants with their databases, size, estimated duration, and obstacles.
 // It reads both sides and makes no lasting change.
-import type { MigrationSet } from '../../plugins/distributed-tenant/databases/migration-files.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { needsInTheWay, type Provisions, provisionsOf } from '../copying/beyond-role.js'

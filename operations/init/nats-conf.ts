@@ -3,7 +3,7 @@
 import { existsSync, writeFileSync } from 'node:fs'
 import { natsAccounts } from '../../events/index.js'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
-import { readTextFile } from '../../plugins/distributed-tenant/text-file.js'
+import { readTextFile } from '../../files/text-file.js'
 import { accountsSection } from './nats-accounts.js'
 
 export const passwordVariable = (name: string): string => `NATS_${name.toUpperCase()}_PASSWORD`

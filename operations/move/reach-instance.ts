@@ -2,7 +2,7 @@
 // service's own login. An unreachable instance is named in the error, as a move has two of them.
 
 import { DEFAULT_INSTANCE, instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
-import { withCause } from '../../plugins/distributed-tenant/connections/failures.js'
+import { withCause } from '../../postgres/connections/failures.js'
 import { TenantDatabaseUnavailable, TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { createInstance, type Instance } from '../copying/external-instance.js'
 import type { MoveParts } from './parts.js'

@@ -2,7 +2,7 @@
 // and each of it undone. Invariants: every possible writer has ended before a copy begins, and before the switch the
 // server's counters must show no writes; a renamed database is found again by its mark. Each step can be repeated.
 
-import { lockNames, tryLockSession } from '../../plugins/distributed-tenant/advisory-locks.js'
+import { lockNames, tryLockSession } from '../../postgres/advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { commentDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { keptMark, markText, parseKeptMark, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'

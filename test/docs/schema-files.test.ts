@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { readMigrations } from '../../plugins/distributed-tenant/databases/migration-files.js'
+import { readMigrations } from '../../postgres/migrations/migration-files.js'
 import { rig } from '../rig.js'
 
 const stand = await rig(t, ['notes'])

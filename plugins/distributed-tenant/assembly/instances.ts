@@ -5,7 +5,7 @@
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import type { InstanceAccess, InstancesAccess } from '../databases/instance-access.js'
-import type { MigrationSet } from '../databases/migration-files.js'
+import type { MigrationSet } from '../../../postgres/migrations/migration-files.js'
 import { createCloner } from '../databases/template.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import { TenantDatabaseUnavailable } from '../errors.js'

@@ -2,7 +2,7 @@
 // passed in is its owner's.
 import type { RedisClient } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
-import type { NotificationsHandle } from '../connections/notifications.js'
+import type { NotificationsHandle } from '../../../postgres/connections/notifications.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import { createDirectory, type Directory } from '../directory/directory.js'
 import { createRemote, type Remote } from '../directory/redis-cache.js'

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { within } from '../../../timing/deadline.js'
 import { type Loop, startLoop } from '../../../timing/loop.js'
 import { ConfigurationInvalid } from '../errors.js'
-import type { Pool } from '../pool/pool.js'
+import type { Pool } from '../../../postgres/pool/pool.js'
 import { endLease, type Lease, PROCESSES_CHANNEL, renewLease } from '../registry/process-leases.js'
 import type { Notifications, SqlClient } from '../types.js'
 

@@ -1,10 +1,10 @@
 // The steps of a client's waits and statements. Neither text nor values leave this file, only the first word of a statement.
 // Without a subscriber each costs one check.
 
-import type { DriverQuery } from '../connections/driver.js'
+import type { DriverQuery } from '../../../postgres/connections/driver.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName } from '../diagnostics/steps.js'
-import type { Follow } from '../sql/statement.js'
+import type { Follow } from '../../../postgres/sql/statement.js'
 
 /** @param nameOf the database of a pool's key */
 export function createFollow(publish: PublishStep, pool: PoolName, nameOf: (key: string) => string): Follow {

@@ -3,11 +3,11 @@
 
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
-import { createArrayTypes } from '../connections/array-types.js'
-import { type Connect, openConnection } from '../connections/connection.js'
-import { createPooledStatements } from '../connections/pooled-statements.js'
-import { connectorOf } from '../connections/primary.js'
-import { type Target, tlsOptions } from '../connections/target.js'
+import { createArrayTypes } from '../../../postgres/connections/array-types.js'
+import { type Connect, openConnection } from '../../../postgres/connections/connection.js'
+import { createPooledStatements } from '../../../postgres/connections/pooled-statements.js'
+import { connectorOf } from '../../../postgres/connections/primary.js'
+import { type Target, tlsOptions } from '../../../postgres/connections/target.js'
 import { TenantDatabaseUnavailable } from '../errors.js'
 import type { Place } from '../instances/open-where-placed.js'
 

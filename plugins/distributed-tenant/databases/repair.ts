@@ -6,7 +6,7 @@
 
 import { LRUCache } from 'lru-cache'
 import type { TenantId } from '../../../events/index.js'
-import { lockNames, lockTransaction } from '../advisory-locks.js'
+import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import type { RoleReport } from '../diagnostics/steps.js'
 import { DatabaseForeign } from '../errors.js'

@@ -2,7 +2,7 @@
 // one database, and has its group's rights there; only the service's role makes and changes them. Everything here runs on the
 // central database and is safe to repeat.
 
-import { lockNames, lockTransaction } from '../advisory-locks.js'
+import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { RoleKeyUnknown } from '../errors.js'
 import { tenantDatabaseName, tenantGroupName } from '../names.js'

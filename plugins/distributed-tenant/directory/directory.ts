@@ -5,7 +5,7 @@
 
 import { LRUCache } from 'lru-cache'
 import { later } from '../../../timing/timers.js'
-import { withCause } from '../connections/failures.js'
+import { withCause } from '../../../postgres/connections/failures.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'
 import { findByDomain, findTenant, findTenants, readHistory, revisionsSince } from '../registry/tenants-table.js'

@@ -1,7 +1,7 @@
 // A connection whose instance must be looked up first.
-import type { Connect, Connection } from '../connections/connection.js'
-import { deferConnection } from '../connections/deferred-connection.js'
-import type { Target } from '../connections/target.js'
+import type { Connect, Connection } from '../../../postgres/connections/connection.js'
+import { deferConnection } from '../../../postgres/connections/deferred-connection.js'
+import type { Target } from '../../../postgres/connections/target.js'
 
 export function openAwaited(place: Promise<{ connect: Connect; target: Target }>, connectTimeout: number): Connection {
   let abandoned: Error | null = null

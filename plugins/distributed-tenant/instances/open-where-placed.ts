@@ -1,11 +1,11 @@
 // Opens a tenant's connection on the tenant's instance, in a service with several: the instance from memory or the registry,
 // the quota of that instance in the budget, and one more try when the remembered instance was wrong.
 
-import type { Connect, Connection } from '../connections/connection.js'
-import { atTheDoor } from '../connections/failures.js'
-import type { Target } from '../connections/target.js'
-import { createShares } from '../pool/instance-quota.js'
-import type { InstanceShares } from '../pool/pool-view.js'
+import type { Connect, Connection } from '../../../postgres/connections/connection.js'
+import { atTheDoor } from '../../../postgres/connections/failures.js'
+import type { Target } from '../../../postgres/connections/target.js'
+import { createShares } from '../../../postgres/pool/instance-quota.js'
+import type { InstanceShares } from '../../../postgres/pool/pool-view.js'
 import type { TenantId } from '../types.js'
 import { openAwaited } from './deferred-connection.js'
 import type { Placements } from './placements.js'

@@ -2,7 +2,7 @@
 // central database has them, and builds the template. Safe to repeat. An instance that is another service's stops the start.
 // If an instance is down: it is reported, and only its own tenants are affected.
 
-import { lockNames, lockTransaction } from '../advisory-locks.js'
+import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import { type InstanceAddress, instanceDatabaseName } from '../config/instances.js'
 import { parseInstanceMark } from '../databases/marks.js'
 import { powerfulRoles, unmanagedRoles } from '../databases/roles.js'

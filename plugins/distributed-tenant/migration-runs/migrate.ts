@@ -2,8 +2,8 @@
 // as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
 // and stops others only by the stated rate; a killed run resumes from its records. If the central database is down:
 // the run ends with its error and can be resumed.
-import type { CarryOut } from '../advisory-locks.js'
-import type { MigrationSet } from '../databases/migration-files.js'
+import type { CarryOut } from '../../../postgres/advisory-locks.js'
+import type { MigrationSet } from '../../../postgres/migrations/migration-files.js'
 import { MigrationInvalid, MigrationRunNotFound } from '../errors.js'
 import { tenantDatabaseName } from '../names.js'
 import type { ServiceName, SqlClient, TenantId } from '../types.js'

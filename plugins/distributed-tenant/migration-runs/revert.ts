@@ -1,9 +1,9 @@
 // Schema migrations reverted, each in one transaction together with its version row. Invariant: a database is at a version
 // entirely or not at all; a version goes only with the transaction that its file began in.
 
-import type { Migration, MigrationSet } from '../databases/migration-files.js'
-import { endedItsTransaction, runFile } from '../databases/migration-run.js'
-import { ISOLATION, lockAndLook } from '../databases/migrations.js'
+import type { Migration, MigrationSet } from '../../../postgres/migrations/migration-files.js'
+import { endedItsTransaction, runFile } from '../../../postgres/migrations/migration-run.js'
+import { ISOLATION, lockAndLook } from '../../../postgres/migrations/migrations.js'
 import { MigrationInvalid } from '../errors.js'
 import type { SqlClient } from '../types.js'
 

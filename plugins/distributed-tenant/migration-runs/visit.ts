@@ -1,10 +1,10 @@
 // One visit of a migration run to a tenant's database. Where one file is missing, as after most releases, it takes two round
 // trips: lock and versions, then the file, its version and COMMIT; and the session is closed without a reset. Otherwise the
 // files are applied as in databases/migrations.ts. Invariant: its own, a database is at a version entirely or not at all.
-import type { Migration, MigrationSet } from '../databases/migration-files.js'
-import { endedItsTransaction, failureOf, mayChangeOthers } from '../databases/migration-run.js'
-import { lookUnderLock, migratePrepared, missingOf, nameOf, versionRow } from '../databases/migrations.js'
-import { leaseSession } from '../sql/session-lease.js'
+import type { Migration, MigrationSet } from '../../../postgres/migrations/migration-files.js'
+import { endedItsTransaction, failureOf, mayChangeOthers } from '../../../postgres/migrations/migration-run.js'
+import { lookUnderLock, migratePrepared, missingOf, nameOf, versionRow } from '../../../postgres/migrations/migrations.js'
+import { leaseSession } from '../../../postgres/sql/session-lease.js'
 import type { QueryClient, SessionLease, SqlClient } from '../types.js'
 
 /** Called behind the migrations, in the same database. */

@@ -3,7 +3,7 @@
 // latest at its deadline.
 // If the listener is down: notifications may be lost, so the tenants with open connections are looked up when it is back.
 import type { TenantId } from '../../../events/index.js'
-import type { Pool } from '../pool/pool.js'
+import type { Pool } from '../../../postgres/pool/pool.js'
 import type { Notifications, SqlClient } from '../types.js'
 
 /** @returns the function that unsubscribes */

@@ -32,7 +32,7 @@ import {
   type TenantId,
   tenantsDurable,
 } from '../../../events/index.js'
-import { lockNames, lockTransaction } from '../advisory-locks.js'
+import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import type { Settings } from '../config/settings.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { IncomingEvent } from '../diagnostics/steps.js'

@@ -6,13 +6,13 @@
 // change of both.
 
 import type { TenantId } from '../../../events/index.js'
-import { lockNames, withLock } from '../advisory-locks.js'
+import { lockNames, withLock } from '../../../postgres/advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { commentDatabase, endUninvited } from '../databases/databases.js'
 import type { InstancesAccess } from '../databases/instance-access.js'
 import { type Mark, markText } from '../databases/marks.js'
-import { builtBy, type MigrationSet } from '../databases/migration-files.js'
-import { appliedVersion, migrate } from '../databases/migrations.js'
+import { builtBy, type MigrationSet } from '../../../postgres/migrations/migration-files.js'
+import { appliedVersion, migrate } from '../../../postgres/migrations/migrations.js'
 import { closeOtherDatabases, noteKey, openRole, openRoleAt, prepareRole } from '../databases/roles.js'
 import type { Spares } from '../databases/spares.js'
 import type { ProvisionStep } from '../diagnostics/steps.js'

@@ -4,7 +4,7 @@
 // If identity is down or does not confirm, or an old copy follows the tenant since a move: nothing is dropped.
 
 import type { TenantId } from '../../../events/index.js'
-import { lockNames, withLock } from '../advisory-locks.js'
+import { lockNames, withLock } from '../../../postgres/advisory-locks.js'
 import type { Settings } from '../config/settings.js'
 import { dropDatabase, dropTenantDatabase, inspectDatabase } from '../databases/databases.js'
 import type { InstancesAccess } from '../databases/instance-access.js'

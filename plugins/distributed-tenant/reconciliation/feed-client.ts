@@ -5,7 +5,7 @@
 
 import { compileValidator, isTenantId, TENANT_ID_MAX, TENANT_ID_PATTERN, type TenantId } from '../../../events/index.js'
 import { Type } from '../../../events/json-schema.js'
-import { withCause } from '../connections/failures.js'
+import { withCause } from '../../../postgres/connections/failures.js'
 import { IdentityUnavailable } from '../errors.js'
 import type { FeedTenant } from '../registry/identity-state.js'
 import type { ServiceName } from '../types.js'

@@ -7,7 +7,7 @@
 import type { TenantId } from '../../../events/index.js'
 import { backoffMs } from '../../../timing/backoff.js'
 import { startLoop } from '../../../timing/loop.js'
-import { ifUnlocked, lockNames } from '../advisory-locks.js'
+import { ifUnlocked, lockNames } from '../../../postgres/advisory-locks.js'
 import type { ReconcileReport } from '../diagnostics/steps.js'
 import { IdentityUnavailable, TenantRetained } from '../errors.js'
 import { dueForPurge } from '../provisioning/purge.js'

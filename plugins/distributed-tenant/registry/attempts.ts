@@ -4,7 +4,7 @@
 
 import type { TenantId } from '../../../events/index.js'
 import { backoffMs } from '../../../timing/backoff.js'
-import { lockNames } from '../advisory-locks.js'
+import { lockNames } from '../../../postgres/advisory-locks.js'
 import type { QueryClient } from '../types.js'
 
 /** After this an attempt whose process has died is made again. One that still runs holds its lock and is not claimed. */

@@ -1,7 +1,7 @@
 // The runs of a service's journals that have not ended, though no process carries them out: their process was killed, or has lost its
 // machine. Invariant: a run that goes on is none of them, as its process holds a lock that PostgreSQL frees with the process; a run
 // that has just begun takes it within the grace.
-import { runsCarriedOut } from '../advisory-locks.js'
+import { runsCarriedOut } from '../../../postgres/advisory-locks.js'
 import type { QueryClient } from '../types.js'
 
 export interface InterruptedRun {

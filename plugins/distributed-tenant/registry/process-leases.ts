@@ -1,7 +1,7 @@
 // The SQL of the processes of a service and the connections that each may open. Invariant: the sum of `granted` never exceeds the
 // smallest limit of all processes, as every change is made under one lock, and a process changes its own row alone: it raises the row before it opens more,
 // and lowers it after it has closed some.
-import { lockNames, lockTransaction } from '../advisory-locks.js'
+import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import type { SqlClient } from '../types.js'
 
 export const PROCESSES_CHANNEL = 'fdt_processes'

@@ -9,7 +9,7 @@ import {
   TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
-import type { Admit } from '../sql/client.js'
+import type { Admit } from '../../../postgres/sql/client.js'
 import type { Tenant, TenantId } from '../types.js'
 
 /** @throws the 403, 404 or 503 that the tenant's state asks for */

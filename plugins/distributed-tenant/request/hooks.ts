@@ -17,7 +17,7 @@ import {
   TenantForbidden,
   TenantRequired,
 } from '../errors.js'
-import type { Admit, ClientScope } from '../sql/client.js'
+import type { Admit, ClientScope } from '../../../postgres/sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import { admitting, refuseUnlessReady, tenantOf } from './admission.js'
 import { endWithSocket } from './http-pipelining.js'

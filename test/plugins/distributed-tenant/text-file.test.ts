@@ -1,6 +1,6 @@
 // Bytes that are text, and those that are refused with the line.
 import t from 'tap'
-import { textOf } from '../../../plugins/distributed-tenant/text-file.js'
+import { textOf } from '../../../files/text-file.js'
 
 t.test('UTF-8 is read unchanged, without a byte order mark', async t => {
   t.equal(textOf(Buffer.from('Zürich 漢 😀\r\n')), 'Zürich 漢 😀\r\n')

@@ -2,7 +2,7 @@
 // In a process of its own: it listens to errors of the process.
 import fc from 'fast-check'
 import t from 'tap'
-import { readArray, writeArray } from '../../../../plugins/distributed-tenant/connections/array-literal.js'
+import { readArray, writeArray } from '../../../../postgres/connections/array-literal.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
 

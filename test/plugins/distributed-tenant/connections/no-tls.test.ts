@@ -1,7 +1,7 @@
 // A server without TLS where TLS is required: every message about it names DB_SSLMODE.
 import t from 'tap'
 import { bootstrap } from '../../../../operations/init/bootstrap.js'
-import { tlsOptions } from '../../../../plugins/distributed-tenant/connections/target.js'
+import { tlsOptions } from '../../../../postgres/connections/target.js'
 import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
 import { makeCertificates } from '../../../certificates.js'
 import { rig } from '../../../rig.js'

@@ -1,7 +1,7 @@
 // The search for the primary among several servers, some of which refuse the login.
 import t from 'tap'
-import { openConnection } from '../../../../plugins/distributed-tenant/connections/connection.js'
-import { connectorOf } from '../../../../plugins/distributed-tenant/connections/primary.js'
+import { openConnection } from '../../../../postgres/connections/connection.js'
+import { connectorOf } from '../../../../postgres/connections/primary.js'
 import { startPostgres } from '../../../../stack/servers/postgres.js'
 
 t.test('a server that refuses does not end the search', async t => {

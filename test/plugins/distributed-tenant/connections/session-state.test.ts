@@ -5,13 +5,13 @@ import {
   createBuilder,
   type Driver,
   type DriverQuery,
-} from '../../../../plugins/distributed-tenant/connections/driver.js'
+} from '../../../../postgres/connections/driver.js'
 import {
   CHECKED_BY_HAND,
   harmlessFunctions,
-} from '../../../../plugins/distributed-tenant/connections/harmless-functions.js'
-import { type SessionState, sessionStateOf } from '../../../../plugins/distributed-tenant/connections/session-state.js'
-import { RESET } from '../../../../plugins/distributed-tenant/pool/session-reset.js'
+} from '../../../../postgres/connections/harmless-functions.js'
+import { type SessionState, sessionStateOf } from '../../../../postgres/connections/session-state.js'
+import { RESET } from '../../../../postgres/pool/session-reset.js'
 import { stand } from '../stand.js'
 
 type Make = (sql: Driver) => unknown

@@ -4,7 +4,7 @@ import { readEnvironment } from '../../../../plugins/distributed-tenant/config/e
 import { instancesOf, parseInstances } from '../../../../plugins/distributed-tenant/config/instances.js'
 import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
 import { leastFull } from '../../../../plugins/distributed-tenant/instances/choose-instance.js'
-import { shareOf } from '../../../../plugins/distributed-tenant/pool/instance-quota.js'
+import { shareOf } from '../../../../postgres/pool/instance-quota.js'
 
 t.test('DB_INSTANCES', async t => {
   t.same(parseInstances('b=db2.internal:5433,c=db3'), {

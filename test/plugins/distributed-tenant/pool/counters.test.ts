@@ -1,6 +1,6 @@
 // Figures about connections: as they are now, and counted since the start.
 import t from 'tap'
-import { createCount } from '../../../../plugins/distributed-tenant/pool/counters.js'
+import { createCount } from '../../../../postgres/pool/counters.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
 import { codeOf, gate, stand } from '../stand.js'

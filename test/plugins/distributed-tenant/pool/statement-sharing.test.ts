@@ -4,14 +4,14 @@ import {
   type Codecs,
   createBuilder,
   type DriverQuery,
-} from '../../../../plugins/distributed-tenant/connections/driver.js'
-import { createOwnCodecs } from '../../../../plugins/distributed-tenant/connections/own-codecs.js'
+} from '../../../../postgres/connections/driver.js'
+import { createOwnCodecs } from '../../../../postgres/connections/own-codecs.js'
 import { written } from '../../../../plugins/distributed-tenant/index.js'
 import {
   createSharedConnection,
   type Shareable,
   shareableOf,
-} from '../../../../plugins/distributed-tenant/pool/statement-sharing.js'
+} from '../../../../postgres/pool/statement-sharing.js'
 
 const sql = createBuilder()
 const claim = (query: unknown): Shareable | null => shareableOf(query as DriverQuery)

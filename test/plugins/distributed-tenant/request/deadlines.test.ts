@@ -1,6 +1,6 @@
 // The one timer of all statements: each ends at its deadline, in order, and a removed one never fires.
 import t from 'tap'
-import { createDeadlines, type Expiring } from '../../../../plugins/distributed-tenant/sql/statement-deadlines.js'
+import { createDeadlines, type Expiring } from '../../../../postgres/sql/statement-deadlines.js'
 import { until } from '../../../until.js'
 
 t.test('deadlines', async t => {

@@ -3,7 +3,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import type { Connection } from '../../../../plugins/distributed-tenant/connections/connection.js'
+import type { Connection } from '../../../../postgres/connections/connection.js'
 import { until } from '../../../until.js'
 import { stand } from '../stand.js'
 

@@ -2,7 +2,7 @@
 // for a transaction that does not exist, two-phase commit, and large objects. Decided from the text, before it is sent. A text that cannot
 // hold any of them costs one check.
 
-import { TenantStatementRefused } from '../../../postgres/errors.js'
+import { TenantStatementRefused } from '../errors.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { composes, textOf } from '../connections/session-state.js'
 import { makesRoutine, statementsOf, type Token } from '../connections/statement-text.js'

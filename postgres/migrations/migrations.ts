@@ -2,8 +2,8 @@
 // is at a version entirely or not at all; a version counts only when the transaction that its file began in is the one that
 // ends with it; a file that was changed after it was applied is refused by name.
 
-import { MigrationInvalid } from '../../../postgres/errors.js'
-import type { QueryClient, SqlClient, TransactionClient } from '../../../postgres/types.js'
+import { MigrationInvalid } from '../errors.js'
+import type { QueryClient, SqlClient, TransactionClient } from '../types.js'
 import { lockNames } from '../advisory-locks.js'
 import { isKnownAs, type Migration, type MigrationSet } from './migration-files.js'
 import { endedItsTransaction, runFile } from './migration-run.js'

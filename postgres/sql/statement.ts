@@ -2,7 +2,7 @@
 // the owner of its use is notified before; it is sent a second time only if the server refused it and it had no effect: a
 // prepared statement that is out of date, or a write in a session that is read only.
 import { Stream } from 'node:stream'
-import { TenantClientMethod } from '../../../postgres/errors.js'
+import { TenantClientMethod } from '../errors.js'
 import type { Connection, StatementListener } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import {

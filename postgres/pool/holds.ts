@@ -1,6 +1,6 @@
 // The keys of a pool that are held: their waiters, and all that come, wait by their own deadlines until the key is released.
 // Invariant: a hold ends by itself after its time.
-import { guarded } from '../../../timing/timers.js'
+import { guarded } from '../../timing/timers.js'
 import type { PoolState } from './pool-state.js'
 
 export interface Holds {

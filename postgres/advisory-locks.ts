@@ -1,7 +1,7 @@
 // The names of the advisory locks, and how work is run under one. All are taken in the service's central database, but
 // `template`, which is taken on each instance, and `migrate`, which is taken in the database that is migrated.
 // Invariant: a lock belongs to a session or a transaction, so PostgreSQL frees it when the process dies.
-import type { QueryClient, SessionClient } from '../../postgres/types.js'
+import type { QueryClient, SessionClient } from './types.js'
 
 export const lockNames = {
   /** A database's migrations are applied, or kept from being applied. */

@@ -5,8 +5,8 @@
 // holds within a second and a little.
 // If the server is down: each query in flight fails once, with one code.
 
-import { TenantClientReleased, TenantLookupFailed } from '../../../postgres/errors.js'
-import type { SessionClient, Settled, SqlClient, TransactionClient } from '../../../postgres/types.js'
+import { TenantClientReleased, TenantLookupFailed } from '../errors.js'
+import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
 import type { Codecs, Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
 import type { Lease, Pool } from '../pool/pool.js'

@@ -1,7 +1,7 @@
 // The internals of `postgres` 3.4.9 that we rely on beyond its documented surface: `options.socket`, `query.handler`, the
 // entry of one connection, and parsed options. Pinned exactly; `assertDriver` proves each at the start.
 import postgres from 'postgres'
-import { ConfigurationInvalid } from '../../../postgres/errors.js'
+import { ConfigurationInvalid } from '../errors.js'
 import type { Backend } from './cancel-request.js'
 import { pastWritten } from './written-parameter.js'
 

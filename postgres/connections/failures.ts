@@ -1,6 +1,6 @@
 // The classification of failures of the driver and the server: which mean that this connection or server is gone (one code
 // for all of them, as theirs vary with timing, docs/decisions/0001), and which are the caller's own and pass through unchanged.
-import { TenantQueryTimeout } from '../../../postgres/errors.js'
+import { TenantQueryTimeout } from '../errors.js'
 
 /** SQLSTATEs about the connection or the server while a statement runs; 53xxx, say, is then the statement's own. */
 const serverGone = /^(08...|57P0[1-5])$/

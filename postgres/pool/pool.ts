@@ -5,11 +5,11 @@
 // key that is held gets no lease.
 // If the server is down: each waiter gets one error.
 
-import { every } from '../../../timing/timers.js'
+import { every } from '../../timing/timers.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { SessionState } from '../connections/session-state.js'
-import type { CloseReason, LeaseReport, PoolReport } from '../diagnostics/steps.js'
+import type { CloseReason, LeaseReport, PoolReport } from '../reports.js'
 import { createHolds } from './holds.js'
 import { type Lease, PoolLease } from './lease.js'
 import { createOpenings } from './openings.js'

@@ -2,7 +2,7 @@
 // statements in a new session (docs/decisions/0001).
 // If the server is down: the connection is closed and every query on it fails.
 
-import { guarded } from '../../../timing/timers.js'
+import { guarded } from '../../timing/timers.js'
 import type { SessionTypes } from './array-types.js'
 import { sendCancel } from './cancel-request.js'
 import { createInstance, type DriverConnection, type DriverQuery, defaultCodecs } from './driver.js'

@@ -1,7 +1,7 @@
 // The queue of waiters of one key: in order, each with a deadline, each removed as soon as its scope is over.
 // Pure: no I/O.
 
-import { guarded } from '../../../timing/timers.js'
+import { guarded } from '../../timing/timers.js'
 import { connectionClosed } from '../connections/failures.js'
 import type { Shareable } from './statement-sharing.js'
 

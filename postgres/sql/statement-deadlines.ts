@@ -2,7 +2,7 @@
 // most, never early; the timer stops when no statement runs. Behind a blocked event loop answers that came meanwhile are
 // read first: a statement that was answered in time does not expire, whenever the loop was blocked.
 
-import { guarded } from '../../../timing/timers.js'
+import { guarded } from '../../timing/timers.js'
 export interface Expiring {
   /** Set here: when its time is over (`performance.now()`). */
   due: number

@@ -2,9 +2,9 @@
 // connection is watched from before it connects until the server has closed it. Invariant: while a key waits, something is
 // under way that calls `pump` again: a connect, a close, a lease, or a timer.
 // If the server is down: each waiter gets one error; only a login whose password has changed is tried again.
-import { guarded } from '../../../timing/timers.js'
+import { guarded } from '../../timing/timers.js'
 import type { Connection } from '../connections/connection.js'
-import type { PoolReport } from '../diagnostics/steps.js'
+import type { PoolReport } from '../reports.js'
 import type { Lease } from './lease.js'
 import { nextMove } from './policy.js'
 import type { PoolState } from './pool-state.js'

@@ -3,7 +3,7 @@
 // that share it already.
 // If the server does not answer: the connection is destroyed at the deadline.
 
-import { TenantClientReleased, TenantQueryTimeout } from '../../../postgres/errors.js'
+import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
