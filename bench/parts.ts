@@ -2,9 +2,9 @@
 // built as the plugin builds them, with the same options.
 import type { FastifyInstance } from 'fastify'
 import { settle } from '../plugins/distributed-tenant/config/settings.js'
-import type { ClientScope } from '../postgres/sql/client.js'
 import { createTenancy, type Tenancy } from '../plugins/distributed-tenant/tenancy.js'
 import type { TenantId } from '../plugins/distributed-tenant/types.js'
+import type { ClientScope } from '../postgres/sql/client.js'
 import type { ArmConfig } from './arm.js'
 import { pluginOptions } from './ours.js'
 

@@ -1,10 +1,10 @@
 // The parts that an operator's work needs of one service's tenancy: for migrations of all tenants, for transfers of their data,
 // for moves between instances. Built from what the tenancy gives, so that a running service loads nothing of `operations/`.
 
-import { type CarryOut, withRunLock } from '../postgres/advisory-locks.js'
 import type { FleetParts } from '../plugins/distributed-tenant/migration-runs/migrate.js'
 import { createPurger } from '../plugins/distributed-tenant/provisioning/purge.js'
 import type { Tenancy } from '../plugins/distributed-tenant/tenancy.js'
+import { type CarryOut, withRunLock } from '../postgres/advisory-locks.js'
 import type { TransferParts } from './copying/parts.js'
 import { haveTemplate, isUpToDate } from './migrate/up-to-date.js'
 import type { MoveParts } from './move/parts.js'

@@ -1,8 +1,9 @@
 // Runs one move or import at a time for each service, under an advisory lock of a session; and a run whose process is visible.
 // Invariant: PostgreSQL frees the lock when the process dies.
 // If the session is lost while the work runs: the work is aborted, and its own outcome is the one reported.
-import { ifUnlocked, lockNames } from '../postgres/advisory-locks.js'
+
 import { TransferFailed } from '../plugins/distributed-tenant/errors.js'
+import { ifUnlocked, lockNames } from '../postgres/advisory-locks.js'
 import type { OpenService } from './open-services.js'
 
 /** @param work `lost` is aborted when another process may begin */

@@ -3,11 +3,11 @@
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { NoText, readTextFile } from '../files/text-file.js'
 import { type Environment, readEnvironment, readSecret } from '../plugins/distributed-tenant/config/environment.js'
 import { parseInstances } from '../plugins/distributed-tenant/config/instances.js'
 import type { DistributedTenantOptions } from '../plugins/distributed-tenant/config/options.js'
 import { parseServiceName } from '../plugins/distributed-tenant/names.js'
-import { NoText, readTextFile } from '../files/text-file.js'
 import { readEnvFile } from './env-file.js'
 import { UsageError } from './outcome.js'
 

@@ -4,58 +4,76 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
 
-const product = ['timing', 'events', 'postgres', 'plugins', 'orms', 'services', 'operations', 'testing', 'cli'] as const
+const product = [
+  'timing',
+  'files',
+  'events',
+  'postgres',
+  'plugins',
+  'orms',
+  'services',
+  'operations',
+  'testing',
+  'cli',
+] as const
 const beside = ['stack', 'bench', 'examples', 'templates', 'test'] as const
 
 /** The folders that a top folder may import, besides itself. */
 const below: Record<(typeof product)[number], readonly string[]> = {
   timing: [],
+  files: [],
   events: ['timing'],
-  postgres: ['timing'],
-  plugins: ['timing', 'events', 'postgres'],
+  postgres: ['timing', 'files'],
+  plugins: ['timing', 'files', 'events', 'postgres'],
   orms: ['plugins'],
   services: ['timing', 'events', 'plugins'],
-  operations: ['events', 'postgres', 'plugins'],
+  operations: ['files', 'events', 'postgres', 'plugins'],
   testing: ['postgres', 'plugins', 'operations'],
-  cli: ['events', 'plugins', 'operations'],
+  cli: ['files', 'events', 'plugins', 'operations'],
 }
 
 const plugin = 'plugins/distributed-tenant/'
 
-/** The plugin from top to bottom, folders with a slash: a file may import from its own line and the lines below. */
-const floors: readonly (readonly string[])[] = [
-  ['index'],
-  ['operator-access'],
-  ['tenants'],
-  ['tenant-hooks'],
-  ['tenancy'],
-  ['monitoring/'],
-  ['assembly/'],
-  ['reconciliation/'],
-  ['request/'],
-  ['provisioning/'],
-  ['migration-runs/'],
-  ['instances/'],
-  ['sql/'],
-  ['directory/'],
-  ['databases/'],
-  ['pool/'],
-  ['connections/'],
-  ['fastify-types'],
-  ['config/'],
-  ['credentials/'],
-  ['registry/'],
-  ['diagnostics/'],
-  ['api'],
-  ['advisory-locks'],
-  ['optional-peer'],
-  ['types', 'errors', 'names', 'text-file'],
-]
+/** Rooms from top to bottom, folders with a slash: a file may import from its own line and the lines below. */
+const floors: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  [plugin]: [
+    ['index'],
+    ['operator-access'],
+    ['tenants'],
+    ['tenant-hooks'],
+    ['tenancy'],
+    ['monitoring/'],
+    ['assembly/'],
+    ['reconciliation/'],
+    ['request/'],
+    ['provisioning/'],
+    ['migration-runs/'],
+    ['instances/'],
+    ['directory/'],
+    ['databases/'],
+    ['fastify-types'],
+    ['config/'],
+    ['credentials/'],
+    ['registry/'],
+    ['diagnostics/'],
+    ['api'],
+    ['optional-peer'],
+    ['types', 'errors', 'names'],
+  ],
+  'postgres/': [
+    ['migrations/'],
+    ['sql/'],
+    ['pool/'],
+    ['connections/'],
+    ['advisory-locks'],
+    ['address', 'errors', 'reports', 'types'],
+  ],
+}
 
 /** The folders that alone may import a package. Tests and benchmarks are free. */
 const owners: Record<string, readonly string[]> = {
   nats: ['events/'],
-  postgres: ['postgres/', 'plugins/distributed-tenant/'],
+  postgres: ['postgres/'],
   pg: ['orms/pg/'],
   kysely: ['orms/kysely/'],
 }
@@ -172,24 +190,28 @@ t.test('no file imports itself by way of others, types included', async t => {
   t.same(circles(inProduct), [])
 })
 
-t.test('a folder of the plugin imports only folders below it', async t => {
-  const rank = (path: string): number => {
-    const [first = '', second] = path.slice(plugin.length).split('/')
-    return floors.findIndex(names => names.includes(second === undefined ? first.replace(/\.[jt]s$/, '') : `${first}/`))
-  }
-  const inPlugin = inProduct.filter(({ file }) => file.startsWith(plugin))
-  t.same(
-    inPlugin.filter(({ file }) => rank(file) < 0).map(({ file }) => file),
-    [],
-    'every file has a place in the order',
-  )
-  const found = offences(inPlugin, (source, to) => {
-    const path = target(source, to)
-    if (!path?.startsWith(plugin)) return null
-    return rank(path) < rank(source.file) ? 'it stands above' : null
+for (const [room, lines] of Object.entries(floors)) {
+  t.test(`a folder of ${room} imports only folders below it`, async t => {
+    const rank = (path: string): number => {
+      const [first = '', second] = path.slice(room.length).split('/')
+      return lines.findIndex(names =>
+        names.includes(second === undefined ? first.replace(/\.[jt]s$/, '') : `${first}/`),
+      )
+    }
+    const inRoom = inProduct.filter(({ file }) => file.startsWith(room))
+    t.same(
+      inRoom.filter(({ file }) => rank(file) < 0).map(({ file }) => file),
+      [],
+      'every file has a place in the order',
+    )
+    const found = offences(inRoom, (source, to) => {
+      const path = target(source, to)
+      if (!path?.startsWith(room)) return null
+      return rank(path) < rank(source.file) ? 'it stands above' : null
+    })
+    t.same(found, [])
   })
-  t.same(found, [])
-})
+}
 
 t.test(
   'services and other plugins import the plugin through its index, and its PostgreSQL through nothing else',
@@ -309,7 +331,7 @@ t.test('the environment is read where it is listed, and nowhere else', async t =
 })
 
 /** Timers whose own work cannot fail, or guards itself. */
-const ownTimers = ['timing/timers.ts', 'plugins/distributed-tenant/sql/statement-deadlines.ts']
+const ownTimers = ['timing/timers.ts', 'postgres/sql/statement-deadlines.ts']
 
 /** Calls that a timer may make directly: they settle a promise, close a socket, or guard their work. */
 const harmless = [

@@ -5,12 +5,12 @@
 import { randomInt } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootstrap, type Superuser, superuserAt } from '../operations/init/bootstrap.js'
-import { ifUnlocked, lockSession } from '../postgres/advisory-locks.js'
 import type { DatabaseOptions } from '../plugins/distributed-tenant/config/options.js'
 import { dropDatabase, dropRole } from '../plugins/distributed-tenant/databases/databases.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
 import { parseServiceName, tenantGroupName } from '../plugins/distributed-tenant/names.js'
 import type { ServiceName, SessionClient } from '../plugins/distributed-tenant/types.js'
+import { ifUnlocked, lockSession } from '../postgres/advisory-locks.js'
 import type { Server } from './server-process.js'
 
 export interface Run {

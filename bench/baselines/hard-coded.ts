@@ -1,8 +1,8 @@
 // Rival of the lookup: the same connections, client and routes, and a table in the code that maps tenants to databases.
 // Nothing is parsed, looked up, authorised or set on the reply; the client is given back when the response was sent.
 import Fastify, { type FastifyRequest } from 'fastify'
-import type { ClientScope } from '../../postgres/sql/client.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { ClientScope } from '../../postgres/sql/client.js'
 import { type Arm, type ArmConfig, tenantHeader } from '../arm.js'
 import { makeParts } from '../parts.js'
 import { addRoutes, type Client } from '../routes.js'

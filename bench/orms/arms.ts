@@ -1,8 +1,8 @@
 // The arms of `orm`: the plugin with an ORM as its documentation writes it, and the same ORM on one pool without tenants.
 import Fastify from 'fastify'
 import { distributedTenant } from '../../plugins/distributed-tenant/index.js'
-import type { ClientScope } from '../../postgres/sql/client.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { ClientScope } from '../../postgres/sql/client.js'
 import { type Arm, databaseOf, type MakeArm } from '../arm.js'
 import { answersOf, pluginOptions } from '../ours.js'
 import { makeParts } from '../parts.js'

@@ -3,12 +3,12 @@
 
 import { once } from 'node:events'
 import { Command } from 'commander'
+import { NoText, readTextFile } from '../../files/text-file.js'
 import { readHeads, readRows, type Verdict, verify } from '../../operations/audit/verify-log.js'
 import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
 import { Drift, UsageError } from '../../operations/outcome.js'
 import { isGenuine, type Seal, sign } from '../../plugins/audit/month-seals.js'
 import { sealMonths } from '../../plugins/audit/store.js'
-import { NoText, readTextFile } from '../../files/text-file.js'
 import { contextOf } from '../context.js'
 
 export function auditCommand(): Command {

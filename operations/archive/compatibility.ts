@@ -1,7 +1,8 @@
 // The compatibility of an archive's part with this release, these programs and this server: each reason against a restore,
 // with its cure. Reads only.
-import { isKnownAs, type MigrationSet } from '../../postgres/migrations/migration-files.js'
+
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
+import { isKnownAs, type MigrationSet } from '../../postgres/migrations/migration-files.js'
 import type { Programs } from '../copying/pg-programs.js'
 import type { Manifest, Part } from './manifest.js'
 

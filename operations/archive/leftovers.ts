@@ -3,13 +3,13 @@
 // active and ready here and the database under its name carries its own mark, as the provisioner writes it after the restore:
 // then no run may put the old one back. A database that is being built, or waits for identity, belongs to its restore.
 
-import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { dropDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { markFits, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import type { TransferParts } from '../copying/parts.js'
 import { dropLeft, leftByRehearsals } from '../copying/rehearsal.js'
 import { pastName } from './tenant-place.js'

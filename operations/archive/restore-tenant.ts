@@ -5,11 +5,11 @@
 // each service is final by itself. If identity does not answer: nothing is concluded, and the next run asks again.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { applyFeedTenants } from '../../plugins/distributed-tenant/registry/identity-state.js'
 import { findTenant, type TenantState } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { JsonObject } from '../../plugins/distributed-tenant/types.js'
+import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { planRecovery, type RecoveryOptions, type RecoveryPlan } from './restore-plan.js'
 import type { ServiceRestore } from './restore-service.js'
 

@@ -1,9 +1,10 @@
 // Owns making a database that was copied one of ours from the inside: its migrations noted, its owners looked at, its
 // certificate written, the missing migrations applied, its statistics made. The mark comes last and from outside. Can be repeated.
-import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
-import { migratePrepared } from '../../postgres/migrations/migrations.js'
+
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
+import { migratePrepared } from '../../postgres/migrations/migrations.js'
 import { migrateFromBaseline } from './baseline.js'
 
 export interface Adoption {

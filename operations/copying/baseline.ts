@@ -1,6 +1,7 @@
 // Migrations of a database that has a schema and was never migrated: the versions that it is at already are recorded, and ours
 // are run. Invariant: all of it is one transaction.
 
+import type { TransactionClient } from '../../plugins/distributed-tenant/types.js'
 import type { Migration, MigrationSet } from '../../postgres/migrations/migration-files.js'
 import { runFile } from '../../postgres/migrations/migration-run.js'
 import {
@@ -11,7 +12,6 @@ import {
   type Recorded,
   readRecorded,
 } from '../../postgres/migrations/migrations.js'
-import type { TransactionClient } from '../../plugins/distributed-tenant/types.js'
 
 /** A version that is recorded as applied without being run: the schema is at this version already. */
 export interface Baseline {

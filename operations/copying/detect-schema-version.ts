@@ -2,10 +2,10 @@
 // tables and columns it has. Each version is built once in a database of its own, which is dropped again; the one of a killed
 // run is dropped by the next.
 import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
+import type { QueryClient, ServiceName, SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import { isKnownAs } from '../../postgres/migrations/migration-files.js'
 import { migrate } from '../../postgres/migrations/migrations.js'
-import type { QueryClient, ServiceName, SqlClient } from '../../plugins/distributed-tenant/types.js'
 import type { TransferParts } from './parts.js'
 
 /** `schema.table.column type` of every table. */

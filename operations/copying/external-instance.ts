@@ -3,15 +3,15 @@
 // repeatedly, are kept for a second. If the instance is down: the call fails, with that error.
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
+import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
+import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
 import { createArrayTypes } from '../../postgres/connections/array-types.js'
 import { createBuilder } from '../../postgres/connections/driver.js'
 import { connectionClosed, withCause } from '../../postgres/connections/failures.js'
 import { connectorOf } from '../../postgres/connections/primary.js'
 import { tlsOptions } from '../../postgres/connections/target.js'
-import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import { createPool, type Pool } from '../../postgres/pool/pool.js'
 import { createClients } from '../../postgres/sql/client.js'
-import type { SessionClient } from '../../plugins/distributed-tenant/types.js'
 
 export interface Instance {
   /** `database` is the one that is queried about the instance. */

@@ -1,7 +1,6 @@
 // The parts of one service that a transfer needs: its central database, its instance, and its notifications. Types only.
 
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import type { MoveProgress, TransferReport } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import type {
   RegistryRow,
@@ -10,6 +9,7 @@ import type {
   SqlClient,
   TenantId,
 } from '../../plugins/distributed-tenant/types.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 
 export interface TransferParts {
   readonly service: ServiceName

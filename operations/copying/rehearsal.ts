@@ -4,11 +4,11 @@
 // it shows whether it is in use.
 
 import { randomBytes } from 'node:crypto'
-import { ifUnlocked, lockNames, withLock } from '../../postgres/advisory-locks.js'
 import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { createDatabase, dropDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
+import { ifUnlocked, lockNames, withLock } from '../../postgres/advisory-locks.js'
 import type { BesideDump } from './beside-dump.js'
 import { type Comparing, type Contents, differences, onlyWorded, readContents } from './compare-contents.js'
 import { dropPublicSchema } from './empty-database.js'

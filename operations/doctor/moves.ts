@@ -3,9 +3,9 @@
 // If an instance is down: it is reported with its tenants.
 
 import { tmpdir } from 'node:os'
-import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { dueForPurge } from '../../plugins/distributed-tenant/provisioning/purge.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
 import { inherited } from '../child-environment.js'
 import { createJournal } from '../copying/journal.js'
 import { createPrograms } from '../copying/pg-programs.js'

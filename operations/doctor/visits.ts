@@ -1,7 +1,8 @@
 // The checks that need a connection to each tenant's database: its certificate, its schema, and objects that no copy keeps.
-import { appliedVersion } from '../../postgres/migrations/migrations.js'
+
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import { appliedVersion } from '../../postgres/migrations/migrations.js'
 import { notCopyable } from '../copying/not-copyable.js'
 import type { OpenService } from '../open-services.js'
 import { sentenceOf } from '../outcome.js'

@@ -1,8 +1,9 @@
 // The plan of an import: tenants with their databases, size, estimated duration, and obstacles.
 // It reads both sides and makes no lasting change.
-import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
+
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import { needsInTheWay, type Provisions, provisionsOf } from '../copying/beyond-role.js'
 import { type Columns, versionOf, withVersions } from '../copying/detect-schema-version.js'
 import { type Coming, folderInTheWay, roomInTheWay } from '../copying/disk-space.js'

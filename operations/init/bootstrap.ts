@@ -1,13 +1,8 @@
 // The superuser's setup of a service, once: the service's role (may create databases and roles, no superuser),
 // the group of its tenants' roles, its central database with its mark, and CONNECT revoked from PUBLIC everywhere. Invariant: safe to repeat; undoes nothing.
 
-import { lockNames, lockSession } from '../../postgres/advisory-locks.js'
 import { instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import { createBuilder } from '../../postgres/connections/driver.js'
-import { connectionClosed, isWithoutTls } from '../../postgres/connections/failures.js'
-import { connectorOf } from '../../postgres/connections/primary.js'
-import { tlsOptions } from '../../postgres/connections/target.js'
 import {
   closeToPublic,
   commentDatabase,
@@ -24,9 +19,14 @@ import {
 import { ensureTenantGroup, manageRoles } from '../../plugins/distributed-tenant/databases/roles.js'
 import { CentralDatabaseUnavailable, ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { tenantGroupName } from '../../plugins/distributed-tenant/names.js'
+import type { ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
+import { lockNames, lockSession } from '../../postgres/advisory-locks.js'
+import { createBuilder } from '../../postgres/connections/driver.js'
+import { connectionClosed, isWithoutTls } from '../../postgres/connections/failures.js'
+import { connectorOf } from '../../postgres/connections/primary.js'
+import { tlsOptions } from '../../postgres/connections/target.js'
 import { createPool } from '../../postgres/pool/pool.js'
 import { createClients } from '../../postgres/sql/client.js'
-import type { ServiceName, SessionClient } from '../../plugins/distributed-tenant/types.js'
 import { settingsInTheWay } from '../move/online/server-settings.js'
 import { verifierOf } from './role-password.js'
 

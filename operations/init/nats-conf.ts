@@ -2,8 +2,8 @@
 // holds no secret. Invariant: a file that is not as this code writes it is refused and left as it is.
 import { existsSync, writeFileSync } from 'node:fs'
 import { natsAccounts } from '../../events/index.js'
-import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { readTextFile } from '../../files/text-file.js'
+import { ConfigurationInvalid } from '../../plugins/distributed-tenant/errors.js'
 import { accountsSection } from './nats-accounts.js'
 
 export const passwordVariable = (name: string): string => `NATS_${name.toUpperCase()}_PASSWORD`

@@ -4,9 +4,9 @@
 import { inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import type { InstanceAccess } from '../../plugins/distributed-tenant/databases/instance-access.js'
 import { parseCentralMark } from '../../plugins/distributed-tenant/databases/marks.js'
-import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import type { Template } from '../../plugins/distributed-tenant/databases/template.js'
 import type { QueryClient, ServiceName } from '../../plugins/distributed-tenant/types.js'
+import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 
 export interface UpToDateParts {
   readonly service: ServiceName

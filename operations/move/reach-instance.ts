@@ -2,8 +2,8 @@
 // service's own login. An unreachable instance is named in the error, as a move has two of them.
 
 import { DEFAULT_INSTANCE, instanceDatabaseName } from '../../plugins/distributed-tenant/config/instances.js'
-import { withCause } from '../../postgres/connections/failures.js'
 import { TenantDatabaseUnavailable, TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
+import { withCause } from '../../postgres/connections/failures.js'
 import { createInstance, type Instance } from '../copying/external-instance.js'
 import type { MoveParts } from './parts.js'
 

@@ -2,9 +2,9 @@
 // and every other part leaves it alone, and the switch. Invariant: the switch and its entry in the journal are one
 // transaction. If the central database is down: nothing is switched.
 
-import { lockNames, lockTransaction } from '../../postgres/advisory-locks.js'
 import { TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient, SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { lockNames, lockTransaction } from '../../postgres/advisory-locks.js'
 
 /** Under the tenant's lock, so that no other work on it is under way. @throws TRANSFER_REFUSED when it is not there */
 export async function markMoving(

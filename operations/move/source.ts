@@ -2,7 +2,6 @@
 // and each of it undone. Invariants: every possible writer has ended before a copy begins, and before the switch the
 // server's counters must show no writes; a renamed database is found again by its mark. Each step can be repeated.
 
-import { lockNames, tryLockSession } from '../../postgres/advisory-locks.js'
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { commentDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { keptMark, markText, parseKeptMark, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
@@ -11,6 +10,7 @@ import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenan
 import { keptName } from '../../plugins/distributed-tenant/instances/moved-database.js'
 import { tenantDatabaseName, tenantGroupName } from '../../plugins/distributed-tenant/names.js'
 import type { QueryClient, SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { lockNames, tryLockSession } from '../../postgres/advisory-locks.js'
 import type { Before } from '../copying/freeze.js'
 import type { TransferTenant } from '../copying/journal.js'
 import { endSessions, type Patience, readPid, rowsWritten } from './no-writers.js'

@@ -2,10 +2,10 @@
 // If the server is down or frozen: a ping notices it and the connection is opened again, without end; listeners get `onLost`
 // at once, as notifications may be lost from then on, and `onReset` when it is back, as some were.
 
-import type { Notifications } from '../types.js'
 import { backoffMs } from '../../timing/backoff.js'
 import { pause } from '../../timing/pause.js'
 import { guarded } from '../../timing/timers.js'
+import type { Notifications } from '../types.js'
 import type { Connection } from './connection.js'
 import { connectionClosed } from './failures.js'
 import type { Target } from './target.js'

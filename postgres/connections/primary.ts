@@ -4,8 +4,8 @@
 // former one is closed: it may be frozen or cut off, and come back.
 // If no server is a primary: each connect fails, and the next one searches again.
 
-import type { DatabaseOptions } from '../address.js'
 import { guarded } from '../../timing/timers.js'
+import type { DatabaseOptions } from '../address.js'
 import { type Connect, type Connection, openConnection } from './connection.js'
 import { deferConnection } from './deferred-connection.js'
 import { connectionClosed, noPrimary } from './failures.js'

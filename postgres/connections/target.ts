@@ -1,8 +1,8 @@
 // The address of a connection and the settings of its session, as the driver and the server get them at the start. A reset
 // returns to these settings.
 import net from 'node:net'
-import type { DatabaseOptions } from '../address.js'
 import { readTextFile } from '../../files/text-file.js'
+import type { DatabaseOptions } from '../address.js'
 import type { ArrayTypes } from './array-types.js'
 import type { PooledStatements } from './pooled-statements.js'
 

@@ -4,8 +4,8 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { MigrationInvalid } from '../errors.js'
 import { NoText, textOf } from '../../files/text-file.js'
+import { MigrationInvalid } from '../errors.js'
 import { flawIn } from './migration-text.js'
 
 export interface Migration {

@@ -1,9 +1,9 @@
 // One migration file run in a transaction that is open already. Invariant: a file that ends its transaction, or changes another
 // database, fails by name, so that its version never counts.
 
+import { withCause } from '../connections/failures.js'
 import { MigrationFailed } from '../errors.js'
 import type { QueryClient, TransactionClient } from '../types.js'
-import { withCause } from '../connections/failures.js'
 
 /** PostgreSQL's codes for a COMMIT in a block or a procedure, and for a command that runs in no transaction. */
 const OUTSIDE_TRANSACTIONS = new Set(['2D000', '25001'])

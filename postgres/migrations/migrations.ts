@@ -2,9 +2,9 @@
 // is at a version entirely or not at all; a version counts only when the transaction that its file began in is the one that
 // ends with it; a file that was changed after it was applied is refused by name.
 
+import { lockNames } from '../advisory-locks.js'
 import { MigrationInvalid } from '../errors.js'
 import type { QueryClient, SqlClient, TransactionClient } from '../types.js'
-import { lockNames } from '../advisory-locks.js'
 import { isKnownAs, type Migration, type MigrationSet } from './migration-files.js'
 import { endedItsTransaction, runFile } from './migration-run.js'
 

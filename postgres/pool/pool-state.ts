@@ -2,8 +2,8 @@
 // them, and opens or closes nothing. Invariant: a connection counts against the budget from before connect until the server
 // has closed it.
 
-import type { CloseReason, ConnectionCounts } from '../reports.js'
 import type { Connection } from '../connections/connection.js'
+import type { CloseReason, ConnectionCounts } from '../reports.js'
 import { type Counters, createCount } from './counters.js'
 import type { InstanceShares, PooledConnection, PoolView, TenantSlot } from './pool-view.js'
 import { createSharedConnection } from './statement-sharing.js'

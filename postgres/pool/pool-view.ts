@@ -1,7 +1,7 @@
 // The types of one pool's state: its connections, its slots, and the view that the policy reads.
 
-import type { CloseReason } from '../reports.js'
 import type { Connection } from '../connections/connection.js'
+import type { CloseReason } from '../reports.js'
 import type { SharedConnection } from './statement-sharing.js'
 import type { Tally } from './usage-frequency.js'
 import type { KeyQueue } from './wait-queue.js'

@@ -5,13 +5,13 @@
 // holds within a second and a little.
 // If the server is down: each query in flight fails once, with one code.
 
-import { TenantClientReleased, TenantLookupFailed } from '../errors.js'
-import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
 import type { Codecs, Driver, DriverQuery } from '../connections/driver.js'
 import { connectionClosed, toCaller, withCause } from '../connections/failures.js'
+import { TenantClientReleased, TenantLookupFailed } from '../errors.js'
 import type { Lease, Pool } from '../pool/pool.js'
 import { type Shareable, shareableOf } from '../pool/statement-sharing.js'
 import type { Scope } from '../pool/wait-queue.js'
+import type { SessionClient, Settled, SqlClient, TransactionClient } from '../types.js'
 import { GRACE_MS, LeasedConnection } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
 import { leasable, type SessionSource } from './session-lease.js'

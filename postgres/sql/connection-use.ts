@@ -3,11 +3,11 @@
 // that share it already.
 // If the server does not answer: the connection is destroyed at the deadline.
 
-import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Connection } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { isReadOnlyServer, nulInStatement, toCaller, withCause } from '../connections/failures.js'
 import { holdsNul, type SessionState, sessionStateOf } from '../connections/session-state.js'
+import { TenantClientReleased, TenantQueryTimeout } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { refusedByServer } from './refused-statements.js'
 import { type Ending, Statement, type StatementOwner, type UseOptions } from './statement.js'

@@ -2,10 +2,10 @@
 // codecs of a caller's own) are on one prototype and cost nothing per query. Invariant: a query is not sent before it is awaited
 // or executed.
 
-import { TenantClientMethod } from '../errors.js'
 import { type Driver, type DriverQuery, queryClassOf, unheard } from '../connections/driver.js'
 import { cancelledByCaller } from '../connections/failures.js'
 import { takesCodecs } from '../connections/own-codecs.js'
+import { TenantClientMethod } from '../errors.js'
 import { readByCursor } from './cursor.js'
 
 export const COPY_REFUSED = 'COPY holds a connection until its reader is done; use a cursor, or insert rows in batches'

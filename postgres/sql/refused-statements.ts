@@ -2,10 +2,10 @@
 // for a transaction that does not exist, two-phase commit, and large objects. Decided from the text, before it is sent. A text that cannot
 // hold any of them costs one check.
 
-import { TenantStatementRefused } from '../errors.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { composes, textOf } from '../connections/session-state.js'
 import { makesRoutine, statementsOf, type Token } from '../connections/statement-text.js'
+import { TenantStatementRefused } from '../errors.js'
 
 const OUTSIDE =
   'a statement outside of sql.begin has a session for itself alone, and state that it leaves there ends with it (a transaction, ' +

@@ -1,9 +1,9 @@
 // A second way to read and write values through one client: the same scope, connections and transactions, with parsers and
 // serializers apart. Invariant: neither changes a value of the other.
 
-import type { SqlClient, TransactionClient } from '../types.js'
 import type { Codecs, DriverQuery } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
+import type { SqlClient, TransactionClient } from '../types.js'
 import { type CodecOwner, retag } from './tagged-template.js'
 
 type Work<T> = (sql: TransactionClient) => T | Promise<T>

@@ -2,11 +2,11 @@
 // ends with the scope of its client at the latest, and then its connection is closed; a session is given back only when its
 // transaction is over, or else reset. A connection that is lost during COMMIT rejects with an outcome that is unknown.
 
-import { ConfigurationInvalid, TenantClientReleased, TenantCommitUnknown } from '../errors.js'
-import type { QueryClient, SessionLease, SqlClient } from '../types.js'
 import type { DriverQuery } from '../connections/driver.js'
 import { withCause } from '../connections/failures.js'
 import { Written, type WrittenText } from '../connections/written-parameter.js'
+import { ConfigurationInvalid, TenantClientReleased, TenantCommitUnknown } from '../errors.js'
+import type { QueryClient, SessionLease, SqlClient } from '../types.js'
 import type { LeasedConnection, Owner } from './connection-use.js'
 import { moveOf, refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'

@@ -2,7 +2,6 @@
 // the owner of its use is notified before; it is sent a second time only if the server refused it and it had no effect: a
 // prepared statement that is out of date, or a write in a session that is read only.
 import { Stream } from 'node:stream'
-import { TenantClientMethod } from '../errors.js'
 import type { Connection, StatementListener } from '../connections/connection.js'
 import type { DriverQuery } from '../connections/driver.js'
 import {
@@ -14,6 +13,7 @@ import {
   withCause,
 } from '../connections/failures.js'
 import { type SessionState, sessionStateOf } from '../connections/session-state.js'
+import { TenantClientMethod } from '../errors.js'
 import type { Lease } from '../pool/pool.js'
 import { type Reader, watchReader } from './cursor.js'
 import { COPY_REFUSED } from './query.js'

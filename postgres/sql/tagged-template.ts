@@ -3,11 +3,11 @@
 // methods are on one prototype (assigning some twenty functions to each took 1.0 us of it, this 0.07).
 import { readFile } from 'node:fs/promises'
 import postgres from 'postgres'
-import { TenantClientMethod } from '../errors.js'
-import type { QueryClient } from '../types.js'
 import type { Codecs, Driver, DriverQuery } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
 import { isOnePlainStatement } from '../connections/session-state.js'
+import { TenantClientMethod } from '../errors.js'
+import type { QueryClient } from '../types.js'
 import { createQueryMaker, type Enter, type TextOptions } from './query.js'
 import { createTextTemplates } from './repeated-texts.js'
 

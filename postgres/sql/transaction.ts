@@ -2,9 +2,9 @@
 // process or run a dead transaction's statements in a new session (docs/decisions/0001). Invariant: it resolves only when the
 // server has answered COMMIT; a connection lost during COMMIT rejects with an outcome that is unknown.
 
+import { withCause } from '../connections/failures.js'
 import { TenantClientReleased, TenantCommitUnknown } from '../errors.js'
 import type { QueryClient, Settled, TransactionClient } from '../types.js'
-import { withCause } from '../connections/failures.js'
 import type { LeasedConnection, Owner } from './connection-use.js'
 import { refusalOf } from './refused-statements.js'
 import type { TagMaker } from './tagged-template.js'

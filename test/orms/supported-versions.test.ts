@@ -42,7 +42,7 @@ function withPackage(t: Test, name: string, put: (path: string) => void, parts: 
 }
 
 /** What an entry of an ORM imports. */
-const product = ['orms', 'plugins', 'postgres', 'events', 'timing']
+const product = ['orms', 'plugins', 'postgres', 'events', 'files', 'timing']
 
 const fake = (name: string, version: string) => (path: string) => {
   mkdirSync(path)

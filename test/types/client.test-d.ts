@@ -1,6 +1,7 @@
 // The types of the client: its methods, and the missing ones. Compiled with everything else; never run.
-import type { ClientScope } from '../../postgres/sql/client.js'
+
 import type { SqlClient, TransactionClient } from '../../plugins/distributed-tenant/types.js'
+import type { ClientScope } from '../../postgres/sql/client.js'
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 const same = <A, B>(_: Same<A, B>): void => {}

@@ -1,11 +1,11 @@
 // The administrator's sessions on the two instances, for what a service's role may not do: slots, subscriptions, a login for
 // replication. Used while a move runs, and kept nowhere: the subscription logs in by a role of the run's own.
 
+import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
+import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
 import { createArrayTypes } from '../../../postgres/connections/array-types.js'
 import { connectorOf } from '../../../postgres/connections/primary.js'
 import { tlsOptions } from '../../../postgres/connections/target.js'
-import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
-import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
 import { APPLICATION, createInstance, type Instance } from '../../copying/external-instance.js'
 import type { MoveParts } from '../parts.js'
 import { instanceAt } from '../reach-instance.js'

@@ -2,8 +2,8 @@
 // and with the instances, spares are made. Nothing of it runs before `start`.
 // Invariant: after `quiesce` no new work begins, and what was running has ended or its deadline is over.
 
-import type { Settings } from '../config/settings.js'
 import type { NotificationsHandle } from '../../../postgres/connections/notifications.js'
+import type { Settings } from '../config/settings.js'
 import { closeToPublic } from '../databases/databases.js'
 import type { Spares } from '../databases/spares.js'
 import type { PublishStep } from '../diagnostics/channels.js'

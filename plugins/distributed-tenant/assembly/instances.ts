@@ -2,10 +2,10 @@
 // alone the home instance differs from the others: its sessions are the central database's. An instance that is not
 // configured has the home instance's breaker, and no access.
 
+import type { MigrationSet } from '../../../postgres/migrations/migration-files.js'
 import { DEFAULT_INSTANCE } from '../config/instances.js'
 import type { Settings } from '../config/settings.js'
 import type { InstanceAccess, InstancesAccess } from '../databases/instance-access.js'
-import type { MigrationSet } from '../../../postgres/migrations/migration-files.js'
 import { createCloner } from '../databases/template.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import { TenantDatabaseUnavailable } from '../errors.js'

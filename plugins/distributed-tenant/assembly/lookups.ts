@@ -1,8 +1,9 @@
 // The assembly of lookups: memory, then Redis, then the registry. A Redis client made here is closed here; one that was
 // passed in is its owner's.
+
+import type { NotificationsHandle } from '../../../postgres/connections/notifications.js'
 import type { RedisClient } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
-import type { NotificationsHandle } from '../../../postgres/connections/notifications.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import { createDirectory, type Directory } from '../directory/directory.js'
 import { createRemote, type Remote } from '../directory/redis-cache.js'

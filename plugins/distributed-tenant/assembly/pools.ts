@@ -3,12 +3,15 @@
 // a login of its own, all other connections use the service's. Where the service has more instances, tenants of all share the
 // budget, and each other instance has provisioning sessions of its own.
 
-import { DEFAULT_INSTANCE, instanceDatabaseName } from '../config/instances.js'
-import type { DatabaseOptions } from '../config/options.js'
-import type { Settings } from '../config/settings.js'
 import type { Connection } from '../../../postgres/connections/connection.js'
 import { createBuilder } from '../../../postgres/connections/driver.js'
 import type { Target } from '../../../postgres/connections/target.js'
+import { shareOf } from '../../../postgres/pool/instance-quota.js'
+import { createPool, type Pool, type ReportLease } from '../../../postgres/pool/pool.js'
+import { type Admit, type ClientScope, createClients } from '../../../postgres/sql/client.js'
+import { DEFAULT_INSTANCE, instanceDatabaseName } from '../config/instances.js'
+import type { DatabaseOptions } from '../config/options.js'
+import type { Settings } from '../config/settings.js'
 import type { Logins } from '../credentials/logins.js'
 import type { Session } from '../databases/instance-access.js'
 import type { PublishStep } from '../diagnostics/channels.js'
@@ -17,9 +20,6 @@ import { CentralDatabaseUnavailable, TenantBusy, TenantDatabaseUnavailable, Tena
 import { createPlaced } from '../instances/open-where-placed.js'
 import { createPlacements, type Placements } from '../instances/placements.js'
 import { tenantDatabaseName, tenantOfDatabase } from '../names.js'
-import { shareOf } from '../../../postgres/pool/instance-quota.js'
-import { createPool, type Pool, type ReportLease } from '../../../postgres/pool/pool.js'
-import { type Admit, type ClientScope, createClients } from '../../../postgres/sql/client.js'
 import type { SqlClient, TenantId } from '../types.js'
 import { createFollow } from './query-reporting.js'
 import { createTargets, type Destination } from './targets.js'

@@ -6,10 +6,10 @@
 // also one of the listener alone, it removes no other's row for a while, as the
 // others could not renew theirs either.
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Pool } from '../../../postgres/pool/pool.js'
 import { within } from '../../../timing/deadline.js'
 import { type Loop, startLoop } from '../../../timing/loop.js'
 import { ConfigurationInvalid } from '../errors.js'
-import type { Pool } from '../../../postgres/pool/pool.js'
 import { endLease, type Lease, PROCESSES_CHANNEL, renewLease } from '../registry/process-leases.js'
 import type { Notifications, SqlClient } from '../types.js'
 

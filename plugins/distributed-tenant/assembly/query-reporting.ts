@@ -2,9 +2,9 @@
 // Without a subscriber each costs one check.
 
 import type { DriverQuery } from '../../../postgres/connections/driver.js'
+import type { Follow } from '../../../postgres/sql/statement.js'
 import type { PublishStep } from '../diagnostics/channels.js'
 import type { PoolName } from '../diagnostics/steps.js'
-import type { Follow } from '../../../postgres/sql/statement.js'
 
 /** @param nameOf the database of a pool's key */
 export function createFollow(publish: PublishStep, pool: PoolName, nameOf: (key: string) => string): Follow {

@@ -1,13 +1,13 @@
 // Where the connections of one service process go, and the settings of their sessions: to the central database, to a pooler or an
 // instance for tenants, and for provisioning.
 
-import { DEFAULT_INSTANCE } from '../config/instances.js'
-import type { Settings } from '../config/settings.js'
 import { createArrayTypes } from '../../../postgres/connections/array-types.js'
 import { type Connect, openConnection } from '../../../postgres/connections/connection.js'
 import { createPooledStatements } from '../../../postgres/connections/pooled-statements.js'
 import { connectorOf } from '../../../postgres/connections/primary.js'
 import { type Target, tlsOptions } from '../../../postgres/connections/target.js'
+import { DEFAULT_INSTANCE } from '../config/instances.js'
+import type { Settings } from '../config/settings.js'
 import { TenantDatabaseUnavailable } from '../errors.js'
 import type { Place } from '../instances/open-where-placed.js'
 

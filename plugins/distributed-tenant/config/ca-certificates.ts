@@ -1,7 +1,8 @@
 // The reader of the CA certificates for NATS and Redis: NATS_CA_FILE and REDIS_CA_FILE. Verification itself is never off;
 // without a file Node's own authorities count. A file that would have no effect is refused.
-import { ConfigurationInvalid } from '../errors.js'
+
 import { NoText, readTextFile } from '../../../files/text-file.js'
+import { ConfigurationInvalid } from '../errors.js'
 
 const schemes = { NATS_CA_FILE: /^tls:/i, REDIS_CA_FILE: /^rediss(\+(sentinel|cluster))?:/i } as const
 const cures = { NATS_CA_FILE: 'tls://', REDIS_CA_FILE: 'rediss://' } as const

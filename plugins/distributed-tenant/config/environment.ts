@@ -3,8 +3,8 @@
 import { existsSync } from 'node:fs'
 import { compileValidator, type Validator } from '../../../events/index.js'
 import { fromText } from '../../../events/json-schema.js'
-import { ConfigurationInvalid } from '../errors.js'
 import { NoText, readTextFile } from '../../../files/text-file.js'
+import { ConfigurationInvalid } from '../errors.js'
 import { type Environment, environmentSchema, secretVariables } from './environment-schema.js'
 import { isOneLetterApart } from './spelling.js'
 

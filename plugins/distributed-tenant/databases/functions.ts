@@ -3,8 +3,8 @@
 // deployment the processes of both releases work with either text; any other change needs a migration.
 import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import { readTextFile } from '../../../files/text-file.js'
+import { lockNames, lockTransaction } from '../../../postgres/advisory-locks.js'
 import type { SqlClient } from '../types.js'
 
 /**

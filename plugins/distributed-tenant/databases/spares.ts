@@ -6,9 +6,9 @@
 
 import { randomBytes } from 'node:crypto'
 import type { TenantId } from '../../../events/index.js'
+import { ifUnlocked, lockNames } from '../../../postgres/advisory-locks.js'
 import { backoffMs, jitteredMs } from '../../../timing/backoff.js'
 import { type Loop, startLoop } from '../../../timing/loop.js'
-import { ifUnlocked, lockNames } from '../../../postgres/advisory-locks.js'
 import type { Credentials } from '../credentials/role-credentials.js'
 import { collectHeaders } from '../diagnostics/outgoing-events.js'
 import type { SpareReport } from '../diagnostics/steps.js'

@@ -2,14 +2,14 @@
 // connections, since one session in it makes every clone wait 5 s and fail. A half-built or outdated one is made again.
 
 import { lockNames, withLock } from '../../../postgres/advisory-locks.js'
+import { builtBy, type MigrationSet } from '../../../postgres/migrations/migration-files.js'
+import { migrate } from '../../../postgres/migrations/migrations.js'
 import { templateName } from '../names.js'
 import type { QueryClient, ServiceName, SessionClient } from '../types.js'
 import { applyDatabaseSettings, type DatabaseSetting, readDatabaseSettings } from './database-settings.js'
 import { commentDatabase, createDatabase, dropDatabase, inspectDatabase } from './databases.js'
 import type { Visit } from './instance-access.js'
 import { templateMark } from './marks.js'
-import { builtBy, type MigrationSet } from '../../../postgres/migrations/migration-files.js'
-import { migrate } from '../../../postgres/migrations/migrations.js'
 import { ensureTenantGroup } from './roles.js'
 
 /** The name of this release's template, and the mark that names its content. */

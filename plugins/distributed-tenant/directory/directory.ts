@@ -4,8 +4,8 @@
 // If the registry is down: tenants that were active are served for some seconds more (memory-cache.ts); for all others it throws.
 
 import { LRUCache } from 'lru-cache'
-import { later } from '../../../timing/timers.js'
 import { withCause } from '../../../postgres/connections/failures.js'
+import { later } from '../../../timing/timers.js'
 import type { DirectoryReport, LookupSource } from '../diagnostics/steps.js'
 import { TenantLookupFailed } from '../errors.js'
 import { findByDomain, findTenant, findTenants, readHistory, revisionsSince } from '../registry/tenants-table.js'

@@ -1,8 +1,9 @@
 // The migration runs that the service itself carries out, for the operator API: one at a time in all processes of the service,
 // beside its requests. Invariants: a run is in the journal before it is answered; it ends with the process, and is then gone on
 // with from its records. If the central database is down: the run ends with its error, and counts as interrupted when it is back.
-import { within } from '../../../timing/deadline.js'
+
 import { ifUnlocked, lockNames, withRunLock } from '../../../postgres/advisory-locks.js'
+import { within } from '../../../timing/deadline.js'
 import type { Session } from '../databases/instance-access.js'
 import { MigrationRunning } from '../errors.js'
 import {

@@ -3,7 +3,13 @@
 // files are applied as in databases/migrations.ts. Invariant: its own, a database is at a version entirely or not at all.
 import type { Migration, MigrationSet } from '../../../postgres/migrations/migration-files.js'
 import { endedItsTransaction, failureOf, mayChangeOthers } from '../../../postgres/migrations/migration-run.js'
-import { lookUnderLock, migratePrepared, missingOf, nameOf, versionRow } from '../../../postgres/migrations/migrations.js'
+import {
+  lookUnderLock,
+  migratePrepared,
+  missingOf,
+  nameOf,
+  versionRow,
+} from '../../../postgres/migrations/migrations.js'
 import { leaseSession } from '../../../postgres/sql/session-lease.js'
 import type { QueryClient, SessionLease, SqlClient } from '../types.js'
 

@@ -5,9 +5,9 @@
 // If the database is down: the next pass tries again.
 
 import type { TenantId } from '../../../events/index.js'
+import { ifUnlocked, lockNames } from '../../../postgres/advisory-locks.js'
 import { backoffMs } from '../../../timing/backoff.js'
 import { startLoop } from '../../../timing/loop.js'
-import { ifUnlocked, lockNames } from '../../../postgres/advisory-locks.js'
 import type { ReconcileReport } from '../diagnostics/steps.js'
 import { IdentityUnavailable, TenantRetained } from '../errors.js'
 import { dueForPurge } from '../provisioning/purge.js'

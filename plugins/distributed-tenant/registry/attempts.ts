@@ -3,8 +3,8 @@
 // claimed by one process at a time; there is no last try. Times are the database's own, whatever a process's clock is.
 
 import type { TenantId } from '../../../events/index.js'
-import { backoffMs } from '../../../timing/backoff.js'
 import { lockNames } from '../../../postgres/advisory-locks.js'
+import { backoffMs } from '../../../timing/backoff.js'
 import type { QueryClient } from '../types.js'
 
 /** After this an attempt whose process has died is made again. One that still runs holds its lock and is not claimed. */

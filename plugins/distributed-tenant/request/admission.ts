@@ -1,5 +1,7 @@
 // The admission of a tenant by its entry in the directory: which state is served, and the tenant that handlers see.
 // Invariant: a client of a request or a job is admitted again before each lease, as either may outlast its tenant.
+
+import type { Admit } from '../../../postgres/sql/client.js'
 import type { Directory } from '../directory/directory.js'
 import type { DirectoryEntry } from '../directory/redis-cache.js'
 import {
@@ -9,7 +11,6 @@ import {
   TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
-import type { Admit } from '../../../postgres/sql/client.js'
 import type { Tenant, TenantId } from '../types.js'
 
 /** @throws the 403, 404 or 503 that the tenant's state asks for */

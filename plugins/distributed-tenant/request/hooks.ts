@@ -5,6 +5,7 @@
 // that begins after the response is finished reaches the wire. A route with `tenant: false` has neither hook nor listener.
 
 import type { FastifyInstance, FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
+import type { Admit, ClientScope } from '../../../postgres/sql/client.js'
 import type { Identifier } from '../config/options.js'
 import type { Settings } from '../config/settings.js'
 import type { PublishStep } from '../diagnostics/channels.js'
@@ -17,7 +18,6 @@ import {
   TenantForbidden,
   TenantRequired,
 } from '../errors.js'
-import type { Admit, ClientScope } from '../../../postgres/sql/client.js'
 import type { SqlClient, Tenant, TenantId, TenantPolicy } from '../types.js'
 import { admitting, refuseUnlessReady, tenantOf } from './admission.js'
 import { endWithSocket } from './http-pipelining.js'

@@ -1,8 +1,8 @@
 // A server without TLS where TLS is required: every message about it names DB_SSLMODE.
 import t from 'tap'
 import { bootstrap } from '../../../../operations/init/bootstrap.js'
-import { tlsOptions } from '../../../../postgres/connections/target.js'
 import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
+import { tlsOptions } from '../../../../postgres/connections/target.js'
 import { makeCertificates } from '../../../certificates.js'
 import { rig } from '../../../rig.js'
 import { nothingUncaught, stand } from '../stand.js'

@@ -4,11 +4,11 @@ import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { readEnvironment } from '../../../../plugins/distributed-tenant/config/environment.js'
 import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
-import { type MigrationSet, readMigrations } from '../../../../postgres/migrations/migration-files.js'
-import { appliedVersion, migrate } from '../../../../postgres/migrations/migrations.js'
 import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
 import { type After, migrateInVisit } from '../../../../plugins/distributed-tenant/migration-runs/visit.js'
 import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
+import { type MigrationSet, readMigrations } from '../../../../postgres/migrations/migration-files.js'
+import { appliedVersion, migrate } from '../../../../postgres/migrations/migrations.js'
 import { rig } from '../../../rig.js'
 
 t.test('a folder of migrations', async t => {

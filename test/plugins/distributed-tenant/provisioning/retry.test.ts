@@ -3,9 +3,9 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { connectEvents, STREAM, type StatusEvent } from '../../../../events/index.js'
-import { lockNames } from '../../../../postgres/advisory-locks.js'
 import { type PublishedStep, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { claimDue, retryDelayMs } from '../../../../plugins/distributed-tenant/registry/attempts.js'
+import { lockNames } from '../../../../postgres/advisory-locks.js'
 import { barePublish, rig } from '../../../rig.js'
 import { until } from '../../../until.js'
 

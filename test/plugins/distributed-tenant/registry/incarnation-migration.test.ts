@@ -2,9 +2,9 @@
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import t from 'tap'
+import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
 import { type MigrationSet, readMigrations } from '../../../../postgres/migrations/migration-files.js'
 import { appliedVersion, migrate } from '../../../../postgres/migrations/migrations.js'
-import { revert } from '../../../../plugins/distributed-tenant/migration-runs/revert.js'
 import { notes, rig } from '../../../rig.js'
 import { until } from '../../../until.js'
 

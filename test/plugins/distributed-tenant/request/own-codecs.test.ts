@@ -1,7 +1,7 @@
 // Parsers and serializers of one client: those set by an ORM apply to its own queries alone.
 import t from 'tap'
-import { separateTypes } from '../../../../postgres/sql/separate-types.js'
 import type { QueryClient, SqlClient, TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
+import { separateTypes } from '../../../../postgres/sql/separate-types.js'
 import { until } from '../../../until.js'
 import { codeOf, stand } from '../stand.js'
 
