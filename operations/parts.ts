@@ -35,7 +35,16 @@ export function withOperations(tenancy: Tenancy): OperatorTenancy {
     report: event => publish({ area: 'purge', event }),
   })
   // Not one of the few sessions for provisioning, which moves side by side need.
-  const carryOut: CarryOut = (run, work) => pools.central.session(sql => withRunLock(sql, run, work))
+  const carryOut: CarryOut = async (run, work) => {
+    let working: ReturnType<typeof work> | undefined
+    try {
+      return await pools.central.session(sql => withRunLock(sql, run, () => (working = work())))
+    } catch (error) {
+      // The session may be lost while the work goes on: its own outcome is the one to report.
+      if (!working) throw error
+      return working
+    }
+  }
   const transfer: TransferParts = {
     service,
     central,
