@@ -87,9 +87,13 @@ export function startRelay(options: RelayOptions): Relay {
       sweepAt = now + SWEEP_MS
       report({ type: 'swept', rows: await sweepOutbox(central) })
     }
-    return relayBatch(options, created as string, seq => {
-      if (!watch.confirmed(seq)) lookAt = 0
-    })
+    try {
+      return await relayBatch(options, created as string, seq => {
+        if (!watch.confirmed(seq)) lookAt = 0
+      })
+    } finally {
+      watch.batchEnded()
+    }
   }
 
   async function look(): Promise<void> {

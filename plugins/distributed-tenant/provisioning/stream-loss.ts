@@ -24,8 +24,13 @@ export interface StreamFacts {
 export interface StreamWatch {
   /** @returns the stream's `created`, and how many rows wait again if it had lost some */
   look(): Promise<{ created: string; loss: Loss | null; refed: number }>
-  /** A confirmed sequence: one at or below the end that was seen proves that the stream went back in between. */
+  /**
+   * A confirmed sequence of the batch under way: one at or below the end that was seen or confirmed before the batch, or one
+   * that the batch has twice, proves that the stream went back in between.
+   */
   confirmed(seq: number): boolean
+  /** The batch is over: its sequences are the end that later ones must pass. */
+  batchEnded(): void
 }
 
 /** Messages leave the stream by age too: a row this near its end is not missed. */
@@ -47,6 +52,7 @@ export function createStreamWatch(options: {
   let holes = ''
   let known: (StreamFacts & { at: number }) | null = null
   let end = 0
+  const inBatch = new Set<number>()
   let wentBackTo: number | null = null
 
   async function look(): Promise<{ created: string; loss: Loss | null; refed: number }> {
@@ -79,9 +85,16 @@ export function createStreamWatch(options: {
   return {
     look,
     confirmed(seq) {
-      if (seq > end) return true
+      if (seq > end && !inBatch.has(seq)) {
+        inBatch.add(seq)
+        return true
+      }
       wentBackTo = Math.min(wentBackTo ?? seq - 1, seq - 1)
       return false
+    },
+    batchEnded() {
+      end = Math.max(end, ...inBatch)
+      inBatch.clear()
     },
   }
 }

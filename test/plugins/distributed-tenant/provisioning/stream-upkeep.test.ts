@@ -132,4 +132,38 @@ t.test('the upkeep of the stream', async t => {
     now = { ...now, created: 'a third date', firstTime: '2026-11-30T01:00:00.123456789Z' }
     t.match(await one.look(), { loss: 'found_new', refed: 1 }, 'one that begins with another message is')
   })
+
+  await t.test(
+    'a sequence that was confirmed before shows that the stream went back, also before it is looked at',
+    async t => {
+      const { fleet } = await open('employee')
+      const { central } = fleet
+      await central`delete from outbox`
+      const stream = 'set back'
+      const facts = { created: 'a date', firstSeq: 1, firstTime: '2026-11-30T00:00:00.123456789Z', missing: 0 }
+      let lastSeq = 10
+      const watch = createStreamWatch({
+        central,
+        stream,
+        read: async () => ({ ...facts, lastSeq }),
+        readMissing: async () => [],
+      })
+      const published = (id: string, seq: number) => central`
+      insert into outbox (message_id, tenant_id, subject, payload, published_at, stream_seq, stream_created)
+      values (${id}, ${id}, 'tenant.ready.employee', '{}', now(), ${seq}, 'a date')`
+      await watch.look()
+      // Answers of one batch come in any order.
+      for (const seq of [12, 11]) t.equal(watch.confirmed(seq), true)
+      watch.batchEnded()
+      await published('lost', 12)
+      // The stream is set back to 11 meanwhile, and takes the next message in the place of that one.
+      t.equal(watch.confirmed(12), false)
+      watch.batchEnded()
+      await published('after', 12)
+      lastSeq = 12
+      t.match(await watch.look(), { refed: 2 })
+      t.equal(watch.confirmed(13), true)
+      t.equal(watch.confirmed(13), false, 'twice in one batch')
+    },
+  )
 })
