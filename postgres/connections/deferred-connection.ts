@@ -52,7 +52,13 @@ export function deferConnection({ found, closed, abandon }: Search): Connection 
   }
 
   return {
-    transacting: false,
+    // A transaction is known to the connection that pipelines its statements.
+    get transacting() {
+      return inner?.transacting ?? false
+    },
+    set transacting(is) {
+      if (inner) inner.transacting = is
+    },
     opened,
     closed,
     get lost() {

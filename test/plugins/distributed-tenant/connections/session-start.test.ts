@@ -3,6 +3,7 @@
 import t from 'tap'
 import { createArrayTypes } from '../../../../postgres/connections/array-types.js'
 import { type Connection, openConnection } from '../../../../postgres/connections/connection.js'
+import { deferConnection } from '../../../../postgres/connections/deferred-connection.js'
 import { createBuilder, type DriverQuery } from '../../../../postgres/connections/driver.js'
 import { createScram } from '../../../../postgres/connections/scram.js'
 import type { Target } from '../../../../postgres/connections/target.js'
@@ -42,6 +43,17 @@ t.test('the start of a session', async t => {
       [{ name: 'start', ms: '5s', encoding: 'UTF8', login: user }],
     )
     t.equal(bytewise.sent.filter(part => part.includes('application_name\0')).length, 1, 'one startup message')
+    await connection.close()
+  })
+
+  await t.test('leaves a connection that was searched for, which knows of its transaction', async t => {
+    const inner = open()
+    const connection = deferConnection({ found: Promise.resolve(inner), closed: inner.closed, abandon() {} })
+    await connection.opened
+    for (const is of [true, false]) {
+      connection.transacting = is
+      t.same([connection.transacting, inner.transacting], [is, is], 'its statements are pipelined through a pooler')
+    }
     await connection.close()
   })
 
