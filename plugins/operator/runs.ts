@@ -110,7 +110,7 @@ export const cures: Readonly<Record<Run['kind'], string>> = {
   move: `${byCommand}, or takes it back; until then its tenant may refuse writes.`,
   import: `${byCommand}, or takes it back; until then tenants under way are closed at their source.`,
   backup:
-    'Its process is gone. Begin it again: archives that are done stay, and the next backup takes this one off the list.',
+    'Its process is gone. Begin it again, a backup of all tenants in a new folder: archives that are done stay, and the next backup takes this one off the list.',
   drain: `${byCommand}: give it again.`,
   rebalance: `${byCommand}: give it again.`,
 }
