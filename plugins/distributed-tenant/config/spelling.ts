@@ -114,11 +114,22 @@ interface Place {
 function refuseUnknown(given: object, known: readonly string[], { within = '', of = '', cure }: Place): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
-    const near = known.find(one => one.toLowerCase() === name.toLowerCase() || isOneLetterApart(one, name))
+    const near = nearest(name, known)
     throw new ConfigurationInvalid(
       `There is no option ${within}${name}${of}: ${near ? `write ${within}${near}` : cure}.`,
     )
   }
+}
+
+const nearest = (name: string, known: readonly string[]): string | undefined =>
+  known.find(one => one.toLowerCase() === name.toLowerCase() || isOneLetterApart(one, name))
+
+/** The names in `given` that are not known and like one that is. For objects that may have names of an application's own. */
+export function misspeltNames(given: object, known: readonly string[]): { name: string; near: string }[] {
+  return Object.keys(given).flatMap(name => {
+    const near = known.includes(name) ? undefined : nearest(name, known)
+    return near ? [{ name, near }] : []
+  })
 }
 
 /** @throws CONFIGURATION_INVALID naming the option and its values */

@@ -116,7 +116,10 @@ export function addRequestHooks(fastify: FastifyInstance, parts: RequestParts): 
     },
   })
 
-  addRoutePolicy(fastify, releaseClient)
+  addRoutePolicy(fastify, {
+    release: releaseClient,
+    warn: message => publish({ area: 'start', event: { type: 'warning', message } }),
+  })
 
   // By callback: a route without a tenant then waits for nothing.
   fastify.addHook('onRequest', (request, reply, done) => {

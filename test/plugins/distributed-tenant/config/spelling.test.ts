@@ -58,6 +58,31 @@ t.test('a started application', async t => {
     t.match((await fastify.inject('/early')).json(), { code: 'TENANT_REQUIRED' })
   })
 
+  await t.test('warns of a setting of a route or a scope that is one letter from a known one, once', async t => {
+    const warnings: string[] = []
+    const stop = subscribe(
+      (step: PublishedStep) => step.area === 'start' && warnings.push(step.event.message),
+      undefined,
+      ['start'],
+    )
+    t.teardown(stop)
+    await app('employee', {}, fastify => {
+      const misspelt = { tennant: 'required', Token: false, mine: 1 }
+      fastify.get('/a', { config: misspelt }, async () => 1)
+      fastify.get('/b', { config: misspelt }, async () => 1)
+      const options = { prefix: '/api', tenat: 'required', tenants: ['acme'] }
+      fastify.register(async scope => void scope.get('/', async () => 1), options)
+    })
+    t.same(
+      warnings.filter(one => one.startsWith('The setting')),
+      [
+        'The setting tennant of GET /a has no effect on tenants: is it tenant?',
+        'The setting Token of GET /a has no effect on tenants: is it token?',
+        'The setting tenat of the scope /api has no effect on tenants: is it tenant?',
+      ],
+    )
+  })
+
   await t.test('warns of a variable that is one letter from a known one', async t => {
     process.env.DB_PASWORD = 'a canary'
     process.env.TENANT_SPARE = '1'
