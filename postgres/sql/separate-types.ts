@@ -4,6 +4,7 @@
 import type { Codecs, DriverQuery } from '../connections/driver.js'
 import { createOwnCodecs } from '../connections/own-codecs.js'
 import type { SqlClient, TransactionClient } from '../types.js'
+import { leasableAs } from './session-lease.js'
 import { type CodecOwner, retag } from './tagged-template.js'
 
 type Work<T> = (sql: TransactionClient) => T | Promise<T>
@@ -27,6 +28,7 @@ export function separateTypes<Client extends SqlClient | TransactionClient>(
 
 function apart<Client extends SqlClient | TransactionClient>(sql: Client, owner: CodecOwner): Client {
   const tag = retag(sql, owner) as Client & Nesting
+  leasableAs(tag, sql, owner)
   for (const name of ['begin', 'savepoint'] as const) {
     const nest = (sql as Nesting)[name]
     if (!nest) continue

@@ -9,7 +9,7 @@ import { ConfigurationInvalid, TenantClientReleased, TenantCommitUnknown } from 
 import type { QueryClient, SessionLease, SqlClient } from '../types.js'
 import type { LeasedConnection, Owner } from './connection-use.js'
 import { moveOf, refusalOf } from './refused-statements.js'
-import type { TagMaker } from './tagged-template.js'
+import { type CodecOwner, retag, type TagMaker } from './tagged-template.js'
 
 /** The part of a client that a lease needs. */
 export interface SessionSource extends Owner {
@@ -21,11 +21,18 @@ export interface SessionSource extends Owner {
 
 const kSource = Symbol('distributed-tenant.source')
 
-type Carrier = { [kSource]?: SessionSource }
+type Leasable = { readonly source: SessionSource; readonly owner: CodecOwner }
+type Carrier = { [kSource]?: Leasable }
 
-/** Makes sessions of this client leasable. */
-export function leasable(sql: SqlClient, source: SessionSource): void {
-  ;(sql as Carrier)[kSource] = source
+/** Makes sessions of this client leasable. They read and write values as `owner` does. */
+export function leasable(sql: SqlClient, source: SessionSource, owner: CodecOwner = source): void {
+  ;(sql as Carrier)[kSource] = { source, owner }
+}
+
+/** Makes sessions of `sql` leasable from another tag of the same scope. */
+export function leasableAs(tag: object, sql: object, owner: CodecOwner): void {
+  const of = (sql as Carrier)[kSource]
+  if (of) leasable(tag as SqlClient, of.source, owner)
 }
 
 /**
@@ -34,13 +41,13 @@ export function leasable(sql: SqlClient, source: SessionSource): void {
  * @throws as a first query of the client: TENANT_BUSY, TENANT_SUSPENDED, TENANT_CLIENT_RELEASED, ...
  */
 export async function leaseSession(sql: SqlClient): Promise<SessionLease> {
-  const source = (sql as Carrier | null | undefined)?.[kSource]
-  if (!source) {
+  const of = (sql as Carrier | null | undefined)?.[kSource]
+  if (!of) {
     throw new ConfigurationInvalid(
-      'A session is leased of `request.sql`, of the `sql` of tenants.run, or of fastify.central: pass one of them.',
+      'leaseSession takes `request.sql`, the `sql` of tenants.run, or fastify.central, and no client of a transaction.',
     )
   }
-  return new Lease(source, await source.acquire())
+  return new Lease(of, await of.source.acquire())
 }
 
 /**
@@ -57,12 +64,13 @@ class Lease implements SessionLease {
   /** A transaction may be open. */
   #open = false
 
-  constructor(source: SessionSource, use: LeasedConnection) {
+  constructor({ source, owner }: Leasable, use: LeasedConnection) {
     this.#source = source
     this.#use = use
     // A text of several statements may begin one unseen.
     use.connection.transacting = true
-    this.sql = source.makeTag(query => this.#send(query), source)
+    const tag = source.makeTag(query => this.#send(query), source)
+    this.sql = owner === source ? tag : retag(tag, owner)
   }
 
   get inTransaction(): boolean {

@@ -2,6 +2,7 @@
 import t from 'tap'
 import type { QueryClient, SqlClient, TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
 import { separateTypes } from '../../../../postgres/sql/separate-types.js'
+import { leaseSession } from '../../../../postgres/sql/session-lease.js'
 import { until } from '../../../until.js'
 import { codeOf, stand } from '../stand.js'
 
@@ -92,6 +93,28 @@ t.test('parsers and serializers of one client', async t => {
       }
     })
   })
+
+  await t.test(
+    'apply to a leased session of their client, which the plain client of the scope does not get',
+    async t => {
+      const { sql } = client()
+      const apart = separateTypes(sql)
+      change(apart)
+      for (const [from, rows] of [
+        [apart, changed],
+        [sql, plain],
+      ] as const) {
+        const lease = await leaseSession(from)
+        await lease.sql.unsafe('begin')
+        t.same([...(await read(lease.sql))], rows)
+        await lease.sql.unsafe('commit')
+        lease.release()
+      }
+      await sql.begin(async tx =>
+        t.equal(await codeOf(leaseSession(tx as unknown as SqlClient)), 'CONFIGURATION_INVALID'),
+      )
+    },
+  )
 
   await t.test('work beside types that the session learns later', async t => {
     const { sql } = client()
