@@ -1,10 +1,11 @@
 // The runner itself: for every fault of a file `npm test` ends with a number that is not 0, prints the number of
 // failures, and names each failure with its place in the source.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { inheritedEnvironment } from '../stack/service-environment.js'
+import type { FileTime } from './report.js'
 
 const files = {
   'good.test.js': "import t from 'tap'\nt.test('one', async t => t.pass())",
@@ -14,6 +15,11 @@ const files = {
   'thrown.test.js': "throw new Error('before any test')",
   'killed.test.js': "import t from 'tap'\nt.test('one', async t => { t.pass(); process.kill(process.pid, 'SIGKILL') })",
   'stuck.test.js': "import t from 'tap'\nt.test('one', async () => { await new Promise(() => {}) })",
+  // A second of a processor, by a child of the test.
+  'busy.test.js': `import { spawnSync } from 'node:child_process'
+    import t from 'tap'
+    const child = 'while (process.cpuUsage().user < 1e6) for (let i = 0; i < 1e6; i++);'
+    t.test('one', async t => t.equal(spawnSync(process.execPath, ['-e', child]).status, 0))`,
   'left.test.js': "import t from 'tap'\nt.test('one', async t => t.pass())\nt.test('two', () => process.exit(0))",
 }
 
@@ -37,7 +43,7 @@ t.test('npm test', async t => {
   t.match(run('empty.test.js'), { status: 1, last: '0 passed, 1 failed' })
   const { status, last, stdout } = run(...Object.keys(files))
   t.equal(status, 1)
-  t.equal(last, '3 passed, 6 failed', 'one of each, and the good beside them')
+  t.equal(last, '4 passed, 6 failed', 'one of each, and the good beside them')
   const [lines = '', failures = ''] = stdout.split('What failed:')
   for (const name of ['bad', 'empty', 'thrown', 'killed', 'stuck', 'left']) {
     t.match(lines, new RegExp(`FAILED .*/${name}\\.test\\.js`))
@@ -51,16 +57,35 @@ t.test('npm test', async t => {
   t.match(run('good.test.js', 'missing.test.js'), { status: 2, stderr: /missing\.test\.js/ }, 'nothing runs')
   t.match(run('nowhere'), { status: 2, stderr: /nowhere/ }, 'nor for a folder without tests')
 
-  const shared = run('--together', '--jobs=1', ...Object.keys(files))
-  t.match(shared, { status: 1, last: '3 passed, 6 failed' }, 'the same for files in one process')
-  t.match(shared.stdout, /^ +\d\/7 ok .*\/good\.test\.js/m)
+  const timesFile = join(folder, 'times.json')
+  const shared = run('--together', '--jobs=1', `--times=${timesFile}`, ...Object.keys(files))
+  t.match(shared, { status: 1, last: '4 passed, 6 failed' }, 'the same for files in one process')
+  t.match(shared.stdout, /^ +\d\/8 ok .*\/good\.test\.js/m)
   for (const name of ['bad', 'empty', 'thrown', 'killed', 'stuck', 'left'])
     t.match(shared.stdout, new RegExp(`FAILED .*/${name}\\.test\\.js`), 'no other file fails with it')
+  times(t, timesFile, Object.keys(files))
 
-  const tap = run('--tap', '--jobs=1', 'bad.test.js', 'good.test.js')
-  t.match(tap, { status: 1, last: '2 passed, 1 failed' })
+  const tap = run('--tap', '--jobs=1', `--times=${timesFile}`, 'bad.test.js', 'good.test.js', 'busy.test.js')
+  t.match(tap, { status: 1, last: '3 passed, 1 failed' })
+  times(t, timesFile, ['bad.test.js', 'good.test.js', 'busy.test.js'])
   t.match(tap.stdout, /^not ok 1 - .*\/bad\.test\.js$/m, 'the TAP unchanged')
   t.match(tap.stdout, /^ {4}ok 2 - two/m)
   const grep = run('--grep=/two/', 'bad.test.js')
   t.match(grep, { status: 0, last: '1 passed, 0 failed, 1 skipped' }, 'options of tap go to tap')
 })
+
+/** The file has the time of each test file, that of its children included. */
+function times(t: Test, path: string, names: readonly string[]): void {
+  const all: FileTime[] = JSON.parse(readFileSync(path, 'utf8'))
+  rmSync(path)
+  const of = (name: string) => all.find(({ file }) => file.endsWith(`/${name}`))
+  t.same(
+    names.filter(name => !((of(name)?.seconds ?? 0) > 0)),
+    [],
+    'each file has a time',
+  )
+  const [busy, good] = ['busy.test.js', 'good.test.js'].map(name => of(name)?.processorSeconds ?? null)
+  // Only Linux's /proc has them.
+  if (existsSync('/proc/self/stat')) t.ok(Number(busy) - Number(good) > 0.5, `${busy} s of a processor, ${good} s`)
+  else t.same([busy, good], [null, null])
+}

@@ -1,7 +1,8 @@
 // `npm test`: runs the compiled tests, more files at a time than there are processors, as files also wait: the files of
 // `together` in one process for each lane, and each other file in a process of its own (test-process.ts). Prints a short report (report.ts), or with --tap the TAP as it is; the last line is N passed, N failed.
-// Arguments are files, folders, --tap, --jobs=N and --together, with which all named files share processes; with other options all go to `tap run`. Exits 1 if anything failed or nothing
-// passed, and 2 for one that is not there, before any test runs.
+// Arguments are files, folders, --tap, --jobs=N, --times=FILE, which gets what each file took as JSON, and --together, with which all named files share
+// processes; with other options all go to `tap run`. Exits 1 if anything failed or nothing passed, and 2 for one that is
+// not there, before any test runs.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -11,6 +12,7 @@ import { Parser } from 'tap-parser'
 import { makeTemplate, readTemplate } from '../stack/servers/postgres-cluster.js'
 import { FileResult } from './file-result.js'
 import { runFolder } from './in-memory.js'
+import { ProcessorTime } from './processor-time.js'
 import { Report } from './report.js'
 import { GUARD_S, type RunContext, runAlone, SharedProcess } from './test-process.js'
 
@@ -54,6 +56,7 @@ const tap = `${root}node_modules/tap/dist/esm/run.mjs`
 
 const isTest = (argument: string) => /\.test\.js$/.test(argument)
 const jobsOf = (argument: string) => Number(/^--jobs=([1-9]\d*)$/.exec(argument)?.[1])
+const timesOf = (argument: string) => /^--times=(.+)$/.exec(argument)?.[1]
 const wanted = process.argv.slice(2)
 const options = wanted.filter(argument => argument.startsWith('-'))
 const named = wanted.filter(argument => !argument.startsWith('-'))
@@ -69,7 +72,11 @@ const files = [...new Set(named.length > 0 ? named.flatMap(testsOf) : findTests(
   .sort((a, b) => a.rank - b.rank || Number(a.shares) - Number(b.shares) || (a.path < b.path ? -1 : 1))
 const raw = options.includes('--tap')
 const jobs = options.map(jobsOf).find(Boolean) ?? availableParallelism() + 1
-const forTap = options.filter(argument => !['--tap', '--together'].includes(argument) && !jobsOf(argument))
+const [timesFile] = options.flatMap(option => timesOf(option) ?? [])
+/** Named from where the runner was started. */
+const timesPath = timesFile === undefined ? null : resolve(timesFile)
+const ours = (argument: string) => ['--tap', '--together'].includes(argument) || jobsOf(argument) || timesOf(argument)
+const forTap = options.filter(argument => !ours(argument))
 
 process.chdir(root)
 buildRunner()
@@ -89,7 +96,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     for (const child of running) child.kill(signal)
   })
 }
-const report = new Report(files.length, !raw)
+const report = new Report(files.length, !raw, timesPath)
 try {
   // A run inside a run, as a test of this file begins one, has a template already.
   if (readTemplate() === null) Object.assign(env, await makeTemplate(folder.path))
@@ -101,7 +108,7 @@ try {
 /** @returns the exit code */
 async function runFiles(): Promise<number> {
   const queue = [...files]
-  const context: RunContext = { env, raw, report, running }
+  const context: RunContext = { env, raw, report, running, time: new ProcessorTime() }
   const stuck: string[] = []
   let ended = 0
   if (raw) process.stdout.write('TAP version 14\n')

@@ -6,6 +6,7 @@ import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Parser } from 'tap-parser'
 import { FileResult, inSource } from './file-result.js'
+import type { ProcessorTime } from './processor-time.js'
 import type { Report } from './report.js'
 
 /** Seconds a file may take before it is ended: a guard of the runner, which promises nothing. */
@@ -22,6 +23,7 @@ export interface RunContext {
   readonly report: Report
   /** The processes that run now. */
   readonly running: Set<ChildProcess>
+  readonly time: ProcessorTime
 }
 
 export interface FileEnd {
@@ -54,11 +56,11 @@ class OpenFile {
     if (this.#context.raw) this.#lines.push(line)
   }
 
-  /** @param how the process ended, unless it ended well or goes on */
-  end(how: string | null): FileEnd {
+  /** @param how the process ended, unless it ended well or goes on; @param processorSeconds null where they are not known */
+  end(how: string | null, processorSeconds: number | null): FileEnd {
     clearTimeout(this.#guard)
     this.#parser.end()
-    this.#context.report.end(this.result, how)
+    this.#context.report.end(this.result, how, processorSeconds)
     return { ok: this.result.failed === 0, lines: this.#lines }
   }
 }
@@ -74,15 +76,17 @@ export async function runAlone(file: string, name: string, context: RunContext):
   const open = new OpenFile(name, context, child)
   output.on('line', line => open.write(line))
   readErrors(child, context, () => open)
-  const how = await ended
-  return open.end(how !== null && open.late ? `${how} after the guard's ${GUARD_S} s` : how)
+  const { how, processorSeconds } = await ended
+  return open.end(how !== null && open.late ? `${how} after the guard's ${GUARD_S} s` : how, processorSeconds)
 }
 
 /** A process of `test-host.ts`. */
 export class SharedProcess {
   readonly #context: RunContext
   readonly #child: ChildProcess
-  readonly #ended: Promise<string | null>
+  readonly #ended: Promise<ProcessEnd>
+  /** Processor seconds of the files before. */
+  #spent = 0
   #open: OpenFile | null = null
   #finish: (end: FileEnd) => void = () => {}
   #alive = true
@@ -95,10 +99,10 @@ export class SharedProcess {
     child.stdin?.on('error', () => {})
     output.on('line', line => this.#read(line))
     readErrors(child, context, () => this.#open)
-    void ended.then(how => {
+    void ended.then(({ how, processorSeconds }) => {
       this.#alive = false
       const late = this.#open?.late ? ` after the guard's ${GUARD_S} s` : ''
-      this.#close(`${how ?? 'ended by exit code 0'}${late}`)
+      this.#close(`${how ?? 'ended by exit code 0'}${late}`, processorSeconds)
     })
   }
 
@@ -120,7 +124,7 @@ export class SharedProcess {
   async end(): Promise<string | null> {
     this.#child.stdin?.end()
     const guard = setTimeout(() => endStuck(this.#child), GUARD_S * 1000)
-    const how = await this.#ended
+    const { how } = await this.#ended
     clearTimeout(guard)
     return how
   }
@@ -128,36 +132,54 @@ export class SharedProcess {
   /** A file is a subtest of the host: its own TAP is indented. */
   #read(line: string): void {
     if (line.startsWith('    ')) this.#open?.write(line.slice(4))
-    else if (/^(not )?ok \d/.test(line)) this.#close(null)
+    else if (/^(not )?ok \d/.test(line)) this.#close(null, this.#context.time.of(this.#child))
   }
 
-  #close(how: string | null): void {
+  /** @param all processor seconds of the process, from its start */
+  #close(how: string | null, all: number | null): void {
     const open = this.#open
     this.#open = null
-    if (open) this.#finish(open.end(how))
+    const before = this.#spent
+    this.#spent = all ?? before
+    if (open) this.#finish(open.end(how, all === null ? null : all - before))
   }
 }
 
-function begin(args: readonly string[], { env, raw, running }: RunContext) {
+function begin(args: readonly string[], { env, raw, running, time }: RunContext) {
   const child = spawn(process.execPath, [...(raw ? ['--enable-source-maps'] : []), ...args], {
     env,
     stdio: [args[0] === host ? 'pipe' : 'ignore', 'pipe', 'pipe'],
   })
   running.add(child)
   const output = createInterface({ input: child.stdout as NonNullable<typeof child.stdout> })
-  return { child, output, ended: endOf(child, output, running) }
+  return { child, output, ended: endOf(child, output, running, time) }
 }
 
-/** Resolves when all of its output is read. @returns how it ended, unless well */
-async function endOf(child: ChildProcess, output: Interface, running: Set<ChildProcess>): Promise<string | null> {
+interface ProcessEnd {
+  /** How it ended, unless well. */
+  readonly how: string | null
+  readonly processorSeconds: number | null
+}
+
+/** Resolves when all of its output is read. */
+async function endOf(
+  child: ChildProcess,
+  output: Interface,
+  running: Set<ChildProcess>,
+  time: ProcessorTime,
+): Promise<ProcessEnd> {
   const read = new Promise(resolve => output.once('close', resolve))
+  let processorSeconds: number | null = null
+  child.once('exit', () => {
+    processorSeconds = time.ofEnded()
+  })
   const how = await new Promise<string | null>(resolve => {
     child.once('error', error => resolve(`could not be started: ${error.message}`))
     child.once('close', (code, signal) => resolve(code === 0 ? null : `ended by ${signal ?? `exit code ${code}`}`))
   })
   await read
   running.delete(child)
-  return how
+  return { how, processorSeconds }
 }
 
 function readErrors(child: ChildProcess, { raw }: RunContext, open: () => OpenFile | null): void {
