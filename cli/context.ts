@@ -10,11 +10,15 @@ export interface GlobalOptions {
   readonly service?: string
   readonly json?: boolean
   readonly quiet?: boolean
+  readonly direct?: boolean
 }
 
 export interface Context {
   readonly targets: Targets
   readonly output: Output
+  /** Services are not asked where the command can open their databases. */
+  readonly direct: boolean
+  readonly quiet: boolean
   /** Whether progress may be shown. */
   readonly showProgress: boolean
 }
@@ -23,12 +27,13 @@ export const withGlobalOptions = (command: Command): Command =>
   command
     .option('--config <file>', 'where the services are: a JSON file shaped like .stack/stack.json')
     .option('--service <name>', 'only this service; default all that are known')
+    .option('--direct', 'open databases also where the operator API of a service answers')
     .option('--json', 'print one JSON document')
     .option('--quiet', 'print nothing but errors')
 
 /** @throws UsageError when no services are configured */
 export async function contextOf(command: Command): Promise<Context> {
-  const { config, service, json, quiet } = command.optsWithGlobals<GlobalOptions>()
+  const { config, service, json, quiet, direct } = command.optsWithGlobals<GlobalOptions>()
   const { readTargets } = await import('../operations/targets.js')
   const { misspeltVariables } = await import('../plugins/distributed-tenant/config/environment.js')
   const targets = readTargets({ config, service })
@@ -36,6 +41,8 @@ export async function contextOf(command: Command): Promise<Context> {
   return {
     targets,
     output: createOutput({ json, quiet }),
+    direct: direct ?? false,
+    quiet: quiet ?? false,
     showProgress: !json && !quiet,
   }
 }

@@ -8,7 +8,9 @@ import { printableLines } from './printable.js'
 
 const about = `
 The services are found by --config <file>, else by the environment (SERVICE_NAME with DB_*, or <SERVICE>_DB_HOST for each), else by
-.stack/stack.json. Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 something differs from what is required.`
+.stack/stack.json. list, show, create, suspend, activate, remove, retry, status, dead, instances list and migrate --list ask the operator
+API of a service where its address and an operator token are configured (OPERATOR_TOKEN or OPERATOR_TOKEN_FILE, never an argument) and it
+answers, and say which way was taken. Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 something differs from what is required.`
 
 /** The commands in the order of the help, by their names. */
 export const commandFiles: readonly { readonly names: readonly string[]; readonly load: () => Promise<Command[]> }[] = [

@@ -8,11 +8,13 @@ import { type Environment, readEnvironment, readSecret } from '../plugins/distri
 import { parseInstances } from '../plugins/distributed-tenant/config/instances.js'
 import type { DistributedTenantOptions } from '../plugins/distributed-tenant/config/options.js'
 import { parseServiceName } from '../plugins/distributed-tenant/names.js'
+import { operatorTokens } from '../plugins/operator/access.js'
 import { readEnvFile } from './env-file.js'
 import { UsageError } from './outcome.js'
 
 export interface ServiceTarget {
   readonly name: string
+  /** Where it listens; null: not known here. */
   readonly url: string | null
   readonly database: NonNullable<DistributedTenantOptions['database']>
   /** The folders of its migrations; null: not known here. */
@@ -32,6 +34,8 @@ export interface Targets {
   readonly identityUrl: string | null
   readonly adminToken: string | null
   readonly serviceToken: string | null
+  /** Of the services' operator API, the one of the highest role. */
+  readonly operatorToken: string | null
   readonly redis: string | null
   /** For messages: which of the three it was. */
   readonly from: string
@@ -54,6 +58,8 @@ interface ConfigFile {
   >
   readonly adminToken?: string
   readonly serviceToken?: string
+  /** Alone, or as OPERATOR_TOKEN has it. */
+  readonly operatorToken?: string
   readonly tenantRoleSecret?: string
   readonly nats?: { url?: string; services?: Record<string, string> }
   readonly redis?: { url?: string }
@@ -120,6 +126,7 @@ function fromFile(path: string): Targets {
     identityUrl: file.services?.identity?.url ?? null,
     adminToken: file.adminToken ?? null,
     serviceToken: file.serviceToken ?? null,
+    operatorToken: operatorTokenOf(file.operatorToken),
     redis: file.redis?.url ?? null,
     from: path,
   }
@@ -140,6 +147,7 @@ function fromEnvironment(withFile: boolean): Targets | null {
     identityUrl: environment.IDENTITY_URL ?? null,
     adminToken: firstOf(environment.ADMIN_TOKEN),
     serviceToken: firstOf(environment.SERVICE_TOKEN),
+    operatorToken: operatorTokenOf(environment.OPERATOR_TOKEN),
     redis: environment.REDIS_URL || null,
     from: withFile ? 'the environment and .env' : 'the environment',
   }
@@ -176,6 +184,10 @@ const roleKeysOf = (secret: string | undefined): Pick<ServiceTarget, 'roleSecret
 /** Several are separated by commas while they are changed; the first is the new one. */
 const firstOf = (tokens: string | undefined): string | null => tokens?.split(',')[0] ?? null
 
+/** In a file it may stand without its role. */
+const operatorTokenOf = (text: string | undefined): string | null =>
+  text && !/^(read|act|administer):/.test(text) ? text : operatorTokens(text).strongest
+
 /** The service whose environment this is: everything else comes from it by itself. */
 function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
   const name = parseServiceName(serviceName)
@@ -185,7 +197,8 @@ function fromOwn(serviceName: string, environment: Environment): ServiceTarget {
     roleSecret !== null || (environment.NODE_ENV !== 'production' && environment.DB_PASSWORD !== undefined)
   const { CENTRAL_MIGRATIONS: central, TENANT_MIGRATIONS: tenant } = environment
   const migrations = withDefaults(name, { central, tenant })
-  return { name, url: null, database: {}, migrations, instances: null, nats, roleSecret, hasRoleKeys }
+  const url = process.env[`${name.toUpperCase()}_URL`] || null
+  return { name, url, database: {}, migrations, instances: null, nats, roleSecret, hasRoleKeys }
 }
 
 interface Folders {

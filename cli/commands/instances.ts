@@ -1,7 +1,10 @@
 // The commands `instances list`, `full` and `open`: the PostgreSQL instances of a service, and the mark that keeps new tenants away.
 import { Command } from 'commander'
-import { fromEach, type OpenService, withServices } from '../../operations/open-services.js'
+import type { InstanceFacts } from '../../operations/instances/instances.js'
+import { type OpenService, withServices } from '../../operations/open-services.js'
+import type { OperatorApi } from '../../operations/operator-api.js'
 import { UsageError } from '../../operations/outcome.js'
+import { askServices } from '../ask-services.js'
 import { contextOf } from '../context.js'
 import { sizeOf } from '../output.js'
 
@@ -23,25 +26,38 @@ function list(): Command {
   return new Command('list')
     .description('show tenants, size and marks')
     .action(async (_options: object, command: Command) => {
-      const { targets, output } = await contextOf(command)
-      const { listInstances } = await import('../../operations/instances/instances.js')
-      await withServices(targets, async services => {
-        const found = await fromEach(services, ({ tenancy }) => listInstances(tenancy))
-        const rows = found.flatMap(([service, those]) => those.map(one => ({ service, ...one })))
-        output.table(
-          ['service', 'instance', 'address', 'tenants', 'size', 'new tenants'],
-          rows.map(one => [
-            one.service,
-            one.name,
-            `${one.host}:${one.port}`,
-            one.tenants,
-            one.bytes === null ? one.error : sizeOf(one.bytes),
-            one.fullSince === null ? 'yes' : `full since ${one.fullSince.toISOString().slice(0, 10)}, by ${one.fullBy}`,
-          ]),
-        )
-        output.document({ instances: rows })
+      const context = await contextOf(command)
+      const { output } = context
+      const { answers, through } = await askServices(context, {
+        byApi: listByApi,
+        byDatabase: async ({ tenancy }) => {
+          const { listInstances } = await import('../../operations/instances/instances.js')
+          return listInstances(tenancy)
+        },
       })
+      const rows = answers.flatMap(([service, those]) => those.map(one => ({ service, ...one })))
+      output.table(
+        ['service', 'instance', 'address', 'tenants', 'size', 'new tenants'],
+        rows.map(one => [
+          one.service,
+          one.name,
+          `${one.host}:${one.port}`,
+          one.tenants,
+          one.bytes === null ? one.error : sizeOf(one.bytes),
+          one.fullSince === null ? 'yes' : `full since ${one.fullSince.toISOString().slice(0, 10)}, by ${one.fullBy}`,
+        ]),
+      )
+      output.document({ through, instances: rows })
     })
+}
+
+async function listByApi(api: OperatorApi): Promise<InstanceFacts[]> {
+  type Answered = Omit<InstanceFacts, 'fullSince'> & { fullSince: string | null }
+  const { items } = await api.call<{ items: Answered[] }>('GET', '/instances')
+  return items.map(({ name, host, port, tenants, bytes, fullSince, fullBy, error }) => ({
+    ...{ name, host, port, tenants, bytes, error, fullBy },
+    fullSince: fullSince === null ? null : new Date(fullSince),
+  }))
 }
 
 function change(what: 'full' | 'open', description: string): Command {

@@ -14,8 +14,9 @@ import {
   rollBackRun,
   type TenantOutcome,
 } from '../../plugins/distributed-tenant/migration-runs/migrate.js'
-import { listRuns, tenantsBehind } from '../../plugins/distributed-tenant/migration-runs/runs.js'
+import { tenantsBehind } from '../../plugins/distributed-tenant/migration-runs/runs.js'
 import { contextOf, wholeNumber } from '../context.js'
+import { listMigrations } from '../migrations-list.js'
 import type { Output } from '../output.js'
 import { type Progress, startProgress } from '../progress.js'
 import { tenantIds } from '../tenant-id.js'
@@ -61,12 +62,13 @@ export function migrateCommand(): Command {
     .option('--dry-run', 'show the plan and change nothing')
     .addHelpText('after', about)
     .action(async (options: Options, command: Command) => {
-      const { targets, output, showProgress } = await contextOf(command)
+      const context = await contextOf(command)
+      const { targets, output, showProgress } = context
+      if (options.list) return listMigrations(context)
       if ((options.resume || options.rollback) && targets.services.length > 1) {
         throw new UsageError('A run belongs to one service: name it with --service.')
       }
       await withServices(targets, async services => {
-        if (options.list) return listAll(services, output)
         requireMigrations(services, targets)
         if (options.dryRun) return dryRun(services, options, output)
         return runAll(services, options, output, showProgress)
@@ -195,27 +197,4 @@ async function dryRun(services: readonly OpenService[], { tenant }: Options, out
     )
   }
   output.document({ plan })
-}
-
-async function listAll(services: readonly OpenService[], output: Output): Promise<void> {
-  const runs = []
-  for (const { name, tenancy } of services) {
-    for (const run of await listRuns(tenancy.fleet.central, 20)) runs.push({ service: name, ...run })
-  }
-  output.table(
-    ['service', 'run', 'target', 'state', 'reason', 'done', 'failed', 'pending', 'started'],
-    runs.map(run => [
-      run.service,
-      run.id,
-      run.target,
-      run.state,
-      run.reason,
-      run.counts.done,
-      run.counts.failed,
-      run.counts.pending,
-      run.startedAt,
-    ]),
-    'No runs.',
-  )
-  output.document({ runs })
 }

@@ -1,10 +1,12 @@
-// The commands about single tenants: each is one call of identity's API, and prints its answer.
+// The commands about single tenants: each is one call of identity, and prints its answer and which way it was asked.
 import { Command } from 'commander'
-import { identityApi, type TenantView } from '../../operations/identity-api.js'
+import type { TenantView } from '../../operations/identity-api.js'
 import { UsageError } from '../../operations/outcome.js'
+import type { TenantActions, TenantWay } from '../../operations/tenant-actions.js'
 import { confirm } from '../confirm.js'
 import { type Context, contextOf, wholeNumber } from '../context.js'
 import { newTenantId, tenantId } from '../tenant-id.js'
+import { documented, reportWays } from '../way-report.js'
 
 export function tenantCommands(): Command[] {
   return [list(), show(), create(), ...lifecycle(), remove(), retry()]
@@ -15,9 +17,8 @@ function list(): Command {
     .description('list tenants')
     .option('--lifecycle <state>', 'only active, suspended or deleted ones')
     .action(async (options: { lifecycle?: string }, command: Command) => {
-      const { targets, output } = await contextOf(command)
-      const tenants: TenantView[] = []
-      for await (const tenant of identityApi(targets).tenants(options.lifecycle)) tenants.push(tenant)
+      const { output, actions, through } = await openedBy(command)
+      const tenants = await actions.list(options.lifecycle)
       output.table(
         ['id', 'name', 'domain', 'lifecycle', 'status', 'version', 'created'],
         tenants.map(one => [
@@ -31,7 +32,7 @@ function list(): Command {
         ]),
         'No tenants.',
       )
-      output.document({ tenants })
+      output.document({ through, tenants })
     })
 }
 
@@ -40,8 +41,8 @@ function show(): Command {
     .description('show a tenant and its state in each service')
     .argument('<tenant>', 'its id', tenantId)
     .action(async (id: string, _options: object, command: Command) => {
-      const context = await contextOf(command)
-      print(context, await identityApi(context.targets).call<TenantView>('GET', path(id)))
+      const identity = await openedBy(command)
+      print(identity, await identity.actions.show(id))
     })
 }
 
@@ -57,24 +58,21 @@ function create(): Command {
     .option('--wait <seconds>', 'wait until it is ready everywhere', wholeNumber(0), 30)
     .option('--idempotency-key <key>', 'a repeated call with the same key makes no second tenant')
     .action(async (name: string, options: CreateOptions, command: Command) => {
-      const context = await contextOf(command)
       const settings = options.settings === undefined ? undefined : readSettings(options.settings)
       const body = {
         name,
         id: options.id,
         domain: options.domain,
         settings,
-        lifecycle: options.suspended ? 'suspended' : undefined,
+        lifecycle: options.suspended ? ('suspended' as const) : undefined,
         incarnation: options.incarnation,
       }
-      const tenant = await identityApi(context.targets).call<TenantView>('POST', '/api/tenants', {
-        body,
-        headers: {
-          prefer: `wait=${options.wait}`,
-          ...(options.idempotencyKey ? { 'idempotency-key': options.idempotencyKey } : {}),
-        },
+      const identity = await openedBy(command)
+      const tenant = await identity.actions.create(body, {
+        prefer: `wait=${options.wait}`,
+        ...(options.idempotencyKey ? { 'idempotency-key': options.idempotencyKey } : {}),
       })
-      print(context, tenant)
+      print(identity, tenant)
       if (options.wait > 0 && tenant.status !== 'ready') {
         throw new Error(`${tenant.id} was accepted and is not ready yet: see \`distributed-tenant show ${tenant.id}\`.`)
       }
@@ -104,13 +102,13 @@ function readSettings(text: string): object {
 
 function lifecycle(): Command[] {
   const described = { suspend: 'refuse a tenant’s requests for now', activate: 'serve a suspended tenant again' }
-  return Object.entries(described).map(([verb, description]) =>
+  return (['suspend', 'activate'] as const).map(verb =>
     new Command(verb)
-      .description(description)
+      .description(described[verb])
       .argument('<tenant>', 'its id', tenantId)
       .action(async (id: string, _options: object, command: Command) => {
-        const context = await contextOf(command)
-        print(context, await identityApi(context.targets).call<TenantView>('POST', `${path(id)}/${verb}`))
+        const identity = await openedBy(command)
+        print(identity, await identity.actions.change(verb, id))
       }),
   )
 }
@@ -121,12 +119,11 @@ function remove(): Command {
     .argument('<tenant>', 'its id', tenantId)
     .option('--yes', 'do not ask')
     .action(async (id: string, options: { yes?: boolean }, command: Command) => {
-      const { targets, output } = await contextOf(command)
-      const api = identityApi(targets)
+      const { output, actions, through } = await openedBy(command)
       await confirm(`This deletes the tenant ${id} in every service`, id, options.yes)
-      await api.call('DELETE', path(id))
+      await actions.remove(id)
       output.line(`${id} is deleted.`)
-      output.document({ id, lifecycle: 'deleted' })
+      output.document({ id, lifecycle: 'deleted', through })
     })
 }
 
@@ -135,14 +132,27 @@ function retry(): Command {
     .description('make every service that has failed with a tenant retry now')
     .argument('<tenant>', 'its id', tenantId)
     .action(async (id: string, _options: object, command: Command) => {
-      const context = await contextOf(command)
-      print(context, await identityApi(context.targets).call<TenantView>('POST', `${path(id)}/retry`))
+      const identity = await openedBy(command)
+      print(identity, await identity.actions.change('retry', id))
     })
 }
 
-const path = (id: string): string => `/api/tenants/${encodeURIComponent(id)}`
+interface Identity extends Context {
+  readonly actions: TenantActions
+  /** For the document. */
+  readonly through: object
+}
 
-function print({ output }: Context, tenant: TenantView): void {
+async function openedBy(command: Command): Promise<Identity> {
+  const context = await contextOf(command)
+  const { tenantActions } = await import('../../operations/tenant-actions.js')
+  const { actions, way } = await tenantActions(context.targets, context.direct)
+  const ways: Record<string, TenantWay> = { identity: way }
+  reportWays(context, ways)
+  return { ...context, actions, through: documented(ways) }
+}
+
+function print({ output, through }: Identity, tenant: TenantView): void {
   output.line(`${tenant.id}: ${tenant.lifecycle}, ${tenant.status}, version ${tenant.version}`)
   output.table(
     ['service', 'status', 'step', 'attempts', 'next try', 'last error'],
@@ -155,5 +165,5 @@ function print({ output }: Context, tenant: TenantView): void {
       one.lastError,
     ]),
   )
-  output.document(tenant)
+  output.document({ ...tenant, through })
 }

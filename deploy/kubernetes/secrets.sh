@@ -34,6 +34,7 @@ for service in identity employee core; do
 done
 secret operator-secrets Opaque
 value service_token service_token
+value operator_token operator_token
 value admin_token admin/token
 for service in identity employee core; do
   value "${service}_db_password" "${service}_db_password"

@@ -7,6 +7,7 @@ import { checkPluginOptions, interruptedRuns, operatorAccess } from '../distribu
 import { type OperatorTokens, operatorTokens, requireRole } from './access.js'
 import { recordConnections } from './connection-history.js'
 import { createOverview } from './overview.js'
+import { OPERATOR_PREFIX } from './prefix.js'
 import { watchDrift } from './recent-drift.js'
 import { operatorRoutes } from './routes.js'
 
@@ -14,8 +15,6 @@ export interface OperatorOptions {
   /** Like `administer:<token>,read:<token>`. Default OPERATOR_TOKEN. Without one every request is refused. */
   tokens?: string | OperatorTokens | undefined
 }
-
-export const OPERATOR_PREFIX = '/api/operator'
 
 const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: true })
 
@@ -65,4 +64,5 @@ export {
   requireRole,
   roles,
 } from './access.js'
+export { OPERATOR_PREFIX } from './prefix.js'
 export { NotConfirmed, operatorRoute } from './route-options.js'

@@ -4,6 +4,7 @@ import { createError } from '@fastify/error'
 import type { FastifyInstance } from 'fastify'
 import { Type } from '../../events/json-schema.js'
 import { parseTenantId, TenantNotFound } from '../distributed-tenant/index.js'
+import { type Operator, operatorOf } from './access.js'
 import { fleetFindings } from './findings.js'
 import { readInstances } from './instances.js'
 import {
@@ -17,7 +18,7 @@ import {
 } from './route-options.js'
 import { runRoutes } from './run-routes.js'
 import * as schemas from './schemas.js'
-import { registryRows, tenantDetail } from './tenant-detail.js'
+import { registryPage, registryRows, tenantDetail } from './tenant-detail.js'
 
 export const DeadEventNotFound = createError(
   'DEAD_EVENT_NOT_FOUND',
@@ -32,6 +33,7 @@ const confirmation = Type.Object(
 )
 const HOLDERS = 100
 const DEAD_PAGE = 100
+const ROWS_PAGE = 200
 
 export function operatorRoutes(app: FastifyInstance, parts: OperatorParts): void {
   const { access, overview, history, role } = parts
@@ -41,19 +43,45 @@ export function operatorRoutes(app: FastifyInstance, parts: OperatorParts): void
   const acting = operatorRoute('act', true, role)
   const administering = operatorRoute('administer', true, role)
 
+  app.get(
+    '/access',
+    {
+      ...reading,
+      schema: described('Which service this is, and what the operator of this token may do', schemas.AccessBody),
+    },
+    async request => {
+      const { name, role } = operatorOf(request) as Operator
+      return { service: access.service, schemaVersion: access.schemaVersion, name, role }
+    },
+  )
+
   app.get('/overview', { ...reading, schema: described('The state of this service', schemas.OverviewBody) }, overview)
 
-  app.get<{ Querystring: { ids: string } }>(
+  app.get<{ Querystring: { ids?: string; after?: string; limit?: number } }>(
     '/tenants',
     {
       ...reading,
-      schema: described('Rows of this service’s registry, by id', schemas.RowsBody, {
-        querystring: Type.Object({ ids: Type.String({ minLength: 1, maxLength: 9_000 }) }, closed),
-      }),
+      schema: described(
+        'Rows of this service’s registry: those of some ids, or a page of all by id',
+        schemas.RowsBody,
+        {
+          querystring: Type.Object(
+            {
+              ids: Type.Optional(Type.String({ minLength: 1, maxLength: 9_000 })),
+              after: Type.Optional(Type.String({ maxLength: 100, description: 'The `next` of the page before.' })),
+              limit: Type.Optional(Type.Integer({ minimum: 1, maximum: ROWS_PAGE })),
+            },
+            closed,
+          ),
+        },
+      ),
     },
     async request => {
-      const ids = request.query.ids.split(',').slice(0, 200).map(parseTenantId)
-      return { schemaVersion: access.schemaVersion, items: await registryRows(app.tenants, ids) }
+      const { ids, after, limit = ROWS_PAGE } = request.query
+      const { schemaVersion } = access
+      if (ids === undefined) return { schemaVersion, ...(await registryPage(app.tenants, { after, limit })) }
+      const items = await registryRows(app.tenants, ids.split(',').slice(0, 200).map(parseTenantId))
+      return { schemaVersion, items, next: null }
     },
   )
 

@@ -14,7 +14,7 @@ import {
   operatorRoute,
   refusals,
 } from './route-options.js'
-import { listRuns, runTenants } from './runs.js'
+import { cures, listRuns, type Run, runTenants } from './runs.js'
 import * as schemas from './schemas.js'
 
 export const RunRefused = createError('RUN_REFUSED', '%s', 409)
@@ -40,10 +40,15 @@ export function runRoutes(app: FastifyInstance, { access, role }: OperatorParts)
   // Before the connections close: the tenants under way are recorded.
   app.addHook('preClose', async () => migrations.close(CLOSE_MS))
 
-  app.get(
+  app.get<{ Querystring: { kind?: Run['kind'] } }>(
     '/runs',
-    { ...reading, schema: described('Migrations, moves, imports and backups', schemas.RunsBody) },
-    async () => ({ items: await listRuns(app.central, access.service, RUNS) }),
+    {
+      ...reading,
+      schema: described('Migrations, moves, imports and backups, the newest first', schemas.RunsBody, {
+        querystring: Type.Object({ kind: Type.Optional(Type.Enum(Object.keys(cures))) }, closed),
+      }),
+    },
+    async request => ({ items: await listRuns(app.central, access.service, RUNS, request.query.kind) }),
   )
 
   app.get<{ Params: { run: string } }>(

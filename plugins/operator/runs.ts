@@ -46,8 +46,15 @@ type Row = Omit<Run, 'cure' | 'resume' | 'rollback' | 'next' | 'counts'> & {
   tenant: string | null
 }
 
-export async function listRuns(central: SqlClient, service: string, limit: number): Promise<Run[]> {
+/** @param kind only runs of it */
+export async function listRuns(
+  central: SqlClient,
+  service: string,
+  limit: number,
+  kind: Run['kind'] | null = null,
+): Promise<Run[]> {
   const rows = await central<Row[]>`
+    select * from (
     select id, 'migrate' as kind, state, 'version ' || target as goal, reason, started_at as "startedAt",
       ended_at as "endedAt", null::timestamptz as "changedAt", null as tenant, (select json_object_agg(state, count) from (
         select state, count(*)::int as count from migration_run_tenants where run_id = id group by state) as by_state) as counts
@@ -68,7 +75,8 @@ export async function listRuns(central: SqlClient, service: string, limit: numbe
     select id, kind, state, coalesce(instance, ''), null, started_at, ended_at,
       (select max(updated_at) from move_batch_tenants where batch_id = id), null, (select json_object_agg(state, count) from (
         select state, count(*)::int as count from move_batch_tenants where batch_id = id group by state) as by_state)
-    from move_batches
+    from move_batches) as runs
+    where ${kind}::text is null or kind = ${kind}
     order by "startedAt" desc limit ${limit}`
   return (await withInterrupted(central, rows)).map(row => {
     const { tenant, ...run } = row

@@ -14,6 +14,13 @@ export const ErrorBody = Type.Object(
   { title: 'Error' },
 )
 
+export const AccessBody = open('OperatorAccess', {
+  service: Type.String(),
+  schemaVersion: Type.Integer({ description: 'The newest tenant migration of this release.' }),
+  name: Type.String(),
+  role: Type.Enum(['read', 'act', 'administer']),
+})
+
 export const OverviewBody = open('ServiceOverview', {
   service: Type.String(),
   at: moment,
@@ -58,6 +65,7 @@ const registry = {
 export const RowsBody = open('RegistryRows', {
   schemaVersion: Type.Integer(),
   items: Type.Array(open('RegistryRow', registry)),
+  next: some('string'),
 })
 
 export const TenantBody = open('ServiceTenant', {

@@ -127,3 +127,12 @@ export async function registryRows(tenants: Tenants, ids: readonly string[]): Pr
   const rows = await Promise.all(ids.map(id => tenants.find(id)))
   return rows.flatMap(row => (row ? [viewOf(row)] : []))
 }
+
+/** Of all rows, by id; deleted tenants too. */
+export async function registryPage(
+  tenants: Tenants,
+  { after, limit }: { after?: string | undefined; limit: number },
+): Promise<{ items: RegistryView[]; next: string | null }> {
+  const rows = await tenants.list({ limit, ...(after !== undefined && { after }) })
+  return { items: rows.map(viewOf), next: rows.length === limit ? (rows.at(-1)?.id ?? null) : null }
+}

@@ -126,7 +126,10 @@ export function buildIdentity(options: IdentityOptions = {}): Promise<FastifyIns
           app.log.warn(
             'OPERATOR_TOKEN is not set: /api/operator answers 401, and there is no console; set one to use them',
           )
-        await app.register(fleetRoutes, { prefix: OPERATOR_PREFIX, tokens, required, present, changes })
+        await app.register(fleetRoutes, {
+          ...{ prefix: OPERATOR_PREFIX, tokens, required },
+          ...{ present, changes, readiness, idempotency },
+        })
         await consoleOf(app, environment)
         await app.register(userRoutes, { prefix: '/api/users', passwords })
         const { TOKEN_ISSUER: issuer, TOKEN_AUDIENCE: audience } = environment

@@ -20,6 +20,8 @@ export const sorts = ['id', 'name', 'created', 'updated', 'status'] as const
 export type FleetSort = (typeof sorts)[number]
 
 export interface FleetPage extends FleetFilter {
+  /** Only ids behind it. */
+  readonly after?: string | undefined
   readonly sort: FleetSort
   readonly descending: boolean
   /** From 0. */
@@ -85,12 +87,12 @@ export function createFleet(central: SqlClient, present: Presentation, required:
   }
 
   return {
-    async page({ sort, descending, offset, limit, ...filter }) {
+    async page({ sort, descending, offset, limit, after, ...filter }) {
       const rows = await central<(Omit<Shown, 'version'> & { version: string; total: string })[]>`
         select t.id, t.name, t.domain, '{}'::jsonb as settings, t.lifecycle, t.version, t.created_at as "createdAt",
           t.updated_at as "updatedAt", t.deleted_at as "deletedAt", t.purge_after as "purgeAfter",
           count(*) over () as total
-        ${from(filter, sort)} ${matching(filter)}
+        ${from(filter, sort)} ${matching(filter)} ${after === undefined ? central`` : central`and t.id > ${after}`}
         order by ${order[sort]()} ${descending ? central`desc` : central``}, t.id limit ${limit} offset ${offset}`
       const shown = rows.map(({ total: _, ...row }) => ({ ...row, version: Number(row.version) }))
       const items = (await present.many(shown)).map(rowOf)

@@ -1,4 +1,5 @@
 // The operator's command against a running stack, as an operator types it: every command, its --json, its bad arguments.
+import { randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,11 +7,13 @@ import postgres from 'postgres'
 import t from 'tap'
 import { startStack } from '../../stack/stack.js'
 import { type Outcome, operatorCommands } from './operator-commands.js'
+import { readToken, waysOfCommands } from './ways.js'
 
 t.test('distributed-tenant', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'cli-'))
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
-  const stack = await startStack({ folder })
+  const OPERATOR_TOKEN = `administer:${randomUUID()},read:${readToken}`
+  const stack = await startStack({ folder, env: { ...process.env, OPERATOR_TOKEN } })
   t.teardown(() => stack.stop())
   const config = join(folder, 'stack.json')
 
@@ -176,9 +179,12 @@ t.test('distributed-tenant', async t => {
     t.equal((await run('audit', 'export')).code, 0)
   })
 
+  waysOfCommands(t, { stack, folder, run: bare })
+
   await t.test('never prints a password or a token', async t => {
     const secrets = [
       stack.info.adminToken,
+      stack.info.operatorToken,
       ...Object.values(stack.info.services).map(({ database }) => database.password),
     ]
     for (const args of [

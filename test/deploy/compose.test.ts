@@ -374,7 +374,8 @@ t.test('the console reaches every service under its name and port', async t => {
     given.split(','),
     ['employee', 'core'].map(name => `${name}=http://${name}:${compose.services[name]?.environment?.PORT}`),
   )
-  for (const [name, { environment }] of services)
+  const { operator } = compose.services
+  for (const [name, { environment } = {}] of [...services, ['operator', operator] as const])
     t.equal(environment?.OPERATOR_TOKEN_FILE, '/run/secrets/operator_token', name)
 })
 

@@ -14,9 +14,13 @@ import {
   requireRole,
 } from '../../../plugins/operator/index.js'
 import { errors, nothing } from '../../http/schemas.js'
+import { whenGone } from '../../http/when-gone.js'
 import { createFleet, type FleetFilter } from '../fleet.js'
 import type { FleetChangeReader } from '../fleet-changes.js'
+import type { Idempotency } from '../idempotency.js'
+import { parsePrefer } from '../prefer.js'
 import type { Presentation } from '../presentation.js'
+import type { Readiness } from '../readiness.js'
 import * as schemas from '../schemas/fleet.js'
 import { NewTenant, Tenant, TenantParams, TenantRestoration } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
@@ -38,6 +42,8 @@ export interface FleetRouteOptions {
   required: readonly string[]
   present: Presentation
   changes: FleetChangeReader
+  readiness: Readiness
+  idempotency: Idempotency
 }
 
 const BULK_MOST = 1_000
@@ -49,7 +55,7 @@ const security = [{ operator: [] }]
 const nameOf = (request: FastifyRequest): string => operatorOf(request)?.name ?? 'operator'
 
 export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (app, options) => {
-  const { present, changes, required } = options
+  const { present, changes, required, readiness, idempotency } = options
   const role = requireRole(operatorTokens(options.tokens))
   const fleet = createFleet(app.central, present, required)
   const reading = operatorRoute('read', false, role)
@@ -130,14 +136,22 @@ export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (
         tags,
         security,
         summary: 'Create a tenant in every service',
+        description:
+          '202 at once. With `Prefer: wait=<seconds>` (at most 60) 201 once every required service is ready. A repeat with the same `Idempotency-Key` and body makes nothing new.',
         body: NewTenant,
-        response: { 202: Tenant, ...errors(400, 401, 403, 409, 413, 415) },
+        response: { 201: Tenant, 202: Tenant, ...errors(400, 401, 403, 409, 413, 415) },
       },
     },
     async (request, reply) => {
       const { admin: _, ...tenant } = request.body
       checkSettings(tenant.settings)
-      return reply.code(202).send(await present.one(await app.tenants.create({ ...tenant, actor: nameOf(request) })))
+      const once = idempotency.once(request.headers['idempotency-key'], { ...tenant, admin: null })
+      const row = await app.tenants.create({ ...tenant, actor: nameOf(request) }, once)
+      const { wait, applied } = parsePrefer(request.headers.prefer)
+      const ready = wait > 0 && (await readiness.wait(row.id, wait * 1000, whenGone(reply)))
+      if (applied) reply.header('preference-applied', applied)
+      reply.code(ready ? 201 : 202)
+      return present.one((ready && (await app.tenants.find(row.id))) || row)
     },
   )
 

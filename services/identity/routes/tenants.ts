@@ -1,12 +1,12 @@
 // The routes of /api/tenants, the operator's side: creates tenants, changes them, shows the progress of each service. A route
 // only stores and answers; provisioning follows by event, and a client may wait for it with `Prefer: wait`.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply } from 'fastify'
 import { parseTenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import { requireAdmin } from '../../http/admin.js'
 import type { AdminTokens } from '../../http/admin-tokens.js'
 import { anyText, DEFAULT_LIMIT, decodeCursor, encodeCursor } from '../../http/paging.js'
 import { errors, pageOf } from '../../http/schemas.js'
+import { whenGone } from '../../http/when-gone.js'
 import type { FirstUsers } from '../first-users.js'
 import type { Idempotency } from '../idempotency.js'
 import { listTenants } from '../listing.js'
@@ -138,12 +138,4 @@ export const tenantRoutes: FastifyPluginAsyncTypebox<TenantRouteOptions> = async
 /** The password goes no further than this. */
 async function firstUser({ email, password, displayName = email }: FirstUser, passwords: Passwords) {
   return { email, displayName, passwordHash: await passwords.hash(password, { address: OPERATOR, tenant: null }) }
-}
-
-/** Aborts when the client has disconnected: its answer would have no reader. */
-function whenGone(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController()
-  if (reply.raw.destroyed) controller.abort()
-  reply.raw.once('close', () => controller.abort())
-  return controller.signal
 }

@@ -28,6 +28,12 @@ export const FleetQuery = Type.Object(
     ...filter,
     sort: Type.Optional(Type.Enum([...sorts])),
     order: Type.Optional(Type.Enum(['asc', 'desc'])),
+    after: Type.Optional(
+      Type.String({
+        maxLength: 100,
+        description: 'Only ids behind this one: with `sort=id`, pages that no change shifts.',
+      }),
+    ),
     offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 10_000_000 })),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
   },
