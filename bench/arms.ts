@@ -20,8 +20,9 @@ export interface BenchOptions {
   readonly only: string
   /** A built checkout of another commit, whose plugin is one more arm. */
   readonly against?: string | undefined
-  /** Of the tenant that is moved; its bench has a default. */
-  readonly megabytes?: number | undefined
+  /** Of the tenants that are moved, and how often each is; its bench has defaults. */
+  readonly megabytes?: readonly number[] | undefined
+  readonly moves?: number | undefined
   readonly progress: Progress
 }
 

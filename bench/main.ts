@@ -9,6 +9,7 @@ import { benchBurst } from './cases/burst.js'
 import { benchCap } from './cases/cap.js'
 import { benchCold } from './cases/cold.js'
 import { benchConsole } from './cases/console.js'
+import { benchFailover } from './cases/failover.js'
 import { benchFleet } from './cases/fleet.js'
 import { benchIdle } from './cases/idle.js'
 import { benchImport } from './cases/import.js'
@@ -22,8 +23,8 @@ import { benchSuspension } from './cases/suspension.js'
 import { createProgress } from './progress.js'
 import { type Case, type Config, printReport } from './report.js'
 
-const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import|move|orm|console
-         [--json] [--rounds N] [--seconds S] [--tenants N] [--megabytes N] [--only TEXT] [--against DIR] [--quick]
+const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|fleet|observe|lookup|auth|suspension|import|move|failover|orm|console
+         [--json] [--rounds N] [--seconds S] [--tenants N] [--moves N] [--gigabytes N,N] [--only TEXT] [--against DIR] [--quick]
 
   request  1, 10 and 40 tenants that fit the budget of 50, against every rival
   cap      100 and 1000 tenants, a hot tenant under a cold storm, opens per second, backends on the server
@@ -35,7 +36,9 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   suspension  from the admin's call to the last replica's refusal, normally and with NATS and Redis dead
   orm      each ORM over tenants' clients against one pool of its own, and one PrismaClient against one per tenant
   provision  a tenant from POST to ready in all three services: spare, clone, create and migrate
-  move     how long writes wait while a tenant of 1 GB is moved between instances, against the freeze and a bare parallel copy
+  move     how long writes wait while a tenant is moved between instances and back, against the freeze and a bare parallel copy
+  failover the leader of NATS killed under creation, a standby of PostgreSQL promoted, starts with 10,000 tenants in the registry
+           (--only nats, postgres or start: one of them)
   burst    300 tenants at once, and what existing tenants feel of them
   fleet    creating, listing, reconciling, doctor and migrate with 1000 tenants against 10 and bare loops
   import   50 tenants x 3 services out of one shared server, against pg_dump and psql one by one; memory of the command
@@ -44,7 +47,8 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   --rounds N    measured rounds, after one that is dropped
   --seconds S   of each turn of each arm in a round
   --tenants N   at most so many tenants
-  --megabytes N move: how large the tenant is; also --size, like 200MB or 10GB
+  --moves N     move: how often each tenant is moved; in --rounds of them it is also moved frozen and copied bare
+  --gigabytes N,N  move: how large the tenants are (default 1); or --size 200MB for one
   --only TEXT   only cases whose name holds this text
   --against DIR request and cap: the plugin of another checkout that is built, as one more arm
   --quick       few tenants and two short rounds: shows that it runs, measures nothing
@@ -70,7 +74,8 @@ const benches: Readonly<Record<string, Bench>> = {
   suspension: { run: benchSuspension, rounds: 5, seconds: 10, tenants: 20, quickTenants: 4 },
   idle: { run: benchIdle, rounds: 5, seconds: 1, tenants: 100, quickTenants: 12 },
   provision: { run: benchProvision, rounds: 20, seconds: 1, tenants: 1, quickTenants: 1 },
-  move: { run: benchMove, rounds: 5, seconds: 1, tenants: 1, quickTenants: 1 },
+  move: { run: benchMove, rounds: 5, seconds: 10, tenants: 1, quickTenants: 1 },
+  failover: { run: benchFailover, rounds: 10, seconds: 1, tenants: 10_000, quickTenants: 100 },
   burst: { run: benchBurst, rounds: 1, seconds: 10, tenants: 300, quickTenants: 12 },
   import: { run: benchImport, rounds: 3, seconds: 1, tenants: 50, quickTenants: 2 },
   console: { run: benchConsole, rounds: 5, seconds: 10, tenants: 10, quickTenants: 10 },
@@ -92,7 +97,8 @@ function readOptions() {
         rounds: { type: 'string' },
         seconds: { type: 'string' },
         tenants: { type: 'string' },
-        megabytes: { type: 'string' },
+        moves: { type: 'string' },
+        gigabytes: { type: 'string' },
         size: { type: 'string' },
         only: { type: 'string', default: '' },
         against: { type: 'string' },
@@ -111,11 +117,11 @@ function above0(name: string, value: string | undefined, otherwise: number): num
   return number
 }
 
-function megabytesOf({ megabytes, size }: { megabytes?: string | undefined; size?: string | undefined }) {
-  if (size === undefined) return megabytes === undefined ? undefined : above0('megabytes', megabytes, 1024)
+function megabytesOf({ gigabytes, size }: { gigabytes?: string | undefined; size?: string | undefined }) {
+  if (size === undefined) return gigabytes?.split(',').map(one => above0('gigabytes', one, 1) * 1024)
   const bytes = bytesOf(size)
   if (bytes === null) usage(`--size is \`${size}\`: give a size like 200MB.`)
-  return bytes / 2 ** 20
+  return [bytes / 2 ** 20]
 }
 
 async function main(): Promise<void> {
@@ -139,6 +145,7 @@ async function main(): Promise<void> {
     seconds: above0('seconds', values.seconds, values.quick ? 0.4 : bench.seconds),
     tenants: Math.ceil(above0('tenants', values.tenants, values.quick ? bench.quickTenants : bench.tenants)),
     megabytes: megabytesOf(values),
+    moves: values.moves === undefined ? undefined : Math.ceil(above0('moves', values.moves, 1)),
     quick: values.quick,
     only: values.only,
     against: values.against,

@@ -11,6 +11,8 @@ export interface Case {
   /** Milliseconds. */
   readonly p50: number | null
   readonly p99: number | null
+  /** Milliseconds, where each single one counts. */
+  readonly longest?: number
   readonly failed: number
   readonly ratio: Spread
   readonly better: 'higher' | 'lower'
@@ -99,7 +101,7 @@ export function compareNumbers(
 
 export function printReport(bench: string, config: Config, cases: readonly Case[], json: boolean): void {
   const lines = [`\n${bench}, ${new Date().toISOString().slice(0, 10)}`]
-  for (const [key, value] of Object.entries(config)) lines.push(`  ${key.padEnd(16)}${value}`)
+  for (const [key, value] of Object.entries(config)) lines.push(`  ${key.padEnd(15)} ${value}`)
   lines.push('', ...table(cases.map(rowOf)))
   process.stdout.write(`${lines.join('\n')}\n`)
   if (json) process.stdout.write(`${JSON.stringify({ bench, config, cases })}\n`)
@@ -117,6 +119,7 @@ function rowOf(one: Case): string[] {
   const { ratio, rival, cpu } = one
   const rate = (side: Omit<Case, 'name' | 'ratio' | 'better'>) => (side.rps === null ? '' : `${round(side.rps)} rps`)
   const latency = rival?.p50 ? `p50 ${round(rival.p50)}` : ''
+  const longest = one.longest === undefined ? '' : `ours at most ${round(one.longest)}`
   const bad = Object.entries(one.statuses ?? {}).map(
     ([status, count]) => `${count}x ${status === '0' ? 'lost' : status}`,
   )
@@ -128,7 +131,9 @@ function rowOf(one: Case): string[] {
     one.p99 === null ? '' : round(one.p99),
     String(one.failed),
     one.note ??
-      [rival ? rate(rival) : '', latency, bad.length > 0 ? `failed ${bad.join(' ')}` : ''].filter(Boolean).join(', '),
+      [rival ? rate(rival) : '', latency, longest, bad.length > 0 ? `failed ${bad.join(' ')}` : '']
+        .filter(Boolean)
+        .join(', '),
     cpu
       ? `${round(cpu.ours)} / ${round(cpu.rival)}, ${round(cpu.ratio.median)} [${round(cpu.low)}-${round(cpu.high)}]`
       : '',

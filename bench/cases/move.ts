@@ -1,243 +1,237 @@
-// `bench move`: how long the writes of a tenant wait at the switch of a move that replicates, against how long a frozen move
-// refuses them, and both against a bare parallel pg_dump and pg_restore of the same database. Each round moves it by either way,
-// by the command in a process of its own, and copies it bare once more from where it is then. Both instances write durably; nothing else uses them.
-import { execFile } from 'node:child_process'
-import { rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+// `bench move`: how long the writes of a tenant wait at the switch of a move that replicates and of its way back, against how long a frozen
+// move refuses them; the whole move against a bare parallel pg_dump and pg_restore; what other tenants of both instances feel of it. A
+// tenant of each size is made once and moved to and fro. In some of the rounds it is also moved by the frozen way and copied bare.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import Fastify from 'fastify'
-import postgres from 'postgres'
-import { distributedTenant } from '../../plugins/distributed-tenant/index.js'
-import { makeFolder } from '../../stack/servers/folder.js'
-import { type PostgresServer, startPostgres } from '../../stack/servers/postgres.js'
 import type { BenchOptions } from '../arms.js'
-import {
-  anchorOf,
-  DATABASE,
-  login,
-  MIB,
-  makeTenant,
-  migrationsOf,
-  PASSWORD,
-  serviceOf,
-  sizeOf,
-  TABLES,
-} from '../move-tenant.js'
+import { MIB, TABLES } from '../move/service.js'
+import { JOBS, OTHERS_EVERY_MS, type Stage, startStage, WRITE_EVERY_MS } from '../move/stage.js'
+import { distributionOf, type PacedWork, type Seen } from '../paced-work.js'
 import { type Case, type Config, compareNumbers, machine } from '../report.js'
-import { paired, rounds } from '../rounds.js'
 
-const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
-const JOBS = 2
 /** What the command may take at most. */
 const MEMORY_MIB = 150
+/** After so many the figures are of no use. */
+const MOST_FAILED = 3
 
-interface Moved {
-  /** For which writers were refused, or statements held, by the central database's clock. */
-  readonly ms: number
-  readonly whole: number
+interface Switched {
+  readonly writes: Seen
+  /** For which statements were held, by the central database's clock. */
+  readonly heldMs: number
   readonly memory: number
-  /** Milliseconds of the longest write meanwhile, and how many were refused. */
-  readonly longest: number
-  readonly failed: number
 }
 
-const WRITE_EVERY_MS = 5
+interface Online extends Switched {
+  readonly wholeMs: number
+  readonly others: Seen
+  readonly before: Seen
+}
+
+interface Round {
+  readonly online: Online
+  readonly back: Switched | null
+  /** Milliseconds; null in a round without. */
+  readonly frozen: number | null
+  readonly bare: number | null
+}
 
 /** `1 GB` for 1024. */
 const labelOf = (megabytes: number): string =>
   megabytes % 1024 === 0 ? `${megabytes / 1024} GB` : `${Math.round(megabytes)} MB`
 
-interface Writer {
-  begin(): { end(): Promise<{ readonly longest: number; readonly failed: number }> }
-  close(): Promise<void>
+export async function benchMove(options: BenchOptions): Promise<{ config: Config; cases: Case[] }> {
+  const sizes = options.megabytes ?? [options.quick ? 16 : 1024]
+  const moves = options.moves ?? (options.quick ? 2 : 20)
+  const cases: Case[] = []
+  const config: Record<string, string | number | boolean> = {
+    ...machine(),
+    moves: `${moves} of each size, ${Math.min(moves, options.rounds)} of them with a frozen move and a bare copy beside it`,
+    jobs: JOBS,
+    bare: `pg_dump -Fd -j ${JOBS}, createdb, pg_restore -j ${JOBS}, as the same role`,
+    held: `the longest of the writes of one client in each move, one every ${WRITE_EVERY_MS} ms with 2 s to get a connection; rival: what writers of a frozen move are refused for`,
+    'other tenants': `two on each instance, a read or an update every ${OTHERS_EVERY_MS} ms in all; rival: the ${options.seconds} s before each move`,
+  }
+  for (const [at, megabytes] of sizes.entries()) {
+    const stage = await startStage(megabytes, options.progress)
+    try {
+      const { rounds, failures } = await moveAll(stage, labelOf(megabytes), moves, options)
+      const { acknowledged, missing } = await stage.checkWrites()
+      if (missing > 0) throw new Error(`${missing} of ${acknowledged} acknowledged writes are missing`)
+      const label = labelOf(megabytes)
+      cases.push(...casesOf(rounds, label, at === 0 ? '' : `, ${label}`))
+      Object.assign(config, configOf(stage, rounds, label), {
+        [`${label}: moves that failed`]: failures.join('; ') || 0,
+        [`${label}: writes`]: `${acknowledged} acknowledged, all there`,
+      })
+    } finally {
+      options.progress.say(`removing the data of ${labelOf(megabytes)}`)
+      await stage.stop()
+    }
+  }
+  return { config, cases }
 }
 
-/** A service with one client that writes the tenant all the while. */
-async function startWriter(main: PostgresServer, b: PostgresServer, migrations: string): Promise<Writer> {
-  const app = Fastify({ pluginTimeout: 0 })
-  await app.register(distributedTenant, serviceOf(main, b, migrations))
-  await app.ready()
-  let id = 0
-  return {
-    begin() {
-      let going = true
-      let longest = 0
-      let failed = 0
-      const writing = (async () => {
-        while (going) {
-          const began = performance.now()
-          try {
-            id--
-            await app.tenants.run(
-              'large',
-              ({ sql }) => sql`insert into rows_0 values (${id}, 'written', 'meanwhile', 1, now())`,
-            )
-          } catch {
-            failed++
-          }
-          longest = Math.max(longest, performance.now() - began)
-          await sleep(WRITE_EVERY_MS)
-        }
-      })()
-      return {
-        async end() {
-          going = false
-          await writing
-          return { longest, failed }
+async function moveAll(
+  stage: Stage,
+  label: string,
+  moves: number,
+  options: BenchOptions,
+): Promise<{ rounds: Round[]; failures: string[] }> {
+  const every = Math.ceil(moves / options.rounds)
+  const { progress } = options
+  const rounds: Round[] = []
+  const failures: string[] = []
+  const others = stage.startOthers()
+  const there = async () => ((await stage.place()) === 'main' ? 'b' : 'main')
+  progress.begin(`moving ${label}`, moves + Math.ceil(moves / 2) + 2 * Math.ceil(moves / every))
+  try {
+    for (let n = 0; n < moves; n++) {
+      const turns = {
+        async online() {
+          const online = await moveOnline(stage, others, ['--to', await there()], options.seconds * 1000)
+          progress.step(`move ${n + 1} of ${moves}, held for ${online.writes.longest.toFixed(0)} ms`)
+          // Every second one stays, so that the next goes the other way.
+          const back = n % 2 === 0 ? await switched(stage, ['--back']) : null
+          if (back) progress.step(`and back, held for ${back.writes.longest.toFixed(0)} ms`)
+          else await stage.move(['--drop-source'])
+          return { online, back }
+        },
+        async frozen() {
+          const { frozenMs } = await stage.move(['--to', await there(), '--frozen', '--drop-source'])
+          progress.step(`frozen for ${(frozenMs / 1000).toFixed(1)} s`)
+          return frozenMs
+        },
+        async bare() {
+          const ms = await stage.copyBare()
+          progress.step(`bare copy in ${(ms / 1000).toFixed(1)} s`)
+          return ms
         },
       }
+      try {
+        if (n % every !== 0) rounds.push({ ...(await turns.online()), frozen: null, bare: null })
+        else if ((n / every) % 2 === 0)
+          rounds.push({ ...(await turns.online()), frozen: await turns.frozen(), bare: await turns.bare() })
+        else {
+          const bare = await turns.bare()
+          const frozen = await turns.frozen()
+          rounds.push({ ...(await turns.online()), frozen, bare })
+        }
+      } catch (error) {
+        failures.push((error as Error).message)
+        progress.say((error as Error).message)
+        if (failures.length > MOST_FAILED) throw error
+        // Of a way back that failed; without one there is nothing to drop.
+        await stage.move(['--drop-source']).catch(() => {})
+      }
+    }
+  } finally {
+    await others.stop()
+  }
+  return { rounds, failures }
+}
+
+async function moveOnline(
+  stage: Stage,
+  others: PacedWork,
+  options: readonly string[],
+  quietMs: number,
+): Promise<Online> {
+  // The same load before it as during it, the writer too.
+  const writer = stage.startWriter()
+  let before: Seen
+  try {
+    others.begin()
+    await sleep(quietMs)
+    before = await others.seen()
+  } finally {
+    await writer.stop()
+  }
+  others.begin()
+  const began = performance.now()
+  const moved = await switched(stage, options)
+  return { ...moved, wholeMs: performance.now() - began, others: await others.seen(), before }
+}
+
+/** A run of the command, with the tenant written all the while. */
+async function switched(stage: Stage, options: readonly string[]): Promise<Switched> {
+  const writer = stage.startWriter()
+  try {
+    writer.begin()
+    const { frozenMs, memoryBytes } = await stage.move(options)
+    return { writes: await writer.seen(), heldMs: frozenMs, memory: memoryBytes / MIB }
+  } finally {
+    await writer.stop()
+  }
+}
+
+const sum = (all: readonly number[]): number => all.reduce((total, one) => total + one, 0)
+
+function casesOf(rounds: readonly Round[], label: string, suffix: string): Case[] {
+  const both = rounds.filter(({ frozen, bare }) => frozen !== null && bare !== null)
+  const frozen = both.map(one => one.frozen as number)
+  const bare = both.map(one => one.bare as number)
+  const online = rounds.map(one => one.online)
+  const backs = rounds.filter(({ back }) => back !== null)
+  const hold = (name: string, all: readonly Switched[], ours: readonly number[], rival: readonly number[]): Case => ({
+    ...compareNumbers(name, ours, rival, { better: 'lower', as: 'p50' }),
+    ...distributionOf(all.map(({ writes }) => writes.longest)),
+    failed: sum(all.map(({ writes }) => writes.failed)),
+  })
+  const backsToo = both.filter(({ back }) => back !== null)
+  return [
+    hold(
+      `hold at the switch, ${label}`,
+      online,
+      both.map(one => one.online.writes.longest),
+      frozen,
+    ),
+    hold(
+      `hold at the switch back, ${label}`,
+      backs.map(one => one.back as Switched),
+      backsToo.map(one => (one.back as Switched).writes.longest),
+      backsToo.map(one => one.frozen as number),
+    ),
+    compareNumbers(
+      `whole move vs bare-copy${suffix}`,
+      both.map(one => one.online.wholeMs),
+      bare,
+      { better: 'lower', as: 'p50' },
+    ),
+    compareNumbers(`frozen move vs bare-copy${suffix}`, frozen, bare, { better: 'lower', as: 'p50' }),
+    {
+      ...compareNumbers(
+        `other tenants meanwhile${suffix}`,
+        online.map(one => one.others.p99),
+        online.map(one => one.before.p99),
+        { better: 'lower', as: 'note', note: 'ms, p99 during / before' },
+      ),
+      p99: distributionOf(online.map(one => one.others.p99)).p50,
+      failed: sum(online.map(one => one.others.failed)),
     },
-    close: () => app.close(),
-  }
-}
-
-export async function benchMove(options: BenchOptions): Promise<{ config: Config; cases: Case[] }> {
-  const megabytes = options.megabytes ?? (options.quick ? 16 : 1024)
-  const folder = makeFolder()
-  const servers: PostgresServer[] = []
-  try {
-    for (const name of ['main', 'b']) {
-      servers.push(
-        await startPostgres({
-          dir: folder.path,
-          name,
-          password: PASSWORD,
-          durable: true,
-          settings: { max_wal_size: '4GB' },
-        }),
-      )
-    }
-    const [main, b] = servers as [PostgresServer, PostgresServer]
-    const config = await makeTenant(folder.path, main, b, megabytes, options)
-    const where = { instance: 'main' }
-    const place = () => (where.instance === 'main' ? { here: main, there: b } : { here: b, there: main })
-    const writer = await startWriter(main, b, migrationsOf(folder.path))
-    const moved = async (frozen: boolean): Promise<Moved> => {
-      const to = where.instance === 'main' ? 'b' : 'main'
-      const began = performance.now()
-      // Beside a freeze a writer would only be refused.
-      const written = frozen ? null : writer.begin()
-      const { frozenMs, memoryBytes } = await move(config, to, frozen)
-      where.instance = to
-      const held = written === null ? { longest: 0, failed: 0 } : await written.end()
-      return { ms: frozenMs, whole: performance.now() - began, memory: memoryBytes / MIB, ...held }
-    }
-    const results = await rounds<Moved>({
-      what: 'moving',
-      rounds: options.rounds,
-      progress: options.progress,
-      turns: {
-        online: () => moved(false),
-        frozen: () => moved(true),
-        bare: async () => {
-          const ms = await copyBare(folder.path, place().here, place().there)
-          return { ms, whole: ms, memory: 0, longest: 0, failed: 0 }
-        },
-      },
-    }).finally(() => writer.close())
-    const [online, bare] = paired(results, 'online', 'bare')
-    const [frozen] = paired(results, 'frozen', 'bare')
-    const held = online.map(one => one.longest).sort((a, b) => a - b)
-    const bytes = await sizeOf(place().here)
-    const failed = online.reduce((sum, one) => sum + one.failed, 0)
-    return {
-      config: {
-        ...machine(),
-        tenant: `${(bytes / MIB).toFixed(0)} MiB in ${TABLES} tables with an index each`,
-        moves: `${online.length} of each kind`,
-        jobs: JOBS,
-        bare: `pg_dump -Fd -j ${JOBS}, createdb, pg_restore -j ${JOBS}, as the same role`,
-        held: `the longest of the writes of one client, every ${WRITE_EVERY_MS} ms, in each move; rival: what writers of a frozen move are refused for`,
-        'held, all': held.map(ms => ms.toFixed(0)).join(' '),
-        'held, by the database': online.map(one => one.ms.toFixed(0)).join(' '),
-        frozen:
-          'by the central database’s clock, from the first refused write to the switch, with the comparison of all rows',
-      },
-      cases: [
-        compareNumbers(
-          `hold at the switch, ${labelOf(megabytes)}`,
-          online.map(one => one.longest),
-          frozen.map(one => one.ms),
-          {
-            better: 'lower',
-            as: 'p50',
-            p99: held[Math.min(held.length - 1, Math.ceil(held.length * 0.99) - 1)] ?? 0,
-            failed,
-          },
-        ),
-        compareNumbers(
-          'whole move vs bare-copy',
-          online.map(one => one.whole),
-          bare.map(one => one.ms),
-          { better: 'lower', as: 'p50' },
-        ),
-        compareNumbers(
-          'frozen move vs bare-copy',
-          frozen.map(one => one.ms),
-          bare.map(one => one.ms),
-          { better: 'lower', as: 'p50' },
-        ),
-        compareNumbers(
-          `memory of the command vs ${MEMORY_MIB} MiB`,
-          online.map(one => one.memory),
-          online.map(() => MEMORY_MIB),
-          { better: 'lower', as: 'note', note: 'MiB resident at most' },
-        ),
-      ],
-    }
-  } finally {
-    for (const server of servers.reverse()) await server.stop()
-    folder.remove()
-  }
-}
-
-async function move(config: string, to: string, frozen: boolean): Promise<{ frozenMs: number; memoryBytes: number }> {
-  const how = [
-    ...(frozen ? ['--frozen'] : []),
-    '--jobs',
-    String(JOBS),
-    '--folder',
-    dirname(config),
-    '--drop-source',
-    '--yes',
+    compareNumbers(
+      `memory of the command vs ${MEMORY_MIB} MiB${suffix}`,
+      online.map(one => one.memory),
+      online.map(() => MEMORY_MIB),
+      { better: 'lower', as: 'note', note: 'MiB resident at most' },
+    ),
   ]
-  const args = ['--config', config, '--json', 'move', 'large', '--to', to, ...how]
-  return JSON.parse(await run(process.execPath, [program, ...args], { INIT_PASSWORD: PASSWORD }))
 }
 
-/** The manual steps of an operator with the database closed: dump, make, restore. The copy is dropped, unmeasured. */
-async function copyBare(folder: string, from: PostgresServer, to: PostgresServer): Promise<number> {
-  const place = join(folder, 'bare')
-  const environment = ({ host, port }: PostgresServer, database: string) => ({
-    PGHOST: host,
-    PGPORT: String(port),
-    PGUSER: 'bench_service',
-    PGPASSWORD: PASSWORD,
-    PGDATABASE: database,
-  })
-  const sql = postgres({ ...login(to, 'bench_instance'), database: await anchorOf(to), max: 1, onnotice() {} })
-  try {
-    await sql`drop database if exists bare_copy`
-    const began = performance.now()
-    await run('pg_dump', ['-Fd', '-j', String(JOBS), '-f', place], environment(from, DATABASE))
-    await sql`create database bare_copy template template0`
-    await run('pg_restore', ['--no-owner', '-j', String(JOBS), '-d', 'bare_copy', place], environment(to, 'bare_copy'))
-    const ms = performance.now() - began
-    await sql`drop database bare_copy`
-    return ms
-  } finally {
-    await sql.end()
-    rmSync(place, { recursive: true, force: true })
+function configOf(stage: Stage, rounds: readonly Round[], label: string): Config {
+  const list = (values: readonly number[], digits = 0) => values.map(value => value.toFixed(digits)).join(' ')
+  const online = rounds.map(one => one.online)
+  const backs = rounds.flatMap(({ back }) => back ?? [])
+  return {
+    [`${label}: tenant`]: `${(stage.bytes / MIB).toFixed(0)} MiB in ${TABLES} tables with an index each`,
+    [`${label}: held, all`]: list(online.map(one => one.writes.longest)),
+    [`${label}: held, by the database`]: list(online.map(one => one.heldMs)),
+    [`${label}: held, all ways back`]: list(backs.map(one => one.writes.longest)),
+    [`${label}: whole moves, s`]: list(
+      online.map(one => one.wholeMs / 1000),
+      1,
+    ),
+    [`${label}: others, p50 during`]: list(
+      online.map(one => one.others.p50),
+      1,
+    ),
   }
-}
-
-function run(name: string, args: readonly string[], environment: Record<string, string>): Promise<string> {
-  const { PATH = '' } = process.env
-  return new Promise((resolve, reject) => {
-    execFile(name, [...args], { env: { PATH, ...environment }, maxBuffer: 2 ** 24 }, (error, out, err) => {
-      if (error) reject(new Error(`${name} failed: ${err || out || error.message}`))
-      else resolve(out)
-    })
-  })
 }

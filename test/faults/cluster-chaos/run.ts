@@ -1,14 +1,11 @@
 // One cluster-chaos run: the services on three NATS servers and on Redis behind sentinels. Servers of both, the services and a
 // replica are killed at random, while tenants are made and changed and requests are sent to a replica that is not killed. Then
 // everything is started, and the ledger judges. PostgreSQL is left alone: `npm run chaos` kills it.
-import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { random as seeded } from '../../../bench/distribution.js'
 import type { Progress } from '../../../bench/progress.js'
 import { serviceNames } from '../../../stack/names.js'
-import { makeFolder } from '../../../stack/servers/folder.js'
-import { type NatsServer, startNats } from '../../../stack/servers/nats.js'
-import { freePort } from '../../../stack/servers/ports.js'
+import type { NatsServer } from '../../../stack/servers/nats.js'
+import { startNatsCluster } from '../../../stack/servers/nats-cluster.js'
 import { type RunningStack, startStack } from '../../../stack/stack.js'
 import { startSentinels } from '../../redis-sentinels.js'
 import { startLoad } from '../chaos/load.js'
@@ -38,12 +35,13 @@ export async function runClusterChaos({ minutes, seed, progress }: ClusterChaosO
   let ending = false
   try {
     progress.say('starting three NATS servers, three Redis, three sentinels and the stack')
-    const nats = await natsCluster(end => ends.push(end))
+    const nats = await startNatsCluster([{ name: 'services' }, auditor])
+    ends.push(nats.stop)
     const redis = await startSentinels(end => ends.push(end))
     const started = await startStack({
       serviceEnv: {
         LOG_LEVEL: 'info',
-        NATS_URL: nats.map(({ users }) => users.services?.url).join(),
+        NATS_URL: nats.url('services'),
         NATS_STREAM_REPLICAS: '3',
         REDIS_URL: redis.url,
       },
@@ -54,13 +52,13 @@ export async function runClusterChaos({ minutes, seed, progress }: ClusterChaosO
       return started.stop()
     })
     // The check reads the stream where it is.
-    const stack: RunningStack = { ...started, servers: { ...servers(started), nats: nats[0] as NatsServer } }
+    const stack: RunningStack = { ...started, servers: { ...servers(started), nats: nats.servers[0] as NatsServer } }
     const replica = await stack.replica('employee')
     const spared = await stack.replica('employee')
     const victims: Victim[] = [
       ...serviceNames.map(name => serviceVictim(stack.services[name], progress.say)),
       serviceVictim(replica, progress.say),
-      ...nats.map((server, at) => serverVictim(`nats-${at + 1}`, server, progress.say)),
+      ...nats.servers.map((server, at) => serverVictim(`nats-${at + 1}`, server, progress.say)),
       ...redis.servers.map((server, at) => serverVictim(`redis-${at + 1}`, server, progress.say)),
       ...redis.sentinels.slice(1).map((server, at) => serverVictim(`sentinel-${at + 2}`, server, progress.say)),
     ]
@@ -121,24 +119,4 @@ export async function runClusterChaos({ minutes, seed, progress }: ClusterChaosO
 function servers({ servers: found }: RunningStack) {
   if (!found) throw new Error('only servers of our own are killed')
   return found
-}
-
-async function natsCluster(end: (stop: () => Promise<void> | void) => void): Promise<NatsServer[]> {
-  const folder = makeFolder()
-  end(() => folder.remove())
-  const password = `n${randomBytes(12).toString('hex')}`
-  const ports = await Promise.all([1, 2, 3].map(() => freePort()))
-  return Promise.all(
-    ports.map(async (port, at) => {
-      const routes = [port, ...ports.filter(other => other !== port)]
-      const server = await startNats({
-        dir: join(folder.path, `nats-${at + 1}`),
-        name: `nats-${at + 1}`,
-        users: [{ name: 'services' }, auditor],
-        cluster: { routes, password },
-      })
-      end(() => server.stop())
-      return server
-    }),
-  )
 }
