@@ -2,7 +2,7 @@
 // the others when it fails, refuses, is a standby, or does not answer for a while. As `target_session_attrs=primary` of libpq.
 // Invariant: no connection to a standby is handed out. Once another server is found to be the primary, every connection to the
 // former one is closed: it may be frozen or cut off, and come back.
-// If no server is a primary: each connect fails, and the next one searches again.
+// If no server is a primary: each connect fails once all have answered, and the next one searches again.
 
 import { guarded } from '../../timing/timers.js'
 import type { DatabaseOptions } from '../address.js'
@@ -17,6 +17,8 @@ interface Server extends Pick<Target, 'host' | 'port' | 'tls'> {
 
 /** After this another server is tried beside one that does not answer: longer than a connect takes on a busy machine. */
 const BESIDE_AFTER_MS = 1_000
+/** While another server is silent, one that is a standby or cannot be reached is asked again so soon: it may be promoted meanwhile. */
+const AGAIN_AFTER_MS = 250
 
 /** Connects to the primary of several servers, whatever host, port and TLS the target has; one server is connected to as it is. */
 export function connectorOf(database: DatabaseOptions): Connect {
@@ -51,10 +53,10 @@ function startSearch(
   onFound: (connection: Connection, server: Server) => void,
 ) {
   const begun = new Set<Connection>()
-  const failures: Error[] = []
-  const standbys: string[] = []
-  let next = 0
-  let timer: NodeJS.Timeout | undefined
+  const timers = new Set<NodeJS.Timeout>()
+  /** The last answer of each server that has answered and is no primary; null: it is a standby. */
+  const answers = new Map<Server, Error | null>()
+  let asked = 0
   let over = false
   let resolve: (connection: Connection) => void
   let reject: (error: Error) => void
@@ -66,7 +68,7 @@ function startSearch(
   /** Ends the search; all but the chosen one are closed. */
   function end(error: Error, chosen: Connection | null): void {
     over = true
-    clearTimeout(timer)
+    for (const timer of timers) clearTimeout(timer)
     for (const connection of begun) if (connection !== chosen) connection.destroy(error)
   }
 
@@ -76,38 +78,57 @@ function startSearch(
     reject(error)
   }
 
-  function tryNext(): void {
-    clearTimeout(timer)
-    if (over) return
-    const server = line[next++]
-    if (!server) {
-      if (failures.length + standbys.length === line.length) fail(verdict())
-      return
+  function later(ms: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer)
+      guarded(work)
+    }, ms)
+    timers.add(timer)
+  }
+
+  /** The first `count` servers of the line are asked from now on. */
+  function askUpTo(count: number): void {
+    while (!over && asked < Math.min(count, line.length)) {
+      const place = asked++
+      ask(line[place] as Server)
+      later(BESIDE_AFTER_MS, () => askUpTo(place + 2))
     }
+  }
+
+  function ask(server: Server): void {
+    if (over) return
     const connection = connect(server)
     begun.add(connection)
+    connection.closed.then(() => begun.delete(connection))
     connection.opened.then(
       () => {
         if (over) return
         if (connection.standby) {
-          standbys.push(`${server.host}:${server.port}`)
           void connection.close()
-          return tryNext()
+          return isNoPrimary(server, null)
         }
         end(connectionClosed('another server is the primary'), connection)
         onFound(connection, server)
         resolve(connection)
       },
-      (error: Error) => {
-        // A refusal ends no search: a standby that is behind lacks the newest databases and roles.
-        failures.push(error)
-        tryNext()
-      },
+      // A refusal ends no search: a standby that is behind lacks the newest databases and roles.
+      (error: Error) => isNoPrimary(server, error),
     )
-    timer = setTimeout(() => guarded(tryNext), BESIDE_AFTER_MS)
+  }
+
+  function isNoPrimary(server: Server, answer: Error | null): void {
+    answers.set(server, answer)
+    if (over) return
+    if (answers.size === line.length) fail(verdict())
+    else {
+      askUpTo(line.indexOf(server) + 2)
+      if (answer === null || !isRefusal(answer)) later(AGAIN_AFTER_MS, () => ask(server))
+    }
   }
 
   function verdict(): Error {
+    const failures = line.flatMap(server => answers.get(server) ?? [])
+    const standbys = line.filter(server => answers.get(server) === null).map(({ host, port }) => `${host}:${port}`)
     const refusal = failures.find(isRefusal)
     // It names what to correct, whatever the others are.
     if (refusal) return refusal
@@ -117,7 +138,7 @@ function startSearch(
     return noPrimary(`${standbys.join(', ')} ${standbys.length > 1 ? 'are standbys' : 'is a standby'}${rest}`)
   }
 
-  tryNext()
+  askUpTo(1)
   const closed = found.then(
     () => allClosed(),
     () => allClosed(),

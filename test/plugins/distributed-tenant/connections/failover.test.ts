@@ -1,11 +1,9 @@
 // A service whose PostgreSQL is a primary and a standby: the primary is killed under requests and creations, the standby is
 // promoted, and the former primary comes back as a standby that stands first in DB_HOST. In a process of its own: the servers.
-import { execFile } from 'node:child_process'
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import Fastify from 'fastify'
 import postgres from 'postgres'
 import t from 'tap'
@@ -13,35 +11,26 @@ import { bootstrap } from '../../../../operations/init/bootstrap.js'
 import { addressOf } from '../../../../plugins/distributed-tenant/config/servers.js'
 import { distributedTenant } from '../../../../plugins/distributed-tenant/index.js'
 import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
-import { findServers } from '../../../../stack/servers/find.js'
 import { randomPassword } from '../../../../stack/servers/folder.js'
 import { freePort } from '../../../../stack/servers/ports.js'
 import { startPostgres } from '../../../../stack/servers/postgres.js'
 import { serverOwner } from '../../../../stack/servers/postgres-cluster.js'
+import { startStandby } from '../../../../stack/servers/standby.js'
 import { operatorCommands } from '../../../cli/operator-commands.js'
 import { notes, roleSecret } from '../../../rig.js'
 import { until } from '../../../until.js'
-
-const run = promisify(execFile)
 
 t.test('a promotion under requests and creations', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'failover-'))
   chmodSync(folder, 0o755)
   t.teardown(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }))
-  const { bin } = findServers().postgres
   const owner = serverOwner()
   if (owner) chownSync(folder, owner.uid, owner.gid)
   const password = randomPassword()
   // Commits wait for the standby, so that a promotion loses none.
   const first = await startPostgres({ dir: folder, name: 'first', password })
   t.teardown(() => first.stop())
-  const second = join(folder, 'second')
-  const from = `host=127.0.0.1 port=${first.port} user=postgres password=${password}`
-  await run(join(bin, 'pg_basebackup'), ['-D', second, '-d', from, '-R', '-c', 'fast', '--no-sync'], {
-    cwd: '/',
-    ...owner,
-  })
-  const standby = await startPostgres({ dir: folder, name: 'second', password, existing: true })
+  const standby = await startStandby(first, { dir: folder, name: 'second' })
   t.teardown(() => standby.stop())
   const look = (port: number, database = 'postgres') => {
     const sql = postgres({ host: '127.0.0.1', port, user: 'postgres', password, database, max: 1, onnotice() {} })
