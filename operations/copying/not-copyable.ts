@@ -1,6 +1,7 @@
 // The objects of a tenant's database that no copy by the service's role would bring along: each by its name, with its cure.
 // Checked before anything is copied, by backup, move and import, and by `doctor --deep`. Reads only.
 // A rehearsal finds the further needs of a definition.
+import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient } from '../../plugins/distributed-tenant/types.js'
 import { forSuperusers } from './beyond-role.js'
 
@@ -126,6 +127,20 @@ const reading = (checks: readonly string[]): NotCopyable => ({
   what: `the ${listed(checks)}: that reads a table, which may not be filled yet when rows are loaded`,
   cure: 'make it a foreign key or a trigger; `distributed-tenant backup` proves whether it can be restored',
 })
+
+/**
+ * At a source that takes no more writes: large objects may be made after the plan, by any role (PostgreSQL 15 lets even a
+ * transaction that reads only make them), and no copy and no replication here carries them.
+ * @throws TRANSFER_FAILED
+ */
+export async function refuseLargeObjects(inside: QueryClient, database: string): Promise<void> {
+  const [found] = await inside<{ count: number }[]>`select count(*)::int as count from pg_largeobject_metadata`
+  if (!found || found.count === 0) return
+  const { what, cure } = largeObjects(found.count)
+  throw new TransferFailed(`${database} has ${what}, made since the plan. ${capital(cure)}, then begin again.`)
+}
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1)
 
 /** Tables whose rows the service's role cannot read whole: one question, for every tenant that is migrated. */
 export async function forcedRows(sql: QueryClient): Promise<NotCopyable | null> {

@@ -20,6 +20,7 @@ import type { Instance } from '../copying/external-instance.js'
 import { freeze, isClosed, isFrozen, readBefore, thaw } from '../copying/freeze.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
+import { refuseLargeObjects } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
 import { rehearse, unlike } from '../copying/rehearsal.js'
@@ -162,6 +163,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
             `${row.sourceDatabase} was opened during the copy: close it, then go on with --resume.`,
           )
         }
+        await refuseLargeObjects(sql, row.sourceDatabase)
         return readContents(sql)
       }, row.sourceDatabase),
       readContents(inside),

@@ -13,6 +13,7 @@ import type { QueryClient, SessionClient, TenantId } from '../../plugins/distrib
 import { lockNames, tryLockSession } from '../../postgres/advisory-locks.js'
 import type { Before } from '../copying/freeze.js'
 import type { TransferTenant } from '../copying/journal.js'
+import { refuseLargeObjects } from '../copying/not-copyable.js'
 import { endSessions, type Patience, readPid, rowsWritten } from './no-writers.js'
 import type { MoveParts } from './parts.js'
 import { markMoving, notifyMoved, unmarkMoving } from './registry-switch.js'
@@ -75,6 +76,7 @@ export function createSource(options: MoveParts & { readonly run: string; readon
         await sql`alter database ${sql(name)} allow_connections false`
         await endSessions(sql, name, { before: null, ours, patience: CLOSING })
       })
+      await refuseLargeObjects(held, name)
       if ((await rowsWritten(held)) === frozen?.written) return
       throw new TransferFailed(
         `Rows of ${name} were written during its move, past the rights of its role: see which other role writes there. Nothing was switched.`,

@@ -4,6 +4,7 @@
 
 import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
 import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
+import { refuseLargeObjects } from '../../copying/not-copyable.js'
 import type { ChangeCheck } from './check-changes.js'
 import type { Hold } from './hold.js'
 import type { Link } from './link.js'
@@ -49,6 +50,7 @@ async function unchanged(source: SessionClient, database: string, print: string)
       `Definitions in ${database} were changed during the move, which replication does not carry.`,
     )
   }
+  await refuseLargeObjects(source, database)
   const prepared = await source`select from pg_prepared_xacts where database = current_database()`
   if (prepared.length > 0) throw new TransferFailed(`${database} has prepared transactions.`)
 }

@@ -209,6 +209,33 @@ t.test('move', async t => {
     t.same((await tenancy.inspectFleet()).tenants[0]?.findings, [])
   })
 
+  await t.test('is undone when a large object is made, which needs no right on a table', async t => {
+    let making: Promise<unknown> = Promise.resolve()
+    const silence = subscribe(
+      step => {
+        if (step.area !== 'transfer' || step.event.type !== 'verified') return
+        making = central.begin(async held => {
+          await held`lock table transfer_tenants in exclusive mode`
+          // Refused in `request.sql`; a function of the database may make one.
+          const sql = look('employee', 'tenant_acme_employee')
+          await sql.unsafe(`begin; set transaction read write; select lo_from_bytea(7, 'kept'); commit`)
+          await sql.end()
+        })
+      },
+      tenancy.origin,
+      ['transfer'],
+    )
+    t.teardown(silence)
+    await t.rejects(move('b'), { code: 'TRANSFER_FAILED', message: /large objects.*made since the plan/ })
+    silence()
+    await making
+    t.same(await place(), { instance: 'main', moving: null })
+    const at = look('employee', 'tenant_acme_employee')
+    const [row] = await at`select convert_from(lo_get(7), 'UTF8') as body, lo_unlink(7)`
+    await at.end()
+    t.equal(row?.body, 'kept')
+  })
+
   await t.test('a replica that missed the notification of the switch looks again by itself', async t => {
     await dropLeft()
     await central`alter table tenants disable trigger tenants_changed`
