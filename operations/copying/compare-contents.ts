@@ -25,11 +25,12 @@ export interface Contents {
   readonly probe: string
 }
 
-/** Rows as text must not depend on how either side is set up. */
+/** Rows as text must not depend on how either side is set up, nor a long reading on its limits (transaction_timeout: 17 and later). */
 export const alike = `
   set local search_path = pg_catalog; set local extra_float_digits = 3; set local datestyle = 'ISO, YMD';
   set local intervalstyle = 'postgres'; set local timezone = 'UTC'; set local bytea_output = 'hex';
-  set local lc_monetary = 'C'; set local row_security = off; set local statement_timeout = 0`
+  set local lc_monetary = 'C'; set local row_security = off; set local statement_timeout = 0;
+  select set_config('transaction_timeout', '0', true) where current_setting('transaction_timeout', true) is not null`
 
 /** Objects of an extension come with it; ours are not the tenant's. */
 export const own = `n.nspname not in ('pg_catalog', 'information_schema', 'distributed_tenant') and n.nspname !~ '^pg_(toast|temp)'

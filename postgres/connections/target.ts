@@ -60,6 +60,8 @@ function settingsOf(target: Target): Record<string, string | number> {
     ...(target.statementTimeout > 0 && { statement_timeout: target.statementTimeout }),
     // The server notices within a second that the client is gone and ends its statement (PostgreSQL 14).
     client_connection_check_interval: 1000,
+    // The pool closes what rests. A limit of the server's would also end the sessions that listen or hold a lock (PostgreSQL 14).
+    idle_session_timeout: 0,
     ...(target.replication && { replication: 'database' }),
   }
 }

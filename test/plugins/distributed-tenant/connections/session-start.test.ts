@@ -7,6 +7,7 @@ import { deferConnection } from '../../../../postgres/connections/deferred-conne
 import { createBuilder, type DriverQuery } from '../../../../postgres/connections/driver.js'
 import { createScram } from '../../../../postgres/connections/scram.js'
 import type { Target } from '../../../../postgres/connections/target.js'
+import { until } from '../../../until.js'
 import { codeOf, nothingUncaught, stand } from '../stand.js'
 import { recordingProxy } from './recording-proxy.js'
 
@@ -43,6 +44,24 @@ t.test('the start of a session', async t => {
       [{ name: 'start', ms: '5s', encoding: 'UTF8', login: user }],
     )
     t.equal(bytewise.sent.filter(part => part.includes('application_name\0')).length, 1, 'one startup message')
+    await connection.close()
+  })
+
+  await t.test('is of a session that may rest, whatever the server or the role allows', async t => {
+    await look.unsafe(`alter role ${user} set idle_session_timeout = '10ms'`)
+    const connection = open()
+    await connection.opened
+    await look.unsafe(`alter role ${user} reset idle_session_timeout`)
+    t.same(await on(connection, `select current_setting('idle_session_timeout') as ms`), [{ ms: '0' }])
+    // One that has the limit, and began later, is ended.
+    const limited = await look.reserve()
+    const [session] = await limited<{ pid: number }[]>`
+      select pg_backend_pid() as pid, set_config('idle_session_timeout', '10ms', false)`
+    await until('the limited one is ended', async () => {
+      const found = await look`select from pg_stat_activity where pid = ${session?.pid ?? 0}`
+      return found.length === 0
+    })
+    t.same(await on(connection, 'select 1 as one'), [{ one: 1 }])
     await connection.close()
   })
 
