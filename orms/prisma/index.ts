@@ -11,6 +11,7 @@ import {
 } from '../../plugins/distributed-tenant/index.js'
 import { Pool } from '../pg/index.js'
 import { keepApart, partsOf } from './own-batches.js'
+import { inUtcOnly } from './utc-only.js'
 
 export interface PrismaOptions {
   /** `fastify.tenants`. */
@@ -36,7 +37,7 @@ export function createPrisma<Client extends object>(
   const { PrismaPg: Adapter } = requirePeer<{ PrismaPg: typeof PrismaPg }>('@prisma/adapter-pg')
   refuseOthers('@prisma/client', installedVersion('@prisma/client'))
   const current = tenants.follow()
-  const client = make(new Adapter(new Pool({ tenants }), schema === undefined ? {} : { schema }))
+  const client = make(new Adapter(inUtcOnly(new Pool({ tenants })), schema === undefined ? {} : { schema }))
   const parts = partsOf(client)
   if (!parts) {
     throw new ConfigurationInvalid(

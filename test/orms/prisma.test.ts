@@ -5,6 +5,7 @@ import { Prisma, PrismaClient } from '../../bench/orms/prisma/generated/client.j
 import { createPrisma } from '../../orms/prisma/index.js'
 import { subscribe } from '../../plugins/distributed-tenant/index.js'
 import { rig } from '../rig.js'
+import { until } from '../until.js'
 
 const stand = await rig(t, ['notes'])
 let prisma!: PrismaClient
@@ -199,6 +200,46 @@ t.test('a killed backend, a spent budget', async t => {
       { timeout: 30_000 },
     ),
   )
+})
+
+t.test('a moment is read as it is, or refused where the time zone of the sessions is not UTC', async t => {
+  const look = new pg.Client({ host, port: Number(port), user, password, database: 'postgres' } as pg.ClientConfig)
+  await look.connect()
+  t.teardown(() => look.end())
+  const read = (client: Pick<PrismaClient, '$queryRaw'>) => client.$queryRaw`
+    select '2024-07-01 12:00+00'::timestamptz as at, '{2024-07-01 12:00+00}'::timestamptz[] as list, now()::timestamp as local`
+  const moment = { at: new Date('2024-07-01T12:00Z'), list: [new Date('2024-07-01T12:00Z')] }
+  const to = async (zone: string): Promise<void> => {
+    await look.query(`alter database tenant_globex_notes set timezone = '${zone}'`)
+    await look.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = 'tenant_globex_notes'`)
+    await until(`sessions in ${zone}`, () =>
+      app.tenants
+        .run('globex', ({ sql }) => sql<{ zone: string }[]>`select current_setting('timezone') as zone`)
+        .then(
+          ([found]) => found?.zone === zone,
+          () => false,
+        ),
+    )
+  }
+  await to('UTC')
+  t.match(await as('globex', () => read(prisma)), [moment])
+  await to('Asia/Kolkata')
+  const refused = { code: 'CONFIGURATION_INVALID', message: /alter system set timezone = 'UTC'/ }
+  await t.rejects(
+    as('globex', () => read(prisma)),
+    refused,
+  )
+  await t.rejects(
+    as('globex', () => prisma.$transaction(tx => read(tx))),
+    refused,
+  )
+  await t.rejects(
+    as('globex', () => prisma.$queryRaw`select '{2024-07-01 12:00+00}'::timestamptz[]`),
+    refused,
+  )
+  t.match(await as('globex', () => prisma.$queryRaw`select '2024-07-01 12:00'::timestamp as at`), [{ at: moment.at }])
+  t.match(await as('globex', () => prisma.$queryRaw`select 'infinity'::timestamptz::text as at`), [{ at: 'infinity' }])
+  await look.query('alter database tenant_globex_notes reset timezone')
 })
 
 t.test('a client that is made in another way is refused', async t => {
