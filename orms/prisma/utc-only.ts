@@ -2,12 +2,13 @@
 // with its offset cut off, as if every session had UTC. Where the server has another time zone, what Prisma writes is another
 // moment to SQL, and what SQL writes is another moment to Prisma (findings/prisma-timestamptz.sh). Invariant: a moment that was read
 // is the one in the table, or the query is refused.
-import type { Pool as PgPool, PoolClient } from 'pg'
 import { ConfigurationInvalid } from '../../plugins/distributed-tenant/index.js'
+import type { Pool } from '../pg/index.js'
 
 type Parse = (text: string) => unknown
 type Types = { getTypeParser(oid: number, format?: string): Parse }
 type Query = (query: unknown, ...more: unknown[]) => unknown
+type Client = { query: Query }
 
 /** `timestamptz` and a list of them. */
 const moments = [1184, 1185]
@@ -43,13 +44,13 @@ const guarded =
   }
 
 /** Guards the pool of Prisma's adapter: its queries, and those of the clients it connects. */
-export function inUtcOnly(pool: PgPool): PgPool {
-  const connect = pool.connect.bind(pool) as () => Promise<PoolClient>
-  pool.query = guarded(pool.query.bind(pool) as Query) as PgPool['query']
+export function inUtcOnly(pool: Pool): Pool {
+  const connect = pool.connect.bind(pool) as () => Promise<unknown>
+  pool.query = guarded(pool.query.bind(pool) as Query) as Pool['query']
   pool.connect = (async () => {
-    const client = await connect()
-    client.query = guarded(client.query.bind(client) as Query) as PoolClient['query']
+    const client = (await connect()) as Client
+    client.query = guarded(client.query.bind(client))
     return client
-  }) as PgPool['connect']
+  }) as unknown as Pool['connect']
   return pool
 }
