@@ -62,6 +62,8 @@ function settingsOf(target: Target): Record<string, string | number> {
     client_connection_check_interval: 1000,
     // The pool closes what rests. A limit of the server's would also end the sessions that listen or hold a lock (PostgreSQL 14).
     idle_session_timeout: 0,
+    // The driver reads this form alone, and takes the other one for other bytes (findings/postgres-output-settings.sh).
+    bytea_output: 'hex',
     ...(target.replication && { replication: 'database' }),
   }
 }

@@ -103,6 +103,7 @@ t.test('before anything is frozen, the plan', async t => {
        alter database tenant_t${count}_core set log_statement = 'all';
        alter database tenant_t${count}_core set session_preload_libraries = plpgsql, auto_explain;
        alter database tenant_t${count}_core set default_transaction_read_only = off;
+       alter database tenant_t${count}_core set datestyle = 'SQL, DMY';
        alter database tenant_t${count}_core set app.key = 'geheim';
        alter role "Reader, one" in database tenant_t${count}_core set work_mem = '5MB'`,
     )
@@ -112,6 +113,10 @@ t.test('before anything is frozen, the plan', async t => {
       obstacles.map(({ what, blocks }) => [what, blocks]),
       [
         ['has the publication p, which does not come along: set it up again here', false],
+        [
+          `has the setting DateStyle, which is not copied, a style in which the driver reads other dates: after the import run \`alter database ${name} set "DateStyle" = 'ISO, DMY'\` ${at}`,
+          false,
+        ],
         [
           `has the setting app.key, which is not copied: after the import run \`alter database ${name} set app.key = '…'\` with the value that the source has ${at}`,
           false,
@@ -143,7 +148,7 @@ t.test('before anything is frozen, the plan', async t => {
     const [{ settings } = {}] = await superuser`
       select count(*)::int as settings from pg_db_role_setting, unnest(setconfig)
       where setdatabase = (select oid from pg_database where datname = ${name})`
-    t.equal(settings, 5)
+    t.equal(settings, 6)
   })
 
   await t.test('accepts everything that the service’s role can create', async t => {

@@ -195,7 +195,10 @@ t.test('a move without a freeze', async t => {
     await made
     t.same(await place(), { instance: 'main', moving: null })
     t.same(await left(), [])
-    const [row] = await inside('employee', async sql => sql`select convert_from(lo_get(7), 'UTF8') as body, lo_unlink(7)`)
+    const [row] = await inside(
+      'employee',
+      async sql => sql`select convert_from(lo_get(7), 'UTF8') as body, lo_unlink(7)`,
+    )
     t.equal(row?.body, 'kept')
   })
 

@@ -177,8 +177,6 @@ t.test('a promotion under requests and creations', async t => {
     TENANT_MIGRATIONS: notes,
     REDIS_URL: '',
   }
-  const status = await command(['--json', 'status'], environment)
-  t.equal(status.code, 0, status.err)
   const registry = look(standby.port, 'core_central')
   // A creation that the promotion interrupted is tried again by the service.
   const missing = async (): Promise<string[]> => {
@@ -192,6 +190,8 @@ t.test('a promotion under requests and creations', async t => {
     const left = await missing()
     return left.length === 0
   })
+  const status = await command(['--json', 'status'], environment)
+  t.equal(status.code, 0, status.err)
   const psql = await command(
     ['run', '--tenant', 'acme', '--', 'psql', '-Atc', 'select pg_is_in_recovery()'],
     environment,

@@ -65,6 +65,18 @@ t.test('the start of a session', async t => {
     await connection.close()
   })
 
+  await t.test('has the form of bytes that the driver reads, whatever the role has', async t => {
+    await look.unsafe(`alter role ${user} set bytea_output = 'escape'`)
+    const connection = open()
+    await connection.opened
+    await look.unsafe(`alter role ${user} reset bytea_output`)
+    const read = async () => Array.from((await on(connection, `select bytea 'abcdef' as bytes`)) as object[])
+    t.same(await read(), [{ bytes: Buffer.from('abcdef') }])
+    await on(connection, 'discard all')
+    t.same(await read(), [{ bytes: Buffer.from('abcdef') }], 'after a reset too')
+    await connection.close()
+  })
+
   await t.test('leaves a connection that was searched for, which knows of its transaction', async t => {
     const inner = open()
     const connection = deferConnection({ found: Promise.resolve(inner), closed: inner.closed, abandon() {} })
