@@ -7,7 +7,10 @@ import { SILENT_NANOS } from './inspection.js'
 import { natsLibrary } from './libraries.js'
 
 export interface ClusterMember {
-  readonly name: string
+  /** Null: the cluster has not met it since its other servers began, and knows its id alone. */
+  readonly name: string | null
+  /** The id that the cluster counts it by; null where a release does not report it. */
+  readonly peer: string | null
   readonly leads: boolean
   /** It has answered the question of now. */
   readonly answers: boolean
@@ -27,10 +30,19 @@ interface JetStreamReport {
   readonly data?: {
     readonly meta_cluster?: {
       readonly leader?: string
-      readonly replicas?: readonly { readonly name: string; readonly offline?: boolean; readonly active: number }[]
+      readonly peer?: string
+      readonly replicas?: readonly {
+        readonly name: string
+        readonly peer?: string
+        readonly offline?: boolean
+        readonly active: number
+      }[]
     }
   }
 }
+
+/** What the cluster writes in place of a name. */
+const UNKNOWN = /^Server name unknown/
 
 /** All answers within the deadline are awaited. Throws EventsUnavailable when no server answers this user. */
 export async function readClusterMembers(connection: EventsConnection, timeoutMs: number): Promise<ClusterMembers> {
@@ -49,27 +61,29 @@ export async function readClusterMembers(connection: EventsConnection, timeoutMs
   const ofLeader = reports.find(({ server, data }) => server?.name && server.name === data?.meta_cluster?.leader)
   const leader = ofLeader?.server?.name ?? null
   if (leader === null) return { leader, members: [] }
-  const replicas = ofLeader?.data?.meta_cluster?.replicas ?? []
-  const members = replicas.map(({ name, offline, active }) => ({
-    name,
+  const { peer = null, replicas = [] } = ofLeader?.data?.meta_cluster ?? {}
+  const members = replicas.map(({ name, peer = null, offline, active }) => ({
+    name: UNKNOWN.test(name) ? null : name,
+    peer,
     leads: false,
     answers: answering.has(name),
     silent: offline === true || active > SILENT_NANOS,
   }))
-  const own = { name: leader, leads: true, answers: true, silent: false }
-  return { leader, members: [own, ...members].sort((a, b) => (a.name < b.name ? -1 : 1)) }
+  const own = { name: leader, peer, leads: true, answers: true, silent: false }
+  const order = ({ name, peer }: ClusterMember): string => name ?? `~${peer}`
+  return { leader, members: [own, ...members].sort((a, b) => (order(a) < order(b) ? -1 : 1)) }
 }
 
 /** Streams with their only copy on it are then made again on another one, empty. Throws EventsUnavailable or EventRejected. */
 export async function removeFromCluster(
   connection: EventsConnection,
-  server: string,
+  { name, peer }: Pick<ClusterMember, 'name' | 'peer'>,
   timeoutMs: number,
 ): Promise<void> {
-  const what = `the server ${server} could not be removed`
+  const what = `the server ${name ?? `of the peer id ${peer}`} could not be removed`
   let answer: { success?: boolean; error?: { description?: string; err_code?: number } }
   try {
-    const body = JSON.stringify({ peer: server })
+    const body = JSON.stringify(name === null ? { peer: '', peer_id: peer } : { peer: name })
     answer = (await connection.client().request('$JS.API.SERVER.REMOVE', body, { timeout: timeoutMs })).json()
   } catch (error) {
     throw classify(error, what)

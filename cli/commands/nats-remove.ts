@@ -11,13 +11,14 @@ const about = `
 NATS does not say whether a server will come back, and removes none by itself. A stream of one copy is on one server: removed, NATS
 makes that stream again on another one, empty, and identity and the services publish into it what they have kept. Streams of other
 applications with their only copy there are emptied as well. A server that answers within 10 s is refused.
+A cluster whose other servers were started anew since then knows its peer id alone, which the list of --dry-run has.
 NATS_SYSTEM_URL has the other servers with a user of the system account (or NATS_SYSTEM_URL_FILE), for this command alone. Start another in
 its place under a new name, with an empty folder: docs/clusters.md.`
 
 export function natsRemoveCommand(): Command {
   return new Command('nats-remove')
     .description('remove a NATS server that is gone for good from its cluster')
-    .argument('<server>', 'its server_name, as `doctor` and the log name it')
+    .argument('<server>', 'its server_name, as `doctor` and the log name it, or its peer id')
     .option('--yes', 'do not ask')
     .option('--dry-run', 'show what would be done and do nothing')
     .addHelpText('after', about)
@@ -34,11 +35,12 @@ export function natsRemoveCommand(): Command {
         '../../operations/nats-cluster/remove-server.js'
       )
       await withNats({ url, ca, name: 'system' }, async connection => {
-        const members = await checkRemoval(connection, server)
+        const { members, found } = await checkRemoval(connection, server)
         output.table(
-          ['server', 'state'],
-          members.map(({ name, leads, answers }) => [
+          ['server', 'peer id', 'state'],
+          members.map(({ name, peer, leads, answers }) => [
             name,
+            peer,
             leads ? 'leads the cluster' : answers ? 'answers' : 'does not answer',
           ]),
         )
@@ -52,7 +54,7 @@ export function natsRemoveCommand(): Command {
           server,
           options.yes,
         )
-        await remove(connection, server)
+        await remove(connection, found)
         output.line(`${server} is removed.`)
         const service = targets.services.find(({ nats }) => nats !== null)
         if (!service?.nats) {

@@ -51,12 +51,19 @@ export async function withNats<T>(
   }
 }
 
+export interface Removal {
+  readonly members: readonly ClusterMember[]
+  /** The one that may be removed. */
+  readonly found: ClusterMember
+}
+
 /**
- * The members of its cluster, of which it may be removed. One that the cluster does not count as silent yet is asked again 10 s later: it may
- * be restarting.
+ * The members of its cluster, of which it may be removed. One that the cluster does not count as silent yet, or has not met yet, is asked
+ * again 10 s later: it may be restarting.
+ * @param server its name, or its peer id
  * @throws UsageError for a server that is not among them, or answers; Error without a leader
  */
-export async function checkRemoval(connection: EventsConnection, server: string): Promise<readonly ClusterMember[]> {
+export async function checkRemoval(connection: EventsConnection, server: string): Promise<Removal> {
   for (let asked = 1; ; asked++) {
     const { leader, members } = await readClusterMembers(connection, ANSWER_MS)
     if (leader === null) {
@@ -64,20 +71,24 @@ export async function checkRemoval(connection: EventsConnection, server: string)
         'The cluster has no leader, so it can remove no server: start its others, more than half must run.',
       )
     }
-    const found = members.find(({ name }) => name === server)
-    if (!found) {
-      const names = members.map(({ name }) => name).join(', ')
-      throw new UsageError(`There is no server ${server} in the cluster: it has ${names}.`)
-    }
+    const found = members.find(({ name }) => name === server) ?? members.find(({ peer }) => peer === server)
+    if (!found) throw new UsageError(`There is no server ${server} in the cluster: it has ${listOf(members)}.`)
     if (found.answers) {
       throw new UsageError(`${server} answers: it is not gone. Stop it for good first, if you want it removed.`)
     }
-    if (found.silent || asked > 1) return members
+    if ((found.silent && found.name !== null) || asked > 1) return { members, found }
     await sleep(RESTART_MS)
   }
 }
 
-export const remove = (connection: EventsConnection, server: string): Promise<void> =>
+function listOf(members: readonly ClusterMember[]): string {
+  const named = members.flatMap(({ name }) => name ?? [])
+  const unnamed = members.flatMap(({ name, peer }) => (name === null && peer !== null ? [peer] : []))
+  const rest = `${unnamed.length === 1 ? 'one' : unnamed.length} whose name it does not know: give the peer id, ${unnamed.join(', ')}`
+  return [...named, ...(unnamed.length > 0 ? [rest] : [])].join(', ')
+}
+
+export const remove = (connection: EventsConnection, server: ClusterMember): Promise<void> =>
   removeFromCluster(connection, server, REMOVE_MS)
 
 /** Where the stream is then; null when no service has made it again in time. @throws the last failure to ask for it */

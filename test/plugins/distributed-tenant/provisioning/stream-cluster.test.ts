@@ -154,6 +154,38 @@ t.test('services and a cluster of NATS', async t => {
     await identity.close()
   })
 
+  await t.test('a server whose name the cluster does not know any more is removed by its peer id', async t => {
+    const cluster = await natsCluster(t, { more: ACCOUNTS })
+    const folder = mkdtempSync(join(tmpdir(), 'nats-remove-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    const database = { host: '127.0.0.1', port: 1, user: 'unused', password: 'unused' }
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ services: { identity: { database } } }))
+    const commands = operatorCommands(t, folder)
+    const removal = (server: string, ...options: string[]) =>
+      commands.run(['nats-remove', server, '--config', 'config.json', '--json', ...options], {
+        NATS_SYSTEM_URL: cluster.url('system:n-system'),
+      })
+    const refusal = (pattern: RegExp) =>
+      until(`it is refused with ${pattern}`, async () => {
+        const { code, err } = await removal('n9', '--yes')
+        return code === 2 ? pattern.exec(err) : null
+      })
+    await refusal(/no server n9 in the cluster: it has n1, n2, n3\./)
+    await cluster.node('n3').kill()
+    for (const name of ['n1', 'n2']) await cluster.node(name).restart()
+    const [, peer = ''] = await refusal(/it has n1, n2, one whose name it does not know: give the peer id, (\w+)\./)
+    t.match(await removal('n3', '--yes'), { code: 2, err: /no server n3 in the cluster/ })
+    const shown = await removal(peer, '--dry-run')
+    t.equal(shown.code, 0, shown.err)
+    t.match(JSON.parse(shown.out), {
+      removed: false,
+      members: [{ name: 'n1' }, { name: 'n2' }, { name: null, peer, answers: false }],
+    })
+    const removed = await removal(peer, '--yes')
+    t.equal(removed.code, 0, removed.err)
+    t.match(await removal(peer, '--yes'), { code: 2, err: /it has n1, n2\./ })
+  })
+
   await t.test('a stream that is managed elsewhere is compared, and not changed', async t => {
     const { nats } = servers
     const options = { nats: nats.url, streamManaged: 'elsewhere' as const }
