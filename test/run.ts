@@ -38,12 +38,12 @@ const longest = [
   'services/production',
   'cli/migrate-kills',
   'events/recovery',
-  'plugins/distributed-tenant/connections/budget',
+  'postgres/pool/budget',
 ]
 
 /** Folders of files that share processes, without those that must not: see `aloneMark`. */
 const together = [
-  /^dist\/test\/(events|timing)\//,
+  /^dist\/test\/(events|postgres|timing)\//,
   /^dist\/test\/plugins\/tokens\//,
   /^dist\/test\/plugins\/distributed-tenant\/((connections|pool)\/|[^/]+$)/,
   /^dist\/test\/services\/http\//,

@@ -23,12 +23,12 @@ const files = [
   'test/faults/nats-wiped.test.ts',
   'test/plugins/distributed-tenant/connections/pooler-users.test.ts',
   'test/plugins/distributed-tenant/connections/pooler.test.ts',
-  'test/plugins/distributed-tenant/connections/reset.test.ts',
+  'test/postgres/pool/reset.test.ts',
   'test/plugins/distributed-tenant/directory/directory.test.ts',
   'test/plugins/distributed-tenant/directory/unfit-redis.test.ts',
-  'test/plugins/distributed-tenant/pool/sharing.test.ts',
+  'test/postgres/pool/sharing.test.ts',
   'test/plugins/distributed-tenant/provisioning/stream-loss.test.ts',
-  'test/plugins/distributed-tenant/request/outage.test.ts',
+  'test/postgres/sql/outage.test.ts',
   'test/services/redis.test.ts',
 ]
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { distributedTenant, fromHeader } from '../../plugins/distributed-tenant/index.js'
-import { codeOf, nothingUncaught } from '../plugins/distributed-tenant/stand.js'
+import { codeOf, nothingUncaught } from '../postgres/stand.js'
 import { notes, rig, roleSecret } from '../rig.js'
 import { until } from '../until.js'
 

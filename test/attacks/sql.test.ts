@@ -1,7 +1,7 @@
 // Rows 31, 38 and 39 of the attack table: SQL that a handler was made to run, through the client it gets.
 // (Statements that the tenant's role may never run, rows 32 to 37, are in databases/roles.test.ts.)
 import t from 'tap'
-import { codeOf } from '../plugins/distributed-tenant/stand.js'
+import { codeOf } from '../postgres/stand.js'
 import { rig } from '../rig.js'
 import { until } from '../until.js'
 

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap'
 import { overDrizzle, overDrizzleRc } from '../../bench/orms/drizzle.js'
 import { causeOf } from '../../bench/orms/orm.js'
 import type { SqlClient } from '../../plugins/distributed-tenant/types.js'
-import { codeOf, stand } from '../plugins/distributed-tenant/stand.js'
+import { codeOf, stand } from '../postgres/stand.js'
 import { TABLES, tables, tablesRc } from './drizzle-schema.js'
 import { keepsPromises } from './promises.js'
 

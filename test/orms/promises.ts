@@ -1,7 +1,7 @@
 // The promises of a tenant's client, kept through an ORM: scope, budget, clean sessions, coded errors.
 import type { Test } from 'tap'
 import { causeOf, type OrmOver, type Runner } from '../../bench/orms/orm.js'
-import { codeOf as codeOfDriver, gate, stand } from '../plugins/distributed-tenant/stand.js'
+import { codeOf as codeOfDriver, gate, stand } from '../postgres/stand.js'
 import { until } from '../until.js'
 
 const codeOf = (promise: Promise<unknown>) =>

@@ -4,8 +4,8 @@ import { bootstrap } from '../../../../operations/init/bootstrap.js'
 import { parseServiceName } from '../../../../plugins/distributed-tenant/names.js'
 import { tlsOptions } from '../../../../postgres/connections/target.js'
 import { makeCertificates } from '../../../certificates.js'
+import { nothingUncaught, stand } from '../../../postgres/stand.js'
 import { rig } from '../../../rig.js'
-import { nothingUncaught, stand } from '../stand.js'
 
 t.test('a connection that requires TLS from a server without it', async t => {
   const { ca } = makeCertificates(t)

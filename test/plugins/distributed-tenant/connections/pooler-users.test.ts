@@ -6,8 +6,8 @@ import {
   parseRoleKeys,
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
+import { codeOf } from '../../../postgres/stand.js'
 import { rig, roleSecret } from '../../../rig.js'
-import { codeOf } from '../stand.js'
 
 t.test('a pooler that has the tenants’ lines, and no password', async t => {
   const { app: build, database, servers } = await rig(t, ['employee'])

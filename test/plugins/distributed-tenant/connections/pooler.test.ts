@@ -8,9 +8,9 @@ import {
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import { type SqlClient, subscribe } from '../../../../plugins/distributed-tenant/index.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
+import { codeOf, nothingUncaught } from '../../../postgres/stand.js'
 import { rig, roleSecret } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { codeOf, nothingUncaught } from '../stand.js'
 
 const tenants = ['acme', 'globex', 'initech', 'umbrella', 'unvisited']
 const visited = tenants.slice(0, -1)

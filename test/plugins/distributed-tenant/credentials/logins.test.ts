@@ -10,9 +10,9 @@ import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/ch
 import type { PublishedStep } from '../../../../plugins/distributed-tenant/diagnostics/steps.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import type { Tenancy } from '../../../../plugins/distributed-tenant/tenancy.js'
+import { codeOf } from '../../../postgres/stand.js'
 import { rig, roleSecret } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { codeOf } from '../stand.js'
 
 t.test('the next password to try', async t => {
   const service = parseServiceName('employee')

@@ -4,9 +4,9 @@ import { dropTenantDatabase } from '../../../../plugins/distributed-tenant/datab
 import { repairable } from '../../../../plugins/distributed-tenant/databases/findings.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
 import type { TenantId } from '../../../../plugins/distributed-tenant/types.js'
+import { codeOf } from '../../../postgres/stand.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { codeOf } from '../stand.js'
 
 t.test('the fleet', async t => {
   // Without its reconciler, which would repair the faults that are to be found.

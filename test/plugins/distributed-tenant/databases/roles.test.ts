@@ -7,9 +7,9 @@ import {
   parseRoleKeys,
 } from '../../../../plugins/distributed-tenant/credentials/role-credentials.js'
 import { parseServiceName, parseTenantId } from '../../../../plugins/distributed-tenant/names.js'
+import { codeOf } from '../../../postgres/stand.js'
 import { fixture, rig, roleSecret } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { codeOf } from '../stand.js'
 
 t.test('a tenant’s role', async t => {
   const { app: build, tenancy: parts, look, database } = await rig(t, ['employee'])

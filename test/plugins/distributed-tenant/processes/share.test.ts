@@ -5,9 +5,9 @@ import t from 'tap'
 import { subscribe } from '../../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { renewLease } from '../../../../plugins/distributed-tenant/registry/process-leases.js'
 import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
+import { gate } from '../../../postgres/stand.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { gate } from '../stand.js'
 
 /** An id that no process has. */
 const STRANGER = '00000000-0000-4000-8000-000000000000'

@@ -8,9 +8,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { distributedTenant } from '../../../../plugins/distributed-tenant/index.js'
+import { codeOf, nothingUncaught } from '../../../postgres/stand.js'
 import { notes, rig } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { codeOf, nothingUncaught } from '../stand.js'
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 

@@ -1,9 +1,9 @@
 // Without a query there is no connection; and the HTTP answers to a spent budget or a missing database.
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import { nothingUncaught } from '../../../postgres/stand.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { nothingUncaught } from '../stand.js'
 
 t.test('a request', async t => {
   nothingUncaught(t)

@@ -1,8 +1,8 @@
 // Running work of a tenant when the tenant is suspended or deleted.
 import t from 'tap'
+import { gate } from '../../../postgres/stand.js'
 import { rig } from '../../../rig.js'
 import { until } from '../../../until.js'
-import { gate } from '../stand.js'
 
 t.test('work that outlives its tenant', async t => {
   const { app: build } = await rig(t, ['employee'])

@@ -1,6 +1,6 @@
 // Order of waiting: tenants in turn, and statements of one tenant in order.
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { stand } from '../stand.js'
 
 t.test('a wait', async t => {

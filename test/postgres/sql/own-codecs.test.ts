@@ -1,9 +1,9 @@
 // Parsers and serializers of one client: those set by an ORM apply to its own queries alone.
 import t from 'tap'
-import type { QueryClient, SqlClient, TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
-import { separateTypes } from '../../../../postgres/sql/separate-types.js'
-import { leaseSession } from '../../../../postgres/sql/session-lease.js'
-import { until } from '../../../until.js'
+import type { QueryClient, SqlClient, TransactionClient } from '../../../plugins/distributed-tenant/types.js'
+import { separateTypes } from '../../../postgres/sql/separate-types.js'
+import { leaseSession } from '../../../postgres/sql/session-lease.js'
+import { until } from '../../until.js'
 import { codeOf, stand } from '../stand.js'
 
 const MOMENT = '2024-07-01 12:00:00+00'

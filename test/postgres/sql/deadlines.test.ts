@@ -1,7 +1,7 @@
 // The one timer of all statements: each ends at its deadline, in order, and a removed one never fires.
 import t from 'tap'
-import { createDeadlines, type Expiring } from '../../../../postgres/sql/statement-deadlines.js'
-import { until } from '../../../until.js'
+import { createDeadlines, type Expiring } from '../../../postgres/sql/statement-deadlines.js'
+import { until } from '../../until.js'
 
 t.test('deadlines', async t => {
   const expired: string[] = []

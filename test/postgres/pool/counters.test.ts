@@ -1,8 +1,8 @@
 // Figures about connections: as they are now, and counted since the start.
 import t from 'tap'
-import { createCount } from '../../../../postgres/pool/counters.js'
-import { rig } from '../../../rig.js'
-import { until } from '../../../until.js'
+import { createCount } from '../../../postgres/pool/counters.js'
+import { rig } from '../../rig.js'
+import { until } from '../../until.js'
 import { codeOf, gate, stand } from '../stand.js'
 
 t.test('the pool reports', async t => {
@@ -49,7 +49,7 @@ t.test('connectionInfo() and the channel report the same', async t => {
   const { app: build } = await rig(t, ['employee'])
   const app = await build('employee', { maxConnections: 2, maxConnectionsPerTenant: 1, acquireTimeout: 2_000 })
   for (const id of ['acme', 'globex', 'initech']) await app.tenants.create({ id, name: id })
-  const { subscribe } = await import('../../../../plugins/distributed-tenant/diagnostics/channels.js')
+  const { subscribe } = await import('../../../plugins/distributed-tenant/diagnostics/channels.js')
   const seen: string[] = []
   const stop = subscribe(step => {
     if (step.area !== 'connection' && step.area !== 'lease') return

@@ -1,7 +1,7 @@
 // The closing of a connection that was neither evicted nor lost.
 import { spawn } from 'node:child_process'
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { codeOf, gate, stand } from '../stand.js'
 
 t.test('a connection', async t => {
@@ -89,7 +89,7 @@ t.test('a connection', async t => {
   await t.test('leaves no timer behind: a process ends by itself after close', async t => {
     const { host, port, user, password } = server
     const code = `
-      const { openConnection } = await import(${JSON.stringify(new URL('../../../../postgres/connections/connection.js', import.meta.url))})
+      const { openConnection } = await import(${JSON.stringify(new URL('../../../postgres/connections/connection.js', import.meta.url))})
       const target = { host: '${host}', port: ${port}, user: '${user}', password: process.env.PASSWORD, database: 'postgres',
         tls: false, applicationName: 'once', statementTimeout: 30000 }
       // Long after the test is ended: only a process without a timer ends before.

@@ -1,6 +1,6 @@
 // `.cancel()`: before a query starts, while it waits and while it runs. A late cancel hits no other query.
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { codeOf, gate, stand } from '../stand.js'
 
 t.test('a cancelled query', async t => {

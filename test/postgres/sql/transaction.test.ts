@@ -1,7 +1,7 @@
 // BEGIN to COMMIT: committed rows stay, a failure leaves nothing, and no query hangs.
 import t from 'tap'
-import type { TransactionClient } from '../../../../plugins/distributed-tenant/types.js'
-import { until } from '../../../until.js'
+import type { TransactionClient } from '../../../plugins/distributed-tenant/types.js'
+import { until } from '../../until.js'
 import { codeOf, stand } from '../stand.js'
 
 t.test('a transaction', async t => {

@@ -1,6 +1,6 @@
 // A server that kills, freezes, restarts or turns read-only costs the requests that were using it one error each.
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { codeOf, gate, stand } from '../stand.js'
 
 t.test('a server', async t => {

@@ -3,8 +3,8 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import type { Connection } from '../../../../postgres/connections/connection.js'
-import { until } from '../../../until.js'
+import type { Connection } from '../../../postgres/connections/connection.js'
+import { until } from '../../until.js'
 import { stand } from '../stand.js'
 
 setFlagsFromString('--expose-gc')

@@ -1,6 +1,6 @@
 // The limit of connections and the wait for one: counted at the server, under churn.
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { APPLICATION, codeOf, gate, stand } from '../stand.js'
 
 t.test('the budget', async t => {

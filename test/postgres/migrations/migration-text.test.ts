@@ -1,6 +1,6 @@
 // Texts of migrations that are refused before they run, and similar texts that are accepted.
 import t from 'tap'
-import { flawIn } from '../../../../postgres/migrations/migration-text.js'
+import { flawIn } from '../../../postgres/migrations/migration-text.js'
 
 t.test('a migration is refused, with its line, that', async t => {
   const refused: readonly (readonly [text: string, what: string, line: number])[] = [

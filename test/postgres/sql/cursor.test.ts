@@ -3,7 +3,7 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { codeOf, stand } from '../stand.js'
 
 setFlagsFromString('--expose-gc')

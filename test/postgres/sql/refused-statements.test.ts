@@ -1,6 +1,6 @@
 // Statements that are refused with their cure, and have no effect.
 import t from 'tap'
-import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
+import type { SqlClient } from '../../../plugins/distributed-tenant/types.js'
 import { codeOf, stand } from '../stand.js'
 
 const REFUSED = 'TENANT_STATEMENT_REFUSED'

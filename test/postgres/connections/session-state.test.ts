@@ -1,10 +1,10 @@
 // The predicted session state of a statement, compared with its effect in a real session.
 import postgres from 'postgres'
 import t from 'tap'
-import { createBuilder, type Driver, type DriverQuery } from '../../../../postgres/connections/driver.js'
-import { CHECKED_BY_HAND, harmlessFunctions } from '../../../../postgres/connections/harmless-functions.js'
-import { type SessionState, sessionStateOf } from '../../../../postgres/connections/session-state.js'
-import { RESET } from '../../../../postgres/pool/session-reset.js'
+import { createBuilder, type Driver, type DriverQuery } from '../../../postgres/connections/driver.js'
+import { CHECKED_BY_HAND, harmlessFunctions } from '../../../postgres/connections/harmless-functions.js'
+import { type SessionState, sessionStateOf } from '../../../postgres/connections/session-state.js'
+import { RESET } from '../../../postgres/pool/session-reset.js'
 import { stand } from '../stand.js'
 
 type Make = (sql: Driver) => unknown

@@ -3,9 +3,9 @@
 import { chmodSync, chownSync, copyFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { tlsOptions } from '../../../../postgres/connections/target.js'
-import { type Certificate, makeCertificates } from '../../../certificates.js'
-import { until } from '../../../until.js'
+import { tlsOptions } from '../../../postgres/connections/target.js'
+import { type Certificate, makeCertificates } from '../../certificates.js'
+import { until } from '../../until.js'
 import { codeOf, stand } from '../stand.js'
 
 t.test('a connection over TLS', async t => {

@@ -2,7 +2,7 @@
 // `postgres` or a session does not know.
 import postgres from 'postgres'
 import t from 'tap'
-import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
+import type { SqlClient } from '../../../plugins/distributed-tenant/types.js'
 import { stand } from '../stand.js'
 
 /** The first value that the server accepts for a type is used. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { codeOf, stand } from '../stand.js'
 
 t.test('the client', async t => {

@@ -1,9 +1,9 @@
 // Statements of several requests on one connection, on a real server: each gets its own answer, and a failure of one
 // affects the others only where that cannot be avoided.
 import t from 'tap'
-import type { SqlClient } from '../../../../plugins/distributed-tenant/types.js'
-import type { ClientScope } from '../../../../postgres/sql/client.js'
-import { until } from '../../../until.js'
+import type { SqlClient } from '../../../plugins/distributed-tenant/types.js'
+import type { ClientScope } from '../../../postgres/sql/client.js'
+import { until } from '../../until.js'
 import { codeOf, gate, type PoolTweaks, stand } from '../stand.js'
 
 type Read = (sql: SqlClient, value: number) => PromiseLike<readonly Record<string, unknown>[]>

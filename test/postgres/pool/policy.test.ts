@@ -1,7 +1,7 @@
 // The policy alone: one situation each, one decision.
 import t from 'tap'
-import { nextMove, shouldYield } from '../../../../postgres/pool/policy.js'
-import type { PooledConnection, PoolView, TenantSlot } from '../../../../postgres/pool/pool-view.js'
+import { nextMove, shouldYield } from '../../../postgres/pool/policy.js'
+import type { PooledConnection, PoolView, TenantSlot } from '../../../postgres/pool/pool-view.js'
 
 const now = 10_000
 

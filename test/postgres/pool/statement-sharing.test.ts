@@ -1,9 +1,9 @@
 // The choice of statements that may share one connection, made before they are sent: pure.
 import t from 'tap'
-import { written } from '../../../../plugins/distributed-tenant/index.js'
-import { type Codecs, createBuilder, type DriverQuery } from '../../../../postgres/connections/driver.js'
-import { createOwnCodecs } from '../../../../postgres/connections/own-codecs.js'
-import { createSharedConnection, type Shareable, shareableOf } from '../../../../postgres/pool/statement-sharing.js'
+import { written } from '../../../plugins/distributed-tenant/index.js'
+import { type Codecs, createBuilder, type DriverQuery } from '../../../postgres/connections/driver.js'
+import { createOwnCodecs } from '../../../postgres/connections/own-codecs.js'
+import { createSharedConnection, type Shareable, shareableOf } from '../../../postgres/pool/statement-sharing.js'
 
 const sql = createBuilder()
 const claim = (query: unknown): Shareable | null => shareableOf(query as DriverQuery)

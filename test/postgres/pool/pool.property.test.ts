@@ -4,11 +4,11 @@
 import { deepStrictEqual } from 'node:assert'
 import fc from 'fast-check'
 import t from 'tap'
-import type { Connection } from '../../../../postgres/connections/connection.js'
-import { createPool, type Lease } from '../../../../postgres/pool/pool.js'
-import type { Shareable } from '../../../../postgres/pool/statement-sharing.js'
-import type { Scope } from '../../../../postgres/pool/wait-queue.js'
-import { until } from '../../../until.js'
+import type { Connection } from '../../../postgres/connections/connection.js'
+import { createPool, type Lease } from '../../../postgres/pool/pool.js'
+import type { Shareable } from '../../../postgres/pool/statement-sharing.js'
+import type { Scope } from '../../../postgres/pool/wait-queue.js'
+import { until } from '../../until.js'
 
 /** A promise that the test settles. */
 function later() {

@@ -2,9 +2,9 @@
 // In a process of its own: it listens to errors of the process.
 import fc from 'fast-check'
 import t from 'tap'
-import { readArray, writeArray } from '../../../../postgres/connections/array-literal.js'
-import { rig } from '../../../rig.js'
-import { until } from '../../../until.js'
+import { readArray, writeArray } from '../../../postgres/connections/array-literal.js'
+import { rig } from '../../rig.js'
+import { until } from '../../until.js'
 
 t.test('a value is read as it was written', async () => {
   const element = fc.oneof(

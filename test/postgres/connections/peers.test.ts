@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { until } from '../../../until.js'
+import { until } from '../../until.js'
 import { codeOf, gate, stand } from '../stand.js'
 
 /** A peer that runs `greet` for each connection; counts them. */

@@ -1,8 +1,8 @@
 // Session state of one user of a tenant never reaches the next user of that tenant.
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { RESET } from '../../../../postgres/pool/session-reset.js'
-import { until } from '../../../until.js'
+import { RESET } from '../../../postgres/pool/session-reset.js'
+import { until } from '../../until.js'
 import { APPLICATION, codeOf, stand } from '../stand.js'
 
 t.test('the next user of a connection', async t => {

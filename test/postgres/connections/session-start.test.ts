@@ -1,13 +1,13 @@
 // How a session begins without TLS: the messages are ours, however the network divides them, a server that does not know the
 // password is not believed, and types of a database's own are asked for only where one was met.
 import t from 'tap'
-import { createArrayTypes } from '../../../../postgres/connections/array-types.js'
-import { type Connection, openConnection } from '../../../../postgres/connections/connection.js'
-import { deferConnection } from '../../../../postgres/connections/deferred-connection.js'
-import { createBuilder, type DriverQuery } from '../../../../postgres/connections/driver.js'
-import { createScram } from '../../../../postgres/connections/scram.js'
-import type { Target } from '../../../../postgres/connections/target.js'
-import { until } from '../../../until.js'
+import { createArrayTypes } from '../../../postgres/connections/array-types.js'
+import { type Connection, openConnection } from '../../../postgres/connections/connection.js'
+import { deferConnection } from '../../../postgres/connections/deferred-connection.js'
+import { createBuilder, type DriverQuery } from '../../../postgres/connections/driver.js'
+import { createScram } from '../../../postgres/connections/scram.js'
+import type { Target } from '../../../postgres/connections/target.js'
+import { until } from '../../until.js'
 import { codeOf, nothingUncaught, stand } from '../stand.js'
 import { recordingProxy } from './recording-proxy.js'
 

@@ -1,7 +1,7 @@
 // The recent use of each key, which decides the connections that are kept.
 import fc from 'fast-check'
 import t from 'tap'
-import { createFrequency, type Tally } from '../../../../postgres/pool/usage-frequency.js'
+import { createFrequency, type Tally } from '../../../postgres/pool/usage-frequency.js'
 
 t.test('a key', async t => {
   const use = (frequency: ReturnType<typeof createFrequency>, tally: Tally, times: number) => {
