@@ -6,9 +6,10 @@
 
 import { guarded } from '../../timing/timers.js'
 import type { DatabaseOptions } from '../address.js'
-import { type Connect, type Connection, openConnection } from './connection.js'
+import type { Connect, Connection } from './connection.js'
 import { deferConnection } from './deferred-connection.js'
 import { connectionClosed, noPrimary } from './failures.js'
+import { openConnection } from './open-connection.js'
 import { type Target, tlsOptions } from './target.js'
 
 interface Server extends Pick<Target, 'host' | 'port' | 'tls'> {

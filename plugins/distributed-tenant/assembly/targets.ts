@@ -2,7 +2,8 @@
 // instance for tenants, and for provisioning.
 
 import { createArrayTypes } from '../../../postgres/connections/array-types.js'
-import { type Connect, openConnection } from '../../../postgres/connections/connection.js'
+import type { Connect } from '../../../postgres/connections/connection.js'
+import { openConnection } from '../../../postgres/connections/open-connection.js'
 import { createPooledStatements } from '../../../postgres/connections/pooled-statements.js'
 import { connectorOf } from '../../../postgres/connections/primary.js'
 import { type Target, tlsOptions } from '../../../postgres/connections/target.js'

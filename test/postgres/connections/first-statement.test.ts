@@ -1,8 +1,8 @@
 // The first statement of a connection is sent right behind the query for its array types, and still uses them.
 import t, { type Test } from 'tap'
 import { createArrayTypes } from '../../../postgres/connections/array-types.js'
-import { openConnection } from '../../../postgres/connections/connection.js'
 import { createBuilder, type DriverQuery } from '../../../postgres/connections/driver.js'
+import { openConnection } from '../../../postgres/connections/open-connection.js'
 import { until } from '../../until.js'
 import { codeOf, stand } from '../stand.js'
 import { type RecordingProxy, recordingProxy } from './recording-proxy.js'

@@ -89,7 +89,7 @@ t.test('a connection', async t => {
   await t.test('leaves no timer behind: a process ends by itself after close', async t => {
     const { host, port, user, password } = server
     const code = `
-      const { openConnection } = await import(${JSON.stringify(new URL('../../../postgres/connections/connection.js', import.meta.url))})
+      const { openConnection } = await import(${JSON.stringify(new URL('../../../postgres/connections/open-connection.js', import.meta.url))})
       const target = { host: '${host}', port: ${port}, user: '${user}', password: process.env.PASSWORD, database: 'postgres',
         tls: false, applicationName: 'once', statementTimeout: 30000 }
       // Long after the test is ended: only a process without a timer ends before.

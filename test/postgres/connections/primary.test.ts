@@ -2,7 +2,7 @@
 import { chownSync } from 'node:fs'
 import postgres from 'postgres'
 import t from 'tap'
-import { openConnection } from '../../../postgres/connections/connection.js'
+import { openConnection } from '../../../postgres/connections/open-connection.js'
 import { connectorOf } from '../../../postgres/connections/primary.js'
 import { makeFolder } from '../../../stack/servers/folder.js'
 import { startPostgres } from '../../../stack/servers/postgres.js'

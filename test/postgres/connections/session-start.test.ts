@@ -2,9 +2,10 @@
 // password is not believed, and types of a database's own are asked for only where one was met.
 import t from 'tap'
 import { createArrayTypes } from '../../../postgres/connections/array-types.js'
-import { type Connection, openConnection } from '../../../postgres/connections/connection.js'
+import type { Connection } from '../../../postgres/connections/connection.js'
 import { deferConnection } from '../../../postgres/connections/deferred-connection.js'
 import { createBuilder, type DriverQuery } from '../../../postgres/connections/driver.js'
+import { openConnection } from '../../../postgres/connections/open-connection.js'
 import { createScram } from '../../../postgres/connections/scram.js'
 import type { Target } from '../../../postgres/connections/target.js'
 import { until } from '../../until.js'
