@@ -3,7 +3,6 @@
 
 import { randomUUID } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { statusSubject } from '../../events/index.js'
 import { assertDriver } from '../../postgres/connections/driver.js'
 import { createNotifications, type NotificationsHandle } from '../../postgres/connections/notifications.js'
 import { type MigrationSet, readMigrations } from '../../postgres/migrations/migration-files.js'
@@ -13,6 +12,7 @@ import { assembleInstances } from './assembly/instances.js'
 import { assembleLookups } from './assembly/lookups.js'
 import { createPools, type Pools } from './assembly/pools.js'
 import { createProcessShare } from './assembly/process-share.js'
+import { assembleProvisioning } from './assembly/provisioning.js'
 import type { StartProgress } from './assembly/start-limit.js'
 import { BESIDE_BUDGET, prepareCentral, prepareInstances, type Say } from './assembly/startup-checks.js'
 import type { Settings } from './config/settings.js'
@@ -21,25 +21,18 @@ import { type Credentials, createCredentials } from './credentials/role-credenti
 import type { InstancesAccess } from './databases/instance-access.js'
 import { type Inventory, inspectFleet } from './databases/inventory.js'
 import { createRoleRepairQueue, repairTenant } from './databases/repair.js'
-import { createSpares, type Spares } from './databases/spares.js'
-import { type Template, templateOf } from './databases/template.js'
+import type { Spares } from './databases/spares.js'
+import type { Template } from './databases/template.js'
 import { createStepPublisher, type PublishStep } from './diagnostics/channels.js'
-import type { ReconcileReport, RetryReport } from './diagnostics/steps.js'
 import type { Directory } from './directory/directory.js'
 import type { Breaker } from './instances/breaker.js'
 import { createHealth, type HealthQuestions } from './monitoring/health.js'
 import { createFigures } from './monitoring/stats.js'
-import type { ApplyOptions } from './provisioning/apply-event.js'
-import { createAttempt } from './provisioning/attempt.js'
 import { closeConnectionsOfDeleted } from './provisioning/close-deleted.js'
-import { createHandler } from './provisioning/messaging.js'
-import { createProvisioner, type Provisioner } from './provisioning/provisioner.js'
-import { completeRows, confirmPurge, createPurger, type Purger } from './provisioning/purge.js'
-import { createSource, type Source } from './provisioning/tenant-source.js'
-import { createDriftReport } from './reconciliation/drift.js'
-import { createFeed, type Feed } from './reconciliation/feed-client.js'
-import { createComparison } from './reconciliation/feed-sync.js'
-import { createDeadLetters, type DeadLetters } from './registry/dead-letters.js'
+import type { Provisioner } from './provisioning/provisioner.js'
+import { completeRows, type Purger } from './provisioning/purge.js'
+import type { Source } from './provisioning/tenant-source.js'
+import type { DeadLetters } from './registry/dead-letters.js'
 import { proofOfLife } from './registry/process-leases.js'
 import type { TenantId } from './types.js'
 
@@ -126,63 +119,8 @@ export function createTenancy(settings: Settings): Tenancy {
       roleKey: credentials.current,
       otherInstances: instances.all.slice(1),
     })
-  const template = templateOf({ service: settings.service, sets: tenantSets })
-  const spares = createSpares({
-    service: settings.service,
-    wanted: settings.spares,
-    template,
-    credentials,
-    home,
-    central,
-    readySubject: statusSubject('ready', settings.service),
-    report: event => publish({ area: 'spare', event }),
-  })
-  const provisioner = createProvisioner({
-    service: settings.service,
-    credentials,
-    spares,
-    central,
-    instances,
-    sets: tenantSets,
-    report: event => publish({ area: 'provision', event }),
-  })
-  const source = settings.source
-    ? createSource({ central, retention: settings.retention, report: event => publish({ area: 'change', event }) })
-    : null
-  const retry = {
-    central,
-    provisioner,
-    breaker,
-    breakerOf,
-    report: (event: RetryReport) => publish({ area: 'retry', event }),
-  }
-  const attempt = createAttempt(retry)
-  const feed: Feed | null =
-    settings.identity && !settings.source ? createFeed({ ...settings.identity, service: settings.service }) : null
-  const reportReconcile = (event: ReconcileReport) => publish({ area: 'reconcile', event })
-  const drift = createDriftReport(reportReconcile)
-  const comparison =
-    feed &&
-    createComparison({
-      central,
-      feed,
-      service: settings.service,
-      inFlightMs: settings.reconcileInterval,
-      report: reportReconcile,
-      drift: drift.report,
-    })
-  const apply: ApplyOptions = { central, attempt, breaker, source, ask: comparison?.ask ?? null }
-  const deadLetters = createDeadLetters({
-    central,
-    handle: createHandler(apply, settings.onStatus ?? undefined),
-    report: event => publish({ area: 'dead', event }),
-  })
-  const purger = createPurger({
-    service: settings.service,
-    instances,
-    confirm: confirmPurge(settings, feed),
-    report: event => publish({ area: 'purge', event }),
-  })
+  const provisioning = assembleProvisioning(settings, { central, credentials, instances, sets: tenantSets, publish })
+  const { template, spares, provisioner, source, deadLetters, purger } = provisioning
   const letGo = closeConnectionsOfDeleted({ central, notifications, tenants: pools.tenants })
   const { tenants } = pools
   const unheard = pools.placements?.listen(notifications, {
@@ -201,16 +139,9 @@ export function createTenancy(settings: Settings): Tenancy {
     inspect,
     repair,
     schemaVersion,
-    comparison,
-    drift,
-    purger,
     completeRows: source && (() => completeRows(central, settings.retention)),
-    apply,
-    deadLetters,
-    retry,
-    attempt,
-    spares,
     publish,
+    ...provisioning,
   })
   const figures = createFigures({
     central,
