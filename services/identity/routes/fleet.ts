@@ -1,13 +1,10 @@
-// Identity's part of the operator API: the list of all tenants, its changes, and the actions on one tenant or on a filter.
-// Invariant: a destructive action carries what the operator typed, and one on a filter the number of tenants that was shown.
-import { createError } from '@fastify/error'
+// Identity's part of the operator API: the list of all tenants, its changes, and the actions on one tenant; those on a filter are in
+// fleet-bulk.ts. Invariant: a destructive action carries what the operator typed.
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { parseTenantId, type TenantId, TenantNotFound } from '../../../plugins/distributed-tenant/index.js'
 import {
-  allows,
   NotConfirmed,
-  OperatorForbidden,
   operatorOf,
   operatorRoute,
   operatorTokens,
@@ -15,7 +12,7 @@ import {
 } from '../../../plugins/operator/index.js'
 import { errors, nothing } from '../../http/schemas.js'
 import { whenGone } from '../../http/when-gone.js'
-import { createFleet, type FleetFilter } from '../fleet.js'
+import { createFleet } from '../fleet.js'
 import type { FleetChangeReader } from '../fleet-changes.js'
 import type { Idempotency } from '../idempotency.js'
 import { parsePrefer } from '../prefer.js'
@@ -24,18 +21,8 @@ import type { Readiness } from '../readiness.js'
 import * as schemas from '../schemas/fleet.js'
 import { NewTenant, Tenant, TenantParams, TenantRestoration } from '../schemas/tenant.js'
 import { checkSettings } from '../settings.js'
+import { fleetBulkRoutes } from './fleet-bulk.js'
 import { TenantPurged } from './lifecycle.js'
-
-export const CountChanged = createError(
-  'COUNT_CHANGED',
-  'The filter fits %s tenants by now and not %s: look at the list again, then repeat it.',
-  409,
-)
-export const TooManyTenants = createError(
-  'TOO_MANY_TENANTS',
-  'The filter fits more than %s tenants, as many as one action may change: narrow it, and repeat it for the rest.',
-  422,
-)
 
 export interface FleetRouteOptions {
   tokens: string | undefined
@@ -46,8 +33,6 @@ export interface FleetRouteOptions {
   idempotency: Idempotency
 }
 
-const BULK_MOST = 1_000
-const BULK_AT_ONCE = 4
 const PAGE = 50
 
 const tags = ['operator']
@@ -220,31 +205,7 @@ export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (
     },
   )
 
-  app.post(
-    '/fleet/bulk',
-    {
-      ...acting,
-      schema: {
-        tags,
-        security,
-        summary: 'Do the same with every tenant that a filter fits',
-        body: schemas.Bulk,
-        response: { 200: schemas.BulkOutcome, ...errors(400, 401, 403, 409, 415, 422) },
-      },
-    },
-    async request => {
-      const { action, filter, count, confirm } = request.body
-      const { role: own = 'read' } = operatorOf(request) ?? {}
-      if (action === 'remove') {
-        if (!allows(own, 'administer')) throw new OperatorForbidden('administer', own)
-        if (confirm !== `remove ${count}`) throw new NotConfirmed(`remove ${count}`)
-      }
-      const ids = await counted(filter, count)
-      return inTurns(ids, async id => {
-        await app.tenants[action](id, nameOf(request))
-      })
-    },
-  )
+  await app.register(fleetBulkRoutes, { role, fleet })
 
   /** A deleted tenant too. @throws TENANT_NOT_FOUND */
   async function found(id: TenantId) {
@@ -252,37 +213,4 @@ export const fleetRoutes: FastifyPluginAsyncTypebox<FleetRouteOptions> = async (
     if (!row) throw new TenantNotFound()
     return row
   }
-
-  /** @throws TOO_MANY_TENANTS, COUNT_CHANGED */
-  async function counted(filter: FleetFilter, count: number): Promise<TenantId[]> {
-    const ids = await fleet.ids(filter, BULK_MOST + 1)
-    if (ids.length > BULK_MOST) throw new TooManyTenants(BULK_MOST)
-    if (ids.length !== count) throw new CountChanged(ids.length, count)
-    return ids
-  }
-}
-
-interface Outcome {
-  done: number
-  failed: { id: string; code: string; message: string }[]
-}
-
-/** One that fails stops no other. */
-async function inTurns(ids: readonly TenantId[], work: (id: TenantId) => Promise<void>): Promise<Outcome> {
-  const outcome: Outcome = { done: 0, failed: [] }
-  const left = [...ids]
-  const worker = async (): Promise<void> => {
-    for (let id = left.shift(); id !== undefined; id = left.shift()) {
-      try {
-        await work(id)
-        outcome.done++
-      } catch (error) {
-        const { code = 'INTERNAL_ERROR', message, statusCode } = error as Error & { code?: string; statusCode?: number }
-        // The text of a foreign error may hold data.
-        outcome.failed.push({ id, code, message: statusCode === undefined ? 'See the log of identity.' : message })
-      }
-    }
-  }
-  await Promise.all(Array.from({ length: BULK_AT_ONCE }, worker))
-  return outcome
 }
