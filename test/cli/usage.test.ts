@@ -1,10 +1,10 @@
 // Calls of the operator's command: its help, and its errors after wrong calls. Nothing here connects.
-import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { operatorCommands } from './operator-commands.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'cli-'))
@@ -20,41 +20,26 @@ writeFileSync(
 )
 writeFileSync(join(folder, 'broken.json'), '{')
 
-const bare = (args: readonly string[]): Promise<{ code: number; out: string; err: string }> =>
-  new Promise(resolve => {
-    const { PATH = '' } = process.env
-    execFile(process.execPath, [program, ...args], { cwd: folder, env: { PATH } }, (error, out, err) => {
-      resolve({ code: error ? Number(error.code) : 0, out, err })
-    })
-  })
-
-/** A few at a time: each is a process that loads the whole command. */
-async function each<T>(all: readonly T[], one: (item: T) => Promise<void>): Promise<void> {
-  const line = all[Symbol.iterator]()
-  const worker = async () => {
-    for (const item of line) await one(item)
-  }
-  await Promise.all([worker(), worker(), worker()])
-}
+const commands = operatorCommands(t, folder)
+const bare = commands.run
 
 t.test('it lists its commands, and the usage of each', async t => {
-  const { code, out } = await bare(['--help'])
+  const { code, out } = await commands.alone(['--help'])
   t.equal(code, 0)
-  const commands = [...out.matchAll(/^ {2}([a-z]+)[ [<]/gm)].map(([, name]) => name as string)
-  t.ok(commands.length > 15, commands.join(' '))
-  const named = commands.filter(name => name !== 'help')
-  await each(named, async name => {
+  const listed = [...out.matchAll(/^ {2}([a-z]+)[ [<]/gm)].map(([, name]) => name as string)
+  t.ok(listed.length > 15, listed.join(' '))
+  for (const name of listed.filter(name => name !== 'help')) {
     const help = await bare([name, '--help'])
     t.equal(help.code, 0, name)
     t.match(help.out, `Usage: distributed-tenant ${name}`)
     t.match(help.out, /--json/, `${name} shows the options all commands share`)
-  })
+  }
 })
 
 t.test('it prints its version, and answers an unknown command in three lines with the nearest one', async t => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8'))
-  t.same(await bare(['--version']), { code: 0, out: `${version}\n`, err: '' })
-  const { code, out, err } = await bare(['migrat'])
+  t.same(await commands.alone(['--version']), { code: 0, out: `${version}\n`, err: '' })
+  const { code, out, err } = await commands.alone(['migrat'])
   t.same({ code, out }, { code: 2, out: '' })
   t.equal(err, "error: unknown command 'migrat'\n(Did you mean migrate?)\nTry --help.\n")
 })
@@ -110,11 +95,11 @@ t.test('after a wrong call it names the fault, does nothing and ends with 2', as
       ['purge', 'Acme_Inc'],
     ].map((args): [string[], RegExp] => [args, /tenant id is malformed/]),
   ]
-  await each(wrong, async ([args, says]) => {
+  for (const [args, says] of wrong) {
     const { code, err } = await bare(['--config', config, ...args])
     t.equal(code, 2, `${args.join(' ')}: ${err}`)
     t.match(err, says)
-  })
+  }
 })
 
 t.test('it names the places it read when none has the services', async t => {
