@@ -1,10 +1,10 @@
 // The live stream of every change of a tenant to operators' clients: one reader for all of them, which queries when
-// it is notified and every few seconds. Each event is the tenant's whole state, so a repeat does no harm. None is missed: a
+// it is notified, four times a second at most, and every few seconds. Each event is the tenant's whole state, so a repeat does no harm. None is missed: a
 // place in the stream is the oldest transaction that was still running, and the changes of any later one come again.
 // No client holds a connection of the database; one that does not keep up is disconnected and comes back by its place.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Notifications, SqlClient } from '../../plugins/distributed-tenant/index.js'
-import { every } from '../../timing/timers.js'
+import { every, later } from '../../timing/timers.js'
 import { readPage } from '../http/paging.js'
 import { LEDGER_CHANNEL } from './ledger.js'
 import type { Presentation, Shown } from './presentation.js'
@@ -25,6 +25,8 @@ export interface Watch {
 }
 
 const POLL_MS = 5_000
+/** The first change after a rest is read at once, and the next ones together. */
+const GATHER_MS = 250
 const CHUNK = 200
 /** How long a client is waited for while it takes what is sent; from then on it falls behind. */
 const TAKE_MS = 2_000
@@ -45,6 +47,8 @@ export function createWatch(options: {
   /** The changes since `place`, by the transaction they came from. */
   const sent = new Map<string, string>()
   let due = false
+  let lookedAt = Number.NEGATIVE_INFINITY
+  let stopWaiting: (() => void) | undefined
   let stopPolling: (() => void) | undefined
 
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -94,6 +98,7 @@ export function createWatch(options: {
 
   async function look(): Promise<void> {
     due = false
+    lookedAt = performance.now()
     if (clients.size === 0) return
     const now = await changed(place)
     const fresh = [...now.ids].filter(([id, xact]) => sent.get(id) !== xact)
@@ -113,7 +118,10 @@ export function createWatch(options: {
   function kick(): void {
     if (due || clients.size === 0) return
     due = true
-    inTurn(look).catch(options.onError)
+    const left = lookedAt + GATHER_MS - performance.now()
+    const begin = (): void => void inTurn(look).catch(options.onError)
+    if (left <= 0) begin()
+    else stopWaiting = later(left, begin)
   }
 
   const off = [LEDGER_CHANNEL, 'fdt_tenants'].map(channel => notifications.subscribe(channel, kick, kick))
@@ -152,6 +160,7 @@ export function createWatch(options: {
     },
     close() {
       for (const stop of off) stop()
+      stopWaiting?.()
       stopPolling?.()
       clients.clear()
     },

@@ -98,6 +98,21 @@ t.test('the live view of tenants', async t => {
     await restored.leave()
   })
 
+  await t.test('reads changes that come one behind the other together', async t => {
+    const stream = await listen(url)
+    await until('it has begun', () => stream.events.length > 0)
+    const marks = () => stream.events.filter(({ data }) => !data).length
+    const before = marks()
+    for (let n = 1; n <= 30; n++) {
+      await app.central`update tenants set name = ${`Name ${n}`}, version = version + 1 where id = 'acme'`
+      await app.central`select pg_sleep(0.02)`
+    }
+    await until('the last change is received', () => stream.of('acme').at(-1)?.name === 'Name 30')
+    // One behind each look.
+    t.ok(marks() - before <= 15, `${marks() - before} looks for 30 changes`)
+    await stream.leave()
+  })
+
   await t.test('is for the operator alone, and refuses malformed requests', async t => {
     t.match((await app.inject({ url: '/api/tenants/events' })).json(), { statusCode: 401, code: 'UNAUTHENTICATED' })
     t.match((await call('GET', '/api/tenants/events?tenant=Bad')).json(), { code: 'TENANT_ID_INVALID' })
