@@ -12,6 +12,8 @@ export interface Deed {
   readonly tenant: string | null
   /** Nothing secret. */
   readonly detail: Readonly<Record<string, unknown>>
+  /** Default {@link operatorName}. */
+  readonly actor?: string
 }
 
 const WRITE_MS = 10_000
@@ -46,8 +48,8 @@ export function operatorName(): string {
  * @throws when the first row cannot be written, and then nothing was begun; else the error of `work`
  */
 export async function underAudit<T>(
-  services: readonly OpenService[],
-  { command, tenant, detail }: Deed,
+  services: readonly Pick<OpenService, 'tenancy'>[],
+  { command, tenant, detail, actor = operatorName() }: Deed,
   work: (add: (more: Record<string, unknown>) => void) => Promise<T>,
 ): Promise<T> {
   const chains = services.map(({ tenancy }) => ({ central: tenancy.transfer.central, chain: createChain() }))
@@ -57,7 +59,6 @@ export async function underAudit<T>(
       await writeRows(central, rows, WRITE_MS)
       chain.advance(rows)
     })
-  const actor = operatorName()
   let detailSoFar: Record<string, unknown> = { command, ...detail }
   const deed = (result: string): AuditRecord => ({
     kind: 'admin',

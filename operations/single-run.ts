@@ -2,19 +2,22 @@
 // Invariant: PostgreSQL frees the lock when the process dies.
 // If the session is lost while the work runs: the work is aborted, and its own outcome is the one reported.
 
-import { TransferFailed } from '../plugins/distributed-tenant/errors.js'
+import { TransferFailed, TransferRefused } from '../plugins/distributed-tenant/errors.js'
 import { ifUnlocked, lockNames } from '../postgres/advisory-locks.js'
+import type { SessionClient } from '../postgres/types.js'
 import type { OpenService } from './open-services.js'
 
-/** @param work `lost` is aborted when another process may begin */
+type OneOf = Pick<OpenService, 'name' | 'tenancy'>
+
+/** @param work `lost` is aborted when another process may begin; `session` is the one that keeps others out, of the last service */
 export async function alone(
-  services: readonly OpenService[],
-  work: (lost: AbortSignal) => Promise<void>,
+  services: readonly OneOf[],
+  work: (lost: AbortSignal, session: SessionClient) => Promise<void>,
 ): Promise<void> {
   const lost = new AbortController()
   let working: Promise<void> | undefined
-  const begin = (): Promise<void> => {
-    working = work(lost.signal)
+  const begin = (session: SessionClient): Promise<void> => {
+    working = work(lost.signal, session)
     return working
   }
   try {
@@ -26,15 +29,18 @@ export async function alone(
   }
 }
 
-async function locked([first, ...rest]: readonly OpenService[], work: () => Promise<void>): Promise<void> {
-  if (!first) return work()
+async function locked(
+  [first, ...rest]: readonly OneOf[],
+  work: (session: SessionClient) => Promise<void>,
+): Promise<void> {
+  if (!first) throw new Error('No service is named.')
   await first.tenancy.transfer.session(sql =>
     ifUnlocked(
       sql,
       lockNames.transfer,
-      () => locked(rest, work),
+      () => (rest.length > 0 ? locked(rest, work) : work(sql)),
       () => {
-        throw new Error(`Another move or import is running on ${first.name}: wait for its end.`)
+        throw new TransferRefused(`Another move or import is running on ${first.name}: wait for its end.`)
       },
     ),
   )

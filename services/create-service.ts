@@ -10,6 +10,7 @@ import Fastify, {
   type RawServerDefault,
 } from 'fastify'
 import type { Redis } from 'ioredis'
+import { serviceDrains } from '../operations/service-drains.js'
 import audit from '../plugins/audit/index.js'
 import {
   type DistributedTenantOptions,
@@ -164,7 +165,7 @@ async function compose(
     token: environment.METRICS_TOKEN,
     tenants: environment.METRICS_TENANTS?.split(',') ?? [],
   })
-  await app.register(operator, { tokens: environment.OPERATOR_TOKEN })
+  await app.register(operator, { tokens: environment.OPERATOR_TOKEN, drains: serviceDrains })
   await app.register(routes)
 }
 

@@ -26,7 +26,7 @@ const below: Record<(typeof product)[number], readonly string[]> = {
   postgres: ['timing', 'files'],
   plugins: ['timing', 'files', 'events', 'postgres'],
   orms: ['plugins'],
-  services: ['timing', 'events', 'plugins'],
+  services: ['timing', 'events', 'plugins', 'operations'],
   operations: ['files', 'events', 'postgres', 'plugins'],
   testing: ['postgres', 'plugins', 'operations'],
   cli: ['files', 'events', 'plugins', 'operations'],
@@ -175,7 +175,7 @@ t.test('the parser finds files and imports', async t => {
   t.same(circles(circle), [['a.js', 'b.js', 'c.js', 'a.js']], 'a circle')
 })
 
-t.test('imports run one way: events, postgres <- plugins <- services, operations <- cli, testing', async t => {
+t.test('imports run one way: events, postgres <- plugins <- operations <- services, cli, testing', async t => {
   const found = offences(inProduct, (source, to) => {
     const path = target(source, to)
     if (path === null) return null

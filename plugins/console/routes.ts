@@ -35,7 +35,9 @@ const BEHIND_BYTES = 1024 * 1024
 const LONGEST_PLACE = 2_000
 /** An event stream whose session is over ends within this time. */
 const CHECK_MS = 15_000
-const BULK_DEADLINE_MS = 300_000
+/** An action on many tenants, and a plan that reads every database's size. */
+const LONG = /^(fleet\/bulk|instances\/[^/]+\/drain)$/
+const LONG_DEADLINE_MS = 300_000
 const PATH = /^[A-Za-z0-9-]{1,100}(\/[A-Za-z0-9-]{1,100}){0,3}$/
 const PAGES = /^[a-z-]{1,20}$/
 
@@ -202,7 +204,7 @@ export function consoleRoutes(app: FastifyInstance, parts: ConsoleRoutes): void 
       method: request.method,
       path: `/${path}${query === undefined ? '' : `?${query}`}`,
       ...(request.method !== 'GET' && { body: request.body ?? {} }),
-      ...(path === 'fleet/bulk' && { deadlineMs: BULK_DEADLINE_MS }),
+      ...(LONG.test(path) && { deadlineMs: LONG_DEADLINE_MS }),
     })
     reply.code(status).type('application/json')
     return text

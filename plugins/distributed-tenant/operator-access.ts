@@ -33,6 +33,8 @@ export interface OperatorAccess {
   inspect(): Promise<Inventory>
   /** @throws TENANT_DATABASE_FOREIGN, TENANT_ROLE_KEY_UNKNOWN */
   repair(id: TenantId): Promise<void>
+  /** For work of `operations/` that a service carries out itself. It is not to be closed. */
+  readonly tenancy: Tenancy
   /** Migrations of tenants that this process carries out; who makes them closes them. */
   migrations(onEnd: (result: RunResult | null, error: unknown) => void): ServiceRuns
 }
@@ -43,6 +45,7 @@ export function grantOperatorAccess(tenants: Tenants, tenancy: Tenancy): void {
   const { settings, schemas, deadLetters, instances, pools } = tenancy
   const addresses = new Map(settings.instances.map(({ name, host, port }) => [name, { host, port }]))
   known.set(tenants, {
+    tenancy,
     service: settings.service,
     schemaVersion: schemas.tenant.at(-1)?.version ?? 0,
     source: settings.source,

@@ -6,6 +6,7 @@ import fp from 'fastify-plugin'
 import { checkPluginOptions, interruptedRuns, operatorAccess } from '../distributed-tenant/index.js'
 import { type OperatorTokens, operatorTokens, requireRole } from './access.js'
 import { recordConnections } from './connection-history.js'
+import type { EndedDrain, MakeDrains } from './drains.js'
 import { createOverview } from './overview.js'
 import { OPERATOR_PREFIX } from './prefix.js'
 import { watchDrift } from './recent-drift.js'
@@ -14,9 +15,11 @@ import { operatorRoutes } from './routes.js'
 export interface OperatorOptions {
   /** Like `administer:<token>,read:<token>`. Default OPERATOR_TOKEN. Without one every request is refused. */
   tokens?: string | OperatorTokens | undefined
+  /** Carries drains of instances out in this process. Without it a drain is the command's. */
+  drains?: MakeDrains | undefined
 }
 
-const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: true })
+const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: true, drains: true })
 
 async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): Promise<void> {
   checkSpelling(options)
@@ -40,8 +43,14 @@ async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): P
       interruptedRuns: () => interruptedRuns(app.central),
     }),
     role: requireRole(tokens),
+    drains: options.drains?.(access, (result, error) => reportDrain(app, result, error)) ?? null,
   }
   await app.register(async scope => operatorRoutes(scope, parts), { prefix: OPERATOR_PREFIX, tenant: false })
+}
+
+function reportDrain(app: FastifyInstance, result: EndedDrain | null, error: unknown): void {
+  if (error) app.log.error({ err: error }, 'a drain ended with an error: resume it')
+  else app.log[result?.notMoved ? 'warn' : 'info']({ ...result }, 'a drain has ended')
 }
 
 export const operator = fp<OperatorOptions>(operatorPlugin, {

@@ -17,6 +17,8 @@ export interface InstanceView {
   readonly connections: number | null
   readonly maxConnections: number | null
   readonly version: string | null
+  /** Whether this service can move all tenants away itself. */
+  readonly drainHere: boolean
   /** The command that moves all tenants away; null for an instance without another to go to. */
   readonly drain: string | null
 }
@@ -24,7 +26,11 @@ export interface InstanceView {
 type Fullness = Pick<InstanceView, 'databases' | 'bytes' | 'connections' | 'maxConnections' | 'version'>
 const UNKNOWN: Fullness = { databases: null, bytes: null, connections: null, maxConnections: null, version: null }
 
-export async function readInstances(access: OperatorAccess, central: SqlClient): Promise<InstanceView[]> {
+export async function readInstances(
+  access: OperatorAccess,
+  central: SqlClient,
+  drains: boolean,
+): Promise<InstanceView[]> {
   const [counts, marks] = await Promise.all([
     central<{ instance: string; tenants: number }[]>`
       select instance, count(*)::int as tenants from tenants where provisioned <> 'removed' group by instance`,
@@ -39,6 +45,7 @@ export async function readInstances(access: OperatorAccess, central: SqlClient):
       const common = {
         ...{ name, host, port, tenants: tenants.get(name) ?? 0, breaker: breaker()?.reason ?? null },
         ...{ fullSince: full.get(name)?.since ?? null, fullBy: full.get(name)?.markedBy ?? null },
+        drainHere: drains && others.length > 0,
         drain: others[0] ? `distributed-tenant drain ${name} --service ${access.service}` : null,
       }
       try {

@@ -1,8 +1,10 @@
 // The options that routes of the operator API share: role, audit row, schema.
 import { createError } from '@fastify/error'
+import type { FastifyRequest } from 'fastify'
 import type { OperatorAccess } from '../distributed-tenant/index.js'
-import type { OperatorRole, requireRole } from './access.js'
+import { type OperatorRole, operatorOf, type requireRole } from './access.js'
 import type { ConnectionHistory } from './connection-history.js'
+import type { Drains } from './drains.js'
 import type { Overview } from './overview.js'
 import * as schemas from './schemas.js'
 
@@ -17,6 +19,8 @@ export interface OperatorParts {
   readonly overview: () => Promise<Overview>
   readonly history: ConnectionHistory
   readonly role: ReturnType<typeof requireRole>
+  /** Null: a drain is the command's. */
+  readonly drains: Drains | null
 }
 
 export const closed = { additionalProperties: false }
@@ -44,3 +48,5 @@ export const described = (summary: string, body: object, more: object = {}) => (
   response: { 200: body, ...refusals },
   ...more,
 })
+
+export const nameOf = (request: FastifyRequest): string => operatorOf(request)?.name ?? 'operator'

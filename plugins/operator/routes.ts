@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type } from '../../events/json-schema.js'
 import { parseTenantId, TenantNotFound } from '../distributed-tenant/index.js'
 import { type Operator, operatorOf } from './access.js'
+import { drainRoutes } from './drain-routes.js'
 import { fleetFindings } from './findings.js'
 import { readInstances } from './instances.js'
 import {
@@ -36,8 +37,9 @@ const DEAD_PAGE = 100
 const ROWS_PAGE = 200
 
 export function operatorRoutes(app: FastifyInstance, parts: OperatorParts): void {
-  const { access, overview, history, role } = parts
+  const { access, overview, history, role, drains } = parts
   runRoutes(app, parts)
+  if (drains) drainRoutes(app, role, drains)
   const reading = operatorRoute('read', false, role)
   const opening = operatorRoute('read', true, role)
   const acting = operatorRoute('act', true, role)
@@ -200,6 +202,6 @@ export function operatorRoutes(app: FastifyInstance, parts: OperatorParts): void
   app.get(
     '/instances',
     { ...reading, schema: described('How full each PostgreSQL instance is', schemas.InstancesBody) },
-    async () => ({ items: await readInstances(access, app.central) }),
+    async () => ({ items: await readInstances(access, app.central, drains !== null) }),
   )
 }

@@ -1,14 +1,14 @@
-// The routes of runs: the journals, and migrations of tenants that the service carries out itself. Moves, imports and backups run
-// programs of PostgreSQL and read files: they are the command's, and a run of these names its command.
+// The routes of runs: the journals, and migrations and drains that the service carries out itself. Imports, backups and moves of one
+// tenant are the command's, and a run of these names its command.
 import { createError } from '@fastify/error'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { Type } from '../../events/json-schema.js'
 import { type BegunRun, parseTenantId, type RunResult, type ServiceRuns } from '../distributed-tenant/index.js'
-import { operatorOf } from './access.js'
 import {
   closed,
   described,
   NotConfirmed,
+  nameOf,
   notFound,
   type OperatorParts,
   operatorRoute,
@@ -20,7 +20,7 @@ import * as schemas from './schemas.js'
 export const RunRefused = createError('RUN_REFUSED', '%s', 409)
 export const RunNotRunning = createError(
   'RUN_NOT_RUNNING',
-  'This run is over, or its service has no such migration: look at the list again.',
+  'This run is over, or its service carries out no such run: look at the list again.',
   409,
 )
 
@@ -33,12 +33,12 @@ const MOST_TENANTS = 1_000
 const run = Type.Object({ run: Type.String({ maxLength: 100 }) }, closed)
 const conflict = { 409: schemas.ErrorBody, 422: schemas.ErrorBody }
 
-export function runRoutes(app: FastifyInstance, { access, role }: OperatorParts): void {
+export function runRoutes(app: FastifyInstance, { access, role, drains }: OperatorParts): void {
   const reading = operatorRoute('read', false, role)
   const administering = operatorRoute('administer', true, role)
   const migrations = access.migrations((result, error) => report(app, result, error))
   // Before the connections close: the tenants under way are recorded.
-  app.addHook('preClose', async () => migrations.close(CLOSE_MS))
+  app.addHook('preClose', async () => void (await Promise.all([migrations.close(CLOSE_MS), drains?.close(CLOSE_MS)])))
 
   app.get<{ Querystring: { kind?: Run['kind'] } }>(
     '/runs',
@@ -48,7 +48,9 @@ export function runRoutes(app: FastifyInstance, { access, role }: OperatorParts)
         querystring: Type.Object({ kind: Type.Optional(Type.Enum(Object.keys(cures))) }, closed),
       }),
     },
-    async request => ({ items: await listRuns(app.central, access.service, RUNS, request.query.kind) }),
+    async request => ({
+      items: await listRuns(app.central, access.service, RUNS, { kind: request.query.kind, drains: drains !== null }),
+    }),
   )
 
   app.get<{ Params: { run: string } }>(
@@ -81,14 +83,16 @@ export function runRoutes(app: FastifyInstance, { access, role }: OperatorParts)
     '/runs/:run/resume',
     {
       ...administering,
-      schema: described('Go on with a migration: what was not reached, and what failed', schemas.BegunBody, {
+      schema: described('Go on with a migration or a drain: what was not reached, and what failed', schemas.BegunBody, {
         params: run,
         response: { 202: schemas.BegunBody, ...refusals, ...notFound, ...conflict },
       }),
     },
     async (request, reply) => {
       reply.code(202)
-      return begun(migrations.resume(request.params.run))
+      const { run: id } = request.params
+      const drain = await drains?.resume(id, nameOf(request))
+      return drain ? { run: drain } : begun(migrations.resume(id))
     },
   )
 
@@ -114,22 +118,26 @@ export function runRoutes(app: FastifyInstance, { access, role }: OperatorParts)
     '/runs/:run/stop',
     {
       ...administering,
-      schema: described('Stop a migration after the tenants under way, wherever it runs', schemas.StoppedBody, {
-        params: run,
-        response: { 200: schemas.StoppedBody, ...refusals, ...notFound, ...conflict },
-      }),
+      schema: described(
+        'Stop a migration or a drain after the tenants under way, wherever it runs',
+        schemas.StoppedBody,
+        {
+          params: run,
+          response: { 200: schemas.StoppedBody, ...refusals, ...notFound, ...conflict },
+        },
+      ),
     },
     async request => {
-      if (!(await migrations.stop(request.params.run, `stopped by ${nameOf(request)}`))) throw new RunNotRunning()
-      return { id: request.params.run, stopped: true }
+      const id = request.params.run
+      const stopped = (await drains?.stop(id)) ?? (await migrations.stop(id, `stopped by ${nameOf(request)}`))
+      if (!stopped) throw new RunNotRunning()
+      return { id, stopped: true }
     },
   )
 }
 
 const tenantList = (description: string) =>
   Type.Array(Type.String({ maxLength: 100 }), { minItems: 1, maxItems: MOST_TENANTS, description })
-
-const nameOf = (request: FastifyRequest): string => operatorOf(request)?.name ?? 'operator'
 
 /** What a migration refuses is for the operator to read, with its cure; it is no fault of the service. */
 async function begun(run: ReturnType<ServiceRuns['start']>): Promise<{ run: BegunRun | null }> {

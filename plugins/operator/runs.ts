@@ -1,5 +1,5 @@
 // The runs that a service's central database has a journal of: migrations of all tenants, moves, drains, imports and backups. Each names
-// the commands that go on with it or take it back; a migration the service can carry out itself, see run-routes.ts.
+// the commands that go on with it or take it back; migrations and drains the service can carry out itself, see run-routes.ts.
 import { type InterruptedRun, type SqlClient, withInterrupted } from '../distributed-tenant/index.js'
 
 export interface RunCommand {
@@ -21,6 +21,8 @@ export interface Run {
   readonly changedAt: Date | null
   /** Tenants by how far they are. */
   readonly counts: Readonly<Record<string, number>>
+  /** Whether the service can stop it and go on with it. */
+  readonly here: boolean
   /** What is to be done about it; null where it goes on or is over. */
   readonly cure: string | null
   /** The commands that go on with it or take it back; null where there is nothing to do. */
@@ -40,18 +42,18 @@ export interface RunTenant {
   readonly bytes: number | null
 }
 
-type Row = Omit<Run, 'cure' | 'resume' | 'rollback' | 'next' | 'counts'> & {
+type Row = Omit<Run, 'here' | 'cure' | 'resume' | 'rollback' | 'next' | 'counts'> & {
   counts: Record<string, number> | null
   /** The tenant of a move. */
   tenant: string | null
 }
 
-/** @param kind only runs of it */
+/** @param only `kind`: runs of it alone; `drains`: whether this service carries drains out */
 export async function listRuns(
   central: SqlClient,
   service: string,
   limit: number,
-  kind: Run['kind'] | null = null,
+  { kind = null, drains }: { kind?: Run['kind'] | null | undefined; drains: boolean },
 ): Promise<Run[]> {
   const rows = await central<Row[]>`
     select * from (
@@ -80,8 +82,9 @@ export async function listRuns(
     order by "startedAt" desc limit ${limit}`
   return (await withInterrupted(central, rows)).map(row => {
     const { tenant, ...run } = row
-    const cure = row.state === 'interrupted' ? cures[row.kind] : null
-    return { ...run, counts: row.counts ?? {}, cure, ...waysOn(row, service) }
+    const here = row.kind === 'migrate' || (row.kind === 'drain' && drains)
+    const cure = row.state !== 'interrupted' ? null : here && row.kind === 'drain' ? drainGoesOn : cures[row.kind]
+    return { ...run, counts: row.counts ?? {}, here, cure, ...waysOn(row, service) }
   })
 }
 
@@ -112,6 +115,8 @@ export async function newestBackup(central: SqlClient, tenant: string): Promise<
 const goesOn =
   'Its process is gone. Resume goes on from the journal, in the service or by the command; Roll back takes it back.'
 const byCommand = 'Its process is gone. Its command goes on from the journal'
+const drainGoesOn =
+  'Its process is gone. Resume goes on from the journal, in the service; the same command does it too.'
 /** Of an interrupted run. */
 export const cures: Readonly<Record<Run['kind'], string>> = {
   migrate: goesOn,

@@ -121,6 +121,7 @@ export const RunsBody = open('Runs', {
       endedAt: maybeMoment,
       counts: anything,
       changedAt: maybeMoment,
+      here: Type.Boolean({ description: 'Whether the service can stop it and go on with it.' }),
       cure: some('string'),
       resume: some('string'),
       rollback: some('string'),
@@ -147,6 +148,19 @@ export const BegunBody = open('BegunRun', {
     description: 'It goes on after the answer: read its tenants. Null when there was nothing to do.',
   }),
 })
+export const DrainPlanBody = open('DrainPlan', {
+  instance: Type.String(),
+  way: Type.Enum(['online', 'frozen'], {
+    description: '`frozen`: the writers of each tenant are refused while it is copied.',
+  }),
+  tenants: Type.Integer(),
+  bytes: Type.Number(),
+  to: anything,
+  stays: Type.Array(open('StayingTenant', { id: Type.String(), why: Type.String() })),
+  staying: Type.Integer(),
+  unfinished: some('string'),
+})
+
 export const StoppedBody = open('StoppedRun', { id: Type.String(), stopped: Type.Boolean() })
 
 export const FindingsBody = open('FleetFindings', {
@@ -173,6 +187,7 @@ export const InstancesBody = open('Instances', {
       tenants: Type.Integer(),
       fullSince: maybeMoment,
       fullBy: some('string'),
+      drainHere: Type.Boolean({ description: 'Whether the service can drain it.' }),
     }),
   ),
 })

@@ -1,16 +1,14 @@
 // The console in a real browser against the whole stack: pages, actions, sessions, roles, and parts that are down.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import { type RunningStack, startStack } from '../../stack/stack.js'
 import { until } from '../until.js'
+import { tooWide, violationsOf } from './accessibility.js'
 import { launchBrowser, OPERATOR_TOKEN, open, pages, signIn, tokens } from './browser.js'
 import { centralOf, makeTenants, makeTrouble, operator } from './fleet.js'
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 let stack: RunningStack
 let browser: Browser
@@ -106,15 +104,6 @@ t.test('a change needs a session, its CSRF token and the console’s own page', 
   t.ok([401, 404].includes(outside.status), 'the proxy reaches the operator API alone')
   await context.close()
 })
-
-const violationsOf = async (page: Page): Promise<string[]> => {
-  // Through the debugger's protocol, which the page's policy does not bind.
-  await page.evaluate(axe)
-  return page.evaluate<string[]>(
-    `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html.slice(0, 120)).join(' | ')))`,
-  )
-}
-const tooWide = (page: Page) => page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
 
 t.test('the sign-in and every dialog are accessible in both themes, and fit a phone', async t => {
   /** Each opens one, on the page where it is. */

@@ -40,6 +40,11 @@ export interface BatchJournal {
   note(batch: string, tenant: TenantId, change: Pick<BatchTenant, 'state'> & Partial<BatchTenant>): Promise<void>
   end(batch: string, state: BatchState): Promise<void>
   list(limit: number): Promise<Batch[]>
+  /** Null for one that is not there. */
+  find(batch: string): Promise<Batch | null>
+  stateOf(batch: string): Promise<BatchState | null>
+  /** After the tenants under way, wherever it runs. @returns false for one that does not go on */
+  stop(batch: string): Promise<boolean>
   /** The run of a tenant that a batch has begun, and that has not ended. */
   openRun(tenant: TenantId): Promise<string | null>
 }
@@ -88,6 +93,19 @@ export function createBatchJournal(central: SqlClient): BatchJournal {
       await central`
         update move_batches set state = ${state}, ended_at = case when ${state} = 'running' then null else now() end
         where id = ${batch}`
+    },
+    async find(id) {
+      const [batch] = await central<Batch[]>`${batches(central)} where id = ${id}`
+      return batch ?? null
+    },
+    async stateOf(id) {
+      const [row] = await central<{ state: BatchState }[]>`select state from move_batches where id = ${id}`
+      return row?.state ?? null
+    },
+    async stop(id) {
+      const { count } = await central`
+        update move_batches set state = 'stopped', ended_at = now() where id = ${id} and state = 'running'`
+      return count > 0
     },
     list: async limit => central<Batch[]>`${batches(central)} order by started_at desc limit ${limit}`,
     async openRun(tenant) {

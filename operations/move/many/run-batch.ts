@@ -39,7 +39,7 @@ export interface BatchRun extends HowToMoveMany {
   readonly batch: string
   /** Around the work on one tenant, for its audit rows. */
   readonly around: (tenant: PlannedTenant, work: () => Promise<MoveOutcome>) => Promise<MoveOutcome>
-  readonly onTenant: (outcome: TenantOutcome) => void
+  readonly onTenant: (outcome: TenantOutcome) => void | Promise<void>
   /** Of the batch's tenants. Default all. */
   readonly only?: (tenant: TenantId) => boolean
 }
@@ -68,7 +68,7 @@ export async function carryOutBatch(parts: MoveParts, how: BatchRun): Promise<Te
     const outcome = await moveOne(parts, how, tenant, free === undefined ? undefined : free - before)
     if (outcome.state !== 'moved') coming.set(tenant.to, (coming.get(tenant.to) ?? 0) - tenant.bytes)
     outcomes.push(outcome)
-    onTenant(outcome)
+    await onTenant(outcome)
   }
 
   async function lane(): Promise<void> {

@@ -58,8 +58,8 @@ const tenantColumns = (kind, onClose) => [
   { label: 'Error', cell: row => html`<span class="wrap">${row.error ?? ''}</span>` },
 ]
 
-/** What the service does itself with a migration. */
-const MigrationActions = ({ run, again, onRollBack }) => {
+/** What the service does itself with a migration or a drain. */
+const OwnActions = ({ run, again, onRollBack }) => {
   const [busy, work] = useWork()
   const of = verb => () => post(run.service, `runs/${run.id}/${verb}`)
   const left = run.state === 'interrupted' || run.state === 'stopped'
@@ -67,7 +67,7 @@ const MigrationActions = ({ run, again, onRollBack }) => {
   return html`<div class="titled">
     ${run.state === 'running' && html`<${ActionButton} role="administer" tone="danger" busy=${busy} onClick=${() => work(of('stop'), `${run.id} stops after the tenants under way.`).then(again)}>Stop</${ActionButton}>`}
     ${left && (done < all || run.state === 'interrupted') && html`<${ActionButton} role="administer" first busy=${busy} onClick=${() => work(of('resume'), `${run.service} goes on with ${run.id}.`).then(again)}>Resume in ${run.service}</${ActionButton}>`}
-    ${run.state !== 'rolled_back' && run.state !== 'running' && html`<${ActionButton} role="administer" tone="danger" busy=${busy} onClick=${onRollBack}>Roll back…</${ActionButton}>`}
+    ${run.kind === 'migrate' && run.state !== 'rolled_back' && run.state !== 'running' && html`<${ActionButton} role="administer" tone="danger" busy=${busy} onClick=${onRollBack}>Roll back…</${ActionButton}>`}
     ${run.state === 'interrupted' && html`<${ActionButton} role="administer" busy=${busy} onClick=${() => work(of('stop'), `${run.id} is marked as stopped.`).then(again)}>Mark as stopped</${ActionButton}>`}
   </div>`
 }
@@ -84,7 +84,7 @@ const Run = ({ run, again, onClose, onRollBack }) => {
     <div class="titled progress" aria-live="polite"><${Badge} sign=${run.state} /><${Bar} value=${done} of=${all} label=${`${done} of ${plural(all, what)} done`} />
       <span>${done} of ${plural(all, what)}${failed > 0 && `, ${failed} failed`}</span>${run.reason && html`<span class="soft wrap">${run.kind === 'backup' ? `by ${run.reason}` : run.reason}</span>`}</div>
     ${run.cure && html`<p class="note">${run.cure}</p>`}
-    ${run.kind === 'migrate' && html`<${MigrationActions} run=${run} again=${again} onRollBack=${onRollBack} />`}
+    ${run.here && html`<${OwnActions} run=${run} again=${again} onRollBack=${onRollBack} />`}
     ${error && html`<${Failure} error=${error} />`}
     ${
       data
@@ -149,7 +149,12 @@ export const Runs = ({ session, query }) => {
   useEffect(() => {
     if (preset.start) start(true)
   }, [query.toString()])
-  const [open, set] = useState(null)
+  // Also by its address, of the page that has begun it.
+  const [open, set] = useState(preset.run ? { service: preset.service, id: preset.run } : null)
+  const close = () => {
+    set(null)
+    if (preset.run) location.replace('#/runs')
+  }
   const [rollingBack, rollBack] = useState(null)
   const rows = (data ?? [])
     .flatMap(({ service, items }) => items.map(item => ({ service, ...item })))
@@ -165,7 +170,7 @@ export const Runs = ({ session, query }) => {
     if (preset.start) location.replace('#/runs')
   }
   return html`
-    <${Head} title="Runs" lead="Migrations, moves, imports and backups, by the journals of the services. A migration is started, resumed and rolled back here; the others are the command’s, and each has its line.">
+    <${Head} title="Runs" lead="Migrations, moves, imports and backups, by the journals of the services. Migrations and drains are started, stopped and gone on with here; the others are the command’s, and each has its line.">
       <button type="button" class="act first" onClick=${() => start(true)}>Start a run…</button></${Head}>
     ${error && html`<${Failure} error=${error} again=${again} />`}
     <${Unanswered} of=${data} />
@@ -191,7 +196,7 @@ export const Runs = ({ session, query }) => {
     ${
       shown &&
       !rollingBack &&
-      html`<${Run} key=${keyOf(shown)} run=${shown} again=${again} onClose=${() => set(null)} onRollBack=${() => rollBack(shown)} />`
+      html`<${Run} key=${keyOf(shown)} run=${shown} again=${again} onClose=${close} onRollBack=${() => rollBack(shown)} />`
     }
     ${
       rollingBack &&
