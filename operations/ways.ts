@@ -96,7 +96,8 @@ function withReason(error: unknown, ways: Ways): unknown {
   const reasons = Object.entries(ways).flatMap(([name, one]) =>
     one.way === 'database' && one.fault ? [`${name}: ${one.because}`] : [],
   )
-  if (error instanceof Error && reasons.length > 0)
+  const unreachable = (error as { code?: unknown }).code === 'CENTRAL_DATABASE_UNAVAILABLE'
+  if (error instanceof Error && unreachable && reasons.length > 0)
     error.message += ` Its operator API was asked before: ${reasons.join('; ')}.`
   return error
 }
