@@ -18,16 +18,22 @@ import { GUARD_S, type RunContext, runAlone, SharedProcess } from './test-proces
 
 /** These begin first, the longest of all at the beginning, so that at the end no lane waits for another. */
 const longest = [
-  'cli/backup',
   'faults/crash-points',
+  'cli/backup',
+  'plugins/distributed-tenant/provisioning/stream-cluster',
+  'other-versions',
   'cli/import-kills',
   'cli/import-online',
   'bench/leak-hunt',
   'cli/move',
+  'cli/upgrade',
   'cli/commands',
   'cli/import-hybrid',
   'services/identity/killed',
   'stack/main',
+  'plugins/distributed-tenant/provisioning/model',
+  'plugins/distributed-tenant/processes/rolling',
+  'run',
   'bench/shutdown-hunt',
   'services/lifecycle/feed',
   'attacks/secrets',
@@ -42,12 +48,7 @@ const longest = [
 ]
 
 /** Folders of files that share processes, without those that must not: see `aloneMark`. */
-const together = [
-  /^dist\/test\/(events|postgres|timing)\//,
-  /^dist\/test\/plugins\/tokens\//,
-  /^dist\/test\/plugins\/distributed-tenant\/((connections|pool)\/|[^/]+$)/,
-  /^dist\/test\/services\/http\//,
-]
+const together = /^dist\/test\/(events|plugins|postgres|services\/http|timing)\//
 /** Stands in the opening comment of a file that changes its process, or measures it. */
 const aloneMark = 'In a process of its own'
 
@@ -173,7 +174,7 @@ function rank(file: string): number {
 
 function shares(file: string): boolean {
   if (options.includes('--together')) return true
-  if (!together.some(folder => folder.test(file))) return false
+  if (!together.test(file)) return false
   const [opening = ''] = readFileSync(join(root, source(file)), 'utf8').split(/^(?!\/\/)/m)
   return !opening.includes(aloneMark)
 }

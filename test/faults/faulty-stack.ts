@@ -74,10 +74,10 @@ export async function startFaultyStack(options: StackOptions = {}): Promise<Faul
 }
 
 /**
- * The interval between readings of one waiter: a reading opens six sessions and takes a tenth of a second of a
- * core.
+ * The pause before a reading: it opens six sessions and takes a tenth of a second of a core, beside services that
+ * are waited for and need the core themselves.
  */
-const PACE_MS = 250
+const PACE_MS = 500
 
 const readings = new WeakMap<RunningStack, Promise<LedgerReading>>()
 
@@ -101,9 +101,14 @@ export async function converge(
 ): Promise<LedgerCheck> {
   const began = performance.now()
   for (;;) {
-    const check = await checkLedger(stack, how, nextReading(stack))
+    const reading = nextReading(stack)
+    const outside = await checkLedger(stack, { ...how, inside: false }, reading)
+    const late = performance.now() > Math.max(began, lastTrouble()) + ms
+    // Each tenant's database takes a session of its own: only when all else is right, or for the report.
+    if (outside.differences.length > 0 && !late) continue
+    const check = how.inside === false ? outside : await checkLedger(stack, how, reading)
     if (check.differences.length === 0) return check
-    if (performance.now() > Math.max(began, lastTrouble()) + ms) {
+    if (late) {
       throw new Error(`not converged within ${ms} ms:\n  ${check.differences.slice(0, 40).join('\n  ')}`)
     }
   }

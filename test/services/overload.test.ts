@@ -1,3 +1,4 @@
+// In a process of its own: it measures the event loop and the heap of its process.
 import Fastify from 'fastify'
 import { Registry } from 'prom-client'
 import t from 'tap'
