@@ -1,4 +1,5 @@
-// The one connection that listens for NOTIFY on the central database, always direct.
+// The one connection that listens for NOTIFY on the central database, always direct. Invariant: notifications are given in their order,
+// and so few in one turn of the event loop that a burst of them holds nothing up.
 // If the server is down or frozen: a ping notices it and the connection is opened again, without end; listeners get `onLost`
 // at once, as notifications may be lost from then on, and `onReset` when it is back, as some were.
 
@@ -40,13 +41,14 @@ export function createNotifications(options: NotificationsOptions): Notification
   let listening = false
   const stopping = new AbortController()
   const { signal } = stopping
+  const turns = inTurns((channel, payload) => {
+    for (const listener of listeners.get(channel) ?? []) listener.onPayload(payload)
+  })
 
   async function loop(): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
       try {
-        connection = options.open((channel, payload) => {
-          for (const listener of listeners.get(channel) ?? []) listener.onPayload(payload)
-        })
+        connection = options.open(turns.take)
         await connection.opened
         if (options.first) await connection.run(options.first)
         for (const channel of listeners.keys()) await listenOn(connection, channel)
@@ -58,6 +60,8 @@ export function createNotifications(options: NotificationsOptions): Notification
       } catch (error) {
         if (!signal.aborted) report({ type: 'listener_lost', error })
       }
+      // A listener knows of all that came before it knows of the loss.
+      turns.finish()
       if (listening) for (const set of listeners.values()) for (const listener of set) listener.onLost?.()
       listening = false
       connection?.destroy(connectionClosed('the listener starts again'))
@@ -103,6 +107,43 @@ export function createNotifications(options: NotificationsOptions): Notification
       stopping.abort()
       await running
       await connection?.closed
+    },
+  }
+}
+
+/** So many in one turn of the event loop: of ten thousand at once the others wait for the next turns, and requests are served between. */
+const AT_ONCE = 200
+
+type Give = (channel: string, payload: string) => void
+
+/** Gives each at once and in their order, except those that are too many for this turn. */
+function inTurns(give: Give): { readonly take: Give; readonly finish: () => void } {
+  let waiting: (readonly [channel: string, payload: string])[] = []
+  let given = 0
+  let next: NodeJS.Immediate | undefined
+
+  const later = () => setImmediate(() => guarded(() => turn(AT_ONCE)))
+
+  function turn(most: number): void {
+    const batch = waiting.slice(0, most)
+    waiting = waiting.slice(most)
+    given = batch.length
+    next = waiting.length > 0 ? later() : undefined
+    // A listener that throws keeps no other notification back.
+    for (const [channel, payload] of batch) guarded(() => give(channel, payload))
+  }
+
+  return {
+    take(channel, payload) {
+      if (waiting.length === 0 && given < AT_ONCE) {
+        given++
+        give(channel, payload)
+      } else waiting.push([channel, payload])
+      next ??= later()
+    },
+    finish() {
+      clearImmediate(next)
+      turn(waiting.length)
     },
   }
 }

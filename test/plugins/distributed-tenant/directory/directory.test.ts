@@ -167,6 +167,41 @@ t.test('looking a tenant up', async t => {
     await until('served', async () => (await who(replica, 'acme')).statusCode === 200)
   })
 
+  await t.test(
+    'receives a burst of notifications over several turns of the event loop, all and in their order',
+    async t => {
+      const app = await start()
+      const central = look('employee', 'employee_central')
+      const seen: number[] = []
+      const inTurn: number[] = []
+      let turn = 0
+      let running = true
+      const count = (): void => {
+        turn++
+        if (running) setImmediate(count)
+      }
+      const off = app.notifications.subscribe('fdt_burst', payload => {
+        if (payload === '0') return void seen.push(0)
+        seen.push(Number(payload))
+        inTurn[turn] = (inTurn[turn] ?? 0) + 1
+      })
+      await until('it listens', async () => {
+        await central`select pg_notify('fdt_burst', '0')`
+        return seen.length > 0
+      })
+      count()
+      await central`select pg_notify('fdt_burst', n::text) from generate_series(1, 5000) as n`
+      await until('all are received', () => seen.at(-1) === 5000)
+      running = false
+      off()
+      t.same(
+        seen.filter(n => n > 0),
+        Array.from({ length: 5000 }, (_, at) => at + 1),
+      )
+      t.ok(Math.max(...inTurn.filter(Boolean)) <= 400, `${Math.max(...inTurn.filter(Boolean))} in one turn`)
+    },
+  )
+
   await t.test('answers 404 for an unknown tenant, and serves it soon after it was made', async t => {
     t.match((await who(replica, 'initech')).json(), { statusCode: 404, code: 'TENANT_NOT_FOUND' })
     t.equal(await client.exists('fdt:v1:employee:initech'), 0, 'an unknown id gets no key')
