@@ -39,7 +39,8 @@ export function createInstance(address: DatabaseOptions, what = 'source'): Insta
   const label = `${host}:${port}/${address.database}`
   const arrayTypes = createArrayTypes({ ofDatabases: false })
   const connect = connectorOf(address)
-  const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, arrayTypes }
+  const isolation = 'read committed' as const
+  const target = { host, port, user, password, tls: tlsOptions(address), statementTimeout: 0, isolation, arrayTypes }
   const builder = createBuilder({ host, port })
   const poolOf = (budget: number, idleTimeout: number, pooling: boolean): Pool =>
     createPool({

@@ -20,6 +20,8 @@ export interface Target {
   readonly statementTimeout: number
   /** Of a pooler in transaction mode: it takes no startup parameters, and not each keeps named statements (docs/decisions/0011). */
   readonly pooler?: PooledStatements
+  /** Of sessions for statements of this package: they were written for it, whatever the server's default is. */
+  readonly isolation?: 'read committed'
   readonly onNotify?: (channel: string, payload: string) => void
   /** A session of the replication protocol in that database, which takes its commands and the simple query protocol. */
   readonly replication?: boolean
@@ -64,6 +66,7 @@ function settingsOf(target: Target): Record<string, string | number> {
     idle_session_timeout: 0,
     // The driver reads this form alone, and takes the other one for other bytes (findings/postgres-output-settings.sh).
     bytea_output: 'hex',
+    ...(target.isolation && { default_transaction_isolation: target.isolation }),
     ...(target.replication && { replication: 'database' }),
   }
 }

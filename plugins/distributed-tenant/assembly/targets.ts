@@ -63,14 +63,15 @@ export function createTargets(settings: Settings, note: (message: string) => voi
     if (!place) throw new TenantDatabaseUnavailable()
     return place
   }
+  const central = { ...direct, isolation: 'read committed' as const }
   const provision = {
-    ...direct,
+    ...central,
     statementTimeout: 0,
     applicationName: `${service}-provisioning`,
     // Its statements are ours, and read no arrays of types that a tenant or a service has made.
     arrayTypes: createArrayTypes({ ofDatabases: false }),
   }
-  return { direct, pooled, provision, places, placeOf }
+  return { direct: central, pooled, provision, places, placeOf }
 }
 
 const noteOf = (keeps: boolean): string =>

@@ -78,6 +78,19 @@ t.test('the start of a session', async t => {
     await connection.close()
   })
 
+  await t.test('is read committed where it is for the package’s own statements, whatever the role has', async t => {
+    await look.unsafe(`alter role ${user} set default_transaction_isolation = 'serializable'`)
+    const connections = [open({ isolation: 'read committed' }), open()]
+    for (const { opened } of connections) await opened
+    await look.unsafe(`alter role ${user} reset default_transaction_isolation`)
+    const levels = await Promise.all(connections.map(one => on(one, 'show default_transaction_isolation')))
+    t.same(
+      JSON.stringify(levels.flat()),
+      JSON.stringify(['read committed', 'serializable'].map(level => ({ default_transaction_isolation: level }))),
+    )
+    for (const one of connections) await one.close()
+  })
+
   await t.test('leaves a connection that was searched for, which knows of its transaction', async t => {
     const inner = open()
     const connection = deferConnection({ found: Promise.resolve(inner), closed: inner.closed, abandon() {} })
