@@ -19,8 +19,10 @@ const help = `Usage: npm run versions -- [--only TEXT] [--json] [FOLDER...]
 /** A tenant's road through the services, and each part lost and back. */
 const files = [
   'test/walk.test.ts',
+  'test/cli/import-online.test.ts',
   'test/events/recovery.test.ts',
   'test/faults/nats-wiped.test.ts',
+  'test/operations/move/versions.test.ts',
   'test/plugins/distributed-tenant/connections/pooler-users.test.ts',
   'test/plugins/distributed-tenant/connections/pooler.test.ts',
   'test/postgres/pool/reset.test.ts',

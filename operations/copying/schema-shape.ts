@@ -29,20 +29,25 @@ const columnNames = (
 const isMember = (catalogue: string, oid: string): string =>
   `exists (select from pg_depend where classid = '${catalogue}'::regclass and objid = ${oid} and deptype = 'e')`
 
+/** All rights on a table but MAINTAIN. */
+const OF_A_TABLE = 7
+
 /**
  * Rights beyond and below what the server gives by itself, whose names are written out. Without those of the tenant's own role,
- * which is named like its database: a move grants and revokes them while it runs, and `not-copyable.ts` names all others.
+ * which is named like its database: a move grants and revokes them while it runs, and `not-copyable.ts` names all others. MAINTAIN, which
+ * is new in PostgreSQL 17, comes with all others of a table when a dump of an older server says ALL.
  */
 const rightsOf = (acl: string, standard: string, owner: string): string => `(
   select string_agg(concat(sign, case grantee when 0 then 'public' when ${owner} then 'owner' else pg_get_userbyid(grantee) end,
     ' ', privilege_type, case when is_grantable then ' with grant option' end), ', ' order by
     case grantee when 0 then 'public' when ${owner} then 'owner' else pg_get_userbyid(grantee) end collate "C", privilege_type collate "C", sign collate "C")
-  from (
+  from (select *, count(*) filter (where privilege_type <> 'MAINTAIN') over (partition by sign, grantee, is_grantable) as others from (
     select '+' as sign, * from (select grantee, privilege_type, is_grantable from aclexplode(${acl})
       except select grantee, privilege_type, is_grantable from aclexplode(${standard})) as more
     union all select '-', * from (select grantee, privilege_type, is_grantable from aclexplode(${standard})
-      except select grantee, privilege_type, is_grantable from aclexplode(${acl})) as less) as entry
-  where grantee is distinct from (select oid from pg_roles where rolname = current_database()))`
+      except select grantee, privilege_type, is_grantable from aclexplode(${acl})) as less) as each) as entry
+  where grantee is distinct from (select oid from pg_roles where rolname = current_database())
+    and not (privilege_type = 'MAINTAIN' and others = ${OF_A_TABLE}))`
 
 /**
  * An index that was never finished is not dumped, and is not used. Constraints that a partition has of its parent are made

@@ -64,8 +64,9 @@ export const ADMINISTRATOR = { user: 'administrator', password: 'a-password-of-t
 /** Long enough for a busy machine: no test here is about speed. */
 export const LIMITS: SwitchLimits = { transactionMs: 1_000, holdMs: 15_000, quietMs: 1_000 }
 
-export async function onlineStand(t: Test): Promise<OnlineStand> {
-  const several = await severalInstances(t)
+/** @param bins of the instances' programs, see `severalInstances` */
+export async function onlineStand(t: Test, bins?: Record<string, string>): Promise<OnlineStand> {
+  const several = await severalInstances(t, bins)
   const { look, instances } = several
   const central = look('employee', 'employee_central')
   for (const at of ['employee', 'b'])

@@ -8,13 +8,16 @@ export interface Several extends Rig {
   readonly instances: Record<string, { host: string; port: number }>
 }
 
-/** @param bin where the programs of `b` are, when it is of another version than `main`. @param names of the instances beside `main` */
+/**
+ * @param bin where the programs of `b` are, when it is of another version than `main`; or those of each instance, `main` by the name
+ * `employee`. @param names of the instances beside `main`
+ */
 export async function severalInstances(
   t: Parameters<typeof rig>[0],
-  bin?: string,
+  bin?: string | Record<string, string>,
   names: readonly string[] = ['b'],
 ): Promise<Several> {
-  const made = await rig(t, ['employee', ...names], undefined, bin === undefined ? undefined : { b: bin })
+  const made = await rig(t, ['employee', ...names], undefined, typeof bin === 'string' ? { b: bin } : bin)
   const instances: Record<string, { host: string; port: number }> = {}
   for (const name of names) {
     const server = made.servers.postgres[name]
