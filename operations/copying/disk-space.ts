@@ -88,8 +88,15 @@ async function mostLog({ ask }: Coming): Promise<number> {
   return row?.bytes ?? 0
 }
 
+/** The free bytes of a server's disk, and of the disk of its log where that is another: the lower one. Null where it is unknown. */
+export async function freeOf(server: Pick<Coming, 'ask' | 'host' | 'port'>): Promise<number | null> {
+  const room = await roomOf(server)
+  if (room === null) return null
+  return Math.min(room.free, await freeIn(join(room.where, 'pg_wal')).catch(() => room.free))
+}
+
 /** Null where it is unknown. */
-async function roomOf({ ask, host, port }: Coming): Promise<Room | null> {
+async function roomOf({ ask, host, port }: Pick<Coming, 'ask' | 'host' | 'port'>): Promise<Room | null> {
   if (!isHere(host)) return null
   // Only a role that may read all settings sees this row.
   const [server] = await ask(

@@ -34,7 +34,7 @@ export interface Programs {
   /** The definitions of one database as pg_dump writes them, as a script. */
   definitions(from: DatabaseOptions): Promise<string>
   /** All of one database into another one, which is empty: one stream, one transaction. Nothing touches the disk here. */
-  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: What): Promise<void>
+  pipe(from: DatabaseOptions, to: DatabaseOptions, how?: CopyHow): Promise<void>
   /** The same for large ones: by a folder, with so many jobs on either side. The folder is removed. */
   parallel(from: DatabaseOptions, to: DatabaseOptions, how: ParallelHow): Promise<void>
   /** One database as pg_dump writes it, chunk by chunk; the next comes when one was taken. */
@@ -92,7 +92,12 @@ export interface What {
   readonly views?: readonly Pick<MaterializedView, 'pattern'>[]
 }
 
-export interface ParallelHow extends What {
+export interface CopyHow extends What {
+  /** Aborted: the programs are ended, and the copy fails. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface ParallelHow extends CopyHow {
   readonly folder: string
   readonly jobs: number
   /** 0 to 9, default 1. Without it the folder takes what the tables do, and the copy is sooner over. */
@@ -127,6 +132,17 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
     stdio: ('ignore' | 'pipe' | ChildProcess['stdin'])[],
   ) {
     return spawn(program(name), [...args], { stdio, env: environmentOf(environment, at) })
+  }
+
+  async function toItsEnd(
+    name: string,
+    args: readonly string[],
+    at: DatabaseOptions,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const child = start(name, args, at, ['ignore', 'ignore', 'pipe'])
+    const stop = stopOn(signal, child)
+    await ended(name, child).finally(stop)
   }
 
   let known: Promise<Release> | undefined
@@ -166,7 +182,7 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
       await ended('pg_dump', child)
       return text
     },
-    async pipe(from, to, what = {}) {
+    async pipe(from, to, { signal, ...what } = {}) {
       const restore = start('pg_restore', [...restoredOf(what), '--single-transaction', connected], to, [
         'pipe',
         'ignore',
@@ -183,10 +199,12 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
       ])
       restore.stdin?.on('error', () => {})
       restore.stdin?.destroy()
+      const stops = [stopOn(signal, dump), stopOn(signal, restore)]
       const outcomes = await Promise.allSettled([ended('pg_dump', dump), restoring])
+      for (const stop of stops) stop()
       throwFirstOrBoth(outcomes.flatMap(one => (one.status === 'rejected' ? [one.reason as Error] : [])))
     },
-    async parallel(from, to, { folder: place, jobs, compress = 1, ...what }) {
+    async parallel(from, to, { folder: place, jobs, compress = 1, signal, ...what }) {
       await rm(place, { recursive: true, force: true })
       await mkdir(place, { recursive: true, mode: 0o700 })
       try {
@@ -197,9 +215,9 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
           `--compress=${compress}`,
           `--file=${join(place, 'dump')}`,
         ]
-        await ended('pg_dump', start('pg_dump', [...dumpedOf(what), ...into], from, ['ignore', 'ignore', 'pipe']))
+        await toItsEnd('pg_dump', [...dumpedOf(what), ...into], from, signal)
         const out = [connected, `--jobs=${jobs}`, join(place, 'dump')]
-        await ended('pg_restore', start('pg_restore', [...restoredOf(what), ...out], to, ['ignore', 'ignore', 'pipe']))
+        await toItsEnd('pg_restore', [...restoredOf(what), ...out], to, signal)
       } finally {
         await rm(place, { recursive: true, force: true })
       }

@@ -1,7 +1,9 @@
-// Disturbances of a copy in tests: a proxy to a server that is cut in the middle, and a server whose disk is full.
+// Disturbances of a copy in tests: a proxy to a server that is cut in the middle, a server whose files may not grow, and a copy that
+// waits for the test.
 import { execFileSync } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 
 /**
@@ -13,6 +15,29 @@ export function limitFiles(server: { readonly pid: number }, bytes: number | nul
   // With the user of the process, which alone may change it.
   const { uid, gid } = statSync(`/proc/${pid}`)
   execFileSync('prlimit', ['--pid', pid, `--fsize=${bytes ?? 'unlimited'}:`], { uid, gid, cwd: '/' })
+}
+
+export interface HeldCopy {
+  /** For --programs. */
+  readonly programs: string
+  /** The next copies wait. */
+  hold(): void
+  go(): void
+}
+
+/** Client programs whose copy waits until `go`; the plan, which tries the definitions, does not. @param of one database alone */
+export function heldCopy(folder: string, of = '*'): HeldCopy {
+  const programs = mkdtempSync(join(folder, 'programs-'))
+  const go = join(programs, 'go')
+  const lines = [
+    '#!/bin/sh',
+    'case "$*" in --version|*--schema-only*) exec pg_dump "$@";; esac',
+    `case "$PGDATABASE" in ${of}) while [ ! -e '${go}' ]; do sleep 0.1; done;; esac`,
+    'exec pg_dump "$@"',
+  ]
+  writeFileSync(join(programs, 'pg_dump'), `${lines.join('\n')}\n`, { mode: 0o755 })
+  writeFileSync(join(programs, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n', { mode: 0o755 })
+  return { programs, hold: () => rmSync(go, { force: true }), go: () => writeFileSync(go, '') }
 }
 
 export interface Cuttable {

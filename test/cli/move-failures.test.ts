@@ -1,14 +1,12 @@
 // Moves under faults while they copy: a target whose disk is full, either side cut off in the middle, a target that
 // is another service's or has that name already. The tenant is served where it was, nothing is left at the target,
 // and the command reports the fault and the cure.
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import t from 'tap'
 import { bootstrap } from '../../operations/init/bootstrap.js'
 import { parseServiceName } from '../../plugins/distributed-tenant/names.js'
 import { startPostgres } from '../../stack/servers/postgres.js'
 import { until } from '../until.js'
-import { cuttable, limitFiles } from './disturbances.js'
+import { cuttable, heldCopy, limitFiles } from './disturbances.js'
 import { type Addresses, moveStand } from './move-stand.js'
 
 const MIB = 2 ** 20
@@ -122,18 +120,13 @@ t.test('moves that are disturbed', async t => {
   })
 
   await t.test('a lock that is lost in the middle: another may begin, so this one is undone', async t => {
-    const programs = mkdtempSync(join(folder, 'programs-'))
-    const go = join(programs, 'go')
-    // The plan tries the definitions; the copy waits.
-    const waits = `#!/bin/sh\ncase "$*" in --version|*--schema-only*) exec pg_dump "$@";; esac\nwhile [ ! -e '${go}' ]; do sleep 0.1; done\nexec pg_dump "$@"\n`
-    writeFileSync(join(programs, 'pg_dump'), waits, { mode: 0o755 })
-    writeFileSync(join(programs, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n', { mode: 0o755 })
-    const moving = command(['move', 'acme', '--to', 'b', '--frozen', '--yes', '--programs', programs])
+    const copy = heldCopy(folder)
+    const moving = command(['move', 'acme', '--to', 'b', '--frozen', '--yes', '--programs', copy.programs])
     await until('it copies', async () => (await central`select 1 from transfer_tenants where step = 'copying'`).length)
     await central`select pg_terminate_backend(pid) from pg_locks join pg_database on pg_database.oid = database
       where locktype = 'advisory' and granted and datname = 'employee_central'
         and (classid::bigint << 32 | objid::bigint) = hashtextextended('distributed_tenant.transfer', 0)`
-    writeFileSync(go, '')
+    copy.go()
     const { code, out, err } = await moving
     t.equal(code, 1, out + err)
     t.match(err, /was interrupted \(the session that kept others out was lost\)\. The move of acme was taken back/)

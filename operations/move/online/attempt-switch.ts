@@ -23,7 +23,7 @@ const LOOK_MS = 30_000
 
 /** @returns the row when the registry has the tenant at the target. @throws TRANSFER_FAILED, and then it goes on at the source */
 export async function attemptSwitch(
-  { options, replication, linkOf, backOf, note }: OnlineRun,
+  { options, replication, linkOf, backOf, goOn, note }: OnlineRun,
   row: TransferTenant,
   how: {
     readonly sessions: Sessions
@@ -72,7 +72,8 @@ export async function attemptSwitch(
       const [known = now] = await journal.tenants(run)
       // The answer to the commit was lost.
       if (known.step === 'relocated') return known
-      if (!(error instanceof HoldTooLong) || attempt >= ATTEMPTS || signal?.aborted) throw error
+      goOn(row.id)
+      if (!(error instanceof HoldTooLong) || attempt >= ATTEMPTS) throw error
       progress.waits(`another attempt, as ${error.message}`)
       await sleep(1_000 * attempt)
       const look = async () => check.look(sessions, (await lagOf(sessions.here, link.slot)).end)

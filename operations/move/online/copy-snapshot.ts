@@ -15,6 +15,7 @@ import { LARGE_BYTES } from '../../copying/pg-programs.js'
 import { unlike } from '../../copying/rehearsal.js'
 import { rehearseMove } from '../rehearse-move.js'
 import { WITHOUT_TIMEOUTS } from './administrator.js'
+import { cancelledOn } from './cancel-on.js'
 import type { OnlineRun } from './online-run.js'
 import { createReporter } from './progress.js'
 
@@ -22,11 +23,11 @@ const SHOWN = 5
 
 /** By pg_dump and pg_restore, from the snapshot of the slot. */
 export async function copySnapshot(
-  { options, here, there, note }: OnlineRun,
+  { options, here, there, goOn, note }: OnlineRun,
   row: TransferTenant,
   snapshot: string,
 ): Promise<TransferTenant> {
-  const { service, run, to, report, programs, withDirectConnection } = options
+  const { service, run, to, report, programs, withDirectConnection, signal } = options
   const database = tenantDatabaseName(row.id, service)
   const progress = createReporter(report, row.id)
   const begun = await note(row, { step: 'copying' })
@@ -36,7 +37,7 @@ export async function copySnapshot(
   ]
   const { hasPublic, views } = await here.withDirectConnection(sql => besideDump(sql, database), database)
   if (!hasPublic) await withDirectConnection(database, dropPublicSchema, to)
-  const what = { whole: true, views, snapshot }
+  const what = { whole: true, views, snapshot, signal }
   const watching = progress.watchCopy(row.bytes, () =>
     options.sessionAt(to)(async sql => {
       const [size] = await sql<{ bytes: number }[]>`select pg_database_size(${database}::name)::float8 as bytes`
@@ -49,6 +50,10 @@ export async function copySnapshot(
       const folder = join(options.folder, `${run}-${row.id}-${service}`)
       await programs.parallel(out, into, { folder, jobs: options.jobs, compress: 0, ...what })
     }
+  } catch (error) {
+    // A program that was ended for it reports that alone.
+    goOn(row.id)
+    throw error
   } finally {
     watching.stop()
   }
@@ -58,18 +63,18 @@ export async function copySnapshot(
 
 /** Both sides at the snapshot: the target's own is taken before the subscription begins, which then goes on meanwhile. */
 export async function compareSnapshot(
-  { options, here, there, replication, linkOf, note }: OnlineRun,
+  { options, here, there, replication, linkOf, goOn, note }: OnlineRun,
   row: TransferTenant,
   { snapshot, held }: { readonly snapshot: string; readonly held: SessionClient },
 ): Promise<TransferTenant> {
-  const { service, from, to, report, programs } = options
+  const { service, from, to, report, programs, admin, signal } = options
   const database = tenantDatabaseName(row.id, service)
   const link = linkOf(row.id)
   const beside = await here.withDirectConnection(sql => besideDump(sql, database), database)
   await options.sessionAt(to)(sql => applyDatabaseSettings(sql, database, beside.settings))
   createReporter(report, row.id).phase('comparing')
   const repeatable = 'set transaction isolation level repeatable read, read only;'
-  const [original, copied] = await there.withDirectConnection(async inTarget => {
+  const compare = async (inTarget: SessionClient): Promise<[Contents, Contents]> => {
     await inTarget.unsafe(WITHOUT_TIMEOUTS)
     return inTarget.begin(async tx => {
       await tx.unsafe(`${repeatable} select 1 from pg_class limit 1`)
@@ -83,7 +88,20 @@ export async function compareSnapshot(
         contentsOf(tx),
       ])
     })
-  }, database)
+  }
+  const [original, copied] = await there
+    .withDirectConnection(inTarget => {
+      const sessions = [
+        { at: from, sql: held },
+        { at: to, sql: inTarget },
+      ]
+      return cancelledOn(signal, { admin, sessions }, () => compare(inTarget))
+    }, database)
+    .catch(error => {
+      // A statement that was cancelled for it reports that alone.
+      goOn(row.id)
+      throw error
+    })
   // Values of sequences are of no snapshot: they are carried and compared at the switch.
   const rowsOf = (contents: Contents): Contents => ({ ...contents, sequences: [] })
   const again = () => rehearseMove(options, { programs, database, from, to, beside })

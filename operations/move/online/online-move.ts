@@ -9,6 +9,7 @@ import { tenantDatabaseName } from '../../../plugins/distributed-tenant/names.js
 import type { SessionClient, TenantId } from '../../../plugins/distributed-tenant/types.js'
 import { alike } from '../../copying/compare-contents.js'
 import { localeOf } from '../../copying/empty-database.js'
+import type { Instance } from '../../copying/external-instance.js'
 import type { TransferTenant } from '../../copying/journal.js'
 import { markMoving, unmarkMoving } from '../registry-switch.js'
 import { createSource } from '../source.js'
@@ -26,6 +27,7 @@ import { isRelocated, stateOf } from './state.js'
 import { letGoOn } from './switch-over.js'
 import { type CarriedTable, fingerprint, surveyTables } from './tables.js'
 import { refreshed } from './views.js'
+import { watchRoom } from './watch-room.js'
 
 export interface OnlineMove {
   /** From wherever the journal says it is to the end. */
@@ -34,10 +36,12 @@ export interface OnlineMove {
   undo(row: TransferTenant, error: string | null): Promise<TransferTenant>
 }
 
-export function createOnlineMove(options: OnlineOptions): OnlineMove {
+export function createOnlineMove(given: OnlineOptions): OnlineMove {
+  const mustEnd = new AbortController()
+  const options = { ...given, signal: signalsOf(given.signal, mustEnd.signal) }
   const { service, central, withDirectConnection, from, to, report, admin } = options
   const online = createOnlineRun(options)
-  const { here, replication, linkOf, backOf, note } = online
+  const { here, there, replication, linkOf, backOf, note } = online
   const source = createSource(options)
   const target = createTarget(options)
   const databaseOf = (id: TenantId): string => tenantDatabaseName(id, service)
@@ -79,6 +83,27 @@ export function createOnlineMove(options: OnlineOptions): OnlineMove {
     return { row: await note(begun, { step: 'prepared' }), tables: survey.tables }
   }
 
+  /** From its beginning to the switch. @param held a session in the source */
+  async function bring(row: TransferTenant, held: SessionClient): Promise<TransferTenant> {
+    await held.unsafe(WITHOUT_TIMEOUTS)
+    const { row: prepared, tables } = await prepare(row, held)
+    const link = linkOf(row.id)
+    const publishing = await note(prepared, { step: 'publishing' })
+    await replication.publish(link, tables, stateOf(publishing).identities)
+    const print = await fingerprint(held)
+    createReporter(report, row.id).phase('snapshot')
+    await replication.makeSlot(link, link.checkSlot)
+    const verified = await admin.withSlot(link.from, link.slot, async snapshot => {
+      const published = await note(publishing, { step: 'published' })
+      return compareSnapshot(online, await copySnapshot(online, published, snapshot), { snapshot, held })
+    })
+    const check = createChangeCheck({ slot: link.checkSlot, publication: link.publication, tables })
+    return withSessions(admin, link, held, async sessions => {
+      const caughtUp = await catchUp(online, verified, { sessions, check })
+      return attemptSwitch(online, caughtUp, { sessions, check, print, accept: target.accept })
+    })
+  }
+
   /** After the switch: one direction ends, the other begins. The tenant is served meanwhile. */
   async function settle(row: TransferTenant): Promise<TransferTenant> {
     const link = linkOf(row.id)
@@ -100,6 +125,13 @@ export function createOnlineMove(options: OnlineOptions): OnlineMove {
     return note(row, { step: follow ? 'following' : 'switched', error })
   }
 
+  /** @returns the stop */
+  function watch(id: TenantId): () => void {
+    const watched = (at: string, { address: { host, port } }: Instance) => ({ at, label: at, host, port })
+    const [source, target] = [watched(from, here), watched(to, there)]
+    return watchRoom(admin, linkOf(id), { source, target, end: reason => mustEnd.abort(reason) })
+  }
+
   async function closeKept(row: TransferTenant): Promise<void> {
     const { connectionLimit: limit = -1 } = stateOf(row)
     await admin.at(from, sql => allowConnections(sql, keptName(row.id, service), { allow: false, limit }))
@@ -113,25 +145,8 @@ export function createOnlineMove(options: OnlineOptions): OnlineMove {
           await clear(now)
           now = await note(now, { step: 'pending' })
         }
-        now = await here.withDirectConnection(async held => {
-          await held.unsafe(WITHOUT_TIMEOUTS)
-          const { row: prepared, tables } = await prepare(now, held)
-          const link = linkOf(now.id)
-          const publishing = await note(prepared, { step: 'publishing' })
-          await replication.publish(link, tables, stateOf(publishing).identities)
-          const print = await fingerprint(held)
-          createReporter(report, now.id).phase('snapshot')
-          await replication.makeSlot(link, link.checkSlot)
-          const verified = await admin.withSlot(link.from, link.slot, async snapshot => {
-            const published = await note(publishing, { step: 'published' })
-            return compareSnapshot(online, await copySnapshot(online, published, snapshot), { snapshot, held })
-          })
-          const check = createChangeCheck({ slot: link.checkSlot, publication: link.publication, tables })
-          return withSessions(admin, link, held, async sessions => {
-            const caughtUp = await catchUp(online, verified, { sessions, check })
-            return attemptSwitch(online, caughtUp, { sessions, check, print, accept: target.accept })
-          })
-        }, databaseOf(now.id))
+        const stop = watch(now.id)
+        now = await here.withDirectConnection(held => bring(now, held), databaseOf(now.id)).finally(stop)
       }
       return now.step === 'relocated' ? settle(now) : now
     },
@@ -146,3 +161,6 @@ export function createOnlineMove(options: OnlineOptions): OnlineMove {
     },
   }
 }
+
+const signalsOf = (...signals: readonly (AbortSignal | undefined)[]): AbortSignal =>
+  AbortSignal.any(signals.filter(one => one !== undefined))

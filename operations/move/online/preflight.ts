@@ -9,6 +9,7 @@ import { instanceAt } from '../reach-instance.js'
 import type { Administrator } from './administrator.js'
 import { RAISES_WAL_LEVEL, SLOTS_OF_A_MOVE } from './server-settings.js'
 import { surveyTables } from './tables.js'
+import { tooFull } from './watch-room.js'
 
 export interface Server {
   readonly superuser: boolean
@@ -81,6 +82,11 @@ export async function onlineObstacles(
       )
     }
   }
+  const places = [...(source ? [from] : []), ...(target ? [to] : [])].map(at => {
+    const { host, port } = instanceAt(parts, at).address
+    return { at, label: at, host, port }
+  })
+  found.push(...(await tooFull(admin, places)))
   if (source) found.push(...ofPublisher(from, source, bytes, block))
   if (target) {
     found.push(...ofSubscriber(to, target))

@@ -101,19 +101,31 @@ export function createReplication(placeOf: (instance: string) => Instance, admin
 
   const dropAtSource = ({ from, slot, checkSlot, role }: Link): Promise<void> =>
     admin.at(from.instance, async sql => {
+      // What they keep beyond max_wal_size goes with a checkpoint: it does not wait for the server's next one, on a disk that is full perhaps.
+      const beyond = await sql`
+        select from pg_replication_slots where slot_name in (${slot}, ${checkSlot}) and wal_status in ('extended', 'unreserved')`
       for (const one of [slot, checkSlot]) await dropSlot(sql, one)
       await dropRole(sql, role)
+      if (beyond.length > 0) await sql`checkpoint`
     })
 
   return {
     async publish({ from, publication }, tables, identities) {
       await inside(from, async sql => {
         for (const { table, during } of identities) await setIdentity(sql, table, during)
-        await sql.begin(async tx => {
-          await tx`drop publication if exists ${tx(publication)}`
-          const list = tables.length > 0 ? ` for table ${tables.map(({ name }) => `only ${name}`).join(', ')}` : ''
-          await tx.unsafe(`create publication ${publication}${list}`)
-        })
+        const list = tables.length > 0 ? ` for table ${tables.map(({ name }) => `only ${name}`).join(', ')}` : ''
+        for (let tries = 1; ; tries++) {
+          try {
+            await sql.begin(async tx => {
+              await tx`drop publication if exists ${tx(publication)}`
+              await tx.unsafe(`create publication ${publication}${list}`)
+            })
+            return
+          } catch (error) {
+            // It locks one table after the other, and another transaction in its own order.
+            if ((error as { code?: string }).code !== '40P01' || tries >= TRIES) throw error
+          }
+        }
       })
     },
     makeSlot: ({ from }, slot) =>
