@@ -1,10 +1,9 @@
 // The commands `instances`, `drain` and `rebalance`, as an operator types them, on three instances while the tenants are written to:
 // a tenant that cannot be moved keeps no other back, a kill and Ctrl-C are gone on from, and every acknowledged write is there.
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { until } from '../until.js'
+import { heldCopy } from './disturbances.js'
 import { moveStand } from './move-stand.js'
 
 const IDS = ['t1', 't2', 't3', 't4', 't5']
@@ -161,20 +160,15 @@ t.test('many moves', async t => {
     for (const id of IDS) await command(['move', id, '--drop-source', '--yes'])
     t.equal((await command(['instances', 'open', 'b'])).code, 0)
     const before = await at('c')
-    const programs = mkdtempSync(join(folder, 'programs-'))
-    const go = join(programs, 'go')
-    // The plan tries the definitions; the copy waits.
-    const waits = `#!/bin/sh\ncase "$*" in --version|*--schema-only*) exec pg_dump "$@";; esac\nwhile [ ! -e '${go}' ]; do sleep 0.1; done\nexec pg_dump "$@"\n`
-    writeFileSync(join(programs, 'pg_dump'), waits, { mode: 0o755 })
-    writeFileSync(join(programs, 'pg_restore'), '#!/bin/sh\nexec pg_restore "$@"\n', { mode: 0o755 })
+    const copy = heldCopy(folder)
     const drain = ['drain', 'c', '--to', 'b', '--yes', ...LIMITS]
-    const { child, outcome } = begin([...drain, '--programs', programs])
+    const { child, outcome } = begin([...drain, '--programs', copy.programs])
     await until(
       'two are copied',
       async () => (await central`select from transfer_tenants where step = 'copying'`).length === 2,
     )
     child.kill('SIGINT')
-    writeFileSync(go, '')
+    copy.go()
     const interrupted = await outcome
     t.equal(interrupted.code, 1, interrupted.out + interrupted.err)
     t.match(interrupted.out, /interrupted.*The move of t\d was taken back: it is served where it was/s)
@@ -207,6 +201,55 @@ t.test('many moves', async t => {
     t.equal(code, 0, out + err)
     t.ok((await at('c')).length > 0)
     t.match((await command(['rebalance', '--tolerance', '20', '--yes'])).out, /No tenant is to be moved/)
+  })
+
+  await t.test('with --follow the old copies follow, and each tenant has its way back', async t => {
+    for (const id of [...IDS, 't6']) await command(['move', id, '--drop-source', '--yes'])
+    const places = await Promise.all(['main', 'b', 'c'].map(async one => ({ one, ids: await at(one) })))
+    const [{ one: from, ids }] = places.sort((a, b) => b.ids.length - a.ids.length) as [(typeof places)[0]]
+    const to = from === 'c' ? 'b' : 'c'
+    t.equal((await command(['instances', 'open', to])).code, 0)
+    const others = await at(to)
+    const drain = ['drain', from, '--to', to, '--follow', '--yes', ...LIMITS]
+    const killed = await command(drain, 'relocated:1')
+    t.equal(killed.code, 'SIGKILL', killed.out + killed.err)
+    const drained = await command(drain)
+    t.equal(drained.code, 0, drained.out + drained.err)
+    t.same(await at(from), [])
+    const follows = async (): Promise<string[]> => {
+      const rows = await central<{ id: string }[]>`
+        select tenant_id as id from transfer_tenants where step = 'following' order by tenant_id`
+      return rows.map(({ id }) => id)
+    }
+    t.same(await follows(), ids, 'each of them')
+    t.notMatch((await command(['doctor'])).out, /move not ended|left by a move|way back broken/)
+
+    const [first = '', ...rest] = ids
+    const back = await command(['move', first, '--back', '--yes'])
+    t.equal(back.code, 0, back.out + back.err)
+    t.match(await place(first), { instance: from, moving: null }, 'also to an instance that is marked full')
+    t.same(await missing(), [], 'with all that was written there')
+    const again = await command(drain)
+    t.equal(again.code, 0, again.out + again.err)
+    t.same(await follows(), ids)
+
+    const onward = await command(['--json', 'drain', to, '--to', from, '--dry-run'])
+    t.equal(onward.code, 1, onward.out)
+    const { plan } = JSON.parse(onward.out)
+    for (const { id, inTheWay } of plan) {
+      if (ids.includes(id)) t.match(inTheWay, [/has an old copy that follows it since run .*--finish/], id)
+      else t.ok(others.includes(id))
+    }
+    const finished = await command(['move', first, '--finish', '--yes'])
+    t.equal(finished.code, 0, finished.out + finished.err)
+    t.same(await follows(), rest)
+    for (const id of ids) {
+      const dropped = await command(['move', id, '--drop-source', '--yes'])
+      t.equal(dropped.code, 0, dropped.out + dropped.err)
+    }
+    t.same(await left(), [])
+    t.same(await look(from === 'main' ? 'employee' : from)`select from pg_database where datname ~ '^moved_'`, [])
+    t.same(await missing(), [])
   })
 
   writing = false
