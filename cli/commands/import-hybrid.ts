@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { Command, Option } from 'commander'
 import { createInstance, type Instance } from '../../operations/copying/external-instance.js'
 import { createJournal } from '../../operations/copying/journal.js'
+import type { Obstacle } from '../../operations/copying/obstacle.js'
 import { identityApi } from '../../operations/identity-api.js'
 import { registrarOf } from '../../operations/import/identity-registrar.js'
 import {
@@ -14,9 +15,9 @@ import {
   thawImport,
 } from '../../operations/import/import.js'
 import { type Administrators, tenantsAtOnce } from '../../operations/import/online/preflight.js'
-import { type PlanChoices, planOf, programsOf } from '../../operations/import/options.js'
+import { namedTenants, type PlanChoices, planOf, programsOf } from '../../operations/import/options.js'
 import { servicesInTheWay } from '../../operations/import/reachability.js'
-import { beginRun, servicesOf, wayOf } from '../../operations/import/run.js'
+import { beginRun, runToGoOnWith, servicesOf, setSwitch, wayOf } from '../../operations/import/run.js'
 import { type OpenService, withServices } from '../../operations/open-services.js'
 import { UsageError } from '../../operations/outcome.js'
 import { alone, carriedByAll } from '../../operations/single-run.js'
@@ -35,6 +36,7 @@ interface Options extends PlanChoices {
   readonly thaw?: string
   readonly list?: boolean
   readonly online?: boolean
+  readonly together?: boolean
   /** Milliseconds. */
   readonly transactionLimit: number
   /** Milliseconds. */
@@ -60,7 +62,8 @@ stays frozen until --thaw or --rollback.
 With --online the old application writes while its tenants are copied, and logical replication follows. At the switch the server refuses
 the old application, transactions end, and everything that was written meanwhile is compared. In doubt the source is opened again.
 --online needs wal_level = logical and a superuser at the source, and INIT_SUPERUSER (default postgres) and INIT_PASSWORD or
-INIT_PASSWORD_FILE for the servers of the services. See docs/moving.md.
+INIT_PASSWORD_FILE for the servers of the services. Killed or interrupted, the same command goes on. With --together no tenant of
+the run is closed before all of them have caught up; if one fails, all go on at the source. See docs/moving.md.
 
 Exit code 0: every tenant is ready. 1: some failed and their sources are open again, or the plan has obstacles.`
 
@@ -90,6 +93,7 @@ export function importCommand(): Command {
       'open the sources of tenants that are ready here; what is written there from then on stays there',
     )
     .option('--online', 'copy while the old application writes, and refuse it at the switch only')
+    .option('--together', 'with --online: no tenant of the run is closed before all of them have caught up')
     .option(
       '--transaction-limit <ms>',
       'with --online: what a transaction may still take at the switch',
@@ -151,8 +155,18 @@ async function work(
   identityApi(targets)
   const silent = options.rollback || options.thaw ? [] : await servicesInTheWay(services, targets)
   if (run === undefined) {
-    const { online, admins } = options
-    const planned = await planOf(services, source, { ...options, online: online ? { admins } : undefined })
+    const { online, admins, together = false } = options
+    if (together && !online) throw new UsageError('--together is for --online: give both.')
+    const how = online ? { limits: switchLimitsOf(options), together } : null
+    const begun = how && (await runToGoOnWith(services, source, namedTenants(options)))
+    if (begun) {
+      output.line(`Goes on with run ${begun}; \`--rollback ${begun}\` undoes it.`)
+      if (options.dryRun) return output.document({ run: begun })
+      if (silent.length > 0) throw inTheWay(silent)
+      await setSwitch(services, begun, how)
+      return carriedByAll(services, begun, () => carryOut(context, services, source, options, begun, runImport))
+    }
+    const planned = await planOf(services, source, { ...options, online: online ? { admins, together } : undefined })
     const plan = { ...planned, obstacles: [...silent, ...planned.obstacles] }
     printPlan(plan, output)
     const blocked = plan.obstacles.filter(({ blocks }) => blocks).length
@@ -163,13 +177,11 @@ async function work(
       ? `This copies ${plan.tenants.length} tenants of ${source.label}, and closes each there at its switch`
       : `This freezes ${plan.tenants.length} tenants at ${source.label} and brings them here`
     await confirm(what, 'import', options.yes)
-    const id = await beginRun(services, source, plan, online ? switchLimitsOf(options) : null)
+    const id = await beginRun(services, source, plan, how)
     output.line(`Run ${id}.`)
     return carriedByAll(services, id, () => carryOut(context, services, source, options, id, runImport))
   }
-  if (silent.length > 0) {
-    throw new Error(`${silent.map(({ about: name, what }) => `${name} ${what}`).join('; ')}. Nothing was changed.`)
-  }
+  if (silent.length > 0) throw inTheWay(silent)
   for (const { name, tenancy } of services) {
     const known = await createJournal(tenancy.transfer.central).find(run)
     if (known.source !== source.label) {
@@ -185,6 +197,9 @@ async function work(
   const how = options.resume ? runImport : options.rollback ? rollBackImport : thawImport
   await carriedByAll(services, run, () => carryOut(context, services, source, options, run, how))
 }
+
+const inTheWay = (obstacles: readonly Obstacle[]): Error =>
+  new Error(`${obstacles.map(({ about: name, what }) => `${name} ${what}`).join('; ')}. Nothing was changed.`)
 
 async function carryOut(
   { targets, output, showProgress }: Context,

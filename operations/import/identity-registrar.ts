@@ -1,7 +1,7 @@
 // The calls of an import to identity's API. Invariant: each can be repeated after a kill with the same outcome.
 
 import { ApiError, type IdentityApi } from '../identity-api.js'
-import type { Registrar } from './import.js'
+import type { Registrar } from './parts.js'
 
 export function registrarOf(api: IdentityApi, run: string): Registrar {
   const path = (id: string): string => `/api/tenants/${encodeURIComponent(id)}`

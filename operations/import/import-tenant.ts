@@ -120,16 +120,16 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   }
 
   /** @param snapshot of a transaction at the source; without one, what is there at that moment */
-  async function fill(row: TransferTenant, snapshot?: string): Promise<TransferTenant> {
+  async function fill(row: TransferTenant, snapshot?: string, signal?: AbortSignal): Promise<TransferTenant> {
     const name = nameOf(row.id)
     const from = { ...source.address, database: row.sourceDatabase }
     const to = { ...options.database, database: name }
     const { views, settings } = await besideOf(row)
     const programs = await suiting()
-    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await programs.pipe(from, to, { views, snapshot })
+    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await programs.pipe(from, to, { views, snapshot, signal })
     else {
       const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
-      await programs.parallel(from, to, { folder, jobs: options.jobs, views, snapshot })
+      await programs.parallel(from, to, { folder, jobs: options.jobs, views, snapshot, signal })
     }
     // The plan names the others.
     await session(async sql => applyDatabaseSettings(sql, name, await copiedSettings(sql, settings)))
@@ -211,8 +211,8 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   function withoutFreeze(): OnlineImport {
     const { admin, signal, database } = options
     if (admin) {
-      const copyOf = async (row: TransferTenant, snapshot: string) =>
-        fill(await note(row, { step: 'copying' }), snapshot)
+      const copyOf = async (row: TransferTenant, snapshot: string, ends: AbortSignal) =>
+        fill(await note(row, { step: 'copying' }), snapshot, ends)
       const parts = { service, withDirectConnection, report, database, transfer, source, admin, target, signal }
       return createOnlineImport({ ...parts, note, copy: copyOf, again })
     }

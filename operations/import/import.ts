@@ -1,32 +1,16 @@
 // An import as a whole: tenants side by side, the services of one together, each frozen, copied, registered and
 // awaited; and its rollback. Invariants: without a freeze a tenant's sources are closed
-// once all its services are ready for it; identity registers a tenant only when its data is in every service; before that
+// once all its services are ready for it, or those of all tenants of its group; identity registers a tenant only when its data is in every service; before that
 // a failure undoes the tenant everywhere, after it the source stays frozen and the import is resumed.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
-import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
-import type { SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
-import type { Journal, TenantFacts, TransferState, TransferTenant } from '../copying/journal.js'
-import { isProven, type TenantTransfer } from './import-tenant.js'
+import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
+import type { TenantId } from '../../plugins/distributed-tenant/types.js'
+import type { TransferState, TransferTenant } from '../copying/journal.js'
+import { isProven } from './import-tenant.js'
+import { once } from './once.js'
 import { createMeeting } from './online/meeting.js'
-
-export interface ImportService {
-  readonly service: string
-  readonly central: SqlClient
-  readonly journal: Journal
-  readonly transfer: TenantTransfer
-  readonly removeNow: (id: TenantId) => Promise<unknown>
-  readonly report: (event: { readonly type: 'registered'; readonly id: TenantId }) => void
-}
-
-/** The part of identity that an import needs. Each call can be repeated. */
-export interface Registrar {
-  register(id: TenantId, facts: TenantFacts): Promise<void>
-  /** @returns false when it knows no such tenant, or no more */
-  suspend(id: TenantId): Promise<boolean>
-  activate(id: TenantId): Promise<void>
-  remove(id: TenantId): Promise<void>
-}
+import { stateOf } from './online/places.js'
+import type { ImportService, Part, Registrar } from './parts.js'
+import { unregister } from './unregister.js'
 
 export interface ImportOptions {
   readonly id: string
@@ -48,18 +32,17 @@ export interface ImportOutcome {
   readonly closedMs: number | null
 }
 
-/** A service's part of one tenant. */
-interface Part extends ImportService {
-  row: TransferTenant
-}
-
 /** Brings every tenant of the import that is not ready yet. */
 export async function runImport(options: ImportOptions): Promise<ImportOutcome[]> {
   const tenants = await partsOf(options)
   const open = [...tenants].filter(([, parts]) => parts.some(({ row }) => row.step !== 'ready'))
   await endAll(options, 'running')
+  const together = open.some(([, parts]) => parts.some(({ row }) => row.online && stateOf(row).together))
+  const all = once(() => bring(open.map(([, parts]) => parts)))
   const outcomes = await eachTenant(options, open, async (id, parts) => {
-    return ['ready', await importTenant(id, parts, options.registrar)]
+    const metAt = await (together ? all() : bring([parts]))
+    await register(id, parts, options.registrar)
+    return ['ready', metAt === null ? null : performance.now() - metAt]
   })
   const complete = outcomes.length === open.length && outcomes.every(({ state }) => state === 'ready')
   await endAll(options, complete ? 'done' : 'stopped')
@@ -95,80 +78,45 @@ export async function thawImport(options: ImportOptions): Promise<ImportOutcome[
 
 const isRegistered = ({ step }: TransferTenant): boolean => step === 'registering' || step === 'ready'
 
-/** @returns milliseconds for which the old application was refused; null where that is not known */
-async function importTenant(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<number | null> {
+/**
+ * Brings tenants that are switched together, or one. A failure takes back all of them that are not registered.
+ * @returns by `performance.now()`, when their sources were about to be closed; null where that was in an earlier run
+ */
+async function bring(tenants: readonly (readonly Part[])[]): Promise<number | null> {
+  const parts = tenants.filter(mine => !mine.some(({ row }) => isRegistered(row))).flat()
   // A tenant that failed, or was being undone when the process was killed, begins anew.
   for (const part of parts) {
     if (part.row.step === 'undoing') part.row = await part.transfer.undo(part.row, 'failed', part.row.error)
     if (part.row.step === 'failed') part.row = { ...part.row, step: 'pending' }
   }
   if (parts.some(({ row }) => row.online) && !parts.every(({ row }) => isProven(row))) {
-    // The switch is one for all its services: one that was killed before all were through begins anew, with its sources open.
+    // The switch is one for all of them: one that was killed before all were through begins anew, with its sources open.
     for (const part of parts.filter(({ row }) => row.step !== 'pending')) {
       part.row = { ...(await part.transfer.undo(part.row, 'failed', null)), step: 'pending' }
     }
   }
   const meeting = createMeeting(parts.length)
-  if (!parts.some(({ row }) => isRegistered(row))) {
-    try {
-      await together(parts, part => part.transfer.freeze(part.row))
-      await together(parts, part =>
-        part.transfer.bring(part.row, meeting).catch((error: Error) => {
-          meeting.fail(error)
-          throw error
-        }),
-      )
-    } catch (error) {
-      await undo(parts, 'failed', messageOf(error))
-      throw error
-    }
+  try {
+    await together(parts, part => part.transfer.freeze(part.row))
+    await together(parts, part =>
+      part.transfer.bring(part.row, meeting).catch((error: Error) => {
+        meeting.fail(error)
+        throw error
+      }),
+    )
+  } catch (error) {
+    await undo(parts, 'failed', messageOf(error))
+    throw error
   }
+  return meeting.metAt
+}
+
+async function register(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
   await together(parts, part => part.transfer.registering(part.row))
   const [{ row, report } = noTenant()] = parts
   await registrar.register(id, row.facts)
   report({ type: 'registered', id })
   await together(parts, part => part.transfer.ready(part.row))
-  return meeting.metAt === null ? null : performance.now() - meeting.metAt
-}
-
-/** No writes may happen between the last check and the removal, so it is suspended first. */
-async function unregister(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
-  if (await registrar.suspend(id)) {
-    await waitForLifecycle(parts, id, ['suspended', 'deleted'])
-    for (const part of parts) {
-      if (await part.transfer.untouched(part.row)) continue
-      if (part.row.facts.active) await registrar.activate(id)
-      throw new TransferRefused(
-        part.row.contents === null
-          ? `${id} came with --online and is large, so nothing says whether it has been written to in ${part.service} since: it was left as it is.`
-          : `${id} has been written to in ${part.service} since it was imported, and was left as it is: its data is here and no longer at the source.`,
-      )
-    }
-    await registrar.remove(id)
-  } else if (!(await findTenant((parts[0] as Part).central, id))) {
-    // Killed before identity had registered it.
-    return
-  }
-  await waitForLifecycle(parts, id, ['deleted'])
-  for (const part of parts) await part.removeNow(id)
-}
-
-const LIFECYCLE_MS = 30_000
-
-async function waitForLifecycle(parts: readonly Part[], id: TenantId, lifecycles: readonly string[]): Promise<void> {
-  const deadline = performance.now() + LIFECYCLE_MS
-  for (const { service, central } of parts) {
-    for (;;) {
-      const row = await findTenant(central, id)
-      if (row && lifecycles.includes(row.lifecycle)) break
-      if (performance.now() > deadline) {
-        throw new TransferFailed(
-          `${service} has not recorded within ${LIFECYCLE_MS / 1000} s that ${id} is ${lifecycles[0]}: check that it runs, then roll back again.`,
-        )
-      }
-      await sleep(50)
-    }
-  }
 }
 
 async function undo(parts: readonly Part[], step: 'failed' | 'undone', error: string | null): Promise<void> {

@@ -42,6 +42,12 @@ export async function planOf(
   })
 }
 
+/** The tenants that were named, by their ids here. */
+export const namedTenants = ({ tenant, map }: Pick<PlanChoices, 'tenant' | 'map'>): readonly string[] | undefined => {
+  const ids = pairs('--map', map)
+  return tenant && [...new Set(tenant.map(one => ids.get(one) ?? one))]
+}
+
 function queryIn(path: string): string {
   try {
     return readTextFile(path)

@@ -19,6 +19,7 @@ import { notesInTheWay, takesNote } from '../copying/server-release.js'
 import { settingsLeftOut } from '../copying/settings-left-out.js'
 import { type SourceDatabase, surveyDatabase, surveyServer } from '../copying/survey.js'
 import { type Mapping, mapIds } from './map-ids.js'
+import { once } from './once.js'
 import { type Administrators, onlineInTheWay } from './online/preflight.js'
 
 export type { Obstacle } from '../copying/obstacle.js'
@@ -59,7 +60,7 @@ export interface PlanOptions {
   readonly folder: string
   readonly parallel: number
   /** Without a freeze; `admins` null: no login is given. Absent: with a freeze. */
-  readonly online?: { readonly admins: Administrators | null } | undefined
+  readonly online?: { readonly admins: Administrators | null; readonly together: boolean } | undefined
 }
 
 const SECONDS_A_DATABASE = 0.6
@@ -157,7 +158,7 @@ export async function planImport(options: PlanOptions): Promise<Plan> {
     const planned = [...tenants.values()].flatMap(one =>
       one.databases.map(({ service, sourceDatabase: name, bytes }) => ({ id: one.id, service, name, bytes })),
     )
-    obstacles.push(...(await onlineInTheWay(source, options.online.admins, planned)))
+    obstacles.push(...(await onlineInTheWay(source, options.online.admins, planned, options.online.together)))
   }
   const bytes = databases.reduce((sum, one) => sum + one.bytes, 0)
   const filled = databases.reduce((sum, one) => sum + Math.max(0, one.bytes - EMPTY_BYTES), 0)
@@ -213,15 +214,6 @@ async function look(
   if ('version' in version) return { baseline: version.version, found }
   found.push(block(name, `${version.doubt}: pass the version of its schema with --baseline ${service}=<version>`))
   return { baseline: 0, found }
-}
-
-/** Asked by every survey that needs it, answered once. */
-function once<T>(ask: () => Promise<T>): () => Promise<T> {
-  let answer: Promise<T> | undefined
-  return () => {
-    answer ??= ask()
-    return answer
-  }
 }
 
 async function eachOf<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

@@ -2,23 +2,29 @@
 // touched, and executed with the parts of each service's tenancy.
 
 import type { Instance } from '../copying/external-instance.js'
-import { createJournal } from '../copying/journal.js'
+import { createJournal, type Journal, type TransferTenant } from '../copying/journal.js'
 import type { SwitchLimits } from '../move/online/link.js'
 import type { OpenService } from '../open-services.js'
-import type { ImportService } from './import.js'
 import { createTenantTransfer, type TenantTransferOptions } from './import-tenant.js'
-import type { ImportState } from './online/places.js'
+import { type ImportState, stateOf } from './online/places.js'
 import type { Administrators } from './online/preflight.js'
+import type { ImportService } from './parts.js'
 import type { Plan } from './plan.js'
 
-/** @param limits of the switch, for a run without a freeze. @returns the id of the new run */
+/** Of a run without a freeze. */
+export interface SwitchHow {
+  readonly limits: SwitchLimits
+  readonly together: boolean
+}
+
+/** @param how null: with a freeze. @returns the id of the new run */
 export async function beginRun(
   services: readonly OpenService[],
   source: Instance,
   plan: Plan,
-  limits: SwitchLimits | null = null,
+  how: SwitchHow | null = null,
 ): Promise<string> {
-  const online = limits && ({ identities: [], limits } satisfies ImportState as never)
+  const online = how && ({ identities: [], ...how } satisfies ImportState as never)
   const id = `${new Date().toISOString().slice(0, 10).replaceAll('-', '')}-${crypto.randomUUID().slice(0, 6)}`
   for (const { name, tenancy } of services) {
     const mine = plan.tenants.flatMap(({ databases }) =>
@@ -28,6 +34,9 @@ export async function beginRun(
   }
   return id
 }
+
+/** The command looks no further back. */
+const MOST_RUNS = 50
 
 export type RunOptions = Pick<
   TenantTransferOptions,
@@ -71,4 +80,46 @@ export async function wayOf(
     }
   }
   return { online, services: Math.max(0, ...counts.values()) }
+}
+
+/**
+ * The run without a freeze that the same command has begun and that has not ended: the newest from this source, of exactly these tenants
+ * where some are named. @returns null when there is none
+ */
+export async function runToGoOnWith(
+  services: readonly OpenService[],
+  source: Instance,
+  tenants: readonly string[] | undefined,
+): Promise<string | null> {
+  const [first] = services
+  const runs = first ? await createJournal(first.tenancy.transfer.central).list(MOST_RUNS) : []
+  for (const { id, state, source: label } of runs) {
+    if (label !== source.label || state === 'done' || state === 'rolled_back') continue
+    const rows = await rowsOf(services, id)
+    // One that was killed before each service had recorded it has touched nothing.
+    if (rows === null || rows.length === 0 || rows.some(({ row }) => row.online === null)) continue
+    const ids = new Set<string>(rows.map(({ row }) => row.id))
+    if (tenants === undefined || (tenants.length === ids.size && tenants.every(one => ids.has(one)))) return id
+  }
+  return null
+}
+
+/** From now on a run without a freeze has these limits. */
+export async function setSwitch(services: readonly OpenService[], run: string, how: SwitchHow): Promise<void> {
+  for (const { journal, row } of (await rowsOf(services, run)) ?? [])
+    await journal.note(run, row.id, { online: { ...stateOf(row), ...how } as never })
+}
+
+/** @returns null when a service does not know it */
+async function rowsOf(
+  services: readonly OpenService[],
+  run: string,
+): Promise<{ readonly journal: Journal; readonly row: TransferTenant }[] | null> {
+  const rows: { journal: Journal; row: TransferTenant }[] = []
+  for (const { tenancy } of services) {
+    const journal = createJournal(tenancy.transfer.central)
+    if (!(await journal.list(MOST_RUNS)).some(({ id }) => id === run)) return null
+    for (const row of await journal.tenants(run)) rows.push({ journal, row })
+  }
+  return rows
 }

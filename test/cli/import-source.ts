@@ -2,9 +2,10 @@
 // databases, a central table of tenants, and names of objects that break a shell or careless quoting.
 import postgres from 'postgres'
 import type { Test } from 'tap'
-import { startPostgres } from '../../stack/servers/postgres.js'
+import { type PostgresServer, startPostgres } from '../../stack/servers/postgres.js'
 
 export interface OldServer {
+  readonly server: PostgresServer
   readonly url: string
   readonly password: string
   readonly host: string
@@ -35,6 +36,7 @@ export async function oldServer(t: Pick<Test, 'teardown'>, bin?: string): Promis
   const central = look('postgres')
   await central`create table tenants (id text primary key, name text not null, domain text, is_active boolean not null default true)`
   return {
+    server,
     url: `postgres://${user}@${host}:${port}/postgres`,
     password,
     host,

@@ -15,6 +15,7 @@ import type { TransferParts } from '../../copying/parts.js'
 import { unlike } from '../../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../../copying/schema-shape.js'
 import { type Administrator, WITHOUT_TIMEOUTS } from '../../move/online/administrator.js'
+import { cancelledOn } from '../../move/online/cancel-on.js'
 import { catchUp } from '../../move/online/catch-up.js'
 import { type ChangeCheck, createChangeCheck } from '../../move/online/check-changes.js'
 import { endClients } from '../../move/online/clients-gone.js'
@@ -27,9 +28,10 @@ import { type Sessions, withSessions } from '../../move/online/sessions.js'
 import { quiet } from '../../move/online/switch-over.js'
 import { type CarriedTable, fingerprint, surveyTables } from '../../move/online/tables.js'
 import { populatedViews, refreshed } from '../../move/online/views.js'
+import { watchRoom } from '../../move/online/watch-room.js'
 import type { Target } from '../target.js'
 import type { Meeting } from './meeting.js'
-import { linkOfImport, stateOf } from './places.js'
+import { linkOfImport, SOURCE, stateOf, TARGET } from './places.js'
 
 export interface OnlineImportOptions
   extends Pick<TransferParts, 'service' | 'withDirectConnection' | 'report' | 'database'> {
@@ -40,7 +42,7 @@ export interface OnlineImportOptions
   readonly signal?: AbortSignal | undefined
   readonly note: (row: TransferTenant, change: Change) => Promise<TransferTenant>
   /** Fills the target, which is made and empty, from that snapshot. */
-  readonly copy: (row: TransferTenant, snapshot: string) => Promise<TransferTenant>
+  readonly copy: (row: TransferTenant, snapshot: string, signal: AbortSignal) => Promise<TransferTenant>
   /** The source's definitions as they are spelled at the target. */
   readonly again: (row: TransferTenant) => Promise<Contents>
 }
@@ -63,13 +65,20 @@ const SHOWN = 5
 const CLOSES_WITHIN_MS = 1_000
 
 export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
-  const { service, withDirectConnection, report, transfer, source, admin, target, signal } = options
+  const { service, withDirectConnection, report, transfer, source, admin, target } = options
+  const mustEnd = new AbortController()
+  // Of the room, or of another service that has failed.
+  const signal = AbortSignal.any([mustEnd.signal, ...(options.signal ? [options.signal] : [])])
   const placeOf = () => source
   const replication = createReplication(placeOf, admin)
   const link = (row: TransferTenant) => linkOfImport(row, { service, transfer })
 
+  /** Of another service, or another tenant of the group. */
+  let failed: Error | null = null
+
   function goOn(id: string): void {
-    if (!signal?.aborted) return
+    if (failed) throw failed
+    if (!signal.aborted) return
     const why = signal.reason instanceof TransferFailed ? ` (${signal.reason.message})` : ''
     throw new TransferFailed(`The import of ${id} was interrupted${why}.`)
   }
@@ -106,10 +115,10 @@ export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
   }
 
   /** Both sides at the snapshot: the target's own is taken before the subscription begins. */
-  async function compare(row: TransferTenant, snapshot: string, held: SessionClient): Promise<void> {
+  async function compareSnapshot(row: TransferTenant, snapshot: string, held: SessionClient): Promise<void> {
     const repeatable = 'set transaction isolation level repeatable read, read only;'
     createReporter(report, row.id).phase('comparing')
-    const [original, copied] = await withDirectConnection(tenantDatabaseName(row.id, service), inTarget =>
+    const compare = (inTarget: SessionClient): Promise<[Contents, Contents]> =>
       inTarget.begin(async tx => {
         await tx.unsafe(`${repeatable} select 1 from pg_class limit 1`)
         await tx.unsafe(WITHOUT_TIMEOUTS)
@@ -122,8 +131,14 @@ export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
           ),
           contentsOf(tx),
         ])
-      }),
-    )
+      })
+    const [original, copied] = await withDirectConnection(tenantDatabaseName(row.id, service), inTarget => {
+      const sessions = [
+        { at: SOURCE, sql: held },
+        { at: TARGET, sql: inTarget },
+      ]
+      return cancelledOn(signal, { admin, sessions }, () => compare(inTarget))
+    })
     // Values of sequences are of no snapshot: they are carried and compared at the switch.
     const rowsOf = (contents: Contents): Contents => ({ ...contents, sequences: [] })
     const again = () => options.again(row)
@@ -184,40 +199,70 @@ export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
     return note(now, { step: 'verified' })
   }
 
+  const bring = (row: TransferTenant, meeting: Meeting): Promise<TransferTenant> =>
+    source.withDirectConnection(async held => {
+      await held.unsafe(WITHOUT_TIMEOUTS)
+      const to = link(row)
+      const tables = await survey(row, held)
+      const identities = tables.flatMap(({ identity }) => (identity ? [identity] : []))
+      const online = { ...stateOf(row), identities } as never
+      const preparing = await note(row, { step: 'preparing', error: null, online })
+      await target.create(preparing)
+      const publishing = await note(preparing, { step: 'publishing' })
+      await replication.publish(to, tables, identities)
+      const print = await fingerprint(held)
+      await replication.makeSlot(to, to.checkSlot)
+      const copied = await admin.withSlot(to.from, to.slot, async snapshot => {
+        const published = await note(publishing, { step: 'published' })
+        const filled = await options.copy(published, snapshot, signal)
+        await compareSnapshot(filled, snapshot, held)
+        return filled
+      })
+      const check = createChangeCheck({ slot: to.checkSlot, publication: to.publication, tables })
+      return withSessions(admin, to, held, async sessions => {
+        const run = {
+          options: { from: source.label, to: service, report, signal },
+          here: source,
+          linkOf: () => to,
+          goOn,
+          note,
+        }
+        const enough = () => meeting.arrive(`${row.id} ${service}`)
+        const caughtUp = await catchUp(run, copied, { sessions, check, enough })
+        return switchOver(caughtUp, { sessions, check, print })
+      })
+    }, row.sourceDatabase)
+
+  /** @returns the stop */
+  function watch(row: TransferTenant): () => void {
+    const { host, port } = options.database
+    return watchRoom(admin, link(row), {
+      source: { at: SOURCE, label: source.label, host: source.address.host, port: source.address.port },
+      target: { at: TARGET, label: service, host, port },
+      end: reason => mustEnd.abort(reason),
+    })
+  }
+
   return {
     clear,
-    bring: (row, meeting) =>
-      source.withDirectConnection(async held => {
-        await held.unsafe(WITHOUT_TIMEOUTS)
-        const to = link(row)
-        const tables = await survey(row, held)
-        const identities = tables.flatMap(({ identity }) => (identity ? [identity] : []))
-        const online = { ...stateOf(row), identities } as never
-        const preparing = await note(row, { step: 'preparing', error: null, online })
-        await target.create(preparing)
-        const publishing = await note(preparing, { step: 'publishing' })
-        await replication.publish(to, tables, identities)
-        const print = await fingerprint(held)
-        await replication.makeSlot(to, to.checkSlot)
-        const copied = await admin.withSlot(to.from, to.slot, async snapshot => {
-          const published = await note(publishing, { step: 'published' })
-          const filled = await options.copy(published, snapshot)
-          await compare(filled, snapshot, held)
-          return filled
-        })
-        const check = createChangeCheck({ slot: to.checkSlot, publication: to.publication, tables })
-        return withSessions(admin, to, held, async sessions => {
-          const run = {
-            options: { from: source.label, to: service, report, signal },
-            here: source,
-            linkOf: () => to,
-            goOn,
-            note,
-          }
-          const enough = () => meeting.arrive(service)
-          const caughtUp = await catchUp(run, copied, { sessions, check, enough })
-          return switchOver(caughtUp, { sessions, check, print })
-        })
-      }, row.sourceDatabase),
+    async bring(row, meeting) {
+      const stop = watch(row)
+      const giveUp = (): void => {
+        failed = meeting.failed.reason as Error
+        mustEnd.abort(failed)
+      }
+      if (meeting.failed.aborted) giveUp()
+      meeting.failed.addEventListener('abort', giveUp)
+      try {
+        return await bring(row, meeting)
+      } catch (error) {
+        // A program or a statement that was ended for it reports that alone.
+        goOn(row.id)
+        throw error
+      } finally {
+        stop()
+        meeting.failed.removeEventListener('abort', giveUp)
+      }
+    },
   }
 }

@@ -17,6 +17,8 @@ export const TARGET = 'target'
 export interface ImportState {
   readonly identities: readonly Identity[]
   readonly limits: SwitchLimits
+  /** No tenant of the run is closed before all have caught up; one that fails takes back all. */
+  readonly together?: boolean
 }
 
 export const stateOf = ({ online }: TransferTenant): ImportState => online as unknown as ImportState

@@ -9,10 +9,13 @@ import type { Administrator } from '../../move/online/administrator.js'
 import { askServer, ofPublisher, ofSubscriber, type Server } from '../../move/online/preflight.js'
 import { SLOTS_OF_A_MOVE } from '../../move/online/server-settings.js'
 import { surveyTables } from '../../move/online/tables.js'
+import { tooFull } from '../../move/online/watch-room.js'
 import { SOURCE, TARGET } from './places.js'
 
 /** Older ones cannot be asked what the comparison needs. */
 const OLDEST = 14
+/** The kept connections of an instance (16) carry so many databases at a time. */
+const MOST_DATABASES = 8
 
 /** One tenant of one service. */
 export interface OnlineDatabase {
@@ -29,6 +32,7 @@ export async function onlineInTheWay(
   source: Instance,
   admins: Administrators | null,
   databases: readonly OnlineDatabase[],
+  together: boolean,
 ): Promise<Obstacle[]> {
   const found: Obstacle[] = []
   for (const { name } of databases) {
@@ -53,8 +57,11 @@ export async function onlineInTheWay(
   }
   const services = [...new Set(databases.map(({ service }) => service))]
   const [first] = services.map(service => admins.get(service) as Administrator)
-  if (first) found.unshift(...(await ofSource(source, first, databases)))
-  for (const service of services) found.push(...(await ofTarget(service, admins.get(service) as Administrator)))
+  if (first) found.unshift(...(await ofSource(source, first, databases, together)))
+  for (const service of services) {
+    const atOnce = together ? databases.filter(one => one.service === service).length : 1
+    found.push(...(await ofTarget(service, admins.get(service) as Administrator, atOnce)))
+  }
   return found
 }
 
@@ -62,22 +69,36 @@ async function ofSource(
   source: Instance,
   admin: Administrator,
   databases: readonly OnlineDatabase[],
+  together: boolean,
 ): Promise<Obstacle[]> {
   const { label, address } = source
   const server = await admin.at(SOURCE, askServer)
   const largest = Math.max(0, ...databases.map(({ bytes }) => bytes))
-  const found = ofPublisher(label, server, largest, block)
+  const { host, port } = address
+  const found = [
+    ...(await tooFull(admin, [{ at: SOURCE, label, host, port }])),
+    ...ofPublisher(label, server, largest, block),
+  ]
   if (server.major < OLDEST) found.push(block(label, `is PostgreSQL ${server.major}: it wants ${OLDEST} or later`))
   if (!server.superuser) {
     found.push(block(label, `${address.user} is no superuser there, which slots want: name one in --from`))
   }
-  const most = mostOf(databases)
+  const most = together ? databases.length : mostOf(databases)
+  const whose = together ? `a group of ${most} databases` : `a tenant of ${most} services`
+  if (together && most > MOST_DATABASES) {
+    found.push(
+      block(
+        label,
+        `has ${most} databases of these tenants, and ${MOST_DATABASES} are switched together at most: leave some out`,
+      ),
+    )
+  }
   const enough = most * SLOTS_OF_A_MOVE
   if (server.freeSlots >= SLOTS_OF_A_MOVE && server.freeSlots < enough) {
     found.push(
       block(
         label,
-        `has ${server.freeSlots} free replication slots, and a tenant of ${most} services takes ${enough}: raise max_replication_slots, and restart it`,
+        `has ${server.freeSlots} free replication slots, and ${whose} takes ${enough}: raise max_replication_slots, and restart it`,
       ),
     )
   }
@@ -85,14 +106,14 @@ async function ofSource(
     found.push(
       block(
         label,
-        `has ${server.freeSenders} free walsenders, and a tenant of ${most} services takes ${most}: raise max_wal_senders, and restart it`,
+        `has ${server.freeSenders} free walsenders, and ${whose} takes ${most}: raise max_wal_senders, and restart it`,
       ),
     )
   }
   return found
 }
 
-async function ofTarget(service: ServiceName, admin: Administrator): Promise<Obstacle[]> {
+async function ofTarget(service: ServiceName, admin: Administrator, atOnce: number): Promise<Obstacle[]> {
   let server: Server
   try {
     server = await admin.at(TARGET, askServer)
@@ -101,6 +122,14 @@ async function ofTarget(service: ServiceName, admin: Administrator): Promise<Obs
     return [block(service, `cannot be used as ${admin.user} (${why}): check INIT_SUPERUSER and INIT_PASSWORD`)]
   }
   const found = ofSubscriber(service, server)
+  if (server.freeWorkers > 0 && server.freeWorkers < atOnce) {
+    found.push(
+      block(
+        service,
+        `has ${server.freeWorkers} free workers for subscriptions, and the group takes ${atOnce}: raise max_logical_replication_workers and max_worker_processes, and restart it`,
+      ),
+    )
+  }
   if (!server.superuser) {
     found.push(
       block(service, `${admin.user} is no superuser there, which subscriptions want: name one in INIT_SUPERUSER`),
@@ -115,9 +144,6 @@ function mostOf(databases: readonly OnlineDatabase[]): number {
   for (const { id } of databases) counts.set(id, (counts.get(id) ?? 0) + 1)
   return Math.max(1, ...counts.values())
 }
-
-/** The kept connections of an instance (16) carry so many databases at a time. */
-const MOST_DATABASES = 8
 
 /** How many tenants at a time the free places of all servers allow; at least one. */
 export async function tenantsAtOnce(
