@@ -233,6 +233,7 @@ t.test('many moves', async t => {
     t.equal(again.code, 0, again.out + again.err)
     t.same(await follows(), ids)
 
+    t.equal((await command(['instances', 'open', from])).code, 0)
     const onward = await command(['--json', 'drain', to, '--to', from, '--dry-run'])
     t.equal(onward.code, 1, onward.out)
     const { plan } = JSON.parse(onward.out)

@@ -13,6 +13,7 @@ import { dropPublicSchema } from '../../copying/empty-database.js'
 import type { TransferTenant } from '../../copying/journal.js'
 import { LARGE_BYTES } from '../../copying/pg-programs.js'
 import { unlike } from '../../copying/rehearsal.js'
+import { serverRelease } from '../../copying/server-release.js'
 import { rehearseMove } from '../rehearse-move.js'
 import { WITHOUT_TIMEOUTS } from './administrator.js'
 import { cancelledOn } from './cancel-on.js'
@@ -27,7 +28,8 @@ export async function copySnapshot(
   row: TransferTenant,
   snapshot: string,
 ): Promise<TransferTenant> {
-  const { service, run, to, report, programs, withDirectConnection, signal } = options
+  const { service, run, to, report, withDirectConnection, signal } = options
+  const programs = await options.programs.suiting(await serverRelease(here))
   const database = tenantDatabaseName(row.id, service)
   const progress = createReporter(report, row.id)
   const begun = await note(row, { step: 'copying' })
@@ -67,7 +69,7 @@ export async function compareSnapshot(
   row: TransferTenant,
   { snapshot, held }: { readonly snapshot: string; readonly held: SessionClient },
 ): Promise<TransferTenant> {
-  const { service, from, to, report, programs, admin, signal } = options
+  const { service, from, to, report, admin, signal } = options
   const database = tenantDatabaseName(row.id, service)
   const link = linkOf(row.id)
   const beside = await here.withDirectConnection(sql => besideDump(sql, database), database)
@@ -104,7 +106,10 @@ export async function compareSnapshot(
     })
   // Values of sequences are of no snapshot: they are carried and compared at the switch.
   const rowsOf = (contents: Contents): Contents => ({ ...contents, sequences: [] })
-  const again = () => rehearseMove(options, { programs, database, from, to, beside })
+  const again = async () => {
+    const programs = await options.programs.suiting(await serverRelease(here))
+    return rehearseMove(options, { programs, database, from, to, beside })
+  }
   const wrong = await unlike(rowsOf(original), rowsOf(copied), { again })
   if (wrong.length > 0) {
     const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''

@@ -71,11 +71,15 @@ t.test('a move without a freeze, beside others', async t => {
     const made = await plan(to, false)
     const run = await beginMove(how.journal, made, { limits: { ...LIMITS, ...limits }, follow: false })
     let begun: Awaited<ReturnType<typeof begin>> | undefined
-    const pipe: typeof how.programs.pipe = async (...args) => {
-      begun ??= await begin(body)
-      await how.programs.pipe(...args)
+    const programs: typeof how.programs = {
+      ...how.programs,
+      suiting: async () => programs,
+      async pipe(...args) {
+        begun ??= await begin(body)
+        await how.programs.pipe(...args)
+      },
     }
-    const running = carryOutMove(tenancy.move, run, { ...how, programs: { ...how.programs, pipe } })
+    const running = carryOutMove(tenancy.move, run, { ...how, programs })
     const failed = running.then(
       () => '',
       (error: Error) => error.message,
