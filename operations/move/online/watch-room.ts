@@ -23,8 +23,6 @@ export interface Watched {
 const EVERY_MS = 500
 /** Four segments of the log: what a server needs to go on, and a busy one writes while it is looked at again. */
 const LEAST_FREE = 64 * 1024 * 1024
-/** A slot that keeps less than two segments is not what fills a disk. */
-const FILLS = 32 * 1024 * 1024
 
 /** Watches until it is stopped. `end` is called once, with a TRANSFER_FAILED, when the move must end. @returns the stop */
 export function watchRoom(
@@ -48,7 +46,7 @@ export function watchRoom(
     if (gone) return new TransferFailed(`The replication slot ${gone} is gone, and with it changes.`)
     const kept = Math.max(0, ...found.map(({ bytes }) => bytes))
     const here = await freeAt(admin, source)
-    if (here !== null && here < LEAST_FREE && kept > FILLS) {
+    if (here !== null && here < LEAST_FREE) {
       return new TransferFailed(
         `The disk of ${source.label} has ${sizeOf(here)} left, and its log takes ${sizeOf(kept)} for this copy: give it more room, or move at an hour with fewer writes.`,
       )
