@@ -122,7 +122,7 @@ t.test('a move without a freeze, beside others', async t => {
   await t.test('a deadlock with the publication, and deadlocks of the clients: it is moved all the same', async t => {
     const clients = startClients(t, [app])
     await until('they write', () => clients.accepted() > 30)
-    // The publication takes a lock on each table in turn. `touched` has one that it wants, and wants one that it has by then.
+    // The publication takes a lock on each table in turn. Another session has one that it wants, and wants all that it may have by then.
     const inside = look('employee', 'tenant_acme_employee')
     const { open: unlock, opened: unlocked } = gate()
     let locked = false
@@ -130,10 +130,10 @@ t.test('a move without a freeze, beside others', async t => {
     const other = codeOf(
       inside.begin(async tx => {
         await tx`set local deadlock_timeout = '20s'`
-        await tx`lock table silent in share row exclusive mode`
+        await tx`lock table parted_2 in share row exclusive mode`
         locked = true
         await unlocked
-        await tx`lock table plain in share row exclusive mode`
+        await tx`lock table "Two Keys", child, notes, parted_1, plain in share update exclusive mode`
       }),
     )
     await until('it is locked', () => locked)
