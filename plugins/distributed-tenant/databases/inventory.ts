@@ -130,7 +130,10 @@ async function readRows(
     left join pg_database database on datname = target
     left join pg_roles role on rolname = target
     left join lateral (
-      select bool_or(grantee = 0) as to_public, bool_or(grantee not in (0, datdba, coalesce(role.oid, 0))) as to_others,
+      select bool_or(grantee = 0) as to_public,
+        -- The login of an old copy that follows. Only a superuser makes one that may replicate.
+        bool_or(grantee not in (0, datdba, coalesce(role.oid, 0)) and not (privilege_type = 'CONNECT' and exists (
+          select from pg_roles mover where mover.oid = grantee and mover.rolreplication and starts_with(mover.rolname, 'fdt_move_')))) as to_others,
         bool_or(grantee = role.oid and privilege_type = 'CONNECT') as to_role
       from aclexplode(coalesce(datacl, acldefault('d', datdba)))) rights on datname is not null
     order by id`
