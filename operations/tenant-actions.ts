@@ -1,6 +1,6 @@
 // What the command does to single tenants: through identity's operator API, whose audit rows have the operator's name, or with the
 // admin token through /api/tenants, whose rows say `admin`. Both are the same service: where it does not answer, neither is tried.
-import { identityApi, type TenantView } from './identity-api.js'
+import { ApiError, identityApi, type TenantView } from './identity-api.js'
 import type { OperatorApi } from './operator-api.js'
 import { UsageError } from './outcome.js'
 import type { Targets } from './targets.js'
@@ -65,7 +65,13 @@ function byOperatorApi(api: OperatorApi): TenantActions {
         after = last.id
       }
     },
-    show: id => api.call('GET', `/fleet/${inPath(id)}`),
+    async show(id) {
+      const found = await api.call<TenantView>('GET', `/fleet/${inPath(id)}`)
+      if (found.lifecycle !== 'deleted') return found
+      // As by the admin token: a script that asks whether a tenant is there gets one answer.
+      const text = `${id} is deleted: \`distributed-tenant list --lifecycle deleted\` lists it.`
+      throw new ApiError(text, 404, 'TENANT_NOT_FOUND')
+    },
     create: (body, headers) => api.call('POST', '/fleet', { body, headers }),
     change: (verb, id) => api.call('POST', `/fleet/${inPath(id)}/${verb}`),
     remove: async id => {

@@ -80,7 +80,7 @@ function times(t: Test, path: string, names: readonly string[]): void {
   rmSync(path)
   const of = (name: string) => all.find(({ file }) => file.endsWith(`/${name}`))
   t.same(
-    names.filter(name => !((of(name)?.seconds ?? 0) > 0)),
+    names.filter(name => !((of(name)?.seconds ?? -1) >= 0)),
     [],
     'each file has a time',
   )
