@@ -171,8 +171,11 @@ t.test('a move without a freeze, beside others', async t => {
   })
 
   await t.test('a slot that is dropped while the target follows: the move is taken back', async t => {
-    // The switch waits for this transaction, so the target follows until the slot is gone.
-    const { run, failed, transaction } = await moveBeside('main', 'beside a lost slot', { quietMs: 600_000 })
+    // The switch waits for this transaction, which is older than the limit, so the target follows until the slot is gone.
+    const { run, failed, transaction } = await moveBeside('main', 'beside a lost slot', {
+      quietMs: 600_000,
+      transactionMs: 1,
+    })
     const { open, ended } = await transaction()
     await until('it follows', async () => {
       const [row] = await how.journal.tenants(run)
