@@ -43,14 +43,18 @@ const guarded =
     return query(types ? { ...(config as object), types: utcOnly(types) } : config, ...more)
   }
 
+function guardClient(client: unknown): unknown {
+  const guardedClient = client as Client
+  guardedClient.query = guarded(guardedClient.query.bind(guardedClient))
+  return guardedClient
+}
+
 /** Guards the pool of Prisma's adapter: its queries, and those of the clients it connects. */
 export function inUtcOnly(pool: Pool): Pool {
-  const connect = pool.connect.bind(pool) as () => Promise<unknown>
+  const connect = pool.connect.bind(pool) as (then?: unknown) => Promise<unknown>
   pool.query = guarded(pool.query.bind(pool) as Query) as Pool['query']
-  pool.connect = (async () => {
-    const client = (await connect()) as Client
-    client.query = guarded(client.query.bind(client))
-    return client
-  }) as unknown as Pool['connect']
+  // With a callback it is called by `pool.query`, whose types are guarded.
+  pool.connect = ((then?: unknown) =>
+    then ? connect(then) : connect().then(guardClient)) as unknown as Pool['connect']
   return pool
 }
