@@ -48,7 +48,7 @@ export async function signIn(
   } = {},
 ): Promise<SignedIn> {
   const context = await browser.newContext({ viewport, colorScheme: dark ? 'dark' : 'light', reducedMotion: 'reduce' })
-  context.setDefaultTimeout(60_000)
+  context.setDefaultTimeout(180_000)
   const page = await context.newPage()
   const complaints = complaintsOf(page)
   await page.goto(`${base}/console/`)

@@ -1,9 +1,9 @@
-// One process of a small service, for tests of several: its options come as JSON in the first argument, its port goes to the parent.
+// One process of a small service, for tests of several: its options come as JSON in REPLICA_OPTIONS, as arguments are seen by all, its port goes to the parent.
 // SIGTERM closes it; the requests under way are answered.
 import Fastify from 'fastify'
 import { type DistributedTenantOptions, distributedTenant } from '../../../../plugins/distributed-tenant/index.js'
 
-const options = JSON.parse(process.argv[2] ?? '{}') as DistributedTenantOptions
+const options = JSON.parse(process.env.REPLICA_OPTIONS ?? '{}') as DistributedTenantOptions
 const app = Fastify({ pluginTimeout: 0, forceCloseConnections: 'idle' })
 await app.register(distributedTenant, options)
 app.get('/notes', { config: { tenant: 'required' } }, async request => {

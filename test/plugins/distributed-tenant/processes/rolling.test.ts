@@ -46,7 +46,10 @@ t.test('processes share the connections of their server', async t => {
     for (const child of all) child.kill('SIGKILL')
   })
   const start = async (): Promise<Replica> => {
-    const child = fork(program, [JSON.stringify(options)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = fork(program, [], {
+      env: { ...process.env, REPLICA_OPTIONS: JSON.stringify(options) },
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
     all.add(child)
     const [port] = (await Promise.race([
       once(child, 'message'),
