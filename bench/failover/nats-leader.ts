@@ -2,21 +2,18 @@
 // acknowledgment into a stream of its own with the same leader, and reads it back by a durable consumer: how long NATS takes nothing, and
 // delivers nothing, by a client that does nothing else. A consumer of three copies has a leader of its own, and an election of its own.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AckPolicy, connect, type JetStreamManager, type NatsConnection, RetentionPolicy, StorageType } from 'nats'
+import { connect, type JetStreamManager, type NatsConnection } from 'nats'
 import { type NatsCluster, startNatsCluster } from '../../stack/servers/nats-cluster.js'
 import type { BenchOptions } from '../arms.js'
 import { distributionOf, startPaced } from '../paced-work.js'
 import { type Stage, startStage, until } from '../provisioning/stage.js'
 import { versionsOf } from '../provisioning/versions.js'
 import { type Case, type Config, compareNumbers } from '../report.js'
+import { makeRawStream, RAW_STREAM, type Seen, startRawClient, TRY_MS } from './raw-client.js'
 
 const STREAM = 'TENANTS'
-const RAW = { stream: 'RAW', subject: 'raw.publish', durable: 'raw' }
 const USER = 'services'
 const CREATE_EVERY_MS = 500
-const PUBLISH_EVERY_MS = 20
-/** The raw client tries a message again so soon: an election is over sooner than the client's own 5 s. */
-const RAW_TRY_MS = 250
 const QUIET_MS = 2_000
 /** From the first publish that is acknowledged again to the end of a round. */
 const AFTER_MS = 2_000
@@ -28,10 +25,7 @@ interface Round {
   /** Milliseconds of each tenant that was asked for before the election was over, and not ready when it began. */
   readonly ready: readonly number[]
   readonly failed: number
-  /** Milliseconds of the longest publish of the raw client. */
-  readonly election: number
-  /** Milliseconds from a publish to its delivery, at most. */
-  readonly delivery: number
+  readonly raw: Seen
   /** Of tenants made before the kill. */
   readonly quiet: readonly number[]
 }
@@ -64,7 +58,7 @@ export async function benchNatsLeader(options: BenchOptions): Promise<{ config: 
       const one = await killLeader(cluster, stage, raw)
       rounds.push(one)
       const { p99 } = distributionOf(one.ready)
-      options.progress.step(`election ${one.election.toFixed(0)} ms, ready p99 ${p99.toFixed(0)} ms`)
+      options.progress.step(`election ${one.raw.election.toFixed(0)} ms, ready p99 ${p99.toFixed(0)} ms`)
       await stage.sparesAtHand()
     }
     const all = rounds.flatMap(({ ready }) => ready)
@@ -72,8 +66,8 @@ export async function benchNatsLeader(options: BenchOptions): Promise<{ config: 
     return {
       config: {
         nats: `three servers, ${(await versionsOf(stage))['nats, redis']}, three copies, ${rounds.length} kills of the leader`,
-        'nats: elections': `${list(rounds.map(({ election }) => election))} ms, the longest publish of the raw client, tried again every ${RAW_TRY_MS} ms`,
-        'nats: deliveries': `${list(rounds.map(({ delivery }) => delivery))} ms, the longest from a publish of the raw client to its delivery by a durable consumer`,
+        'nats: elections': `${list(rounds.map(({ raw }) => raw.election))} ms, the longest publish of the raw client, tried again every ${TRY_MS} ms`,
+        'nats: deliveries': `${list(rounds.map(({ raw }) => raw.delivery))} ms, the longest from a publish of the raw client to its first delivery by a durable consumer; not read in time: ${list(rounds.map(({ raw }) => raw.unread))}`,
         'nats: ready, p99': `${list(rounds.map(({ ready }) => distributionOf(ready).p99))} ms`,
         'nats: tenants': `one every ${CREATE_EVERY_MS} ms; ${all.length} under way in an election; ${distributionOf(rounds.flatMap(({ quiet }) => quiet)).p50.toFixed(0)} ms in the median before the kills`,
       },
@@ -81,7 +75,7 @@ export async function benchNatsLeader(options: BenchOptions): Promise<{ config: 
         ...compareNumbers(
           `ready, leader of NATS killed vs ${what} + ${ALLOWED_MS / 1000} s`,
           rounds.map(({ ready }) => distributionOf(ready).p99),
-          rounds.map(one => one[what] + ALLOWED_MS),
+          rounds.map(({ raw }) => raw[what] + ALLOWED_MS),
           { better: 'lower', as: 'p50' },
         ),
         ...distributionOf(all),
@@ -99,11 +93,8 @@ async function killLeader(cluster: NatsCluster, stage: Stage, raw: NatsConnectio
   const jsm = await raw.jetstreamManager({ timeout: 10_000 })
   const leader = await sameLeader(jsm)
   const server = cluster.named(leader)
-  const js = raw.jetstream({ timeout: RAW_TRY_MS })
-  const reading = readBack(raw)
   const ready: { readonly at: number; readonly ms: number }[] = []
   let failed = 0
-  const acknowledged: { readonly at: number; readonly ms: number }[] = []
   const creating = startPaced(CREATE_EVERY_MS, async () => {
     const at = performance.now()
     try {
@@ -112,77 +103,24 @@ async function killLeader(cluster: NatsCluster, stage: Stage, raw: NatsConnectio
       failed++
     }
   })
-  const publishing = startPaced(PUBLISH_EVERY_MS, async n => {
-    const at = performance.now()
-    for (;;) {
-      const { ok, again } = await js.publish(RAW.subject, String(at), { msgID: `${at} ${n}` }).then(
-        () => ({ ok: true, again: 0 }),
-        // Refused at once where there is no leader.
-        () => ({ ok: false, again: PUBLISH_EVERY_MS }),
-      )
-      if (ok) break
-      if (performance.now() - at > ELECTION_MS) throw new Error(`no leader within ${ELECTION_MS / 1000} s`)
-      await sleep(again)
-    }
-    acknowledged.push({ at, ms: performance.now() - at })
-  })
+  const client = startRawClient(raw)
   try {
     await sleep(QUIET_MS)
     const killed = performance.now()
     await server.kill()
-    // The first that was begun after the kill.
-    const over = () => acknowledged.some(({ at }) => at > killed)
-    await until('the raw client publishes again', async () => over(), ELECTION_MS, 10)
+    await until('the raw client publishes again', async () => client.publishedSince(killed), ELECTION_MS, 10)
     const elected = performance.now()
     await sleep(AFTER_MS)
-    await Promise.all([creating.stop(), publishing.stop()])
-    await until(
-      'the raw client has read all of its own',
-      async () => reading.count() >= acknowledged.length,
-      ELECTION_MS,
-    )
+    await creating.stop()
     return {
       ready: ready.filter(({ at, ms }) => at < elected && at + ms > killed).map(({ ms }) => ms),
       failed,
-      election: Math.max(...acknowledged.map(({ ms }) => ms)),
-      delivery: await reading.stop(),
+      raw: await client.stop(),
       quiet: ready.filter(({ at, ms }) => at + ms <= killed).map(({ ms }) => ms),
     }
   } finally {
-    await Promise.all([creating.stop(), publishing.stop(), reading.stop()])
+    await Promise.all([creating.stop(), client.stop()])
     await server.restart()
-  }
-}
-
-/** Reads what the raw client publishes. `stop()` returns the longest way in milliseconds. */
-function readBack(raw: NatsConnection): { count(): number; stop(): Promise<number> } {
-  let going = true
-  const seen = new Set<number>()
-  let longest = 0
-  const js = raw.jetstream({ timeout: 1_000 })
-  const loop = (async () => {
-    while (going) {
-      try {
-        const consumer = await js.consumers.get(RAW.stream, RAW.durable)
-        const messages = await consumer.fetch({ max_messages: 100, expires: 1_000 })
-        for await (const message of messages) {
-          longest = Math.max(longest, performance.now() - Number(message.string()))
-          seen.add(message.seq)
-          message.ack()
-        }
-      } catch {
-        // It has no leader now.
-        await sleep(PUBLISH_EVERY_MS)
-      }
-    }
-    return longest
-  })()
-  return {
-    count: () => seen.size,
-    stop() {
-      going = false
-      return loop
-    },
   }
 }
 
@@ -211,18 +149,9 @@ async function sameLeader(jsm: JetStreamManager): Promise<string> {
     async () => {
       leader = await leaderOf(jsm, STREAM)
       if (leader === undefined) return false
-      if (leader === (await leaderOf(jsm, RAW.stream))) return makeConsumer(jsm)
-      await jsm.streams.delete(RAW.stream).catch(() => false)
-      await jsm.streams
-        .add({
-          name: RAW.stream,
-          subjects: [RAW.subject],
-          num_replicas: 3,
-          storage: StorageType.File,
-          retention: RetentionPolicy.Limits,
-          max_msgs: 10_000,
-        })
-        .catch(() => {})
+      if (leader === (await leaderOf(jsm, RAW_STREAM))) return makeRawStream(jsm)
+      await jsm.streams.delete(RAW_STREAM).catch(() => false)
+      await makeRawStream(jsm)
       return false
     },
     ELECTION_MS,
@@ -230,12 +159,6 @@ async function sameLeader(jsm: JetStreamManager): Promise<string> {
   )
   return leader as string
 }
-
-const makeConsumer = (jsm: JetStreamManager): Promise<boolean> =>
-  jsm.consumers.add(RAW.stream, { durable_name: RAW.durable, ack_policy: AckPolicy.Explicit }).then(
-    () => true,
-    () => false,
-  )
 
 /** Undefined while it has none, or a copy is behind or away. */
 async function leaderOf(jsm: JetStreamManager, stream: string): Promise<string | undefined> {
