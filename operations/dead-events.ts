@@ -69,7 +69,7 @@ const received = <T extends DeadRow>(sent: Sent<T>): T => {
   } as unknown as T
 }
 
-/** Only the service's own word for an event that is not there; another failure is none. */
+/** Null for the service's code of an event that is not there. Another failure is thrown. */
 async function orNull<T>(ask: () => Promise<T>): Promise<T | null> {
   try {
     return await ask()

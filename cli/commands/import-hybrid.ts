@@ -157,8 +157,9 @@ async function work(
   if (run === undefined) {
     const { online, admins, together = false } = options
     if (together && !online) throw new UsageError('--together is for --online: give both.')
-    const how = online ? { limits: switchLimitsOf(options), together } : null
-    const begun = how && (await runToGoOnWith(services, source, namedTenants(options)))
+    const named = namedTenants(options)
+    const how = online ? { limits: switchLimitsOf(options), together, all: named === undefined } : null
+    const begun = how && (await runToGoOnWith(services, source, named))
     if (begun) {
       output.line(`Goes on with run ${begun}; \`--rollback ${begun}\` undoes it.`)
       if (options.dryRun) return output.document({ run: begun })

@@ -12,7 +12,7 @@ export async function unfit(
   to: { readonly central: SqlClient; readonly set: MigrationSet; readonly programs: Programs },
 ): Promise<string[]> {
   const reasons: string[] = []
-  // An archive of an earlier release; this one writes none that has any.
+  // An archive of an earlier release; this one writes none that has them.
   if (contents.tables.some(({ name }) => name === 'large objects')) {
     reasons.push(
       'it holds large objects, which are not supported: restore it with pg_restore into a database of its own, and copy them into bytea columns',

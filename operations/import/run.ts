@@ -15,6 +15,7 @@ import type { Plan } from './plan.js'
 export interface SwitchHow {
   readonly limits: SwitchLimits
   readonly together: boolean
+  readonly all: boolean
 }
 
 /** @param how null: with a freeze. @returns the id of the new run */
@@ -83,8 +84,8 @@ export async function wayOf(
 }
 
 /**
- * The run without a freeze that the same command has begun and that has not ended: the newest from this source, of exactly these tenants
- * where some are named. @returns null when there is none
+ * The run without a freeze that the same command has begun and that has not ended: the newest from this source that was begun
+ * for all tenants, or for exactly those that are named. @returns null when there is none
  */
 export async function runToGoOnWith(
   services: readonly OpenService[],
@@ -99,7 +100,9 @@ export async function runToGoOnWith(
     // One that was killed before each service had recorded it has touched nothing.
     if (rows === null || rows.length === 0 || rows.some(({ row }) => row.online === null)) continue
     const ids = new Set<string>(rows.map(({ row }) => row.id))
-    if (tenants === undefined || (tenants.length === ids.size && tenants.every(one => ids.has(one)))) return id
+    const forAll = rows.every(({ row }) => stateOf(row).all)
+    const isSame = tenants ? !forAll && tenants.length === ids.size && tenants.every(one => ids.has(one)) : forAll
+    if (isSame) return id
   }
   return null
 }

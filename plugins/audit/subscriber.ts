@@ -38,7 +38,7 @@ export function recordOf(published: PublishedStep, { sample, actor }: Hearing): 
   const who = actor(request)
   // Once, as every read of `routeOptions` makes a new object.
   const { url: route = null, config } = request.routeOptions
-  // Of a route that needs no token: by its address, as any client can cause it.
+  // Of a route that needs no token: by its address, because every client can cause it.
   if (who === null && config.token === false) {
     const detail = { method: request.method, route, leases, address: request.ip }
     return { kind: 'access', result: 'ok', tenantId, requestId: request.id, detail, at: new Date() }

@@ -1,4 +1,4 @@
-// The routes of drains: what one would do, and its begin. It is stopped and gone on with as any run, see run-routes.ts.
+// The routes of drains: the plan of one, and its begin. The routes of runs stop and resume it (run-routes.ts).
 import type { FastifyInstance } from 'fastify'
 import { Type } from '../../events/json-schema.js'
 import type { Drains } from './drains.js'

@@ -138,7 +138,7 @@ function waysOn(row: Row, service: string): Pick<Run, 'resume' | 'rollback' | 'n
   // The user stands in no journal; `postgres` is the default of the command's examples.
   const on = kind === 'import' ? `--from postgres://postgres@${goal}` : `--service ${service}`
   const unfinished = state !== 'done' && state !== 'rolled_back'
-  // Given again, it goes on; each of its tenants goes back as any that was moved.
+  // The same command resumes it. Each of its tenants goes back by `move --back`.
   if (kind === 'drain' || kind === 'rebalance')
     return { ...nothing, resume: unfinished ? `${command} ${kind === 'drain' ? `${goal} ` : ''}${on}` : null }
   return {

@@ -1,5 +1,5 @@
 // The reset of a session between two leases. Invariant: a session that could not be reset in time is closed.
-// If the server is down: the connection is lost, as any other.
+// If the server is down: the connection is lost, and the pool opens another.
 import { guarded } from '../../timing/timers.js'
 import type { Connection } from '../connections/connection.js'
 import { connectionClosed } from '../connections/failures.js'

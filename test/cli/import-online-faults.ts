@@ -48,6 +48,8 @@ t.test('an import without a freeze, disturbed', async t => {
     )
     const other = await run('--tenant', 'again,nobody', '--online', '--dry-run')
     t.notMatch(other.out, /Goes on with/, 'other tenants are another command')
+    const all = await run('--online', '--dry-run')
+    t.notMatch(all.out, /Goes on with/, 'all tenants are another command too')
     const { code, out, err } = await run('--tenant', 'again', '--online', ...LIMITS)
     t.equal(code, 0, out + err)
     t.match(out, new RegExp(`Goes on with run ${begun}`))

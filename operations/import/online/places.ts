@@ -19,6 +19,8 @@ export interface ImportState {
   readonly limits: SwitchLimits
   /** No tenant of the run is closed before all have caught up; one that fails takes back all. */
   readonly together?: boolean
+  /** The command named no tenant, so that it means all. */
+  readonly all?: boolean
 }
 
 export const stateOf = ({ online }: TransferTenant): ImportState => online as unknown as ImportState
