@@ -2,7 +2,6 @@
 // --fix`, beside a row that stands in the way at the target, and a migration. Whatever happens, the
 // tenant is served, and nothing is left.
 import t from 'tap'
-import { until } from '../until.js'
 import { moveStand } from './move-stand.js'
 
 /** Before the switch, in the switch, after it. */
@@ -22,7 +21,7 @@ const LIMITS = ['--hold-limit', '20000', '--quiet-wait', '0']
 
 t.test('move without a freeze', async t => {
   const stand = await moveStand(t)
-  const { look, central, command, killedAt, last, place, write, count } = stand
+  const { look, command, killedAt, last, place, write, count } = stand
   await stand.app.tenants.create({ id: 'acme', name: 'Acme' })
   for (const body of ['one', 'two', 'three']) await write('acme', body)
   let rows = 3
@@ -142,22 +141,19 @@ t.test('move without a freeze', async t => {
   })
 
   await t.test('a row in the way at the target, and a migration meanwhile', async t => {
-    const running = stand.command(['move', 'acme', '--to', 'main', '--yes', ...LIMITS])
-    const meanwhile = (async () => {
-      await until('its table is there', async () => {
-        const [found] = await central`select from transfer_tenants where step in ('copied', 'verified', 'following_up')`
-        return found
-      })
-      const inside = look('employee', 'tenant_acme_employee')
-      await inside`insert into notes (id, body) overriding system value select max(id) + 1, 'planted' from notes`.catch(
-        () => {},
-      )
-      await inside.end()
-      const migrated = await command(['migrate', '--service', 'employee'])
-      for (let n = 0; n < 3; n++) if ((await write('acme', `beside ${n}`)) === null) rows++
-      return migrated
-    })()
-    const [{ code, out, err }, migrated] = await Promise.all([running, meanwhile])
+    // No command runs while the row is planted, so no step can pass before it is there.
+    await killedAt('verified', 'acme', '--to', 'main', ...LIMITS)
+    const inside = look('employee', 'tenant_acme_employee')
+    const [{ next } = { next: 0 }] = await look('b', 'tenant_acme_employee')<{ next: number }[]>`
+      select (last_value + 1)::int as next from notes_id_seq`
+    await inside`insert into notes (id, body) overriding system value values (${next}, 'planted')`
+    await inside.end()
+    const migrated = await command(['migrate', '--service', 'employee'])
+    for (let n = 0; n < 3; n++) {
+      t.equal(await write('acme', `beside ${n}`), null)
+      rows++
+    }
+    const { code, out, err } = await command(['move', '--resume', await last(), '--yes', ...LIMITS])
     t.equal(code, 1, out + err)
     t.match(err, /could not apply a change|is not like it|Not everything/)
     t.match(err, /taken back: it is served where it was/)
