@@ -56,7 +56,7 @@ function ofParts({ parts, instances }: ServiceState): ServiceFinding[] {
       bad(
         'The central database is down',
         central.detail ?? '',
-        'No tenant can be state up: see whether PostgreSQL of this service runs and has free connections.',
+        'No tenant can be looked up: see whether PostgreSQL of this service runs and has free connections.',
       ),
     )
   if (cache.status === 'down')
