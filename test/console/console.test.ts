@@ -661,6 +661,23 @@ t.test('the first page recovers by itself when its first read failed', async t =
   await context.close()
 })
 
+t.test('a list whose first read failed is read again without a click', async t => {
+  const { page, context, complaints } = await signIn(browser, base)
+  const refused = { status: 503, json: { code: 'OVERLOADED', message: 'Not now.' } }
+  await page.route('**/api/tenants?*', route => route.fulfill(refused), { times: 1 })
+  await page.route('**/api/services/identity/fleet/acme', route => route.fulfill(refused), { times: 1 })
+  await open(page, base, 'tenants')
+  await page.getByText('Not now.').waitFor()
+  await row(page, 'acme').waitFor()
+  t.equal(await page.getByText('Not now.').count(), 0)
+  await open(page, base, 'tenants/acme')
+  await page.getByText('Not now.').waitFor()
+  await page.getByText('Not now.').waitFor({ state: 'detached' })
+  t.ok(await button(page, 'Retry').isVisible())
+  t.same(complaints, [])
+  await context.close()
+})
+
 t.test('the focus stays on a button at work, and a start that was closed is not the next one', async t => {
   const { page, context, complaints } = await signIn(browser, base)
   await open(page, base, 'tenants/acme')

@@ -155,13 +155,15 @@ export const Failure = ({ error, again, label = 'Try again' }) => html`
 
 /**
  * Reads on mount, when `deps` change, and with every tick of the live view; an old answer stays while a new one is fetched. A tick that
- * comes while a read is under way waits for its end: a service that hangs would otherwise keep every answer from being shown.
+ * comes while a read is under way waits for its end: a service that hangs would otherwise keep every answer from being shown. After a read
+ * that failed for a reason that passes, the next tick reads again, whatever `every` is.
  */
 export function useData(load, deps, { every = 'tick' } = {}) {
   const [state, set] = useState({ data: null, error: null, loading: true })
   const turn = useRef(0)
   const reading = useRef(0)
   const due = useRef(false)
+  const passing = useRef(false)
   const latest = useRef(load)
   latest.current = load
   const again = async () => {
@@ -170,11 +172,14 @@ export function useData(load, deps, { every = 'tick' } = {}) {
     due.current = false
     try {
       const data = await latest.current()
-      if (mine === turn.current) set({ data, error: null, loading: false })
+      if (mine !== turn.current) return
+      passing.current = false
+      set({ data, error: null, loading: false })
     } catch (error) {
-      if (mine === turn.current) set(before => ({ ...before, error, loading: false }))
+      if (mine !== turn.current) return
+      passing.current = passes(error)
+      set(before => ({ ...before, error, loading: false }))
     }
-    if (mine !== turn.current) return
     reading.current = 0
     if (due.current) again()
   }
@@ -187,13 +192,18 @@ export function useData(load, deps, { every = 'tick' } = {}) {
     set(before => ({ ...before, loading: true }))
     again()
     const off = every ? on(every, tick) : () => {}
+    const offRetry = on('tick', () => passing.current && reading.current === 0 && again())
     return () => {
       turn.current++
       off()
+      offRetry()
     }
   }, deps)
   return { ...state, again, set }
 }
+
+/** No answer, too many requests, or a server that cannot answer now. */
+const passes = ({ status }) => status === 0 || status === 429 || status >= 500
 
 /** A modal dialog of the platform: it holds the focus, and Escape closes it. */
 export const Dialog = ({ title, onClose, children, large }) => {
