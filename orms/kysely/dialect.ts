@@ -53,6 +53,17 @@ export class TenantDialect implements Dialect {
     this.#of = tenants ? tenants.follow() : () => sql as SqlClient
   }
 
+  /**
+   * Read by MikroORM 6 alone, which takes no dialect: it would leave this one aside and open connections of its own, to
+   * whatever its `host` says.
+   * @throws CONFIGURATION_INVALID that names the supported range
+   */
+  get context(): never {
+    throw new ConfigurationInvalid(
+      'A TenantDialect was given to MikroORM 6, and ^7.0.0 is supported: run `npm install @mikro-orm/core@7 @mikro-orm/postgresql@7`.',
+    )
+  }
+
   createDriver(): Driver {
     return new TenantDriver(this.#of)
   }
@@ -155,17 +166,17 @@ class TenantConnection implements DatabaseConnection {
     await transaction?.rollback()
   }
 
-  async executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
+  executeQuery<Row>(query: CompiledQuery): Promise<QueryResult<Row>> {
     const transaction = this.#transaction
-    try {
-      const rows: Row[] & { command?: string; count?: number | null } = await this.#send<Row[]>(query)
-      const { command, count } = rows
-      // Of a text with several statements, as in `pg`.
-      if (command === undefined) return { rows: [] }
-      return { rows: [...rows], ...(changes.has(command) && { numAffectedRows: BigInt(count ?? 0) }) }
-    } catch (error) {
-      throw transaction ? transaction.reasonOf(error) : error
-    }
+    // Not awaited: each query of each request would cost two promises more.
+    return this.#send<Row[]>(query).then(
+      resultOf<Row>,
+      transaction
+        ? error => {
+            throw transaction.reasonOf(error)
+          }
+        : undefined,
+    )
   }
 
   async *streamQuery<Row>(query: CompiledQuery, chunkSize = 100): AsyncIterableIterator<QueryResult<Row>> {
@@ -182,6 +193,14 @@ class TenantConnection implements DatabaseConnection {
     const query = (this.#transaction?.sql ?? this.#sql).unsafe<Rows>(sql, parameters.map(parameterOf) as never[])
     return readAs(query, codecs)
   }
+}
+
+function resultOf<Row>(rows: Row[] & { command?: string; count?: number | null }): QueryResult<Row> {
+  const { command, count } = rows
+  // Of a text with several statements, as in `pg`.
+  if (command === undefined) return { rows: [] }
+  if (changes.has(command)) return { rows: [...rows], numAffectedRows: BigInt(count ?? 0) }
+  return { rows: [...rows] }
 }
 
 const changes: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])

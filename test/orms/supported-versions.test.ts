@@ -5,6 +5,8 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSyn
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
+import { TenantDialect } from '../../orms/kysely/index.js'
+import type { SqlClient } from '../../plugins/distributed-tenant/index.js'
 import { refuseOthers } from '../../plugins/distributed-tenant/optional-peer.js'
 import { makeFolder } from '../../stack/servers/folder.js'
 
@@ -67,6 +69,12 @@ for (const [entry, name, version, call] of [
     t.match(failed?.stderr, `The installed \`${name}\` is ${version} and ${range} is supported`)
   })
 }
+
+// MikroORM 6 reads `driverOptions.context`, and nothing else of a dialect.
+t.test('MikroORM 6 does not leave the dialect aside', async t => {
+  const dialect = new TenantDialect({ tenants: { follow: () => () => ({}) as SqlClient } })
+  t.throws(() => dialect.context, { code: 'CONFIGURATION_INVALID', message: /\^7\.0\.0 is supported/ })
+})
 
 t.test('the oldest `pg` that is claimed', { timeout: 2_390_000 }, async t => {
   const { version } = JSON.parse(readFileSync('node_modules/pg-oldest/package.json', 'utf8'))
