@@ -4,14 +4,13 @@ import type { CustomTypesConfig, Pool as PgPool, PoolConfig } from 'pg'
 import {
   ConfigurationInvalid,
   checkOptions,
-  type QueryClient,
   type SqlClient,
-  TenantStatementRefused,
   type Tenants,
 } from '../../plugins/distributed-tenant/index.js'
 import { LeasedClient } from './client.js'
 import { pg } from './library.js'
-import { Wire } from './wire.js'
+import { errorOf, fieldsOf, type RawResult, tagOf, textsOf } from './messages.js'
+import { type Bind, rowsOf, type Value, valuesOf } from './wire.js'
 
 /** Whose connections: exactly one of both. */
 export type PoolOptions = Settings &
@@ -36,53 +35,93 @@ interface Settings extends Pick<PoolConfig, 'max' | 'connectionTimeoutMillis' | 
   readonly types?: CustomTypesConfig
 }
 
-/** Of one query, which needs no session. */
-class StatementWire extends Wire {
-  protected readonly status = 'I'
+/**
+ * The part of `pg`'s Connection that one query without a session needs: it is sent when the query is whole, and its result comes
+ * back as the messages of the server.
+ */
+class StatementWire {
+  readonly parsedStatements: Record<string, string> = none
+  readonly submittedNamedStatements: Record<string, string> = {}
+  readonly stream = none
   readonly #sql: () => SqlClient
   readonly #query: Handlers
+  #text = ''
+  #name = ''
+  #values: readonly Value[] = []
+  #over = false
 
   constructor(sql: () => SqlClient, query: Handlers) {
-    super()
     this.#sql = sql
     this.#query = query
   }
 
-  protected client(): QueryClient {
-    return this.#sql()
+  parse({ text, name }: { text: string; name?: string }): void {
+    this.#text = text
+    this.#name = name ?? ''
   }
 
-  protected async several(): Promise<void> {
-    throw new TenantStatementRefused('several statements', 'use a client of pool.connect()')
+  /** @throws TENANT_CLIENT_METHOD for results in binary */
+  bind(bind: Bind): void {
+    this.#values = valuesOf(bind)
+  }
+
+  describe(): void {}
+  execute(): void {}
+
+  query(text: string): void {
+    this.#text = text
+    this.sync()
   }
 
   /** Its parameters cannot be written: `pg` itself fails the query, which comes to no other end. */
-  override close(): void {
-    this.over = true
+  close(): void {
+    this.#over = true
   }
 
-  protected deliver(name: string, message: object): void {
+  sync(): void {
+    if (this.#over) return
+    try {
+      rowsOf(this.#sql(), { text: this.#text, name: this.#name, values: this.#values }).then(
+        result => this.#answered(result as unknown as RawResult),
+        error => this.#fails(error),
+      )
+    } catch (error) {
+      // Not yet: the query is not given out.
+      queueMicrotask(() => this.#fails(error))
+    }
+  }
+
+  #answered(result: RawResult): void {
     const query = this.#query
-    if (name === 'dataRow') query.handleDataRow(message)
-    else if (name === 'rowDescription') query.handleRowDescription(message)
-    else if (name === 'commandComplete') query.handleCommandComplete(message, this)
-    else if (name === 'errorMessage') {
-      this.over = true
-      query.handleError(message, this)
-    } else if (name === 'readyForQuery') query.handleReadyForQuery(this)
+    try {
+      const { columns, command } = result
+      if (columns && columns.length > 0) query.handleRowDescription({ fields: fieldsOf(columns) })
+      for (const row of result) query.handleDataRow({ fields: textsOf(row) })
+      if (command !== null) query.handleCommandComplete({ text: tagOf(result) }, this)
+    } catch (error) {
+      this.#fails(error)
+      return
+    }
+    query.handleReadyForQuery(this)
+  }
+
+  #fails(error: unknown): void {
+    this.#query.handleError(errorOf(error), this)
   }
 }
+
+const none = {}
 
 /** What a query of `pg` does with the server's messages. */
 interface Handlers {
   callback?: ((error: unknown, result?: unknown) => void) | undefined
   _result?: { _types?: unknown }
-  submit(wire: Wire): Error | null
+  submit(wire: StatementWire): Error | null
   handleRowDescription(message: object): void
   handleDataRow(message: object): void
-  handleCommandComplete(message: object, wire: Wire): void
-  handleError(error: unknown, wire: Wire): void
-  handleReadyForQuery(wire: Wire): void
+  handleCommandComplete(message: object, wire: StatementWire): void
+  handleError(error: unknown, wire: StatementWire): void
+  handleReadyForQuery(wire: StatementWire): void
 }
 
 const checkSpelling = checkOptions<PoolOptions>('Pool', {
@@ -106,10 +145,10 @@ class TenantPool extends pg.Pool {
 
   constructor(given: PoolOptions) {
     checkSpelling(given)
-    const { sql, tenants, types, ...options } = given
+    const { sql, tenants, types, max, connectionTimeoutMillis, onConnect, query_timeout } = given
     if (tenants ? sql : !sql) throw new ConfigurationInvalid('A Pool is of `sql` or of `tenants`: pass one of them.')
     // A queue of `pg` serves a waiting query in the async context of the release before it.
-    if (tenants && options.max !== undefined) {
+    if (tenants && max !== undefined) {
       throw new ConfigurationInvalid(
         'A Pool of `tenants` has no `max`: DISTRIBUTED_MAX_CONNECTIONS is the limit of all.',
       )
@@ -117,8 +156,10 @@ class TenantPool extends pg.Pool {
     const of = tenants ? tenants.follow() : () => sql as SqlClient
     // One use: the plugin's pool is where connections rest.
     super({
-      ...options,
-      max: options.max ?? Number.MAX_SAFE_INTEGER,
+      connectionTimeoutMillis,
+      onConnect,
+      query_timeout,
+      max: max ?? Number.MAX_SAFE_INTEGER,
       of,
       types,
       Client: LeasedClient,
@@ -127,12 +168,14 @@ class TenantPool extends pg.Pool {
     } as unknown as PoolConfig)
     this.#of = of
     this.#types = types && new pg.TypeOverrides(types as never)
-    this.#clients = Boolean(options.onConnect ?? options.query_timeout)
+    this.#clients = Boolean(onConnect ?? query_timeout)
+  }
+
+  override emit(event: string, ...about: unknown[]): boolean {
     // Of a connection that rests, as none does here: without a listener it would end the process.
-    this.on('error', () => {})
-    this.on('release', (error, client) => {
-      if (error) (client as unknown as LeasedClient).spoil()
-    })
+    if (event === 'error' && this.listenerCount('error') === 0) return false
+    if (event === 'release' && about[0]) (about[1] as LeasedClient).spoil()
+    return super.emit(event, ...about)
   }
 
   override query(...args: never[]): never {
@@ -146,9 +189,9 @@ class TenantPool extends pg.Pool {
     return this.#clients || this.#watched() || this.ending || (typeof text === 'string' && /;\s*\S/.test(text))
   }
 
-  /** One listener for releases is ours. */
   #watched(): boolean {
-    return ofClients.some(event => this.listenerCount(event) > (event === 'release' ? 1 : 0))
+    for (const event of ofClients) if (this.listenerCount(event) > 0) return true
+    return false
   }
 
   #send(args: readonly never[]): unknown {

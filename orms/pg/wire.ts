@@ -10,9 +10,9 @@ import {
 } from '../../plugins/distributed-tenant/index.js'
 import { errorOf, fieldsOf, type RawResult, tagOf, textsOf } from './messages.js'
 
-type Value = string | Buffer | null
+export type Value = string | Buffer | null
 
-interface Bind {
+export interface Bind {
   readonly statement?: string
   readonly values?: unknown[] | null
   readonly binary?: boolean
@@ -22,7 +22,7 @@ interface Bind {
 type Rows = readonly (Buffer | null)[][]
 
 /** A query of `pg` as it was bound. */
-interface Bound {
+export interface Bound {
   readonly text: string
   readonly name: string
   readonly values: readonly Value[]
@@ -33,6 +33,23 @@ interface Reading {
   readonly waiting: (Buffer | null)[][]
   over: boolean
 }
+
+/** The parameters of a query. @throws TENANT_CLIENT_METHOD for results in binary */
+export function valuesOf({ values, binary, valueMapper }: Bind): readonly Value[] {
+  if (binary) throw new TenantClientMethod('query', 'results come as text: leave `binary` out')
+  const list = values ?? []
+  return valueMapper ? list.map(value => valueMapper(value)) : (list as Value[])
+}
+
+/** A query of `pg` as one of the client. */
+export function queryOf(client: QueryClient, { text, name, values }: Bound) {
+  const parameters = values.map(value => (value === null ? null : written(value)))
+  const options = name === '' ? { simple: false } : { simple: false, prepare: true }
+  return client.unsafe(text, parameters as never[], options as object)
+}
+
+/** Rows as the bytes that the server sent: not sent before it is awaited. */
+export const rowsOf = (client: QueryClient, bound: Bound) => queryOf(client, bound).raw()
 
 /** The interface of `pg`'s Connection that its queries and cursors use. */
 export abstract class Wire extends EventEmitter {
@@ -61,12 +78,12 @@ export abstract class Wire extends EventEmitter {
   }
 
   /** @throws TENANT_CLIENT_METHOD for results in binary */
-  bind({ statement = '', values, binary, valueMapper }: Bind): void {
-    if (binary) throw new TenantClientMethod('query', 'results come as text: leave `binary` out')
+  bind(bind: Bind): void {
+    const { statement = '' } = bind
+    const values = valuesOf(bind)
     const { text, name } = this.#parsed ?? { text: this.parsedStatements[statement] ?? '', name: statement }
     this.#parsed = null
-    const list = values ?? []
-    this.#bound = { text, name, values: valueMapper ? list.map(value => valueMapper(value)) : (list as Value[]) }
+    this.#bound = { text, name, values }
   }
 
   describe(): void {
@@ -153,15 +170,9 @@ export abstract class Wire extends EventEmitter {
     this.deliver('readyForQuery', { status: this.status })
   }
 
-  #query({ text, name, values }: Bound) {
-    const parameters = values.map(value => (value === null ? null : written(value)))
-    const options = { simple: false, ...(name !== '' && { prepare: true }) }
-    return this.client().unsafe(text, parameters as never[], options as object)
-  }
-
   async #run(bound: Bound): Promise<void> {
     this.#describing = false
-    const result = (await this.#query(bound).raw()) as unknown as RawResult
+    const result = (await rowsOf(this.client(), bound)) as unknown as RawResult
     if (this.over) return
     if (bound.name !== '') this.deliver('parseComplete', {})
     if (result.columns && result.columns.length > 0)
@@ -174,7 +185,7 @@ export abstract class Wire extends EventEmitter {
   async #describe(): Promise<void> {
     if (!this.#describing) return
     this.#describing = false
-    const { columns } = await this.#query(this.#bound as Bound).describe()
+    const { columns } = await queryOf(this.client(), this.#bound as Bound).describe()
     if (columns.length > 0) this.deliver('rowDescription', { fields: fieldsOf(columns as never) })
     else this.deliver('noData', {})
   }
@@ -182,9 +193,7 @@ export abstract class Wire extends EventEmitter {
   async #read(rows: number): Promise<void> {
     await this.#describe()
     this.#reading ??= {
-      batches: this.#query(this.#bound as Bound)
-        .raw()
-        .cursor(rows) as unknown as AsyncGenerator<Rows>,
+      batches: rowsOf(this.client(), this.#bound as Bound).cursor(rows) as unknown as AsyncGenerator<Rows>,
       waiting: [],
       over: false,
     }
