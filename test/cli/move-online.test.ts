@@ -21,7 +21,7 @@ const LIMITS = ['--hold-limit', '20000', '--quiet-wait', '0']
 
 t.test('move without a freeze', async t => {
   const stand = await moveStand(t)
-  const { look, command, killedAt, last, place, write, count } = stand
+  const { look, command, killedAt, heldAt, last, place, write, count } = stand
   await stand.app.tenants.create({ id: 'acme', name: 'Acme' })
   for (const body of ['one', 'two', 'three']) await write('acme', body)
   let rows = 3
@@ -141,8 +141,8 @@ t.test('move without a freeze', async t => {
   })
 
   await t.test('a row in the way at the target, and a migration meanwhile', async t => {
-    // No command runs while the row is planted, so no step can pass before it is there.
-    await killedAt('verified', 'acme', '--to', 'main', ...LIMITS)
+    // The command stands still while the row is planted, so no step can pass before it is there.
+    const held = await heldAt('verified', 'acme', '--to', 'main', ...LIMITS)
     const inside = look('employee', 'tenant_acme_employee')
     const [{ next } = { next: 0 }] = await look('b', 'tenant_acme_employee')<{ next: number }[]>`
       select (last_value + 1)::int as next from notes_id_seq`
@@ -153,7 +153,8 @@ t.test('move without a freeze', async t => {
       t.equal(await write('acme', `beside ${n}`), null)
       rows++
     }
-    const { code, out, err } = await command(['move', '--resume', await last(), '--yes', ...LIMITS])
+    held.go()
+    const { code, out, err } = await held.outcome
     t.equal(code, 1, out + err)
     t.match(err, /could not apply a change|is not like it|Not everything/)
     t.match(err, /taken back: it is served where it was/)

@@ -10,6 +10,7 @@ import type postgres from 'postgres'
 import type { Test } from 'tap'
 import { codeOf, type Several, severalInstances } from '../plugins/distributed-tenant/placement/several.js'
 import { notes, roleSecret } from '../rig.js'
+import { type HeldCommand, heldAt } from './held-command.js'
 import { type Outcome, operatorCommands } from './operator-commands.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
@@ -28,6 +29,8 @@ export interface MoveStand extends Omit<Several, 'app'> {
   /** The same, to be signalled while it runs. */
   begin(args: readonly string[]): { readonly child: ChildProcess; readonly outcome: Promise<Outcome> }
   killedAt(step: string, ...args: string[]): Promise<void>
+  /** The same, standing still at the step until the test lets it go on. */
+  heldAt(step: string, ...args: string[]): Promise<HeldCommand>
   /** The newest run. */
   last(): Promise<string>
   place(id: string): Promise<{ instance: string; moving: string | null } | undefined>
@@ -106,6 +109,10 @@ export async function moveStand(
       const { code, out, err } = await command(['move', ...args, '--yes'], step)
       if (code !== 'SIGKILL') throw new Error(`not killed at ${step}: ${out}${err}`)
     },
+    heldAt: (step, ...args) =>
+      heldAt(`transfer.${step}`, folder, (env, node) =>
+        alone(['--config', configOf({}), 'move', ...args, '--yes'], { ...administrator, ...env }, { node }),
+      ),
     async last() {
       const [run] = await central<{ id: string }[]>`select id from transfers order by started_at desc limit 1`
       return run?.id ?? ''

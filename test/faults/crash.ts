@@ -1,18 +1,9 @@
-// A preload (`--import`): ends its own process with SIGKILL at a named step, as a power cut would, so that product
-// code has no crash points. Steps are published on the diagnostics channels synchronously, before or after the
-// change they are about. `FAULT=<area>.<type or step>[:n]` dies at the n-th such step. `FAULT=@<folder>` reads
-// `<folder>/<service>` at every step and removes the file before it dies, so that exactly one process does, once.
-// `FAULT_TRACE=<file>` lists steps.
-import { subscribe } from 'node:diagnostics_channel'
+// A preload (`--import`): ends its own process with SIGKILL at a named step (published-steps.ts), as a power cut would.
+// `FAULT=<area>.<type or step>[:n]` dies at the n-th such step. `FAULT=@<folder>` reads `<folder>/<service>` at every step and removes
+// the file before it dies, so that exactly one process does, once. `FAULT_TRACE=<file>` lists steps.
 import { appendFileSync, readFileSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { areas, channelName, highVolumeAreas } from '../../plugins/distributed-tenant/diagnostics/channels.js'
-
-interface PublishedStep {
-  readonly area: string
-  readonly service: string
-  readonly event: { readonly type?: string; readonly step?: string }
-}
+import { onPublishedSteps } from './published-steps.js'
 
 const { FAULT: fault = '', FAULT_TRACE: trace } = process.env
 const folder = fault.startsWith('@') ? fault.slice(1) : null
@@ -44,15 +35,11 @@ function mine(service: string): boolean {
   }
 }
 
-function onStep(message: unknown): void {
-  const { area, service, event } = message as PublishedStep
-  const what = event.step ?? event.type
-  if (what === undefined) return
-  const name = `${area}.${what}`
+function onStep(service: string, name: string): void {
   if (trace) appendFileSync(trace, `${service} ${name}\n`)
   const [point, count = '1'] = wantedOf(service).split(':')
   if (point !== name || ++seen < Number(count)) return
   if (mine(service)) process.kill(process.pid, 'SIGKILL')
 }
 
-if (fault || trace) for (const area of areas) if (!highVolumeAreas.has(area)) subscribe(channelName(area), onStep)
+if (fault || trace) onPublishedSteps(onStep)
