@@ -11,6 +11,8 @@ export interface ConsumerLag {
   readonly ackPending: number
   /** Of those, delivered more than once. */
   readonly redelivered: number
+  /** Whether a process waits for the next event, so that one that is pending was published just now. */
+  readonly awaited: boolean
 }
 
 const NOT_THERE = new Set([10014, 10059])
@@ -23,8 +25,9 @@ export async function readConsumerLag(
 ): Promise<ConsumerLag | null> {
   try {
     const jsm = await connection.client().jetstreamManager({ timeout: timeoutMs, checkAPI: false })
-    const { num_pending, num_ack_pending, num_redelivered } = await jsm.consumers.info(STREAM, durable)
-    return { pending: num_pending, ackPending: num_ack_pending, redelivered: num_redelivered }
+    const info = await jsm.consumers.info(STREAM, durable)
+    const { num_pending: pending, num_ack_pending: ackPending, num_redelivered: redelivered, num_waiting } = info
+    return { pending, ackPending, redelivered, awaited: num_waiting > 0 }
   } catch (error) {
     if (NOT_THERE.has(apiErrorCode(error) ?? 0)) return null
     throw classify(error, `the consumer ${durable} could not be read`)

@@ -85,15 +85,22 @@ export async function withRunLock<T>(sql: SessionClient, run: string, work: () =
   }
 }
 
-/** @returns those of the runs that some process carries out */
-export async function runsCarriedOut(sql: QueryClient, runs: readonly string[]): Promise<Set<string>> {
-  const rows = await sql<{ run: string }[]>`
-    select run from unnest(${[...runs]}::text[]) as run
-    where hashtextextended(${lockNames.run('')} || run, 0) in (
+/** @returns those of the locks that some session holds. None is taken for it. */
+export async function locksHeld(sql: QueryClient, names: readonly string[]): Promise<Set<string>> {
+  if (names.length === 0) return new Set()
+  const rows = await sql<{ name: string }[]>`
+    select name from unnest(${[...names]}::text[]) as name
+    where hashtextextended(name, 0) in (
       select (classid::bigint << 32) | objid::bigint from pg_locks
       where locktype = 'advisory' and objsubid = 1 and granted
         and database = (select oid from pg_database where datname = current_database()))`
-  return new Set(rows.map(({ run }) => run))
+  return new Set(rows.map(({ name }) => name))
+}
+
+/** @returns those of the runs that some process carries out */
+export async function runsCarriedOut(sql: QueryClient, runs: readonly string[]): Promise<Set<string>> {
+  const held = await locksHeld(sql, runs.map(lockNames.run))
+  return new Set(runs.filter(run => held.has(lockNames.run(run))))
 }
 
 /** Waits for the lock, which is held until the transaction ends. */

@@ -20,7 +20,7 @@ stream, consumers and cached lookups. Each problem has its cure.
 
 --fix repairs what is safe: a tenant's rights, role and password, and what a finished restore or a killed move has left.
 
-Notes, for example that an instance is marked full, are no problems. Exit code 0: no problems. 3: there are problems.`
+Notes are no problems: that an instance is marked full, for example, or that a move runs at this moment. Exit code 0: no problems. 3: there are problems.`
 
 export function doctorCommand(): Command {
   return new Command('doctor')

@@ -2,7 +2,8 @@
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import type { OpenService } from '../open-services.js'
 import { PATIENCE_MS } from '../open-tenancy.js'
-import { type Problem, problem } from './problem.js'
+import { note, type Problem, problem } from './problem.js'
+import { sparesAreMade } from './under-way.js'
 
 const LONG_WAIT_SECONDS = 60
 
@@ -31,13 +32,13 @@ export async function stores({ name, tenancy }: OpenService): Promise<Problem[]>
   if (deadEvents > 0) found.push(problem('dead events', String(deadEvents), `\`dead list --service ${name}\``))
   // Of an instance that is marked full none are kept.
   const wanted = stored.fullInstances.includes(DEFAULT_INSTANCE) ? 0 : tenancy.settings.spares
-  if (spares < wanted)
+  if (spares < wanted) {
+    const about = `${spares} of ${wanted}`
     found.push(
-      problem(
-        'spares missing',
-        `${spares} of ${wanted}`,
-        `${name} makes them by itself: is it running, has its instance room?`,
-      ),
+      (await sparesAreMade(tenancy.fleet.central))
+        ? note('spares are being made', about, `${name} makes them by itself, one after the other`)
+        : problem('spares missing', about, `${name} makes them by itself: is it running, has its instance room?`),
     )
+  }
   return found
 }

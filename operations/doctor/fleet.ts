@@ -5,10 +5,12 @@ import { cures, type Finding, repairable } from '../../plugins/distributed-tenan
 import type { Strays } from '../../plugins/distributed-tenant/databases/inventory.js'
 import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import type { ServiceName, TenantId } from '../../plugins/distributed-tenant/types.js'
+import { lockNames, locksHeld } from '../../postgres/advisory-locks.js'
 import { leftByRestores } from '../archive/leftovers.js'
 import { parseRoute } from '../move/parts.js'
 import type { OpenService } from '../open-services.js'
-import { type Problem, problem } from './problem.js'
+import { note, type Problem, problem } from './problem.js'
+import { madeNow, runsUnderWay } from './under-way.js'
 
 /** A finding as people read it. */
 const wordsOf = (finding: Finding): string => finding.replaceAll('_', ' ')
@@ -19,7 +21,10 @@ export async function fleet(
 ): Promise<Problem[]> {
   const { tenants, otherInstances, ...home } = await tenancy.inspectFleet()
   const newest = tenancy.fleet.sets.at(-1)?.version ?? 0
+  const { central } = tenancy.fleet
   const transfers = await unfinishedTransfers(tenancy)
+  const making = await madeNow(central)
+  const isMigrated = (await locksHeld(central, [lockNames.migrationRun])).size > 0
   const unknownKeys = hasRoleKeys ? await rolesOfUnknownKeys(tenancy) : new Map<TenantId, string>()
   const found: Problem[] = []
   for (const { id, instance, moving, lifecycle, provisioned, schemaVersion, findings } of tenants) {
@@ -40,22 +45,28 @@ export async function fleet(
       for (const finding of open)
         if (finding !== 'role_key' || mayFix) found.push(findingOf(finding, id, tenancy, mayFix))
     }
-    if (living && provisioned !== 'ready') found.push(problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``))
-    if (living && provisioned === 'ready' && (schemaVersion ?? 0) < newest) {
+    if (living && provisioned !== 'ready') {
       found.push(
-        problem('schema behind', id, `version ${schemaVersion ?? 0} of ${newest}: \`migrate --service ${name}\``),
+        making.has(id)
+          ? note('being made', id, `${name} makes its database by itself`)
+          : problem(provisioned, id, `see \`show ${id}\`; \`retry ${id}\``),
+      )
+    }
+    if (living && provisioned === 'ready' && (schemaVersion ?? 0) < newest) {
+      const behind = `version ${schemaVersion ?? 0} of ${newest}`
+      found.push(
+        isMigrated
+          ? note('schema behind', id, `${behind}: a migration of the tenants runs`)
+          : problem('schema behind', id, `${behind}: \`migrate --service ${name}\``),
       )
     }
     if (moving !== null) {
+      const transfer = transfers.find(one => one.kind === 'move' && one.id === id)
+      const state = moving === 'copying' ? 'it is served, and no migration can be applied' : 'it takes no writes'
       found.push(
-        problem(
-          'being moved',
-          id,
-          `${moving === 'copying' ? 'it is served, and no migration can be applied' : 'it takes no writes'}; if no move runs: ${wayOn(
-            name,
-            transfers.find(one => one.kind === 'move' && one.id === id),
-          )}`,
-        ),
+        transfer?.running
+          ? note('being moved', id, `${state}; a process carries out run ${transfer.run}`)
+          : problem('being moved', id, `${state}; if no move runs: ${wayOn(name, transfer)}`),
       )
     }
     for (let at = before; at < found.length; at++) found[at] = { ...(found[at] as Problem), instance }
@@ -64,7 +75,11 @@ export async function fleet(
     const state = one.open
       ? 'its source takes writes, and keeps its log for slots of the run'
       : 'its source takes no writes'
-    found.push(problem('being imported', one.id, `${state}; if no import runs: ${wayOn(name, one)}`))
+    found.push(
+      one.running
+        ? note('being imported', one.id, `${state}; a process carries out run ${one.run}`)
+        : problem('being imported', one.id, `${state}; if no import runs: ${wayOn(name, one)}`),
+    )
   }
   for (const place of [{ instance: DEFAULT_INSTANCE, ...home }, ...otherInstances])
     found.push(...straysOf(name, place, found, transfers))
@@ -82,7 +97,7 @@ function straysOf(
     const transfer = transfers.find(
       ({ to, id }) => to === instance && tenantDatabaseName(id, name as ServiceName) === database,
     )
-    if (transfer?.kind === 'import') continue
+    if (transfer?.kind === 'import' || transfer?.running) continue
     found.push(
       transfer
         ? problem('left by a move', database, `if it does not run: ${wayOn(name, transfer)}`)
@@ -115,17 +130,24 @@ interface Unfinished {
   readonly to: string
   /** An import without a freeze, before its switch. */
   readonly open: boolean
+  /** A process carries it out. */
+  readonly running: boolean
 }
 
 /** Killed, running, or taken back but for what lies at the target. */
 async function unfinishedTransfers({ transfer }: OpenService['tenancy']): Promise<Unfinished[]> {
-  const rows = await transfer.central<(Omit<Unfinished, 'to'> & { source: string })[]>`
+  const rows = await transfer.central<(Omit<Unfinished, 'to' | 'running'> & { source: string })[]>`
     select transfer_id as run, kind, tenant_id as id, source, online is not null and frozen is null as open
     from transfer_tenants join transfers on transfers.id = transfer_id
     where kind in ('import', 'move') and step not in ('pending', 'ready', 'switched', 'following', 'dropped', 'undone', 'failed')
     order by started_at desc`
+  const underWay = await runsUnderWay(
+    transfer.central,
+    rows.map(({ run }) => run),
+  )
   return rows.map(({ source, ...one }) => ({
     ...one,
+    running: underWay.has(one.run),
     to: one.kind === 'move' ? parseRoute(source).to : DEFAULT_INSTANCE,
   }))
 }

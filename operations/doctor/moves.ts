@@ -5,7 +5,7 @@
 import { tmpdir } from 'node:os'
 import { dueForPurge } from '../../plugins/distributed-tenant/provisioning/purge.js'
 import type { QueryClient, TenantId } from '../../plugins/distributed-tenant/types.js'
-import { ifUnlocked, lockNames } from '../../postgres/advisory-locks.js'
+import { ifUnlocked, lockNames, locksHeld } from '../../postgres/advisory-locks.js'
 import { inherited } from '../child-environment.js'
 import { createJournal } from '../copying/journal.js'
 import { createPrograms } from '../copying/pg-programs.js'
@@ -126,15 +126,8 @@ export async function leftByMoves(service: OpenService): Promise<Problem[]> {
   return found
 }
 
-const isRunning = ({ tenancy }: OpenService): Promise<boolean> =>
-  tenancy.transfer.session(sql =>
-    ifUnlocked(
-      sql,
-      lockNames.transfer,
-      async () => false,
-      (): boolean => true,
-    ),
-  )
+const isRunning = async ({ tenancy }: OpenService): Promise<boolean> =>
+  (await locksHeld(tenancy.move.central, [lockNames.transfer])).size > 0
 
 const lookAt = ({ tenancy }: OpenService, instance: string): Promise<Left[]> =>
   tenancy.move.sessionAt(instance)(async (sql: QueryClient) => {

@@ -17,7 +17,7 @@ import { readAuthorities } from '../../plugins/distributed-tenant/config/ca-cert
 import { readEnvironment } from '../../plugins/distributed-tenant/config/environment.js'
 import type { OpenService } from '../open-services.js'
 import { PATIENCE_MS } from '../open-tenancy.js'
-import { type Problem, problem } from './problem.js'
+import { note, type Problem, problem } from './problem.js'
 
 /** A busy machine takes seconds to connect; a server that is down refuses at once. */
 const NATS_PATIENCE_MS = PATIENCE_MS
@@ -59,7 +59,14 @@ export async function stream({ name, target, tenancy }: OpenService): Promise<Pr
       return found
     }
     const lag = await readConsumerLag(connection, durable.durable, NATS_PATIENCE_MS)
-    if (lag && lag.pending > 0) found.push(problem('events not taken', String(lag.pending), `is ${name} running?`))
+    if (lag && lag.pending > 0) {
+      const about = String(lag.pending)
+      found.push(
+        lag.awaited
+          ? note('events are being taken', about, `${name} takes them now`)
+          : problem('events not taken', about, `is ${name} running?`),
+      )
+    }
     return found
   } finally {
     await connection.close(500)

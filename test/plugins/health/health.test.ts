@@ -58,7 +58,10 @@ const counted: Figures = {
     movingSeconds: 0,
     centralBytes: 9_000_000,
   },
-  consumers: { 'tenants-employee': { pending: 5, ackPending: 1, redelivered: 0 }, 'ledger-employee': null },
+  consumers: {
+    'tenants-employee': { pending: 5, ackPending: 1, redelivered: 0, awaited: true },
+    'ledger-employee': null,
+  },
   moveSlotBytes: {},
 }
 
