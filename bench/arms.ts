@@ -43,6 +43,8 @@ export interface StartOptions {
   readonly budget?: number
   readonly options?: Record<string, unknown>
   readonly execArgv?: string[]
+  /** A built checkout of another commit, whose arm of that kind it is. */
+  readonly checkout?: string
 }
 
 /** The plugin of another commit. */
@@ -81,7 +83,7 @@ export async function startArms(names: readonly string[], options: BenchOptions)
       armOptions = { prepare: pooler.prepares }
     }
     const config = fleet.configFor(login, options.tenants, budget, armOptions)
-    const old = name === OLD ? options.against : undefined
+    const old = more.checkout ?? (name === OLD ? options.against : undefined)
     const arm = await startArm(name, kind, config, more.execArgv, old)
     running.set(name, arm)
     if (kind !== 'bare' && kind !== 'no plugin') {

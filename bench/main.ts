@@ -50,7 +50,7 @@ const help = `Usage: npm run bench -- request|cap|cold|idle|provision|burst|flee
   --moves N     move: how often each tenant is moved; in --rounds of them it is also moved frozen and copied bare
   --gigabytes N,N  move: how large the tenants are (default 1); or --size 200MB for one
   --only TEXT   only cases whose name holds this text
-  --against DIR request and cap: the plugin of another checkout that is built, as one more arm
+  --against DIR request, cap and orm: the plugin of another checkout that is built, as one more arm
   --quick       few tenants and two short rounds: shows that it runs, measures nothing
   --json        ends with one line of JSON
 `

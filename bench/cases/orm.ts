@@ -2,12 +2,12 @@
 // the cost of making the client of a request; and one PrismaClient for all tenants against one for each.
 import { tenantHeader } from '../arm.js'
 import type { ArmProcess } from '../arm-process.js'
-import { type Arms, type BenchOptions, startArms } from '../arms.js'
+import { type Arms, type BenchOptions, type StartOptions, startArms } from '../arms.js'
 import { HttpConnection } from '../http-connection.js'
 import { request } from '../load.js'
 import { type OrmName, orms, ownPoolOf } from '../orms/names.js'
 import { type Case, type Config, compareNumbers } from '../report.js'
-import { comparePairs } from './paired.js'
+import { comparePairs, type Pair } from './paired.js'
 
 /** Prisma and MikroORM are made once for a process. */
 const made: readonly OrmName[] = ['drizzle', 'kysely', 'pg']
@@ -17,6 +17,7 @@ const MAKING = 15
 const PER_TENANT = 'prisma, a client per tenant'
 
 const pairOf = (orm: OrmName) => `${orm}: tenant client vs own pool`
+const againstOf = (orm: OrmName) => `${orm}: tenant client now vs before`
 const makingOf = (orm: OrmName) => `${orm}: making the client of a request vs ${MAKING} us`
 const heapOf = (tenants: number) => `prisma: heap after ${tenants} tenants, one client vs one per tenant`
 const firstOf = (tenants: number) => `prisma: first query of each of ${tenants} tenants, one client vs one per tenant`
@@ -27,14 +28,13 @@ export async function benchOrm(options: BenchOptions): Promise<{ config: Config;
     const cases: Case[] = []
     for (const orm of orms) {
       const making = made.includes(orm) && makingOf(orm).includes(options.only)
-      const pair = { name: pairOf(orm), ours: orm, rival: ownPoolOf(orm) }
-      if (!making && !pair.name.includes(options.only)) continue
+      const pairs = pairsOf(orm, options)
+      if (!making && pairs.length === 0) continue
       const arm = await arms.start(orm)
-      if (pair.name.includes(options.only)) {
-        const own = await arms.start(pair.rival)
-        cases.push(...(await comparePairs(arms, [pair], options)))
-        await own.stop()
-      }
+      const rivals = []
+      for (const { rival, start } of pairs) rivals.push(await arms.start(rival, start))
+      cases.push(...(await comparePairs(arms, pairs, options)))
+      for (const rival of rivals) await rival.stop()
       if (making) cases.push(await timeMaking(makingOf(orm), arm, options))
       await arm.stop()
     }
@@ -43,6 +43,15 @@ export async function benchOrm(options: BenchOptions): Promise<{ config: Config;
   } finally {
     await arms.stop()
   }
+}
+
+/** With `against`, the other checkout's arm too. */
+function pairsOf(orm: OrmName, { only, against }: BenchOptions): (Pair & { readonly start: StartOptions })[] {
+  const pairs = [{ name: pairOf(orm), ours: orm, rival: ownPoolOf(orm), start: {} }]
+  if (against) {
+    pairs.push({ name: againstOf(orm), ours: orm, rival: `${orm}, before`, start: { kind: orm, checkout: against } })
+  }
+  return pairs.filter(({ name }) => name.includes(only))
 }
 
 async function timeMaking(name: string, arm: ArmProcess, { rounds }: BenchOptions): Promise<Case> {
