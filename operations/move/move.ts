@@ -4,7 +4,6 @@
 // old database is kept, closed and renamed. A failure is thrown; undoing is the caller's decision.
 
 import { join } from 'node:path'
-import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import type { TransferReport, TransferStep } from '../../plugins/distributed-tenant/diagnostics/steps.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { dropKept } from '../../plugins/distributed-tenant/instances/moved-database.js'
@@ -12,17 +11,16 @@ import { tenantDatabaseName } from '../../plugins/distributed-tenant/names.js'
 import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-table.js'
 import type { SessionClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { besideDump } from '../copying/beside-dump.js'
-import { contentsDigest, readContents } from '../copying/compare-contents.js'
 import { dropPublicSchema, localeOf } from '../copying/empty-database.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
-import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
-import { unlike } from '../copying/rehearsal.js'
 import { serverRelease } from '../copying/server-release.js'
+import { fullDisk, type WatchedDisk, watchFor } from '../copying/watch-disk.js'
+import { compareCopy } from './compare-copy.js'
+import type { Administrator } from './online/administrator.js'
 import type { MoveParts } from './parts.js'
 import { instanceAt } from './reach-instance.js'
 import { switchPlace } from './registry-switch.js'
-import { rehearseMove } from './rehearse-move.js'
 import { createSource } from './source.js'
 import { createTarget } from './target.js'
 
@@ -35,8 +33,10 @@ export interface MoveOptions extends MoveParts {
   /** Where the copy of a large database lies for a while. */
   readonly folder: string
   readonly jobs: number
-  /** Aborted: it stops at the next step. */
+  /** Aborted: a copy is ended, and anything else stops at the next step. */
   readonly signal?: AbortSignal | undefined
+  /** Where its login is given: asked how much room the target's disk has, which the service's own role may not see perhaps. */
+  readonly admin?: Pick<Administrator, 'at'> | null
 }
 
 export interface Move {
@@ -48,22 +48,26 @@ export interface Move {
   dropSource(row: TransferTenant): Promise<TransferTenant>
 }
 
-const SHOWN = 5
-
 export function createMove(options: MoveOptions): Move {
-  const { service, central, withDirectConnection, journal, run, from, to, report } = options
+  const { service, central, withDirectConnection, sessionAt, journal, run, from, to, report, admin } = options
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
   const here = instanceAt(options, from)
   const there = instanceAt(options, to)
   const source = createSource(options)
   const target = createTarget(options)
+  const { host, port } = there.address
+  const disk: WatchedDisk = { label: to, host, port, ask: fn => (admin ? admin.at(to, fn) : sessionAt(to)(fn)) }
+  const mustEnd = new AbortController()
+  const signal = AbortSignal.any([mustEnd.signal, ...(options.signal ? [options.signal] : [])])
+
+  function goOn(id: TenantId): void {
+    if (!signal.aborted) return
+    const why = signal.reason instanceof TransferFailed ? ` (${signal.reason.message})` : ''
+    throw new TransferFailed(`The move of ${id} was interrupted${why}.`)
+  }
 
   async function note(row: TransferTenant, change: Change): Promise<TransferTenant> {
-    if (options.signal?.aborted && !change.step?.startsWith('und')) {
-      const { reason } = options.signal
-      const why = reason instanceof TransferFailed ? ` (${reason.message})` : ''
-      throw new TransferFailed(`The move of ${row.id} was interrupted${why}.`)
-    }
+    if (!change.step?.startsWith('und')) goOn(row.id)
     const now = await journal.note(run, row.id, change)
     if (change.step) report({ type: change.step, id: row.id })
     return now
@@ -73,6 +77,9 @@ export function createMove(options: MoveOptions): Move {
   async function prepare(row: TransferTenant): Promise<TransferTenant> {
     const name = nameOf(row.id)
     const begun = await note(row, { step: 'preparing', error: null })
+    // Before any write is refused.
+    const full = await fullDisk(disk).catch(() => null)
+    if (full) throw full
     await target.drop(begun)
     await target.make(begun, await here.withDirectConnection(sql => localeOf(sql, name)))
     return note(begun, { step: 'prepared' })
@@ -99,46 +106,47 @@ export function createMove(options: MoveOptions): Move {
     const { hasPublic, views } = await here.withDirectConnection(sql => besideDump(sql, database), database)
     if (!hasPublic) await withDirectConnection(database, dropPublicSchema, to)
     const programs = await options.programs.suiting(await serverRelease(here))
-    if (row.bytes < LARGE_BYTES) await programs.pipe(out, into, { whole: true, views })
-    else {
-      const folder = join(options.folder, `${run}-${row.id}-${service}`)
-      await programs.parallel(out, into, { folder, jobs: options.jobs, whole: true, views, compress: 0 })
+    const what = { whole: true, views, signal }
+    try {
+      if (row.bytes < LARGE_BYTES) await programs.pipe(out, into, what)
+      else {
+        const folder = join(options.folder, `${run}-${row.id}-${service}`)
+        await programs.parallel(out, into, { folder, jobs: options.jobs, compress: 0, ...what })
+      }
+    } catch (error) {
+      // A program that was ended for it reports that alone.
+      goOn(row.id)
+      throw error
     }
     report({ type: 'restored', id: row.id })
     return note(begun, { step: 'copied' })
   }
 
   async function verify(row: TransferTenant): Promise<TransferTenant> {
-    const name = nameOf(row.id)
-    const beside = await here.withDirectConnection(sql => besideDump(sql, name), name)
-    await options.sessionAt(to)(sql => applyDatabaseSettings(sql, name, beside.settings))
-    const [original, copied] = await Promise.all([
-      here.withDirectConnection(sql => readContents(sql), name),
-      withDirectConnection(name, sql => readContents(sql), to),
-    ])
-    const programs = await options.programs.suiting(await serverRelease(here))
-    const again = () => rehearseMove(options, { programs, database: name, from, to, beside })
-    const wrong = await unlike(original, copied, { again })
-    if (wrong.length > 0) {
-      const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
-      throw new TransferFailed(`The copy of ${name} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`)
-    }
-    const populated = beside.views.filter(view => view.populated).map(view => view.name)
-    const failed = await withDirectConnection(name, inside => refreshViews(inside, populated), to)
-    if (failed.length > 0) {
-      throw new TransferFailed(
-        `Materialized views of ${name} cannot be refreshed in the copy: ${unrefreshedText(failed)}. Refresh them where the tenant is, then move it.`,
-      )
-    }
-    return note(row, { step: 'verified', contents: contentsDigest(copied) })
+    const contents = await compareCopy({ ...options, signal }, row.id)
+    goOn(row.id)
+    return note(row, { step: 'verified', contents })
+  }
+
+  /** A server whose log finds no room ends, with all of its tenants. */
+  async function whileWatched<T>(work: () => Promise<T>): Promise<T> {
+    const stop = watchFor(
+      () => fullDisk(disk),
+      reason => mustEnd.abort(reason),
+    )
+    return work().finally(stop)
+  }
+
+  async function copyAndVerify(row: TransferTenant): Promise<TransferTenant> {
+    const copied = row.step === 'frozen' || row.step === 'copying' ? await copy(row) : row
+    // After a kill writes were not watched in between: every comparison is repeated.
+    return verify(copied)
   }
 
   /** `held`: our session in the database, from the freeze until it is closed. */
   async function whileFrozen(row: TransferTenant, held: SessionClient): Promise<TransferTenant> {
-    let now = await freeze(row, held)
-    if (now.step === 'frozen' || now.step === 'copying') now = await copy(now)
-    // After a kill writes were not watched in between: every comparison is repeated.
-    now = await verify(now)
+    const frozen = await freeze(row, held)
+    let now = await whileWatched(() => copyAndVerify(frozen))
     await target.accept(now)
     now = await note(now, { step: 'accepted' })
     now = await note(now, { step: 'closing' })
@@ -185,7 +193,7 @@ export function createMove(options: MoveOptions): Move {
         throw new TransferRefused(`${row.id} has not been moved to ${to} by this run: nothing was dropped.`)
       }
       const { incarnation = null } = (await findTenant(central, row.id)) ?? {}
-      await options.sessionAt(from)(sql => dropKept(sql, { id: row.id, service, incarnation }))
+      await sessionAt(from)(sql => dropKept(sql, { id: row.id, service, incarnation }))
       return note(row, { step: 'dropped' })
     },
   }

@@ -8,7 +8,10 @@ import type { Spot } from './link.js'
 /** Runs `work`, whose statements run in these sessions, and cancels them once the signal comes. */
 export async function cancelledOn<T>(
   signal: AbortSignal | undefined,
-  { admin, sessions }: { admin: Administrator; sessions: readonly { at: Spot['instance']; sql: SessionClient }[] },
+  {
+    admin,
+    sessions,
+  }: { admin: Pick<Administrator, 'at'>; sessions: readonly { at: Spot['instance']; sql: SessionClient }[] },
   work: () => Promise<T>,
 ): Promise<T> {
   const pids: { at: string; pid: number }[] = []

@@ -3,12 +3,11 @@
 // knows it; elsewhere `max_slot_wal_keep_size` bounds the log, and the slot that it takes ends the move here. So does one that was dropped.
 // If a server is down: it is asked again, as the work of the move fails with that server's own reason.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
 import type { QueryClient } from '../../../plugins/distributed-tenant/types.js'
 import { sizeOf } from '../../copying/byte-sizes.js'
-import { freeOf } from '../../copying/disk-space.js'
 import { block, type Obstacle } from '../../copying/obstacle.js'
+import { fullDisk, LEAST_FREE, tooLittle, type WatchedDisk, watchFor } from '../../copying/watch-disk.js'
 import type { Administrator } from './administrator.js'
 import type { Link, Spot } from './link.js'
 
@@ -20,17 +19,12 @@ export interface Watched {
   readonly port: number
 }
 
-const EVERY_MS = 500
-/** Four segments of the log: what a server needs to go on, and a busy one writes while it is looked at again. */
-const LEAST_FREE = 64 * 1024 * 1024
-
 /** Watches until it is stopped. `end` is called once, with a TRANSFER_FAILED, when the move must end. @returns the stop */
 export function watchRoom(
   admin: Administrator,
   { slot, checkSlot }: Link,
   { source, target, end }: { source: Watched; target: Watched; end: (reason: Error) => void },
 ): () => void {
-  const over = new AbortController()
   const slots = [slot, checkSlot]
   const seen = new Set<string>()
 
@@ -45,38 +39,24 @@ export function watchRoom(
     const gone = slots.find(name => seen.has(name) && !found.some(one => one.name === name))
     if (gone) return new TransferFailed(`The replication slot ${gone} is gone, and with it changes.`)
     const kept = Math.max(0, ...found.map(({ bytes }) => bytes))
-    const here = await freeAt(admin, source)
-    if (here !== null && here < LEAST_FREE) {
+    const here = await tooLittle(diskOf(admin, source))
+    if (here !== null) {
       return new TransferFailed(
         `The disk of ${source.label} has ${sizeOf(here)} left, and its log takes ${sizeOf(kept)} for this copy: give it more room, or move at an hour with fewer writes.`,
       )
     }
-    const there = await freeAt(admin, target)
-    if (there === null || there >= LEAST_FREE) return null
-    return new TransferFailed(`The disk of ${target.label} has ${sizeOf(there)} left: give it more room.`)
+    return fullDisk(diskOf(admin, target))
   }
 
-  const watch = async (): Promise<void> => {
-    for (;;) {
-      await sleep(EVERY_MS, undefined, { signal: over.signal, ref: false })
-      // A server that cannot be asked fails the work of the move as well, with its reason.
-      const reason = await look().catch(() => null)
-      if (reason === null || over.signal.aborted) continue
-      end(reason)
-      return
-    }
-  }
-  // Rejects when it is stopped.
-  watch().catch(() => {})
-  return () => over.abort()
+  return watchFor(look, end)
 }
 
 /** In the plan: servers that have less room already. */
 export async function tooFull(admin: Administrator, servers: readonly Watched[]): Promise<Obstacle[]> {
   const found: Obstacle[] = []
   for (const server of servers) {
-    const free = await freeAt(admin, server)
-    if (free === null || free >= LEAST_FREE) continue
+    const free = await tooLittle(diskOf(admin, server))
+    if (free === null) continue
     found.push(
       block(
         server.label,
@@ -87,8 +67,12 @@ export async function tooFull(admin: Administrator, servers: readonly Watched[])
   return found
 }
 
-const freeAt = (admin: Administrator, { at, host, port }: Watched): Promise<number | null> =>
-  freeOf({ host, port, ask: fn => admin.at(at, fn) })
+const diskOf = (admin: Administrator, { at, label, host, port }: Watched): WatchedDisk => ({
+  label,
+  host,
+  port,
+  ask: fn => admin.at(at, fn),
+})
 
 const slotsOf = (
   sql: QueryClient,
