@@ -10,10 +10,10 @@ import { createJournal } from '../../../operations/copying/journal.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
 import { type MovePlanOptions, planMove } from '../../../operations/move/plan.js'
 import { beginMove, carryOutMove, dropMoved } from '../../../operations/move/run.js'
-import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { parseTenantId } from '../../../plugins/distributed-tenant/names.js'
 import { severalInstances } from '../../plugins/distributed-tenant/placement/several.js'
 import { until } from '../../until.js'
+import { pauseAfter } from './pause-after.js'
 
 const headers = { 'HRMS-Client-ID': 'acme' }
 
@@ -40,13 +40,14 @@ t.test('move', async t => {
   const journal = createJournal(tenancy.move.central)
   const how = { journal, programs: createPrograms({ environment: process.env }), folder: tmpdir(), jobs: 2 }
   const acme = parseTenantId('acme')
-  const move = async (to: string, id = acme) => {
+  const move = async (to: string, journalOf = () => journal) => {
+    const id = acme
     const plan = await planMove(tenancy.move, { ...how, id, to, room: 2 ** 40 })
     t.same(
       plan.obstacles.filter(({ blocks }) => blocks),
       [],
     )
-    return carryOutMove(tenancy.move, await beginMove(journal, plan), how)
+    return carryOutMove(tenancy.move, await beginMove(journal, plan), { ...how, journal: journalOf() })
   }
   /** The databases that moves have left. */
   const dropLeft = async () => {
@@ -101,7 +102,10 @@ t.test('move', async t => {
     const work = [writer(replica, 'a'), writer(deaf, 'b'), reader(replica, 'notified'), reader(deaf, 'deaf')]
     const wrote = (name: string) => accepted.filter(body => body.startsWith(name)).length
     await until('both write', () => wrote('a') > 20 && wrote('b') > 20)
-    const outcome = await move('b')
+    // It stays frozen until writers have been refused.
+    const outcome = await move('b', () =>
+      pauseAfter(journal, 'frozen', () => until('they are refused', () => (refused.get('TENANT_MOVING') ?? 0) > 5)),
+    )
     const before = [wrote('a'), wrote('b')] as const
     await until('both write there', () => wrote('a') > before[0] + 5 && wrote('b') > before[1] + 5)
     going = false
@@ -170,33 +174,25 @@ t.test('move', async t => {
       await sql.unsafe(`create function sneak() returns void language sql security definer set search_path = public
         as $$ insert into notes (body) values ('sneaked') $$`)
     })
-    let sneaking: Promise<unknown> = Promise.resolve()
-    const silence = subscribe(
-      step => {
-        if (step.area !== 'transfer' || step.event.type !== 'verified') return
-        sneaking = central.begin(async held => {
-          // The move waits before its next note: it must not close the database first.
-          await held`lock table transfer_tenants in exclusive mode`
-          await replica.tenants.run('acme', ({ sql }) =>
-            sql.begin(async tx => {
-              await tx.unsafe('set transaction read write')
-              await tx`select sneak()`
-            }),
-          )
-        })
-      },
-      tenancy.origin,
-      ['transfer'],
-    )
+    const sneaking = () =>
+      pauseAfter(journal, 'verified', () =>
+        replica.tenants.run('acme', ({ sql }) =>
+          sql.begin(async tx => {
+            await tx.unsafe('set transaction read write')
+            await tx`select sneak()`
+          }),
+        ),
+      )
     // The database of an earlier move at b has another name, and blocks nothing there.
     const blocked = await planMove(tenancy.move, { ...how, id: acme, to: 'b', room: 2 ** 40 })
     t.same(
       blocked.obstacles.filter(({ blocks }) => blocks),
       [],
     )
-    await t.rejects(move('b'), { code: 'TRANSFER_FAILED', message: /past the rights of its role.*taken back/ })
-    silence()
-    await sneaking
+    await t.rejects(move('b', sneaking), {
+      code: 'TRANSFER_FAILED',
+      message: /past the rights of its role.*taken back/,
+    })
     t.same(await place(), { instance: 'main', moving: null })
     t.equal((await write(replica, 'after the refusal')).statusCode, 200)
     const [row] = await replica.tenants.run(
@@ -210,25 +206,14 @@ t.test('move', async t => {
   })
 
   await t.test('is undone when a large object is made, which needs no right on a table', async t => {
-    let making: Promise<unknown> = Promise.resolve()
-    const silence = subscribe(
-      step => {
-        if (step.area !== 'transfer' || step.event.type !== 'verified') return
-        making = central.begin(async held => {
-          await held`lock table transfer_tenants in exclusive mode`
-          // Refused in `request.sql`; a function of the database may make one.
-          const sql = look('employee', 'tenant_acme_employee')
-          await sql.unsafe(`begin; set transaction read write; select lo_from_bytea(7, 'kept'); commit`)
-          await sql.end()
-        })
-      },
-      tenancy.origin,
-      ['transfer'],
-    )
-    t.teardown(silence)
-    await t.rejects(move('b'), { code: 'TRANSFER_FAILED', message: /large objects.*made since the plan/ })
-    silence()
-    await making
+    const making = () =>
+      pauseAfter(journal, 'verified', async () => {
+        // Refused in `request.sql`; a function of the database may make one.
+        const sql = look('employee', 'tenant_acme_employee')
+        await sql.unsafe(`begin; set transaction read write; select lo_from_bytea(7, 'kept'); commit`)
+        await sql.end()
+      })
+    await t.rejects(move('b', making), { code: 'TRANSFER_FAILED', message: /large objects.*made since the plan/ })
     t.same(await place(), { instance: 'main', moving: null })
     const at = look('employee', 'tenant_acme_employee')
     const [row] = await at`select convert_from(lo_get(7), 'UTF8') as body, lo_unlink(7)`
@@ -240,18 +225,14 @@ t.test('move', async t => {
     await dropLeft()
     await central`alter table tenants disable trigger tenants_changed`
     const read = () => replica.inject({ url: '/notes', headers })
-    let seen: ReturnType<typeof read> | undefined
-    const silence = subscribe(
-      step => {
-        if (step.area === 'transfer' && step.event.type === 'copied') seen = read()
-      },
-      tenancy.origin,
-      ['transfer'],
+    let seen: Awaited<ReturnType<typeof read>> | undefined
+    await move('b', () =>
+      pauseAfter(journal, 'copied', async () => {
+        seen = await read()
+      }),
     )
-    await move('b')
-    silence()
     await central`alter table tenants enable trigger tenants_changed`
-    t.equal((await seen)?.statusCode, 200, 'it remembers the old place since the freeze')
+    t.equal(seen?.statusCode, 200, 'it remembers the old place since the freeze')
     t.equal((await read()).statusCode, 200)
     t.equal((await write(replica, 'after a lost notification')).statusCode, 200)
     t.match(replica.tenants.connectionInfo().instances, { main: { open: 0 }, b: { open: 1 } })
