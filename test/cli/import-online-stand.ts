@@ -7,6 +7,7 @@ import postgres from 'postgres'
 import type { Test } from 'tap'
 import type { ServiceName } from '../../stack/names.js'
 import { until } from '../until.js'
+import { type HeldCommand, heldAt } from './held-command.js'
 import type { OldServer } from './import-source.js'
 import { type ImportStand, importStand } from './import-stand.js'
 import type { Outcome } from './operator-commands.js'
@@ -33,6 +34,8 @@ export interface OnlineImportStand extends ImportStand {
   words(args: readonly string[], from?: string): string[]
   run(...args: string[]): Promise<Outcome>
   killedAt(t: Test, step: string, ...args: string[]): Promise<void>
+  /** The command stands still at the step, of all its services, until the test lets it go on. */
+  heldAt(step: string, ...args: string[]): Promise<HeldCommand>
   /** The newest run. */
   last(): Promise<string>
   /** What an import has at the source, and in the targets of a tenant. */
@@ -61,6 +64,13 @@ export async function onlineImportStand(t: Test, bin?: string): Promise<OnlineIm
     const { code, out, err } = await stand.node(all, { ...administrator, FAULT: `transfer.${step}` })
     t.equal(code, 'SIGKILL', `${step}: ${out}${err}`)
   }
+  const held: OnlineImportStand['heldAt'] = (step, ...args) =>
+    heldAt(`transfer.${step}`, folder, (env, node) =>
+      stand.node([...node, program, '--config', join(folder, 'stack.json'), ...words(args)], {
+        ...administrator,
+        ...env,
+      }),
+    )
   const last = async (): Promise<string> => {
     const sql = target('core')
     const [found] = await sql<{ id: string }[]>`select id from transfers order by started_at desc limit 1`
@@ -120,7 +130,7 @@ export async function onlineImportStand(t: Test, bin?: string): Promise<OnlineIm
     await inside.end()
   }
 
-  return { ...stand, shared, words, run, killedAt, last, left, make, goesOn, isHere }
+  return { ...stand, shared, words, run, killedAt, heldAt: held, last, left, make, goesOn, isHere }
 }
 
 export interface Writer {

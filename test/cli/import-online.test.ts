@@ -7,7 +7,7 @@ import { LIMITS, onlineImportStand, startWriter, type Writer } from './import-on
 
 t.test('an import without a freeze', async t => {
   const stand = await onlineImportStand(t)
-  const { old, target, exists, shared, words, run, killedAt, last, left, make, goesOn, isHere } = stand
+  const { old, target, exists, shared, words, run, killedAt, heldAt, last, left, make, goesOn, isHere } = stand
 
   await t.test('its plan names what cannot be brought so, and changes nothing', async t => {
     await make('plan')
@@ -72,11 +72,17 @@ t.test('an import without a freeze', async t => {
     const ended = new Promise<void>(resolve => {
       end = resolve
     })
+    let isOpen = false
     const open = at.begin(async tx => {
       await tx`select 1`
+      isOpen = true
       await ended
     })
-    const moving = run('--tenant', 'doubt', '--online', '--hold-limit', '30000', '--quiet-wait', '600')
+    await other`select 1`
+    await until('it is open', () => isOpen)
+    // It is older than the limit by then.
+    const limits = ['--transaction-limit', '1', '--hold-limit', '30000', '--quiet-wait', '600']
+    const moving = run('--tenant', 'doubt', '--online', ...limits)
     const central = target('core')
     await until('it waits for the transaction', async () => {
       const rows = await central`select from transfer_tenants where tenant_id = 'doubt' and step = 'caught_up'`
@@ -98,6 +104,83 @@ t.test('an import without a freeze', async t => {
     await isHere(t, 'doubt', 'core', writers[0] as Writer)
     await isHere(t, 'doubt', 'employee', writers[1] as Writer)
     t.same(await left('doubt'), [])
+  })
+
+  await t.test('a row in the way at the target, one that is missing there, and slots that are lost', async t => {
+    await make('doubted')
+    const SERVICES = ['core', 'employee'] as const
+    const names = SERVICES.map(service => `tenant_doubted_${service}`)
+    const writers = names.map(name => startWriter(t, old, name))
+    await goesOn(writers, 'before')
+    const atSource = old.look('tenant_doubted_core')
+    const inTarget = async (statement: string): Promise<void> => {
+      const there = target('core', 'tenant_doubted_core')
+      await there.unsafe(statement)
+      await there.end()
+    }
+    /** Disturbed while it stands still, it ends with the reason; the old application goes on, and nothing is left. */
+    const endsWith = async (reason: RegExp, step: string, disturb: () => Promise<void>): Promise<void> => {
+      const held = await heldAt(step, '--tenant', 'doubted', '--online', ...LIMITS)
+      await disturb()
+      held.go()
+      const { code, out, err } = await held.outcome
+      t.equal(code, 1, out + err)
+      t.match(out, reason)
+      t.match(err, /goes on with --resume/)
+      for (const [at, service] of SERVICES.entries()) {
+        t.ok(await old.isOpen(names[at] as string))
+        t.notOk(await exists(service, names[at] as string))
+      }
+      t.same(await left('doubted'), [])
+      await goesOn(writers, `after ${step}`)
+    }
+    // Once both services follow, none of their sources is closed, and no change has been compared.
+    await endsWith(
+      /doubted +failed .*could not apply a change of \S+ to tenant_doubted_core in 3 attempts/,
+      'following_up:2',
+      async () => {
+        await inTarget(`insert into facts (id, body) values (-1, 'planted')`)
+        await atSource`insert into facts (id, body) values (-1, 'old -1')`
+      },
+    )
+    await endsWith(
+      /doubted +failed .*Not everything that was written .* 1 rows of public.facts/,
+      'following_up:2',
+      async () => {
+        await inTarget('delete from facts where id = 7')
+        await atSource`update facts set n = n + 1 where id = 7`
+      },
+    )
+    await endsWith(/doubted +failed .*The replication slot fdt_move_\S+ is gone/, 'copying:2', async () => {
+      const slots = await shared`
+        select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = 'tenant_doubted_core'`
+      t.equal(slots.length, 2)
+    })
+    await shared`alter system set max_slot_wal_keep_size = '16MB'`
+    await shared`select pg_reload_conf()`
+    await endsWith(
+      /doubted +failed .*The replication slot fdt_move_\S+ is lost: raise max_slot_wal_keep_size/,
+      'copying:2',
+      async () => {
+        await until('its slots are lost', async () => {
+          for (let n = 0; n < 2; n++) {
+            await shared`select pg_logical_emit_message(false, 'test', repeat('x', 16777216))`
+            await shared`select pg_switch_wal()`
+          }
+          await shared`checkpoint`
+          const kept = await shared`select from pg_replication_slots where wal_status <> 'lost'`
+          return kept.length === 0
+        })
+      },
+    )
+    await shared`alter system reset max_slot_wal_keep_size`
+    await shared`select pg_reload_conf()`
+    const { code, out, err } = await run('--tenant', 'doubted', '--online', ...LIMITS)
+    t.equal(code, 0, out + err)
+    await atSource.end()
+    for (const writer of writers) await writer.stop()
+    for (const [at, service] of SERVICES.entries()) await isHere(t, 'doubted', service, writers[at] as Writer)
+    t.same(await left('doubted'), [])
   })
 
   await t.test('killed at each step it goes on, and nothing is lost', async t => {
