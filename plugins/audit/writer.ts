@@ -49,7 +49,7 @@ export interface AuditWriter {
   close(deadlineMs: number): Promise<void>
 }
 
-const BATCH = 500
+const BATCH = 1_000
 const INBOX_BATCH = 200
 /** Share of the buffer that rows of requests may fill: a flood of them leaves room for operators' calls. */
 const SHARE_OF_ALL = 0.9
