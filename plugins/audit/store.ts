@@ -194,8 +194,8 @@ const asWriter = `do $$ begin
 export async function writeRows(sql: SqlClient, rows: readonly AuditRow[], timeoutMs: number): Promise<void> {
   const write = () =>
     sql.begin(async tx => {
-      // Not awaited: where it fails, the transaction has failed, and the server refuses the rows behind it.
-      const role = tx.unsafe(`${limits(timeoutMs)}; ${asWriter}`)
+      // Started, as queries are lazy, and not awaited: where it fails, the server refuses the rows behind it.
+      const role = tx.unsafe(`${limits(timeoutMs)}; ${asWriter}`).execute()
       await Promise.all([role, insert(tx, rows)])
     })
   await withPartitions(sql, write, () => rows, timeoutMs)

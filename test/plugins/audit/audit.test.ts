@@ -246,6 +246,10 @@ t.test('the audit log', async t => {
         { kind: 'admin', result: '', tenantId: '', actor: '', requestId: '' },
         { kind: 'admin', result: 'ok', tenantId: null, actor: '\\N', requestId: '\u0001', detail: { a: '\\ "{},\n' } },
         { kind: 'admin', result: 'a\tb\nc', actor: 'é {null,"}', detail: { nested: [{ b: null }] } },
+        // Values of rows before, in another order: each is sent once.
+        { kind: 'access', result: '', tenantId: 'acme', actor: '\\N', detail: { nested: [{ b: null }] } },
+        { kind: 'admin', result: 'ok', tenantId: '', actor: null, requestId: '', at: new Date(Date.now() - 1) },
+        { kind: 'access', result: 'ok', tenantId: 'acme', actor: '', requestId: null },
       ]),
       ...other.place([{ kind: 'admin', result: '' }]),
     ]
@@ -261,6 +265,23 @@ t.test('the audit log', async t => {
     t.same([...stored].map(row => ({ ...row })).sort(byPlace as never), expected)
     t.same((await verify(writer)).flaws, [])
     await tamper(() => central`delete from audit_log where chain in (${one.id}, ${other.id})`)
+  })
+
+  await t.test('writes no row by another role than that one', async t => {
+    const chain = createChain()
+    const rows = chain.place([{ kind: 'admin', result: 'ok' }])
+    const tried = () =>
+      writeRows(separateTypes(app.central), rows, 30_000).then(
+        () => 'written',
+        error => error.code,
+      )
+    await central`revoke insert on audit_log from employee_service_audit`
+    t.equal(await tried(), '42501', 'which may not insert')
+    await central`grant insert on audit_log to employee_service_audit`
+    await central`revoke employee_service_audit from employee_service`
+    t.equal(await tried(), '42501', 'which it may not take')
+    await central`grant employee_service_audit to employee_service`
+    t.same([...(await central`select 1 from audit_log where chain = ${chain.id}`)], [])
   })
 
   await t.test('verifies, and names the first row of each kind of tampering', async t => {
