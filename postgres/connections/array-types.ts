@@ -49,6 +49,11 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
   /** A session has met a type of its database's own. */
   let wanted = false
 
+  function firstQuestion(): string | null {
+    if (!known) return `${QUESTION} ${NO_ROWS_OF_TABLES}`
+    return wanted ? `${OF_DATABASE} ${NO_ROWS_OF_TABLES}` : null
+  }
+
   function session(): SessionTypes {
     /** Types that are no arrays. */
     const scalars = new Set<number>()
@@ -66,29 +71,30 @@ export function createArrayTypes({ ofDatabases = true }: ArrayTypesOptions = {})
       return parser
     }
 
-    const codecs: Codecs = inherit({
-      parsers: new Proxy(builtIn.parsers, {
-        get(parsers, key) {
-          const parser = Reflect.get(parsers, key)
+    // Over tables of its own: an object that inherits from one made for it has a hidden class of its own, see open-connection.ts.
+    const codecs: Codecs = {
+      parsers: new Proxy<Codecs['parsers']>(Object.create(null), {
+        has: (own, key) => key in own || key in builtIn.parsers,
+        get(own, key) {
+          const parser = Reflect.get(own, key) ?? Reflect.get(builtIn.parsers, key)
           const type = Number(key)
           if (parser !== undefined || !isForeign(key) || scalars.has(type)) return parser
           unknown.add(type)
           return lateParser(type)
         },
       }),
-      serializers: new Proxy(builtIn.serializers, {
-        has: (serializers, key) => key in serializers || isForeign(key),
-        get: (serializers, key) =>
-          Reflect.get(serializers, key) ?? (isForeign(key) ? writerOf(Number(key)) : undefined),
+      serializers: new Proxy<Codecs['serializers']>(Object.create(null), {
+        has: (own, key) => key in own || key in builtIn.serializers || isForeign(key),
+        get: (own, key) =>
+          Reflect.get(own, key) ??
+          Reflect.get(builtIn.serializers, key) ??
+          (isForeign(key) ? writerOf(Number(key)) : undefined),
       }),
-    })
+    }
 
     return {
       codecs,
-      get first() {
-        if (!known) return `${QUESTION} ${NO_ROWS_OF_TABLES}`
-        return wanted ? `${OF_DATABASE} ${NO_ROWS_OF_TABLES}` : null
-      },
+      first: firstQuestion(),
       question: OF_DATABASE,
       unknown,
       learn(answer, met = []) {

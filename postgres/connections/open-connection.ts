@@ -21,16 +21,22 @@ import { createWire } from './wire.js'
 /** Each distinct statement stays prepared in its session for good (docs/decisions/0001); past this many it is time for a new one. */
 const WORN_AFTER_STATEMENTS = 1_000
 
+type Writable<T> = { -readonly [Of in keyof T]: T[Of] }
+
 /** Begins to connect; `opened` has the outcome. `connectTimeout` in milliseconds covers everything until ready. */
 export function openConnection(target: Target, connectTimeout: number): Connection {
-  let lost: Error | null = null
+  // Plain properties: an object with getters has a hidden class of its own, which keeps it and all it holds until a full collection.
+  const seen: Pick<Writable<Connection>, 'lost' | 'worn' | 'standby' | 'transacting'> = {
+    lost: null,
+    worn: false,
+    standby: false,
+    transacting: false,
+  }
   let ready = false
   let taken = false
   /** The first query has its answer. */
   let answered = false
   let statements = 0
-  let givenUp = false
-  let standby = false
   /** The query being handed to the driver right now. */
   let handing: DriverQuery | null = null
   /** The query handed last, while it has no answer: it knows its backend, and whether it is running. */
@@ -42,8 +48,8 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   })
 
   const lose = (error: Error): void => {
-    if (lost) return
-    lost = error
+    if (seen.lost) return
+    seen.lost = error
     clearTimeout(timer)
     for (const query of wire.drain()) query.reject(error)
     for (const onLost of watchers) onLost(error)
@@ -52,7 +58,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
 
   const gone = (error: Error | null): void => {
     const over = (): void => {
-      if (!lost) lose(error ?? connectionClosed('the server closed the connection'))
+      if (!seen.lost) lose(error ?? connectionClosed('the server closed the connection'))
       resolveClosed()
     }
     // A refused certificate closes the socket under TLS without an error; the driver reports the reason right after.
@@ -61,7 +67,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   }
   // PostgreSQL 14 and later report it at the start of a session, and when it changes.
   const onStandby = (is: boolean): void => {
-    standby = is
+    seen.standby = is
   }
   const { socket, begin } = createSocket(target, { gone, onStandby })
 
@@ -75,24 +81,24 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
     },
     // Called for every socket the driver wants. Only the first is real: a second would be a reconnect.
     socket: () => {
-      if (!taken && !lost) {
+      if (!taken && !seen.lost) {
         taken = true
         return socket
       }
       const refused = new CountedSocket(() => {})
-      setImmediate(() => refused.destroy(lost ?? connectionClosed('the connection was closed')))
+      setImmediate(() => refused.destroy(seen.lost ?? connectionClosed('the connection was closed')))
       return refused
     },
   })
   const wire = createWire(hand)
   const questions =
-    types && createTypeQuestions(types, { query: queryOfOurs, enterFirst: wire.enterFirst, lost: () => lost })
+    types && createTypeQuestions(types, { query: queryOfOurs, enterFirst: wire.enterFirst, lost: () => seen.lost })
   const names =
     target.pooler && createStatementNames({ sql, pooler: target.pooler, database: target.database, execute, run })
   begin()
 
   function destroy(error: Error): void {
-    if (lost) return
+    if (seen.lost) return
     lose(error)
     if (ready) leave()
     else socket.destroy(error)
@@ -101,15 +107,15 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   /** The queries have failed already: a connection is counted for as long as the server has its session. */
   function leave(): void {
     const byDriver = () => void sql.end({ timeout: 0 })
-    endSession({ socket, target, closed, latest, quiet: answered && !wire.busy, byDriver })
+    endSession({ socket, target, closed, latest, quiet: answered && !wire.isBusy(), byDriver })
   }
 
   function execute(query: DriverQuery, listener?: StatementListener): void {
     const { resolve, reject } = query
     if (target.pooler) query.pooled = true
-    if (lost) {
-      if (listener) listener.rejected(lost)
-      else reject(lost)
+    if (seen.lost) {
+      if (listener) listener.rejected(seen.lost)
+      else reject(seen.lost)
       return
     }
     let over = false
@@ -122,7 +128,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       // A query that was never sent must not be sent any more.
       if (query.state === null) query.cancelled = true
       else wire.answered()
-      if (query.prepare && !query.prepared) statements++
+      if (query.prepare && !query.prepared && ++statements >= WORN_AFTER_STATEMENTS) seen.worn = true
     }
     query.resolve = value => {
       settled()
@@ -154,11 +160,11 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
           target.pooler.refused(target.database)
           names?.allow(false)
         }
-        if (!lost) recount()
-        givenUp ||= session.threw
+        if (!seen.lost) recount()
+        if (session.threw) seen.worn = true
         // One reason for every query of a lost connection: the driver's codes vary with timing.
-        if (listener) listener.rejected(lost ?? error)
-        else reject(lost ?? error)
+        if (listener) listener.rejected(seen.lost ?? error)
+        else reject(seen.lost ?? error)
         if (session.threw) destroy(connectionClosed('a parser of a caller’s own has thrown'))
       }
     }
@@ -195,7 +201,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
    * A statement with parameters, and a cursor, are sent without a Sync at first. Behind another statement that loses the answer
    * through PgBouncer (1.18, outside of a transaction): its server connection is free once the one in front is answered.
    */
-  const mayPipeline = (): boolean => !target.pooler || connection.transacting
+  const mayPipeline = (): boolean => !target.pooler || seen.transacting
 
   function hand(driver: DriverConnection, query: DriverQuery): boolean {
     handing = query
@@ -225,7 +231,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
   function misdirected(culprit: DriverQuery, error: unknown): void {
     handing = null
     // Rejected before the connection is lost, whose error it would get otherwise; and not leased in between.
-    givenUp = true
+    seen.worn = true
     culprit.reject(withoutStatement(error))
     destroy(connectionClosed('a statement behind this one could not be built'))
   }
@@ -266,7 +272,7 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         queueMicrotask(() => {
           names?.learn().then(open, error => {
             destroy(error as Error)
-            reject(lost ?? error)
+            reject(seen.lost ?? error)
           })
         })
       } else open()
@@ -278,34 +284,24 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
         return
       }
       destroy(error as Error)
-      reject(lost ?? error)
+      reject(seen.lost ?? error)
     }
     question.execute()
   })
   // `opened` may be awaited late or never; its failure is also in `lost`.
   opened.catch(() => {})
 
-  const connection: Connection = {
-    transacting: false,
+  return Object.assign(seen, {
     opened,
     closed,
-    get lost() {
-      return lost
-    },
-    get worn() {
-      return givenUp || statements >= WORN_AFTER_STATEMENTS
-    },
-    get standby() {
-      return standby
-    },
-    watch(onLost) {
-      if (lost) onLost(lost)
+    watch(onLost: (error: Error) => void) {
+      if (seen.lost) onLost(seen.lost)
       else watchers.add(onLost)
       return () => watchers.delete(onLost)
     },
     execute,
     run,
-    async cancel(query) {
+    async cancel(query: DriverQuery) {
       if (query.state) await sendCancel(target, query.state)
     },
     destroy,
@@ -313,6 +309,5 @@ export function openConnection(target: Target, connectTimeout: number): Connecti
       destroy(connectionClosed('the connection was closed'))
       return closed
     },
-  }
-  return connection
+  })
 }

@@ -16,7 +16,7 @@ export interface SessionCodecs {
   /** The query that is read or written at this moment; null when it has no codecs of its own. */
   current: QueryWithCodecs | null
   /** A parser of a caller's own has thrown, behind which the driver may lose count of the answers. */
-  readonly threw: boolean
+  threw: boolean
 }
 
 const elementOf: ReadonlyMap<number, number> = new Map(
@@ -36,7 +36,6 @@ export function fixedCodecs({ parsers, serializers }: Partial<Readonly<Codecs>>)
 
 export function createSessionCodecs({ parsers, serializers }: Codecs): SessionCodecs {
   const ownParsers = new Map<number, Parser>()
-  let threw = false
 
   /** The driver keeps it with its prepared statement, which serves each caller that reads this type in its own way. */
   function ownParser(type: number): Parser {
@@ -52,7 +51,7 @@ export function createSessionCodecs({ parsers, serializers }: Codecs): SessionCo
             current.unread ??= { reason: error }
             return undefined
           }
-          threw = true
+          session.threw = true
           throw error
         }
       }
@@ -63,9 +62,7 @@ export function createSessionCodecs({ parsers, serializers }: Codecs): SessionCo
 
   const session: SessionCodecs = {
     current: null,
-    get threw() {
-      return threw
-    },
+    threw: false,
     codecs: {
       parsers: new Proxy(parsers, {
         get(all, key) {

@@ -14,7 +14,7 @@ export interface Wire {
   /** A query that was sent has got its answer or its error. */
   answered(): void
   /** A query that was sent has no answer yet. */
-  readonly busy: boolean
+  isBusy(): boolean
   /** Removes and returns the queries that were not sent yet. */
   drain(): DriverQuery[]
 }
@@ -55,9 +55,7 @@ export function createWire(hand: (driver: DriverConnection, query: DriverQuery) 
       // Not yet: the driver is still busy with the answer.
       if (held.length > 0) queueMicrotask(flush)
     },
-    get busy() {
-      return underWay > 0
-    },
+    isBusy: () => underWay > 0,
     drain: () => held.splice(0),
   }
 }

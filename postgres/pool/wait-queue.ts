@@ -46,46 +46,60 @@ interface Place<T> extends Waiter<T> {
   readonly settle: () => void
 }
 
-export function createQueue<T>(deadlineMs: number): KeyQueue<T> {
-  const line: Place<T>[] = []
+export const createQueue = <T>(deadlineMs: number): KeyQueue<T> => new WaitQueue(deadlineMs)
 
-  return {
-    get length() {
-      return line.length
-    },
-    get since() {
-      return line[0]?.since ?? Number.POSITIVE_INFINITY
-    },
-    wait: (scope, { shareable, refuse, left }) =>
-      new Promise<T>((resolve, reject) => {
-        const since = performance.now()
-        const waited = () => performance.now() - since
-        const leave = (why: () => Error): void => {
-          line.splice(line.indexOf(place), 1)
-          place.settle()
-          reject(why())
-          left()
-        }
-        let last: NodeJS.Immediate | undefined
-        // Behind a blocked event loop a connection that was returned in time is still given to it.
-        const timer = setTimeout(() => {
-          last = setImmediate(() => guarded(() => leave(() => refuse(waited()))))
-        }, deadlineMs)
-        const off = scope.onOver(() => leave(() => connectionClosed('the request ended before a connection was free')))
-        const settle = () => {
-          clearTimeout(timer)
-          clearImmediate(last)
-          off()
-        }
-        const place: Place<T> = { shareable, since, settle, resolve, reject, waited }
-        line.push(place)
-      }),
-    first: () => line[0] ?? null,
-    next() {
-      const place = line.shift()
-      if (!place) return null
-      place.settle()
-      return place
-    },
+/** A class: an object literal with getters has a hidden class of its own, which keeps it until a full collection. */
+class WaitQueue<T> implements KeyQueue<T> {
+  readonly #line: Place<T>[] = []
+  readonly #deadlineMs: number
+
+  constructor(deadlineMs: number) {
+    this.#deadlineMs = deadlineMs
+  }
+
+  get length(): number {
+    return this.#line.length
+  }
+
+  get since(): number {
+    return this.#line[0]?.since ?? Number.POSITIVE_INFINITY
+  }
+
+  wait(scope: Scope, { shareable, refuse, left }: WaitOptions): Promise<T> {
+    const line = this.#line
+    return new Promise<T>((resolve, reject) => {
+      const since = performance.now()
+      const waited = () => performance.now() - since
+      const leave = (why: () => Error): void => {
+        line.splice(line.indexOf(place), 1)
+        place.settle()
+        reject(why())
+        left()
+      }
+      let last: NodeJS.Immediate | undefined
+      // Behind a blocked event loop a connection that was returned in time is still given to it.
+      const timer = setTimeout(() => {
+        last = setImmediate(() => guarded(() => leave(() => refuse(waited()))))
+      }, this.#deadlineMs)
+      const off = scope.onOver(() => leave(() => connectionClosed('the request ended before a connection was free')))
+      const settle = () => {
+        clearTimeout(timer)
+        clearImmediate(last)
+        off()
+      }
+      const place: Place<T> = { shareable, since, settle, resolve, reject, waited }
+      line.push(place)
+    })
+  }
+
+  first(): Waiter<T> | null {
+    return this.#line[0] ?? null
+  }
+
+  next(): Waiter<T> | null {
+    const place = this.#line.shift()
+    if (!place) return null
+    place.settle()
+    return place
   }
 }

@@ -28,19 +28,18 @@ export interface Bound {
   readonly tag: QueryClient
   end(): void
   /** The error of the first of its statements that failed, whether its caller has caught it or not. */
-  readonly failed: { readonly reason: unknown } | null
+  failed: { readonly reason: unknown } | null
 }
 
 /** @param place whether a transaction of ours is open, which a statement must not end */
 export function bind(use: LeasedConnection, makeTag: TagMaker, user: Owner, place: 'alone' | 'transaction'): Bound {
   let ended = false
-  let failed: Bound['failed'] = null
   const tag = makeTag(query => {
     if (query.cancelled) return
     if (ended || user.over) return query.reject(new TenantClientReleased())
     const { reject } = query
     query.reject = error => {
-      failed ??= { reason: error }
+      bound.failed ??= { reason: error }
       reject(error)
     }
     const refused = refusalOf(query, place)
@@ -51,15 +50,15 @@ export function bind(use: LeasedConnection, makeTag: TagMaker, user: Owner, plac
     if (place === 'transaction' && makesReadOnly(query.strings)) use.readOnly = true
     use.send(query)
   }, user)
-  return {
+  // No getter: each object with one has a hidden class of its own, which keeps the object until a full collection.
+  const bound: Bound = {
     tag,
     end: () => {
       ended = true
     },
-    get failed() {
-      return failed
-    },
+    failed: null,
   }
+  return bound
 }
 
 type Work<T> = (sql: TransactionClient) => T | Promise<T>
