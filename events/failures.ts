@@ -36,6 +36,9 @@ const FINAL_CODES: readonly Code[] = [
   'InvalidPayload',
 ]
 
+/** The stream has the message under way: it is stored, or lost with its leader, a little later. */
+const UNDER_WAY = 10158
+
 const isOfClient = (error: unknown): error is NatsError => error instanceof natsLibrary().NatsError
 
 /** Whether it is an error of the client with this code. @internal */
@@ -57,7 +60,10 @@ export function classify(error: unknown, what: string): EventsUnavailable | Even
   const message = `${what}: ${describe(error)}`
   if (isOfClient(error)) {
     const api = error.api_error
-    const final = api === undefined ? FINAL_CODES.some(code => hasCode(error, code)) : api.code >= 400 && api.code < 500
+    const final =
+      api === undefined
+        ? FINAL_CODES.some(code => hasCode(error, code))
+        : api.code >= 400 && api.code < 500 && api.err_code !== UNDER_WAY
     if (final) return new EventRejected(message, { cause: error })
   }
   return new EventsUnavailable(message, { cause: error })

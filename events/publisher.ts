@@ -86,6 +86,8 @@ export function createPublisher(connection: EventsConnection, options: Publisher
       const { subject, messageId } = publication
       try {
         const { stream, seq, duplicate } = await attempt(publication)
+        // nats-server 2.9 in a cluster, of a repeat while the first one has no quorum yet: it may be lost with its leader.
+        if (seq === 0) throw new EventsUnavailable('the stream has this message under way, and has not stored it yet')
         report({ type: 'published', subject, messageId, seq, duplicate })
         return { stream, seq, duplicate }
       } catch (error) {

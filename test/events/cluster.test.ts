@@ -79,6 +79,23 @@ t.test('an R1 stream is raised to three copies in place, keeps its events, and i
   t.match(await askServers(cluster.url(), { name: 'doctor', timeoutMs: 2_000 }), { length: 3 })
 })
 
+t.test('a repeat of a message that has no quorum yet is no acknowledgement', async t => {
+  const { cluster, events, send } = await rig(t)
+  await eventually(() => send(1))
+  const leader = await eventually(() => leaderOf(events))
+  const others = Object.keys(cluster.nodes).filter(name => name !== leader)
+  const direct = connection(t, cluster.node(leader).url)
+  t.ok(await direct.ready(60_000))
+  const { publish } = createPublisher(direct)
+  const message = { subject: 'tenant.updated', payload: Buffer.from('{"id":"acme","version":2}'), messageId: 'two' }
+  for (const name of others) cluster.node(name).freeze()
+  for (const time of ['first', 'second'])
+    await t.rejects(publish({ ...message, timeoutMs: 1_000 }), EventsUnavailable, time)
+  for (const name of others) cluster.node(name).thaw()
+  const published = await eventually(() => publish(message))
+  t.ok(published.seq > 1, 'and then it is stored')
+})
+
 t.test('its leader killed, and then its quorum lost and back: no accepted event is lost', async t => {
   const { cluster, events, send } = await rig(t)
   const handled: number[] = []

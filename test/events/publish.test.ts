@@ -45,6 +45,25 @@ t.test('a repeat of a message id is stored once', async t => {
   t.strictSame(await publish(created), { stream: 'TENANTS', seq: 1, duplicate: true })
 })
 
+t.test('an answer that the message is under way is no acknowledgement, and the message may be sent again', async t => {
+  const nats = await server(t)
+  const events = connection(t, nats.url)
+  t.equal(await events.ready(60_000), true)
+  // In place of a stream: a leader of three copies gives these answers to a repeat while the first one has no quorum.
+  const answers = [
+    { stream: 'TENANTS', seq: 0, duplicate: true },
+    { error: { code: 409, err_code: 10158, description: 'duplicate message id is in process' } },
+    { stream: 'TENANTS', seq: 7, duplicate: true },
+  ]
+  events.client().subscribe('tenant.created', {
+    callback: (_, message) => void message.respond(JSON.stringify(answers.shift())),
+  })
+  const { publish } = createPublisher(events)
+  await t.rejects(publish(created), EventsUnavailable, 'nats-server 2.9')
+  await t.rejects(publish(created), EventsUnavailable, 'later releases')
+  t.strictSame(await publish(created), { stream: 'TENANTS', seq: 7, duplicate: true })
+})
+
 t.test('headers carry the id, CloudEvents and the trace', async t => {
   const nats = await server(t)
   const events = connection(t, nats.url)
