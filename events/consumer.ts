@@ -59,8 +59,9 @@ export interface EventsConsumer {
 const API_TIMEOUT_MS = 2000
 // How soon stop() takes effect while there is no connection.
 const READY_SLICE_MS = 250
-const FIRST_PAUSE_MS = 200
-const LONGEST_PAUSE_MS = 1500
+const FIRST_PAUSE_MS = 100
+/** A cluster that has chosen a leader is noticed within this. */
+const LONGEST_PAUSE_MS = 500
 
 /** Starts at once and returns; the first attempt waits for the connection. */
 export function consume<E extends { id: string }>(options: ConsumeOptions<E>): EventsConsumer {

@@ -2,7 +2,8 @@
 // Invariant: explicit ack, delivery without end (retry state lives in the service's table, never in max_deliver), and
 // few unacknowledged messages. If the server is down: throws; the consumer loop retries.
 import type { ConsumerInfo, JetStreamManager } from 'nats'
-import { apiErrorCode, EventsUnavailable } from './failures.js'
+import { firstAnswer } from '../timing/first-answer.js'
+import { ASK_AGAIN_MS, apiErrorCode, EventsUnavailable } from './failures.js'
 import { natsLibrary } from './libraries.js'
 import type { Ensured } from './report.js'
 import { STREAM } from './subjects.js'
@@ -93,7 +94,7 @@ export function consumerDifferences(found: ConsumerInfo, options: DurableOptions
 /** The consumer, or null when there is none. @internal */
 export async function findConsumer(jsm: JetStreamManager, durable: string): Promise<ConsumerInfo | null> {
   try {
-    return await jsm.consumers.info(STREAM, durable)
+    return await firstAnswer(() => jsm.consumers.info(STREAM, durable), ASK_AGAIN_MS)
   } catch (error) {
     if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return null
     throw error

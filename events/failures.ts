@@ -4,6 +4,12 @@ import type { NatsError } from 'nats'
 import { natsLibrary } from './libraries.js'
 import { describe } from './report.js'
 
+/**
+ * Milliseconds after which a question about the stream or a consumer is asked again: one that is sent while a cluster has no
+ * leader is lost, and its deadline would delay the next one, which the new leader answers.
+ */
+export const ASK_AGAIN_MS = 250
+
 /** Not connected, timed out, no responder, the server lacks a resource: retry later. */
 export class EventsUnavailable extends Error {
   override readonly name = 'EventsUnavailable'

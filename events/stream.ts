@@ -4,8 +4,9 @@
 // A stream that is managed elsewhere is read and compared, and never changed.
 // If the server is down: throws; the callers' loops retry.
 import type { JetStreamManager, StreamInfo } from 'nats'
+import { firstAnswer } from '../timing/first-answer.js'
 import type { EventsConnection } from './connection.js'
-import { apiErrorCode, classify, EventRejected, EventsUnavailable } from './failures.js'
+import { ASK_AGAIN_MS, apiErrorCode, classify, EventRejected, EventsUnavailable } from './failures.js'
 import { describe, type Ensured } from './report.js'
 import { isLimited, type StreamSettings, settingsOf, streamDifferences } from './stream-settings.js'
 import { STREAM, STREAM_SUBJECTS } from './subjects.js'
@@ -172,7 +173,7 @@ export async function streamState(jsm: JetStreamManager): Promise<StreamState | 
 /** Null when there is none. Throws NatsError. @internal */
 export async function findStream(jsm: JetStreamManager): Promise<StreamInfo | null> {
   try {
-    return await jsm.streams.info(STREAM)
+    return await firstAnswer(() => jsm.streams.info(STREAM), ASK_AGAIN_MS)
   } catch (error) {
     if (apiErrorCode(error) === STREAM_NOT_FOUND) return null
     throw error

@@ -40,6 +40,8 @@ export interface Relay {
 
 const BATCH = 100
 const AFTER_FAILURE = { firstMs: 100, longestMs: 5_000 }
+/** While the stream does not answer no row is claimed: asking costs one read of the database. */
+const UNANSWERED = { firstMs: 100, longestMs: 500 }
 /** A stream that was replaced is noticed within this. */
 const LOOK_MS = 3_000
 const SWEEP_MS = 3_600_000
@@ -58,17 +60,23 @@ export function startRelay(options: RelayOptions): Relay {
   // Replicas that start together do not sweep together.
   let sweepAt = performance.now() + Math.random() * 60_000
   let failures = 0
+  let unanswered = 0
 
-  /** The wait grows while NATS or the database is down. */
+  /** The wait grows while the database is down or the stream takes nothing, and stays short while it does not answer. */
   async function run(): Promise<number> {
     try {
       const outcome = await turn()
-      if (outcome === 'stuck') return backoffMs(AFTER_FAILURE, failures++)
+      unanswered = 0
+      if (outcome === 'stuck') {
+        // A publish waits longer for an answer, and writes its failure: the stream is asked first.
+        lookAt = 0
+        return backoffMs(AFTER_FAILURE, failures++)
+      }
       failures = 0
       return outcome === 'progress' ? 0 : pollMs
     } catch (error) {
       report({ type: 'relay_failed', error })
-      return backoffMs(AFTER_FAILURE, failures++)
+      return options.mayRetry(error) ? backoffMs(UNANSWERED, unanswered++) : backoffMs(AFTER_FAILURE, failures++)
     }
   }
 

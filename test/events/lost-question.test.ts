@@ -1,0 +1,25 @@
+// Questions that are sent while a cluster has no leader: they are lost, and asked again.
+import type { JetStreamManager } from 'nats'
+import t from 'tap'
+import { findConsumer } from '../../events/durable.js'
+import { streamState } from '../../events/stream.js'
+
+/** The first question has no answer ever, and the next one has this. */
+function losing(answer: object): { jsm: JetStreamManager; asked: () => number } {
+  let asked = 0
+  const info = () => (++asked === 1 ? new Promise(() => {}) : Promise.resolve(answer))
+  return { jsm: { streams: { info }, consumers: { info } } as unknown as JetStreamManager, asked: () => asked }
+}
+
+t.test('about the stream', async t => {
+  const state = { first_seq: 1, last_seq: 3, messages: 3, first_ts: 'then' }
+  const { jsm, asked } = losing({ created: 'once', config: {}, state })
+  t.match(await streamState(jsm), { created: 'once', lastSeq: 3 })
+  t.equal(asked(), 2)
+})
+
+t.test('about a consumer', async t => {
+  const { jsm, asked } = losing({ name: 'tenants-employee' })
+  t.match(await findConsumer(jsm, 'tenants-employee'), { name: 'tenants-employee' })
+  t.equal(asked(), 2)
+})
