@@ -82,12 +82,21 @@ export function createBackground(parts: BackgroundParts): Background {
     start() {
       if (!settings.enabled) return
       spares.start()
-      retries ??= startRetries(parts.retry, parts.attempt)
+      retries ??= startRetries({ ...parts.retry, silence: () => streams?.waiting() ?? false }, parts.attempt)
       reconciler ??= reconcile()
       // Not awaited: it ends with the pools at the latest, and reports its own failures.
       void deadLetters.upkeep()
       if (settings.nats === null || streams) return
-      streams = startStreams({ url: settings.nats, settings, central, notifications, apply, deadLetters, publish })
+      streams = startStreams({
+        url: settings.nats,
+        settings,
+        central,
+        notifications,
+        apply,
+        deadLetters,
+        publish,
+        onWaiting: () => reconciler?.readNow(),
+      })
     },
     async quiesce(deadlineMs) {
       void spares.close()

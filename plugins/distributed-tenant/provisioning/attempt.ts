@@ -19,6 +19,8 @@ export interface RetryOptions {
   /** An instance's own. */
   readonly breakerOf: (instance: string) => Breaker
   readonly report: (event: RetryReport) => void
+  /** Whether no event comes at present: then tenants are due without one. Default false. */
+  readonly silence?: () => boolean
   /** Milliseconds between checks for due tenants. Default 1,000. */
   readonly pollMs?: number
 }

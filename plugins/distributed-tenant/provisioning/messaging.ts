@@ -46,6 +46,8 @@ import { createSilenceWatch, type Silence } from './stream-silence.js'
 export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
+  /** Whether events do not come although NATS is connected: the consumer is gone or without a leader. */
+  waiting(): boolean
   /** How long the stream itself has not answered, and why; null when its last answer was one. */
   silence(): Silence | null
   secured(): boolean | null
@@ -64,13 +66,22 @@ export function startStreams(options: {
   readonly apply: ApplyOptions
   readonly deadLetters: DeadLetters
   readonly publish: PublishStep
+  /** Called at each failed attempt to receive events of tenants, every few seconds while they do not come. */
+  readonly onWaiting: () => void
 }): Streams {
   const { settings, central, deadLetters, publish } = options
   const { service, onStatus } = settings
+  const own = tenantsDurable(service)
+  let waiting = false
   const report = (event: EventsReport): void => {
     publish({ area: 'events', event })
     // Whichever process made the stream: its content is compared at once.
     if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
+    if (event.type === 'consuming' && event.durable === own) waiting = false
+    if (event.type === 'consume_failed' && event.durable === own) {
+      waiting = true
+      options.onWaiting()
+    }
   }
   const answers = createSilenceWatch()
   const managed = settings.streamManaged
@@ -126,7 +137,7 @@ export function startStreams(options: {
   const consumers: EventsConsumer[] = [
     consume({
       ...common,
-      durable: tenantsDurable(service),
+      durable: own,
       filter: LIFECYCLE_FILTER,
       parse: parseLifecycle,
       handle: (event, incoming) => arrive(event, incoming, () => applyLifecycle(event, options.apply)),
@@ -148,13 +159,14 @@ export function startStreams(options: {
   return {
     status: connection.status,
     lastError: connection.lastError,
+    waiting: () => waiting,
     silence() {
       const silence = answers.silence()
       return silence && { ...silence, error: `${silence.error}${whenGone(leader)}` }
     },
     secured: connection.secured,
     async lag() {
-      const durables = [tenantsDurable(service), ...(onStatus ? [ledgerDurable(service)] : [])]
+      const durables = [own, ...(onStatus ? [ledgerDurable(service)] : [])]
       const lags = await Promise.all(durables.map(durable => readConsumerLag(connection, durable)))
       return Object.fromEntries(durables.map((durable, at) => [durable, lags[at] ?? null]))
     },

@@ -12,7 +12,7 @@ const CLAIM = 2
 const LONGEST_PAUSE_MS = 5_000
 
 export function startRetries(options: RetryOptions, attempt: Attempt): Pick<Loop, 'stop'> {
-  const { central, breaker, report, pollMs = 1_000 } = options
+  const { central, breaker, report, silence = () => false, pollMs = 1_000 } = options
   let failures = 0
 
   async function run(): Promise<number> {
@@ -30,7 +30,7 @@ export function startRetries(options: RetryOptions, attempt: Attempt): Pick<Loop
   }
 
   async function turn(limit: number): Promise<number> {
-    const ids = await claimDue(central, limit)
+    const ids = await claimDue(central, limit, silence())
     breaker.reached()
     if (ids.length > 0) report({ type: 'claimed', ids })
     await Promise.all(ids.map(again))

@@ -34,6 +34,8 @@ export interface ReconcilerOptions {
 export interface Reconciler {
   /** One pass now, whatever the clock. @returns false when another replica held the lock */
   pass(everything: boolean): Promise<boolean>
+  /** The events do not come: the feed is read now, at most once a second. The next pass by the clock is no later for it. */
+  readNow(): void
   /** Begins no more passes, and waits for the running one, at most so long. */
   stop(deadlineMs: number): Promise<void>
 }
@@ -41,6 +43,7 @@ export interface Reconciler {
 const EVERYTHING_EACH = 6
 const PURGES_AT_ONCE = 20
 const LONGEST_BACKOFF_MS = 60_000
+const BETWEEN_READS_MS = 1_000
 
 export function startReconciler(options: ReconcilerOptions): Reconciler {
   const { central, session, comparison, fleet, interval, report } = options
@@ -48,6 +51,10 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   let askAgainAt = 0
   let stopped = false
   let turn = 0
+  /** By the clock. */
+  let dueAt = 0
+  let asked = false
+  let readAt = 0
 
   function pass(everything: boolean): Promise<boolean> {
     return session(sql =>
@@ -108,15 +115,25 @@ export function startReconciler(options: ReconcilerOptions): Reconciler {
   }
 
   const loop = startLoop(async stopping => {
+    const early = asked && performance.now() < dueAt
+    asked = false
     try {
-      await pass(turn++ % EVERYTHING_EACH === 0)
+      await pass(!early && turn++ % EVERYTHING_EACH === 0)
     } catch (error) {
       if (!stopping.aborted) report({ type: 'pass_failed', error })
     }
-    return interval * (0.8 + Math.random() * 0.2)
+    if (!early) dueAt = performance.now() + interval * (0.8 + Math.random() * 0.2)
+    return Math.max(0, dueAt - performance.now())
   })
   return {
     pass,
+    readNow() {
+      const now = performance.now()
+      if (!comparison || now < readAt) return
+      readAt = now + BETWEEN_READS_MS
+      asked = true
+      loop.wake()
+    },
     stop(deadlineMs) {
       stopped = true
       return loop.stop(deadlineMs)

@@ -11,6 +11,8 @@ import type { QueryClient } from '../types.js'
 export const ATTEMPT_LEASE_MS = 15_000
 /** After this a tenant whose event never came is tried. Longer: the events of many tenants in the queue come within it. */
 const UNHEARD_MS = 60_000
+/** The same while no event can come. */
+const UNHEARD_IN_SILENCE_MS = 500
 const FIRST_DELAY_MS = 1_000
 const LONGEST_DELAY_MS = 300_000
 
@@ -20,15 +22,17 @@ export const retryDelayMs = (attempts: number): number =>
 
 /**
  * Claims up to `limit` tenants that are due, the longest due first; no other process claims them before the lease is over.
- * A pending one that was never tried is due a minute after its last change: its event was lost or waits for NATS.
+ * A pending one that was never tried is due a minute after its last change: its event was lost or waits for NATS. With
+ * `silence`, no event comes at present, and it is due at once.
  */
-export async function claimDue(sql: QueryClient, limit: number): Promise<TenantId[]> {
+export async function claimDue(sql: QueryClient, limit: number, silence = false): Promise<TenantId[]> {
+  const unheardMs = silence ? UNHEARD_IN_SILENCE_MS : UNHEARD_MS
   const rows = await sql<{ id: TenantId; free: boolean }[]>`
     with due as materialized (
       select id from tenants
       where lifecycle <> 'deleted' and provisioned in ('pending', 'failed', 'ready') and (
         next_attempt_at <= now() or (next_attempt_at is null and provisioned = 'pending'
-          and updated_at < now() - ${UNHEARD_MS} * interval '1 millisecond'))
+          and updated_at < now() - ${unheardMs} * interval '1 millisecond'))
       order by next_attempt_at limit ${limit} for update skip locked
     )
     update tenants set next_attempt_at = now() + ${ATTEMPT_LEASE_MS} * interval '1 millisecond'

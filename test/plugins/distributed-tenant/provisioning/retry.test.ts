@@ -97,6 +97,13 @@ t.test('provisioning that fails', async t => {
     t.ok(await ready(app, 'orphan'))
     await central`insert into tenants (id, name) values ('undelivered', 'x')`
     t.equal((await claimDue(app.central, 10)).length, 0, 'a new one may still be on its way')
+    const inSilence = () => claimDue(app.central, 10, true)
+    t.strictSame(
+      await until('it is due', async () => (await inSilence())[0]),
+      'undelivered',
+      'unless no event can come',
+    )
+    await central`update tenants set next_attempt_at = null where id = 'undelivered'`
     await central`alter table tenants disable trigger tenants_changed`
     await central`update tenants set updated_at = now() - interval '2 minutes' where id = 'undelivered'`
     await central`alter table tenants enable trigger tenants_changed`
