@@ -46,7 +46,7 @@ import { createSilenceWatch, type Silence } from './stream-silence.js'
 export interface Streams {
   status(): ReturnType<EventsConnection['status']>
   lastError(): string | null
-  /** Whether events do not come although NATS is connected: the consumer is gone or without a leader. */
+  /** Whether events do not come although NATS is connected: the stream or the consumer is gone or without a leader. */
   waiting(): boolean
   /** How long the stream itself has not answered, and why; null when its last answer was one. */
   silence(): Silence | null
@@ -66,22 +66,24 @@ export function startStreams(options: {
   readonly apply: ApplyOptions
   readonly deadLetters: DeadLetters
   readonly publish: PublishStep
-  /** Called at each failed attempt to receive events of tenants, every few seconds while they do not come. */
+  /** Called at each question without an answer, every few seconds while events do not come. */
   readonly onWaiting: () => void
 }): Streams {
   const { settings, central, deadLetters, publish } = options
   const { service, onStatus } = settings
   const own = tenantsDurable(service)
-  let waiting = false
+  const silent = new Set<'stream' | 'consumer'>()
+  const found = (what: 'stream' | 'consumer', isSilent: boolean): void => {
+    if (!isSilent || connection.status() !== 'connected') return void silent.delete(what)
+    silent.add(what)
+    options.onWaiting()
+  }
   const report = (event: EventsReport): void => {
     publish({ area: 'events', event })
     // Whichever process made the stream: its content is compared at once.
     if (event.type === 'stream_ensured' && event.action === 'created') relay.look()
-    if (event.type === 'consuming' && event.durable === own) waiting = false
-    if (event.type === 'consume_failed' && event.durable === own) {
-      waiting = true
-      options.onWaiting()
-    }
+    if (event.type === 'consuming' && event.durable === own) found('consumer', false)
+    if (event.type === 'consume_failed' && event.durable === own) found('consumer', true)
   }
   const answers = createSilenceWatch()
   const managed = settings.streamManaged
@@ -100,7 +102,12 @@ export function startStreams(options: {
     },
     readMissing: () => readMissing(connection),
     mayRetry: error => error instanceof EventsUnavailable,
-    report: event => publish({ area: 'relay', event }),
+    report: event => {
+      publish({ area: 'relay', event })
+      if (event.type === 'looked') found('stream', false)
+      // The consumer may have a leader while the stream has none.
+      if (event.type === 'relay_failed' && event.error instanceof EventsUnavailable) found('stream', true)
+    },
   })
   /** The last one of the stream, for when it does not answer. */
   let leader: string | null = null
@@ -159,7 +166,7 @@ export function startStreams(options: {
   return {
     status: connection.status,
     lastError: connection.lastError,
-    waiting: () => waiting,
+    waiting: () => silent.size > 0,
     silence() {
       const silence = answers.silence()
       return silence && { ...silence, error: `${silence.error}${whenGone(leader)}` }
