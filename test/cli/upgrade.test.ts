@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { type RunningStack, startStack } from '../../stack/stack.js'
 import { noPostgres, otherPostgres } from '../other-postgres.js'
+import { until } from '../until.js'
 import { moveStand } from './move-stand.js'
 
 const program = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
@@ -32,6 +33,7 @@ t.test('a tenant moves to an instance of PostgreSQL 17 while it is served, and n
       await new Promise(resolve => setTimeout(resolve, 10))
     }
   })()
+  await until('it writes', () => accepted > 0)
   const moved = await command(['--json', 'move', 'acme', '--to', 'b', '--room', '1TB', '--frozen', '--yes'])
   t.equal(moved.code, 0, moved.out + moved.err)
   t.match(await place('acme'), { instance: 'b', moving: null })

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
-import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { readEnvironment } from '../../../../plugins/distributed-tenant/config/environment.js'
 import { settle } from '../../../../plugins/distributed-tenant/config/settings.js'
@@ -10,6 +9,7 @@ import { createTenancy } from '../../../../plugins/distributed-tenant/tenancy.js
 import { type MigrationSet, readMigrations } from '../../../../postgres/migrations/migration-files.js'
 import { appliedVersion, migrate } from '../../../../postgres/migrations/migrations.js'
 import { rig } from '../../../rig.js'
+import { until } from '../../../until.js'
 
 t.test('a folder of migrations', async t => {
   const read = (files: Record<string, string>) => readMigrations('tenant', t.testdir(files))
@@ -72,7 +72,7 @@ t.test('a folder of migrations', async t => {
 })
 
 t.test('running migrations', async t => {
-  const { app: build, database } = await rig(t, ['employee'])
+  const { app: build, database, look } = await rig(t, ['employee'])
   const { central } = await build('employee')
   const settings = { service: 'employee', database: database('employee'), nats: null, redis: null }
   const tenancy = createTenancy(settle(settings, readEnvironment({})))
@@ -90,16 +90,21 @@ t.test('running migrations', async t => {
 
   await t.test('taking one back waits until it has been applied', async t => {
     const slow = t.testdir({
-      '001.do.slow.sql': 'create table slow (x int); select pg_sleep(1)',
+      '001.do.slow.sql': 'create table slow (x int); select pg_advisory_xact_lock(7)',
       '001.undo.slow.sql': 'drop table slow',
     })
     const set = readMigrations('slow', slow)
+    const holder = look('employee', 'employee_central')
+    await holder`select pg_advisory_lock(7)`
+    const waiting = (count: number) => async () =>
+      (await holder`select from pg_locks where locktype = 'advisory' and not granted`).length === count
     const applied = migrate(central, set)
-    const asleep = () =>
-      central`select from pg_stat_activity where query like '%pg_sleep(1)%' and wait_event = 'PgSleep'`
-    while ((await asleep()).count === 0) await setTimeout(10)
-    t.same(await revert(central, set, 0), [1])
+    await until('it is being applied', waiting(1))
+    const reverted = revert(central, set, 0)
+    await until('taking it back waits', waiting(2))
+    await holder`select pg_advisory_unlock(7)`
     t.same(await applied, [1])
+    t.same(await reverted, [1])
     t.same(await central`select to_regclass('slow') as slow`, [{ slow: null }])
   })
 

@@ -161,8 +161,11 @@ t.test('a migration of all tenants', async t => {
     const slow = release('slow', {
       '002.do.pinned.sql': 'alter table notes add column pinned boolean not null default false;',
       '002.undo.pinned.sql': 'alter table notes drop column pinned;',
-      '003.do.slow.sql': 'select pg_sleep(0.15); alter table notes add column slow integer;',
+      '003.do.slow.sql': 'select pg_advisory_xact_lock(7); alter table notes add column slow integer;',
     })
+    // One tenant waits for the test, so that the run cannot end before it is killed.
+    const holder = look('employee', 'tenant_t-20_employee')
+    await holder`select pg_advisory_lock(7)`
     const child = fork(new URL('./run-migration.js', import.meta.url), {
       env: {
         ...process.env,
@@ -178,14 +181,15 @@ t.test('a migration of all tenants', async t => {
     // Not by its age: it is long past the grace for its lock.
     const [begun] = await central<{ id: string }[]>`
       update migration_runs set started_at = now() - interval '1 hour' where state = 'running' returning id`
-    const look = async () => (await listRuns(target.fleet.central, 10)).find(({ id }) => id === begun?.id)
-    t.equal((await look())?.state, 'running', 'its process lives')
+    const listed = async () => (await listRuns(target.fleet.central, 10)).find(({ id }) => id === begun?.id)
+    t.equal((await listed())?.state, 'running', 'its process lives')
     child.kill('SIGKILL')
     await new Promise(resolve => child.once('exit', resolve))
     const killed = await until('the server has noticed it', async () => {
-      const found = await look()
+      const found = await listed()
       return found?.state === 'interrupted' ? found : undefined
     })
+    await holder.end()
     const done = killed?.counts.done ?? 0
     t.ok(done >= 5 && done < 24, `${done} of 24 were done`)
     const { run, failed } = await resumeRun(open(slow).fleet, killed?.id ?? '')

@@ -15,7 +15,7 @@ t.test('a request', async t => {
       return { id: request.tenantId, name: request.tenant.name }
     })
     app.get('/count', { config: { tenant: 'required' } }, request => request.sql`select count(*)::int as n from notes`)
-    app.get('/slow', { config: { tenant: 'required' } }, request => request.sql`select pg_sleep(3)`)
+    app.get('/slow', { config: { tenant: 'required' } }, request => request.sql`select pg_advisory_xact_lock(7)`)
     app.get('/run/:id', { config: { tenant: false } }, request => {
       const { id } = request.params as { id: string }
       return app.tenants.run(id, ({ sql }) => sql`select current_database() as name`)
@@ -48,6 +48,9 @@ t.test('a request', async t => {
     const spent = await build('employee', { maxConnections: 1, acquireTimeout: 1_000 }, routes)
     const ask = (url: string, id: string) => spent.inject({ url, headers: { 'hrms-client-id': id } })
     t.equal((await ask('/count', 'globex')).statusCode, 200)
+    // For as long as the test holds what it waits for.
+    const holder = look('employee', 'tenant_acme_employee')
+    await holder`select pg_advisory_lock(7)`
     const slow = ask('/slow', 'acme')
     await until(() => spent.tenants.connectionInfo().inUse === 1)
     const started = performance.now()
@@ -56,6 +59,7 @@ t.test('a request', async t => {
     t.match(reply, { statusCode: 503, headers: { 'retry-after': '1' } })
     t.match(reply.json(), { code: 'TENANT_BUSY' })
     t.ok(took >= 995, `${Math.round(took)} ms`)
+    await holder.end()
     t.equal((await slow).statusCode, 200)
     t.same((await ask('/count', 'globex')).json(), [{ n: 0 }])
   })
