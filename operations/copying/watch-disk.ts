@@ -47,3 +47,20 @@ export function watchFor(look: () => Promise<Error | null>, end: (reason: Error)
   watch().catch(() => {})
   return () => over.abort()
 }
+
+/** Runs a copy to this disk. Its signal is aborted once the copy must end. @throws TRANSFER_FAILED, the reason, and what `copy` throws */
+export async function whileRoom<T>(disk: WatchedDisk, copy: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const full = new AbortController()
+  const stop = watchFor(
+    () => fullDisk(disk),
+    reason => full.abort(reason),
+  )
+  try {
+    return await copy(full.signal)
+  } catch (error) {
+    // A program that was ended for it reports that alone.
+    throw full.signal.aborted ? full.signal.reason : error
+  } finally {
+    stop()
+  }
+}

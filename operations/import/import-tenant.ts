@@ -27,9 +27,11 @@ import { rehearse, unlike } from '../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../copying/schema-shape.js'
 import { serverRelease } from '../copying/server-release.js'
 import { copiedSettings } from '../copying/settings-left-out.js'
+import { type WatchedDisk, whileRoom } from '../copying/watch-disk.js'
 import type { Administrator } from '../move/online/administrator.js'
 import type { Meeting } from './online/meeting.js'
 import { createOnlineImport, type OnlineImport } from './online/online-import.js'
+import { TARGET } from './online/places.js'
 import { createTarget } from './target.js'
 
 export { LARGE_BYTES } from '../copying/pg-programs.js'
@@ -116,7 +118,15 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   async function copy(row: TransferTenant): Promise<TransferTenant> {
     const begun = await note(row, { step: 'copying' })
     await target.create(begun)
-    return fill(begun)
+    const { admin, database } = options
+    const { host, port } = database
+    const disk: WatchedDisk = {
+      label: service,
+      host,
+      port,
+      ask: fn => (admin ? admin.at(TARGET, fn) : session(fn)),
+    }
+    return whileRoom(disk, signal => fill(begun, undefined, signal))
   }
 
   /** @param snapshot of a transaction at the source; without one, what is there at that moment */

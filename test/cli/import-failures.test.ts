@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { until } from '../until.js'
 import { cuttable, limitFiles } from './disturbances.js'
 import type { OldServer } from './import-source.js'
 import { importStand } from './import-stand.js'
@@ -33,7 +34,7 @@ t.test('imports that are disturbed', async t => {
       ),
     )
     const writers = names.map(name => startWriter(old, name))
-    await sleep(100)
+    await until('each has written', () => writers.every(writer => writer.accepted() > 0))
     const run = await stand.begin(
       ['core', 'employee'],
       ['a', 'b', 'c', 'd'].map(id => `load-${id}`),
@@ -43,6 +44,7 @@ t.test('imports that are disturbed', async t => {
       outcomes.map(({ id, state, error }) => `${id} ${state} ${error}`).sort(),
       ['a', 'b', 'c', 'd'].map(id => `load-${id} ready null`),
     )
+    await until('each is refused', () => writers.every(writer => writer.refused() > 0))
     for (const [at, name] of names.entries()) {
       const { accepted, refused } = await (writers[at] as Writer).stop()
       t.ok(accepted.length > 0 && refused > 0, `${name}: ${accepted.length} accepted, ${refused} refused`)
@@ -130,6 +132,8 @@ t.test('imports that are disturbed', async t => {
 })
 
 interface Writer {
+  accepted(): number
+  refused(): number
   stop(): Promise<{ accepted: number[]; refused: number }>
 }
 
@@ -153,6 +157,8 @@ function startWriter(old: OldServer, name: string): Writer {
     }
   })()
   return {
+    accepted: () => accepted.length,
+    refused: () => refused,
     async stop() {
       writing = false
       await ended
