@@ -1,6 +1,7 @@
 // A request that is sent again while it has no answer: its receiver may have gone down with it, and another one may have taken its place.
 // For requests that may be answered more than once. Invariants: the first send that ends decides, so the deadline of the first send is
 // the deadline of all; what the others bring is ignored.
+import { every } from './timers.js'
 
 /**
  * @param send one request, with a deadline of its own
@@ -14,10 +15,10 @@ export function firstAnswer<T>(send: () => Promise<T>, everyMs: number): Promise
       } catch (error) {
         reject(error)
       } finally {
-        clearInterval(timer)
+        stop()
       }
     }
-    const timer = setInterval(ask, everyMs)
+    const stop = every(everyMs, ask)
     void ask()
   })
 }
