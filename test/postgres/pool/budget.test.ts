@@ -29,7 +29,6 @@ t.test('the budget', async t => {
     const { client, pool } = build({
       budget: 10,
       perKey: 2,
-      acquireTimeout: 10_000,
       target: { applicationName: 'churn' },
     })
     const outcomes: Record<string, number> = {}
@@ -126,7 +125,7 @@ t.test('the budget', async t => {
   })
 
   await t.test('goes to a tenant that needs more, from one that has been idle for a second', async t => {
-    const { client, pool } = build({ budget: 3, perKey: 3, acquireTimeout: 10_000 })
+    const { client, pool } = build({ budget: 3, perKey: 3 })
     for (const name of names.slice(0, 3)) await client(name).sql`select 1`
     const busy = client(names[0])
     const asked = Promise.allSettled(Array.from({ length: 3 }, () => busy.sql`select pg_sleep(30)`))

@@ -6,7 +6,7 @@ import { codeOf, stand } from '../stand.js'
 
 t.test('a transaction', async t => {
   const { pool: build, look } = await stand(t)
-  const { client, pool } = build({ budget: 1, perKey: 1 })
+  const { client, pool } = build({ budget: 1, perKey: 1, acquireTimeout: 2_000 })
   const { sql } = client()
   await sql`create table words (title text primary key, after text references words deferrable initially deferred)`
   const words = async () => (await look`select title from words order by title`).map(row => row.title)
