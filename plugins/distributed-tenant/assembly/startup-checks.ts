@@ -19,7 +19,9 @@ import type { SqlClient } from '../types.js'
 import type { Pools } from './pools.js'
 import type { StartProgress } from './start-limit.js'
 
-const TAKE_SPARE = fileURLToPath(new URL('../migrations/functions/take_spare.sql', import.meta.url))
+const FUNCTIONS = ['prepare_tenant_role', 'take_spare'].map(name =>
+  fileURLToPath(new URL(`../migrations/functions/${name}.sql`, import.meta.url)),
+)
 
 /** Longer than a database in a container beside this process takes to start. */
 const WAIT_FOR_DATABASE_MS = 60_000
@@ -60,7 +62,7 @@ export async function prepareCentral(
   const { sql } = pools.provisioning
   let migrated = false
   for (const set of sets) if ((await migrate(sql, set)).length > 0) migrated = true
-  await ensureFunction(sql, TAKE_SPARE, migrated)
+  for (const file of FUNCTIONS) await ensureFunction(sql, file, migrated)
   await checkPlacements(settings, pools.central.sql)
   return { allowed: facts.maxConnections - facts.reserved }
 }

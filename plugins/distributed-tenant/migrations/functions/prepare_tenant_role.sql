@@ -1,5 +1,7 @@
--- As before, but for the login by which the old copy of a moved tenant follows: it keeps CONNECT, and nothing else. Only a superuser makes
--- one that may replicate. Without CONNECT the old copy would stop, and its slot would keep the log.
+-- Makes a tenant's role as it must be, whatever it was: attributes, settings, its group and no other, and the only one besides the owner that may
+-- connect to its database. TEMPORARY too: a temporary table is seen by its session alone. Whether it may log in is not changed.
+-- Applied at a start when its text differs from the one applied last (databases/functions.ts), and from there on the other instances
+-- (instances/prepare-instance.ts), so it is changed here and in no migration.
 create or replace function prepare_tenant_role(the_role text, the_database text, the_group text) returns void
 language plpgsql as $$
 declare
@@ -34,6 +36,8 @@ begin
     select distinct roles.rolname from pg_database, aclexplode(datacl) as entry join pg_roles roles on roles.oid = grantee
     where datname = the_database and grantee <> datdba and roles.rolname <> the_role
   loop
+    -- The login by which the old copy of a moved tenant follows keeps CONNECT, and nothing else: without it the copy would stop, and its slot
+    -- would keep the log. Only a superuser makes one that may replicate.
     if exists (select from pg_roles where rolname = other and rolreplication and starts_with(other, 'fdt_move_')) then
       execute format('revoke create, temporary on database %I from %I', the_database, other);
     else
