@@ -7,7 +7,7 @@ import { createDatabase } from '../../plugins/distributed-tenant/databases/datab
 import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { MigrationSet } from '../../postgres/migrations/migration-files.js'
 import { adopt } from '../copying/adopt-database.js'
-import { differences, readContents } from '../copying/compare-contents.js'
+import { differences, differencesText, readContents } from '../copying/compare-contents.js'
 import { giveDefaultRights, withoutDefaultRights } from '../copying/default-rights.js'
 import { dropPublicSchema } from '../copying/empty-database.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
@@ -37,8 +37,6 @@ export interface Copy extends RestoreSource {
 
 const COPY = 'distributed-tenant:copy:v1'
 /** Differences in an error. */
-const SHOWN = 5
-
 /** @throws TRANSFER_FAILED */
 export async function buildCopy(to: Copy, dump: () => Readable): Promise<void> {
   const { service, place, name, sets, certify, part, programs, sha256, onWarning, signal } = to
@@ -61,9 +59,8 @@ export async function buildCopy(to: Copy, dump: () => Readable): Promise<void> {
     const contents = await readContents(inside, { asTables: !whole })
     const wrong = differences(part.contents, contents, { by: 'wording', ...(!whole && { only: 'rows' }) })
     if (wrong.length > 0) {
-      const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
       throw new TransferFailed(
-        `What was restored of ${service} is not what the archive says (${wrong.slice(0, SHOWN).join('; ')}${more}): nothing was put in its place.`,
+        `What was restored of ${service} is not what the archive says (${differencesText(wrong)}): nothing was put in its place.`,
       )
     }
     signal?.throwIfAborted()

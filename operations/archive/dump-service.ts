@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { readDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import type { RegistryRow, ServiceName } from '../../plugins/distributed-tenant/types.js'
-import { type Contents, contentsOf, differences } from '../copying/compare-contents.js'
+import { type Contents, contentsOf, differences, differencesText } from '../copying/compare-contents.js'
 import { materializedViews, refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import { notCopyable, rolesNamed, runsFunctions } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
@@ -130,12 +130,11 @@ async function prove(
   }
   const without = new Set(row === null ? ['publication'] : [])
   const wrong = differences(contents, copy, { by: 'names', without, ...(!whole && { only: 'shape' }) })
-  if (wrong.length > 0) throw unrestorable(place, wrong.slice(0, SHOWN).join('; '))
+  if (wrong.length > 0) throw unrestorable(place, differencesText(wrong))
   proven?.set(key, copy.shape)
   return copy.shape
 }
 
-const SHOWN = 5
 const withoutRows = 'materialized views that cannot be refreshed, and will be without rows after a restore:'
 
 const unrestorable = ({ name }: Place, why: string): Error =>

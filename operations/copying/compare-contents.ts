@@ -209,3 +209,9 @@ function unlike(original: (readonly [string, string])[], copy: (readonly [string
   for (const [name] of copied) if (!originals.has(name)) wrong.push(`${name}: only in the copy`)
   return wrong
 }
+
+const SHOWN = 5
+
+/** Differences in one line: the first of them, and how many more there are. */
+export const differencesText = (found: readonly string[]): string =>
+  `${found.slice(0, SHOWN).join('; ')}${found.length > SHOWN ? ` and ${found.length - SHOWN} more` : ''}`

@@ -10,7 +10,14 @@ import { TransferFailed } from '../../plugins/distributed-tenant/errors.js'
 import type { QueryClient, ServiceName, SessionClient, SqlClient } from '../../plugins/distributed-tenant/types.js'
 import { ifUnlocked, lockNames, withLock } from '../../postgres/advisory-locks.js'
 import type { BesideDump } from './beside-dump.js'
-import { type Comparing, type Contents, differences, onlyWorded, readContents } from './compare-contents.js'
+import {
+  type Comparing,
+  type Contents,
+  differences,
+  differencesText,
+  onlyWorded,
+  readContents,
+} from './compare-contents.js'
 import { dropPublicSchema } from './empty-database.js'
 import type { TransferParts } from './parts.js'
 
@@ -81,14 +88,28 @@ export function dropLeft(sql: SessionClient, name: string): Promise<boolean> {
   )
 }
 
-/**
- * {@link differences} of a copy that was made from a dump of an original that is there. Where only the spelling of expressions
- * is different, the copy must spell them as a rehearsal of the original's definitions does.
- */
-export async function unlike(
+export interface CopyComparison extends Pick<Comparing, 'without'> {
+  /** Of the original, for messages. */
+  readonly database: string
+  /** The original's definitions, by a rehearsal. */
+  readonly again: () => Promise<Contents>
+}
+
+/** @throws TRANSFER_FAILED, which names the differences of a copy that was made from a dump of an original that is there */
+export async function refuseUnlike(
   original: Contents,
   copy: Contents,
-  { without, again }: Pick<Comparing, 'without'> & { readonly again: () => Promise<Contents> },
+  { database, ...how }: CopyComparison,
+): Promise<void> {
+  const wrong = await unlike(original, copy, how)
+  if (wrong.length > 0) throw new TransferFailed(`The copy of ${database} is not like it (${differencesText(wrong)}).`)
+}
+
+/** Where only the spelling of expressions is different, the copy must spell them as a rehearsal of the original's definitions does. */
+async function unlike(
+  original: Contents,
+  copy: Contents,
+  { without, again }: Omit<CopyComparison, 'database'>,
 ): Promise<string[]> {
   const how = without === undefined ? {} : { without }
   const wrong = differences(original, copy, { by: 'wording', ...how })

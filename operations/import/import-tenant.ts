@@ -23,7 +23,7 @@ import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import { refuseLargeObjects } from '../copying/not-copyable.js'
 import type { TransferParts } from '../copying/parts.js'
 import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
-import { rehearse, unlike } from '../copying/rehearsal.js'
+import { refuseUnlike, rehearse } from '../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../copying/schema-shape.js'
 import { serverRelease } from '../copying/server-release.js'
 import { copiedSettings } from '../copying/settings-left-out.js'
@@ -75,8 +75,6 @@ export interface TenantTransfer {
 const READY_MS = 90_000
 /** Between two reads of the registry: growing, as each costs both sides. */
 const LOOKS_MS = { first: 50, grow: 1.5, last: 250 }
-const SHOWN = 5
-
 export function createTenantTransfer(options: TenantTransferOptions): TenantTransfer {
   const {
     service,
@@ -178,13 +176,8 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
       }, row.sourceDatabase),
       readContents(inside),
     ])
-    const wrong = await unlike(original, copied, { without: OF_THE_SERVER, again: () => again(row) })
-    if (wrong.length > 0) {
-      const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
-      throw new TransferFailed(
-        `The copy of ${row.sourceDatabase} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`,
-      )
-    }
+    const how = { database: row.sourceDatabase, without: OF_THE_SERVER, again: () => again(row) }
+    await refuseUnlike(original, copied, how)
     const populated = (await besideOf(row)).views.filter(view => view.populated).map(view => view.name)
     const failed = await refreshViews(inside, populated)
     if (failed.length > 0) {

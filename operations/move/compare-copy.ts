@@ -10,7 +10,7 @@ import { besideDump } from '../copying/beside-dump.js'
 import { contentsDigest, readContents } from '../copying/compare-contents.js'
 import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
 import type { Programs } from '../copying/pg-programs.js'
-import { unlike } from '../copying/rehearsal.js'
+import { refuseUnlike } from '../copying/rehearsal.js'
 import { serverRelease } from '../copying/server-release.js'
 import { cancelledOn } from './online/cancel-on.js'
 import type { MoveParts } from './parts.js'
@@ -25,8 +25,6 @@ export interface CompareOptions extends MoveParts {
   readonly signal: AbortSignal
 }
 
-const SHOWN = 5
-
 /** @returns one checksum of what both hold. @throws TRANSFER_FAILED naming the differences, or the views that cannot be refreshed */
 export async function compareCopy(options: CompareOptions, id: TenantId): Promise<string> {
   const { service, withDirectConnection, sessionAt, from, to, signal } = options
@@ -40,11 +38,7 @@ export async function compareCopy(options: CompareOptions, id: TenantId): Promis
   ])
   const programs = await options.programs.suiting(await serverRelease(here))
   const again = () => rehearseMove(options, { programs, database: name, from, to, beside })
-  const wrong = await unlike(original, copied, { again })
-  if (wrong.length > 0) {
-    const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
-    throw new TransferFailed(`The copy of ${name} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`)
-  }
+  await refuseUnlike(original, copied, { database: name, again })
   const populated = beside.views.filter(view => view.populated).map(view => view.name)
   const at = <T>(instance: string, fn: (sql: SessionClient) => Promise<T>) => sessionAt(instance)(fn)
   const failed = await withDirectConnection(

@@ -12,7 +12,7 @@ import type { Instance } from '../../copying/external-instance.js'
 import { admitSuperusers, readBefore, shut, thaw } from '../../copying/freeze.js'
 import type { Change, TransferTenant } from '../../copying/journal.js'
 import type { TransferParts } from '../../copying/parts.js'
-import { unlike } from '../../copying/rehearsal.js'
+import { refuseUnlike } from '../../copying/rehearsal.js'
 import { OF_THE_SERVER } from '../../copying/schema-shape.js'
 import { type Administrator, WITHOUT_TIMEOUTS } from '../../move/online/administrator.js'
 import { cancelledOn } from '../../move/online/cancel-on.js'
@@ -60,7 +60,6 @@ export interface OnlineImport {
   clear(row: TransferTenant, how: { readonly keeps: boolean }): Promise<void>
 }
 
-const SHOWN = 5
 /** The statements that close a database, which wait for none that runs in it. */
 const CLOSES_WITHIN_MS = 1_000
 
@@ -142,12 +141,8 @@ export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
     // Values of sequences are of no snapshot: they are carried and compared at the switch.
     const rowsOf = (contents: Contents): Contents => ({ ...contents, sequences: [] })
     const again = () => options.again(row)
-    const wrong = await unlike(rowsOf(original), rowsOf(copied), { without: OF_THE_SERVER, again })
-    if (wrong.length === 0) return
-    const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
-    throw new TransferFailed(
-      `The copy of ${row.sourceDatabase} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`,
-    )
+    const how = { database: row.sourceDatabase, without: OF_THE_SERVER, again }
+    await refuseUnlike(rowsOf(original), rowsOf(copied), how)
   }
 
   const refresh = async (row: TransferTenant, views: readonly string[]): Promise<void> => {

@@ -4,7 +4,6 @@
 
 import { join } from 'node:path'
 import { applyDatabaseSettings } from '../../../plugins/distributed-tenant/databases/database-settings.js'
-import { TransferFailed } from '../../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../../plugins/distributed-tenant/names.js'
 import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
 import { besideDump } from '../../copying/beside-dump.js'
@@ -12,15 +11,13 @@ import { alike, type Contents, contentsOf } from '../../copying/compare-contents
 import { dropPublicSchema } from '../../copying/empty-database.js'
 import type { TransferTenant } from '../../copying/journal.js'
 import { LARGE_BYTES } from '../../copying/pg-programs.js'
-import { unlike } from '../../copying/rehearsal.js'
+import { refuseUnlike } from '../../copying/rehearsal.js'
 import { serverRelease } from '../../copying/server-release.js'
 import { rehearseMove } from '../rehearse-move.js'
 import { WITHOUT_TIMEOUTS } from './administrator.js'
 import { cancelledOn } from './cancel-on.js'
 import type { OnlineRun } from './online-run.js'
 import { createReporter } from './progress.js'
-
-const SHOWN = 5
 
 /** By pg_dump and pg_restore, from the snapshot of the slot. */
 export async function copySnapshot(
@@ -110,10 +107,6 @@ export async function compareSnapshot(
     const programs = await options.programs.suiting(await serverRelease(here))
     return rehearseMove(options, { programs, database, from, to, beside })
   }
-  const wrong = await unlike(rowsOf(original), rowsOf(copied), { again })
-  if (wrong.length > 0) {
-    const more = wrong.length > SHOWN ? ` and ${wrong.length - SHOWN} more` : ''
-    throw new TransferFailed(`The copy of ${database} is not like it (${wrong.slice(0, SHOWN).join('; ')}${more}).`)
-  }
+  await refuseUnlike(rowsOf(original), rowsOf(copied), { database, again })
   return note(row, { step: 'verified' })
 }
