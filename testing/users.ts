@@ -1,4 +1,4 @@
-// The users of tests: tokens that the run's own key signs, and requests that carry them. Verified as any other token is, by the
+// The users of tests: tokens that the run's own key signs, and requests that carry them. Verified as every other token is, by the
 // plugin's `tokens` with the run's key set.
 import { generateKeyPairSync, type JsonWebKey, sign } from 'node:crypto'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'

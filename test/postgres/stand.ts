@@ -103,7 +103,7 @@ export async function stand(t: Test, settings?: Record<string, string | number>)
       const pool = createPool({
         budget: 10,
         perKey: 10,
-        // As long as any wait of a test: a slow machine is not under test.
+        // Longer than a slow machine needs: its speed is not under test.
         acquireTimeout: 180_000,
         idleTimeout: 60_000,
         maxOpening: 4,
