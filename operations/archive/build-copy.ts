@@ -36,7 +36,7 @@ export interface Copy extends RestoreSource {
 }
 
 const COPY = 'distributed-tenant:copy:v1'
-/** Differences in an error. */
+
 /** @throws TRANSFER_FAILED */
 export async function buildCopy(to: Copy, dump: () => Readable): Promise<void> {
   const { service, place, name, sets, certify, part, programs, sha256, onWarning, signal } = to
