@@ -195,8 +195,16 @@ t.test('moves while a disk runs full', async t => {
     await at`alter system set max_slot_wal_keep_size = '48MB'`
     await at`select pg_reload_conf()`
     const { running } = await begin({ main: farMain.port })
-    for (let n = 0; n < 4; n++) t.ok(await fill(16))
-    await at`checkpoint`
+    let over = false
+    void running.then(() => {
+      over = true
+    })
+    await until('the move has ended', async () => {
+      await at`select pg_logical_emit_message(false, 'test', repeat('x', 4194304))`
+      // It is the checkpoint that gives a slot up.
+      await at`checkpoint`
+      return over
+    })
     const { code, out, err } = await running
     await at`alter system reset max_slot_wal_keep_size`
     await at`select pg_reload_conf()`
