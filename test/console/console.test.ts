@@ -565,10 +565,17 @@ t.test('a stream that broke goes on at its place', async t => {
     abort.abort()
     return text
   }
-  const begun = stream(text => text.includes('"initech"'))
-  await until('the console reads', () =>
-    operator(stack, 'POST', '/fleet/initech/suspend').then(({ status }) => status === 200),
-  )
+  let seen = false
+  const begun = stream(text => text.includes('"initech"')).then(text => {
+    seen = true
+    return text
+  })
+  // A change that is made before the stream is open is none of it.
+  await until('the stream has a change', async () => {
+    for (const change of ['suspend', 'activate']) await operator(stack, 'POST', `/fleet/initech/${change}`)
+    return seen
+  })
+  await operator(stack, 'POST', '/fleet/initech/suspend')
   const place = [...(await begun).matchAll(/^id: (\S+)$/gm)].at(-1)?.[1] as string
   t.match(place, /^\d+:\d+:[\d,]*$/)
   await operator(stack, 'POST', '/fleet/initech/activate')

@@ -9,7 +9,7 @@ import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/chann
 import { startChild } from '../../child.js'
 import { until } from '../../until.js'
 import { betweenServers } from './between-servers.js'
-import { compareLog, LIMITS, MANY_KINDS, onlineStand, startClients } from './online-stand.js'
+import { compareLog, LIMITS, MANY_KINDS, onlineStand, openTransaction, startClients } from './online-stand.js'
 
 const writerProgram = fileURLToPath(new URL('./writer.js', import.meta.url))
 
@@ -54,11 +54,11 @@ t.test('faults of a move without a freeze', async t => {
   /** It stays down until the command has ended, and then comes back. */
   const crash = (at: string): Fault => ({ begin: () => server(at).kill(), end: () => server(at).restart() })
 
-  const begin = async (to: string) => {
+  const begin = async (to: string, limits = LIMITS) => {
     const made = await plan(to, false)
     const blocked = [...made.obstacles, ...(made.online ?? [])].filter(({ blocks }) => blocks)
     if (blocked.length > 0) throw new Error(JSON.stringify(blocked))
-    return beginMove(how.journal, made, { limits: LIMITS, follow: false })
+    return beginMove(how.journal, made, { limits, follow: false })
   }
 
   /** As an operator would by the last line of the command. */
@@ -224,8 +224,10 @@ t.test('faults of a move without a freeze', async t => {
 
   await t.test('deleted while it is copied, and in the switch: the move is taken back', async t => {
     for (const step of ['copied', 'held']) {
-      const run = await begin('b')
-      const watch = atStep(step, () => app.tenants.remove('acme'))
+      // The switch waits for this transaction, so the deletion is there before it.
+      const transaction = await openTransaction(app)
+      const run = await begin('b', { ...LIMITS, transactionMs: 15_000 })
+      const watch = atStep(step, () => app.tenants.remove('acme').finally(() => transaction.end()))
       await t.rejects(carryOutMove(tenancy.move, run, how), { message: /taken back: it is served where it was/ }, step)
       await watch.end()
       t.match(await central`select lifecycle, moving, instance from tenants where id = 'acme'`, [

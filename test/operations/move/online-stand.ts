@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import type postgres from 'postgres'
 import type { Test } from 'tap'
-import { createJournal } from '../../../operations/copying/journal.js'
+import { createJournal, type Journal } from '../../../operations/copying/journal.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
 import { type Administrator, createAdministrator } from '../../../operations/move/online/administrator.js'
 import type { SwitchLimits } from '../../../operations/move/online/link.js'
@@ -52,7 +52,7 @@ export interface OnlineStand extends Omit<Several, 'tenancy'> {
   readonly limits: SwitchLimits
   readonly tenancy: Awaited<ReturnType<Several['tenancy']>>
   plan(to: string, follow?: boolean): ReturnType<typeof planMove>
-  move(to: string, more?: { follow?: boolean; limits?: Partial<SwitchLimits> }): Promise<MoveOutcome>
+  move(to: string, more?: { follow?: boolean; limits?: Partial<SwitchLimits>; journal?: Journal }): Promise<MoveOutcome>
   place(): Promise<{ instance: string; moving: string | null } | undefined>
   /** What moves have left on both instances: slots, subscriptions, publications, roles. */
   left(): Promise<string[]>
@@ -104,12 +104,12 @@ export async function onlineStand(t: Test, bins?: Record<string, string>): Promi
     acme,
     limits: LIMITS,
     plan,
-    async move(to, { follow = true, limits = {} } = {}) {
+    async move(to, { follow = true, limits = {}, journal = how.journal } = {}) {
       const made = await plan(to, follow)
       const blocked = [...made.obstacles, ...(made.online ?? [])].filter(({ blocks }) => blocks)
       if (blocked.length > 0) throw new Error(JSON.stringify(blocked))
       const run = await beginMove(how.journal, made, { limits: { ...LIMITS, ...limits }, follow })
-      return carryOutMove(tenancy.move, run, how)
+      return carryOutMove(tenancy.move, run, { ...how, journal })
     },
     async place() {
       const [row] = await central<{ instance: string; moving: string | null }[]>`
@@ -125,6 +125,31 @@ export async function onlineStand(t: Test, bins?: Record<string, string>): Promi
         found.push(...rows.map(({ name }) => `${at}: ${name}`))
       }
       return found
+    },
+  }
+}
+
+/** A transaction of the tenant, for which a switch waits up to `transactionMs`. It has begun once this is resolved. */
+export async function openTransaction(app: FastifyInstance, id = 'acme'): Promise<{ end(): Promise<void> }> {
+  let end = (): void => {}
+  const ended = new Promise<void>(resolve => {
+    end = resolve
+  })
+  let over: Promise<void> = ended
+  await new Promise<void>((begun, failed) => {
+    over = app.tenants.run(id, ({ sql }) =>
+      sql.begin(async tx => {
+        await tx`select 1`
+        begun()
+        await ended
+      }),
+    )
+    over.catch(failed)
+  })
+  return {
+    end() {
+      end()
+      return over
     },
   }
 }

@@ -4,7 +4,8 @@ import t from 'tap'
 import { dropMoved, finishMove, goBack, rollBackMove, runThatFollows } from '../../../operations/move/run.js'
 import { subscribe } from '../../../plugins/distributed-tenant/diagnostics/channels.js'
 import { until } from '../../until.js'
-import { ADMINISTRATOR, compareLog, MANY_KINDS, onlineStand, startClients } from './online-stand.js'
+import { ADMINISTRATOR, compareLog, MANY_KINDS, onlineStand, openTransaction, startClients } from './online-stand.js'
+import { pauseAfter } from './pause-after.js'
 
 t.test('a move without a freeze', async t => {
   const stand = await onlineStand(t)
@@ -12,7 +13,7 @@ t.test('a move without a freeze', async t => {
   const options = { instances, maxConnections: 12, maxConnectionsPerTenant: 6, acquireTimeout: 20_000 }
   const apps = [await build('employee', options), await build('employee', options)]
   const [app] = apps as [(typeof apps)[0]]
-  await app?.tenants.create({ id: 'acme', name: 'Acme' })
+  await app.tenants.create({ id: 'acme', name: 'Acme' })
   await tenancy.pools.withDirectConnection('tenant_acme_employee', async sql => {
     await sql.unsafe(MANY_KINDS)
     await sql`insert into plain (body) select 'old ' || g from generate_series(1, 3000) g`
@@ -122,17 +123,8 @@ t.test('a move without a freeze', async t => {
   })
 
   await t.test('a target that stops answering within the switch: the tenant goes on at the source', async t => {
-    let open = (): void => {}
-    const gate = new Promise<void>(resolve => {
-      open = resolve
-    })
     // The switch waits for this transaction, until the process to be stopped is known.
-    const transaction = app?.tenants.run('acme', ({ sql }) =>
-      sql.begin(async tx => {
-        await tx`select 1`
-        await gate
-      }),
-    )
+    const transaction = await openTransaction(app)
     let pid = 0
     const silence = subscribe(
       ({ area, event }) => {
@@ -142,7 +134,7 @@ t.test('a move without a freeze', async t => {
           select pid from pg_stat_activity where datname = 'tenant_acme_employee' and usename = ${ADMINISTRATOR.user}
             and backend_type = 'client backend'`.then(([found]) => {
             pid = found?.pid ?? 0
-            open()
+            void transaction.end()
           })
         }
         if (event.type === 'quiet' && pid > 0) process.kill(pid, 'SIGSTOP')
@@ -152,7 +144,7 @@ t.test('a move without a freeze', async t => {
     )
     t.teardown(() => {
       silence()
-      open()
+      void transaction.end()
       if (pid > 0) process.kill(pid, 'SIGCONT')
     })
     const moving = move('b', { limits: { transactionMs: 15_000, holdMs: 15_000 } }).then(
@@ -160,9 +152,9 @@ t.test('a move without a freeze', async t => {
       (error: Error) => error,
     )
     await until('the target is stopped', () => pid > 0)
-    await transaction
+    await transaction.end()
     await until('it writes at the source', () =>
-      app?.tenants
+      app.tenants
         .run('acme', async ({ sql }) => void (await sql`insert into plain (body) values ('meanwhile')`))
         .then(
           () => true,
@@ -181,20 +173,14 @@ t.test('a move without a freeze', async t => {
   })
 
   await t.test('a large object that is made after the plan ends the move, and is kept', async t => {
-    let made: Promise<unknown> = Promise.resolve()
-    const silence = subscribe(
-      ({ area, event }) => {
-        if (area !== 'transfer' || event.type !== 'restored') return
-        // Refused in `request.sql`; a function of the database may make one.
-        made = inside('employee', async sql => sql`select lo_from_bytea(7, 'kept')`)
-      },
-      tenancy.origin,
-      ['transfer'],
+    // Refused in `request.sql`; a function of the database may make one.
+    const journal = pauseAfter(how.journal, 'copied', () =>
+      inside('employee', async sql => sql`select lo_from_bytea(7, 'kept')`),
     )
-    t.teardown(silence)
-    await t.rejects(move('b'), { code: 'TRANSFER_FAILED', message: /1 large objects.*made since the plan\. Copy each/ })
-    silence()
-    await made
+    await t.rejects(move('b', { journal }), {
+      code: 'TRANSFER_FAILED',
+      message: /1 large objects.*made since the plan\. Copy each/,
+    })
     t.same(await place(), { instance: 'main', moving: null })
     t.same(await left(), [])
     const [row] = await inside(
