@@ -1,14 +1,19 @@
-// The process of one of PostgreSQL's client programs: its environment, its end, and its error output as the reason of a failure.
+// The process of one of PostgreSQL's client programs: its environment, input and output, its end, and its error output
+// as the reason of a failure.
 // If a program cannot be started: the error names the package that has it.
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
 import { addressIn } from '../pg-address.js'
 import { APPLICATION } from './external-instance.js'
 
 /** The reader of a pipe has ended. */
-export const isOver = (error: unknown): boolean =>
-  ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET'].includes((error as NodeJS.ErrnoException).code ?? '')
+const isOver = (error: unknown): boolean =>
+  ['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED', 'ECONNRESET'].includes(
+    (error as NodeJS.ErrnoException).code ?? '',
+  )
 
 /** Ends the program with the signal. @returns the end of that */
 export function stopOn(signal: AbortSignal | undefined, child: ChildProcess): () => void {
@@ -56,6 +61,31 @@ export function ended(name: string, child: ChildProcess): Promise<void> {
   })
 }
 
+/** @returns what it has written so far. Without a descriptor left for it, a program has no output. */
+export function textOf(output: Readable | null | undefined): () => string {
+  let text = ''
+  output?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk
+  })
+  return () => text
+}
+
+/** Gives pg_restore a dump, until it ends. @throws the dump's own failure, else the program's */
+export async function feed(
+  child: ChildProcess,
+  dump: Readable,
+  { signal, readsAll }: { signal: AbortSignal | undefined; readsAll: boolean },
+): Promise<void> {
+  const stop = stopOn(signal, child)
+  const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin as NodeJS.WritableStream)
+  const [ending, feeding] = await Promise.allSettled([ended('pg_restore', child), fed]).finally(stop)
+  const unfed = feeding.status === 'rejected' ? (feeding.reason as Error) : null
+  // Of a dump that cannot be read the program sees an early end. One that has given up no longer reads: its own error is the reason.
+  if (unfed && !isOver(unfed)) throw unfed
+  if (ending.status === 'rejected') throw ending.reason
+  if (unfed && readsAll) throw unfed
+}
+
 /** Names of objects may hold anything, also control sequences of a terminal. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
 const printable = (text: string): string => text.replace(/\s+/g, ' ').replace(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')
@@ -80,14 +110,11 @@ export interface Release {
 /** @throws TRANSFER_REFUSED when the program cannot be started, or does not print a version */
 export function releaseOf(program: string, environment: NodeJS.ProcessEnv): Promise<Release> {
   const child = spawn(program, ['--version'], { stdio: ['ignore', 'pipe', 'pipe'], env: environment })
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    output += chunk
-  })
+  const output = textOf(child.stdout)
   const name = program.slice(program.lastIndexOf('/') + 1)
   return ended(name, child).then(() => {
     // A beta has no minor version: `19beta1`.
-    const [, major, minor = '0'] = /\(PostgreSQL\) (\d+)(?:\.(\d+))?/.exec(output) ?? []
+    const [, major, minor = '0'] = /\(PostgreSQL\) (\d+)(?:\.(\d+))?/.exec(output()) ?? []
     if (major === undefined)
       throw new TransferRefused(`${name} does not say its version: check the folder in --programs.`)
     return { major: Number(major), minor: Number(minor) }

@@ -6,10 +6,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { DatabaseOptions } from '../../plugins/distributed-tenant/config/options.js'
-import type { MaterializedView } from './materialized-views.js'
-import { ended, environmentOf, isOver, type Release, releaseOf, stopOn, throwFirstOrBoth } from './pg-process.js'
+import { connected, dumpedOf, restoredOf, type What } from './pg-arguments.js'
+import { ended, environmentOf, feed, type Release, releaseOf, stopOn, textOf, throwFirstOrBoth } from './pg-process.js'
 import { ownFolder, programPath } from './pg-program-paths.js'
 
 export interface ProgramsOptions {
@@ -47,50 +46,6 @@ export interface Programs {
 
 /** From this size on several jobs are worth a folder on the disk. */
 export const LARGE_BYTES = 256 * 1024 * 1024
-
-const always = ['--no-owner', '--no-tablespaces', '--no-subscriptions', '--lock-wait-timeout=60000']
-/**
- * A connection whose other end vanished without closing it is given up after two minutes, where the system takes hours.
- * Not by tcp_user_timeout, which also ends one whose other end is only slow to read.
- * No environment variable sets it; the database's name is left to PGDATABASE.
- */
-const connected = '--dbname=keepalives_idle=60 keepalives_interval=15 keepalives_count=4'
-/** Owners and rights are the target's own; our schema's rows belong to the database they are in. */
-const foreign = ['--no-privileges', '--exclude-schema=distributed_tenant']
-/** Rows of materialized views are no part of a dump: made anew within it, they are made without the names that they need. */
-const dumpedOf = ({
-  whole = false,
-  publications = whole,
-  definitions = false,
-  views = [],
-  snapshot,
-}: What): string[] => [
-  ...always,
-  ...(publications ? [] : ['--no-publications']),
-  ...(whole ? [] : foreign),
-  ...(snapshot === undefined ? [] : [`--snapshot=${snapshot}`]),
-  ...(definitions ? ['--schema-only'] : views.map(({ pattern }) => `--exclude-table-data=${pattern}`)),
-]
-const restoredOf = ({ whole = false, publications = whole, definitions = false }: What): string[] => [
-  '--no-owner',
-  ...(publications ? [] : ['--no-publications']),
-  '--exit-on-error',
-  ...(whole ? [] : ['--no-privileges']),
-  ...(definitions ? ['--schema-only'] : []),
-]
-
-export interface What {
-  /** With rights and our own schema, for another database of the same service, which has the same roles. */
-  readonly whole?: boolean
-  /** Default: with `whole`. */
-  readonly publications?: boolean
-  /** No rows. */
-  readonly definitions?: boolean
-  /** The snapshot of a transaction that is kept open, which is dumped. */
-  readonly snapshot?: string | undefined
-  /** The materialized views of the dumped database, which are left without rows. */
-  readonly views?: readonly Pick<MaterializedView, 'pattern'>[]
-}
 
 export interface CopyHow extends What {
   /** Aborted: the programs are ended, and the copy fails. */
@@ -175,12 +130,9 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
         'pipe',
         'pipe',
       ])
-      let text = ''
-      child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk
-      })
+      const text = textOf(child.stdout)
       await ended('pg_dump', child)
-      return text
+      return text()
     },
     async pipe(from, to, { signal, ...what } = {}) {
       const restore = start('pg_restore', [...restoredOf(what), '--single-transaction', connected], to, [
@@ -243,43 +195,30 @@ export function createPrograms({ folder, environment, versions }: ProgramsOption
       signal?.throwIfAborted()
     },
     async restore(dump, to, { signal, entries, ...what }) {
-      const folder = entries === undefined ? undefined : await mkdtemp(join(tmpdir(), 'restore-'))
-      const chosen = folder === undefined ? [] : [`--use-list=${join(folder, 'entries')}`]
-      if (folder !== undefined) await writeFile(join(folder, 'entries'), entries ?? '')
-      const args = [...restoredOf(what), ...chosen, '--single-transaction', connected]
-      const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
-      const over = ended('pg_restore', child)
-      const stop = stopOn(signal, child)
+      let folder: string | undefined
       try {
-        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin as NodeJS.WritableStream)
-        const [ending, feeding] = await Promise.allSettled([over, fed])
-        // A program that has given up no longer reads: its own error is the reason.
-        if (ending.status === 'rejected') throw ending.reason
+        const args = [...restoredOf(what), '--single-transaction', connected]
+        if (entries !== undefined) {
+          folder = await mkdtemp(join(tmpdir(), 'restore-'))
+          await writeFile(join(folder, 'entries'), entries)
+          args.push(`--use-list=${join(folder, 'entries')}`)
+        }
+        const child = start('pg_restore', args, to, ['pipe', 'ignore', 'pipe'])
         // One that wants definitions alone has read enough before the rows come.
-        if (feeding.status === 'rejected' && !(what.definitions && isOver(feeding.reason))) throw feeding.reason
+        await feed(child, dump, { signal, readsAll: !what.definitions })
       } finally {
-        stop()
         dump.destroy()
         if (folder !== undefined) await rm(folder, { recursive: true, force: true })
       }
     },
     async list(dump, signal) {
-      const child = spawn(program('pg_restore'), ['--list'], { stdio: 'pipe', env: environment })
-      const over = ended('pg_restore', child)
-      const stop = stopOn(signal, child)
-      let text = ''
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-        text += chunk
-      })
       try {
-        const fed = child.pid === undefined ? undefined : pipeline(dump, child.stdin)
-        const [ending, feeding] = await Promise.allSettled([over, fed])
-        if (ending.status === 'rejected') throw ending.reason
+        const child = spawn(program('pg_restore'), ['--list'], { stdio: 'pipe', env: environment })
+        const text = textOf(child.stdout)
         // The list stands at the beginning, and no more is read.
-        if (feeding.status === 'rejected' && !isOver(feeding.reason)) throw feeding.reason
-        return text
+        await feed(child, dump, { signal, readsAll: false })
+        return text()
       } finally {
-        stop()
         dump.destroy()
       }
     },
