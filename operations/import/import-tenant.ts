@@ -1,11 +1,9 @@
-// The import of one tenant's data into one service: frozen at the source, copied, compared, and handed over
-// with the service's certificate and mark, so that the provisioner finds it as its own. Invariants: each step can be run again
+// The import of one tenant's data into one service, step by step: frozen at the source, copied, compared (copy-tenant.ts), and handed
+// over with the service's certificate and mark, so that the provisioner finds it as its own. Invariants: each step can be run again
 // after a kill; until it is handed over its comment reserves it; every dropped database carries this transfer's comment or
 // the certificate in its journal. A failure is thrown; undoing is the caller's decision.
 
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
-import { applyDatabaseSettings } from '../../plugins/distributed-tenant/databases/database-settings.js'
 import { commentDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { markText } from '../../plugins/distributed-tenant/databases/marks.js'
 import { TransferFailed, TransferRefused } from '../../plugins/distributed-tenant/errors.js'
@@ -14,41 +12,16 @@ import { findTenant } from '../../plugins/distributed-tenant/registry/tenants-ta
 import type { SqlClient, TenantId } from '../../plugins/distributed-tenant/types.js'
 import { builtBy } from '../../postgres/migrations/migration-files.js'
 import { adopt } from '../copying/adopt-database.js'
-import { besideDump } from '../copying/beside-dump.js'
-import { type Contents, contentsDigest, readContents } from '../copying/compare-contents.js'
-import type { Instance } from '../copying/external-instance.js'
-import { freeze, isClosed, isFrozen, readBefore, thaw } from '../copying/freeze.js'
+import { contentsDigest, readContents } from '../copying/compare-contents.js'
+import { freeze, isClosed, readBefore, thaw } from '../copying/freeze.js'
 import type { Change, Journal, TransferTenant } from '../copying/journal.js'
-import { refreshViews, unrefreshedText } from '../copying/materialized-views.js'
-import { refuseLargeObjects } from '../copying/not-copyable.js'
-import type { TransferParts } from '../copying/parts.js'
-import { LARGE_BYTES, type Programs } from '../copying/pg-programs.js'
-import { refuseUnlike, rehearse } from '../copying/rehearsal.js'
-import { OF_THE_SERVER } from '../copying/schema-shape.js'
-import { serverRelease } from '../copying/server-release.js'
-import { copiedSettings } from '../copying/settings-left-out.js'
-import { type WatchedDisk, whileRoom } from '../copying/watch-disk.js'
-import type { Administrator } from '../move/online/administrator.js'
+import { createTenantCopy, type TenantCopyOptions } from './copy-tenant.js'
 import type { Meeting } from './online/meeting.js'
 import { createOnlineImport, type OnlineImport } from './online/online-import.js'
-import { TARGET } from './online/places.js'
 import { createTarget } from './target.js'
 
-export { LARGE_BYTES } from '../copying/pg-programs.js'
-
-export interface TenantTransferOptions extends TransferParts {
-  readonly transfer: string
-  readonly source: Instance
-  readonly programs: Programs
+export interface TenantTransferOptions extends TenantCopyOptions {
   readonly journal: Journal
-  /** Where copies of large databases lie for a while. */
-  readonly folder: string
-  /** Jobs on either side for a large one. */
-  readonly jobs: number
-  /** From how many bytes on one is large; default 256 MB. */
-  readonly largeBytes?: number
-  /** Of this service; null: no login is given, which a tenant without a freeze wants. */
-  readonly admin?: Administrator | null
   /** Before a tenant without a freeze is switched, it ends its import. */
   readonly signal?: AbortSignal | undefined
   /**
@@ -75,6 +48,7 @@ export interface TenantTransfer {
 const READY_MS = 90_000
 /** Between two reads of the registry: growing, as each costs both sides. */
 const LOOKS_MS = { first: 50, grow: 1.5, last: 250 }
+
 export function createTenantTransfer(options: TenantTransferOptions): TenantTransfer {
   const {
     service,
@@ -89,6 +63,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     compare = true,
   } = options
   const target = createTarget(options)
+  const tenantCopy = createTenantCopy(options)
   const nameOf = (id: TenantId): string => tenantDatabaseName(id, service)
 
   async function note(row: TransferTenant, change: Change): Promise<TransferTenant> {
@@ -116,76 +91,8 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   async function copy(row: TransferTenant): Promise<TransferTenant> {
     const begun = await note(row, { step: 'copying' })
     await target.create(begun)
-    const { admin, database } = options
-    const { host, port } = database
-    const disk: WatchedDisk = {
-      label: service,
-      host,
-      port,
-      ask: fn => (admin ? admin.at(TARGET, fn) : session(fn)),
-    }
-    return whileRoom(disk, signal => fill(begun, undefined, signal))
-  }
-
-  /** @param snapshot of a transaction at the source; without one, what is there at that moment */
-  async function fill(row: TransferTenant, snapshot?: string, signal?: AbortSignal): Promise<TransferTenant> {
-    const name = nameOf(row.id)
-    const from = { ...source.address, database: row.sourceDatabase }
-    const to = { ...options.database, database: name }
-    const { views, settings } = await besideOf(row)
-    const programs = await suiting()
-    if (row.bytes < (options.largeBytes ?? LARGE_BYTES)) await programs.pipe(from, to, { views, snapshot, signal })
-    else {
-      const folder = join(options.folder, `${transfer}-${row.id}-${service}`)
-      await programs.parallel(from, to, { folder, jobs: options.jobs, views, snapshot, signal })
-    }
-    // The plan names the others.
-    await session(async sql => applyDatabaseSettings(sql, name, await copiedSettings(sql, settings)))
-    report({ type: 'restored', id: row.id })
-    return note(row, { step: 'copied' })
-  }
-
-  const suiting = async () => options.programs.suiting(await serverRelease(source))
-
-  const besideOf = ({ sourceDatabase }: TransferTenant) =>
-    source.withDirectConnection(sql => besideDump(sql, sourceDatabase), sourceDatabase)
-
-  /** Its definitions as they are spelled here. */
-  async function again(row: TransferTenant): Promise<Contents> {
-    const from = { ...source.address, database: row.sourceDatabase }
-    const programs = await suiting()
-    return rehearse(options, {
-      service,
-      ...(await besideOf(row)),
-      settings: [],
-      fill: database => programs.pipe(from, { ...options.database, database }, { definitions: true }),
-    })
-  }
-
-  /** @returns one checksum of the contents of both. @throws TRANSFER_FAILED when they differ, or the source was opened */
-  async function verify(row: TransferTenant, inside: SqlClient, frozenAt: string): Promise<string> {
-    const [original, copied] = await Promise.all([
-      source.withDirectConnection(async sql => {
-        if (!(await isFrozen(sql, row.sourceDatabase, frozenAt))) {
-          throw new TransferFailed(
-            `${row.sourceDatabase} was opened during the copy: close it, then go on with --resume.`,
-          )
-        }
-        await refuseLargeObjects(sql, row.sourceDatabase)
-        return readContents(sql)
-      }, row.sourceDatabase),
-      readContents(inside),
-    ])
-    const how = { database: row.sourceDatabase, without: OF_THE_SERVER, again: () => again(row) }
-    await refuseUnlike(original, copied, how)
-    const populated = (await besideOf(row)).views.filter(view => view.populated).map(view => view.name)
-    const failed = await refreshViews(inside, populated)
-    if (failed.length > 0) {
-      throw new TransferFailed(
-        `Materialized views of ${row.sourceDatabase} cannot be refreshed in the copy: ${unrefreshedText(failed)}. Correct them at the source.`,
-      )
-    }
-    return contentsDigest(copied)
+    await tenantCopy.fillWhileRoom(begun)
+    return note(begun, { step: 'copied' })
   }
 
   /** In one session, as the server makes a process and its caches for each. */
@@ -193,7 +100,7 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
     const name = nameOf(row.id)
     const certificate = row.certificate ?? randomBytes(16).toString('hex')
     const [verified, contents] = await withDirectConnection(name, async inside => {
-      const held = row.step === 'copied' && compare ? { contents: await verify(row, inside, frozenAt) } : {}
+      const held = row.step === 'copied' && compare ? { contents: await tenantCopy.verify(row, inside, frozenAt) } : {}
       const now = await note(row, { certificate, ...held, ...(row.step === 'copied' && { step: 'verified' }) })
       const applied = await adopt(inside, { name, sets, baseline: row.baseline, certificate })
       // A run killed after its migrations has not recorded the contents they led to.
@@ -208,16 +115,19 @@ export function createTenantTransfer(options: TenantTransferOptions): TenantTran
   }
 
   /** Its source refuses writers while it is handed over: a large one is not read once more then. */
-  const sumsUp = ({ online, bytes }: TransferTenant): boolean => !online || bytes < (options.largeBytes ?? LARGE_BYTES)
+  const sumsUp = (row: TransferTenant): boolean => !row.online || !tenantCopy.isLarge(row)
 
   /** @throws TRANSFER_REFUSED without a login */
   function withoutFreeze(): OnlineImport {
     const { admin, signal, database } = options
     if (admin) {
-      const copyOf = async (row: TransferTenant, snapshot: string, ends: AbortSignal) =>
-        fill(await note(row, { step: 'copying' }), snapshot, ends)
+      const copyOf = async (row: TransferTenant, snapshot: string, ends: AbortSignal) => {
+        const begun = await note(row, { step: 'copying' })
+        await tenantCopy.fill(begun, snapshot, ends)
+        return note(begun, { step: 'copied' })
+      }
       const parts = { service, withDirectConnection, report, database, transfer, source, admin, target, signal }
-      return createOnlineImport({ ...parts, note, copy: copyOf, again })
+      return createOnlineImport({ ...parts, note, copy: copyOf, again: tenantCopy.again })
     }
     throw new TransferRefused(
       'This import was begun with --online, and its slots and subscriptions want the administrator: set INIT_SUPERUSER and INIT_PASSWORD, as for `init`.',
