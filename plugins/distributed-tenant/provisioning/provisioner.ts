@@ -19,9 +19,9 @@ import type { ProvisionStep } from '../diagnostics/steps.js'
 import { DatabaseForeign } from '../errors.js'
 import { isUnplaced } from '../instances/choose-instance.js'
 import { tenantDatabaseName } from '../names.js'
-import { ATTEMPT_LEASE_MS, retryDelayMs } from '../registry/attempts.js'
+import { recordAttempt, retryDelayMs } from '../registry/attempts.js'
 import { writeStatus } from '../registry/status-events.js'
-import { findTenant, recordAttempt, recordFailure, recordReady } from '../registry/tenants-table.js'
+import { findTenant, recordFailure, recordReady } from '../registry/tenants-table.js'
 import type { RegistryRow, ServiceName, SessionClient, SqlClient } from '../types.js'
 import { certify, ensureDatabase } from './own-database.js'
 
@@ -137,7 +137,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
       return written
     }
     try {
-      await recordAttempt(sql, row.id, ATTEMPT_LEASE_MS)
+      await recordAttempt(sql, row.id)
       done('database')
       const roles = { service, credentials }
       const place = instances.at(row.instance)

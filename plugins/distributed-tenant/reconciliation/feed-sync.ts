@@ -6,6 +6,7 @@
 
 import type { TenantId } from '../../../events/index.js'
 import type { ComparisonReport, Drift } from '../diagnostics/steps.js'
+import { retryNow } from '../registry/attempts.js'
 import {
   type Applied,
   applyFeedTenants,
@@ -19,7 +20,6 @@ import {
   withdrawUnconfirmed,
 } from '../registry/identity-state.js'
 import { repeatStatus } from '../registry/status-events.js'
-import { retryNow } from '../registry/tenants-table.js'
 import type { ServiceName, SqlClient } from '../types.js'
 import type { Feed } from './feed-client.js'
 

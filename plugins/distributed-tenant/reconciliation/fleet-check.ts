@@ -9,8 +9,9 @@ import { type Finding, repairable } from '../databases/findings.js'
 import type { Inventory, Strays, TenantStanding } from '../databases/inventory.js'
 import type { Drift } from '../diagnostics/steps.js'
 import { tenantDatabaseName } from '../names.js'
+import { scheduleRetry } from '../registry/attempts.js'
 import { writeStatus } from '../registry/status-events.js'
-import { demoteReady, scheduleRetry } from '../registry/tenants-table.js'
+import { demoteReady } from '../registry/tenants-table.js'
 import type { ServiceName, SqlClient } from '../types.js'
 
 export interface FleetOptions {

@@ -8,7 +8,7 @@ import { backoffMs } from '../../../timing/backoff.js'
 import type { QueryClient } from '../types.js'
 
 /** After this an attempt whose process has died is made again. One that still runs holds its lock and is not claimed. */
-export const ATTEMPT_LEASE_MS = 15_000
+const ATTEMPT_LEASE_MS = 15_000
 /** After this a tenant whose event never came is tried. Longer: the events of many tenants in the queue come within it. */
 const UNHEARD_MS = 60_000
 /** The same while no event can come. */
@@ -42,6 +42,14 @@ export async function claimDue(sql: QueryClient, limit: number, silence = false)
   return rows.filter(row => row.free).map(row => row.id)
 }
 
+/** Records that provisioning has begun once more; if this process dies, the tenant is due again when the lease is over. */
+export async function recordAttempt(sql: QueryClient, id: TenantId): Promise<void> {
+  await sql`
+    update tenants set attempts = attempts + 1, step = 'claim',
+      next_attempt_at = now() + ${ATTEMPT_LEASE_MS} * interval '1 millisecond'
+    where id = ${id}`
+}
+
 /** Postpones a tenant that needs work, without an attempt: the breaker of its instance is open. */
 export async function deferAttempt(
   sql: QueryClient,
@@ -51,6 +59,23 @@ export async function deferAttempt(
   await sql`
     update tenants set last_error = ${error.slice(0, 500)}, next_attempt_at = now() + ${delayMs} * interval '1 millisecond'
     where id = ${id} and lifecycle <> 'deleted' and provisioned in ('pending', 'failed')`
+}
+
+/** After a change of identity's: tenants that are not ready are tried at once, whatever they wait for. */
+export async function retryNow(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
+  await sql`
+    update tenants set next_attempt_at = now(),
+      provisioned = case when provisioned in ('foreign', 'removed') then 'pending' else provisioned end
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted'
+      and provisioned in ('pending', 'failed', 'foreign', 'removed')`
+}
+
+/** Tenants to be checked again: tried when no other attempt is due for them already. */
+export async function scheduleRetry(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
+  await sql`
+    update tenants set next_attempt_at = now()
+    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and provisioned = 'pending'
+      and next_attempt_at is null`
 }
 
 /** Whether the tenant has no database here yet that it should have. */

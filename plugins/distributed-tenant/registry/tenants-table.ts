@@ -181,14 +181,6 @@ export async function setLifecycle(sql: QueryClient, id: TenantId, lifecycle: Li
   )
 }
 
-/** Records that provisioning has begun once more; if this process dies, the tenant is due again when `leaseMs` are over. */
-export async function recordAttempt(sql: QueryClient, id: TenantId, leaseMs: number): Promise<void> {
-  await sql`
-    update tenants set attempts = attempts + 1, step = 'claim',
-      next_attempt_at = now() + ${leaseMs} * interval '1 millisecond'
-    where id = ${id}`
-}
-
 /** @throws when identity's feed has meanwhile brought another tenant of this id: then the transaction must not commit */
 export async function recordReady(
   sql: QueryClient,
@@ -246,21 +238,4 @@ export async function demoteReady(
         next_attempt_at = null
       where id = ${id} and provisioned = 'ready' and lifecycle <> 'deleted' returning ${columns(sql)}`,
   )
-}
-
-/** After a change of identity's: tenants that are not ready are tried at once, whatever they wait for. */
-export async function retryNow(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
-  await sql`
-    update tenants set next_attempt_at = now(),
-      provisioned = case when provisioned in ('foreign', 'removed') then 'pending' else provisioned end
-    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted'
-      and provisioned in ('pending', 'failed', 'foreign', 'removed')`
-}
-
-/** Tenants to be checked again: tried when no other attempt is due for them already. */
-export async function scheduleRetry(sql: QueryClient, ids: readonly TenantId[]): Promise<void> {
-  await sql`
-    update tenants set next_attempt_at = now()
-    where id = any(${ids as TenantId[]}::text[]) and lifecycle <> 'deleted' and provisioned = 'pending'
-      and next_attempt_at is null`
 }
