@@ -1,5 +1,6 @@
 // The inventory of the whole fleet: each tenant's database, mark, rights and role in the catalogues, compared with the
-// registry. A constant number of queries on each instance and no connection to a tenant's database; it changes nothing.
+// registry. No connection to a tenant's database; it changes nothing. Invariant: the registry's rows are read in pages, and
+// what was read of the catalogues is let go with its page, so that the memory of a service does not grow by all of them.
 // If an instance is down: the others are inspected all the same.
 
 import type { TenantId } from '../../../events/index.js'
@@ -54,12 +55,16 @@ export interface InspectOptions {
 
 export async function inspectFleet(sql: QueryClient, options: InspectOptions): Promise<Inventory> {
   const { otherInstances = [] } = options
-  const rows = await readRows(sql, options, null)
-  const tenants = rows.filter(({ instance }) => instance === DEFAULT_INSTANCE).map(row => standingOf(row, options))
+  const tenants: TenantStanding[] = []
+  const elsewhere: InspectedRow[] = []
+  for await (const row of rowsByPage(sql, options)) {
+    if (row.instance === DEFAULT_INSTANCE) tenants.push(standingOf(row, options))
+    else elsewhere.push(row)
+  }
   const strays = await readStrays(sql, options, null)
   const others = await Promise.all(
     otherInstances.map(async ({ name: instance, look }) => {
-      const mine = rows.filter(row => row.instance === instance)
+      const mine = elsewhere.filter(row => row.instance === instance)
       try {
         return await look(async at => {
           // Its catalogues may be behind, and nothing that they are found to lack can be mended there.
@@ -76,7 +81,7 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
     }),
   )
   const knownInstances = new Set([DEFAULT_INSTANCE, ...otherInstances.map(({ name }) => name)])
-  const lost = rows
+  const lost = elsewhere
     .filter(({ instance }) => !knownInstances.has(instance))
     .map(row => unknown(row, options, 'instance_unknown'))
   const all = [...tenants, ...others.flatMap(({ standing }) => standing), ...lost]
@@ -101,10 +106,26 @@ const rowsFrom = (sql: QueryClient, rows: readonly object[] | null) =>
         moving text, lifecycle text, provisioned text, schema_version integer, certificate text, incarnation text,
         role_key text)`
 
+const PAGE = 500
+
+/** Of the registry, each with what its own server has in the catalogues. */
+async function* rowsByPage(sql: QueryClient, options: InspectOptions): AsyncGenerator<InspectedRow> {
+  let after = ''
+  for (;;) {
+    const page = await readRows(sql, options, null, after)
+    yield* page
+    const last = page[PAGE - 1]
+    if (!last) return
+    after = last.id
+  }
+}
+
+/** @param given of another instance; else a page of the registry behind `after`, in order of id */
 async function readRows(
   sql: QueryClient,
   { service }: InspectOptions,
   given: readonly InspectedRow[] | null,
+  after = '',
 ): Promise<InspectedRow[]> {
   if (given?.length === 0) return []
   const rows = given?.map(({ schemaVersion, roleKey, ...row }) => ({
@@ -113,7 +134,10 @@ async function readRows(
     role_key: roleKey,
   }))
   return sql<InspectedRow[]>`
-    with named as (select *, format('tenant_%s_%s', id, ${service}::text)::name as target from ${rowsFrom(sql, rows ?? null)})
+    with named as (
+      select *, format('tenant_%s_%s', id, ${service}::text)::name as target from ${rowsFrom(sql, rows ?? null)}
+      where id > ${after} order by id limit ${rows ? null : PAGE}
+    )
     select id, instance, moving, lifecycle, provisioned, schema_version as "schemaVersion", certificate, incarnation,
       role_key as "roleKey",
       datconnlimit as connections, pg_has_role(current_user, datdba, 'MEMBER') as ours,

@@ -47,6 +47,18 @@ t.test('the fleet', async t => {
     })
   })
 
+  await t.test('of many tenants has each once, in order', async t => {
+    await central`insert into tenants (id, name) select 'many-' || n, 'Many' from generate_series(1, 1000) n`
+    const rows = await central<{ id: string }[]>`select id from tenants order by id`
+    const { tenants } = await tenancy.inspectFleet()
+    t.same(
+      tenants.map(({ id }) => id),
+      rows.map(({ id }) => id),
+    )
+    t.equal(tenants.length, 1_003)
+    await central`delete from tenants where id like 'many-%'`
+  })
+
   await t.test('is read without a connection to a tenant’s database', async t => {
     await until('no connection is open', async () => {
       const left = await server`select pg_terminate_backend(pid) from pg_stat_activity where datname like 'tenant%'`
