@@ -1,5 +1,5 @@
 // The import of one tenant's data into one service while the old application writes it: copied from the snapshot of a slot, compared
-// at that snapshot, followed by a subscription, and closed at the source for the switch alone. The old application knows nothing of us:
+// at that snapshot, followed by a subscription, and closed at the source for the switch alone (switch-over.ts). The old application knows nothing of us:
 // it is refused from the switch on, by the server. Invariants: the source takes writes until every service of the tenant has
 // caught up; from the last session's end to the proof it accepts no connection; any doubt opens it again before anything else.
 // If either server is down: it is taken back, at the source once that answers.
@@ -9,7 +9,7 @@ import { tenantDatabaseName } from '../../../plugins/distributed-tenant/names.js
 import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
 import { alike, type Contents, contentsOf } from '../../copying/compare-contents.js'
 import type { Instance } from '../../copying/external-instance.js'
-import { admitSuperusers, readBefore, shut, thaw } from '../../copying/freeze.js'
+import { admitSuperusers } from '../../copying/freeze.js'
 import type { Change, TransferTenant } from '../../copying/journal.js'
 import type { TransferParts } from '../../copying/parts.js'
 import { refuseUnlike } from '../../copying/rehearsal.js'
@@ -17,30 +17,21 @@ import { OF_THE_SERVER } from '../../copying/schema-shape.js'
 import { type Administrator, WITHOUT_TIMEOUTS } from '../../move/online/administrator.js'
 import { cancelledOn } from '../../move/online/cancel-on.js'
 import { catchUp } from '../../move/online/catch-up.js'
-import { type ChangeCheck, createChangeCheck } from '../../move/online/check-changes.js'
-import { endClients } from '../../move/online/clients-gone.js'
-import { createHold } from '../../move/online/hold.js'
+import { createChangeCheck } from '../../move/online/check-changes.js'
 import { createReporter } from '../../move/online/progress.js'
-import { proveAlike } from '../../move/online/prove-alike.js'
 import { createReplication } from '../../move/online/replication.js'
-import { sequenceNames } from '../../move/online/sequences.js'
-import { type Sessions, withSessions } from '../../move/online/sessions.js'
-import { quiet } from '../../move/online/switch-over.js'
+import { withSessions } from '../../move/online/sessions.js'
 import { type CarriedTable, fingerprint, surveyTables } from '../../move/online/tables.js'
-import { populatedViews, refreshed } from '../../move/online/views.js'
 import { watchRoom } from '../../move/online/watch-room.js'
 import type { Target } from '../target.js'
 import type { Meeting } from './meeting.js'
 import { linkOfImport, SOURCE, stateOf, TARGET } from './places.js'
+import { type SwitchOptions, switchOver } from './switch-over.js'
 
-export interface OnlineImportOptions
-  extends Pick<TransferParts, 'service' | 'withDirectConnection' | 'report' | 'database'> {
-  readonly transfer: string
+export interface OnlineImportOptions extends SwitchOptions, Pick<TransferParts, 'database'> {
   readonly source: Instance
   readonly admin: Administrator
   readonly target: Target
-  readonly signal?: AbortSignal | undefined
-  readonly note: (row: TransferTenant, change: Change) => Promise<TransferTenant>
   /** Fills the target, which is made and empty, from that snapshot. */
   readonly copy: (row: TransferTenant, snapshot: string, signal: AbortSignal) => Promise<TransferTenant>
   /** The source's definitions as they are spelled at the target. */
@@ -59,9 +50,6 @@ export interface OnlineImport {
    */
   clear(row: TransferTenant, how: { readonly keeps: boolean }): Promise<void>
 }
-
-/** The statements that close a database, which wait for none that runs in it. */
-const CLOSES_WITHIN_MS = 1_000
 
 export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
   const { service, withDirectConnection, report, transfer, source, admin, target } = options
@@ -145,55 +133,6 @@ export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
     await refuseUnlike(rowsOf(original), rowsOf(copied), how)
   }
 
-  const refresh = async (row: TransferTenant, views: readonly string[]): Promise<void> => {
-    const name = tenantDatabaseName(row.id, service)
-    const failed = await withDirectConnection(name, inside => refreshed(inside, views))
-    if (failed) throw new TransferFailed(`${row.sourceDatabase}: ${failed} Correct them at the source.`)
-  }
-
-  /** Closes the source and proves that all is here. @returns it as `verified`. @throws the doubt, and then the source is open */
-  async function switchOver(
-    row: TransferTenant,
-    { sessions, check, print }: { sessions: Sessions; check: ChangeCheck; print: string },
-  ): Promise<TransferTenant> {
-    const { here, ours, source: old } = sessions
-    const { limits } = stateOf(row)
-    const to = link(row)
-    const database = row.sourceDatabase
-    const waitsFor = createReporter(report, row.id).waits
-    const views = await populatedViews(old)
-    await refresh(row, views)
-    const names = await sequenceNames(old)
-    await quiet(sessions, { link: to, limits, signal, waitsFor })
-    const { connect, readOnly } = await readBefore(here, database)
-    const before = { connect: connect.filter(({ role }) => role !== to.role), readOnly, shut: true }
-    let now = await note(row, { step: 'freezing', frozen: before })
-    const hold = createHold(row.id, limits.holdMs, signal)
-    try {
-      waitsFor('transactions')
-      // Waited for to its end, as its server alone can end it: later it would close what was opened again.
-      const at = await shut(here, database, Math.max(limits.holdMs, CLOSES_WITHIN_MS))
-      report({ type: 'closed', id: row.id })
-      const transactionMs = Math.min(limits.transactionMs, limits.holdMs)
-      await hold.step('transactions', withinMs => endClients(here, database, { ours, transactionMs, withinMs }))
-      now = await note(now, { step: 'frozen', frozen: { ...before, at } })
-      const proof = { run: transfer, link: to, hold, check, print, names, waitsFor }
-      await proveAlike(sessions, { ...proof, onApplied: () => report({ type: 'marker_applied', id: row.id }) })
-      // Whatever writes there without a session of a client is found by this.
-      const late = await proveAlike(sessions, { ...proof, onApplied: () => {} })
-      if (late > 0)
-        throw new TransferFailed(`${late} rows of ${database} were written after its last session had ended.`)
-      await refresh(row, views)
-    } catch (error) {
-      await thaw(here, database, before).catch(() => {
-        // The caller opens it by other sessions, and names it if that fails as well.
-      })
-      throw error
-    }
-    // Once this may be in the journal the source is opened only after the journal says otherwise.
-    return note(now, { step: 'verified' })
-  }
-
   const bring = (row: TransferTenant, meeting: Meeting): Promise<TransferTenant> =>
     source.withDirectConnection(async held => {
       await held.unsafe(WITHOUT_TIMEOUTS)
@@ -224,7 +163,7 @@ export function createOnlineImport(options: OnlineImportOptions): OnlineImport {
         }
         const enough = () => meeting.arrive(`${row.id} ${service}`)
         const caughtUp = await catchUp(run, copied, { sessions, check, enough })
-        return switchOver(caughtUp, { sessions, check, print })
+        return switchOver({ ...options, note, signal }, caughtUp, { sessions, link: to, check, print })
       })
     }, row.sourceDatabase)
 
