@@ -1,35 +1,22 @@
-// The way back of a move, while the old copy follows the new one: the switch in the other direction, or the end of the
-// following. Invariants: the way back is open only while no definition was changed since the move; the switch back compares as
-// the move did; the copy that is left is dropped when the tenant is served at its old place again.
+// The way back of a move, while the old copy follows the new one: the switch in the other direction (cross-back.ts), or the end of
+// the following. Invariants: each step can be repeated after a kill, and the registry says where the tenant is served; the copy that
+// is left is dropped when the tenant is served at its old place again.
 
-import { setTimeout as sleep } from 'node:timers/promises'
-import { commentDatabase } from '../../../plugins/distributed-tenant/databases/databases.js'
-import { markText } from '../../../plugins/distributed-tenant/databases/marks.js'
-import { openRoleAt } from '../../../plugins/distributed-tenant/databases/roles.js'
 import { TransferFailed, TransferRefused } from '../../../plugins/distributed-tenant/errors.js'
 import { tenantDatabaseName } from '../../../plugins/distributed-tenant/names.js'
-import { findTenant } from '../../../plugins/distributed-tenant/registry/tenants-table.js'
-import type { SessionClient } from '../../../plugins/distributed-tenant/types.js'
-import { alike } from '../../copying/compare-contents.js'
 import type { TransferTenant } from '../../copying/journal.js'
 import { instanceAt } from '../reach-instance.js'
-import { markMoving, switchPlace, unmarkMoving } from '../registry-switch.js'
+import { markMoving, unmarkMoving } from '../registry-switch.js'
 import { createSource } from '../source.js'
 import { createTarget } from '../target.js'
-import { WITHOUT_TIMEOUTS } from './administrator.js'
-import { createChangeCheck } from './check-changes.js'
-import { HoldTooLong } from './hold.js'
+import { crossBack } from './cross-back.js'
 import { allowConnections } from './kept-copy.js'
 import { routesOf } from './link.js'
 import type { OnlineOptions } from './online-run.js'
-import { createApplyWatch, lagOf, positionOf, waitApplied } from './position.js'
-import { createReporter } from './progress.js'
 import { createReplication } from './replication.js'
-import { withSessions } from './sessions.js'
 import { stateOf } from './state.js'
-import { letGoOn, switchOver } from './switch-over.js'
-import { fingerprint, surveyTables } from './tables.js'
-import { populatedViews, refreshed } from './views.js'
+import { letGoOn } from './switch-over.js'
+import { refreshed } from './views.js'
 
 export interface WayBack {
   /** The tenant is at its old place again; what the move has made is dropped. @throws TRANSFER_REFUSED, TRANSFER_FAILED */
@@ -40,12 +27,8 @@ export interface WayBack {
   finish(row: TransferTenant): Promise<TransferTenant>
 }
 
-const ATTEMPTS = 6
-const CATCH_UP_MS = 600_000
-const ENDS_WITHIN_MS = 3_000
-
 export function createWayBack(options: OnlineOptions): WayBack {
-  const { service, central, journal, run, from, to, report, admin, credentials, signal } = options
+  const { service, central, journal, run, from, to, report, admin } = options
   const replication = createReplication(name => instanceAt(options, name), admin)
   const source = createSource(options)
   const target = createTarget(options)
@@ -60,37 +43,6 @@ export function createWayBack(options: OnlineOptions): WayBack {
     const now = await journal.note(run, row.id, { step, error })
     report({ type: step, id: row.id })
     return now
-  }
-
-  /** The old database has the tenant's name and mark again. Its worker has ended before: nothing may be connected. */
-  async function reopen(row: TransferTenant): Promise<void> {
-    const database = tenantDatabaseName(row.id, service)
-    const { to: kept } = backOf(row.id)
-    const known = await findTenant(central, row.id)
-    await replication.dropSubscription(backOf(row.id))
-    await admin.at(from, async sql => {
-      const until = performance.now() + ENDS_WITHIN_MS
-      for (;;) {
-        const left = await sql`
-          select pg_terminate_backend(pid) from pg_stat_activity where datname = ${kept.database} and pid <> pg_backend_pid()`
-        if (left.length === 0) return
-        if (performance.now() > until) throw new TransferFailed(`Sessions of ${kept.database} do not end.`)
-        await sleep(5)
-      }
-    })
-    await session(async sql => {
-      await sql.begin(async tx => {
-        await tx`alter database ${tx(kept.database)} rename to ${tx(database)}`
-        await commentDatabase(
-          tx,
-          database,
-          markText({ tenant: row.id, service, certificate: row.certificate ?? '', incarnation: known?.incarnation }),
-        )
-        await openRoleAt(tx, central, row.id, { service, credentials })
-      })
-    })
-    const { connectionLimit: limit = -1 } = stateOf(row)
-    await admin.at(from, sql => allowConnections(sql, database, { allow: true, limit }))
   }
 
   /**
@@ -142,71 +94,6 @@ export function createWayBack(options: OnlineOptions): WayBack {
     return note(row, 'switched')
   }
 
-  async function crossBack(row: TransferTenant, held: SessionClient): Promise<void> {
-    await held.unsafe(WITHOUT_TIMEOUTS)
-    const { limits, printThere = '' } = stateOf(row)
-    const link = backOf(row.id)
-    const progress = createReporter(report, row.id)
-    await source.keepMigrationsOut(held, row.id)
-    if ((await fingerprint(held)) !== printThere) {
-      throw new TransferRefused(
-        `Definitions of ${row.id} were changed since its move, which the old copy does not have: \`move ${row.id} --finish\`, then move it to ${from}.`,
-      )
-    }
-    const { tables } = await held.begin(async tx => {
-      await tx.unsafe(alike)
-      return surveyTables(tx, link.from.database)
-    })
-    const check = createChangeCheck({ slot: link.checkSlot, publication: link.publication, tables })
-    const views = await populatedViews(held)
-    await journal.note(run, row.id, { online: { ...stateOf(row), views } as never })
-    await withSessions(admin, link, held, async sessions => {
-      // Again after the switch, which names what cannot be refreshed.
-      await refreshed(sessions.target, views)
-      const until = performance.now() + CATCH_UP_MS
-      const look = createApplyWatch(link)
-      for (let attempt = 1; ; attempt++) {
-        for (;;) {
-          const { end, bytes } = await lagOf(sessions.here, link.slot)
-          progress.lag(bytes)
-          if (await waitApplied(sessions.there, link, end, { ms: 1_000, signal })) {
-            await check.look(sessions, end)
-            break
-          }
-          look(await positionOf(sessions.there, link, end))
-          if (performance.now() > until || signal?.aborted)
-            throw new TransferRefused(`The old copy of ${row.id} is ${bytes} bytes of the log behind.`)
-        }
-        try {
-          await switchOver(options, sessions, {
-            run,
-            link,
-            limits,
-            check,
-            print: printThere,
-            signal,
-            slotsThere: [],
-            waitsFor: progress.waits,
-            commit: async () => {
-              await sessions.closeTarget()
-              await reopen(row)
-              await switchPlace(central, row.id, {
-                run,
-                from: to,
-                to: from,
-                key: credentials.current,
-                step: 'returned',
-              })
-            },
-          })
-          return
-        } catch (error) {
-          if (!(error instanceof HoldTooLong) || attempt >= ATTEMPTS || signal?.aborted) throw error
-        }
-      }
-    })
-  }
-
   /** Drops the copy that the tenant has left. */
   async function clear(row: TransferTenant): Promise<TransferTenant> {
     const link = backOf(row.id)
@@ -236,7 +123,10 @@ export function createWayBack(options: OnlineOptions): WayBack {
         try {
           now = await note(now, 'returning')
           await markMoving(central, row.id, { from: to, state: 'copying' })
-          await instanceAt(options, to).withDirectConnection(held => crossBack(now, held), database)
+          await instanceAt(options, to).withDirectConnection(
+            held => crossBack({ options, replication, source }, now, held),
+            database,
+          )
         } catch (error) {
           const [known = now] = await journal.tenants(run)
           if (known.step === 'returning') await stay(now)
