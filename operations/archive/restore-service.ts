@@ -1,10 +1,9 @@
 // The restore of one service: a copy (build-copy.ts) takes the tenant's name; the database of that name before is kept until the
 // restore is over, and gets it back on a failure. Invariants: until the swap no database of the tenant is touched; the swap is
-// one transaction; each step can be repeated after a kill. The provisioner adds rights, role and the state "ready".
+// one transaction (rename-databases.ts); each step can be repeated after a kill. The provisioner adds rights, role and the state "ready".
 
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { DEFAULT_INSTANCE } from '../../plugins/distributed-tenant/config/instances.js'
 import { commentDatabase, dropDatabase, inspectDatabase } from '../../plugins/distributed-tenant/databases/databases.js'
 import { markFits, markText, parseMark } from '../../plugins/distributed-tenant/databases/marks.js'
@@ -21,9 +20,8 @@ import { refuseUnlessMarked } from './backup.js'
 import { buildCopy, type RestoreSource } from './build-copy.js'
 import { unfit } from './compatibility.js'
 import type { Part } from './manifest.js'
+import { type Renaming, renameDatabases } from './rename-databases.js'
 import { copyName, pastName, placeOf } from './tenant-place.js'
-
-const IN_USE = '55006'
 
 export interface ServiceRestore {
   readonly service: string
@@ -159,17 +157,12 @@ export async function createServiceRestore(
     })
     await place.session(async sql => {
       const replaces = await there(sql, place.name)
-      if (replaces) await quiet(sql, place.name)
-      else await dropDatabase(sql, place.name)
-      await quiet(sql, copy)
-      await whenFree(() =>
-        sql.begin(async tx => {
-          if (replaces) await tx`alter database ${tx(place.name)} rename to ${tx(past)}`
-          await tx`alter database ${tx(copy)} rename to ${tx(place.name)}`
-          await commentDatabase(tx, place.name, mark)
-          await tx`alter database ${tx(place.name)} allow_connections true`
-        }),
-      )
+      if (!replaces) await dropDatabase(sql, place.name)
+      const away: Renaming[] = replaces ? [[place.name, past]] : []
+      await renameDatabases(sql, [...away, [copy, place.name]], async tx => {
+        await commentDatabase(tx, place.name, mark)
+        await tx`alter database ${tx(place.name)} allow_connections true`
+      })
     })
     report({ type: 'swapped', id })
   }
@@ -180,16 +173,8 @@ export async function createServiceRestore(
       // Its transaction may have committed although the answer was lost; then the copy has the tenant's name.
       const back = uncommitted || (swapping && !(await there(sql, copy)))
       const kept = await there(sql, past)
-      if (back) {
-        await quiet(sql, place.name)
-        if (kept) await quiet(sql, past)
-        await whenFree(() =>
-          sql.begin(async tx => {
-            await tx`alter database ${tx(place.name)} rename to ${tx(copy)}`
-            if (kept) await tx`alter database ${tx(past)} rename to ${tx(place.name)}`
-          }),
-        )
-      }
+      const returned: Renaming[] = kept ? [[past, place.name]] : []
+      if (back) await renameDatabases(sql, [[place.name, copy], ...returned])
       // Of a restore that was over, and was killed before the removal.
       else if (kept) await dropOurs(sql, past)
       await dropOurs(sql, copy)
@@ -244,21 +229,3 @@ export async function createServiceRestore(
 
 const movingNow = (id: TenantId): string =>
   `${id} is being moved to another instance: end that with \`move --resume\` or \`move --rollback\` first`
-
-/** Closes the database to new sessions, and ends the open ones. */
-async function quiet(sql: SessionClient, name: string): Promise<void> {
-  await sql`alter database ${sql(name)} allow_connections false`
-  await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name} and pid <> pg_backend_pid()`
-}
-
-/** A session takes a moment to end. */
-async function whenFree<T>(work: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await work()
-    } catch (error) {
-      if ((error as { code?: string }).code !== IN_USE || attempt === 5) throw error
-      await sleep(200 * attempt)
-    }
-  }
-}
