@@ -121,14 +121,16 @@ async function takeBack(
     return new TransferFailed(`${error.message} The move of ${id} was taken back: it is served where it was.`)
   } catch (second) {
     await journal.end(run, 'stopped').catch(() => {})
-    const known = await findTenant(central, id).catch(() => null)
-    if (known && (known.moving === null || known.moving === 'copying')) {
+    const known = await findTenant(central, id).catch(() => 'unknown' as const)
+    if (known && known !== 'unknown' && (known.moving === null || known.moving === 'copying')) {
       return new TransferFailed(
         `${error.message} It is served where it was; what was begun at the other instance is still there (${(second as Error).message}): drop it with --rollback ${run}.`,
       )
     }
+    // Without the registry it cannot be known how far the move was.
+    const until = known === 'unknown' ? `until then ${id} may take no writes` : `until then ${id} takes no writes`
     return new TransferFailed(
-      `${error.message} It could not be taken back either (${(second as Error).message}): go on with --resume ${run}, or --rollback ${run}; until then ${id} takes no writes.`,
+      `${error.message} It could not be taken back either (${(second as Error).message}): go on with --resume ${run}, or --rollback ${run}; ${until}.`,
     )
   }
 }

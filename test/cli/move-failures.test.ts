@@ -104,7 +104,7 @@ t.test('moves that are disturbed', async t => {
     t.match(
       err,
       new RegExp(
-        `could not be taken back either .*--resume ${run}, or --rollback ${run}; until then acme takes no writes`,
+        `could not be taken back either .*--resume ${run}, or --rollback ${run}; until then acme may take no writes`,
         's',
       ),
     )
