@@ -105,7 +105,9 @@ async function bring(tenants: readonly (readonly Part[])[]): Promise<number | nu
       }),
     )
   } catch (error) {
-    await undo(parts, 'failed', messageOf(error))
+    await undo(parts, 'failed', messageOf(error)).catch(second => {
+      throw new TransferFailed(`${messageOf(error)} It was not taken back: ${messageOf(second)}`)
+    })
     throw error
   }
   return meeting.metAt
