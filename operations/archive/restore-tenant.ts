@@ -71,8 +71,7 @@ async function orSweep(services: RecoveryOptions['services'], work: () => Promis
   try {
     await work()
   } catch (error) {
-    for (const { restore } of services) await restore.sweep().catch(second => both(error, restore, second))
-    throw error
+    return putBack(services, error, restore => restore.sweep())
   }
 }
 
@@ -95,16 +94,27 @@ async function replace(plan: RecoveryPlan, options: RecoveryOptions): Promise<vo
     state = final ? null : await commit(plan, options)
   } catch (error) {
     if (error instanceof Undecided) throw error
-    for (const { restore } of services) await restore.undo().catch(second => both(error, restore, second))
-    throw error
+    return putBack(services, error, restore => restore.undo())
   }
   for (const { parts } of services) parts.report({ type: 'committed', id })
   if (state) await sendState(options, state)
 }
 
-function both(error: unknown, { service }: ServiceRestore, second: unknown): never {
+/** Each service, also when another cannot be put back. @throws the error, with those that could not */
+async function putBack(
+  services: RecoveryOptions['services'],
+  error: unknown,
+  how: (restore: ServiceRestore) => Promise<void>,
+): Promise<never> {
+  const failed: string[] = []
+  for (const { restore } of services) {
+    await how(restore).catch((second: Error) => {
+      failed.push(`${restore.service} could not be put back (${second.message})`)
+    })
+  }
+  if (failed.length === 0) throw error
   throw new TransferFailed(
-    `${(error as Error).message} And ${service} could not be put back (${(second as Error).message}): run the restore again, which begins with that.`,
+    `${(error as Error).message} And ${failed.join(', ')}: run the restore again, which begins with that.`,
   )
 }
 

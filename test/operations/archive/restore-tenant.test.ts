@@ -8,7 +8,7 @@ import t from 'tap'
 import { openArchive } from '../../../operations/archive/archive-reader.js'
 import { backUpTenant } from '../../../operations/archive/backup.js'
 import type { Authority } from '../../../operations/archive/restore-plan.js'
-import { createServiceRestore } from '../../../operations/archive/restore-service.js'
+import { createServiceRestore, type ServiceRestore } from '../../../operations/archive/restore-service.js'
 import { recover } from '../../../operations/archive/restore-tenant.js'
 import { createPrograms } from '../../../operations/copying/pg-programs.js'
 import type { OperatorTenancy } from '../../../operations/parts.js'
@@ -177,6 +177,38 @@ t.test('a restore', async t => {
       await t.rejects(restore(identity('suspended'), newer), { message: /Another restore/ })
       await sql`select pg_advisory_unlock(hashtextextended(${lock}, 0))`
     })
+  })
+
+  await t.test('a service that cannot be put back keeps no other from it', async t => {
+    const opened = await openArchive(archive)
+    t.teardown(() => opened.close())
+    const recoverWith = async (failing: Partial<ServiceRestore>) => {
+      const put: string[] = []
+      const services = ['employee', 'core', 'identity'].map(service => {
+        const restore: ServiceRestore = {
+          service,
+          part: opened.manifest.services[0] as ServiceRestore['part'],
+          look: async () => ({ row: null, database: false }),
+          obstacles: async () => [],
+          settle: async () => [],
+          build: async () => {},
+          locked: fn => fn(),
+          swap: async () => {},
+          undo: async () => void put.push(service),
+          sweep: async () => void put.push(service),
+          ...(service === 'core' && failing),
+        }
+        return { parts: older.transfer, restore }
+      })
+      const how = { as: false, replace: false, partial: false, withoutDomain: false, absent: [] }
+      const authority = identity('deleted', { restore: () => Promise.reject(new Error('refused')) })
+      const outcome = recover({ id: acme, archive: opened, services, authority, ...how })
+      await t.rejects(outcome, { code: 'TRANSFER_FAILED', message: /core could not be put back \(core is away\): run/ })
+      return put
+    }
+    const away = () => Promise.reject(new Error('core is away'))
+    t.same(await recoverWith({ undo: away }), ['employee', 'identity'], 'undone')
+    t.same(await recoverWith({ build: away, sweep: away }), ['employee', 'identity'], 'swept')
   })
 
   await t.test('a cancelled backup leaves no file, and no program keeps running', async t => {
