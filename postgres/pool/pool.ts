@@ -1,15 +1,14 @@
-// The connections of one budget, keyed by database, and their leases. `openings.ts` opens and evicts, `policy.ts` decides for
-// which key and which must yield one, `statement-sharing.ts` which statements share one, `pool-state.ts` keeps the counts.
+// The connections of one budget, keyed by database, and their leases. `openings.ts` opens and evicts, `closings.ts` closes, `policy.ts`
+// decides for which key and which must yield one, `statement-sharing.ts` which statements share one, `pool-state.ts` keeps the counts.
 // Invariants: never more sockets than the budget, counted from before connect until the server has closed them; a connection
 // has one lease at a time, or several that each run one plain read; a connection in use is never evicted; every wait ends; a
 // key that is held gets no lease.
 // If the server is down: each waiter gets one error.
 
-import { every } from '../../timing/timers.js'
 import type { Connection } from '../connections/connection.js'
-import { connectionClosed } from '../connections/failures.js'
 import type { SessionState } from '../connections/session-state.js'
-import type { CloseReason, LeaseReport, PoolReport } from '../reports.js'
+import type { LeaseReport, PoolReport } from '../reports.js'
+import { createClosings } from './closings.js'
 import { createHolds } from './holds.js'
 import { type Lease, PoolLease } from './lease.js'
 import { createOpenings } from './openings.js'
@@ -80,8 +79,9 @@ export interface Pool {
 export function createPool(options: PoolOptions): Pool {
   const mayShare = options.pooling && !options.alwaysReset && options.sharing !== false
   const state = createPoolState<Lease>(options)
-  let drained: (() => void) | null = null
   let closed: Promise<void> | null = null
+  const closings = createClosings(state, options.idleTimeout)
+  const { dismiss, evict } = closings
   const openings = createOpenings({
     state,
     open: options.open,
@@ -91,12 +91,10 @@ export function createPool(options: PoolOptions): Pool {
     ready: pooled => (closed ? dismiss(pooled, 'shutdown') : offer(pooled)),
     evict: victim => dismiss(victim, 'evicted'),
     refuse: (slot, error) => refuseAll(slot, () => error),
-    forgotten: () => void (state.connections.size === 0 && drained?.()),
+    forgotten: closings.forgotten,
   })
   const { pump } = openings
   const held = createHolds(state, pump)
-
-  const stopIdle = every(Math.min(30_000, Math.max(20, options.idleTimeout / 4)), closeExpired)
 
   function take(key: string, shareable: Shareable | null): Lease | null {
     if (closed || held.has(key)) return null
@@ -150,7 +148,11 @@ export function createPool(options: PoolOptions): Pool {
 
   function lease(pooled: PooledConnection<Lease>, shareable: Shareable | null, waitedMs: number): Lease {
     const { sharing, slot } = pooled
-    if (pooled.unclean) resetBehind(pooled)
+    if (pooled.unclean) {
+      pooled.unclean = false
+      // The statement of the lease is sent behind it.
+      void resetSession(pooled.connection)
+    }
     state.leased(pooled)
     options.reportLease?.('leased', slot.key, waitedMs)
     const shares = mayShare && shareable !== null && sharing.canJoin(shareable, false)
@@ -183,12 +185,6 @@ export function createPool(options: PoolOptions): Pool {
     if (options.resetLate) pooled.unclean = true
     else await resetSession(pooled.connection)
     giveBack(pooled)
-  }
-
-  /** The statement of the lease is sent behind it. */
-  function resetBehind(pooled: PooledConnection<Lease>): void {
-    pooled.unclean = false
-    void resetSession(pooled.connection)
   }
 
   function giveBack(pooled: PooledConnection<Lease>): void {
@@ -224,58 +220,10 @@ export function createPool(options: PoolOptions): Pool {
     state.tidy(slot)
   }
 
-  function dismiss(pooled: PooledConnection<Lease>, reason: CloseReason): void {
-    state.markClosing(pooled, reason)
-    void pooled.connection.close()
-  }
-
-  function resize(budget: number): void {
-    state.resize(budget)
-    for (const pooled of [...state.view().idle]) {
-      if (!state.isAbove()) break
-      dismiss(pooled, 'released')
-    }
-    pump()
-  }
-
-  function closeExpired(): void {
-    const expired = performance.now() - options.idleTimeout
-    for (const pooled of [...state.view().idle]) {
-      if (pooled.idleSince > expired) return
-      dismiss(pooled, 'idle')
-    }
-  }
-
-  function evict(key: string): Promise<unknown> {
-    const all = [...state.connections].filter(({ slot }) => slot.key === key)
-    for (const pooled of all) pooled.closeOnReturn = true
-    const resting = all.filter(pooled => pooled.slot.idle.includes(pooled))
-    for (const pooled of resting) dismiss(pooled, 'released')
-    return Promise.all(resting.map(({ connection }) => connection.closed))
-  }
-
-  function hold(key: string, ms: number): void {
-    if (closed) return
-    held.hold(key, ms)
-    void evict(key)
-    pump()
-  }
-
-  async function close(deadlineMs: number): Promise<void> {
-    stopIdle()
+  function close(deadlineMs: number): Promise<void> {
     held.release()
     for (const slot of [...state.slots.values()]) refuseAll(slot, options.refusal)
-    for (const pooled of [...state.view().idle]) dismiss(pooled, 'shutdown')
-    if (state.connections.size === 0) return
-    let timer: NodeJS.Timeout | undefined
-    await new Promise<void>(resolve => {
-      drained = resolve
-      timer = setTimeout(resolve, deadlineMs)
-    })
-    clearTimeout(timer)
-    const left = [...state.connections].map(({ connection }) => connection)
-    for (const connection of left) connection.destroy(connectionClosed('the process is shutting down'))
-    await Promise.all(left.map(connection => connection.closed))
+    return closings.drain(deadlineMs)
   }
 
   return {
@@ -285,9 +233,17 @@ export function createPool(options: PoolOptions): Pool {
     get budget() {
       return state.budget()
     },
-    resize,
-    evict: async key => void (await evict(key)),
-    hold,
+    resize(budget) {
+      closings.resize(budget)
+      pump()
+    },
+    evict,
+    hold(key, ms) {
+      if (closed) return
+      held.hold(key, ms)
+      void evict(key)
+      pump()
+    },
     release: held.release,
     close(deadlineMs) {
       openings.stop()
