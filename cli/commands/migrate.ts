@@ -12,7 +12,6 @@ import {
   type RunResult,
   resumeRun,
   rollBackRun,
-  type TenantOutcome,
 } from '../../plugins/distributed-tenant/migration-runs/migrate.js'
 import { tenantsBehind } from '../../plugins/distributed-tenant/migration-runs/runs.js'
 import { contextOf, wholeNumber } from '../context.js'
@@ -139,7 +138,7 @@ async function runOne(
     onBegin: ({ tenants }) => {
       progress = startProgress(name, tenants, { show: showProgress })
     },
-    onTenant: (_: TenantOutcome) => progress?.step(),
+    onTenant: () => progress?.step(),
     async after(inside) {
       const forced = await forcedRows(inside)
       if (forced) notCopyable.add(`has ${forced.what}: ${forced.cure}`)

@@ -1,40 +1,23 @@
-// A migration run over all tenants of a service: canaries first, then some side by side, each tenant's outcome recorded
-// as it happens. Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had
-// and stops others only by the stated rate; a killed run resumes from its records. If the central database is down:
+// A migration run over all tenants of a service: begun, resumed or rolled back; canaries first, then the others (each-tenant.ts).
+// Invariants: a tenant is at a version entirely or not at all; one that fails keeps the version it had; a killed run resumes from its
+// records. If the central database is down:
 // the run ends with its error and can be resumed.
 import type { CarryOut } from '../../../postgres/advisory-locks.js'
 import type { MigrationSet } from '../../../postgres/migrations/migration-files.js'
 import { MigrationInvalid, MigrationRunNotFound } from '../errors.js'
-import { tenantDatabaseName } from '../names.js'
-import type { ServiceName, SqlClient, TenantId } from '../types.js'
-import { createRecorder } from './recorder.js'
+import type { SqlClient, TenantId } from '../types.js'
+import { type CourseOptions, type CourseParts, eachTenant, type Outcome, STOP_AT } from './each-tenant.js'
 import { revert } from './revert.js'
-import {
-  beginRun,
-  endRun,
-  findRun,
-  type Recorded,
-  type Run,
-  type RunTenant,
-  recordTenants,
-  runTenants,
-  tenantsBehind,
-} from './runs.js'
+import { beginRun, endRun, findRun, type Run, runTenants, tenantsBehind } from './runs.js'
 import { type After, migrateInVisit } from './visit.js'
 
-export interface FleetParts {
-  readonly service: ServiceName
-  readonly central: SqlClient
-  /** A direct client of a database, closed when the function has settled. */
-  readonly withDirectConnection: <T>(database: string, fn: (sql: SqlClient) => Promise<T>) => Promise<T>
+export interface FleetParts extends CourseParts {
   /** Our own tables inside a tenant database, then the service's. */
   readonly sets: readonly MigrationSet[]
   readonly carryOut: CarryOut
 }
 
-export interface MigrateOptions {
-  /** Tenants worked on side by side. Default 4: 4 to 8 is the knee (docs/benchmarks.md). */
-  readonly concurrency?: number
+export interface MigrateOptions extends Omit<CourseOptions, 'stoppable'> {
   /**
    * Tenants migrated one after the other before all others; any failure among them stops the run. Default: the first one, none when
    * `stopAt` is 1.
@@ -42,16 +25,10 @@ export interface MigrateOptions {
   readonly canaries?: readonly string[] | undefined
   /** Only these tenants. */
   readonly only?: readonly string[] | undefined
-  /** The share of failures that stops the run, judged from {@link JUDGED_FROM} tenants on. Default 0.05; 1 never stops. */
-  readonly stopAt?: number
-  /** Called as each tenant is done. */
-  readonly onTenant?: (outcome: TenantOutcome) => void
   /** Called inside each tenant's database after its migrations; an error counts as the tenant's failure. */
   readonly after?: After
   /** Called once, before the first tenant. */
   readonly onBegin?: (run: BegunRun) => void
-  /** Stops after the tenants under way. */
-  readonly signal?: AbortSignal | undefined
 }
 
 export interface BegunRun {
@@ -61,24 +38,11 @@ export interface BegunRun {
   readonly target: number
 }
 
-export interface TenantOutcome {
-  readonly id: TenantId
-  readonly state: 'done' | 'failed' | 'rolled_back'
-  readonly error: string | null
-  readonly ms: number
-}
-
 export interface RunResult {
   /** Null when there was nothing to do. */
   readonly run: Run | null
   readonly failed: readonly { readonly id: TenantId; readonly error: string | null }[]
 }
-
-/** Fewer tenants do not make a rate. */
-export const JUDGED_FROM = 20
-const CONCURRENCY = 4
-const STOP_AT = 0.05
-const LONGEST_ERROR = 500
 
 export const NOTHING_TO_DO: RunResult = { run: null, failed: [] }
 
@@ -171,84 +135,6 @@ async function migrateTenants(
   const reason = options.signal?.aborted ? 'interrupted' : rest.stopped ? 'too many failures' : null
   await endRun(parts.central, id, reason ? 'stopped' : 'done', reason)
   return result(parts, id)
-}
-
-interface Course {
-  readonly failed: number
-  /** Some tenants were not reached. */
-  readonly stopped: boolean
-  /** An operator has stopped the run: its row has the reason already. */
-  readonly ended: boolean
-}
-
-interface Outcome {
-  readonly state: 'done' | 'rolled_back'
-  readonly version: number
-}
-
-async function eachTenant(
-  { service, central, withDirectConnection }: FleetParts,
-  run: string,
-  tenants: readonly RunTenant[],
-  options: MigrateOptions & { readonly stoppable?: boolean },
-  work: (inside: SqlClient, tenant: RunTenant) => Promise<Outcome>,
-): Promise<Course> {
-  const { concurrency = CONCURRENCY, stopAt = STOP_AT, signal, onTenant, stoppable = false } = options
-  const line = tenants[Symbol.iterator]()
-  let over = 0
-  let failed = 0
-  let stopped = false
-  let ended = false
-
-  const record = createRecorder(async outcomes => {
-    const state = await recordTenants(central, run, outcomes)
-    if (stoppable && state === 'stopped') ended = true
-  })
-
-  async function one(tenant: RunTenant): Promise<Recorded> {
-    const { id } = tenant
-    const started = performance.now()
-    const ms = () => Math.round((performance.now() - started) * 10) / 10
-    try {
-      const outcome = await withDirectConnection(tenantDatabaseName(id, service), inside => work(inside, tenant))
-      return { id, ...outcome, error: null, ms: ms() }
-    } catch (error) {
-      const message = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR)
-      failed++
-      return { id, state: 'failed', version: null, error: message, ms: ms() }
-    }
-  }
-
-  async function recorded({ version, ...outcome }: Recorded): Promise<void> {
-    await record({ version, ...outcome })
-    onTenant?.(outcome)
-  }
-
-  async function worker(): Promise<void> {
-    /** Of the tenant before: a worker has at most one outcome that is not recorded. */
-    let recording: Promise<void> = Promise.resolve()
-    for (const tenant of line) {
-      const outcome = await one(tenant)
-      await recording
-      recording = recorded(outcome)
-      // Its failure is thrown behind the next tenant, or at the end.
-      recording.catch(() => {})
-      over++
-      const judged = stopAt === 0 || over >= Math.min(JUDGED_FROM, tenants.length)
-      if (stopAt < 1 && judged && failed / over > stopAt) stopped = true
-      if (stopped || ended || signal?.aborted) {
-        stopped = true
-        break
-      }
-    }
-    await recording
-  }
-
-  const workers = Array.from({ length: Math.max(1, concurrency) }, worker)
-  // A worker that cannot record an outcome ends the run; the others finish their present tenant.
-  const outcomes = await Promise.allSettled(workers)
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
-  return { failed, stopped, ended }
 }
 
 async function result({ central }: FleetParts, id: string): Promise<RunResult> {
