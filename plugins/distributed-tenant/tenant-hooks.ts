@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tenants } from './api.js'
 import { subscribe } from './diagnostics/channels.js'
 import { findTenant } from './registry/tenants-table.js'
+import { frozenTenant } from './request/admission.js'
 import type { Tenancy } from './tenancy.js'
 import type { TenantId } from './types.js'
 
@@ -60,10 +61,9 @@ export function createTenantHooks({ pools, origin, publish }: Parts): TenantHook
   async function callReady(fn: OnReady, id: TenantId): Promise<void> {
     const row = await findTenant(pools.central.sql, id)
     if (row?.provisioned !== 'ready' || row.lifecycle === 'deleted') return
-    const { name, domain, settings, version } = row
     const scope = pools.clientFor(id)
     try {
-      await fn({ tenant: Object.freeze({ id, name, domain, settings, version }), sql: scope.sql })
+      await fn({ tenant: frozenTenant(row), sql: scope.sql })
     } finally {
       scope.release()
     }

@@ -35,7 +35,8 @@ export interface Tenant {
   readonly name: string
   /** Custom domain in lower-case ASCII, or null. */
   readonly domain: string | null
-  readonly settings: TenantSettings
+  /** Frozen, in depth: handlers share it. */
+  readonly settings: Readonly<TenantSettings>
   /** Identity's version of this tenant; 0 while identity has not yet confirmed a bare `tenant.created`. */
   readonly version: number
 }

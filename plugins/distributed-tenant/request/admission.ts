@@ -11,7 +11,7 @@ import {
   TenantSchemaOutdated,
   TenantSuspended,
 } from '../errors.js'
-import type { Tenant, TenantId } from '../types.js'
+import type { JsonValue, Tenant, TenantId } from '../types.js'
 
 /** @throws the 403, 404 or 503 that the tenant's state asks for */
 export function refuseUnlessReady(entry: DirectoryEntry | null, oldestSchema: number): asserts entry is DirectoryEntry {
@@ -37,9 +37,21 @@ const tenants = new WeakMap<DirectoryEntry, Tenant>()
 export function tenantOf(entry: DirectoryEntry): Tenant {
   let tenant = tenants.get(entry)
   if (!tenant) {
-    const { id, name, domain, settings, version } = entry
-    tenant = Object.freeze({ id, name, domain, settings, version })
+    tenant = frozenTenant(entry)
     tenants.set(entry, tenant)
   }
   return tenant
+}
+
+/** With its settings, which all handlers share: a change by one of them would be another request's settings. */
+export function frozenTenant({ id, name, domain, settings, version }: Tenant): Tenant {
+  freezeDeep(settings)
+  return Object.freeze({ id, name, domain, settings, version })
+}
+
+/** The depth is bounded, as each value was decoded from an event or identity's answer. */
+function freezeDeep(value: JsonValue | undefined): void {
+  if (typeof value !== 'object' || value === null) return
+  for (const part of Object.values(value)) freezeDeep(part)
+  Object.freeze(value)
 }
