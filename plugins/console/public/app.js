@@ -6,8 +6,9 @@ import { keepFocus } from './focus.js'
 import { html, render, useEffect, useState } from './html.js'
 import { closeLive, latestOverview, liveState, on, openLive } from './live.js'
 import { Health } from './pages/health.js'
-import { Failure, Icon, Messages, Time } from './parts.js'
+import { Failure, Icon, Messages } from './parts.js'
 import { store, stored } from './stored.js'
+import { Time } from './times.js'
 
 const lazy = load => {
   let Page

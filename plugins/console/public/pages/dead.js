@@ -2,7 +2,8 @@
 import { ActionButton, Confirm, useWork } from '../actions.js'
 import { ofService, post } from '../api.js'
 import { html, useEffect, useRef, useState } from '../html.js'
-import { Badge, Dialog, Empty, Failure, Head, plural, say, Table, Time, useData } from '../parts.js'
+import { Badge, Dialog, Empty, Failure, Head, plural, say, Table, useData } from '../parts.js'
+import { Time } from '../times.js'
 
 /** Of every service side by side, a path or what `read` gives; one that does not answer hides no other. */
 export const fromEach = (services, path, read = service => ofService(service, path)) =>

@@ -3,7 +3,8 @@ import { read } from '../api.js'
 import { Cure, Place as Shell } from '../commands.js'
 import { html, useEffect, useState } from '../html.js'
 import { latestOverview, on } from '../live.js'
-import { Badge, Bar, duration, Empty, Failure, Head, Icon, plural, Table, Time } from '../parts.js'
+import { Badge, Bar, Empty, Failure, Head, Icon, plural, Table } from '../parts.js'
+import { duration, Time } from '../times.js'
 
 export function useOverview() {
   const [overview, set] = useState(latestOverview())

@@ -4,21 +4,8 @@ import { ActionButton, Confirm, useWork } from '../actions.js'
 import { ofService, post } from '../api.js'
 import { Command, Place } from '../commands.js'
 import { html, useEffect, useRef, useState } from '../html.js'
-import {
-  Badge,
-  Bar,
-  bytes,
-  Dialog,
-  duration,
-  Empty,
-  Failure,
-  Head,
-  plural,
-  say,
-  Table,
-  Time,
-  useData,
-} from '../parts.js'
+import { Badge, Bar, bytes, Dialog, Empty, Failure, Head, plural, say, Table, useData } from '../parts.js'
+import { duration, Time } from '../times.js'
 import { fromEach, Unanswered } from './dead.js'
 import { StartRun } from './start-run.js'
 

@@ -4,7 +4,8 @@ import { TenantActions } from '../actions.js'
 import { ofService } from '../api.js'
 import { html, useEffect, useRef, useState } from '../html.js'
 import { on } from '../live.js'
-import { absolute, Badge, bytes, duration, Empty, Failure, Head, Time, useData } from '../parts.js'
+import { Badge, bytes, Empty, Failure, Head, useData } from '../parts.js'
+import { absolute, duration, Time } from '../times.js'
 
 /** What a person does about a failure, where the message has not said it. */
 const cures = [

@@ -1,11 +1,13 @@
 // Tenants by services: searched, filtered and sorted on the server, with the filter in the address. A change that comes in
 // replaces its row in place; the order stays until the operator asks for it.
 
-import { ActionButton, BulkActions, CreateTenant } from '../actions.js'
+import { ActionButton, CreateTenant } from '../actions.js'
 import { ofService, read } from '../api.js'
+import { BulkActions } from '../bulk-actions.js'
 import { html, useEffect, useMemo, useRef, useState } from '../html.js'
 import { on } from '../live.js'
-import { Badge, Empty, Failure, Head, plural, Table, Time, useData } from '../parts.js'
+import { Badge, Empty, Failure, Head, plural, Table, useData } from '../parts.js'
+import { Time } from '../times.js'
 
 const PAGE = 50
 const filters = [
