@@ -217,8 +217,7 @@ async function carryOut(
   let progress: Progress | undefined
   try {
     const programs = await programsOf(options)
-    const { jobs, folder } = options
-    const { admins } = options
+    const { jobs, folder, admins } = options
     const signal = AbortSignal.any([interrupted.signal, options.lost])
     const way = await wayOf(services, id)
     if (way.online && !admins && !options.thaw) {
@@ -226,10 +225,9 @@ async function carryOut(
         `Run ${id} was begun with --online, and its slots and subscriptions want the administrator: set INIT_SUPERUSER and INIT_PASSWORD, as for \`init\`.`,
       )
     }
+    const { parallel: most } = options
     const parallel =
-      way.online && admins
-        ? await tenantsAtOnce(admins, { parallel: options.parallel, services: way.services })
-        : options.parallel
+      way.online && admins ? await tenantsAtOnce(admins, { parallel: most, services: way.services }) : most
     const outcomes = await how({
       id,
       registrar: registrarOf(identityApi(targets), id),
