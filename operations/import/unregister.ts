@@ -10,15 +10,12 @@ import type { Part, Registrar } from './parts.js'
 /** No writes may happen between the last check and the removal, so it is suspended first. */
 export async function unregister(id: TenantId, parts: readonly Part[], registrar: Registrar): Promise<void> {
   if (await registrar.suspend(id)) {
-    await waitForLifecycle(parts, id, ['suspended', 'deleted'])
-    for (const part of parts) {
-      if (await part.transfer.untouched(part.row)) continue
-      if (part.row.facts.active) await registrar.activate(id)
-      throw new TransferRefused(
-        part.row.contents === null
-          ? `${id} came with --online and is large, so nothing says whether it has been written to in ${part.service} since: it was left as it is.`
-          : `${id} has been written to in ${part.service} since it was imported, and was left as it is: its data is here and no longer at the source.`,
-      )
+    try {
+      await waitForLifecycle(parts, id, ['suspended', 'deleted'])
+      for (const part of parts) await refuseOnceWritten(id, part)
+    } catch (error) {
+      await goOn(id, parts, registrar, error as Error)
+      throw error
     }
     await registrar.remove(id)
   } else if (!(await findTenant((parts[0] as Part).central, id))) {
@@ -27,6 +24,25 @@ export async function unregister(id: TenantId, parts: readonly Part[], registrar
   }
   await waitForLifecycle(parts, id, ['deleted'])
   for (const part of parts) await part.removeNow(id)
+}
+
+async function refuseOnceWritten(id: TenantId, { service, row, transfer }: Part): Promise<void> {
+  if (await transfer.untouched(row)) return
+  throw new TransferRefused(
+    row.contents === null
+      ? `${id} came with --online and is large, so nothing says whether it has been written to in ${service} since: it was left as it is.`
+      : `${id} has been written to in ${service} since it was imported, and was left as it is: its data is here and no longer at the source.`,
+  )
+}
+
+/** It is not removed, so it is served as before. @throws TRANSFER_FAILED with both reasons */
+async function goOn(id: TenantId, parts: readonly Part[], registrar: Registrar, error: Error): Promise<void> {
+  if (!parts.some(({ row }) => row.facts.active)) return
+  try {
+    await registrar.activate(id)
+  } catch (second) {
+    throw new TransferFailed(`${error.message} ${id} stays suspended (${(second as Error).message}): activate it.`)
+  }
 }
 
 const LIFECYCLE_MS = 30_000

@@ -79,7 +79,8 @@ export async function crossBack(parts: CrossingParts, row: TransferTenant, held:
           break
         }
         look(await positionOf(sessions.there, link, end))
-        if (performance.now() > until || signal?.aborted)
+        if (signal?.aborted) throw new TransferFailed(`The way back of ${row.id} was interrupted.`)
+        if (performance.now() > until)
           throw new TransferRefused(`The old copy of ${row.id} is ${bytes} bytes of the log behind.`)
       }
       try {

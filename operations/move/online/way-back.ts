@@ -108,6 +108,19 @@ export function createWayBack(options: OnlineOptions): WayBack {
     return note(row, 'undone', error)
   }
 
+  /** @returns the step of the journal. @throws TRANSFER_FAILED with both reasons */
+  async function settledAfter(row: TransferTenant, error: Error): Promise<TransferTenant['step']> {
+    try {
+      const [{ step } = row] = await journal.tenants(run)
+      if (step === 'returning') await stay(row)
+      return step
+    } catch (second) {
+      throw new TransferFailed(
+        `${error.message} It could not be let go on either (${(second as Error).message}): repeat the command, which begins with that.`,
+      )
+    }
+  }
+
   /** Killed in between: where it is served is what the registry says. */
   async function settle(row: TransferTenant): Promise<TransferTenant> {
     if (row.step === 'returned') return clear(row)
@@ -128,9 +141,7 @@ export function createWayBack(options: OnlineOptions): WayBack {
             database,
           )
         } catch (error) {
-          const [known = now] = await journal.tenants(run)
-          if (known.step === 'returning') await stay(now)
-          if (known.step !== 'returned') throw error
+          if ((await settledAfter(now, error as Error)) !== 'returned') throw error
         }
         const [known = now] = await journal.tenants(run)
         now = known
