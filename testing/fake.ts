@@ -57,6 +57,15 @@ const checkTenantSpelling = checkOptions<FakeTenant>('a tenant of fakeTenancy', 
   provisioned: true,
 })
 
+const lifecycles: Readonly<Record<Lifecycle, true>> = { active: true, suspended: true, deleted: true }
+const provisionings: Readonly<Record<Provisioned, true>> = {
+  pending: true,
+  ready: true,
+  failed: true,
+  foreign: true,
+  removed: true,
+}
+
 async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptions): Promise<void> {
   checkSpelling(options)
   const { tenants, central, identifyBy, header = readEnvironment().TENANT_HEADER, baseDomain = null } = options
@@ -66,7 +75,10 @@ async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptio
     checkTenantSpelling(tenant)
     const id = parseNewTenantId(tenant.id)
     if (entries.has(id)) throw new ConfigurationInvalid(`The tenant ${id} is given twice: give each an id of its own.`)
-    entries.set(id, entryOf(id, tenant))
+    const entry = entryOf(id, tenant)
+    checkState(id, 'lifecycle', entry.lifecycle, lifecycles)
+    checkState(id, 'provisioned', entry.provisioned, provisionings)
+    entries.set(id, entry)
     clients.set(id, tenant.sql as SqlClient)
   }
   const find = (id: TenantId): DirectoryEntry | null => entries.get(id) ?? null
@@ -101,6 +113,14 @@ async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptio
     clientFor: id => ({ sql: clients.get(id) as SqlClient, leases: 0, release() {} }),
     publish: silent,
   })
+}
+
+/** A lifecycle that is none of these would be served as an active one. */
+function checkState(id: TenantId, option: string, state: string, known: object): void {
+  if (Object.hasOwn(known, state)) return
+  throw new ConfigurationInvalid(
+    `The \`${option}\` of the tenant ${id} is ${JSON.stringify(state)}: use one of ${Object.keys(known).join(', ')}.`,
+  )
 }
 
 function entryOf(id: TenantId, tenant: FakeTenant): DirectoryEntry {

@@ -126,6 +126,16 @@ t.test('work outside of requests runs by the same client; the rest is refused by
   })
 })
 
+t.test('a state of a tenant that does not exist is refused', async t => {
+  for (const state of [{ lifecycle: 'actve' }, { lifecycle: null }, { provisioned: 'redy' }]) {
+    const tenants = [{ id: 'acme', sql: {}, ...state }] as unknown as FakeTenancyOptions['tenants']
+    await t.rejects(async () => Fastify().register(fakeTenancy, { tenants }), {
+      code: 'CONFIGURATION_INVALID',
+      message: /of the tenant acme/,
+    })
+  }
+})
+
 t.test('bad options are refused', async t => {
   const register = async (tenants: FakeTenancyOptions['tenants']) => {
     await Fastify().register(fakeTenancy, { tenants })
