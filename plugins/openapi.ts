@@ -17,10 +17,10 @@ export interface OpenapiOptions {
 }
 
 const checkSpelling = checkPluginOptions<OpenapiOptions>('openapi', {
-  title: true,
-  version: true,
-  description: true,
-  tenantHeader: true,
+  title: 'string',
+  version: 'string',
+  description: 'string',
+  tenantHeader: 'string',
 })
 
 async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Promise<void> {

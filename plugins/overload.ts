@@ -41,9 +41,9 @@ const RESOLUTION_MS = 10
 const LOOK_MS = 1_000
 
 const checkSpelling = checkPluginOptions<OverloadOptions>('overload', {
-  maxEventLoopDelay: true,
-  maxHeapShare: true,
-  retryAfter: true,
+  maxEventLoopDelay: 'number',
+  maxHeapShare: 'number',
+  retryAfter: 'number',
 })
 
 async function overloadPlugin(app: FastifyInstance, options: OverloadOptions): Promise<void> {

@@ -7,7 +7,12 @@ import type { DistributedTenantOptions, Identifier } from '../plugins/distribute
 import type { PublishStep } from '../plugins/distributed-tenant/diagnostics/channels.js'
 import type { DirectoryEntry } from '../plugins/distributed-tenant/directory/redis-cache.js'
 import { ConfigurationInvalid } from '../plugins/distributed-tenant/errors.js'
-import { checkOptions, checkPluginOptions, readEnvironment } from '../plugins/distributed-tenant/index.js'
+import {
+  checkOptions,
+  checkPluginOptions,
+  parseIdentifiers,
+  readEnvironment,
+} from '../plugins/distributed-tenant/index.js'
 import { parseNewTenantId, parseTenantId } from '../plugins/distributed-tenant/names.js'
 import { refuseUnlessReady, tenantOf } from '../plugins/distributed-tenant/request/admission.js'
 import { createFollowing } from '../plugins/distributed-tenant/request/following.js'
@@ -40,21 +45,21 @@ export interface FakeTenancyOptions
 const silent: PublishStep = Object.assign(() => {}, { hasSubscribers: () => false })
 
 const checkSpelling = checkPluginOptions<FakeTenancyOptions>('fakeTenancy', {
-  tenants: true,
-  central: true,
-  identifyBy: true,
-  header: true,
-  baseDomain: true,
-  authorizeTenant: true,
+  tenants: 'other',
+  central: 'other',
+  identifyBy: 'other',
+  header: 'string',
+  baseDomain: 'string',
+  authorizeTenant: 'function',
 })
 const checkTenantSpelling = checkOptions<FakeTenant>('a tenant of fakeTenancy', {
-  id: true,
-  sql: true,
-  name: true,
-  domain: true,
-  settings: true,
-  lifecycle: true,
-  provisioned: true,
+  id: 'string',
+  sql: 'other',
+  name: 'string',
+  domain: 'string',
+  settings: 'other',
+  lifecycle: 'string',
+  provisioned: 'string',
 })
 
 const lifecycles: Readonly<Record<Lifecycle, true>> = { active: true, suspended: true, deleted: true }
@@ -69,6 +74,8 @@ const provisionings: Readonly<Record<Provisioned, true>> = {
 async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptions): Promise<void> {
   checkSpelling(options)
   const { tenants, central, identifyBy, header = readEnvironment().TENANT_HEADER, baseDomain = null } = options
+  if (!Array.isArray(tenants) || tenants.some(one => typeof one !== 'object' || one === null))
+    throw new ConfigurationInvalid('The option tenants of fakeTenancy must be a list of tenants: [{ id, sql }].')
   const entries = new Map<TenantId, DirectoryEntry>()
   const clients = new Map<TenantId, SqlClient>()
   for (const tenant of tenants) {
@@ -85,7 +92,7 @@ async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptio
   const findDomain = (domain: string): DirectoryEntry | null =>
     [...entries.values()].find(entry => entry.domain === domain && entry.lifecycle !== 'deleted') ?? null
   const identifiers: readonly Identifier[] = identifiersBy({
-    identifyBy: identifyBy ? [identifyBy].flat() : null,
+    identifyBy: identifyBy === undefined ? null : parseIdentifiers(identifyBy),
     header,
     baseDomain,
   })

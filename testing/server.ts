@@ -20,7 +20,7 @@ export interface TestServer {
   close(): Promise<void>
 }
 
-const checkSpelling = checkOptions<ServerOptions>('startTestServer', { databaseUrl: true })
+const checkSpelling = checkOptions<ServerOptions>('startTestServer', { databaseUrl: 'string' })
 
 /** Starts or finds one PostgreSQL that several test processes share. @throws CONFIGURATION_INVALID when there is none */
 export async function startTestServer(options: ServerOptions = {}): Promise<TestServer> {

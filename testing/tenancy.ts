@@ -59,17 +59,17 @@ const SPARES = 2
 const CONNECTIONS = { maxConnections: 20, maxConnectionsPerTenant: 10 }
 
 const checkSpelling = checkOptions<TestTenancyOptions>('startTestTenancy', {
-  migrations: true,
-  service: true,
-  header: true,
-  databaseUrl: true,
+  migrations: 'other',
+  service: 'string',
+  header: 'string',
+  databaseUrl: 'string',
 })
 const checkTenantSpelling = checkOptions<TestTenantOptions>('createTenant', {
-  id: true,
-  name: true,
-  domain: true,
-  settings: true,
-  lifecycle: true,
+  id: 'string',
+  name: 'string',
+  domain: 'string or null',
+  settings: 'other',
+  lifecycle: 'string',
 })
 
 /**

@@ -39,7 +39,7 @@ export type TenantDialectOptions =
       readonly sql?: never
     }
 
-const checkSpelling = checkOptions<TenantDialectOptions>('TenantDialect', { sql: true, tenants: true })
+const checkSpelling = checkOptions<TenantDialectOptions>('TenantDialect', { sql: 'function', tenants: 'other' })
 
 /** @example const db = new Kysely<Database>({ dialect: new TenantDialect({ sql: request.sql }) }) */
 export class TenantDialect implements Dialect {

@@ -125,13 +125,13 @@ interface Handlers {
 }
 
 const checkSpelling = checkOptions<PoolOptions>('Pool', {
-  sql: true,
-  tenants: true,
-  types: true,
-  max: true,
-  connectionTimeoutMillis: true,
-  onConnect: true,
-  query_timeout: true,
+  sql: 'function',
+  tenants: 'other',
+  types: 'other',
+  max: 'number',
+  connectionTimeoutMillis: 'number',
+  onConnect: 'function',
+  query_timeout: 'number',
 })
 
 /** Their listeners are given a client. */

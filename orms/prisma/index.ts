@@ -20,7 +20,7 @@ export interface PrismaOptions {
   readonly schema?: string
 }
 
-const checkSpelling = checkOptions<PrismaOptions>('createPrisma', { tenants: true, schema: true })
+const checkSpelling = checkOptions<PrismaOptions>('createPrisma', { tenants: 'other', schema: 'string' })
 
 /**
  * Makes the one PrismaClient of a process. Call it before the application is ready.

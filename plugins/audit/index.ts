@@ -54,11 +54,11 @@ const KEEP_MS = 3_600_000
 const CLOSE_MS = 3_000
 
 const checkSpelling = checkPluginOptions<AuditOptions>('audit', {
-  sample: true,
-  retentionMonths: true,
-  secret: true,
-  stream: true,
-  actor: true,
+  sample: 'number',
+  retentionMonths: 'number',
+  secret: 'string',
+  stream: 'boolean',
+  actor: 'function',
 })
 
 async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise<void> {

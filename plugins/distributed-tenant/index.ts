@@ -5,10 +5,10 @@ import fp from 'fastify-plugin'
 import './fastify-types.js'
 import { separateTypes } from '../../postgres/sql/separate-types.js'
 import { limitStart, type StartProgress } from './assembly/start-limit.js'
+import { checkTenantOptions } from './config/check-options.js'
 import { misspeltVariables } from './config/environment.js'
 import type { DistributedTenantOptions, RedisClient } from './config/options.js'
 import { settle } from './config/settings.js'
-import { refuseUnknownOptions } from './config/spelling.js'
 import { logSteps } from './diagnostics/logging.js'
 import { ConfigurationInvalid } from './errors.js'
 import { grantOperatorAccess } from './operator-access.js'
@@ -26,7 +26,7 @@ const QUIESCE_MS = 3_000
 async function distributedTenantPlugin(fastify: FastifyInstance, options: DistributedTenantOptions): Promise<void> {
   const start = limitStart(fastify.initialConfig.pluginTimeout)
   refuseTwice(fastify)
-  refuseUnknownOptions(options)
+  checkTenantOptions(options)
   const settings = settle(withRedis(fastify, options))
   refuseBlindTrust(fastify, settings)
   const tenancy = createTenancy(settings)
@@ -96,9 +96,9 @@ export { leaseSession, written } from '../../postgres/sql/session-lease.js'
 export type * from './api.js'
 // For services and plugins beside this one: settings, names and channels as this plugin has them.
 export { readAuthorities } from './config/ca-certificates.js'
+export { checkOptions, checkPluginOptions, parseIdentifiers } from './config/check-options.js'
 export { type Environment, readEnvironment, secretPath } from './config/environment.js'
 export type { DistributedTenantOptions, Identified, Identifier, RedisClient } from './config/options.js'
-export { checkOptions, checkPluginOptions } from './config/spelling.js'
 export { cures, type Finding, repairable } from './databases/findings.js'
 export { areas, channelName, createStepPublisher, subscribe } from './diagnostics/channels.js'
 export { type OutgoingEvent, onOutgoingEvent } from './diagnostics/outgoing-events.js'

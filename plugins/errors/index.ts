@@ -14,7 +14,7 @@ export interface ErrorsOptions {
   readonly documentation?: string
 }
 
-const checkSpelling = checkPluginOptions<ErrorsOptions>('errors', { documentation: true })
+const checkSpelling = checkPluginOptions<ErrorsOptions>('errors', { documentation: 'string' })
 
 async function errorsPlugin(app: FastifyInstance, options: ErrorsOptions): Promise<void> {
   checkSpelling(options)

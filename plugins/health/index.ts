@@ -39,10 +39,10 @@ const failed: Observed = {
 }
 
 const checkSpelling = checkPluginOptions<HealthOptions>('health', {
-  background: true,
-  interval: true,
-  timeout: true,
-  details: true,
+  background: 'boolean',
+  interval: 'number',
+  timeout: 'number',
+  details: 'function',
 })
 
 async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promise<void> {

@@ -43,7 +43,7 @@ const MINUTE = 60_000
 const APART = 1 / 20
 const FEWEST_APART = 60
 
-const checkSpelling = checkPluginOptions<LimitsOptions>('limits', { redis: true, perAddress: true })
+const checkSpelling = checkPluginOptions<LimitsOptions>('limits', { redis: 'other', perAddress: 'number' })
 
 async function limitsPlugin(app: FastifyInstance, options: LimitsOptions): Promise<void> {
   checkSpelling(options)
@@ -78,7 +78,7 @@ export interface TenantLimitOptions {
   readonly perTenant: number
 }
 
-const checkTenantSpelling = checkPluginOptions<TenantLimitOptions>('tenantLimit', { perTenant: true })
+const checkTenantSpelling = checkPluginOptions<TenantLimitOptions>('tenantLimit', { perTenant: 'number' })
 
 /** Counts each tenant's requests once it is known. Register it behind the tenant plugin. */
 async function tenantLimitPlugin(app: FastifyInstance, options: TenantLimitOptions): Promise<void> {

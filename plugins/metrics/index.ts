@@ -34,7 +34,7 @@ export interface MetricsOptions {
   tenants?: readonly string[]
 }
 
-const checkSpelling = checkPluginOptions<MetricsOptions>('metrics', { token: true, tenants: true })
+const checkSpelling = checkPluginOptions<MetricsOptions>('metrics', { token: 'string', tenants: 'other' })
 
 async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Promise<void> {
   checkSpelling(options)

@@ -19,7 +19,7 @@ export interface OperatorOptions {
   drains?: MakeDrains | undefined
 }
 
-const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: true, drains: true })
+const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: 'other', drains: 'function' })
 
 async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): Promise<void> {
   checkSpelling(options)

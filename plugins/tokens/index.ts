@@ -52,11 +52,11 @@ const REMEMBERED = 10_000
 const KID_MAX = 200
 
 const checkSpelling = checkPluginOptions<TokensOptions>('tokens', {
-  keys: true,
-  issuer: true,
-  audience: true,
-  rolesClaim: true,
-  required: true,
+  keys: 'other',
+  issuer: 'string',
+  audience: 'string',
+  rolesClaim: 'string',
+  required: 'boolean',
 })
 
 async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promise<void> {

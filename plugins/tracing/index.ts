@@ -16,7 +16,7 @@ export interface TracingOptions {
   enabled?: boolean
 }
 
-const checkSpelling = checkPluginOptions<TracingOptions>('tracing', { enabled: true })
+const checkSpelling = checkPluginOptions<TracingOptions>('tracing', { enabled: 'boolean' })
 
 async function tracingPlugin(app: FastifyInstance, options: TracingOptions): Promise<void> {
   checkSpelling(options)

@@ -41,6 +41,33 @@ t.test('one that is nearly right is named', async t => {
   })
 })
 
+t.test('an option of another kind is refused by name, and its value is not shown', async t => {
+  const wrong: [entry: string, options: object, says: string][] = [
+    ['audit', { stream: 'false' }, 'stream of audit must be true or false, and is a string'],
+    ['audit', { secret: 12345 }, 'secret of audit must be a string, and is a number'],
+    [
+      'console',
+      { services: {}, token: 'x', authorizeOperator: {} },
+      'authorizeOperator of console must be a function, and is an object',
+    ],
+    ['health', { interval: '60000' }, 'interval of health must be a number, and is a string'],
+    ['metrics', { token: ['a'] }, 'token of metrics must be a string, and is a list'],
+    ['overload', { maxHeapShare: '0.9' }, 'maxHeapShare of overload must be a number, and is a string'],
+    ['tracing', { enabled: 'false' }, 'enabled of tracing must be true or false, and is a string'],
+  ]
+  for (const [entry, options, says] of wrong) {
+    const plugin = (await import(`../../${(exports[`./${entry}`] as string).replace('./dist/', '')}`))
+      .default as FastifyPluginAsync
+    const app = Fastify()
+    t.teardown(() => app.close().catch(() => {}))
+    await app.register(fakeTenancy, { tenants: [] })
+    await t.rejects(Promise.resolve(app.register(plugin, options)), {
+      code: 'CONFIGURATION_INVALID',
+      message: `The option ${says}.`,
+    })
+  }
+})
+
 t.test('so are those of functions and classes', async t => {
   const tenants = { follow: () => () => null as never }
   const colour = { colour: 1 } as object

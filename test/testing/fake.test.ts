@@ -131,7 +131,7 @@ t.test('a state of a tenant that does not exist is refused', async t => {
     const tenants = [{ id: 'acme', sql: {}, ...state }] as unknown as FakeTenancyOptions['tenants']
     await t.rejects(async () => Fastify().register(fakeTenancy, { tenants }), {
       code: 'CONFIGURATION_INVALID',
-      message: /of the tenant acme/,
+      message: /of (the tenant acme|a tenant of fakeTenancy)/,
     })
   }
 })
@@ -140,6 +140,8 @@ t.test('bad options are refused', async t => {
   const register = async (tenants: FakeTenancyOptions['tenants']) => {
     await Fastify().register(fakeTenancy, { tenants })
   }
+  for (const none of [undefined, null, 'acme', [null]] as never[])
+    await t.rejects(register(none), { code: 'CONFIGURATION_INVALID', message: /tenants of fakeTenancy must be a list/ })
   await t.rejects(register([{ id: 'Not_An_Id', sql }]), { code: 'TENANT_ID_INVALID' })
   await t.rejects(
     register([

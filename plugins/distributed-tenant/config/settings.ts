@@ -7,6 +7,7 @@ import { ConfigurationInvalid } from '../errors.js'
 import { parseServiceName } from '../names.js'
 import type { ServiceName } from '../types.js'
 import { readAuthorities } from './ca-certificates.js'
+import { parseIdentifiers } from './check-options.js'
 import { type Environment, readEnvironment } from './environment.js'
 import { type InstanceAddress, instancesOf, parseInstances } from './instances.js'
 import type { DatabaseOptions, DistributedTenantOptions, Identifier, RedisClient } from './options.js'
@@ -167,7 +168,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     cacheTtl: positiveMs('cacheTtl', options.cacheTtl ?? environment.TENANT_CACHE_TTL * 1000),
     header: options.header ?? environment.TENANT_HEADER,
     baseDomain: options.baseDomain ?? environment.TENANT_BASE_DOMAIN ?? null,
-    identifyBy: options.identifyBy ? [options.identifyBy].flat() : null,
+    identifyBy: options.identifyBy === undefined ? null : parseIdentifiers(options.identifyBy),
     trustAllProxies: options.trustAllProxies ?? false,
     authorizeTenant: options.authorizeTenant,
     trustedGateway: options.trustedGateway ?? false,
@@ -217,6 +218,9 @@ function settleReset(reset: string = 'needed'): boolean {
   return reset === 'always'
 }
 
+/** 24.8 days. Node waits one millisecond instead of what is more, and of Infinity. */
+const LONGEST_MS = 2 ** 31 - 1
+
 const folder = (path: string | URL | undefined): string | null =>
   path === undefined ? null : path instanceof URL ? fileURLToPath(path) : path
 
@@ -234,11 +238,15 @@ function nonNegativeInteger(name: string, value: number): number {
 }
 
 function positiveMs(name: string, value: number): number {
-  if (!(value > 0)) throw new ConfigurationInvalid(`${name} must be a number of milliseconds above 0.`)
+  if (!(value > 0 && value <= LONGEST_MS))
+    throw new ConfigurationInvalid(
+      `${name} must be a number of milliseconds above 0, and at most ${LONGEST_MS.toLocaleString('en')}: a timer waits no longer.`,
+    )
   return value
 }
 
 function nonNegativeMs(name: string, value: number): number {
-  if (!(value >= 0)) throw new ConfigurationInvalid(`${name} must be a number of milliseconds, 0 or more.`)
+  if (!(value >= 0 && Number.isFinite(value)))
+    throw new ConfigurationInvalid(`${name} must be a number of milliseconds, 0 or more.`)
   return value
 }

@@ -1,6 +1,7 @@
 // The policy of a route: whether it wants a tenant, and how its requests name it, by itself or by its scope.
 // Invariant: a route's setting overrides its scope's, and an inner scope's an outer one's.
 import type { FastifyContextConfig, FastifyInstance, FastifyRequest, onResponseHookHandler } from 'fastify'
+import { parseIdentifiers } from '../config/check-options.js'
 import type { Identifier } from '../config/options.js'
 import { misspeltNames } from '../config/spelling.js'
 import { ConfigurationInvalid } from '../errors.js'
@@ -61,6 +62,7 @@ export function addRoutePolicy(
     look(Object.fromEntries(policies), ofScope, where)
     if (tenant === undefined && identifyBy === undefined) return
     refuseOtherPolicy(tenant, where)
+    if (identifyBy !== undefined) parseIdentifiers(identifyBy, ` of ${where}`)
     const above = (instance as Scope)[kPolicy]
     ;(instance as Scope)[kPolicy] = {
       ...above,
@@ -73,7 +75,7 @@ export function addRoutePolicy(
     const where = `${[route.method].flat().join()} ${route.url}`
     look(config, ofRoute, where)
     refuseOtherPolicy(config.tenant, where)
-    if (config.identifyBy !== undefined) config.identifyBy = [config.identifyBy].flat()
+    if (config.identifyBy !== undefined) config.identifyBy = parseIdentifiers(config.identifyBy, ` of ${where}`)
     if (Object.keys(config).length > 0) route.config = config
     if (config.tenant !== false) route.onResponse = [release, ...[route.onResponse ?? []].flat()]
   })

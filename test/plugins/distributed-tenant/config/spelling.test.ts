@@ -1,10 +1,11 @@
-// Misspelt options, route settings and variables. The first and last need no server.
+// Misspelt options and options of another kind, route settings and variables. The first and last need no server.
 import Fastify from 'fastify'
 import t from 'tap'
 import { isOneLetterApart } from '../../../../plugins/distributed-tenant/config/spelling.js'
 import {
   type DistributedTenantOptions,
   distributedTenant,
+  type Identifier,
   type PublishedStep,
   subscribe,
 } from '../../../../plugins/distributed-tenant/index.js'
@@ -21,6 +22,25 @@ t.test('an option that does not exist is refused by name, before anything is ope
     [{ database: { hots: 'x' } }, /no option database\.hots: write database\.host\./],
     [{ outdatedTenants: 'refuze' }, /outdatedTenants must be 'serve' or 'refuse'/],
     [{ database: { ssl: 'required' } }, /database\.ssl must be/],
+    // As from a variable of the environment: a text is true.
+    [{ trustedGateway: 'false' }, /trustedGateway must be true or false, and is a string\./],
+    [{ enabled: 'false' }, /enabled must be true or false/],
+    [{ trustAllProxies: 1 }, /trustAllProxies must be true or false, and is a number/],
+    [{ authorizeTenant: 'yes' }, /authorizeTenant must be a function, and is a string/],
+    [{ onStatus: null }, /onStatus must be a function, and is null/],
+    [{ acquireTimeout: '2000' }, /acquireTimeout must be a number, and is a string/],
+    [{ acquireTimeout: Number.POSITIVE_INFINITY }, /acquireTimeout must be .* at most 2,147,483,647/],
+    [{ idleTimeout: Number.NaN }, /idleTimeout must be a number of milliseconds/],
+    [{ retention: Number.POSITIVE_INFINITY }, /retention must be/],
+    [{ nats: ['nats://a'] }, /nats must be a string or null, and is a list/],
+    [{ roleSecret: 17 }, /^The option roleSecret must be a string, and is a number\.$/],
+    [{ database: { password: {} } }, /database\.password must be a string, and is an object/],
+    [{ identity: { url: 'http://x', token: null } }, /identity\.token must be a string, and is null/],
+    [
+      { identifyBy: 'header' },
+      /identifyBy must be a function such as fromHeader\(\), or a list of them, and has a string/,
+    ],
+    [{ identifyBy: [() => null, undefined] }, /identifyBy must be .* and has nothing/],
   ]
   for (const [options, message] of wrong) {
     const app = Fastify()
@@ -44,6 +64,17 @@ t.test('a started application', async t => {
         message: /is true/,
       })
     })
+    const identifyBy = 'header' as unknown as Identifier
+    await app('employee', {}, fastify => {
+      t.throws(() => fastify.get('/c', { config: { identifyBy } }, async () => 1), {
+        code: 'CONFIGURATION_INVALID',
+        message: /identifyBy of GET(,HEAD)? \/c must be a function/,
+      })
+    })
+    const named = app('employee', {}, fastify => {
+      fastify.register(async scope => void scope.get('/', async () => 1), { prefix: '/api', identifyBy })
+    })
+    await t.rejects(named, { code: 'CONFIGURATION_INVALID', message: /identifyBy of the scope \/api must be/ })
     const scoped = app('employee', {}, fastify => {
       fastify.register(async scope => void scope.get('/', async () => 1), { prefix: '/api', tenant: policy })
     })
