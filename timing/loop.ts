@@ -2,6 +2,7 @@
 // is followed by another run at once; the pause keeps no process alive.
 
 import { within } from './deadline.js'
+import { LONGEST_MS } from './timers.js'
 
 export interface Loop {
   /** Ends the pause. During a run: the next one follows without a pause. */
@@ -18,7 +19,7 @@ export function startLoop(run: (stopping: AbortSignal) => Promise<number>): Loop
 
   const pause = (ms: number): Promise<void> =>
     new Promise(resolve => {
-      const timer = setTimeout(resolve, ms).unref()
+      const timer = setTimeout(resolve, Math.min(ms, LONGEST_MS)).unref()
       endPause = () => {
         clearTimeout(timer)
         resolve()

@@ -8,15 +8,18 @@ type OnError = (error: unknown) => void
 
 const warn: OnError = error => process.emitWarning(error instanceof Error ? error : inspect(error))
 
-/** Does `work` every `ms` milliseconds and keeps no process alive. @returns how to stop */
+/** Milliseconds, 24.8 days. Node's timers wait one millisecond instead of anything longer, and of Infinity. */
+export const LONGEST_MS = 2 ** 31 - 1
+
+/** Does `work` every `ms` milliseconds, at the latest after {@link LONGEST_MS}, and keeps no process alive. @returns how to stop */
 export function every(ms: number, work: () => unknown, onError: OnError = warn): () => void {
-  const timer = setInterval(() => guarded(work, onError), ms).unref()
+  const timer = setInterval(() => guarded(work, onError), Math.min(ms, LONGEST_MS)).unref()
   return () => clearInterval(timer)
 }
 
-/** Does `work` once, in `ms` milliseconds, and keeps no process alive. @returns how to prevent it */
+/** Does `work` once, in `ms` milliseconds, at the latest after {@link LONGEST_MS}, and keeps no process alive. @returns how to prevent it */
 export function later(ms: number, work: () => unknown, onError: OnError = warn): () => void {
-  const timer = setTimeout(() => guarded(work, onError), ms).unref()
+  const timer = setTimeout(() => guarded(work, onError), Math.min(ms, LONGEST_MS)).unref()
   return () => clearTimeout(timer)
 }
 

@@ -1,6 +1,7 @@
 // In a process of its own: it listens to warnings and errors of the process.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { within } from '../../timing/deadline.js'
 import { every, guarded, later } from '../../timing/timers.js'
 
 t.test('a timer whose work fails reports it, and keeps running', async t => {
@@ -34,6 +35,14 @@ t.test('a timer whose work fails reports it, and keeps running', async t => {
   const prevented = later(1, () => t.fail('was prevented'))
   prevented()
   await sleep(5)
+})
+
+t.test('a wait that is too long for a timer of Node is a long one', async t => {
+  for (const ms of [Number.POSITIVE_INFINITY, 2 ** 31]) {
+    t.teardown(every(ms, () => t.fail('it was no wait')))
+    t.teardown(later(ms, () => t.fail('it was no wait')))
+    t.equal(await within(ms, sleep(20, 'done'), () => 'late'), 'done')
+  }
 })
 
 t.test('without a listener the failure is a process warning, and the process continues', async t => {

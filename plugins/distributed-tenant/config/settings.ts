@@ -2,6 +2,7 @@
 // the environment. All settings are complete before any connection is made.
 
 import { fileURLToPath } from 'node:url'
+import { LONGEST_MS } from '../../../timing/timers.js'
 import { parseRoleKeys, type RoleKey } from '../credentials/role-credentials.js'
 import { ConfigurationInvalid } from '../errors.js'
 import { parseServiceName } from '../names.js'
@@ -217,9 +218,6 @@ function settleReset(reset: string = 'needed'): boolean {
   if (reset !== 'needed' && reset !== 'always') throw new ConfigurationInvalid("reset must be 'needed' or 'always'.")
   return reset === 'always'
 }
-
-/** 24.8 days. Node waits one millisecond instead of what is more, and of Infinity. */
-const LONGEST_MS = 2 ** 31 - 1
 
 const folder = (path: string | URL | undefined): string | null =>
   path === undefined ? null : path instanceof URL ? fileURLToPath(path) : path
