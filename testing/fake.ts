@@ -83,6 +83,7 @@ async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptio
     const id = parseNewTenantId(tenant.id)
     if (entries.has(id)) throw new ConfigurationInvalid(`The tenant ${id} is given twice: give each an id of its own.`)
     const entry = entryOf(id, tenant)
+    checkDomain(entry, entries)
     checkState(id, 'lifecycle', entry.lifecycle, lifecycles)
     checkState(id, 'provisioned', entry.provisioned, provisionings)
     entries.set(id, entry)
@@ -120,6 +121,15 @@ async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptio
     clientFor: id => ({ sql: clients.get(id) as SqlClient, leases: 0, release() {} }),
     publish: silent,
   })
+}
+
+/** The host of a request is compared in lower case, and identity gives no domain twice. */
+function checkDomain({ id, domain }: DirectoryEntry, earlier: ReadonlyMap<TenantId, DirectoryEntry>): void {
+  if (domain === null) return
+  if (domain !== domain.toLowerCase())
+    throw new ConfigurationInvalid(`The domain of the tenant ${id} must be in lower case: ${domain.toLowerCase()}.`)
+  const other = [...earlier.values()].find(one => one.domain === domain)
+  if (other) throw new ConfigurationInvalid(`The tenants ${other.id} and ${id} have one domain: give each its own.`)
 }
 
 /** A lifecycle that is none of these would be served as an active one. */

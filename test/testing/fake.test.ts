@@ -143,6 +143,15 @@ t.test('bad options are refused', async t => {
   for (const none of [undefined, null, 'acme', [null]] as never[])
     await t.rejects(register(none), { code: 'CONFIGURATION_INVALID', message: /tenants of fakeTenancy must be a list/ })
   await t.rejects(register([{ id: 'Not_An_Id', sql }]), { code: 'TENANT_ID_INVALID' })
+  await t.rejects(register([{ id: 'acme', sql, domain: 'Shop.example' }]), { message: /in lower case: shop\.example/ })
+  const domain = 'shop.example'
+  await t.rejects(
+    register([
+      { id: 'acme', sql, domain },
+      { id: 'globex', sql, domain },
+    ]),
+    { code: 'CONFIGURATION_INVALID', message: /acme and globex have one domain/ },
+  )
   await t.rejects(
     register([
       { id: 'acme', sql },
