@@ -123,13 +123,14 @@ async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptio
   })
 }
 
-/** The host of a request is compared in lower case, and identity gives no domain twice. */
-function checkDomain({ id, domain }: DirectoryEntry, earlier: ReadonlyMap<TenantId, DirectoryEntry>): void {
+/** The host of a request is compared in lower case, and identity gives no domain to two tenants that are not deleted. */
+function checkDomain({ id, domain, lifecycle }: DirectoryEntry, earlier: ReadonlyMap<TenantId, DirectoryEntry>): void {
   if (domain === null) return
   if (domain !== domain.toLowerCase())
     throw new ConfigurationInvalid(`The domain of the tenant ${id} must be in lower case: ${domain.toLowerCase()}.`)
-  const other = [...earlier.values()].find(one => one.domain === domain)
-  if (other) throw new ConfigurationInvalid(`The tenants ${other.id} and ${id} have one domain: give each its own.`)
+  const other = [...earlier.values()].find(one => one.domain === domain && one.lifecycle !== 'deleted')
+  if (other && lifecycle !== 'deleted')
+    throw new ConfigurationInvalid(`The tenants ${other.id} and ${id} have one domain: give each its own.`)
 }
 
 /** A lifecycle that is none of these would be served as an active one. */
