@@ -458,5 +458,6 @@ t.test('a value that cannot be written fails its query, once, and no other', asy
 t.test('a pool of another client, or with an unknown option, is refused', async t => {
   t.throws(() => new Pool({} as never), { code: 'CONFIGURATION_INVALID' })
   t.throws(() => new Pool({ tenants: app.tenants, max: 3 } as never), { code: 'CONFIGURATION_INVALID' })
-  await t.rejects(new Pool({ sql: theirs as never }).connect(), { code: 'CONFIGURATION_INVALID' })
+  t.throws(() => new Pool({ sql: theirs as never }), { code: 'CONFIGURATION_INVALID' })
+  await t.rejects(new Pool({ sql: (() => {}) as never }).connect(), { code: 'CONFIGURATION_INVALID' })
 })

@@ -178,13 +178,13 @@ t.test('a promotion under requests and creations', async t => {
     REDIS_URL: '',
   }
   const registry = look(standby.port, 'core_central')
-  // A creation that the promotion interrupted is tried again by the service.
+  // A creation that the promotion interrupted is tried again by the service, also one whose caller got an error.
   const missing = async (): Promise<string[]> => {
-    const rows = await registry<{ id: string }[]>`
-      select id from tenants where provisioned = 'ready' and exists (
-        select from pg_database where datname = 'tenant_' || id || '_core')`
-    const ready = new Set(rows.map(({ id }) => id))
-    return [...tenants, ...created].filter(id => !ready.has(id))
+    const rows = await registry<{ id: string; ready: boolean }[]>`
+      select id, provisioned = 'ready' and exists (
+        select from pg_database where datname = 'tenant_' || id || '_core') as ready from tenants`
+    const ready = new Set(rows.flatMap(one => (one.ready ? one.id : [])))
+    return [...tenants, ...created, ...rows.map(({ id }) => id)].filter(id => !ready.has(id))
   }
   await until('every tenant that was made is in the registry, with its database', async () => {
     const left = await missing()
