@@ -16,7 +16,7 @@ export interface OpenapiOptions {
   tenantHeader?: string
 }
 
-const checkSpelling = checkPluginOptions<OpenapiOptions>('openapi', {
+const checkGiven = checkPluginOptions<OpenapiOptions>('openapi', {
   title: 'string',
   version: 'string',
   description: 'string',
@@ -24,7 +24,7 @@ const checkSpelling = checkPluginOptions<OpenapiOptions>('openapi', {
 })
 
 async function openapiPlugin(app: FastifyInstance, options: OpenapiOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { title, version, description = '', tenantHeader = 'HRMS-Client-ID' } = options
   await app.register(swagger, {
     hideUntagged: true,

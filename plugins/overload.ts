@@ -40,14 +40,14 @@ export interface OverloadOptions {
 const RESOLUTION_MS = 10
 const LOOK_MS = 1_000
 
-const checkSpelling = checkPluginOptions<OverloadOptions>('overload', {
+const checkGiven = checkPluginOptions<OverloadOptions>('overload', {
   maxEventLoopDelay: 'number',
   maxHeapShare: 'number',
   retryAfter: 'number',
 })
 
 async function overloadPlugin(app: FastifyInstance, options: OverloadOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { maxEventLoopDelay = 1000, maxHeapShare = 0.95, retryAfter = 2 } = options
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   delay.enable()

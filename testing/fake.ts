@@ -44,7 +44,7 @@ export interface FakeTenancyOptions
 
 const silent: PublishStep = Object.assign(() => {}, { hasSubscribers: () => false })
 
-const checkSpelling = checkPluginOptions<FakeTenancyOptions>('fakeTenancy', {
+const checkGiven = checkPluginOptions<FakeTenancyOptions>('fakeTenancy', {
   tenants: 'other',
   central: 'other',
   identifyBy: 'other',
@@ -52,7 +52,7 @@ const checkSpelling = checkPluginOptions<FakeTenancyOptions>('fakeTenancy', {
   baseDomain: 'string',
   authorizeTenant: 'function',
 })
-const checkTenantSpelling = checkOptions<FakeTenant>('a tenant of fakeTenancy', {
+const checkGivenTenant = checkOptions<FakeTenant>('a tenant of fakeTenancy', {
   id: 'string',
   sql: 'other',
   name: 'string',
@@ -72,14 +72,14 @@ const provisionings: Readonly<Record<Provisioned, true>> = {
 }
 
 async function fakeTenancyPlugin(app: FastifyInstance, options: FakeTenancyOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { tenants, central, identifyBy, header = readEnvironment().TENANT_HEADER, baseDomain = null } = options
   if (!Array.isArray(tenants) || tenants.some(one => typeof one !== 'object' || one === null))
     throw new ConfigurationInvalid('The option tenants of fakeTenancy must be a list of tenants: [{ id, sql }].')
   const entries = new Map<TenantId, DirectoryEntry>()
   const clients = new Map<TenantId, SqlClient>()
   for (const tenant of tenants) {
-    checkTenantSpelling(tenant)
+    checkGivenTenant(tenant)
     const id = parseNewTenantId(tenant.id)
     if (entries.has(id)) throw new ConfigurationInvalid(`The tenant ${id} is given twice: give each an id of its own.`)
     const entry = entryOf(id, tenant)

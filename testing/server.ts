@@ -20,11 +20,11 @@ export interface TestServer {
   close(): Promise<void>
 }
 
-const checkSpelling = checkOptions<ServerOptions>('startTestServer', { databaseUrl: 'string' })
+const checkGiven = checkOptions<ServerOptions>('startTestServer', { databaseUrl: 'string' })
 
 /** Starts or finds one PostgreSQL that several test processes share. @throws CONFIGURATION_INVALID when there is none */
 export async function startTestServer(options: ServerOptions = {}): Promise<TestServer> {
-  checkSpelling(options)
+  checkGiven(options)
   const { host, port, user, password, ssl, close } = await findServer(options)
   const url = new URL(`postgres://${host.includes(':') ? `[${host}]` : host}:${port}/postgres`)
   url.username = encodeURIComponent(user)

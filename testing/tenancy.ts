@@ -58,13 +58,13 @@ const SPARES = 2
 /** Of one application at a time in tests: far below `max_connections`, as many processes share a server. */
 const CONNECTIONS = { maxConnections: 20, maxConnectionsPerTenant: 10 }
 
-const checkSpelling = checkOptions<TestTenancyOptions>('startTestTenancy', {
+const checkGiven = checkOptions<TestTenancyOptions>('startTestTenancy', {
   migrations: 'other',
   service: 'string',
   header: 'string',
   databaseUrl: 'string',
 })
-const checkTenantSpelling = checkOptions<TestTenantOptions>('createTenant', {
+const checkGivenTenant = checkOptions<TestTenantOptions>('createTenant', {
   id: 'string',
   name: 'string',
   domain: 'string or null',
@@ -78,7 +78,7 @@ const checkTenantSpelling = checkOptions<TestTenantOptions>('createTenant', {
  * @throws CONFIGURATION_INVALID when no PostgreSQL is found or it cannot be used, MIGRATION_INVALID, MIGRATION_FAILED
  */
 export async function startTestTenancy(options: TestTenancyOptions): Promise<TestTenancy> {
-  checkSpelling(options)
+  checkGiven(options)
   await loadSchemaLibrary()
   const environment = readEnvironment()
   const service = parseServiceName(options.service ?? environment.SERVICE_NAME ?? 'test')
@@ -146,7 +146,7 @@ function assemble(options: DistributedTenantOptions, all: Parts): TestTenancy {
   let closed: Promise<void> | null = null
 
   async function createTenant(wanted: TestTenantOptions): Promise<TestTenant> {
-    checkTenantSpelling(wanted)
+    checkGivenTenant(wanted)
     if (closed) throw new ConfigurationInvalid('This test tenancy is closed: create tenants before `close`.')
     const id = parseNewTenantId(wanted.id ?? `test-${++made}`)
     const { name = id, domain = null, settings = {}, lifecycle = 'active' } = wanted

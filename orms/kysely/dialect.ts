@@ -39,7 +39,7 @@ export type TenantDialectOptions =
       readonly sql?: never
     }
 
-const checkSpelling = checkOptions<TenantDialectOptions>('TenantDialect', { sql: 'function', tenants: 'other' })
+const checkGiven = checkOptions<TenantDialectOptions>('TenantDialect', { sql: 'function', tenants: 'other' })
 
 /** @example const db = new Kysely<Database>({ dialect: new TenantDialect({ sql: request.sql }) }) */
 export class TenantDialect implements Dialect {
@@ -47,7 +47,7 @@ export class TenantDialect implements Dialect {
 
   /** @throws CONFIGURATION_INVALID for none of both, or both */
   constructor(options: TenantDialectOptions) {
-    checkSpelling(options)
+    checkGiven(options)
     const { sql, tenants } = options
     if (tenants ? sql : !sql) throw new ConfigurationInvalid('A TenantDialect is of `sql` or of `tenants`: pass one.')
     this.#of = tenants ? tenants.follow() : () => sql as SqlClient

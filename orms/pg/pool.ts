@@ -124,7 +124,7 @@ interface Handlers {
   handleReadyForQuery(wire: StatementWire): void
 }
 
-const checkSpelling = checkOptions<PoolOptions>('Pool', {
+const checkGiven = checkOptions<PoolOptions>('Pool', {
   sql: 'function',
   tenants: 'other',
   types: 'other',
@@ -144,7 +144,7 @@ class TenantPool extends pg.Pool {
   readonly #clients: boolean
 
   constructor(given: PoolOptions) {
-    checkSpelling(given)
+    checkGiven(given)
     const { sql, tenants, types, max, connectionTimeoutMillis, onConnect, query_timeout } = given
     if (tenants ? sql : !sql) throw new ConfigurationInvalid('A Pool is of `sql` or of `tenants`: pass one of them.')
     // A queue of `pg` serves a waiting query in the async context of the release before it.

@@ -20,7 +20,7 @@ export interface PrismaOptions {
   readonly schema?: string
 }
 
-const checkSpelling = checkOptions<PrismaOptions>('createPrisma', { tenants: 'other', schema: 'string' })
+const checkGiven = checkOptions<PrismaOptions>('createPrisma', { tenants: 'other', schema: 'string' })
 
 /**
  * Makes the one PrismaClient of a process. Call it before the application is ready.
@@ -32,7 +32,7 @@ export function createPrisma<Client extends object>(
   options: PrismaOptions,
   make: (adapter: PrismaPg) => Client,
 ): Client {
-  checkSpelling(options)
+  checkGiven(options)
   const { tenants, schema } = options
   const { PrismaPg: Adapter } = requirePeer<{ PrismaPg: typeof PrismaPg }>('@prisma/adapter-pg')
   refuseOthers('@prisma/client', installedVersion('@prisma/client'))

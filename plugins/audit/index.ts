@@ -53,7 +53,7 @@ export const AuditUnavailable = createError(
 const KEEP_MS = 3_600_000
 const CLOSE_MS = 3_000
 
-const checkSpelling = checkPluginOptions<AuditOptions>('audit', {
+const checkGiven = checkPluginOptions<AuditOptions>('audit', {
   sample: 'number',
   retentionMonths: 'number',
   secret: 'string',
@@ -62,7 +62,7 @@ const checkSpelling = checkPluginOptions<AuditOptions>('audit', {
 })
 
 async function auditPlugin(app: FastifyInstance, options: AuditOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { sample = 1, retentionMonths = 13, secret, stream = false, actor = () => null } = options
   // An ORM of the application's on the central database may have parsers and serializers of its own.
   const central = separateTypes(app.central)

@@ -63,7 +63,7 @@ const POLICY = [
 
 const visitors: AuthorizeOperator = () => ({ name: 'visitor', role: 'read' })
 
-const checkSpelling = checkPluginOptions<ConsoleOptions>(
+const checkGiven = checkPluginOptions<ConsoleOptions>(
   'console',
   {
     services: 'other',
@@ -81,7 +81,7 @@ const checkSpelling = checkPluginOptions<ConsoleOptions>(
 
 /** Not wrapped by `fastify-plugin`: its hooks and routes are its own. */
 export async function console(app: FastifyInstance, options: ConsoleOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { services: addresses, token, identity = 'identity', sessionHours = 8, streams = STREAMS } = options
   const { production = readEnvironment().NODE_ENV === 'production', authorizeOperator = visitors } = options
   if (production && !options.authorizeOperator) {

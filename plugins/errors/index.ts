@@ -14,10 +14,10 @@ export interface ErrorsOptions {
   readonly documentation?: string
 }
 
-const checkSpelling = checkPluginOptions<ErrorsOptions>('errors', { documentation: 'string' })
+const checkGiven = checkPluginOptions<ErrorsOptions>('errors', { documentation: 'string' })
 
 async function errorsPlugin(app: FastifyInstance, options: ErrorsOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { documentation } = options
   app.setErrorHandler<FastifyError>((error, request, reply) => answer(asError(error), request, reply, documentation))
   const cure = documentation ? `see ${documentation} for those there are` : 'check its method and its path'

@@ -38,7 +38,7 @@ const failed: Observed = {
   events: { status: 'off' },
 }
 
-const checkSpelling = checkPluginOptions<HealthOptions>('health', {
+const checkGiven = checkPluginOptions<HealthOptions>('health', {
   background: 'boolean',
   interval: 'number',
   timeout: 'number',
@@ -46,7 +46,7 @@ const checkSpelling = checkPluginOptions<HealthOptions>('health', {
 })
 
 async function healthPlugin(app: FastifyInstance, options: HealthOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { background = true, interval = 60_000, timeout = 5000, details = () => false } = options
   const check = (deadlineMs: number): Promise<Observed> => app.tenants.health(deadlineMs)
   const onFailure = (error: unknown) => app.log.error({ err: error }, 'health check failed')

@@ -43,10 +43,10 @@ const MINUTE = 60_000
 const APART = 1 / 20
 const FEWEST_APART = 60
 
-const checkSpelling = checkPluginOptions<LimitsOptions>('limits', { redis: 'other', perAddress: 'number' })
+const checkGiven = checkPluginOptions<LimitsOptions>('limits', { redis: 'other', perAddress: 'number' })
 
 async function limitsPlugin(app: FastifyInstance, options: LimitsOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { redis, perAddress } = options
   const counters = createCounters(redis)
   app.addHook('onClose', async () => counters.close())
@@ -78,11 +78,11 @@ export interface TenantLimitOptions {
   readonly perTenant: number
 }
 
-const checkTenantSpelling = checkPluginOptions<TenantLimitOptions>('tenantLimit', { perTenant: 'number' })
+const checkGivenTenant = checkPluginOptions<TenantLimitOptions>('tenantLimit', { perTenant: 'number' })
 
 /** Counts each tenant's requests once it is known. Register it behind the tenant plugin. */
 async function tenantLimitPlugin(app: FastifyInstance, options: TenantLimitOptions): Promise<void> {
-  checkTenantSpelling(options)
+  checkGivenTenant(options)
   const { perTenant } = options
   if (perTenant === 0) return
   const limiter = app.limit({ name: 'tenant', max: perTenant, windowMs: MINUTE, of: request => request.tenantId })

@@ -34,10 +34,10 @@ export interface MetricsOptions {
   tenants?: readonly string[]
 }
 
-const checkSpelling = checkPluginOptions<MetricsOptions>('metrics', { token: 'string', tenants: 'other' })
+const checkGiven = checkPluginOptions<MetricsOptions>('metrics', { token: 'string', tenants: 'other' })
 
 async function metricsPlugin(app: FastifyInstance, options: MetricsOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { origin, connectionInfo } = app.tenants
   const registry = new Registry()
   const { service } = connectionInfo()

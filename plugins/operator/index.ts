@@ -19,10 +19,10 @@ export interface OperatorOptions {
   drains?: MakeDrains | undefined
 }
 
-const checkSpelling = checkPluginOptions<OperatorOptions>('operator', { tokens: 'other', drains: 'function' })
+const checkGiven = checkPluginOptions<OperatorOptions>('operator', { tokens: 'other', drains: 'function' })
 
 async function operatorPlugin(app: FastifyInstance, options: OperatorOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const access = operatorAccess(app.tenants)
   const tokens = typeof options.tokens === 'object' ? options.tokens : operatorTokens(options.tokens)
   const history = recordConnections(app.tenants.connectionInfo, error =>

@@ -51,7 +51,7 @@ const CLOCK_TOLERANCE_MS = 5_000
 const REMEMBERED = 10_000
 const KID_MAX = 200
 
-const checkSpelling = checkPluginOptions<TokensOptions>('tokens', {
+const checkGiven = checkPluginOptions<TokensOptions>('tokens', {
   keys: 'other',
   issuer: 'string',
   audience: 'string',
@@ -60,7 +60,7 @@ const checkSpelling = checkPluginOptions<TokensOptions>('tokens', {
 })
 
 async function tokensPlugin(app: FastifyInstance, options: TokensOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const { keys, issuer, audience, rolesClaim = 'roles', required } = options
   await app.register(fastifyJwt, {
     secret: (_request: FastifyRequest, token: unknown) => keyOf(keys, token),

@@ -16,10 +16,10 @@ export interface TracingOptions {
   enabled?: boolean
 }
 
-const checkSpelling = checkPluginOptions<TracingOptions>('tracing', { enabled: 'boolean' })
+const checkGiven = checkPluginOptions<TracingOptions>('tracing', { enabled: 'boolean' })
 
 async function tracingPlugin(app: FastifyInstance, options: TracingOptions): Promise<void> {
-  checkSpelling(options)
+  checkGiven(options)
   const tracer = trace.getTracer('fastify-distributed-tenant')
   if (!(options.enabled ?? hasSdk(tracer))) return
   traceRequests(app, tracer)

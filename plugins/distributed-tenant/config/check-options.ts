@@ -131,10 +131,10 @@ const withoutThese = (options: object, names: readonly string[]): object =>
 /** @param of where it stands. @throws CONFIGURATION_INVALID when one is no function */
 export function parseIdentifiers(given: Identifier | readonly Identifier[], of = ''): readonly Identifier[] {
   const all = [given].flat()
-  const wrong = all.find(one => typeof one !== 'function')
-  if (all.every(one => typeof one === 'function')) return all
+  const wrong = all.findIndex(one => typeof one !== 'function')
+  if (wrong < 0) return all
   throw new ConfigurationInvalid(
-    `identifyBy${of} must be a function such as fromHeader(), or a list of them, and has ${kindOf(wrong)}.`,
+    `identifyBy${of} must be a function such as fromHeader(), or a list of them, and has ${kindOf(all[wrong])}.`,
   )
 }
 

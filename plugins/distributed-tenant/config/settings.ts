@@ -143,12 +143,12 @@ export function settle(options: DistributedTenantOptions, environment: Environme
         options.maxConnectionsPerTenant ?? Math.max(1, Math.floor(maxConnections / 5)),
       ),
     ),
-    acquireTimeout: positiveMs('acquireTimeout', options.acquireTimeout ?? environment.TENANT_ACQUIRE_TIMEOUT * 1000),
-    connectTimeout: positiveMs(
+    acquireTimeout: timerMs('acquireTimeout', options.acquireTimeout ?? environment.TENANT_ACQUIRE_TIMEOUT * 1000),
+    connectTimeout: timerMs(
       'connectTimeout',
       options.connectTimeout ?? environment.DISTRIBUTED_CONNECTION_TIMEOUT * 1000,
     ),
-    queryTimeout: positiveMs('queryTimeout', options.queryTimeout ?? 30_000),
+    queryTimeout: timerMs('queryTimeout', options.queryTimeout ?? 30_000),
     idleTimeout: positiveMs('idleTimeout', options.idleTimeout ?? environment.DISTRIBUTED_IDLE_TIMEOUT * 1000),
     replicas: optional('replicas', options.replicas ?? environment.SERVICE_REPLICAS),
     serviceConnections: optional('serviceConnections', options.serviceConnections ?? environment.SERVICE_CONNECTIONS),
@@ -179,7 +179,7 @@ export function settle(options: DistributedTenantOptions, environment: Environme
     identity,
     confirmPurge: options.confirmPurge,
     retention: nonNegativeMs('retention', options.retention ?? environment.TENANT_RETENTION_DAYS * 86_400_000),
-    reconcileInterval: positiveMs('reconcileInterval', options.reconcileInterval ?? 10_000),
+    reconcileInterval: timerMs('reconcileInterval', options.reconcileInterval ?? 10_000),
     waitForDatabase: environment.DOCKER_ENABLED ?? false,
   }
 }
@@ -236,11 +236,17 @@ function nonNegativeInteger(name: string, value: number): number {
 }
 
 function positiveMs(name: string, value: number): number {
-  if (!(value > 0 && value <= LONGEST_MS))
-    throw new ConfigurationInvalid(
-      `${name} must be a number of milliseconds above 0, and at most ${LONGEST_MS.toLocaleString('en')}: a timer waits no longer.`,
-    )
+  if (!(value > 0 && Number.isFinite(value)))
+    throw new ConfigurationInvalid(`${name} must be a number of milliseconds above 0.`)
   return value
+}
+
+/** For what a timer waits. */
+function timerMs(name: string, value: number): number {
+  if (positiveMs(name, value) <= LONGEST_MS) return value
+  throw new ConfigurationInvalid(
+    `${name} must be at most ${LONGEST_MS.toLocaleString('en')} milliseconds: a timer waits no longer.`,
+  )
 }
 
 function nonNegativeMs(name: string, value: number): number {

@@ -57,9 +57,11 @@ export async function inspectFleet(sql: QueryClient, options: InspectOptions): P
   const { otherInstances = [] } = options
   const tenants: TenantStanding[] = []
   const elsewhere: InspectedRow[] = []
-  for await (const row of rowsByPage(sql, options)) {
-    if (row.instance === DEFAULT_INSTANCE) tenants.push(standingOf(row, options))
-    else elsewhere.push(row)
+  for await (const page of pages(sql, options)) {
+    for (const row of page) {
+      if (row.instance === DEFAULT_INSTANCE) tenants.push(standingOf(row, options))
+      else elsewhere.push(row)
+    }
   }
   const strays = await readStrays(sql, options, null)
   const others = await Promise.all(
@@ -108,12 +110,12 @@ const rowsFrom = (sql: QueryClient, rows: readonly object[] | null) =>
 
 const PAGE = 500
 
-/** Of the registry, each with what its own server has in the catalogues. */
-async function* rowsByPage(sql: QueryClient, options: InspectOptions): AsyncGenerator<InspectedRow> {
+/** The registry's rows, each with what the server has in its catalogues. */
+async function* pages(sql: QueryClient, options: InspectOptions): AsyncGenerator<InspectedRow[]> {
   let after = ''
   for (;;) {
     const page = await readRows(sql, options, null, after)
-    yield* page
+    yield page
     const last = page[PAGE - 1]
     if (!last) return
     after = last.id
